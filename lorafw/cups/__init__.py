@@ -1,0 +1,1 @@
+"""CUPS, the Configuration and Update Server protocol of LoRa Basics Station: the wire, and nothing but the wire."""

@@ -1,0 +1,78 @@
+"""Credentials of a gateway: trust, certificate and key, as files on the gateway and as a segment of a response.
+
+The CRC by which a station names its credentials is the CRC-32 (zlib's) of the three files one behind the other, each
+absent or empty file replaced by four zero bytes. The segment is trust, certificate and key in DER, an absent
+certificate or key again four zero bytes; in place of the key, the text of a token may stand (source: recorded from
+Basics Station 2.0.6, sys.c).
+
+The station reads only two forms of a DER length: one byte, and 0x82 with two bytes. An elliptic-curve key in PKCS#8
+has another (0x81), so such a key must come as SEC1.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+from lorafw.errors import MalformedResponse
+
+ABSENT: Final = bytes(4)
+_SEQUENCE: Final = 0x30
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Bytes of trust, certificate and key (or token) as they lie in files; empty where there is none."""
+
+    trust: bytes = b""
+    certificate: bytes = b""
+    key: bytes = b""
+
+    @property
+    def crc(self) -> int:
+        """``cupsCredCrc`` or ``tcCredCrc`` of a station that has these files."""
+        return zlib.crc32(self._joined())
+
+    def to_segment(self) -> bytes:
+        """The bytes for a response. The parts must be DER; PEM is not accepted by a station."""
+        segment = self._joined()
+        if parse_credentials(segment) != self:
+            raise ValueError(
+                "a station could not take these credentials apart: trust, certificate and key must be "
+                "DER with lengths of one byte or 0x82 and two (an EC key as SEC1, not PKCS#8)"
+            )
+        return segment
+
+    def _joined(self) -> bytes:
+        return b"".join(part or ABSENT for part in (self.trust, self.certificate, self.key))
+
+
+def parse_credentials(segment: bytes) -> Credentials:
+    """Take a segment apart as a Basics Station does. Raises MalformedResponse with the words of its log."""
+    trust_end = _sequence_end(segment, 0, "trust")
+    if _byte(segment, trust_end) == 0:
+        certificate_end, key_start = trust_end, trust_end + len(ABSENT)
+    else:
+        certificate_end = key_start = _sequence_end(segment, trust_end, "cert")
+    if key_start > len(segment):
+        raise MalformedResponse(f"expecting more data (key_offset={key_start}, total_len={len(segment)})")
+    first = _byte(segment, key_start)
+    if first == _SEQUENCE:
+        key_end = _sequence_end(segment, key_start, "key")
+    else:
+        key_end = key_start if first == 0 else len(segment)
+    return Credentials(segment[:trust_end], segment[trust_end:certificate_end], segment[key_start:key_end])
+
+
+def _sequence_end(segment: bytes, start: int, name: str) -> int:
+    if _byte(segment, start) != _SEQUENCE:
+        raise MalformedResponse(f"ASN.1 SEQ expected for {name} (0x{_byte(segment, start):02x})")
+    if _byte(segment, start + 1) & 0x80:
+        return start + 4 + (_byte(segment, start + 2) << 8 | _byte(segment, start + 3))
+    return start + 2 + _byte(segment, start + 1)
+
+
+def _byte(segment: bytes, index: int) -> int:
+    """The client ends the segment with a zero byte; what lies behind that is read as zero too."""
+    return segment[index] if index < len(segment) else 0

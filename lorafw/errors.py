@@ -1,0 +1,166 @@
+"""Every exception that lorafw raises.
+
+::
+
+    LorafwError
+    ├── CupsError
+    │   ├── MalformedRequest      the gateway's fault: answered with HTTP 400
+    │   ├── MalformedResponse     the server's fault: the gateway keeps its firmware
+    │   └── FieldTooLong          ours: .field .length .maximum
+    ├── SignatureError
+    │   ├── BadSignature          .key_crc: no verification with this key
+    │   ├── NoMatchingKey         .offered .known: none of the keys verifies
+    │   └── InvalidKey            not a P-256 key, or not in a form that can be read
+    ├── FirmwareError             what is wrong with an update file, and where
+    ├── SourceError               why s3://bucket/key cannot be read through the update role
+    │   ├── InvalidSource         the location or the role is not written as one
+    │   ├── NoSuchObject          no such bucket, or no such key in it
+    │   ├── AccessDenied          the role's policies do not allow the object
+    │   ├── TrustPolicy           the role is missing, or does not trust iotwireless.amazonaws.com
+    │   └── Unavailable           nothing answers, or what was read is not what was promised
+    ├── TaskError                 the update service refuses a call; nothing has changed
+    │   ├── NotFound              .resource_type .resource_id
+    │   ├── Conflict              .resource_type .resource_id
+    │   └── Invalid               .field .value
+    ├── IllegalTransition         .status .event: not in the transition table; nothing has changed
+    ├── HomeError                 a file in a station's home folder is missing or cannot be used
+    └── IncompatibleMoto          the installed moto has not the shape that lorafw.register() needs
+
+The API inside moto answers with AWS's own error shapes; those are answers of a service, not exceptions of this library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class LorafwError(Exception):
+    """Base of everything that lorafw raises on purpose."""
+
+
+class CupsError(LorafwError):
+    """Something on the CUPS wire is not as the protocol says."""
+
+
+class MalformedRequest(CupsError):
+    """An update-info request that no Basics Station would send. The gateway's fault."""
+
+
+class MalformedResponse(CupsError):
+    """An update-info response that a Basics Station would refuse. The server's fault."""
+
+
+class FieldTooLong(CupsError):
+    """A value does not fit into its length field, or not into what the real client accepts. Our fault."""
+
+    def __init__(self, field: str, length: int, maximum: int, minimum: int = 0) -> None:
+        bound = f"at most {maximum}" if length > maximum else f"at least {minimum}"
+        super().__init__(f"{field} has {length} bytes; the station takes {bound}")
+        self.field = field
+        self.length = length
+        self.maximum = maximum
+        self.minimum = minimum
+
+
+class SignatureError(LorafwError):
+    """A signature does not hold, or cannot be made or read."""
+
+
+class BadSignature(SignatureError):
+    """The signature was not made over these bytes with the private half of this key."""
+
+    def __init__(self, message: str, key_crc: int) -> None:
+        super().__init__(message)
+        self.key_crc = key_crc
+
+
+class NoMatchingKey(SignatureError):
+    """No key verifies the signature. ``offered`` is the CRC that came with it, ``known`` those of the keys tried."""
+
+    def __init__(self, offered: int | None, known: Sequence[int]) -> None:
+        known = tuple(known)
+        names = ", ".join(f"{crc:08X}" for crc in known) or "none"
+        came = "without a key CRC" if offered is None else f"with key CRC {offered:08X}"
+        super().__init__(f"no key verifies the signature, which came {came}; keys tried: {names}")
+        self.offered = offered
+        self.known = known
+
+
+class InvalidKey(SignatureError):
+    """Not an ECDSA P-256 key, or not in a form that can be read."""
+
+
+class FirmwareError(LorafwError):
+    """An update file is not what it should be. The message says what, and where."""
+
+
+class SourceError(LorafwError):
+    """The object at UpdateDataSource cannot be read through UpdateDataRole."""
+
+
+class InvalidSource(SourceError):
+    """UpdateDataSource is not s3://bucket/key, or UpdateDataRole is not the ARN of an IAM role."""
+
+
+class NoSuchObject(SourceError):
+    """There is no such bucket, or no such key in it."""
+
+
+class AccessDenied(SourceError):
+    """The role's policies, or the bucket's, do not let the role read the object."""
+
+
+class TrustPolicy(SourceError):
+    """The role does not exist, or its trust policy does not let iotwireless.amazonaws.com assume it."""
+
+
+class Unavailable(SourceError):
+    """S3 or IAM does not answer, or the object changed or ended while it was read."""
+
+
+class TaskError(LorafwError):
+    """The update service refuses a call. Nothing has changed."""
+
+
+class NotFound(TaskError):
+    """There is no such resource."""
+
+    def __init__(self, resource_type: str, resource_id: str) -> None:
+        super().__init__(f"{resource_type} {resource_id!r} does not exist")
+        self.resource_type = resource_type
+        self.resource_id = resource_id
+
+
+class Conflict(TaskError):
+    """The call contradicts what is there."""
+
+    def __init__(self, message: str, resource_type: str, resource_id: str) -> None:
+        super().__init__(message)
+        self.resource_type = resource_type
+        self.resource_id = resource_id
+
+
+class Invalid(TaskError):
+    """A value that AWS's model would take and that can never work."""
+
+    def __init__(self, field: str, value: object, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.value = value
+
+
+class IllegalTransition(LorafwError):
+    """The event cannot happen in this status. Nothing has changed."""
+
+    def __init__(self, status: object, event: object) -> None:
+        super().__init__(f"a task that is {status} cannot take the event {event}")
+        self.status = status
+        self.event = event
+
+
+class HomeError(LorafwError):
+    """A file in a station's home folder is missing or cannot be used. The message names it."""
+
+
+class IncompatibleMoto(LorafwError):
+    """The installed moto has not the shape that lorafw needs."""

@@ -1,0 +1,111 @@
+"""What the update service knows: gateways, definitions and tasks, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from lorafw.eui import GatewayEui
+from lorafw.tasks.lifecycle import ATTEMPT, INITIAL, TERMINAL, TaskEvent, TaskStatus, advance
+from lorafw.version import GatewayVersion
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Owner:
+    """The AWS account and Region in which a resource lives."""
+
+    account: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A wireless gateway. ``lorawan`` holds the members of AWS's LoRaWANGateway other than the EUI."""
+
+    id: str
+    owner: Owner
+    eui: GatewayEui
+    name: str | None = None
+    description: str | None = None
+    lorawan: Mapping[str, Any] = field(default_factory=dict)
+    certificate_id: str | None = None
+    thing_arn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """AWS's UpdateWirelessGatewayTaskCreate: what to send to whom. ``signature`` is DER, not base64."""
+
+    data_source: str | None = None
+    data_role: str | None = None
+    signature: bytes = b""
+    sig_key_crc: int | None = None
+    current_version: GatewayVersion = GatewayVersion()
+    update_version: GatewayVersion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A task definition. ``sequence`` orders definitions by age; ``update`` is None where none was given."""
+
+    id: str
+    owner: Owner
+    sequence: int
+    auto_create_tasks: bool
+    name: str | None = None
+    update: Update | None = None
+
+    @property
+    def can_offer(self) -> bool:
+        return self.update is not None and self.update.data_source is not None
+
+    @property
+    def current_version(self) -> GatewayVersion:
+        return self.update.current_version if self.update else GatewayVersion()
+
+
+class Delivery(Enum):
+    """How far the send of the present attempt has come."""
+
+    DUE = "due"
+    """Not begun."""
+    BEGUN = "begun"
+    """Begun, and not known to have gone out whole."""
+    WHOLE = "whole"
+    """All bytes were written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A firmware update of one gateway. ``definition`` is the one it was made from, even if that is deleted since.
+
+    ``offered_version`` is what the gateway presented when the update was first offered; ``sent_ms`` when the last
+    whole send ended; ``sends`` how many ended whole.
+    """
+
+    definition: Definition
+    automatic: bool
+    created_ms: int
+    status: TaskStatus = INITIAL
+    attempt: int = 0
+    delivery: Delivery = Delivery.DUE
+    offered_version: GatewayVersion | None = None
+    sent_ms: int | None = None
+    sends: int = 0
+
+    @property
+    def is_ended(self) -> bool:
+        return self.status in TERMINAL
+
+    def after(self, event: TaskEvent) -> Task:
+        """This task after ``event``: the next attempt's send is due. Raises IllegalTransition."""
+        status = advance(self.status, event)
+        return replace(self, status=status, attempt=ATTEMPT.get(status, self.attempt), delivery=Delivery.DUE)
+
+    def send_begun(self, presented: GatewayVersion) -> Task:
+        return replace(self, delivery=Delivery.BEGUN, offered_version=self.offered_version or presented)
+
+    def send_whole(self, now_ms: int) -> Task:
+        return replace(self, delivery=Delivery.WHOLE, sent_ms=now_ms, sends=self.sends + 1)

@@ -1,0 +1,312 @@
+"""Every decision about the update service, with what is known of it.
+
+AWS documents part of the behaviour of its CUPS server. Where it is silent, lorafw decides, and says so: each decision
+has a name, a value and a tag, **documented** (AWS says so), **observed** (seen on a real system) or **assumed**.
+Policy holds those that a caller can change; FIXED those that lorafw offers one way only.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from lorafw.errors import Invalid
+
+
+class Tag(StrEnum):
+    """How a statement about AWS's behaviour is known."""
+
+    DOCUMENTED = "documented"
+    OBSERVED = "observed"
+    ASSUMED = "assumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One question about the service and lorafw's answer. ``choices`` is empty for a number, or for a fixed one."""
+
+    name: str
+    question: str
+    value: object
+    tag: Tag
+    reason: str
+    choices: tuple[object, ...] = ()
+
+
+def _decision(default: Any, tag: Tag, question: str, reason: str, *choices: object) -> Any:
+    return field(
+        default=default, metadata={"tag": tag, "question": question, "reason": reason, "choices": choices}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The decisions that can be changed. The defaults are lorafw's; ``decisions()`` lists them with their tags."""
+
+    comparison: Literal["exact", "trimmed"] = _decision(
+        "exact",
+        Tag.ASSUMED,
+        "How are versions compared?",
+        "exact: case counts and nothing is trimmed; trimmed: blanks at both ends and case do not count",
+        "exact",
+        "trimmed",
+    )
+    automatic_creation: Literal["at_request", "never"] = _decision(
+        "at_request",
+        Tag.DOCUMENTED,
+        "When is an automatic task created?",
+        "at the first CUPS request whose Station, PackageVersion and Model match; never at definition time",
+        "at_request",
+        "never",
+    )
+    absent_field: Literal["strict", "wildcard"] = _decision(
+        "strict",
+        Tag.ASSUMED,
+        "What if the definition leaves out a field of CurrentVersion, or the gateway presents no package?",
+        "strict: no automatic task; wildcard: a field that the definition leaves out matches anything",
+        "strict",
+        "wildcard",
+    )
+    without_source: Literal["accept", "reject"] = _decision(
+        "accept",
+        Tag.ASSUMED,
+        "Can a definition be created without UpdateDataSource?",
+        "accept: yes, and it never offers anything; reject: ValidationException",
+        "accept",
+        "reject",
+    )
+    several_matches: Literal["oldest", "newest"] = _decision(
+        "oldest",
+        Tag.ASSUMED,
+        "Which definition wins when several match?",
+        "the one that was created first (or last)",
+        "oldest",
+        "newest",
+    )
+    existing_task: Literal["blocks", "ended_gives_way"] = _decision(
+        "blocks",
+        Tag.DOCUMENTED,
+        "What if the gateway already has a task?",
+        "blocks: in any status it must be deleted first; ended_gives_way: COMPLETED and FAILED do not count",
+        "blocks",
+        "ended_gives_way",
+    )
+    manual_start: Literal["matching_request", "any_request"] = _decision(
+        "matching_request",
+        Tag.ASSUMED,
+        "When does a manual task start?",
+        "at the next request that presents the definition's CurrentVersion (fields given), or at any request",
+        "matching_request",
+        "any_request",
+    )
+    broken_reply: Literal["free", "counts"] = _decision(
+        "free",
+        Tag.ASSUMED,
+        "Does a reply that was not wholly written use up an attempt?",
+        "a real station retries after a minute, so three broken downloads would else end a task in three minutes",
+        "free",
+        "counts",
+    )
+    settle_s: float = _decision(
+        0.0,
+        Tag.ASSUMED,
+        "How long after a whole offer is a request answered with nothing, and counts for nothing?",
+        "seconds for an update that is still being installed",
+    )
+    completion: Literal["version_differs", "package_differs"] = _decision(
+        "version_differs",
+        Tag.ASSUMED,
+        "What completes a task whose definition has no UpdateVersion?",
+        "a package is presented, and the three fields (or the package alone) differ from those at the offer",
+        "version_differs",
+        "package_differs",
+    )
+    other_version: Literal["fails", "waits"] = _decision(
+        "fails",
+        Tag.ASSUMED,
+        "What of a version that is neither CurrentVersion nor the UpdateVersion that is given?",
+        "fails: each such request is a failed attempt, and nothing is sent; waits: it changes nothing",
+        "fails",
+        "waits",
+    )
+    silence_timeout_s: float = _decision(
+        48 * 3600.0,
+        Tag.ASSUMED,
+        "How long may a gateway be silent in SECOND_RETRY before the task is FAILED?",
+        "AWS: FAILED if the server cannot connect to the gateway after SECOND_RETRY; the time is not documented",
+    )
+    key_mismatch: Literal["offer", "withhold"] = _decision(
+        "offer",
+        Tag.ASSUMED,
+        "What if SigKeyCrc is not among the keys that the gateway presents?",
+        "offer: sent all the same, the station tries all its keys; withhold: nothing is sent",
+        "offer",
+        "withhold",
+    )
+    delete_task: Literal["any_status", "ended_only"] = _decision(
+        "any_status",
+        Tag.ASSUMED,
+        "In which status can a task be deleted?",
+        "the API models no ConflictException for DeleteWirelessGatewayTask",
+        "any_status",
+        "ended_only",
+    )
+    unknown_gateway_status: int = _decision(
+        403,
+        Tag.ASSUMED,
+        "Which HTTP status does an unknown gateway get?",
+        "a station treats every status but 200 alike",
+        403,
+        404,
+    )
+    last_uplink: Literal["cups_request", "never"] = _decision(
+        "cups_request",
+        Tag.ASSUMED,
+        "What is LastUplinkReceivedAt?",
+        "the time of the last CUPS request, since there is no LoRaWAN network server here",
+        "cups_request",
+        "never",
+    )
+
+    def __post_init__(self) -> None:
+        for decision in self.decisions():
+            _check(decision)
+
+    def decisions(self) -> tuple[Decision, ...]:
+        """All decisions as they stand in this policy."""
+        return tuple(
+            Decision(
+                f.name,
+                f.metadata["question"],
+                getattr(self, f.name),
+                f.metadata["tag"],
+                f.metadata["reason"],
+                f.metadata["choices"],
+            )
+            for f in fields(self)
+        )
+
+    def with_texts(self, texts: Mapping[str, str]) -> Policy:
+        """This policy with values as they are typed (``{"settle_s": "30"}``). Raises Invalid."""
+        current = {decision.name: decision for decision in self.decisions()}
+        changes: dict[str, Any] = {}
+        for name, text in texts.items():
+            if name not in current:
+                near = difflib.get_close_matches(name, current, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(current)}"
+                raise Invalid("policy", name, f"{name!r} is no policy; {hint}")
+            changes[name] = _from_text(current[name], text)
+        return replace(self, **changes)
+
+
+def _check(decision: Decision) -> None:
+    if decision.choices:
+        if decision.value not in decision.choices:
+            allowed = ", ".join(map(str, decision.choices))
+            raise Invalid(decision.name, decision.value, f"{decision.value!r} is not one of: {allowed}")
+    elif not isinstance(decision.value, int | float) or not 0 <= decision.value < float("inf"):
+        raise Invalid(
+            decision.name, decision.value, f"{decision.value!r} is not a number of seconds from 0 on"
+        )
+
+
+def _from_text(decision: Decision, text: str) -> object:
+    if isinstance(decision.value, str):
+        return text
+    try:
+        return type(decision.value)(text)  # type: ignore[call-arg]
+    except ValueError:
+        raise Invalid(decision.name, text, f"{text!r} is not a number") from None
+
+
+def _fixed(name: str, question: str, value: str, tag: Tag, reason: str) -> Decision:
+    return Decision(name, question, value, tag, reason)
+
+
+FIXED: Final = (
+    _fixed(
+        "first_offer",
+        "When does a task become IN_PROGRESS?",
+        "when the reply with the update begins",
+        Tag.ASSUMED,
+        "AWS: IN_PROGRESS is the first status that one sees",
+    ),
+    _fixed(
+        "failed_attempt",
+        "What is a failed attempt?",
+        "a later request that still presents the offered version",
+        Tag.ASSUMED,
+        "IN_PROGRESS, FIRST_RETRY, SECOND_RETRY are AWS's; FAILED is judged at the fourth request",
+    ),
+    _fixed(
+        "concurrent_requests",
+        "Two requests of one gateway at once?",
+        "one is offered, the other gets nothing",
+        Tag.ASSUMED,
+        "the same update sent twice at once could only harm",
+    ),
+    _fixed(
+        "unreadable_source",
+        "What if object or role cannot be read?",
+        "nothing is sent, nothing is used up",
+        Tag.ASSUMED,
+        "the fault is not the gateway's; explain gives the reason",
+    ),
+    _fixed(
+        "deleted_definition",
+        "What of the tasks of a deleted definition?",
+        "they go on",
+        Tag.DOCUMENTED,
+        "AWS: does not affect tasks that are currently in progress",
+    ),
+    _fixed(
+        "deleted_task",
+        "What after a task is deleted?",
+        "a matching automatic definition makes it anew",
+        Tag.ASSUMED,
+        "at the next request",
+    ),
+    _fixed(
+        "gateway_lookup",
+        "Which account does a CUPS request speak to?",
+        "the one that has the EUI",
+        Tag.DOCUMENTED,
+        "AWS: an EUI is unique over accounts and Regions",
+    ),
+    _fixed(
+        "firmware_information",
+        "What is CurrentVersion?",
+        "the fields presented at the last request",
+        Tag.ASSUMED,
+        "one not presented is left out; before the first request there is none",
+    ),
+    _fixed(
+        "gateway_eui_form",
+        "How is GatewayEui written in answers?",
+        "16 lower-case hex digits",
+        Tag.DOCUMENTED,
+        "the documented sample output",
+    ),
+    _fixed(
+        "client_request_token",
+        "What does ClientRequestToken do?",
+        "same parameters: the first answer again",
+        Tag.DOCUMENTED,
+        "other parameters: ConflictException",
+    ),
+    _fixed(
+        "reply_extras",
+        "TC URI, CUPS URI and credentials in the reply?",
+        "empty",
+        Tag.ASSUMED,
+        "not served yet",
+    ),
+)
+
+
+def all_decisions(policy: Policy | None = None) -> tuple[Decision, ...]:
+    """Every decision, changeable and fixed."""
+    return (*(policy or Policy()).decisions(), *FIXED)

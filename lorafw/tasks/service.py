@@ -1,0 +1,465 @@
+"""The update service: gateways, definitions and tasks, on a clock that is handed in.
+
+One request, one straight line::
+
+    receive(request) -> Due | None        what the gateway presented is recorded; None: nothing to send
+    begin(due, image) -> Reply | None     the object has been read: the reply begins, the status changes
+    finish(reply, whole=...)              the reply has ended
+
+``answer`` walks it in one call with the service's own source. Reading the object may take long, so no lock is held
+between receive and begin; until begin nothing has changed, and a second request of the same gateway gets nothing.
+
+Every public method is one step: it holds the lock from its first line to its last, and after an error nothing has
+changed. Times come from the clock, ids from ``new_id``.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+from lorafw.clock import Clock, SystemClock
+from lorafw.cups.messages import NOTHING, UpdateInfoRequest, UpdateInfoResponse
+from lorafw.errors import Conflict, Invalid, NotFound, SourceError
+from lorafw.eui import GatewayEui
+from lorafw.tasks.explain import Explanation, Snapshot, explain
+from lorafw.tasks.judge import judge, silence_deadline
+from lorafw.tasks.lifecycle import Cause, LogRow, TaskEvent, TaskStatus
+from lorafw.tasks.matcher import Matcher
+from lorafw.tasks.model import Definition, Gateway, Owner, Task, Update
+from lorafw.tasks.policy import Policy
+from lorafw.tasks.ports import UpdateImage, UpdateSource
+from lorafw.version import GatewayVersion
+
+GATEWAY = "WirelessGateway"
+DEFINITION = "WirelessGatewayTaskDefinition"
+TASK = "WirelessGatewayTask"
+
+LOG_ROWS = 1_000_000
+"""The task log keeps this many rows; older ones go."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Due:
+    """An update that is to be sent as soon as it has been read."""
+
+    gateway: Gateway
+    definition: Definition
+    request: UpdateInfoRequest
+
+    @property
+    def update(self) -> Update:
+        assert self.definition.update is not None
+        return self.definition.update
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reply:
+    """What goes back to the gateway: the response without its update, and the update, if any."""
+
+    response: UpdateInfoResponse = NOTHING
+    image: UpdateImage | None = None
+    due: Due | None = None
+
+
+@dataclass(slots=True)
+class _Station:
+    """What the service remembers of one gateway from request to request."""
+
+    gateway: Gateway
+    request: UpdateInfoRequest | None = None
+    seen_ms: int | None = None
+    task: Task | None = None
+    in_hand: Due | None = None
+    problem: SourceError | None = None
+
+
+@dataclass(slots=True)
+class _World:
+    """All state, so that forgetting it is one assignment."""
+
+    stations: dict[GatewayEui, _Station] = field(default_factory=dict)
+    eui_by_id: dict[str, GatewayEui] = field(default_factory=dict)
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    deadlines: list[tuple[int, GatewayEui]] = field(default_factory=list)
+
+
+class UpdateService:
+    """AWS's side of a firmware update. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        source: UpdateSource,
+        clock: Clock | None = None,
+        policy: Policy | None = None,
+        new_id: Callable[[], str] = lambda: str(uuid4()),
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.policy = policy or Policy()
+        self.source = source
+        self._new_id = new_id
+        self._lock = threading.RLock()
+        self._sequence = count(1)
+        self._world = _World()
+        self._matcher = Matcher(self.policy)
+        self._log: deque[LogRow] = deque(maxlen=LOG_ROWS)
+
+    # --- gateways --------------------------------------------------------------------------------------------
+
+    def create_gateway(self, owner: Owner, eui: GatewayEui, **attributes: Any) -> Gateway:
+        """Register a gateway. Raises Conflict where the EUI is taken, in whatever account or Region."""
+        with self._lock:
+            if station := self._world.stations.get(eui):
+                raise Conflict(
+                    f"GatewayEui {eui.hex} is registered already; an EUI is unique over accounts and Regions",
+                    GATEWAY,
+                    station.gateway.id,
+                )
+            gateway = Gateway(self._new_id(), owner, eui, **attributes)
+            self._world.stations[eui] = _Station(gateway)
+            self._world.eui_by_id[gateway.id] = eui
+            return gateway
+
+    def gateway(self, owner: Owner, gateway_id: str) -> Gateway:
+        with self._lock:
+            return self._station(owner, gateway_id).gateway
+
+    def gateways(self, owner: Owner) -> list[Gateway]:
+        """In the order of their registration."""
+        with self._lock:
+            return [s.gateway for s in self._world.stations.values() if s.gateway.owner == owner]
+
+    def find_gateway(self, eui: GatewayEui) -> Gateway | None:
+        """The gateway with this EUI, in whatever account or Region."""
+        with self._lock:
+            station = self._world.stations.get(eui)
+            return station.gateway if station else None
+
+    def update_gateway(self, owner: Owner, gateway_id: str, **changes: Any) -> Gateway:
+        """Change name, description, LoRaWAN settings, certificate or thing."""
+        with self._lock:
+            station = self._station(owner, gateway_id)
+            station.gateway = replace(station.gateway, **changes)
+            return station.gateway
+
+    def delete_gateway(self, owner: Owner, gateway_id: str) -> None:
+        """Forget a gateway and its task."""
+        with self._lock:
+            station = self._station(owner, gateway_id)
+            if station.task is not None:
+                self._drop_task(station)
+            del self._world.stations[station.gateway.eui]
+            del self._world.eui_by_id[gateway_id]
+
+    def presented_version(self, owner: Owner, gateway_id: str) -> GatewayVersion | None:
+        """The three fields of the last request; None before the first."""
+        with self._lock:
+            request = self._station(owner, gateway_id).request
+            return request.version if request else None
+
+    def last_seen_ms(self, owner: Owner, gateway_id: str) -> int | None:
+        """The time of the last request; None before the first."""
+        with self._lock:
+            return self._station(owner, gateway_id).seen_ms if self.policy.last_uplink != "never" else None
+
+    # --- definitions -----------------------------------------------------------------------------------------
+
+    def create_definition(
+        self, owner: Owner, *, auto_create_tasks: bool, name: str | None = None, update: Update | None = None
+    ) -> Definition:
+        with self._lock:
+            definition = Definition(
+                self._new_id(), owner, next(self._sequence), auto_create_tasks, name, update
+            )
+            if self.policy.without_source == "reject" and not definition.can_offer:
+                raise Invalid(
+                    "Update.UpdateDataSource", None, "is missing, so there would be nothing to offer"
+                )
+            self._world.definitions[definition.id] = definition
+            self._matcher.add(definition)
+            return definition
+
+    def definition(self, owner: Owner, definition_id: str) -> Definition:
+        with self._lock:
+            definition = self._world.definitions.get(definition_id)
+            if definition is None or definition.owner != owner:
+                raise NotFound(DEFINITION, definition_id)
+            return definition
+
+    def definitions(self, owner: Owner) -> list[Definition]:
+        """Oldest first."""
+        with self._lock:
+            return [d for d in self._world.definitions.values() if d.owner == owner]
+
+    def delete_definition(self, owner: Owner, definition_id: str) -> None:
+        """Tasks that were made from it go on."""
+        with self._lock:
+            self._matcher.remove(self.definition(owner, definition_id))
+            del self._world.definitions[definition_id]
+
+    # --- tasks -----------------------------------------------------------------------------------------------
+
+    def create_task(self, owner: Owner, gateway_id: str, definition_id: str) -> Task:
+        """A manual task, PENDING. Raises Conflict where the gateway has one."""
+        with self._lock:
+            now = self._tick()
+            station = self._station(owner, gateway_id)
+            definition = self.definition(owner, definition_id)
+            if station.task is not None and not self._gives_way(station.task):
+                raise Conflict(
+                    f"the gateway has a task already, {station.task.status}; delete it with "
+                    "DeleteWirelessGatewayTask before starting a new one",
+                    GATEWAY,
+                    gateway_id,
+                )
+            return self._create_task(station, definition, now, automatic=False)
+
+    def task(self, owner: Owner, gateway_id: str) -> Task:
+        with self._lock:
+            self._tick()
+            station = self._station(owner, gateway_id)
+            if station.task is None:
+                raise NotFound(TASK, gateway_id)
+            return station.task
+
+    def delete_task(self, owner: Owner, gateway_id: str) -> None:
+        with self._lock:
+            self.task(owner, gateway_id)
+            station = self._station(owner, gateway_id)
+            assert station.task is not None
+            if self.policy.delete_task == "ended_only" and not station.task.is_ended:
+                raise Invalid("Id", gateway_id, f"the task is {station.task.status}; it has not ended")
+            self._drop_task(station)
+
+    @property
+    def log(self) -> list[LogRow]:
+        """What has happened to tasks, in the order of time."""
+        with self._lock:
+            self._tick()
+            return list(self._log)
+
+    # --- a CUPS request --------------------------------------------------------------------------------------
+
+    def receive(self, request: UpdateInfoRequest) -> Due | None:
+        """Record what a gateway presents, and judge it. Raises NotFound for an unknown gateway."""
+        with self._lock:
+            now = self._tick()
+            station = self._world.stations.get(request.router)
+            if station is None:
+                raise NotFound(GATEWAY, request.router.hex)
+            station.request, station.seen_ms = request, now
+            task = station.task
+            if task is None or self._gives_way(task):
+                task = self._create_automatic_task(station, now)
+            if task is None or station.in_hand is not None:
+                return None
+            move = judge(task, request.version, now, self.policy)
+            if move.send:
+                return self._take_in_hand(station, task, now)
+            if move.event is not None and move.cause is not None:
+                self._apply(station, task, move.event, move.cause, now)
+            self._watch_silence(station)
+            return None
+
+    def begin(self, due: Due, image: UpdateImage) -> Reply:
+        """The update has been read and the reply begins. The empty reply where the task has gone meanwhile."""
+        with self._lock:
+            now = self._tick()
+            station = self._in_hand(due)
+            if station is None or station.task is None:
+                return Reply()
+            task = station.task
+            move = judge(task, due.request.version, now, self.policy)
+            if not move.send or move.cause is None:
+                station.in_hand = None
+                return Reply()
+            station.problem = None
+            if move.event is not None:
+                task = self._apply(station, task, move.event, move.cause, now)
+            else:
+                self._record(station, now, task.status, task.status, move.cause)
+            station.task = task.send_begun(due.request.version)
+            self._watch_silence(station)
+            update = due.update
+            response = UpdateInfoResponse(
+                signature=update.signature, key_crc=update.sig_key_crc or 0 if update.signature else 0
+            )
+            return Reply(response, image, due)
+
+    def decline(self, due: Due, problem: SourceError) -> None:
+        """The update cannot be read: nothing is sent and nothing is used up."""
+        with self._lock:
+            now = self._tick()
+            station = self._in_hand(due)
+            if station is None or station.task is None:
+                return
+            station.in_hand, station.problem = None, problem
+            self._record(station, now, station.task.status, station.task.status, Cause.SOURCE_UNREADABLE)
+            self._watch_silence(station)
+
+    def finish(self, reply: Reply, *, whole: bool) -> None:
+        """The reply has ended; ``whole`` where all its bytes were written."""
+        with self._lock:
+            now = self._tick()
+            station = self._in_hand(reply.due) if reply.due is not None else None
+            if station is None or station.task is None:
+                return
+            station.in_hand = None
+            if not whole:
+                self._record(station, now, station.task.status, station.task.status, Cause.REPLY_BROKEN)
+            if whole or self.policy.broken_reply == "counts":
+                station.task = station.task.send_whole(now)
+
+    def answer(self, request: UpdateInfoRequest) -> Reply:
+        """Receive, read and begin in one call. The caller finishes the reply. Raises NotFound."""
+        due = self.receive(request)
+        return self.prepare(due) if due is not None else Reply()
+
+    def prepare(self, due: Due) -> Reply:
+        """Read the update through the service's source and begin, or decline."""
+        try:
+            update = due.update
+            assert update.data_source is not None
+            owner = due.gateway.owner
+            image = self.source.open(
+                update.data_source, update.data_role, account=owner.account, region=owner.region
+            )
+        except SourceError as problem:
+            self.decline(due, problem)
+            return Reply()
+        except BaseException:
+            self._let_go(due)
+            raise
+        return self.begin(due, image)
+
+    # --- why? ------------------------------------------------------------------------------------------------
+
+    def explain(self, owner: Owner, gateway_id: str) -> Explanation:
+        """Why this gateway is updated, or is not."""
+        with self._lock:
+            now = self._tick()
+            station = self._station(owner, gateway_id)
+            snapshot = Snapshot(
+                now_ms=now,
+                gateway=station.gateway,
+                request=station.request,
+                seen_ms=station.seen_ms,
+                task=station.task,
+                problem=station.problem,
+                definitions=tuple(self.definitions(owner)),
+                matching=tuple(
+                    self._matcher.find_all(owner, station.request.version) if station.request else ()
+                ),
+                log=tuple(row for row in self._log if row.gateway == station.gateway.eui.hex),
+            )
+        return explain(snapshot, self.policy)
+
+    # --- the whole -------------------------------------------------------------------------------------------
+
+    def forget(self, owner: Owner) -> None:
+        """Drop all that an account has in a Region."""
+        with self._lock:
+            for gateway in self.gateways(owner):
+                self.delete_gateway(owner, gateway.id)
+            for definition in self.definitions(owner):
+                self.delete_definition(owner, definition.id)
+
+    def owners(self) -> set[Owner]:
+        with self._lock:
+            stations: Iterable[_Station] = self._world.stations.values()
+            return {s.gateway.owner for s in stations} | {d.owner for d in self._world.definitions.values()}
+
+    # --- inside, with the lock held --------------------------------------------------------------------------
+
+    def _station(self, owner: Owner, gateway_id: str) -> _Station:
+        eui = self._world.eui_by_id.get(gateway_id)
+        station = self._world.stations[eui] if eui is not None else None
+        if station is None or station.gateway.owner != owner:
+            raise NotFound(GATEWAY, gateway_id)
+        return station
+
+    def _in_hand(self, due: Due) -> _Station | None:
+        station = self._world.stations.get(due.gateway.eui)
+        return station if station is not None and station.in_hand is due else None
+
+    def _let_go(self, due: Due) -> None:
+        with self._lock:
+            if station := self._in_hand(due):
+                station.in_hand = None
+
+    def _gives_way(self, task: Task) -> bool:
+        return task.is_ended and self.policy.existing_task == "ended_gives_way"
+
+    def _create_automatic_task(self, station: _Station, now: int) -> Task | None:
+        if self.policy.automatic_creation == "never" or station.request is None:
+            return None
+        definition = self._matcher.find(station.gateway.owner, station.request.version)
+        return self._create_task(station, definition, now, automatic=True) if definition else None
+
+    def _create_task(self, station: _Station, definition: Definition, now: int, *, automatic: bool) -> Task:
+        station.task = Task(definition, automatic, now)
+        station.in_hand = station.problem = None
+        cause = Cause.CREATED_AUTOMATICALLY if automatic else Cause.CREATED_MANUALLY
+        self._record(station, now, None, station.task.status, cause)
+        return station.task
+
+    def _drop_task(self, station: _Station) -> None:
+        assert station.task is not None
+        self._record(station, self.clock.now_ms(), station.task.status, None, Cause.DELETED)
+        station.task = station.in_hand = station.problem = None
+
+    def _take_in_hand(self, station: _Station, task: Task, now: int) -> Due | None:
+        assert station.request is not None
+        self._watch_silence(station)
+        if not task.definition.can_offer:
+            return None
+        due = Due(station.gateway, task.definition, station.request)
+        if self._is_withheld(due):
+            self._record(station, now, task.status, task.status, Cause.KEY_WITHHELD)
+            return None
+        station.in_hand = due
+        return due
+
+    def _is_withheld(self, due: Due) -> bool:
+        if self.policy.key_mismatch == "offer" or not due.update.signature:
+            return False
+        return due.update.sig_key_crc not in due.request.keys
+
+    def _apply(self, station: _Station, task: Task, event: TaskEvent, cause: Cause, now: int) -> Task:
+        station.task = task.after(event)
+        self._record(station, now, task.status, station.task.status, cause)
+        return station.task
+
+    def _record(
+        self, station: _Station, time: int, before: TaskStatus | None, after: TaskStatus | None, cause: Cause
+    ) -> None:
+        attempt = station.task.attempt if station.task else 0
+        self._log.append(LogRow(time, station.gateway.eui.hex, attempt, before, after, cause))
+
+    def _watch_silence(self, station: _Station) -> None:
+        if station.task is None or station.seen_ms is None:
+            return
+        deadline = silence_deadline(station.task, station.seen_ms, self.policy)
+        if deadline is not None:
+            heapq.heappush(self._world.deadlines, (deadline, station.gateway.eui))
+
+    def _tick(self) -> int:
+        """The present time, after every deadline that has passed was applied at its own time."""
+        now = self.clock.now_ms()
+        deadlines = self._world.deadlines
+        while deadlines and deadlines[0][0] <= now:
+            deadline, eui = heapq.heappop(deadlines)
+            station = self._world.stations.get(eui)
+            if station is None or station.task is None or station.seen_ms is None:
+                continue
+            # A later request moved the deadline; that one has an entry of its own.
+            if silence_deadline(station.task, station.seen_ms, self.policy) == deadline:
+                self._apply(station, station.task, TaskEvent.SILENCE, Cause.SILENCE, deadline)
+        return now
