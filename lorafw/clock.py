@@ -54,9 +54,7 @@ class HandClock:
 
 def iso(time_ms: int) -> str:
     """AWS's form of a time in task answers: ``2021-03-12T09:56:12.047Z``."""
-    return (
-        datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ms % 1000:03d}Z"
-    )
+    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ms % 1000:03d}Z"
 
 
 def parse_iso(text: str) -> int:

@@ -20,9 +20,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_AWS_FORM: Final = re.compile(
-    r"(?:[0-9A-Fa-f]{2}(?P<sep>[-:\s]?))(?:[0-9A-Fa-f]{2}(?P=sep)){6}[0-9A-Fa-f]{2}"
-)
+_AWS_FORM: Final = re.compile(r"(?:[0-9A-Fa-f]{2}(?P<sep>[-:\s]?))(?:[0-9A-Fa-f]{2}(?P=sep)){6}[0-9A-Fa-f]{2}")
 _GROUP: Final = re.compile(r"[0-9A-Fa-f]{1,4}")
 _STATION_TEXT: Final = re.compile(r"[0-9A-Fa-f:-]*")
 _SEPARATORS: Final = re.compile(r"[-:\s]")
@@ -56,9 +54,7 @@ class GatewayEui:
         front = head.split(":") if head else []
         back = tail.split(":") if tail else []
         missing = 4 - len(front) - len(back)
-        if any(not _GROUP.fullmatch(group) for group in front + back) or (
-            missing < 1 if gap else missing != 0
-        ):
+        if any(not _GROUP.fullmatch(group) for group in front + back) or (missing < 1 if gap else missing != 0):
             raise ValueError(
                 f"{text!r} is not a gateway EUI: give sixteen hex digits (5a11b0a85a11b0a8, or with '-' or ':' "
                 "between the bytes) or ID6 (5a11:b0a8:5a11:b0a8)"

@@ -35,9 +35,7 @@ class GatewayVersion:
 
     def to_aws(self) -> dict[str, str]:
         """Members in AWS's order; one that was not given is left out."""
-        return {
-            name: value for field, name in AWS_NAMES.items() if (value := getattr(self, field)) is not None
-        }
+        return {name: value for field, name in AWS_NAMES.items() if (value := getattr(self, field)) is not None}
 
     @property
     def is_complete(self) -> bool:

@@ -39,7 +39,7 @@ SIGNATURE_SEGMENT: Final = range(8, 133)
 _U32_MAX: Final = (1 << 32) - 1
 
 
-# --- the request ---------------------------------------------------------------------------------------------
+# --- the request ---
 
 
 def encode_request(request: UpdateInfoRequest) -> bytes:
@@ -146,7 +146,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-# --- the response, written -----------------------------------------------------------------------------------
+# --- the response, written ---
 
 
 def encode_response(response: UpdateInfoResponse) -> bytes:
@@ -183,7 +183,7 @@ def _check_length(name: str, length: int, maximum: int, minimum: int = 0) -> Non
         raise FieldTooLong(name, length, maximum, minimum)
 
 
-# --- the response, read --------------------------------------------------------------------------------------
+# --- the response, read ---
 
 
 class Segment(IntEnum):
@@ -322,9 +322,7 @@ class ResponseDecoder:
         if length == 0:
             return self._next(segment, events)
         if length > MAX_UPDATE:
-            events.append(
-                self._fail(f"Segment {segment:d} length not allowed (must be <2GB): {length:#010x} bytes")
-            )
+            events.append(self._fail(f"Segment {segment:d} length not allowed (must be <2GB): {length:#010x} bytes"))
             return False
         events.append(SegmentBegin(segment, length))
         if segment is Segment.SIGNATURE and length not in SIGNATURE_SEGMENT:

@@ -47,7 +47,8 @@ class Difference:
     kind: str
 
     def __str__(self) -> str:
-        return f"{self.field}: the definition wants {self.wanted!r}, the gateway presents {self.presented!r} ({self.kind})"
+        wants = f"the definition wants {self.wanted!r}, the gateway presents {self.presented!r}"
+        return f"{self.field}: {wants} ({self.kind})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,7 @@ class Matcher:
     def find(self, owner: Owner, presented: GatewayVersion) -> Definition | None:
         """The definition that wins, or None."""
         newest = self._policy.several_matches == "newest"
-        ends = (
-            next(reversed(g.values()) if newest else iter(g.values())) for g in self._groups(owner, presented)
-        )
+        ends = (next(reversed(g.values()) if newest else iter(g.values())) for g in self._groups(owner, presented))
         choose = max if newest else min
         return choose(ends, key=lambda definition: definition.sequence, default=None)
 

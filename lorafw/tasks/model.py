@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import ATTEMPT, INITIAL, TERMINAL, TaskEvent, TaskStatus, advance
 from lorafw.version import GatewayVersion
+
+
+NO_VERSION: Final = GatewayVersion()
+"""None of the three fields given."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,7 +46,7 @@ class Update:
     data_role: str | None = None
     signature: bytes = b""
     sig_key_crc: int | None = None
-    current_version: GatewayVersion = GatewayVersion()
+    current_version: GatewayVersion = NO_VERSION
     update_version: GatewayVersion | None = None
 
 
@@ -63,7 +67,7 @@ class Definition:
 
     @property
     def current_version(self) -> GatewayVersion:
-        return self.update.current_version if self.update else GatewayVersion()
+        return self.update.current_version if self.update else NO_VERSION
 
 
 class Delivery(Enum):

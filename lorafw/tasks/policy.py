@@ -37,9 +37,7 @@ class Decision:
 
 
 def _decision(default: Any, tag: Tag, question: str, reason: str, *choices: object) -> Any:
-    return field(
-        default=default, metadata={"tag": tag, "question": question, "reason": reason, "choices": choices}
-    )
+    return field(default=default, metadata={"tag": tag, "question": question, "reason": reason, "choices": choices})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,9 +206,7 @@ def _check(decision: Decision) -> None:
             allowed = ", ".join(map(str, decision.choices))
             raise Invalid(decision.name, decision.value, f"{decision.value!r} is not one of: {allowed}")
     elif not isinstance(decision.value, int | float) or not 0 <= decision.value < float("inf"):
-        raise Invalid(
-            decision.name, decision.value, f"{decision.value!r} is not a number of seconds from 0 on"
-        )
+        raise Invalid(decision.name, decision.value, f"{decision.value!r} is not a number of seconds from 0 on")
 
 
 def _from_text(decision: Decision, text: str) -> object:

@@ -27,5 +27,5 @@ class UpdateSource(Protocol):
     """Reads the object at UpdateDataSource through UpdateDataRole."""
 
     def open(self, data_source: str, role: str | None, *, account: str, region: str) -> UpdateImage:
-        """The object, whole. Raises SourceError: InvalidSource, NoSuchObject, AccessDenied, TrustPolicy, Unavailable."""
+        """The object, whole. Raises a SourceError; which one says what is wrong."""
         ...

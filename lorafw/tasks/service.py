@@ -111,7 +111,7 @@ class UpdateService:
         self._matcher = Matcher(self.policy)
         self._log: deque[LogRow] = deque(maxlen=LOG_ROWS)
 
-    # --- gateways --------------------------------------------------------------------------------------------
+    # --- gateways ---
 
     def create_gateway(self, owner: Owner, eui: GatewayEui, **attributes: Any) -> Gateway:
         """Register a gateway. Raises Conflict where the EUI is taken, in whatever account or Region."""
@@ -169,19 +169,15 @@ class UpdateService:
         with self._lock:
             return self._station(owner, gateway_id).seen_ms if self.policy.last_uplink != "never" else None
 
-    # --- definitions -----------------------------------------------------------------------------------------
+    # --- definitions ---
 
     def create_definition(
         self, owner: Owner, *, auto_create_tasks: bool, name: str | None = None, update: Update | None = None
     ) -> Definition:
         with self._lock:
-            definition = Definition(
-                self._new_id(), owner, next(self._sequence), auto_create_tasks, name, update
-            )
+            definition = Definition(self._new_id(), owner, next(self._sequence), auto_create_tasks, name, update)
             if self.policy.without_source == "reject" and not definition.can_offer:
-                raise Invalid(
-                    "Update.UpdateDataSource", None, "is missing, so there would be nothing to offer"
-                )
+                raise Invalid("Update.UpdateDataSource", None, "is missing, so there would be nothing to offer")
             self._world.definitions[definition.id] = definition
             self._matcher.add(definition)
             return definition
@@ -204,7 +200,7 @@ class UpdateService:
             self._matcher.remove(self.definition(owner, definition_id))
             del self._world.definitions[definition_id]
 
-    # --- tasks -----------------------------------------------------------------------------------------------
+    # --- tasks ---
 
     def create_task(self, owner: Owner, gateway_id: str, definition_id: str) -> Task:
         """A manual task, PENDING. Raises Conflict where the gateway has one."""
@@ -328,9 +324,7 @@ class UpdateService:
             update = due.update
             assert update.data_source is not None
             owner = due.gateway.owner
-            image = self.source.open(
-                update.data_source, update.data_role, account=owner.account, region=owner.region
-            )
+            image = self.source.open(update.data_source, update.data_role, account=owner.account, region=owner.region)
         except SourceError as problem:
             self.decline(due, problem)
             return Reply()
@@ -339,7 +333,7 @@ class UpdateService:
             raise
         return self.begin(due, image)
 
-    # --- why? ------------------------------------------------------------------------------------------------
+    # --- why? ---
 
     def explain(self, owner: Owner, gateway_id: str) -> Explanation:
         """Why this gateway is updated, or is not."""
@@ -354,14 +348,12 @@ class UpdateService:
                 task=station.task,
                 problem=station.problem,
                 definitions=tuple(self.definitions(owner)),
-                matching=tuple(
-                    self._matcher.find_all(owner, station.request.version) if station.request else ()
-                ),
+                matching=tuple(self._matcher.find_all(owner, station.request.version) if station.request else ()),
                 log=tuple(row for row in self._log if row.gateway == station.gateway.eui.hex),
             )
         return explain(snapshot, self.policy)
 
-    # --- the whole -------------------------------------------------------------------------------------------
+    # --- the whole ---
 
     def forget(self, owner: Owner) -> None:
         """Drop all that an account has in a Region."""
@@ -376,7 +368,7 @@ class UpdateService:
             stations: Iterable[_Station] = self._world.stations.values()
             return {s.gateway.owner for s in stations} | {d.owner for d in self._world.definitions.values()}
 
-    # --- inside, with the lock held --------------------------------------------------------------------------
+    # --- inside, with the lock held ---
 
     def _station(self, owner: Owner, gateway_id: str) -> _Station:
         eui = self._world.eui_by_id.get(gateway_id)
