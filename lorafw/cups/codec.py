@@ -55,7 +55,8 @@ def encode_request(request: UpdateInfoRequest) -> bytes:
         "package": request.package,
         "keys": list(request.keys),
     }
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    # A station sends the bytes of version.txt as they are, also where they are not UTF-8.
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
 
 
 def decode_request(body: bytes) -> UpdateInfoRequest:

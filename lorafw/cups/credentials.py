@@ -62,6 +62,8 @@ def parse_credentials(segment: bytes) -> Credentials:
         key_end = _sequence_end(segment, key_start, "key")
     else:
         key_end = key_start if first == 0 else len(segment)
+    if certificate_end + (key_end - key_start) > len(segment):
+        raise MalformedResponse("lengths do not align")
     return Credentials(segment[:trust_end], segment[trust_end:certificate_end], segment[key_start:key_end])
 
 

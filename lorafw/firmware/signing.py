@@ -24,6 +24,7 @@ from typing import Final, Protocol
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA512
 
 from lorafw.errors import BadSignature, InvalidKey, NoMatchingKey, SignatureError
@@ -79,6 +80,13 @@ class PublicKey:
         """Return, or raise BadSignature."""
         try:
             self._key.verify(signature, data, ec.ECDSA(SHA512()))
+        except InvalidSignature as error:
+            raise BadSignature(f"the signature does not verify with key {self.crc:08X}", self.crc) from error
+
+    def verify_digest(self, digest: bytes, signature: bytes) -> None:
+        """As ``verify``, for data of which only the SHA-512 is at hand."""
+        try:
+            self._key.verify(signature, digest, ec.ECDSA(Prehashed(SHA512())))
         except InvalidSignature as error:
             raise BadSignature(f"the signature does not verify with key {self.crc:08X}", self.crc) from error
 

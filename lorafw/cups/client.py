@@ -1,0 +1,156 @@
+"""The gateway's side of the connection: one POST, one reply, by HTTP or in process.
+
+A Transport has one method. What goes wrong on the way is a TransportError that carries the lines which a Basics
+Station would log (source: recorded from Basics Station 2.0.6).
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import urlsplit
+
+from lorafw.cups.codec import decode_request, encode_head
+from lorafw.cups.refusal import refusal
+from lorafw.errors import LorafwError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from lorafw.tasks.service import UpdateService
+
+PATH: Final = "/update-info"
+BUFFER: Final = 8192
+"""The station reads in pieces of this size, and each must come within its time limit."""
+
+NETWORK_DOWN: Final = "HTTP connect failed: NET - The connection to the given server / port failed"
+NO_SUCH_HOST: Final = "HTTP connect failed: NET - Failed to get an IP address for the given hostname"
+
+
+class TransportError(LorafwError):
+    """The exchange broke. ``lines`` are (module, text) of the station's error lines."""
+
+    def __init__(self, *lines: tuple[str, str]) -> None:
+        super().__init__("; ".join(text for _, text in lines))
+        self.lines = lines
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """A reply whose body is still to come. ``body`` may raise TransportError."""
+
+    status: int
+    reason: str
+    content_length: int
+    body: Iterator[bytes]
+
+
+class Transport(Protocol):
+    """Carries one request to the CUPS server at ``uri``."""
+
+    def post(self, uri: str, body: bytes, timeout_s: float) -> AbstractContextManager[HttpReply]: ...
+
+
+class HttpTransport:
+    """Over plain HTTP, with the header of a Basics Station: nothing more, in its order, blanks included."""
+
+    @contextmanager
+    def post(self, uri: str, body: bytes, timeout_s: float) -> Iterator[HttpReply]:
+        host_port = urlsplit(uri).netloc
+        connection = self._connect(uri, timeout_s)
+        try:
+            connection.putrequest("POST", PATH, skip_host=True, skip_accept_encoding=True)
+            connection.putheader("Host", host_port)
+            connection.putheader("Content-Type", "application/json")
+            connection.putheader("Content-Length", f"{len(body):5d}")
+            with _station_words("Error reading HTTP Header"):
+                connection.endheaders(body)
+                response = connection.getresponse()
+            yield _strict(response, connection.sock, timeout_s)
+        finally:
+            connection.close()
+
+    def _connect(self, uri: str, timeout_s: float) -> http.client.HTTPConnection:
+        parts = urlsplit(uri)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+        try:
+            connection.connect()
+        except socket.gaierror:
+            raise TransportError(("AIO", NO_SUCH_HOST), ("CUP", f"CUPS connect failed - URI: {uri}")) from None
+        except OSError:
+            raise TransportError(("AIO", NETWORK_DOWN), ("CUP", f"CUPS connect failed - URI: {uri}")) from None
+        return connection
+
+
+class InProcessTransport:
+    """Straight into an UpdateService: the bytes of the wire without a socket."""
+
+    def __init__(self, service: UpdateService) -> None:
+        self._service = service
+
+    @contextmanager
+    def post(self, uri: str, body: bytes, timeout_s: float) -> Iterator[HttpReply]:
+        try:
+            reply = self._service.answer(decode_request(body))
+        except LorafwError as error:
+            status, text = refusal(error, self._service.policy)
+            yield HttpReply(status, http.client.responses[status], len(text), iter((text,)))
+            return
+        size = reply.image.size if reply.image else 0
+        head = encode_head(reply.response, size)
+        taken = 0
+
+        def pieces() -> Iterator[bytes]:
+            nonlocal taken
+            for piece in (head, *(reply.image.chunks() if reply.image else ())):
+                taken += len(piece)
+                yield bytes(piece)
+
+        try:
+            yield HttpReply(200, "OK", len(head) + size, pieces())
+        finally:
+            self._service.finish(reply, whole=taken == len(head) + size)
+
+
+def _strict(response: http.client.HTTPResponse, sock: socket.socket | None, timeout_s: float) -> HttpReply:
+    """What a station takes for a reply: a plain body of a length that was said before."""
+    length = response.headers.get("Content-Length", "").strip()
+    if response.status == 200 and (response.headers.get("Transfer-Encoding") or not length.isdigit()):
+        # A station that got a chunked body, or one without a length, takes all of it for too much.
+        raise TransportError(("AIO", "Received more data than expected HTTP content size"))
+    size = int(length) if length.isdigit() else 0
+    return HttpReply(response.status, response.reason, size, _body(response, sock, size, timeout_s))
+
+
+def _body(
+    response: http.client.HTTPResponse, sock: socket.socket | None, size: int, timeout_s: float
+) -> Iterator[bytes]:
+    """Piece by piece; a full buffer, or the rest, must come within the time limit."""
+    while size > 0:
+        due = time.monotonic() + timeout_s
+        piece = bytearray()
+        while len(piece) < min(BUFFER, size):
+            if sock is not None:
+                sock.settimeout(max(due - time.monotonic(), 0.001))
+            with _station_words("Error reading HTTP Body"):
+                data = response.read1(min(BUFFER, size) - len(piece))
+            if not data:
+                raise TransportError(("AIO", "[3] Error reading HTTP Body"))
+            piece += data
+        size -= len(piece)
+        yield bytes(piece)
+
+
+@contextmanager
+def _station_words(text: str) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise TransportError(("CUP", "CUPS timed out")) from None
+    except (OSError, http.client.HTTPException):
+        raise TransportError(("AIO", f"[3] {text}")) from None

@@ -1,0 +1,59 @@
+"""Log lines of a Basics Station: the same words at the same levels.
+
+A line in the file: ``2021-03-12 09:56:13.148 [CUP:INFO] ECDSA key#0 -> VERIFIED``. A station shows the lines at or
+above ``log_level`` of its station.conf; without one, INFO.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Final
+
+_US: Final = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000))
+
+
+class Level(IntEnum):
+    """The station's levels in its own order; the name in a line is the first four letters."""
+
+    XDEBUG = 0
+    DEBUG = 1
+    VERBOSE = 2
+    INFO = 3
+    NOTICE = 4
+    WARNING = 5
+    ERROR = 6
+    CRITICAL = 7
+
+    @property
+    def short(self) -> str:
+        return "XDEB" if self is Level.XDEBUG else self.name[:4]
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line: ``module`` is CUP, SYS or AIO."""
+
+    module: str
+    level: Level
+    text: str
+
+    def __str__(self) -> str:
+        return f"[{self.module}:{self.level.short}] {self.text}"
+
+    def at(self, time_ms: int) -> str:
+        """With the time in front, as in the station's log file."""
+        moment = datetime.fromtimestamp(time_ms // 1000, UTC)
+        return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ms % 1000:03d} {self}"
+
+
+def interval(seconds: float) -> str:
+    """A span of time as a station prints it: ``1d``, ``1m``, ``10s``, ``1m30s``, ``300ms``."""
+    rest = round(seconds * 1_000_000)
+    parts = []
+    for unit, size in _US:
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0"

@@ -1,0 +1,82 @@
+"""Two ways to run an update file that a station would run.
+
+``install_only`` never executes what came over the wire: it reads an update file that lorafw built and does to the home
+folder what the file would do. ``execute`` is the real thing, for whoever asks for it by name (``--exec``).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from lorafw.errors import FirmwareError
+from lorafw.firmware.image import install_image, unpack_image
+from lorafw.gateway.home import Home
+from lorafw.gateway.log import Level, LogLine
+from lorafw.gateway.storage import Run
+
+UPDATE_BIN: Final = "/tmp/update.bin"  # noqa: S108 -- the name in a station's log, not a file of ours
+EXEC_LIMIT_S: Final = 60.0
+"""So long is waited for an executed update; a real station does not wait at all."""
+
+_next_pid = count(6873).__next__
+"""Process numbers for a log in which nothing was executed. The first is that of the documented log."""
+
+
+def install_only(home: Home, update_bin: Path) -> Run:
+    """Do what an update file that lorafw built would do, without executing it."""
+    try:
+        image = unpack_image(update_bin.read_bytes())
+    except FirmwareError as error:
+        return Run((*_launched(_next_pid()), _said(f"not executed (that needs --exec), and not installed: {error}")))
+    try:
+        install_image(image, home.path)
+    except (FirmwareError, OSError) as error:
+        return Run((*_launched(_next_pid()), _said(f"the update failed: {error}")))
+    finally:
+        update_bin.unlink(missing_ok=True)
+    return Run(_launched(_next_pid()), restarts=image.restart is not None)
+
+
+def execute(home: Home, update_bin: Path) -> Run:
+    """Run the file, in the gateway's private temporary folder, with the environment that a station gives it."""
+    environment = {
+        **os.environ,
+        "STATION_HOME": str(home.path.resolve()),
+        "STATION_TEMPDIR": str(home.tmp.resolve()),
+    }
+    try:
+        process = subprocess.Popen(  # noqa: S603 -- executing it is what was asked for
+            [update_bin.resolve()],
+            cwd=home.tmp,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        failure = LogLine("SYS", Level.ERROR, f"{UPDATE_BIN}: Failed to exec: {error.strerror}")
+        return Run((*_launched(_next_pid()), failure))
+    try:
+        output, _ = process.communicate(timeout=EXEC_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        output = b"still running"
+    said = tuple(_said(line) for line in output.decode("utf-8", "replace").splitlines())
+    return Run((*_launched(process.pid), *said))
+
+
+def _launched(pid: int) -> tuple[LogLine, ...]:
+    """What a station logs when it has started an update; of how it ends, a station hears nothing."""
+    return (
+        LogLine("SYS", Level.VERBOSE, f"{UPDATE_BIN}: Forked, waiting..."),
+        LogLine("SYS", Level.INFO, f"Process {UPDATE_BIN} (pid={pid}) completed"),
+    )
+
+
+def _said(text: str) -> LogLine:
+    """Output of the update: a station's log shows it under this name."""
+    return LogLine("___", Level.INFO, text)

@@ -1,0 +1,95 @@
+"""The files that a reply of CUPS changes in a station's home folder, in the order in which a station changes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from lorafw.cups.credentials import Credentials
+from lorafw.gateway.home import CREDENTIAL_FILES, Home
+from lorafw.gateway.log import LogLine
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An update file was run: the station's log lines, and whether the station is restarted by it."""
+
+    lines: tuple[LogLine, ...]
+    restarts: bool = False
+
+
+Runner = Callable[[Home, Path], Run]
+"""Runs an update file that a station would run."""
+
+
+class HomeStorage:
+    """Storage of one exchange, in a home folder."""
+
+    def __init__(self, home: Home, runner: Runner) -> None:
+        self._home = home
+        self._runner = runner
+        self._file: BinaryIO | None = None
+        self._changed: set[str] = set()
+        self.restarts = False
+        for leftover in home.path.glob("*-temp.*"):
+            leftover.unlink()
+
+    def save_uri(self, category: str, uri: str) -> None:
+        self._save(category, "uri", uri.encode("utf-8", "surrogateescape"))
+
+    def save_credentials(self, category: str, credentials: Credentials) -> None:
+        for part, ending in CREDENTIAL_FILES.items():
+            self._save(category, ending, getattr(credentials, part))
+
+    def commit_config(self) -> None:
+        for name in sorted(self._changed):
+            category, _, ending = name.partition("-temp.")
+            (self._home.path / name).replace(self._home.path / f"{category}.{ending}")
+        self._changed.clear()
+
+    def update_begin(self, length: int) -> None:
+        self._home.tmp.mkdir(mode=0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        self._file = os.fdopen(os.open(self._partial, flags, 0o750), "wb")
+
+    def update_data(self, data: bytes) -> None:
+        if self._file is not None:
+            self._file.write(data)
+
+    def update_commit(self) -> bool:
+        if self._file is None:
+            return False
+        self._file.close()
+        self._file = None
+        self._partial.replace(self.update_bin)
+        return True
+
+    def update_abort(self) -> None:
+        self.update_bin.unlink(missing_ok=True)
+
+    def update_run(self) -> Iterable[LogLine]:
+        run = self._runner(self._home, self.update_bin)
+        self.restarts = run.restarts
+        return run.lines
+
+    def close(self) -> None:
+        """The exchange is over; what was not committed stays as update.bi_."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    @property
+    def update_bin(self) -> Path:
+        return self._home.tmp / "update.bin"
+
+    @property
+    def _partial(self) -> Path:
+        return self._home.tmp / "update.bi_"
+
+    def _save(self, category: str, ending: str, content: bytes) -> None:
+        name = f"{category}-temp.{ending}"
+        self._home.write(name, content, mode=0o600)
+        self._changed.add(name)
