@@ -1,1 +1,69 @@
-"""lorafw: firmware updates of LoRaWAN gateways as AWS IoT Core for LoRaWAN does them, on one laptop."""
+"""lorafw: firmware updates of LoRaWAN gateways as AWS IoT Core for LoRaWAN does them, on one laptop, offline.
+
+The names below are loaded when they are first used, so that ``import lorafw`` costs nothing::
+
+    from lorafw import Testbed
+
+    with Testbed() as bed:
+        bed.define_update("1.0.1")
+        bed.advance(20)
+        print(bed.status())        # COMPLETED
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lorafw.clock import HandClock as HandClock
+    from lorafw.cloud import Cloud as Cloud
+    from lorafw.cups.server import CupsServer as CupsServer
+    from lorafw.errors import LorafwError as LorafwError
+    from lorafw.eui import GatewayEui as GatewayEui
+    from lorafw.firmware.image import build_image as build_image
+    from lorafw.firmware.image import unpack_image as unpack_image
+    from lorafw.firmware.signing import KeyPair as KeyPair
+    from lorafw.firmware.signing import PublicKey as PublicKey
+    from lorafw.firmware.signing import sign_update as sign_update
+    from lorafw.gateway.home import Home as Home
+    from lorafw.gateway.virtual import VirtualGateway as VirtualGateway
+    from lorafw.iotwireless import register as register
+    from lorafw.tasks.policy import Policy as Policy
+    from lorafw.tasks.service import UpdateService as UpdateService
+    from lorafw.testbed import Testbed as Testbed
+    from lorafw.version import GatewayVersion as GatewayVersion
+
+_HOME_OF = {
+    "Cloud": "cloud",
+    "CupsServer": "cups.server",
+    "GatewayEui": "eui",
+    "GatewayVersion": "version",
+    "HandClock": "clock",
+    "Home": "gateway.home",
+    "KeyPair": "firmware.signing",
+    "LorafwError": "errors",
+    "Policy": "tasks.policy",
+    "PublicKey": "firmware.signing",
+    "Testbed": "testbed",
+    "UpdateService": "tasks.service",
+    "VirtualGateway": "gateway.virtual",
+    "build_image": "firmware.image",
+    "register": "iotwireless",
+    "sign_update": "firmware.signing",
+    "unpack_image": "firmware.image",
+}
+
+__all__ = [  # noqa: PLE0604 -- the table above is the one place where a public name is written
+    *_HOME_OF
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'lorafw' has no attribute {name!r}")
+    return getattr(import_module(f"lorafw.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

@@ -35,6 +35,7 @@ class VirtualGateway:
     """A station's side of CUPS, without the station.
 
     ``log`` gets each line, as text with its time, that station.conf lets through; all lines are in the verdicts.
+    ``interval_s`` stands for both intervals of station.conf.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class VirtualGateway:
         clock: Clock | None = None,
         log: Callable[[str], None] | None = None,
         runner: Runner = install_only,
+        interval_s: float | None = None,
     ) -> None:
         self.home = home
         self.transport = transport
@@ -55,6 +57,7 @@ class VirtualGateway:
         self._clock = clock or SystemClock()
         self._log = log
         self._runner = runner
+        self._interval_s = interval_s
         self._set = 0
         self._failures = 0
 
@@ -69,7 +72,7 @@ class VirtualGateway:
 
     def poll(self) -> Verdict:
         """One exchange. Raises HomeError where the home folder cannot be used."""
-        conf = self.home.conf()
+        conf = self._conf()
         storage = HomeStorage(self.home, self._runner)
         exchange = Exchange(
             storage, self.home.sig_keys(), conf.timers, emit=lambda line: self._emit(line, conf.log_level)
@@ -88,6 +91,12 @@ class VirtualGateway:
             self._set = self._failures = 0
             return replace(verdict, wait_s=FIRST_POLL_S)
         return verdict
+
+    def _conf(self) -> StationConf:
+        conf = self.home.conf()
+        if self._interval_s is None:
+            return conf
+        return replace(conf, timers=replace(conf.timers, oksync_s=self._interval_s, resync_s=self._interval_s))
 
     def _exchange(self, exchange: Exchange, uri: str, suffix: str, conf: StationConf) -> bool:
         """True where the server rejected the request."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lorafw.tasks.lifecycle import Cause, TaskEvent, TaskStatus, can
-from lorafw.tasks.model import Delivery, Task
+from lorafw.tasks.model import NO_VERSION, Delivery, Task
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
@@ -37,7 +37,7 @@ def judge(task: Task, presented: GatewayVersion, now_ms: int, policy: Policy) ->
     if takes_effect(task, presented, policy):
         return Move(TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION)
     if presents_old(task, presented, policy):
-        return _old_version(task)
+        return _old_version(task, policy)
     return _other_version(task, policy)
 
 
@@ -57,15 +57,29 @@ def starts(task: Task, presented: GatewayVersion, policy: Policy) -> bool:
 
 def takes_effect(task: Task, presented: GatewayVersion, policy: Policy) -> bool:
     """Is this the version of a gateway whose update has taken effect?"""
-    update_version = task.definition.update.update_version if task.definition.update else None
-    if update_version is not None:
-        return accepts(update_version, presented, policy)
+    if (wanted := target(task)) is not None:
+        return accepts(wanted, presented, policy)
     if presented.package is None or task.offered_version is None:
         return False
     shown, offered = comparable(presented, policy), comparable(task.offered_version, policy)
     if policy.completion == "package_differs":
         return shown.package != offered.package
     return shown != offered
+
+
+def target(task: Task) -> GatewayVersion | None:
+    """The UpdateVersion that completes the task; None where no field of one is given."""
+    update = task.definition.update
+    if update is None or update.update_version == NO_VERSION:
+        return None
+    return update.update_version
+
+
+def is_send_open(task: Task, policy: Policy) -> bool:
+    """Has the present attempt still to send its update, for the first time or once more?"""
+    if task.delivery is Delivery.BEGUN:
+        return policy.broken_reply == "free"
+    return task.delivery is Delivery.DUE
 
 
 def presents_old(task: Task, presented: GatewayVersion, policy: Policy) -> bool:
@@ -88,14 +102,14 @@ def comparable(version: GatewayVersion, policy: Policy) -> GatewayVersion:
     return GatewayVersion(*(None if text is None else text.strip().casefold() for text in version.as_tuple()))
 
 
-def _old_version(task: Task) -> Move:
-    if task.delivery is not Delivery.WHOLE:
+def _old_version(task: Task, policy: Policy) -> Move:
+    if is_send_open(task, policy):
         return Move(None, Cause.OFFERED_AGAIN, send=True)
     return Move(TaskEvent.ATTEMPT_FAILED, Cause.OLD_VERSION, send=task.status is not TaskStatus.SECOND_RETRY)
 
 
 def _other_version(task: Task, policy: Policy) -> Move:
-    has_target = task.definition.update is not None and task.definition.update.update_version is not None
-    if not has_target or policy.other_version == "waits" or task.delivery is Delivery.BEGUN:
+    is_broken = task.delivery is Delivery.BEGUN and is_send_open(task, policy)
+    if target(task) is None or policy.other_version == "waits" or is_broken:
         return STAY
     return Move(TaskEvent.ATTEMPT_FAILED, Cause.OTHER_VERSION)

@@ -11,7 +11,6 @@ from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import ATTEMPT, INITIAL, TERMINAL, TaskEvent, TaskStatus, advance
 from lorafw.version import GatewayVersion
 
-
 NO_VERSION: Final = GatewayVersion()
 """None of the three fields given."""
 

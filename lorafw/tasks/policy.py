@@ -15,6 +15,11 @@ from typing import Any, Final, Literal
 
 from lorafw.errors import Invalid
 
+LONGEST_S: Final = 100 * 365.25 * 86400
+"""No duration is longer: a hundred years."""
+
+_DURATION: Final = f"a number of seconds from 0 to {LONGEST_S:.0f} (a hundred years)"
+
 
 class Tag(StrEnum):
     """How a statement about AWS's behaviour is known."""
@@ -202,20 +207,26 @@ class Policy:
 
 def _check(decision: Decision) -> None:
     if decision.choices:
-        if decision.value not in decision.choices:
+        if not any(
+            decision.value == choice and isinstance(decision.value, type(choice)) for choice in decision.choices
+        ):
             allowed = ", ".join(map(str, decision.choices))
             raise Invalid(decision.name, decision.value, f"{decision.value!r} is not one of: {allowed}")
-    elif not isinstance(decision.value, int | float) or not 0 <= decision.value < float("inf"):
-        raise Invalid(decision.name, decision.value, f"{decision.value!r} is not a number of seconds from 0 on")
+    elif not _is_duration(decision.value):
+        raise Invalid(decision.name, decision.value, f"{decision.value!r} is not {_DURATION}")
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_S
 
 
 def _from_text(decision: Decision, text: str) -> object:
-    if isinstance(decision.value, str):
-        return text
+    if decision.choices:
+        return {str(choice): choice for choice in decision.choices}.get(text, text)
     try:
-        return type(decision.value)(text)  # type: ignore[call-arg]
+        return float(text)
     except ValueError:
-        raise Invalid(decision.name, text, f"{text!r} is not a number") from None
+        raise Invalid(decision.name, text, f"{text!r} is not {_DURATION}") from None
 
 
 def _fixed(name: str, question: str, value: str, tag: Tag, reason: str) -> Decision:

@@ -3,7 +3,7 @@
 One request, one straight line::
 
     receive(request) -> Due | None        what the gateway presented is recorded; None: nothing to send
-    begin(due, image) -> Reply | None     the object has been read: the reply begins, the status changes
+    begin(due, image) -> Reply            the object has been read: the reply begins, the status changes
     finish(reply, whole=...)              the reply has ended
 
 ``answer`` walks it in one call with the service's own source. Reading the object may take long, so no lock is held
@@ -26,7 +26,7 @@ from uuid import uuid4
 
 from lorafw.clock import Clock, SystemClock
 from lorafw.cups.messages import NOTHING, UpdateInfoRequest, UpdateInfoResponse
-from lorafw.errors import Conflict, Invalid, NotFound, SourceError
+from lorafw.errors import Conflict, FirmwareError, Invalid, LorafwError, NotFound, SourceError
 from lorafw.eui import GatewayEui
 from lorafw.tasks.explain import Explanation, Snapshot, explain
 from lorafw.tasks.judge import judge, silence_deadline
@@ -76,8 +76,9 @@ class _Station:
     request: UpdateInfoRequest | None = None
     seen_ms: int | None = None
     task: Task | None = None
+    status_ms: int = 0
     in_hand: Due | None = None
-    problem: SourceError | None = None
+    problem: LorafwError | None = None
 
 
 @dataclass(slots=True)
@@ -113,8 +114,10 @@ class UpdateService:
 
     # --- gateways ---
 
-    def create_gateway(self, owner: Owner, eui: GatewayEui, **attributes: Any) -> Gateway:
-        """Register a gateway. Raises Conflict where the EUI is taken, in whatever account or Region."""
+    def create_gateway(
+        self, owner: Owner, eui: GatewayEui, *, gateway_id: str | None = None, **attributes: Any
+    ) -> Gateway:
+        """Register a gateway. Raises Conflict where the EUI or the id is taken, in whatever account or Region."""
         with self._lock:
             if station := self._world.stations.get(eui):
                 raise Conflict(
@@ -122,7 +125,9 @@ class UpdateService:
                     GATEWAY,
                     station.gateway.id,
                 )
-            gateway = Gateway(self._new_id(), owner, eui, **attributes)
+            if gateway_id in self._world.eui_by_id:
+                raise Conflict(f"the id {gateway_id} is taken", GATEWAY, gateway_id)
+            gateway = Gateway(gateway_id or self._new_id(), owner, eui, **attributes)
             self._world.stations[eui] = _Station(gateway)
             self._world.eui_by_id[gateway.id] = eui
             return gateway
@@ -152,9 +157,10 @@ class UpdateService:
     def delete_gateway(self, owner: Owner, gateway_id: str) -> None:
         """Forget a gateway and its task."""
         with self._lock:
+            now = self._tick()
             station = self._station(owner, gateway_id)
             if station.task is not None:
-                self._drop_task(station)
+                self._drop_task(station, now)
             del self._world.stations[station.gateway.eui]
             del self._world.eui_by_id[gateway_id]
 
@@ -227,12 +233,13 @@ class UpdateService:
 
     def delete_task(self, owner: Owner, gateway_id: str) -> None:
         with self._lock:
-            self.task(owner, gateway_id)
+            now = self._tick()
             station = self._station(owner, gateway_id)
-            assert station.task is not None
+            if station.task is None:
+                raise NotFound(TASK, gateway_id)
             if self.policy.delete_task == "ended_only" and not station.task.is_ended:
                 raise Invalid("Id", gateway_id, f"the task is {station.task.status}; it has not ended")
-            self._drop_task(station)
+            self._drop_task(station, now)
 
     @property
     def log(self) -> list[LogRow]:
@@ -251,6 +258,7 @@ class UpdateService:
             if station is None:
                 raise NotFound(GATEWAY, request.router.hex)
             station.request, station.seen_ms = request, now
+            self._watch_silence(station)
             task = station.task
             if task is None or self._gives_way(task):
                 task = self._create_automatic_task(station, now)
@@ -261,7 +269,6 @@ class UpdateService:
                 return self._take_in_hand(station, task, now)
             if move.event is not None and move.cause is not None:
                 self._apply(station, task, move.event, move.cause, now)
-            self._watch_silence(station)
             return None
 
     def begin(self, due: Due, image: UpdateImage) -> Reply:
@@ -282,14 +289,13 @@ class UpdateService:
             else:
                 self._record(station, now, task.status, task.status, move.cause)
             station.task = task.send_begun(due.request.version)
-            self._watch_silence(station)
             update = due.update
             response = UpdateInfoResponse(
                 signature=update.signature, key_crc=update.sig_key_crc or 0 if update.signature else 0
             )
             return Reply(response, image, due)
 
-    def decline(self, due: Due, problem: SourceError) -> None:
+    def decline(self, due: Due, problem: LorafwError) -> None:
         """The update cannot be read: nothing is sent and nothing is used up."""
         with self._lock:
             now = self._tick()
@@ -298,7 +304,6 @@ class UpdateService:
                 return
             station.in_hand, station.problem = None, problem
             self._record(station, now, station.task.status, station.task.status, Cause.SOURCE_UNREADABLE)
-            self._watch_silence(station)
 
     def finish(self, reply: Reply, *, whole: bool) -> None:
         """The reply has ended; ``whole`` where all its bytes were written."""
@@ -308,10 +313,10 @@ class UpdateService:
             if station is None or station.task is None:
                 return
             station.in_hand = None
-            if not whole:
-                self._record(station, now, station.task.status, station.task.status, Cause.REPLY_BROKEN)
-            if whole or self.policy.broken_reply == "counts":
+            if whole:
                 station.task = station.task.send_whole(now)
+            else:
+                self._record(station, now, station.task.status, station.task.status, Cause.REPLY_BROKEN)
 
     def answer(self, request: UpdateInfoRequest) -> Reply:
         """Receive, read and begin in one call. The caller finishes the reply. Raises NotFound."""
@@ -325,7 +330,7 @@ class UpdateService:
             assert update.data_source is not None
             owner = due.gateway.owner
             image = self.source.open(update.data_source, update.data_role, account=owner.account, region=owner.region)
-        except SourceError as problem:
+        except (SourceError, FirmwareError) as problem:
             self.decline(due, problem)
             return Reply()
         except BaseException:
@@ -349,6 +354,7 @@ class UpdateService:
                 problem=station.problem,
                 definitions=tuple(self.definitions(owner)),
                 matching=tuple(self._matcher.find_all(owner, station.request.version) if station.request else ()),
+                deadline_ms=self._silence_deadline(station),
                 log=tuple(row for row in self._log if row.gateway == station.gateway.eui.hex),
             )
         return explain(snapshot, self.policy)
@@ -396,20 +402,20 @@ class UpdateService:
         return self._create_task(station, definition, now, automatic=True) if definition else None
 
     def _create_task(self, station: _Station, definition: Definition, now: int, *, automatic: bool) -> Task:
-        station.task = Task(definition, automatic, now)
-        station.in_hand = station.problem = None
+        if station.task is not None:
+            self._drop_task(station, now)
+        station.task, station.status_ms = Task(definition, automatic, now), now
         cause = Cause.CREATED_AUTOMATICALLY if automatic else Cause.CREATED_MANUALLY
         self._record(station, now, None, station.task.status, cause)
         return station.task
 
-    def _drop_task(self, station: _Station) -> None:
+    def _drop_task(self, station: _Station, now: int) -> None:
         assert station.task is not None
-        self._record(station, self.clock.now_ms(), station.task.status, None, Cause.DELETED)
+        self._record(station, now, station.task.status, None, Cause.DELETED)
         station.task = station.in_hand = station.problem = None
 
     def _take_in_hand(self, station: _Station, task: Task, now: int) -> Due | None:
         assert station.request is not None
-        self._watch_silence(station)
         if not task.definition.can_offer:
             return None
         due = Due(station.gateway, task.definition, station.request)
@@ -425,8 +431,11 @@ class UpdateService:
         return due.update.sig_key_crc not in due.request.keys
 
     def _apply(self, station: _Station, task: Task, event: TaskEvent, cause: Cause, now: int) -> Task:
-        station.task = task.after(event)
+        station.task, station.status_ms = task.after(event), now
+        if station.task.is_ended:
+            station.problem = None
         self._record(station, now, task.status, station.task.status, cause)
+        self._watch_silence(station)
         return station.task
 
     def _record(
@@ -436,11 +445,15 @@ class UpdateService:
         self._log.append(LogRow(time, station.gateway.eui.hex, attempt, before, after, cause))
 
     def _watch_silence(self, station: _Station) -> None:
-        if station.task is None or station.seen_ms is None:
-            return
-        deadline = silence_deadline(station.task, station.seen_ms, self.policy)
+        deadline = self._silence_deadline(station)
         if deadline is not None:
             heapq.heappush(self._world.deadlines, (deadline, station.gateway.eui))
+
+    def _silence_deadline(self, station: _Station) -> int | None:
+        if station.task is None or station.seen_ms is None:
+            return None
+        # Reading the update may outlast the timeout: silence is not counted from before the status began.
+        return silence_deadline(station.task, max(station.seen_ms, station.status_ms), self.policy)
 
     def _tick(self) -> int:
         """The present time, after every deadline that has passed was applied at its own time."""
@@ -449,9 +462,9 @@ class UpdateService:
         while deadlines and deadlines[0][0] <= now:
             deadline, eui = heapq.heappop(deadlines)
             station = self._world.stations.get(eui)
-            if station is None or station.task is None or station.seen_ms is None:
+            if station is None or station.task is None:
                 continue
             # A later request moved the deadline; that one has an entry of its own.
-            if silence_deadline(station.task, station.seen_ms, self.policy) == deadline:
+            if self._silence_deadline(station) == deadline:
                 self._apply(station, station.task, TaskEvent.SILENCE, Cause.SILENCE, deadline)
         return now

@@ -1,0 +1,5 @@
+"""``python -m lorafw`` is the ``lorafw`` command."""
+
+from lorafw.cli import main
+
+main()

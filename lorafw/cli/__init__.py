@@ -1,0 +1,44 @@
+"""The `lorafw` command. Each verb is a thin call into the library; errors of the library become one line on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import click
+
+from lorafw.cli.demo import demo
+from lorafw.cli.firmware import firmware
+from lorafw.cli.gateway import gateway
+from lorafw.cli.serve import serve
+from lorafw.errors import LorafwError
+
+
+class _Group(click.Group):
+    """A group in which an error of the library ends the command with its message and exit status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LorafwError as error:
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            name = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{name}{error.strerror or error}") from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="lorafw")
+def main() -> None:
+    """Firmware updates of LoRaWAN gateways as AWS IoT Core for LoRaWAN does them, on this machine alone.
+
+    Start with 'lorafw demo'. Then 'lorafw serve --world seed' in one terminal, and the AWS CLI in another.
+    """
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+main.add_command(serve)
+main.add_command(gateway)
+main.add_command(firmware)
+main.add_command(demo)

@@ -1,0 +1,145 @@
+"""`lorafw gateway`: virtual gateways and their home folders."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lorafw.eui import GatewayEui
+from lorafw.firmware.signing import PublicKey
+from lorafw.gateway.home import Home
+from lorafw.gateway.setup import register_gateway, write_home
+from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
+
+HOME = click.argument("home", type=click.Path(file_okay=False, path_type=Path))
+STATION_OPTION = click.option("--station", default=STATION, show_default=True, help="Station version it presents.")
+MODEL_OPTION = click.option("--model", default=MODEL, show_default=True, help="Model it presents.")
+
+
+class EuiType(click.ParamType):
+    """A gateway EUI in any of its forms."""
+
+    name = "eui"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> GatewayEui:
+        try:
+            return value if isinstance(value, GatewayEui) else GatewayEui.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.group()
+def gateway() -> None:
+    """Virtual gateways: they do what a Basics Station does with CUPS."""
+
+
+@gateway.command()
+@HOME
+@click.option("--eui", type=EuiType(), required=True, help="5a11b0a85a11b0a8, 5A-11-..., or 5a11:b0a8:5a11:b0a8.")
+@click.option("--name", help="Name of the gateway in AWS.")
+@click.option("--package", default="1.0.0", show_default=True, help="Text of version.txt; '' for no version.txt.")
+@click.option("--plain", is_flag=True, help="CUPS over plain HTTP, without certificates (the only way for now).")
+@click.option("--cups-uri", help="Use this instead of what GetServiceEndpoint answers.")
+@click.option(
+    "--sig-key",
+    "sig_keys",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Public key (sig-0.key or PEM) for its sig-0.key, sig-1.key, ...; repeatable.",
+)
+@click.option("--rf-region", default="US915", show_default=True, help="RfRegion of the gateway in AWS.")
+def init(
+    *,
+    home: Path,
+    eui: GatewayEui,
+    name: str | None,
+    package: str,
+    plain: bool,
+    cups_uri: str | None,
+    sig_keys: tuple[Path, ...],
+    rf_region: str,
+) -> None:
+    """Register a gateway at the endpoint that boto3 is set to, and write its HOME folder.
+
+    A station's own files: station.conf, cups.uri, version.txt, and sig-N.key for each --sig-key.
+    """
+    import boto3  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    if not plain:
+        raise click.UsageError("certificates are not built yet: give --plain, for a gateway of the lab")
+    keys = tuple(PublicKey.load(path) for path in sig_keys)
+    if (home / "station.conf").exists():
+        raise click.ClickException(f"{home} is the home of a gateway already; choose another folder, or remove it")
+    try:
+        client = boto3.client("iotwireless")
+        uri = cups_uri or client.get_service_endpoint(ServiceType="CUPS")["ServiceEndpoint"]
+        known = register_gateway(client, eui, name, rf_region)
+    except (BotoCoreError, ClientError) as error:
+        raise click.ClickException(
+            f"{error}\nIs 'lorafw serve' running, and are the lines that it prints pasted here?"
+        ) from error
+    write_home(home, eui=eui, cups_uri=uri, package=package or None, sig_keys=keys)
+    verb = "Registered" if known.was_new else "Registered before:"
+    click.echo(f"{verb} {eui.hex} as {known.id}")
+    click.echo(f"Home folder {home}: station.conf, cups.uri ({uri})" + (", version.txt" if package else ""))
+    if not keys:
+        click.echo("It has no sig-0.key, so it runs unsigned updates and refuses signed ones (--sig-key gives it one).")
+
+
+@gateway.command()
+@HOME
+@STATION_OPTION
+@MODEL_OPTION
+def info(home: Path, station: str, model: str) -> None:
+    """The three fields that the gateway would present, as CurrentVersion has them."""
+    request = Home(home).request(station, model)
+    for name, value in (("PackageVersion", request.package), ("Model", model), ("Station", station)):
+        click.echo(f"{name}: {'(none: there is no version.txt)' if value is None else value}")
+
+
+@gateway.command()
+@HOME
+@STATION_OPTION
+@MODEL_OPTION
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.01),
+    metavar="SECONDS",
+    help="Time between polls, instead of station.conf's (24 h there without a setting).",
+)
+@click.option("--polls", type=click.IntRange(min=1), metavar="N", help="End after N polls; otherwise at Ctrl-C.")
+@click.option(
+    "--exec",
+    "execute",
+    is_flag=True,
+    help="Execute update files, whatever they hold. Without it, only files that lorafw built are installed.",
+)
+def run(*, home: Path, station: str, model: str, interval: float | None, polls: int | None, execute: bool) -> None:
+    """Power the gateway on: poll CUPS, take updates, write a station's log."""
+    from lorafw.cups.client import HttpTransport  # noqa: PLC0415
+    from lorafw.gateway import runner  # noqa: PLC0415
+
+    virtual = VirtualGateway(
+        Home(home),
+        HttpTransport(),
+        station=station,
+        model=model,
+        log=click.echo,
+        interval_s=interval,
+        runner=runner.execute if execute else runner.install_only,
+    )
+    virtual.start()
+    done = 0
+    try:
+        while True:
+            verdict = virtual.poll()
+            done += 1
+            if done == polls:
+                return
+            time.sleep(verdict.wait_s)
+    except KeyboardInterrupt:
+        click.echo(f"Stopped after {done} polls.", err=True)

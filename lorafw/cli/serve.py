@@ -1,0 +1,105 @@
+"""`lorafw serve`: the API and CUPS until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+
+from lorafw.tasks.policy import Policy, all_decisions
+
+
+def policy_options(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """``K=V`` arguments as a mapping."""
+    texts: dict[str, str] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{value!r} is not K=V, for example settle_s=30")
+        texts[name] = text
+    return texts
+
+
+def show_policies(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print every decision with its tag, and end."""
+    if not wanted or context.resilient_parsing:
+        return
+    for decision in all_decisions():
+        choices = f"  ({', '.join(map(str, decision.choices))})" if decision.choices else ""
+        click.echo(f"{decision.name} = {decision.value}{choices}\n    {decision.question}")
+        click.echo(f"    {decision.tag}: {decision.reason}")
+    context.exit()
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on, for both ports.")
+@click.option("--api-port", default=5000, show_default=True, help="AWS API: iotwireless, s3, iam, ... 0 picks one.")
+@click.option("--cups-plain-port", default=8080, show_default=True, help="CUPS over plain HTTP. 0 picks one.")
+@click.option("--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the addresses as JSON here.")
+@click.option("--policy", multiple=True, metavar="K=V", callback=policy_options, help="Change a decision; repeatable.")
+@click.option(
+    "--policies",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_policies,
+    help="List all decisions with their tags, and exit.",
+)
+@click.option(
+    "--world",
+    type=click.Choice(["empty", "seed"]),
+    default="empty",
+    show_default=True,
+    help="seed: the documentation's own bucket, role and gateways, one of them polling every 10 s.",
+)
+def serve(
+    *, host: str, api_port: int, cups_plain_port: int, ready_file: Path | None, policy: Mapping[str, str], world: str
+) -> None:
+    """Serve the AWS API and CUPS. State is in memory and ends with the process.
+
+    When it is ready, it prints the addresses and the lines to paste into another terminal.
+    """
+    from lorafw.cloud import Cloud  # noqa: PLC0415
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    cloud = Cloud(host=host, api_port=api_port, cups_port=cups_plain_port, policy=Policy().with_texts(policy))
+    with cloud, contextlib.ExitStack() as stack:
+        if world == "seed":
+            from lorafw.world import DocumentedWorld  # noqa: PLC0415
+
+            seed = stack.enter_context(DocumentedWorld(cloud, click.echo))
+            click.echo(f"Gateway's home folder:  {seed.home.path}")
+            click.echo(f"Key that it trusts too: {seed.private_key}  (sign with 'lorafw firmware sign')")
+        click.echo(f"API   {cloud.api.url}   (state is in memory and ends with this process)")
+        click.echo(f"CUPS  {cloud.cups.uri}\n")
+        click.echo("Paste into another terminal:\n")
+        for name, value in cloud.environment().items():
+            click.echo(f"export {name}={value}")
+        click.echo("")
+        with _announced(ready_file, {"api": cloud.api.url, "cups_plain": cloud.cups.uri}):
+            stop.wait()
+
+
+@contextlib.contextmanager
+def _announced(path: Path | None, addresses: Mapping[str, str]) -> Iterator[None]:
+    """The ready file is there, whole, exactly while the addresses answer."""
+    if path is None:
+        yield
+        return
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(addresses, file)
+    Path(temporary).replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

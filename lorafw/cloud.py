@@ -1,0 +1,133 @@
+"""The lab's AWS: the API on one port, CUPS on another, one UpdateService behind both.
+
+The API is moto's own server with ``iotwireless`` in it, so S3, IAM, STS and IoT are there too. Its state is in memory
+and goes with the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Any, Final
+
+from lorafw.clock import Clock
+from lorafw.cups.server import CupsServer
+from lorafw.example import REGION
+from lorafw.tasks.policy import Policy
+from lorafw.tasks.service import UpdateService
+
+DUMMY_CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+
+
+class ApiServer:
+    """moto's server with the API of iotwireless, in a thread."""
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.host = host
+        self.port = port
+        self._server: Any = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def start(self) -> None:
+        """Raises OSError where the port is taken."""
+        from moto.server import ThreadedMotoServer  # noqa: PLC0415
+
+        from lorafw.iotwireless import register  # noqa: PLC0415
+
+        register()
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        # moto's thread would die in silence on a port that is taken, and its start() then wait for ever.
+        with contextlib.closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((self.host, self.port))
+        self._server = ThreadedMotoServer(self.host, self.port, verbose=False)
+        self._server.start()
+        self.port = self._server.get_host_and_port()[1]
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def __enter__(self) -> ApiServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class Cloud:
+    """API and CUPS together. A context manager; ports of 0 are picked."""
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        api_port: int = 0,
+        cups_port: int = 0,
+        policy: Policy | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.api = ApiServer(host, api_port)
+        self._cups_port = cups_port
+        self._host = host
+        self._policy = policy
+        self._clock = clock
+        self._open = contextlib.ExitStack()
+
+    service: UpdateService
+    cups: CupsServer
+
+    def __enter__(self) -> Cloud:
+        from lorafw.firmware.source import RoleSource, client_factory  # noqa: PLC0415
+        from lorafw.iotwireless import new_id, set_cups_endpoint, use_service  # noqa: PLC0415
+
+        with contextlib.ExitStack() as opening:
+            opening.enter_context(self.api)
+            source = opening.enter_context(RoleSource(client_factory(endpoint_url=self.api.url)))
+            self.service = UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
+            opening.enter_context(use_service(self.service))
+            self.cups = CupsServer(self.service, host=self._host, port=self._cups_port)
+            opening.enter_context(self.cups.in_thread())
+            opening.enter_context(set_cups_endpoint(self.cups.uri))
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def environment(self, region: str = REGION) -> dict[str, str]:
+        """What boto3 and the AWS CLI need to find this cloud and no other."""
+        return {"AWS_ENDPOINT_URL": self.api.url, "AWS_DEFAULT_REGION": region, **DUMMY_CREDENTIALS}
+
+    def client(self, name: str, region: str = REGION) -> Any:
+        """A boto3 client of this cloud."""
+        import boto3  # noqa: PLC0415
+
+        return boto3.client(
+            name,  # type: ignore[call-overload]
+            region_name=region,
+            endpoint_url=self.api.url,
+            aws_access_key_id=DUMMY_CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=DUMMY_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        )
+
+
+@contextlib.contextmanager
+def quiet_logging() -> Iterator[None]:
+    """boto3 and moto say nothing below a warning while this is open."""
+    loggers = [logging.getLogger(name) for name in ("botocore", "boto3", "moto", "werkzeug")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

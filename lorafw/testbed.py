@@ -1,0 +1,224 @@
+"""Everything wired together in one process, on a clock that is turned by hand.
+
+::
+
+    with Testbed(gateways=1) as bed:
+        bed.define_update("1.0.1")
+        bed.poll()                        # the gateway is sent the update: IN_PROGRESS
+        bed.advance(10)                   # its next poll shows the new version: COMPLETED
+        bed.status()
+
+boto3 works as usual in between (``bed.client("iotwireless")``), against the same AWS; ``bed.api_over_http()`` opens it
+to the AWS CLI. Ids are seeded: the same program gives the same ids.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lorafw import example
+from lorafw.clock import HandClock, iso
+from lorafw.cups.client import InProcessTransport
+from lorafw.cups.server import CupsServer
+from lorafw.eui import GatewayEui
+from lorafw.firmware.image import build_image
+from lorafw.firmware.signing import KeyPair, sign_update
+from lorafw.gateway.home import Home
+from lorafw.gateway.setup import station_conf
+from lorafw.gateway.station import Verdict
+from lorafw.gateway.virtual import VirtualGateway
+from lorafw.tasks.explain import Explanation
+from lorafw.tasks.lifecycle import LogRow, TaskStatus
+from lorafw.tasks.model import Owner
+from lorafw.tasks.policy import Policy
+from lorafw.tasks.service import UpdateService
+
+LAB_SECRET = 0x10AF
+"""The lab's signing key is made from this number: everyone knows it, so it signs lessons and nothing else."""
+
+
+@dataclass(slots=True, eq=False)
+class BedGateway:
+    """A virtual gateway of the testbed. ``log`` holds its log lines; ``next_poll_ms`` is when it polls by itself."""
+
+    id: str
+    eui: GatewayEui
+    home: Home
+    virtual: VirtualGateway
+    next_poll_ms: int
+    log: list[str] = field(default_factory=list)
+
+
+class Testbed:
+    """S3, IAM, the iotwireless API, CUPS and virtual gateways. A context manager.
+
+    ``interval_s`` is the gateways' regular interval; ``package`` what their version.txt says at first.
+    """
+
+    __test__ = False  # not a test, whatever pytest makes of the name
+
+    def __init__(
+        self,
+        gateways: int = 1,
+        *,
+        package: str | None = "1.0.0",
+        interval_s: float = example.POLL_INTERVAL_S,
+        policy: Policy | None = None,
+        seed: int = 0,
+        start: str = "2021-03-12T09:56:12.047Z",
+    ) -> None:
+        self.clock = HandClock(start)
+        self.owner = Owner(example.ACCOUNT, example.REGION)
+        self.key_pair = KeyPair.from_secret(LAB_SECRET)
+        self.gateways: list[BedGateway] = []
+        self._count = gateways
+        self._package = package
+        self._interval_s = interval_s
+        self._policy = policy
+        self._seed = seed
+        self._open = contextlib.ExitStack()
+
+    service: UpdateService
+    cups: CupsServer
+
+    def __enter__(self) -> Testbed:
+        from moto import mock_aws  # noqa: PLC0415
+
+        from lorafw.firmware.source import RoleSource, client_factory  # noqa: PLC0415
+        from lorafw.iotwireless import new_id, register, seed_ids, set_cups_endpoint, use_service  # noqa: PLC0415
+
+        register()
+        with contextlib.ExitStack() as opening:
+            opening.enter_context(mock_aws())
+            seed_ids(self._seed)
+            source = opening.enter_context(RoleSource(client_factory()))
+            self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
+            opening.enter_context(use_service(self.service))
+            self.cups = CupsServer(self.service)
+            opening.enter_context(self.cups.in_thread())
+            opening.enter_context(set_cups_endpoint(self.cups.uri))
+            self._folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-bed-")))
+            self._make_bucket_and_role()
+            for index in range(self._count):
+                self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def client(self, name: str, region: str = example.REGION) -> Any:
+        """A boto3 client of the testbed's AWS."""
+        import boto3  # noqa: PLC0415
+
+        return boto3.client(name, region_name=region)  # type: ignore[call-overload]
+
+    @contextlib.contextmanager
+    def api_over_http(self) -> Iterator[dict[str, str]]:
+        """The API on a port of its own; gives the environment variables for the AWS CLI and boto3."""
+        from lorafw.cloud import DUMMY_CREDENTIALS, ApiServer  # noqa: PLC0415
+
+        with ApiServer() as api:
+            yield {"AWS_ENDPOINT_URL": api.url, "AWS_DEFAULT_REGION": example.REGION, **DUMMY_CREDENTIALS}
+
+    def add_gateway(self, eui: GatewayEui, *, http: bool = False) -> BedGateway:
+        """Register a gateway and make its home folder. ``http``: it speaks over a socket, not in process."""
+        from lorafw.cups.client import HttpTransport  # noqa: PLC0415
+
+        created = self.client("iotwireless").create_wireless_gateway(
+            Name=example.GATEWAY_NAME, LoRaWAN={"GatewayEui": eui.hex, "RfRegion": example.RF_REGION}
+        )
+        path = self._folder / eui.hex
+        path.mkdir()
+        home = Home(path)
+        home.write("cups.uri", self.cups.uri)
+        home.write("station.conf", station_conf(eui, interval_s=self._interval_s))
+        home.write("sig-0.key", self.key_pair.public_key.sig_key)
+        if self._package is not None:
+            home.write("version.txt", f"{self._package}\n")
+        transport = HttpTransport() if http else InProcessTransport(self.service)
+        log: list[str] = []
+        virtual = VirtualGateway(home, transport, clock=self.clock, log=log.append)
+        gateway = BedGateway(created["Id"], eui, home, virtual, self.clock.now_ms(), log)
+        self.gateways.append(gateway)
+        return gateway
+
+    def upload(self, update: bytes, key: str = example.KEY) -> str:
+        """Put an update file into the bucket; gives its UpdateDataSource."""
+        self.client("s3").put_object(Bucket=example.BUCKET, Key=key, Body=update)
+        return f"s3://{example.BUCKET}/{key}"
+
+    def define_update(
+        self,
+        package: str = example.NEXT_PACKAGE,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        restart: str | None = None,
+        key_pair: KeyPair | None = None,
+        **changes: Any,
+    ) -> str:
+        """Build, sign, upload and define an update to ``package``; gives the definition's id.
+
+        ``changes`` go to ``example.input_json``: other members than the documented ones.
+        """
+        update = build_image(package_version=package, files=files or {}, restart=restart)
+        signed = sign_update(key_pair or self.key_pair, update)
+        members = example.input_json(
+            **{
+                "signature": signed.signature,
+                "sig_key_crc": signed.key_crc,
+                "data_source": self.upload(update),
+                **changes,
+            }
+        )
+        created: Mapping[str, str] = self.client("iotwireless").create_wireless_gateway_task_definition(**members)
+        return created["Id"]
+
+    def poll(self, gateway: BedGateway | None = None) -> Verdict:
+        """One exchange of a gateway (the first, unless told otherwise), now."""
+        gateway = gateway or self.gateways[0]
+        verdict = gateway.virtual.poll()
+        gateway.next_poll_ms = self.clock.now_ms() + round(verdict.wait_s * 1000)
+        return verdict
+
+    def advance(self, seconds: float) -> None:
+        """Turn the clock; each gateway polls whenever its own wait is over."""
+        end_ms = self.clock.now_ms() + round(seconds * 1000)
+        while self.gateways:
+            gateway = min(self.gateways, key=lambda candidate: candidate.next_poll_ms)
+            if gateway.next_poll_ms > end_ms:
+                break
+            self.clock.advance_to(gateway.next_poll_ms)
+            self.poll(gateway)
+        self.clock.advance_to(end_ms)
+
+    def status(self, gateway: BedGateway | None = None) -> TaskStatus:
+        """The status of a gateway's task. Raises NotFound where it has none."""
+        return self.service.task(self.owner, (gateway or self.gateways[0]).id).status
+
+    def explain(self, gateway: BedGateway | None = None) -> Explanation:
+        """Why a gateway is updated, or is not."""
+        return self.service.explain(self.owner, (gateway or self.gateways[0]).id)
+
+    @property
+    def log(self) -> list[LogRow]:
+        """What has happened to tasks."""
+        return self.service.log
+
+    def now(self) -> str:
+        """The time on the clock, in AWS's form."""
+        return iso(self.clock.now_ms())
+
+    def _make_bucket_and_role(self) -> None:
+        s3, iam = self.client("s3"), self.client("iam")
+        s3.create_bucket(Bucket=example.BUCKET)
+        s3.put_bucket_versioning(Bucket=example.BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        iam.create_role(RoleName=example.ROLE_NAME, AssumeRolePolicyDocument=example.TRUST_POLICY)
+        policy = json.dumps(json.loads(example.read_policy(key="*")))
+        iam.put_role_policy(RoleName=example.ROLE_NAME, PolicyName="ReadFwUpdate", PolicyDocument=policy)

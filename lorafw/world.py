@@ -1,0 +1,114 @@
+"""The world of AWS's documentation, alive: bucket, role, gateways, and one gateway that polls CUPS.
+
+So that every documented command runs as printed, the gateway holds two keys: the first is one that was calculated from
+the documented signature for the file in the bucket (``firmware.recovery``: a signature alone proves nothing); the
+second is a key of the lab, for signatures of one's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lorafw import example
+from lorafw.cloud import Cloud
+from lorafw.cups.client import HttpTransport
+from lorafw.errors import LorafwError
+from lorafw.firmware.recovery import recover_public_keys
+from lorafw.firmware.signing import KeyPair
+from lorafw.gateway.home import Home
+from lorafw.gateway.setup import station_conf
+from lorafw.gateway.virtual import VirtualGateway
+from lorafw.tasks.model import Owner
+
+OWNER = Owner(example.ACCOUNT, example.REGION)
+
+_TICK_S = 0.1
+
+
+class DocumentedWorld:
+    """A context manager. ``log`` gets the lines of the gateway that polls."""
+
+    def __init__(self, cloud: Cloud, log: Callable[[str], None]) -> None:
+        self._cloud = cloud
+        self._log = log
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lorafw-world", daemon=True)
+        self._open = contextlib.ExitStack()
+
+    home: Home
+    """The polling gateway's home folder."""
+    private_key: Path
+    """The lab's key: its public half is the gateway's sig-1.key."""
+
+    def __enter__(self) -> DocumentedWorld:
+        with contextlib.ExitStack() as opening:
+            folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-world-")))
+            self._upload()
+            self._make_keys(folder)
+            self.home = self._make_home(folder / "gateway", example.GATEWAY_ID)
+            second = self._make_home(folder / "gateway-2", example.SECOND_GATEWAY_ID)
+            VirtualGateway(second, HttpTransport()).poll()
+            self._gateway = VirtualGateway(self.home, HttpTransport(), log=self._log)
+            self._gateway.poll()
+            self._thread.start()
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._open.close()
+
+    def _upload(self) -> None:
+        s3, iam = self._cloud.client("s3"), self._cloud.client("iam")
+        s3.create_bucket(Bucket=example.BUCKET)
+        s3.put_bucket_versioning(Bucket=example.BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        s3.put_object(Bucket=example.BUCKET, Key=example.KEY, Body=example.update_file())
+        iam.create_role(RoleName=example.ROLE_NAME, AssumeRolePolicyDocument=example.TRUST_POLICY)
+        iam.put_role_policy(RoleName=example.ROLE_NAME, PolicyName="ReadFwUpdate", PolicyDocument=example.read_policy())
+
+    def _make_keys(self, folder: Path) -> None:
+        pair = KeyPair.generate()
+        self.private_key = folder / "private.pem"
+        pair.save(self.private_key)
+        documented, *_ = recover_public_keys(example.update_file(), example.SIGNATURE)
+        self._sig_keys = (documented.sig_key, pair.public_key.sig_key)
+
+    def _make_home(self, path: Path, gateway_id: str) -> Home:
+        eui = example.GATEWAY_EUI if gateway_id == example.GATEWAY_ID else example.SECOND_GATEWAY_EUI
+        self._cloud.service.create_gateway(
+            OWNER,
+            eui,
+            gateway_id=gateway_id,
+            name=example.GATEWAY_NAME,
+            description=example.GATEWAY_NAME,
+            lorawan={"RfRegion": example.RF_REGION},
+        )
+        path.mkdir()
+        home = Home(path)
+        home.write("cups.uri", self._cloud.cups.uri)
+        home.write("station.conf", station_conf(eui, interval_s=example.POLL_INTERVAL_S))
+        home.write("version.txt", f"{example.CURRENT_VERSION.package}\n")
+        for index, key in enumerate(self._sig_keys):
+            home.write(f"sig-{index}.key", key)
+        return home
+
+    def _run(self) -> None:
+        """Poll every ten seconds; and at once when there is a new definition, as if it had just been powered on."""
+        known, due = 0, time.monotonic() + example.POLL_INTERVAL_S
+        while not self._stop.wait(_TICK_S):
+            newest = max((d.sequence for d in self._cloud.service.definitions(OWNER)), default=0)
+            if newest <= known and time.monotonic() < due:
+                continue
+            known = max(known, newest)
+            try:
+                wait_s = self._gateway.poll().wait_s
+            except LorafwError as error:
+                self._log(f"the gateway cannot poll: {error}")
+                wait_s = example.POLL_INTERVAL_S
+            due = time.monotonic() + wait_s

@@ -1,0 +1,169 @@
+"""The home folder: what a station presents from it, what an exchange leaves in it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorafw.cups.codec import encode_request
+from lorafw.errors import HomeError
+from lorafw.eui import GatewayEui
+from lorafw.firmware.signing import KeyPair
+from lorafw.gateway.home import Home, check_cups_uri
+from lorafw.gateway.log import Level
+from lorafw.gateway.setup import station_conf, write_home
+
+RECORDED = json.loads((Path(__file__).parent.parent / "data" / "station-requests.json").read_text())
+STATION = "2.0.6(linux/std) 2026-11-23 15:58:28"
+VERSION_TXT = {
+    "ver_empty": b"",
+    "ver_nl": b"1.2.3\n",
+    "ver_lead": b"  \n 1.2.3 \t\r\n",
+    "ver_len300": b"x" * 300,
+    "ver_utf8": "v-äöü-✓".encode(),
+    "ver_none": None,
+}
+
+
+def home_of(path: Path, routerid: str, **settings: Any) -> Home:
+    home = Home(path)
+    home.write("station.conf", json.dumps({"station_conf": {"routerid": routerid, **settings}}))
+    return home
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in RECORDED if case["name"].startswith("eui_") or case["name"] in VERSION_TXT],
+    ids=lambda case: case["name"],
+)
+def test_a_recorded_request_is_rebuilt_from_its_home_folder(tmp_path: Path, case: dict[str, Any]) -> None:
+    recorded = base64.b64decode(case["raw"]).split(b"\r\n\r\n", 1)[1]
+    prefix = {"euiprefix": "::0"} if case["name"] == "eui_mac_prefix0" else {}
+    home = home_of(tmp_path, case["station_conf_routerid"], **prefix)
+    home.write("cups.uri", case["json"]["cupsUri"] + "\n")
+    version = VERSION_TXT.get(case["name"], b"1.0.0\n")
+    if version is not None:
+        home.write("version.txt", version)
+
+    body = encode_request(home.request(STATION, "linux"))
+
+    # The recorded gateway had a key whose file was not recorded; only its CRC is in the request.
+    assert body.replace(b'"keys":[]', b'"keys":[2373853496]') == recorded
+
+
+def test_keys_are_listed_up_to_the_first_that_is_missing_or_empty(tmp_path: Path) -> None:
+    home = home_of(tmp_path, "::1")
+    first, second = KeyPair.from_secret(1).public_key, KeyPair.from_secret(2).public_key
+    home.write("sig-0.key", first.sig_key)
+    home.write("sig-2.key", second.sig_key)
+    assert home.key_crcs() == (first.crc,)
+    home.write("sig-1.key", b"")
+    assert home.key_crcs() == (first.crc,)
+    home.write("sig-1.key", second.sig_key)
+    assert home.key_crcs() == (first.crc, second.crc, second.crc)
+
+
+def test_a_home_with_only_sig_1_presents_no_keys(tmp_path: Path) -> None:
+    home = home_of(tmp_path, "::1")
+    home.write("sig-1.key", KeyPair.from_secret(1).public_key.sig_key)
+    assert home.key_crcs() == ()
+
+
+@pytest.mark.parametrize(("length", "presented"), [(127, True), (128, False)])
+def test_a_uri_that_is_too_long_is_presented_as_none(tmp_path: Path, length: int, presented: bool) -> None:
+    home = home_of(tmp_path, "::1")
+    uri = "wss://" + "h" * (length - 10) + ":443"
+    home.write("tc.uri", uri)
+    assert (home.request(STATION, "linux").tc_uri == uri) is presented
+
+
+def test_a_token_counts_in_the_crc_of_the_credentials(tmp_path: Path) -> None:
+    home = home_of(tmp_path, "::1")
+    assert home.credentials("cups").crc == 2077607535
+    home.write("cups.key", "Authorization: Bearer x\r\n")
+    assert home.credentials("cups").crc != 2077607535
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("4s", 4), ("300ms", 0.3), ("1m30s", 90), ("24h", 86400), (0.5, 1800), (2, 7200)]
+)
+def test_the_regular_interval_is_read_in_all_its_forms(tmp_path: Path, value: object, seconds: float) -> None:
+    assert home_of(tmp_path, "::1", CUPS_OKSYNC_INTV=value).conf().timers.oksync_s == pytest.approx(seconds)
+
+
+def test_station_conf_may_hold_comments(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.write(
+        "station.conf",
+        '/* a\n comment */ {"station_conf": { // and\n "routerid": "a:/*no*/".0 }}'.replace("a:/*no*/\".0", 'a::b"'),
+    )
+    assert home.conf().eui == GatewayEui.parse("a::b")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "has no object 'station_conf'"),
+        ('{"station_conf": {}}', "'routerid' is missing"),
+        ('{"station_conf": {"routerid": "no hex"}}', "is not a routerid"),
+        ('{"station_conf": {"routerid": "::1", "CUPS_OKSYNC_INTV": "soon"}}', "is not a span of time"),
+        ('{"station_conf": {"routerid": "::1", "log_level": "LOUD"}}', "LOUD"),
+    ],
+)
+def test_a_bad_station_conf_is_named_with_its_fault(tmp_path: Path, text: str, words: str) -> None:
+    home = Home(tmp_path)
+    home.write("station.conf", text)
+    with pytest.raises(HomeError, match="station.conf") as caught:
+        home.conf()
+    assert words in str(caught.value)
+
+
+def test_a_missing_station_conf_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(HomeError, match="gateway init"):
+        Home(tmp_path).conf()
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://h", "http://h:80/", "h:80", "ftp://h:80", "http://h:80/x", "http://:80", "http://" + "h" * 130 + ":1"]
+)
+def test_a_cups_uri_that_a_station_would_not_start_with_is_refused(uri: str) -> None:
+    with pytest.raises(HomeError, match="http\\(s\\)://host:port"):
+        check_cups_uri(uri)
+
+
+@pytest.mark.parametrize("uri", ["http://localhost:80", "https://a.b.c:443", "http://[::1]:45121"])
+def test_a_good_cups_uri_is_taken(uri: str) -> None:
+    check_cups_uri(uri)
+
+
+def test_a_home_is_written_whole_and_never_over_another(tmp_path: Path) -> None:
+    eui = GatewayEui.parse("0000aabbccddeeff")
+    key = KeyPair.from_secret(5).public_key
+    home = write_home(tmp_path / "home", eui=eui, cups_uri="http://localhost:1", package="1.0.0", sig_keys=(key,))
+    assert sorted(os.listdir(home.path)) == ["cups.uri", "sig-0.key", "station.conf", "version.txt"]
+    assert home.conf().eui == eui, "an EUI whose top bits are zero is not taken for a MAC"
+    with pytest.raises(HomeError, match="already"):
+        write_home(tmp_path / "home", eui=eui, cups_uri="http://localhost:1", package="1.0.0")
+
+
+def test_a_file_is_replaced_whole_and_keeps_the_mode_that_was_asked_for(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.write("cups.key", b"secret", mode=0o600)
+    home.write("cups.key", b"other", mode=0o600)
+    assert stat.S_IMODE((tmp_path / "cups.key").stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["cups.key"]
+
+
+def test_the_log_level_of_a_new_home_shows_why_a_request_was_refused(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.write("station.conf", station_conf(GatewayEui(1), interval_s=10))
+    assert home.conf().log_level is Level.VERBOSE
+    assert home.conf().timers.oksync_s == 10

@@ -1,0 +1,106 @@
+"""The house: imports go downwards only, modules stay small, and errors are all in one tree."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import lorafw.errors
+
+PACKAGE = Path(lorafw.errors.__file__).parent
+
+LEVELS = {
+    5: ("cli", "lab", "__main__"),
+    4: ("testbed", "procedure", "world", "cloud"),
+    3: (
+        "cups.server",
+        "cups.client",
+        "cups.refusal",
+        "gateway.home",
+        "gateway.storage",
+        "gateway.runner",
+        "gateway.virtual",
+        "gateway.setup",
+        "firmware.source",
+        "firmware.spool",
+        "iotwireless",
+    ),
+    2: ("tasks", "gateway.station", "gateway.signature", "example"),
+    1: ("cups", "firmware", "gateway", "tasks.lifecycle"),
+    0: ("errors", "eui", "version", "clock"),
+}
+OUTSIDE_ONLY_FROM = {
+    "aiohttp": 3,
+    "boto3": 3,
+    "botocore": 3,
+    "moto": 3,
+    "socket": 3,
+    "http": 3,
+    "click": 5,
+    "rich": 5,
+    "matplotlib": 5,
+    "ipywidgets": 5,
+}
+MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
+
+
+def level_of(module: str) -> int:
+    """The level of the longest name in LEVELS that ``module`` is or lies in."""
+    names = {name: level for level, names in LEVELS.items() for name in names}
+    parts = module.split(".")
+    for end in range(len(parts), 0, -1):
+        if ".".join(parts[:end]) in names:
+            return names[".".join(parts[:end])]
+    raise LookupError(f"{module} has no room in the house: give it one in LEVELS")
+
+
+def dotted(path: Path) -> str:
+    return ".".join(part for part in path.parts if part != "__init__")
+
+
+def imports(path: Path) -> set[str]:
+    """What a module imports when it runs; names under TYPE_CHECKING do not count."""
+    tree = ast.parse((PACKAGE / path.with_suffix(".py")).read_text())
+    typing_only = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if dotted(path)], ids=dotted)
+def test_a_module_imports_downwards_only(path: Path) -> None:
+    level = level_of(dotted(path))
+    for name in imports(path):
+        if name.startswith("lorafw."):
+            assert level_of(name.removeprefix("lorafw.")) <= level, f"{dotted(path)} reaches up to {name}"
+        top = name.split(".")[0]
+        assert OUTSIDE_ONLY_FROM.get(top, 0) <= level, f"{dotted(path)} at level {level} uses {top}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: dotted(path) or "lorafw")
+def test_a_module_opens_with_its_law(path: Path) -> None:
+    tree = ast.parse((PACKAGE / path.with_suffix(".py")).read_text())
+    assert ast.get_docstring(tree), f"{path} has no docstring"
+
+
+def test_every_error_is_drawn_in_the_tree() -> None:
+    tree = lorafw.errors.__doc__ or ""
+    errors = [name for name, value in vars(lorafw.errors).items() if isinstance(value, type)]
+    assert errors
+    for name in errors:
+        if issubclass(getattr(lorafw.errors, name), Exception):
+            assert name in tree
+            assert issubclass(getattr(lorafw.errors, name), lorafw.errors.LorafwError)

@@ -1,0 +1,102 @@
+"""The project's frame: what the README promises, what a machine needs, what an import costs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CONDA_NAME = {"matplotlib": "matplotlib-base", "moto[s3]": "moto"}
+
+
+def requirements() -> set[str]:
+    project = PYPROJECT["project"]
+    listed = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["lab"],
+        *project["optional-dependencies"]["test"],
+    ]
+    return set(listed)
+
+
+def test_environment_yml_mirrors_pyproject_one_for_one() -> None:
+    text = (ROOT / "environment.yml").read_text()
+    listed = set(re.findall(r"^ +- ([^\s#].*)$", text, re.MULTILINE)) - {
+        "conda-forge",
+        "pip",
+        "pip:",
+        "-e .",
+        "python>=3.11",
+    }
+    wanted = set()
+    for requirement in requirements():
+        name, bounds = re.match(r"([\w.-]+(?:\[\w+\])?)(.*)", requirement).groups()
+        wanted.add(CONDA_NAME.get(name, name) + bounds)
+    assert listed == wanted
+    assert f"python{PYPROJECT['project']['requires-python']}" in text
+
+
+def test_every_requirement_is_pinned_in_constraints() -> None:
+    pins = {
+        line.split("==")[0].split("[")[0]
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    missing = {re.match(r"[\w.-]+", requirement)[0] for requirement in requirements()} - pins
+    assert not missing
+
+
+def commands_of_the_readme() -> list[str]:
+    screen = (ROOT / "README.md").read_text().split("\n## ")[0]
+    return re.findall(r"```sh\n(.*?)\n```", screen, re.DOTALL)
+
+
+def test_the_first_screen_of_the_readme_has_two_commands_that_are_complete() -> None:
+    run, test = commands_of_the_readme()
+    for command in (run, test):
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+        assert "\n" not in command
+    assert run.endswith("&& .venv/bin/lorafw demo")
+    assert "pytest" in test
+
+
+def test_ci_calls_exactly_the_test_command_of_the_readme() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    assert script.rstrip().splitlines()[-1] == commands_of_the_readme()[1]
+
+
+def test_importing_lorafw_loads_nothing_heavy() -> None:
+    heavy = ["pandas", "matplotlib", "boto3", "moto", "ipywidgets", "aiohttp"]
+    code = f"import lorafw, sys; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_can_be_imported_and_is_listed() -> None:
+    import lorafw
+
+    assert set(lorafw.__all__) <= set(dir(lorafw))
+    for name in lorafw.__all__:
+        assert getattr(lorafw, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        lorafw.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=" ".join
+)
+def test_lint_and_types_are_clean(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_diagram_in_the_readme_is_the_table() -> None:
+    from lorafw.tasks.lifecycle import to_mermaid
+
+    assert f"```mermaid\n{to_mermaid()}\n```" in (ROOT / "README.md").read_text()
