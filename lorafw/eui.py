@@ -11,7 +11,8 @@ ID6            ``5a11:b0a8:5a11:b0a8``     Basics Station in ``router``: four gr
 MAC            ``aa:bb:cc:dd:ee:ff``       station.conf; becomes an EUI by its ``euiprefix``
 =============  ==========================  ==========================================================
 
-Source: AWS's GatewayEui pattern (botocore 1.44.5); requests recorded from Basics Station 2.0.6.
+Source: AWS's GatewayEui pattern (botocore 1.44.5; any white space is a blank there, here only the blank itself);
+requests recorded from Basics Station 2.0.6.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_AWS_FORM: Final = re.compile(r"(?:[0-9A-Fa-f]{2}(?P<sep>[-:\s]?))(?:[0-9A-Fa-f]{2}(?P=sep)){6}[0-9A-Fa-f]{2}")
+_AWS_FORM: Final = re.compile(r"(?:[0-9A-Fa-f]{2}(?P<sep>[-: ]?))(?:[0-9A-Fa-f]{2}(?P=sep)){6}[0-9A-Fa-f]{2}")
 _GROUP: Final = re.compile(r"[0-9A-Fa-f]{1,4}")
 _STATION_TEXT: Final = re.compile(r"[0-9A-Fa-f:-]*")
-_SEPARATORS: Final = re.compile(r"[-:\s]")
+_SEPARATORS: Final = re.compile(r"[-: ]")
 
 _MAC_BITS: Final = 48
 _MAC_MASK: Final = (1 << _MAC_BITS) - 1
 _ID6_COLONS: Final = (2, 3)
+_MOST_SEPARATORS: Final = 7
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,11 +70,14 @@ class GatewayEui:
     def from_station_conf(cls, routerid: str, euiprefix: str = "::1") -> GatewayEui:
         """What a Basics Station makes of ``routerid`` in station.conf.
 
-        Two or three colons mean ID6; otherwise the hex digits count and missing ones are leading zeros.
+        Two or three colons mean ID6, where three groups are the last three; otherwise the hex digits count and
+        missing ones are leading zeros.
         A value without its top 16 bits is a MAC: with the default prefix, FFFE goes into its middle;
         with a prefix whose low 48 bits are zero, the prefix goes in front.
         """
         value = _read_routerid(routerid)
+        if value == 0:
+            raise ValueError(f"{routerid!r} is not a routerid: it must not be zero")
         if value > _MAC_MASK:
             return cls(value)
         prefix = _read_routerid(euiprefix)
@@ -110,9 +115,10 @@ def _read_routerid(text: str) -> int:
     """Basics Station's reader: lenient, since the file is written by hand."""
     if not text or not _STATION_TEXT.fullmatch(text):
         raise ValueError(f"{text!r} is not a routerid: give hex digits, with '-' or ':' between them")
-    if text.count(":") in _ID6_COLONS and "-" not in text:
-        return GatewayEui.from_id6(text).value
+    colons, dashes = text.count(":"), text.count("-")
     digits = _SEPARATORS.sub("", text)
-    if not 0 < len(digits) <= 16 or ("-" in text and ":" in text):
+    if digits and colons in _ID6_COLONS and not dashes:
+        return GatewayEui.from_id6(text if "::" in text else "0:" * (3 - colons) + text).value
+    if not 0 < len(digits) <= 16 or (dashes and colons) or max(dashes, colons) > _MOST_SEPARATORS:
         raise ValueError(f"{text!r} is not a routerid: give 1 to 16 hex digits and one kind of separator")
     return int(digits, 16)

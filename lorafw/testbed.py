@@ -113,6 +113,14 @@ class Testbed:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
+    def start(self) -> Testbed:
+        """What ``with`` does at its beginning; for notebooks, whose cells no ``with`` can span."""
+        return self.__enter__()
+
+    def stop(self) -> None:
+        """What ``with`` does at its end."""
+        self.__exit__()
+
     def client(self, name: str, region: str = example.REGION) -> Any:
         """A boto3 client of the testbed's AWS."""
         import boto3  # noqa: PLC0415

@@ -17,11 +17,12 @@ An absent field has length 0 and no bytes: a reply with nothing to say is 14 zer
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import FieldTooLong, MalformedRequest, MalformedResponse
@@ -37,6 +38,7 @@ SIGNATURE_SEGMENT: Final = range(8, 133)
 """Values of sigLen that a station takes: four bytes of CRC and 4 to 128 of signature."""
 
 _U32_MAX: Final = (1 << 32) - 1
+_ESCAPE: Final = re.compile(r"\\u([0-9a-f]{4})|\\.")
 
 
 # --- the request ---
@@ -55,8 +57,11 @@ def encode_request(request: UpdateInfoRequest) -> bytes:
         "package": request.package,
         "keys": list(request.keys),
     }
-    # A station sends the bytes of version.txt as they are, also where they are not UTF-8.
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    # A station escapes control characters in upper case, and sends the bytes of version.txt as they are, also
+    # where they are not UTF-8.
+    text = _ESCAPE.sub(lambda escape: f"\\u{escape[1].upper()}" if escape[1] else escape[0], text)
+    return text.encode("utf-8", "surrogateescape")
 
 
 def decode_request(body: bytes) -> UpdateInfoRequest:
@@ -64,7 +69,8 @@ def decode_request(body: bytes) -> UpdateInfoRequest:
     if len(body) > MAX_REQUEST:
         raise MalformedRequest(f"the body has more than {MAX_REQUEST} bytes")
     try:
-        members = json.loads(body)
+        # Decoded here, because json.loads would take UTF-16 and a byte order mark as well.
+        members = json.loads(body.decode(), object_pairs_hook=_members, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise MalformedRequest(f"the body is not JSON: {_short(error)}") from error
     if not isinstance(members, dict):
@@ -96,6 +102,20 @@ class RequestDecoder:
 
     def finish(self) -> UpdateInfoRequest:
         return decode_request(bytes(self._body))
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. One that says a thing twice says it differently to different readers."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in members if names.count(name) > 1)
+        raise MalformedRequest(f"{_short(twice)} is there twice")
+    return members
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
 
 
 def _router(members: dict[str, Any]) -> GatewayEui:
@@ -164,8 +184,8 @@ def encode_head(response: UpdateInfoResponse, update_length: int) -> bytes:
         _check_length("signature", len(signature) - 4, SIGNATURE_SEGMENT[-1] - 4, SIGNATURE_SEGMENT[0] - 4)
     return b"".join(
         (
-            _field("<B", "cupsUri", response.cups_uri.encode(), MAX_URI),
-            _field("<B", "tcUri", response.tc_uri.encode(), MAX_URI),
+            _field("<B", "cupsUri", _uri_bytes(response.cups_uri), MAX_URI),
+            _field("<B", "tcUri", _uri_bytes(response.tc_uri), MAX_URI),
             _field("<H", "cupsCred", response.cups_cred, 0xFFFF),
             _field("<H", "tcCred", response.tc_cred, 0xFFFF),
             _field("<I", "signature", signature, SIGNATURE_SEGMENT[-1]),
@@ -259,6 +279,8 @@ class ResponseDecoder:
 
     def feed(self, data: bytes) -> list[ResponseEvent]:
         events: list[ResponseEvent] = []
+        if self.ended:
+            return events
         self._buffer += data
         while not self.ended and self._step(events):
             pass
@@ -387,6 +409,12 @@ def assemble(events: Iterable[ResponseEvent]) -> UpdateInfoResponse:
     )
 
 
+# The client takes a URI as a C string and without validation, so any byte may stand there.
+
+
 def _uri_text(data: bytearray) -> str:
-    # The client takes a URI as a C string and without validation, so any byte may stand here.
     return data.decode("utf-8", "surrogateescape")
+
+
+def _uri_bytes(uri: str) -> bytes:
+    return uri.encode("utf-8", "surrogateescape")

@@ -35,9 +35,13 @@ class Credentials:
         return zlib.crc32(self._joined())
 
     def to_segment(self) -> bytes:
-        """The bytes for a response. The parts must be DER; PEM is not accepted by a station."""
+        """The bytes for a response. The parts must be DER; PEM is not accepted by a station. Else a ValueError."""
         segment = self._joined()
-        if parse_credentials(segment) != self:
+        try:
+            same = parse_credentials(segment) == self
+        except MalformedResponse:
+            same = False
+        if not same:
             raise ValueError(
                 "a station could not take these credentials apart: trust, certificate and key must be "
                 "DER with lengths of one byte or 0x82 and two (an EC key as SEC1, not PKCS#8)"
@@ -62,8 +66,9 @@ def parse_credentials(segment: bytes) -> Credentials:
         key_end = _sequence_end(segment, key_start, "key")
     else:
         key_end = key_start if first == 0 else len(segment)
-    if certificate_end + (key_end - key_start) > len(segment):
-        raise MalformedResponse("lengths do not align")
+    parsed = certificate_end + (key_end - key_start)
+    if parsed > len(segment):
+        raise MalformedResponse(f"Lengths do not align segment_len={len(segment)} parsed_len={parsed}. Ignoring.")
     return Credentials(segment[:trust_end], segment[trust_end:certificate_end], segment[key_start:key_end])
 
 

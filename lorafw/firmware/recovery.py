@@ -47,7 +47,7 @@ def recover_public_keys(data: bytes, signature: bytes) -> list[PublicKey]:
         if point is not None and (key := _verifying_key(point, data, signature)):
             found.append(key)
     if not found:
-        raise SignatureError("no public key verifies this signature for any file: its r is not on the curve")
+        raise SignatureError("no public key verifies this signature for any file: its r or s is none of P-256")
     return found
 
 

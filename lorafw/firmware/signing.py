@@ -127,7 +127,10 @@ class KeyPair:
     @classmethod
     def from_secret(cls, secret: int, *, deterministic: bool = True) -> KeyPair:
         """A key for lessons and tests, made from a number that everyone may know."""
-        return cls(ec.derive_private_key(secret, ec.SECP256R1()), deterministic=deterministic)
+        try:
+            return cls(ec.derive_private_key(secret, ec.SECP256R1()), deterministic=deterministic)
+        except ValueError as error:
+            raise InvalidKey("a private key of P-256 is a number from 1 to the order of the curve less 1") from error
 
     @classmethod
     def from_pem(cls, pem: bytes, *, password: bytes | None = None, deterministic: bool = False) -> KeyPair:

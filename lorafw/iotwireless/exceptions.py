@@ -1,0 +1,60 @@
+"""AWS's error shapes; moto finds their model by the name of this package.
+
+``to_aws`` is the one place where an error of the library becomes one of the API.
+"""
+
+from __future__ import annotations
+
+from moto.core.exceptions import ServiceException
+
+from lorafw.errors import Conflict, LorafwError, NotFound
+
+
+class ResourceException(ServiceException):  # type: ignore[misc]  # moto is not typed for us
+    """An error that names the resource it is about."""
+
+    def __init__(self, message: str, resource_type: str, resource_id: str) -> None:
+        super().__init__(message)
+        self.resource_type = resource_type
+        self.resource_id = resource_id
+
+
+class ResourceNotFoundException(ResourceException):
+    """HTTP 404."""
+
+    code = "ResourceNotFoundException"
+
+
+class ConflictException(ResourceException):
+    """HTTP 409."""
+
+    code = "ConflictException"
+
+
+class ValidationException(ServiceException):  # type: ignore[misc]
+    """HTTP 400."""
+
+    code = "ValidationException"
+
+
+class TooManyTagsException(ServiceException):  # type: ignore[misc]
+    """HTTP 400."""
+
+    code = "TooManyTagsException"
+
+    def __init__(self, message: str, resource_name: str) -> None:
+        super().__init__(message)
+        self.resource_name = resource_name
+
+
+class NotBuilt(ServiceException):  # type: ignore[misc]
+    """An operation that lorafw does not build; the code is one that the operation's model has."""
+
+
+def to_aws(error: LorafwError) -> ServiceException:
+    """The API's error for an error of the library."""
+    if isinstance(error, NotFound):
+        return ResourceNotFoundException(str(error), error.resource_type, error.resource_id)
+    if isinstance(error, Conflict):
+        return ConflictException(str(error), error.resource_type, error.resource_id)
+    return ValidationException(str(error))

@@ -1,0 +1,303 @@
+"""The backend: one for each account and Region, in front of the one UpdateService."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from moto.core.base_backend import BackendDict, BaseBackend
+from moto.utilities.tagging_service import TaggingService
+
+from lorafw.clock import iso
+from lorafw.errors import Conflict, Invalid, NotFound
+from lorafw.eui import GatewayEui
+from lorafw.iotwireless import cups_endpoint, current_service
+from lorafw.iotwireless.exceptions import TooManyTagsException
+from lorafw.iotwireless.shapes import (
+    DEFINITION_RESOURCE,
+    GATEWAY_RESOURCE,
+    definition_members,
+    gateway_members,
+    read_gateway,
+    read_update,
+    task_members,
+    version_members,
+)
+from lorafw.tasks.model import Gateway, Owner
+from lorafw.tasks.service import UpdateService
+
+MAX_TAGS: Final = 50
+"""Tags of one resource (documented; the model's own limit is for one call)."""
+PAGE: Final = 250
+"""Entries of a list without MaxResults (assumed), and at most."""
+
+Members = dict[str, Any]
+T = TypeVar("T")
+
+
+class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not typed for us
+    """Operations by AWS's names; errors are the library's, and become AWS's in ``exceptions``."""
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self.tagger = TaggingService(key_name="Key", value_name="Value")
+        self._answered: dict[tuple[str, str], tuple[Members, Members]] = {}
+
+    def reset(self) -> None:
+        self.service.forget(self.owner)
+        super().reset()
+
+    @property
+    def service(self) -> UpdateService:
+        return current_service()
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(self.account_id, self.region_name)
+
+    def arn(self, resource: str, resource_id: str) -> str:
+        return f"arn:{self.partition}:iotwireless:{self.region_name}:{self.account_id}:{resource}/{resource_id}"
+
+    # --- gateways ---
+
+    def create_wireless_gateway(self, parameters: Members) -> Members:
+        def create() -> Members:
+            eui, settings = read_gateway(parameters["LoRaWAN"])
+            self._check_tags([], parameters.get("Tags", []), "WirelessGateway")
+            gateway = self.service.create_gateway(
+                self.owner,
+                eui,
+                name=parameters.get("Name"),
+                description=parameters.get("Description"),
+                lorawan=settings,
+            )
+            return self._created(GATEWAY_RESOURCE, gateway.id, parameters)
+
+        return self._once("CreateWirelessGateway", parameters, create)
+
+    def get_wireless_gateway(self, identifier: str, identifier_type: str) -> Members:
+        gateway = self._find(identifier, identifier_type)
+        return gateway_members(gateway, self.arn(GATEWAY_RESOURCE, gateway.id))
+
+    def list_wireless_gateways(self, max_results: int | None, next_token: str | None) -> Members:
+        gateways, token = _page(self.service.gateways(self.owner), max_results, next_token)
+        listed = []
+        for gateway in gateways:
+            members = gateway_members(gateway, self.arn(GATEWAY_RESOURCE, gateway.id))
+            listed.append({**members, **self._last_uplink(gateway.id)})
+        return {"WirelessGatewayList": listed, **token}
+
+    def update_wireless_gateway(self, gateway_id: str, parameters: Members) -> None:
+        gateway = self.service.gateway(self.owner, gateway_id)
+        given = {name: value for name, value in parameters.items() if value is not None}
+        lorawan = {name: given[name] for name in ("JoinEuiFilters", "NetIdFilters", "MaxEirp") if name in given}
+        changes: Members = {"lorawan": {**gateway.lorawan, **lorawan}}
+        changes |= {name.lower(): given[name] for name in ("Name", "Description") if name in given}
+        self.service.update_gateway(self.owner, gateway_id, **changes)
+
+    def delete_wireless_gateway(self, gateway_id: str) -> None:
+        self.service.delete_gateway(self.owner, gateway_id)
+        self.tagger.delete_all_tags_for_resource(self.arn(GATEWAY_RESOURCE, gateway_id))
+
+    def get_wireless_gateway_firmware_information(self, gateway_id: str) -> Members:
+        version = self.service.presented_version(self.owner, gateway_id)
+        return {"LoRaWAN": {"CurrentVersion": version.to_aws()} if version is not None else {}}
+
+    def get_wireless_gateway_statistics(self, gateway_id: str) -> Members:
+        """Connected once a CUPS request was seen (assumed: there is no connection to a network server here)."""
+        seen = self._last_uplink(gateway_id)
+        status = "Connected" if seen else "Disconnected"
+        return {"WirelessGatewayId": gateway_id, **seen, "ConnectionStatus": status}
+
+    # --- certificates and things ---
+
+    def associate_wireless_gateway_with_certificate(self, gateway_id: str, certificate_id: str) -> Members:
+        self.service.gateway(self.owner, gateway_id)
+        if certificate_id not in self._iot().certificates:
+            raise NotFound("Certificate", certificate_id)
+        for other in self.service.gateways(self.owner):
+            if other.certificate_id == certificate_id and other.id != gateway_id:
+                raise Conflict(
+                    f"certificate {certificate_id} is associated with gateway {other.id}", "Certificate", certificate_id
+                )
+        self.service.update_gateway(self.owner, gateway_id, certificate_id=certificate_id)
+        return {"IotCertificateId": certificate_id}
+
+    def disassociate_wireless_gateway_from_certificate(self, gateway_id: str) -> None:
+        self.get_wireless_gateway_certificate(gateway_id)
+        self.service.update_gateway(self.owner, gateway_id, certificate_id=None)
+
+    def get_wireless_gateway_certificate(self, gateway_id: str) -> Members:
+        certificate_id = self.service.gateway(self.owner, gateway_id).certificate_id
+        if certificate_id is None:
+            raise NotFound("Certificate", gateway_id)
+        return {"IotCertificateId": certificate_id}
+
+    def associate_wireless_gateway_with_thing(self, gateway_id: str, thing_arn: str) -> None:
+        self.service.gateway(self.owner, gateway_id)
+        if thing_arn not in {thing.arn for thing in self._iot().things.values()}:
+            raise NotFound("Thing", thing_arn)
+        for other in self.service.gateways(self.owner):
+            if other.thing_arn == thing_arn and other.id != gateway_id:
+                raise Conflict(f"thing {thing_arn} is associated with gateway {other.id}", "Thing", thing_arn)
+        self.service.update_gateway(self.owner, gateway_id, thing_arn=thing_arn)
+
+    def disassociate_wireless_gateway_from_thing(self, gateway_id: str) -> None:
+        if self.service.gateway(self.owner, gateway_id).thing_arn is None:
+            raise NotFound("Thing", gateway_id)
+        self.service.update_gateway(self.owner, gateway_id, thing_arn=None)
+
+    # --- definitions and tasks ---
+
+    def create_wireless_gateway_task_definition(self, parameters: Members) -> Members:
+        def create() -> Members:
+            self._check_tags([], parameters.get("Tags", []), DEFINITION_RESOURCE)
+            definition = self.service.create_definition(
+                self.owner,
+                auto_create_tasks=parameters["AutoCreateTasks"],
+                name=parameters.get("Name"),
+                update=read_update(parameters.get("Update")),
+            )
+            return self._created(DEFINITION_RESOURCE, definition.id, parameters)
+
+        return self._once("CreateWirelessGatewayTaskDefinition", parameters, create)
+
+    def get_wireless_gateway_task_definition(self, definition_id: str) -> Members:
+        definition = self.service.definition(self.owner, definition_id)
+        return definition_members(definition, self.arn(DEFINITION_RESOURCE, definition_id))
+
+    def list_wireless_gateway_task_definitions(self, max_results: int | None, next_token: str | None) -> Members:
+        definitions, token = _page(self.service.definitions(self.owner), max_results, next_token)
+        listed = []
+        for definition in definitions:
+            members: Members = {"Id": definition.id, "Arn": self.arn(DEFINITION_RESOURCE, definition.id)}
+            if definition.update is not None and (versions := version_members(definition.update)):
+                members["LoRaWAN"] = versions
+            listed.append(members)
+        return {"TaskDefinitions": listed, **token}
+
+    def delete_wireless_gateway_task_definition(self, definition_id: str) -> None:
+        self.service.delete_definition(self.owner, definition_id)
+        self.tagger.delete_all_tags_for_resource(self.arn(DEFINITION_RESOURCE, definition_id))
+
+    def create_wireless_gateway_task(self, gateway_id: str, definition_id: str) -> Members:
+        task = self.service.create_task(self.owner, gateway_id, definition_id)
+        return {"WirelessGatewayTaskDefinitionId": definition_id, "Status": str(task.status)}
+
+    def get_wireless_gateway_task(self, gateway_id: str) -> Members:
+        task = self.service.task(self.owner, gateway_id)
+        return task_members(gateway_id, task, self.service.last_seen_ms(self.owner, gateway_id))
+
+    def delete_wireless_gateway_task(self, gateway_id: str) -> None:
+        self.service.delete_task(self.owner, gateway_id)
+
+    # --- endpoint and tags ---
+
+    def get_service_endpoint(self, service_type: str | None) -> Members:
+        """CUPS unless asked otherwise (documented). Without a CUPS server in this process, an address in AWS's form."""
+        kind = service_type or "CUPS"
+        uri, trust = cups_endpoint() if kind == "CUPS" else (None, None)
+        scheme = "https" if kind == "CUPS" else "wss"
+        endpoint = uri or f"{scheme}://lorafw.{kind.lower()}.lorawan.{self.region_name}.amazonaws.com:443"
+        return {"ServiceType": kind, "ServiceEndpoint": endpoint} | ({"ServerTrust": trust} if trust else {})
+
+    def tag_resource(self, arn: str, tags: list[dict[str, str]]) -> None:
+        self._check_arn(arn)
+        self._check_tags(self.tagger.list_tags_for_resource(arn)["Tags"], tags, arn)
+        self.tagger.tag_resource(arn, tags)
+
+    def untag_resource(self, arn: str, keys: list[str]) -> None:
+        self._check_arn(arn)
+        self.tagger.untag_resource_using_names(arn, keys)
+
+    def list_tags_for_resource(self, arn: str) -> Members:
+        self._check_arn(arn)
+        tags: Members = self.tagger.list_tags_for_resource(arn)
+        return tags
+
+    # --- inside ---
+
+    def _find(self, identifier: str, identifier_type: str) -> Gateway:
+        if identifier_type == "WirelessGatewayId":
+            return self.service.gateway(self.owner, identifier)
+        if identifier_type == "GatewayEui":
+            try:
+                found = self.service.find_gateway(GatewayEui.parse(identifier))
+            except ValueError as error:
+                raise Invalid("Identifier", identifier, str(error)) from error
+            if found is not None and found.owner == self.owner:
+                return found
+        else:
+            for gateway in self.service.gateways(self.owner):
+                if gateway.thing_arn is not None and gateway.thing_arn.rsplit("/", 1)[-1] == identifier:
+                    return gateway
+        raise NotFound(GATEWAY_RESOURCE, identifier)
+
+    def _last_uplink(self, gateway_id: str) -> Members:
+        seen_ms = self.service.last_seen_ms(self.owner, gateway_id)
+        return {"LastUplinkReceivedAt": iso(seen_ms)} if seen_ms is not None else {}
+
+    def _created(self, resource: str, resource_id: str, parameters: Mapping[str, Any]) -> Members:
+        arn = self.arn(resource, resource_id)
+        if tags := parameters.get("Tags"):
+            self.tagger.tag_resource(arn, tags)
+        return {"Id": resource_id, "Arn": arn}
+
+    def _once(self, operation: str, parameters: Members, create: Callable[[], Members]) -> Members:
+        """The same ClientRequestToken with the same parameters is answered again, not done again (documented)."""
+        token = parameters.get("ClientRequestToken")
+        if token is None:
+            return create()
+        given = {name: value for name, value in parameters.items() if name != "ClientRequestToken"}
+        if (operation, token) not in self._answered:
+            self._answered[operation, token] = given, create()
+        known, answer = self._answered[operation, token]
+        if known != given:
+            raise Conflict(f"ClientRequestToken {token!r} came before with other parameters", operation, token)
+        return answer
+
+    def _check_arn(self, arn: str) -> None:
+        for resource, known in (
+            (GATEWAY_RESOURCE, self.service.gateway),
+            (DEFINITION_RESOURCE, self.service.definition),
+        ):
+            prefix = self.arn(resource, "")
+            if arn.startswith(prefix):
+                known(self.owner, arn.removeprefix(prefix))
+                return
+        raise NotFound("Resource", arn)
+
+    def _check_tags(self, present: Sequence[Mapping[str, str]], more: Sequence[Mapping[str, str]], name: str) -> None:
+        keys = {tag["Key"] for tag in (*present, *more)}
+        if len(keys) > MAX_TAGS:
+            raise TooManyTagsException(f"{len(keys)} tags; a resource has at most {MAX_TAGS}", name)
+
+    def _iot(self) -> Any:
+        from moto.backends import get_backend  # noqa: PLC0415
+
+        return get_backend("iot")[self.account_id][self.region_name]
+
+
+def _page(items: list[T], max_results: int | None, next_token: str | None) -> tuple[list[T], Members]:
+    """One page, and the token for the next if there is one."""
+    start = _offset(next_token)
+    end = start + (max_results or PAGE)
+    token = {"NextToken": base64.urlsafe_b64encode(b"%d" % end).decode()} if end < len(items) else {}
+    return items[start:end], token
+
+
+def _offset(token: str | None) -> int:
+    if token is None:
+        return 0
+    try:
+        text = base64.b64decode(token, altchars=b"-_", validate=True)
+        if not text.isdigit() or len(text) > 9:
+            raise ValueError
+        return int(text)
+    except (ValueError, binascii.Error):
+        raise Invalid("NextToken", token, f"{token!r} was not given by a list operation") from None
+
+
+iotwireless_backends = BackendDict(IoTWirelessBackend, "iotwireless")

@@ -1,0 +1,171 @@
+"""The operations: parameters in, members out. One method an operation, by its name in Python's case.
+
+An operation that is not built answers with an error of its own model at once: moto alone would fail inside, and a
+client would try again and again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from moto.core.exceptions import ServiceException
+from moto.core.responses import ActionResult, BaseResponse
+from moto.core.utils import camelcase_to_underscores, get_service_model
+
+from lorafw.errors import LorafwError
+from lorafw.iotwireless.constraints import InvalidParameters, read_parameters
+from lorafw.iotwireless.exceptions import NotBuilt, ValidationException, to_aws
+from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends
+
+_FIRST_CHOICE: Final = ("ValidationException", "AccessDeniedException", "ResourceNotFoundException")
+
+
+class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not typed for us
+    """moto's response class for iotwireless."""
+
+    def __init__(self) -> None:
+        super().__init__(service_name="iotwireless")
+
+    @property
+    def backend(self) -> IoTWirelessBackend:
+        backend: IoTWirelessBackend = iotwireless_backends[self.current_account][self.region]
+        return backend
+
+    def call_action(self) -> Any:
+        operation = self._get_action_from_method_and_request_uri(self.normalized_request)
+        if not operation:
+            return 404, self.response_headers, '{"Message": "iotwireless has no such operation"}'
+        try:
+            if not hasattr(type(self), camelcase_to_underscores(operation)):
+                raise _not_built(operation)
+            self._given = self._read(operation)
+            return super().call_action()
+        except LorafwError as error:
+            return self._failed(to_aws(error))
+        except ServiceException as error:
+            return self._failed(error)
+
+    def _get_action(self) -> str:
+        # moto also looks for an action in query and headers, where this protocol has none.
+        operation: str = self._get_action_from_method_and_request_uri(self.normalized_request)
+        return operation
+
+    def _read(self, operation: str) -> dict[str, Any]:
+        shape = get_service_model("iotwireless").operation_model(operation).input_shape
+        body = self.body if isinstance(self.body, str) else (self.body or b"").decode("utf-8", "replace")
+        try:
+            return read_parameters(shape, self.uri_match, urlsplit(self.uri).query, body)
+        except InvalidParameters as error:
+            raise ValidationException(str(error)) from error
+
+    def _failed(self, error: ServiceException) -> Any:
+        status, headers, body = self.serialized(ActionResult(error))
+        headers["status"] = status
+        headers, body = self._enrich_response(headers, body)
+        return status, headers, body
+
+    # --- gateways ---
+
+    def create_wireless_gateway(self) -> ActionResult:
+        return ActionResult(self.backend.create_wireless_gateway(self._given))
+
+    def get_wireless_gateway(self) -> ActionResult:
+        return ActionResult(self.backend.get_wireless_gateway(self._given["Identifier"], self._given["IdentifierType"]))
+
+    def list_wireless_gateways(self) -> ActionResult:
+        return ActionResult(self.backend.list_wireless_gateways(*self._page()))
+
+    def update_wireless_gateway(self) -> ActionResult:
+        self.backend.update_wireless_gateway(self._given["Id"], self._given)
+        return ActionResult({})
+
+    def delete_wireless_gateway(self) -> ActionResult:
+        self.backend.delete_wireless_gateway(self._given["Id"])
+        return ActionResult({})
+
+    def get_wireless_gateway_firmware_information(self) -> ActionResult:
+        return ActionResult(self.backend.get_wireless_gateway_firmware_information(self._given["Id"]))
+
+    def get_wireless_gateway_statistics(self) -> ActionResult:
+        return ActionResult(self.backend.get_wireless_gateway_statistics(self._given["WirelessGatewayId"]))
+
+    # --- certificates and things ---
+
+    def associate_wireless_gateway_with_certificate(self) -> ActionResult:
+        given = self._given
+        return ActionResult(
+            self.backend.associate_wireless_gateway_with_certificate(given["Id"], given["IotCertificateId"])
+        )
+
+    def disassociate_wireless_gateway_from_certificate(self) -> ActionResult:
+        self.backend.disassociate_wireless_gateway_from_certificate(self._given["Id"])
+        return ActionResult({})
+
+    def get_wireless_gateway_certificate(self) -> ActionResult:
+        return ActionResult(self.backend.get_wireless_gateway_certificate(self._given["Id"]))
+
+    def associate_wireless_gateway_with_thing(self) -> ActionResult:
+        self.backend.associate_wireless_gateway_with_thing(self._given["Id"], self._given["ThingArn"])
+        return ActionResult({})
+
+    def disassociate_wireless_gateway_from_thing(self) -> ActionResult:
+        self.backend.disassociate_wireless_gateway_from_thing(self._given["Id"])
+        return ActionResult({})
+
+    # --- definitions and tasks ---
+
+    def create_wireless_gateway_task_definition(self) -> ActionResult:
+        return ActionResult(self.backend.create_wireless_gateway_task_definition(self._given))
+
+    def get_wireless_gateway_task_definition(self) -> ActionResult:
+        return ActionResult(self.backend.get_wireless_gateway_task_definition(self._given["Id"]))
+
+    def list_wireless_gateway_task_definitions(self) -> ActionResult:
+        return ActionResult(self.backend.list_wireless_gateway_task_definitions(*self._page()))
+
+    def delete_wireless_gateway_task_definition(self) -> ActionResult:
+        self.backend.delete_wireless_gateway_task_definition(self._given["Id"])
+        return ActionResult({})
+
+    def create_wireless_gateway_task(self) -> ActionResult:
+        given = self._given
+        return ActionResult(
+            self.backend.create_wireless_gateway_task(given["Id"], given["WirelessGatewayTaskDefinitionId"])
+        )
+
+    def get_wireless_gateway_task(self) -> ActionResult:
+        return ActionResult(self.backend.get_wireless_gateway_task(self._given["Id"]))
+
+    def delete_wireless_gateway_task(self) -> ActionResult:
+        self.backend.delete_wireless_gateway_task(self._given["Id"])
+        return ActionResult({})
+
+    # --- endpoint and tags ---
+
+    def get_service_endpoint(self) -> ActionResult:
+        return ActionResult(self.backend.get_service_endpoint(self._given.get("ServiceType")))
+
+    def tag_resource(self) -> ActionResult:
+        self.backend.tag_resource(self._given["ResourceArn"], self._given["Tags"])
+        return ActionResult({})
+
+    def untag_resource(self) -> ActionResult:
+        self.backend.untag_resource(self._given["ResourceArn"], self._given["TagKeys"])
+        return ActionResult({})
+
+    def list_tags_for_resource(self) -> ActionResult:
+        return ActionResult(self.backend.list_tags_for_resource(self._given["ResourceArn"]))
+
+    # --- inside ---
+
+    def _page(self) -> tuple[int | None, str | None]:
+        return self._given.get("MaxResults"), self._given.get("NextToken")
+
+
+def _not_built(operation: str) -> ServiceException:
+    """An error that the operation's own model has, and that no client tries again."""
+    model = get_service_model("iotwireless").operation_model(operation)
+    modelled = [shape.name for shape in model.error_shapes]
+    code = next((name for name in _FIRST_CHOICE if name in modelled), "ValidationException")
+    return NotBuilt(code, f"lorafw does not build {operation}; it builds gateways, task definitions and tasks")
