@@ -19,7 +19,7 @@ STATION_OPTION = click.option("--station", default=STATION, show_default=True, h
 MODEL_OPTION = click.option("--model", default=MODEL, show_default=True, help="Model it presents.")
 
 
-class EuiType(click.ParamType):
+class EuiType(click.ParamType[GatewayEui]):
     """A gateway EUI in any of its forms."""
 
     name = "eui"

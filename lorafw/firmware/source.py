@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ def client_factory(endpoint_url: str | None = None) -> Clients:
     from botocore.config import Config  # noqa: PLC0415
 
     config = Config(connect_timeout=1, read_timeout=20, retries={"total_max_attempts": 2, "mode": "standard"})
+    making = threading.Lock()
     local = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"} if endpoint_url else {}
 
     def make(service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any:
@@ -50,7 +52,9 @@ def client_factory(endpoint_url: str | None = None) -> Clients:
                 "aws_session_token": credentials["SessionToken"],
             }
         options: dict[str, Any] = {**keys, "region_name": region, "endpoint_url": endpoint_url, "config": config}
-        return boto3.client(service, **options)  # type: ignore[call-overload]
+        # Making a client is the one thing about boto3 that threads must not do at once.
+        with making:
+            return boto3.client(service, **options)  # type: ignore[call-overload]
 
     return make
 

@@ -1,0 +1,247 @@
+"""AWS's documented procedure, pasted: the unmodified AWS CLI against `lorafw serve --world seed`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorafw.firmware.signing import KeyPair, sign_update
+from lorafw.lab.serving import ServeProcess
+
+LORAFW = [sys.executable, "-m", "lorafw"]
+BIN = Path(sys.executable).parent
+
+# The commands and the file of the documentation, as printed but for the blanks behind the backslashes.
+GET_GATEWAY = """aws iotwireless get-wireless-gateway \\
+    --identifier 5a11b0a85a11b0a8 \\
+        --identifier-type GatewayEui
+"""
+GET_VERSION = """aws iotwireless get-wireless-gateway-firmware-information \\
+    --id "3039b406-5cc9-4307-925b-9948c63da25b"
+"""
+CREATE_DEFINITION = """aws iotwireless create-wireless-gateway-task-definition \\
+    --cli-input-json file://input.json
+"""
+GET_TASK = """aws iotwireless get-wireless-gateway-task \\
+    --id 1352172b-0602-4b40-896f-54da9ed16b57
+"""
+DELETE_TASK = """aws iotwireless delete-wireless-gateway-task \\
+    --id 1352172b-0602-4b40-896f-54da9ed16b57
+"""
+INPUT_JSON = """{
+    "AutoCreateTasks": true,
+    "Name": "FirmwareUpdate",
+    "Update":
+    {
+        "UpdateDataSource" : "s3://iotwirelessfwupdate/fwstation",
+        "UpdateDataRole" : "arn:aws:iam::123456789012:role/IoTWirelessFwUpdateRole",
+        "LoRaWAN" :
+        {
+            "SigKeyCrc": 3434210794,
+            "UpdateSignature":
+"MEQCIDPY/p2ssgXIPNCOgZr+NzeTLpX+WfBo5tYWbh5pQWN3AiBROen+XlIdMScvAsfVfU/ZScJCalkVNZh4esyS8mNIgA==",
+            "CurrentVersion" :
+            {
+            "PackageVersion": "1.0.0",
+            "Model": "rpi",
+            "Station": "2.0.5(rpi/std) 2021-03-09 03:45:09"
+            }
+        }
+    }
+}
+"""
+CURRENT_VERSION = {"PackageVersion": "1.0.0", "Model": "rpi", "Station": "2.0.5(rpi/std) 2021-03-09 03:45:09"}
+
+
+@dataclass
+class Lab:
+    """A server of its own, and a shell beside it with nothing but the printed variables set."""
+
+    serve: ServeProcess
+    folder: Path
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        environment |= {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "AWS_CONFIG_FILE": os.devnull}
+        return subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=environment | self.serve.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def answer(self, command: str) -> Any:
+        done = self.run(command)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def wait_for_status(self, status: str, limit_s: float = 20) -> Any:
+        deadline = time.monotonic() + limit_s
+        while True:
+            done = self.run(GET_TASK)
+            task = json.loads(done.stdout) if done.returncode == 0 else {"Status": done.stderr}
+            if task["Status"] == status:
+                return task
+            assert time.monotonic() < deadline, f"waited for {status}, last seen {task}"
+
+
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[Lab]:
+    with ServeProcess(*options) as serve:
+        yield Lab(serve, folder)
+
+
+def test_the_documented_commands_answer_as_documented_with_the_documented_signature(tmp_path: Path) -> None:
+    (tmp_path / "input.json").write_text(INPUT_JSON)
+    with serving(tmp_path, "--world", "seed") as lab:
+        gateway = lab.answer(GET_GATEWAY)
+        assert list(gateway) == ["Name", "Id", "Description", "LoRaWAN", "Arn"]
+        assert gateway["Name"] == gateway["Description"] == "Raspberry pi"
+        assert gateway["Id"] == "1352172b-0602-4b40-896f-54da9ed16b57"
+        assert gateway["LoRaWAN"] == {"GatewayEui": "5a11b0a85a11b0a8", "RfRegion": "US915"}
+        assert gateway["Arn"].startswith("arn:aws:iotwireless:us-east-1:")
+        assert gateway["Arn"].endswith(f":WirelessGateway/{gateway['Id']}")
+
+        assert lab.answer(GET_VERSION) == {"LoRaWAN": {"CurrentVersion": CURRENT_VERSION}}
+
+        definition = lab.answer(CREATE_DEFINITION)
+        assert list(definition) == ["Id", "Arn"]
+        assert definition["Arn"].endswith(f":WirelessGatewayTaskDefinition/{definition['Id']}")
+
+        # "When you run the command the first time, it will show the task status as IN_PROGRESS."
+        task = lab.wait_for_status("IN_PROGRESS", limit_s=5)
+        assert list(task) == [
+            "WirelessGatewayId",
+            "WirelessGatewayTaskDefinitionId",
+            "LastUplinkReceivedAt",
+            "TaskCreatedAt",
+            "Status",
+        ]
+        assert task["WirelessGatewayTaskDefinitionId"] == definition["Id"]
+        for name in ("LastUplinkReceivedAt", "TaskCreatedAt"):
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", task[name])
+
+        lab.wait_for_status("COMPLETED")
+        assert lab.run(DELETE_TASK).stdout == ""
+        assert "ResourceNotFoundException" in lab.run(GET_TASK).stderr
+
+        log = lab.serve.output
+    lines = [
+        "[CUP:INFO] CUPS provided update.bin",
+        "[CUP:INFO] CUPS provided signature len=70 keycrc=CCB1E5EA",
+        "[CUP:INFO] ECDSA key#0 -> VERIFIED",
+        "[CUP:INFO] Running update.bin as background process",
+        "[SYS:VERB] /tmp/update.bin: Forked, waiting...",
+        "[SYS:INFO] Process /tmp/update.bin (pid=",
+        "[CUP:INFO] Interaction with CUPS done - next regular check in 10s",
+    ]
+    places = [log.index(line) for line in lines]
+    assert places == sorted(places)
+
+
+def test_the_documented_file_runs_with_a_signature_of_ones_own(tmp_path: Path) -> None:
+    with serving(tmp_path, "--world", "seed") as lab:
+        key = re.search(r"^Key that it trusts too: (\S+)", lab.serve.output, re.MULTILINE)
+        assert key is not None
+        lab.run("aws s3 cp s3://iotwirelessfwupdate/fwstation fwstation")
+        update = (tmp_path / "fwstation").read_bytes()
+        signed = sign_update(KeyPair.load(Path(key[1])), update)
+        members = json.loads(INPUT_JSON)
+        members["Update"]["LoRaWAN"] |= {"UpdateSignature": signed.base64, "SigKeyCrc": signed.key_crc}
+        (tmp_path / "input.json").write_text(json.dumps(members))
+        lab.answer(CREATE_DEFINITION)
+        lab.wait_for_status("IN_PROGRESS", limit_s=5)
+        lab.wait_for_status("COMPLETED")
+
+
+def test_one_s_own_gateway_and_update_go_from_key_to_completed_on_the_command_line(tmp_path: Path) -> None:
+    with serving(tmp_path, "--world", "seed") as lab:
+        for command in (
+            "lorafw firmware keygen",
+            "lorafw firmware build --package 1.0.1 -o fwstation",
+            "lorafw gateway init home --eui 58a0cbfffe800001 --name mine --plain --sig-key sig-0.key",
+            "aws s3 cp fwstation s3://iotwirelessfwupdate/fwstation",
+            "lorafw firmware task-definition --file fwstation --key private.pem > input.json",
+            "aws iotwireless create-wireless-gateway-task-definition --cli-input-json file://input.json",
+        ):
+            done = lab.run(command)
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+        assert "PackageVersion: 1.0.0" in lab.run("lorafw gateway info home").stdout
+        run = lab.run("lorafw gateway run home --interval 0.3 --polls 2")
+        assert run.returncode == 0, run.stderr
+        assert "ECDSA key#0 -> VERIFIED" in run.stdout
+        assert "next regular check in 300ms" in run.stdout
+        gateway = lab.answer(
+            "aws iotwireless get-wireless-gateway --identifier 58a0cbfffe800001 --identifier-type GatewayEui"
+        )
+        task = lab.answer(f"aws iotwireless get-wireless-gateway-task --id {gateway['Id']}")
+        assert task["Status"] == "COMPLETED"
+        assert "PackageVersion: 1.0.1" in lab.run("lorafw gateway info home").stdout
+
+
+def test_serve_says_what_to_paste_and_ends_within_two_seconds_of_sigterm() -> None:
+    with ServeProcess("--policy", "settle_s=30") as serve:
+        assert f"export AWS_ENDPOINT_URL={serve.api}\n" in serve.output
+        assert "state is in memory" in serve.output
+        assert serve.api.startswith("http://127.0.0.1:")
+        assert serve.cups_plain.startswith("http://127.0.0.1:")
+        started = time.monotonic()
+        assert serve.stop() == 0
+        assert time.monotonic() - started < 2
+
+
+def test_the_ready_file_holds_the_addresses_and_goes_with_the_server(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    command = [*LORAFW, "serve", "--api-port", "0", "--cups-plain-port", "0", "--ready-file", str(ready)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 30
+        while not ready.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        addresses = json.loads(ready.read_text())
+        assert addresses.keys() >= {"api", "cups_plain"}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(2) == 0
+    assert not ready.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (["--policy", "setle_s=1"], "did you mean settle_s?"),
+        (["--policy", "settle_s=soon"], "is not a number"),
+        (["--policy", "key_mismatch=maybe"], "offer, withhold"),
+        (["--policy", "settle_s"], "K=V"),
+    ],
+)
+def test_a_policy_that_is_none_is_refused_with_its_name_and_a_remedy(option: list[str], words: str) -> None:
+    done = subprocess.run([*LORAFW, "serve", *option], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with ServeProcess() as serve:
+        port = serve.api.rsplit(":", 1)[1]
+        done = subprocess.run(
+            [*LORAFW, "serve", "--api-port", port], capture_output=True, text=True, check=False, timeout=30
+        )
+        assert done.returncode == 1
+        assert "in use" in done.stderr
+        assert "Traceback" not in done.stderr
