@@ -97,7 +97,7 @@ class Testbed:
         with contextlib.ExitStack() as opening:
             opening.enter_context(mock_aws())
             seed_ids(self._seed)
-            source = opening.enter_context(RoleSource(client_factory()))
+            source = opening.enter_context(RoleSource(client_factory(ignore_endpoints=True)))
             self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
             opening.enter_context(use_service(self.service))
             self.cups = CupsServer(self.service)
@@ -122,10 +122,12 @@ class Testbed:
         self.__exit__()
 
     def client(self, name: str, region: str = example.REGION) -> Any:
-        """A boto3 client of the testbed's AWS."""
+        """A boto3 client of the testbed's AWS, whatever AWS_ENDPOINT_URL says."""
         import boto3  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415
 
-        return boto3.client(name, region_name=region)  # type: ignore[call-overload]
+        config = Config(ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]  # unknown to the stubs
+        return boto3.client(name, region_name=region, config=config)  # type: ignore[call-overload]
 
     @contextlib.contextmanager
     def api_over_http(self) -> Iterator[dict[str, str]]:

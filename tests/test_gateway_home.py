@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -101,7 +100,7 @@ def test_station_conf_may_hold_comments(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.write(
         "station.conf",
-        '/* a\n comment */ {"station_conf": { // and\n "routerid": "a:/*no*/".0 }}'.replace("a:/*no*/\".0", 'a::b"'),
+        '/* a\n comment */ {"station_conf": { // and\n "routerid": "a:/*no*/".0 }}'.replace('a:/*no*/".0', 'a::b"'),
     )
     assert home.conf().eui == GatewayEui.parse("a::b")
 
@@ -121,7 +120,7 @@ def test_station_conf_may_hold_comments(tmp_path: Path) -> None:
 def test_a_bad_station_conf_is_named_with_its_fault(tmp_path: Path, text: str, words: str) -> None:
     home = Home(tmp_path)
     home.write("station.conf", text)
-    with pytest.raises(HomeError, match="station.conf") as caught:
+    with pytest.raises(HomeError, match=r"station\.conf") as caught:
         home.conf()
     assert words in str(caught.value)
 
@@ -132,10 +131,11 @@ def test_a_missing_station_conf_says_how_to_get_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["http://h", "http://h:80/", "h:80", "ftp://h:80", "http://h:80/x", "http://:80", "http://" + "h" * 130 + ":1"]
+    "uri",
+    ["http://h", "http://h:80/", "h:80", "ftp://h:80", "http://h:80/x", "http://:80", "http://" + "h" * 130 + ":1"],
 )
 def test_a_cups_uri_that_a_station_would_not_start_with_is_refused(uri: str) -> None:
-    with pytest.raises(HomeError, match="http\\(s\\)://host:port"):
+    with pytest.raises(HomeError, match=r"http\(s\)://host:port"):
         check_cups_uri(uri)
 
 
@@ -148,7 +148,7 @@ def test_a_home_is_written_whole_and_never_over_another(tmp_path: Path) -> None:
     eui = GatewayEui.parse("0000aabbccddeeff")
     key = KeyPair.from_secret(5).public_key
     home = write_home(tmp_path / "home", eui=eui, cups_uri="http://localhost:1", package="1.0.0", sig_keys=(key,))
-    assert sorted(os.listdir(home.path)) == ["cups.uri", "sig-0.key", "station.conf", "version.txt"]
+    assert sorted(path.name for path in home.path.iterdir()) == ["cups.uri", "sig-0.key", "station.conf", "version.txt"]
     assert home.conf().eui == eui, "an EUI whose top bits are zero is not taken for a MAC"
     with pytest.raises(HomeError, match="already"):
         write_home(tmp_path / "home", eui=eui, cups_uri="http://localhost:1", package="1.0.0")
@@ -159,7 +159,7 @@ def test_a_file_is_replaced_whole_and_keeps_the_mode_that_was_asked_for(tmp_path
     home.write("cups.key", b"secret", mode=0o600)
     home.write("cups.key", b"other", mode=0o600)
     assert stat.S_IMODE((tmp_path / "cups.key").stat().st_mode) == 0o600
-    assert os.listdir(tmp_path) == ["cups.key"]
+    assert [path.name for path in tmp_path.iterdir()] == ["cups.key"]
 
 
 def test_the_log_level_of_a_new_home_shows_why_a_request_was_refused(tmp_path: Path) -> None:

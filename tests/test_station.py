@@ -131,7 +131,16 @@ def test_a_bad_key_in_front_does_not_hide_the_good_one() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(86400, "1d"), (60, "1m"), (10, "10s"), (90, "1m30s"), (0.3, "300ms"), (7200, "2h"), (0, "0"), (90061, "1d1h1m1s")],
+    [
+        (86400, "1d"),
+        (60, "1m"),
+        (10, "10s"),
+        (90, "1m30s"),
+        (0.3, "300ms"),
+        (7200, "2h"),
+        (0, "0"),
+        (90061, "1d1h1m1s"),
+    ],
 )
 def test_intervals_are_printed_as_the_station_prints_them(seconds: float, text: str) -> None:
     assert interval(seconds) == text

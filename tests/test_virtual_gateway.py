@@ -110,7 +110,7 @@ def test_an_update_with_a_restart_command_polls_again_at_once(tmp_path: Path) ->
 
 def test_what_came_over_the_wire_is_not_executed_unless_that_was_asked_for(tmp_path: Path) -> None:
     trap = tmp_path / "trap"
-    update = f"#!/bin/sh\ntouch {trap}\necho did it\nrm -f \"$0\"\n".encode()
+    update = f'#!/bin/sh\ntouch {trap}\necho did it\nrm -f "$0"\n'.encode()
     with raw_server(ok(offer(update)), ok(offer(update))) as uri:
         gateway, home, log = make(tmp_path / "home", uri, runner=install_only)
         assert gateway.poll().update is Action.RUN
@@ -201,7 +201,12 @@ def test_after_a_rejection_the_station_turns_to_its_other_sets_of_files(tmp_path
         for _ in range(4):
             gateway.poll()
     told = [line.split("] ", 1)[1].split(" ...")[0] for line in log if "No CUPS" in line or "Connecting" in line]
-    assert told == ["Connecting to CUPS", "No CUPS-bak URI configured", "No CUPS-boot URI configured", "Connecting to CUPS"]
+    assert told == [
+        "Connecting to CUPS",
+        "No CUPS-bak URI configured",
+        "No CUPS-boot URI configured",
+        "Connecting to CUPS",
+    ]
 
 
 def test_the_first_good_answer_is_what_the_backup_is_made_of(tmp_path: Path) -> None:

@@ -121,7 +121,17 @@ class CupsServer:
         due = self.service.receive(request)
         if due is None:
             return Reply()
-        return await asyncio.to_thread(self.service.prepare, due)
+        preparing = asyncio.ensure_future(asyncio.to_thread(self.service.prepare, due))
+        try:
+            return await asyncio.shield(preparing)
+        except asyncio.CancelledError:
+            # The thread goes on, and what it begins must be finished.
+            preparing.add_done_callback(self._give_up)
+            raise
+
+    def _give_up(self, preparing: asyncio.Future[Reply]) -> None:
+        if not preparing.cancelled() and preparing.exception() is None:
+            self.service.finish(preparing.result(), whole=False)
 
     async def _send(self, http: web.Request, reply: Reply) -> web.StreamResponse:
         image = reply.image

@@ -34,12 +34,20 @@ class Clients(Protocol):
     def __call__(self, service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any: ...
 
 
-def client_factory(endpoint_url: str | None = None) -> Clients:
-    """boto3 clients that give up within seconds; at ``endpoint_url``, with dummy credentials, or as boto3 is set up."""
+def client_factory(endpoint_url: str | None = None, *, ignore_endpoints: bool = False) -> Clients:
+    """boto3 clients that give up within seconds; at ``endpoint_url``, with dummy credentials, or as boto3 is set up.
+
+    ``ignore_endpoints``: AWS_ENDPOINT_URL in the environment does not count.
+    """
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
-    config = Config(connect_timeout=1, read_timeout=20, retries={"total_max_attempts": 2, "mode": "standard"})
+    config = Config(  # type: ignore[call-arg]  # the stubs do not know the last one
+        connect_timeout=1,
+        read_timeout=20,
+        retries={"total_max_attempts": 2, "mode": "standard"},
+        ignore_configured_endpoint_urls=ignore_endpoints,
+    )
     making = threading.Lock()
     local = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"} if endpoint_url else {}
 

@@ -1,0 +1,97 @@
+"""Gives every recorded case of data/ in turn to a test that asks for ``recorded_request`` or ``recorded_response``.
+
+``openssl`` is the other implementation of the signatures: what it makes and what it takes is not ours.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DATA = Path(__file__).parent.parent / "data"
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    """What the real client sent. ``json`` is None where that was not JSON."""
+
+    name: str
+    routerid: str
+    body: bytes
+    json: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class RecordedResponse:
+    """What a server sent to the real client, and what the client made of it."""
+
+    name: str
+    body: bytes
+    station_keys: tuple[bytes, ...]
+    verdict: dict[str, Any]
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.verdict["exchange"] == "failed")
+
+
+def recorded_requests() -> list[RecordedRequest]:
+    cases = json.loads((DATA / "station-requests.json").read_text())
+    return [
+        RecordedRequest(
+            case["name"],
+            case["station_conf_routerid"],
+            base64.b64decode(case["raw"]).partition(b"\r\n\r\n")[2],
+            case["json"],
+        )
+        for case in cases
+    ]
+
+
+def recorded_responses() -> list[RecordedResponse]:
+    cases = json.loads((DATA / "station-responses.json").read_text())
+    return [
+        RecordedResponse(
+            case["name"],
+            base64.b64decode(case["response"]),
+            tuple(base64.b64decode(key) for key in case["station_keys"]),
+            case["verdict"],
+        )
+        for case in cases
+    ]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for fixture, cases in (("recorded_request", recorded_requests), ("recorded_response", recorded_responses)):
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, cases(), ids=lambda case: case.name)
+
+
+@pytest.fixture(scope="session")
+def openssl() -> Callable[..., bytes]:
+    """Run openssl with these words and give what it prints. Raises CalledProcessError."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+
+    def run(*words: object, stdin: bytes = b"") -> bytes:
+        return subprocess.run(["openssl", *map(str, words)], input=stdin, capture_output=True, check=True).stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def requests_by_name() -> dict[str, RecordedRequest]:
+    return {case.name: case for case in recorded_requests()}
+
+
+@pytest.fixture(scope="session")
+def responses_by_name() -> dict[str, RecordedResponse]:
+    return {case.name: case for case in recorded_responses()}
