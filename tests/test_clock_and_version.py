@@ -68,6 +68,7 @@ def test_a_hand_clock_moves_forward_only() -> None:
     clock = HandClock("1970-01-01")
     assert clock.advance(1.5) == clock.now_ms() == 1500
     assert clock.advance(0) == 1500
+    assert HandClock("1970-01-01").advance(1.001) == 1001  # 1.001 * 1000 is a little less than 1001
     assert clock.advance_to(4000) == 4000
     assert clock.advance_to(3999) == 4000
     for wrong in (-0.001, float("-inf"), float("nan")):

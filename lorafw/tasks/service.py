@@ -338,6 +338,11 @@ class UpdateService:
             raise
         return self.begin(due, image)
 
+    def is_sending(self, owner: Owner, gateway_id: str) -> bool:
+        """Is an update being read for this gateway, or a reply with one under way?"""
+        with self._lock:
+            return self._station(owner, gateway_id).in_hand is not None
+
     # --- why? ---
 
     def explain(self, owner: Owner, gateway_id: str) -> Explanation:
