@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -152,9 +152,12 @@ class ApiAndCups(RuleBasedStateMachine):
 
     # --- CUPS ---
 
-    @rule(index=st.integers(0, 1), version=VERSIONS)
-    def poll(self, index: int, version: GatewayVersion) -> None:
-        gateway = self.bed.gateways[index]
+    @rule(index=st.integers(0, 1), version=VERSIONS, times=st.sampled_from([1, 1, 2, 5]))
+    def poll(self, index: int, version: GatewayVersion, times: int) -> None:
+        for _ in range(times):
+            self.poll_once(self.bed.gateways[index], version)
+
+    def poll_once(self, gateway: BedGateway, version: GatewayVersion) -> None:
         before = self.task(gateway)
         matching = self.matching(version)
         response = decode_response(self.post(self.body(gateway, version)))
@@ -256,6 +259,8 @@ def test_the_laws_hold_over_api_and_cups_together() -> None:
             stateful_step_count=25,
             deadline=None,
             derandomize=True,
+            # A failure is shown as it was found: making it smaller would take minutes.
+            phases=(Phase.explicit, Phase.generate),
             suppress_health_check=list(HealthCheck),
         ),
     )
