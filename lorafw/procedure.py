@@ -19,9 +19,9 @@ from lorafw.cloud import Cloud
 from lorafw.cups.client import HttpTransport
 from lorafw.errors import LorafwError
 from lorafw.firmware.signing import KeyPair, sign_update
-from lorafw.gateway.home import Home
-from lorafw.gateway.setup import register_gateway, station_conf
+from lorafw.gateway.setup import register_gateway, write_home
 from lorafw.gateway.virtual import VirtualGateway
+from lorafw.staging import make_bucket_and_role, upload
 from lorafw.tasks.model import Owner
 
 MAX_POLLS: Final = 4
@@ -91,11 +91,8 @@ class Procedure:
         if self._fail == "tampered":
             update += b"\n"
             self._show("(--fail tampered: one byte is added to the file after it was signed)")
-        s3, iam = self._cloud.client("s3"), self._cloud.client("iam")
-        s3.create_bucket(Bucket=example.BUCKET)
-        s3.put_object(Bucket=example.BUCKET, Key=example.KEY, Body=update)
-        iam.create_role(RoleName=example.ROLE_NAME, AssumeRolePolicyDocument=example.TRUST_POLICY)
-        iam.put_role_policy(RoleName=example.ROLE_NAME, PolicyName="ReadFwUpdate", PolicyDocument=example.read_policy())
+        make_bucket_and_role(self._cloud.client)
+        upload(self._cloud.client, update)
         self._show(f"{example.DATA_SOURCE} is readable through {example.ROLE_ARN}")
         members = example.input_json(signature=signed.signature, sig_key_crc=signed.key_crc)
         path = self._folder / "input.json"
@@ -103,14 +100,17 @@ class Procedure:
         return path
 
     def _gateway(self) -> tuple[str, VirtualGateway]:
-        home = Home(self._folder)
         known = register_gateway(
             self._cloud.client("iotwireless"), example.GATEWAY_EUI, example.GATEWAY_NAME, example.RF_REGION
         )
-        home.write("cups.uri", self._cloud.cups.uri)
-        home.write("station.conf", station_conf(example.GATEWAY_EUI, interval_s=example.POLL_INTERVAL_S))
-        home.write("version.txt", f"{example.CURRENT_VERSION.package}\n")
-        home.write("sig-0.key", self._keys.public_key.sig_key)
+        home = write_home(
+            self._folder / "gateway",
+            eui=example.GATEWAY_EUI,
+            cups_uri=self._cloud.cups.uri,
+            package=example.CURRENT_VERSION.package,
+            sig_keys=[self._keys.public_key],
+            interval_s=example.POLL_INTERVAL_S,
+        )
         self._show(f"The gateway {example.GATEWAY_EUI} is registered and powered on:")
         gateway = VirtualGateway(home, HttpTransport(), log=lambda line: self._show(f"    {line}"))
         gateway.poll()

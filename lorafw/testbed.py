@@ -15,7 +15,6 @@ to the AWS CLI. Ids are seeded: the same program gives the same ids.
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,9 +29,10 @@ from lorafw.eui import GatewayEui
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.home import Home
-from lorafw.gateway.setup import station_conf
+from lorafw.gateway.setup import write_home
 from lorafw.gateway.station import Verdict
 from lorafw.gateway.virtual import VirtualGateway
+from lorafw.staging import make_bucket_and_role, upload
 from lorafw.tasks.explain import Explanation
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
 from lorafw.tasks.model import Owner
@@ -104,7 +104,7 @@ class Testbed:
             opening.enter_context(self.cups.in_thread())
             opening.enter_context(set_cups_endpoint(self.cups.uri))
             self._folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-bed-")))
-            self._make_bucket_and_role()
+            make_bucket_and_role(self.client, readable="*")
             for index in range(self._count):
                 self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
             self._open = opening.pop_all()
@@ -144,14 +144,14 @@ class Testbed:
         created = self.client("iotwireless").create_wireless_gateway(
             Name=example.GATEWAY_NAME, LoRaWAN={"GatewayEui": eui.hex, "RfRegion": example.RF_REGION}
         )
-        path = self._folder / eui.hex
-        path.mkdir()
-        home = Home(path)
-        home.write("cups.uri", self.cups.uri)
-        home.write("station.conf", station_conf(eui, interval_s=self._interval_s))
-        home.write("sig-0.key", self.key_pair.public_key.sig_key)
-        if self._package is not None:
-            home.write("version.txt", f"{self._package}\n")
+        home = write_home(
+            self._folder / eui.hex,
+            eui=eui,
+            cups_uri=self.cups.uri,
+            package=self._package,
+            sig_keys=[self.key_pair.public_key],
+            interval_s=self._interval_s,
+        )
         transport = HttpTransport() if http else InProcessTransport(self.service)
         log: list[str] = []
         virtual = VirtualGateway(home, transport, clock=self.clock, log=log.append)
@@ -161,8 +161,7 @@ class Testbed:
 
     def upload(self, update: bytes, key: str = example.KEY) -> str:
         """Put an update file into the bucket; gives its UpdateDataSource."""
-        self.client("s3").put_object(Bucket=example.BUCKET, Key=key, Body=update)
-        return f"s3://{example.BUCKET}/{key}"
+        return upload(self.client, update, key)
 
     def define_update(
         self,
@@ -224,11 +223,3 @@ class Testbed:
     def now(self) -> str:
         """The time on the clock, in AWS's form."""
         return iso(self.clock.now_ms())
-
-    def _make_bucket_and_role(self) -> None:
-        s3, iam = self.client("s3"), self.client("iam")
-        s3.create_bucket(Bucket=example.BUCKET)
-        s3.put_bucket_versioning(Bucket=example.BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        iam.create_role(RoleName=example.ROLE_NAME, AssumeRolePolicyDocument=example.TRUST_POLICY)
-        policy = json.dumps(json.loads(example.read_policy(key="*")))
-        iam.put_role_policy(RoleName=example.ROLE_NAME, PolicyName="ReadFwUpdate", PolicyDocument=policy)

@@ -21,8 +21,9 @@ from lorafw.errors import LorafwError
 from lorafw.firmware.recovery import recover_public_keys
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.home import Home
-from lorafw.gateway.setup import station_conf
+from lorafw.gateway.setup import write_home
 from lorafw.gateway.virtual import VirtualGateway
+from lorafw.staging import make_bucket_and_role, upload
 from lorafw.tasks.model import Owner
 
 OWNER = Owner(example.ACCOUNT, example.REGION)
@@ -48,7 +49,8 @@ class DocumentedWorld:
     def __enter__(self) -> DocumentedWorld:
         with contextlib.ExitStack() as opening:
             folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-world-")))
-            self._upload()
+            make_bucket_and_role(self._cloud.client)
+            upload(self._cloud.client, example.update_file())
             self._make_keys(folder)
             self.home = self._make_home(folder / "gateway", example.GATEWAY_ID)
             second = self._make_home(folder / "gateway-2", example.SECOND_GATEWAY_ID)
@@ -64,20 +66,12 @@ class DocumentedWorld:
         self._thread.join()
         self._open.close()
 
-    def _upload(self) -> None:
-        s3, iam = self._cloud.client("s3"), self._cloud.client("iam")
-        s3.create_bucket(Bucket=example.BUCKET)
-        s3.put_bucket_versioning(Bucket=example.BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        s3.put_object(Bucket=example.BUCKET, Key=example.KEY, Body=example.update_file())
-        iam.create_role(RoleName=example.ROLE_NAME, AssumeRolePolicyDocument=example.TRUST_POLICY)
-        iam.put_role_policy(RoleName=example.ROLE_NAME, PolicyName="ReadFwUpdate", PolicyDocument=example.read_policy())
-
     def _make_keys(self, folder: Path) -> None:
         pair = KeyPair.generate()
         self.private_key = folder / "private.pem"
         pair.save(self.private_key)
         documented, *_ = recover_public_keys(example.update_file(), example.SIGNATURE)
-        self._sig_keys = (documented.sig_key, pair.public_key.sig_key)
+        self._sig_keys = (documented, pair.public_key)
 
     def _make_home(self, path: Path, gateway_id: str) -> Home:
         eui = example.GATEWAY_EUI if gateway_id == example.GATEWAY_ID else example.SECOND_GATEWAY_EUI
@@ -89,14 +83,14 @@ class DocumentedWorld:
             description=example.GATEWAY_NAME,
             lorawan={"RfRegion": example.RF_REGION},
         )
-        path.mkdir()
-        home = Home(path)
-        home.write("cups.uri", self._cloud.cups.uri)
-        home.write("station.conf", station_conf(eui, interval_s=example.POLL_INTERVAL_S))
-        home.write("version.txt", f"{example.CURRENT_VERSION.package}\n")
-        for index, key in enumerate(self._sig_keys):
-            home.write(f"sig-{index}.key", key)
-        return home
+        return write_home(
+            path,
+            eui=eui,
+            cups_uri=self._cloud.cups.uri,
+            package=example.CURRENT_VERSION.package,
+            sig_keys=self._sig_keys,
+            interval_s=example.POLL_INTERVAL_S,
+        )
 
     def _run(self) -> None:
         """Poll every ten seconds; and at once when there is a new definition, as if it had just been powered on."""

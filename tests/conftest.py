@@ -15,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A loaded machine is slow, not wrong.
+settings.register_profile("lorafw", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lorafw")
 
 DATA = Path(__file__).parent.parent / "data"
 

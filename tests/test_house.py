@@ -13,7 +13,7 @@ PACKAGE = Path(lorafw.errors.__file__).parent
 
 LEVELS = {
     5: ("cli", "lab", "__main__"),
-    4: ("testbed", "procedure", "world", "cloud"),
+    4: ("testbed", "procedure", "world", "cloud", "staging"),
     3: (
         "cups.server",
         "cups.client",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,13 @@ def write_home(
     eui: GatewayEui,
     cups_uri: str,
     package: str | None,
-    sig_keys: tuple[PublicKey, ...] = (),
+    sig_keys: Sequence[PublicKey] = (),
+    interval_s: float | None = None,
 ) -> Home:
-    """Write the files of a plain gateway. Raises HomeError where the folder holds a gateway already."""
+    """Write the files of a plain gateway. Raises HomeError where the folder holds a gateway already.
+
+    ``package`` None: no version.txt. ``interval_s`` None: the station's own interval.
+    """
     check_cups_uri(cups_uri)
     if (path / "station.conf").exists():
         raise HomeError(f"{path} is the home of a gateway already; choose another folder, or remove it")
@@ -50,7 +55,7 @@ def write_home(
     for index, key in enumerate(sig_keys):
         home.write(f"sig-{index}.key", key.sig_key)
     # Last, since it makes the folder a home: an attempt that breaks off can be made again.
-    home.write("station.conf", station_conf(eui))
+    home.write("station.conf", station_conf(eui, interval_s=interval_s))
     return home
 
 

@@ -1,4 +1,4 @@
-"""The update service: gateways, definitions and tasks, on a clock that is handed in.
+"""The update service: tasks, and the requests that move them, on a clock that is handed in.
 
 One request, one straight line::
 
@@ -10,18 +10,15 @@ One request, one straight line::
 between receive and begin; until begin nothing has changed, and a second request of the same gateway gets nothing.
 
 Every public method is one step: it holds the lock from its first line to its last, and after an error nothing has
-changed. Times come from the clock, ids from ``new_id``.
+changed. Times come from the clock.
 """
 
 from __future__ import annotations
 
 import heapq
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from itertools import count
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import uuid4
 
 from lorafw.clock import Clock, SystemClock
@@ -31,15 +28,10 @@ from lorafw.eui import GatewayEui
 from lorafw.tasks.explain import Explanation, Snapshot, explain
 from lorafw.tasks.judge import judge, silence_deadline
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskEvent, TaskStatus
-from lorafw.tasks.matcher import Matcher
 from lorafw.tasks.model import Definition, Gateway, Owner, Task, Update
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.ports import UpdateImage, UpdateSource
-from lorafw.version import GatewayVersion
-
-GATEWAY = "WirelessGateway"
-DEFINITION = "WirelessGatewayTaskDefinition"
-TASK = "WirelessGatewayTask"
+from lorafw.tasks.registry import GATEWAY, TASK, Registry, Station
 
 LOG_ROWS = 1_000_000
 """The task log keeps this many rows; older ones go."""
@@ -68,30 +60,7 @@ class Reply:
     due: Due | None = None
 
 
-@dataclass(slots=True)
-class _Station:
-    """What the service remembers of one gateway from request to request."""
-
-    gateway: Gateway
-    request: UpdateInfoRequest | None = None
-    seen_ms: int | None = None
-    task: Task | None = None
-    status_ms: int = 0
-    in_hand: Due | None = None
-    problem: LorafwError | None = None
-
-
-@dataclass(slots=True)
-class _World:
-    """All state, so that forgetting it is one assignment."""
-
-    stations: dict[GatewayEui, _Station] = field(default_factory=dict)
-    eui_by_id: dict[str, GatewayEui] = field(default_factory=dict)
-    definitions: dict[str, Definition] = field(default_factory=dict)
-    deadlines: list[tuple[int, GatewayEui]] = field(default_factory=list)
-
-
-class UpdateService:
+class UpdateService(Registry):
     """AWS's side of a firmware update. Thread-safe."""
 
     def __init__(
@@ -102,109 +71,11 @@ class UpdateService:
         policy: Policy | None = None,
         new_id: Callable[[], str] = lambda: str(uuid4()),
     ) -> None:
+        super().__init__(policy=policy or Policy(), new_id=new_id)
         self.clock = clock or SystemClock()
-        self.policy = policy or Policy()
         self.source = source
-        self._new_id = new_id
-        self._lock = threading.RLock()
-        self._sequence = count(1)
-        self._world = _World()
-        self._matcher = Matcher(self.policy)
+        self._deadlines: list[tuple[int, GatewayEui]] = []
         self._log: deque[LogRow] = deque(maxlen=LOG_ROWS)
-
-    # --- gateways ---
-
-    def create_gateway(
-        self, owner: Owner, eui: GatewayEui, *, gateway_id: str | None = None, **attributes: Any
-    ) -> Gateway:
-        """Register a gateway. Raises Conflict where the EUI or the id is taken, in whatever account or Region."""
-        with self._lock:
-            if station := self._world.stations.get(eui):
-                raise Conflict(
-                    f"GatewayEui {eui.hex} is registered already; an EUI is unique over accounts and Regions",
-                    GATEWAY,
-                    station.gateway.id,
-                )
-            if gateway_id in self._world.eui_by_id:
-                raise Conflict(f"the id {gateway_id} is taken", GATEWAY, gateway_id)
-            gateway = Gateway(gateway_id or self._new_id(), owner, eui, **attributes)
-            self._world.stations[eui] = _Station(gateway)
-            self._world.eui_by_id[gateway.id] = eui
-            return gateway
-
-    def gateway(self, owner: Owner, gateway_id: str) -> Gateway:
-        with self._lock:
-            return self._station(owner, gateway_id).gateway
-
-    def gateways(self, owner: Owner) -> list[Gateway]:
-        """In the order of their registration."""
-        with self._lock:
-            return [s.gateway for s in self._world.stations.values() if s.gateway.owner == owner]
-
-    def find_gateway(self, eui: GatewayEui) -> Gateway | None:
-        """The gateway with this EUI, in whatever account or Region."""
-        with self._lock:
-            station = self._world.stations.get(eui)
-            return station.gateway if station else None
-
-    def update_gateway(self, owner: Owner, gateway_id: str, **changes: Any) -> Gateway:
-        """Change name, description, LoRaWAN settings, certificate or thing."""
-        with self._lock:
-            station = self._station(owner, gateway_id)
-            station.gateway = replace(station.gateway, **changes)
-            return station.gateway
-
-    def delete_gateway(self, owner: Owner, gateway_id: str) -> None:
-        """Forget a gateway and its task."""
-        with self._lock:
-            now = self._tick()
-            station = self._station(owner, gateway_id)
-            if station.task is not None:
-                self._drop_task(station, now)
-            del self._world.stations[station.gateway.eui]
-            del self._world.eui_by_id[gateway_id]
-
-    def presented_version(self, owner: Owner, gateway_id: str) -> GatewayVersion | None:
-        """The three fields of the last request; None before the first."""
-        with self._lock:
-            request = self._station(owner, gateway_id).request
-            return request.version if request else None
-
-    def last_seen_ms(self, owner: Owner, gateway_id: str) -> int | None:
-        """The time of the last request; None before the first."""
-        with self._lock:
-            return self._station(owner, gateway_id).seen_ms if self.policy.last_uplink != "never" else None
-
-    # --- definitions ---
-
-    def create_definition(
-        self, owner: Owner, *, auto_create_tasks: bool, name: str | None = None, update: Update | None = None
-    ) -> Definition:
-        with self._lock:
-            definition = Definition(self._new_id(), owner, next(self._sequence), auto_create_tasks, name, update)
-            if self.policy.without_source == "reject" and not definition.can_offer:
-                raise Invalid("Update.UpdateDataSource", None, "is missing, so there would be nothing to offer")
-            self._world.definitions[definition.id] = definition
-            self._matcher.add(definition)
-            return definition
-
-    def definition(self, owner: Owner, definition_id: str) -> Definition:
-        with self._lock:
-            definition = self._world.definitions.get(definition_id)
-            if definition is None or definition.owner != owner:
-                raise NotFound(DEFINITION, definition_id)
-            return definition
-
-    def definitions(self, owner: Owner) -> list[Definition]:
-        """Oldest first."""
-        with self._lock:
-            return [d for d in self._world.definitions.values() if d.owner == owner]
-
-    def delete_definition(self, owner: Owner, definition_id: str) -> None:
-        """Tasks that were made from it go on."""
-        with self._lock:
-            self._matcher.remove(self.definition(owner, definition_id))
-            del self._world.definitions[definition_id]
 
     # --- tasks ---
 
@@ -360,35 +231,18 @@ class UpdateService:
                 definitions=tuple(self.definitions(owner)),
                 matching=tuple(self._matcher.find_all(owner, station.request.version) if station.request else ()),
                 deadline_ms=self._silence_deadline(station),
-                log=tuple(row for row in self._log if row.gateway == station.gateway.eui.hex),
+                log=tuple(station.recent),
             )
         return explain(snapshot, self.policy)
 
-    # --- the whole ---
-
-    def forget(self, owner: Owner) -> None:
-        """Drop all that an account has in a Region."""
-        with self._lock:
-            for gateway in self.gateways(owner):
-                self.delete_gateway(owner, gateway.id)
-            for definition in self.definitions(owner):
-                self.delete_definition(owner, definition.id)
-
-    def owners(self) -> set[Owner]:
-        with self._lock:
-            stations: Iterable[_Station] = self._world.stations.values()
-            return {s.gateway.owner for s in stations} | {d.owner for d in self._world.definitions.values()}
-
     # --- inside, with the lock held ---
 
-    def _station(self, owner: Owner, gateway_id: str) -> _Station:
-        eui = self._world.eui_by_id.get(gateway_id)
-        station = self._world.stations[eui] if eui is not None else None
-        if station is None or station.gateway.owner != owner:
-            raise NotFound(GATEWAY, gateway_id)
-        return station
+    def _leave(self, station: Station) -> None:
+        now = self._tick()
+        if station.task is not None:
+            self._drop_task(station, now)
 
-    def _in_hand(self, due: Due) -> _Station | None:
+    def _in_hand(self, due: Due) -> Station | None:
         station = self._world.stations.get(due.gateway.eui)
         return station if station is not None and station.in_hand is due else None
 
@@ -400,13 +254,13 @@ class UpdateService:
     def _gives_way(self, task: Task) -> bool:
         return task.is_ended and self.policy.existing_task == "ended_gives_way"
 
-    def _create_automatic_task(self, station: _Station, now: int) -> Task | None:
+    def _create_automatic_task(self, station: Station, now: int) -> Task | None:
         if self.policy.automatic_creation == "never" or station.request is None:
             return None
         definition = self._matcher.find(station.gateway.owner, station.request.version)
         return self._create_task(station, definition, now, automatic=True) if definition else None
 
-    def _create_task(self, station: _Station, definition: Definition, now: int, *, automatic: bool) -> Task:
+    def _create_task(self, station: Station, definition: Definition, now: int, *, automatic: bool) -> Task:
         if station.task is not None:
             self._drop_task(station, now)
         station.task, station.status_ms = Task(definition, automatic, now), now
@@ -414,12 +268,12 @@ class UpdateService:
         self._record(station, now, None, station.task.status, cause)
         return station.task
 
-    def _drop_task(self, station: _Station, now: int) -> None:
+    def _drop_task(self, station: Station, now: int) -> None:
         assert station.task is not None
         self._record(station, now, station.task.status, None, Cause.DELETED)
         station.task = station.in_hand = station.problem = None
 
-    def _take_in_hand(self, station: _Station, task: Task, now: int) -> Due | None:
+    def _take_in_hand(self, station: Station, task: Task, now: int) -> Due | None:
         assert station.request is not None
         if not task.definition.can_offer:
             return None
@@ -435,7 +289,7 @@ class UpdateService:
             return False
         return due.update.sig_key_crc not in due.request.keys
 
-    def _apply(self, station: _Station, task: Task, event: TaskEvent, cause: Cause, now: int) -> Task:
+    def _apply(self, station: Station, task: Task, event: TaskEvent, cause: Cause, now: int) -> Task:
         station.task, station.status_ms = task.after(event), now
         if station.task.is_ended:
             station.problem = None
@@ -444,17 +298,19 @@ class UpdateService:
         return station.task
 
     def _record(
-        self, station: _Station, time: int, before: TaskStatus | None, after: TaskStatus | None, cause: Cause
+        self, station: Station, time: int, before: TaskStatus | None, after: TaskStatus | None, cause: Cause
     ) -> None:
         attempt = station.task.attempt if station.task else 0
-        self._log.append(LogRow(time, station.gateway.eui.hex, attempt, before, after, cause))
+        row = LogRow(time, station.gateway.eui.hex, attempt, before, after, cause)
+        self._log.append(row)
+        station.recent.append(row)
 
-    def _watch_silence(self, station: _Station) -> None:
+    def _watch_silence(self, station: Station) -> None:
         deadline = self._silence_deadline(station)
         if deadline is not None:
-            heapq.heappush(self._world.deadlines, (deadline, station.gateway.eui))
+            heapq.heappush(self._deadlines, (deadline, station.gateway.eui))
 
-    def _silence_deadline(self, station: _Station) -> int | None:
+    def _silence_deadline(self, station: Station) -> int | None:
         if station.task is None or station.seen_ms is None:
             return None
         # Reading the update may outlast the timeout: silence is not counted from before the status began.
@@ -463,7 +319,7 @@ class UpdateService:
     def _tick(self) -> int:
         """The present time, after every deadline that has passed was applied at its own time."""
         now = self.clock.now_ms()
-        deadlines = self._world.deadlines
+        deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now:
             deadline, eui = heapq.heappop(deadlines)
             station = self._world.stations.get(eui)
