@@ -39,7 +39,6 @@ OUTSIDE_ONLY_FROM = {
     "socket": 3,
     "http": 3,
     "click": 5,
-    "rich": 5,
     "matplotlib": 5,
     "ipywidgets": 5,
 }

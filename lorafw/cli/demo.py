@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lorafw import example
+from lorafw.cli.colour import show
 
 
 @click.command()
@@ -29,7 +30,7 @@ def demo(context: click.Context, fail: str | None, package: str) -> None:
     """
     from lorafw.procedure import Procedure  # noqa: PLC0415
 
-    with Procedure(click.echo, package=package, fail=fail) as procedure:
+    with Procedure(show, package=package, fail=fail) as procedure:
         status = procedure.run()
     expected = "FAILED" if fail else "COMPLETED"
     if status != expected:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lorafw import example
-from lorafw.firmware.image import build_image, is_image, unpack_image
+from lorafw.firmware.image import build_image, is_image, read_update, unpack_image
 from lorafw.firmware.signing import KeyPair, PublicKey, UpdateSignature, check_given, decode_signature, find_key
 from lorafw.firmware.signing import sign_update as sign_bytes
 from lorafw.gateway.virtual import MODEL, STATION
@@ -103,7 +103,7 @@ def build(
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with AWS's member names.")
 def sign(update: Path, key: Path, deterministic: bool, as_json: bool) -> None:
     """Sign an UPDATE file: UpdateSignature and SigKeyCrc."""
-    signed = sign_bytes(KeyPair.load(key, deterministic=deterministic), update.read_bytes())
+    signed = sign_bytes(KeyPair.load(key, deterministic=deterministic), read_update(update))
     if as_json:
         click.echo(json.dumps({"UpdateSignature": signed.base64, "SigKeyCrc": signed.key_crc}))
         return
@@ -117,7 +117,7 @@ def sign(update: Path, key: Path, deterministic: bool, as_json: bool) -> None:
 def verify(update: Path, signature: str, sig_keys: tuple[Path, ...]) -> None:
     """Check the signature of an UPDATE file against the keys of a gateway, in their order."""
     keys = [PublicKey.load(path) for path in sig_keys]
-    index = find_key(update.read_bytes(), decode_signature(signature), keys)
+    index = find_key(read_update(update), decode_signature(signature), keys)
     click.echo(f"VERIFIED with {sig_keys[index]} (SigKeyCrc {keys[index].crc})")
 
 
@@ -126,7 +126,7 @@ def verify(update: Path, signature: str, sig_keys: tuple[Path, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def inspect(update: Path, as_json: bool) -> None:
     """Show what an UPDATE file that lorafw built would do. Nothing is executed."""
-    data = update.read_bytes()
+    data = read_update(update)
     if not is_image(data):
         raise click.ClickException(f"{update} is not an update file that lorafw built; read it before you run it")
     image = unpack_image(data)
@@ -174,7 +174,7 @@ def task_definition(
     aws iotwireless create-wireless-gateway-task-definition --cli-input-json file://input.json
     """
     if key is not None and signature is None and update is not None:
-        signed = sign_bytes(KeyPair.load(key), update.read_bytes())
+        signed = sign_bytes(KeyPair.load(key), read_update(update))
     elif signature is not None and key is None:
         signed = _given(update, signature, sig_key, sig_key_crc)
     else:
@@ -199,7 +199,7 @@ def _given(update: Path | None, text: str, sig_key: Path | None, crc: int | None
         if crc is not None and crc != public.crc:
             raise click.ClickException(f"--sig-key-crc is {crc}, but {sig_key} has the CRC {public.crc}")
         if update is not None:
-            return check_given(update.read_bytes(), signature, public)
+            return check_given(read_update(update), signature, public)
         return UpdateSignature(signature, public.crc)
     if crc is None:
         raise click.UsageError("a given signature needs --sig-key or --sig-key-crc")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from lorafw.cli.colour import show
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import PublicKey
 from lorafw.gateway.home import Home
@@ -128,7 +129,7 @@ def run(*, home: Path, station: str, model: str, interval: float | None, polls: 
         HttpTransport(),
         station=station,
         model=model,
-        log=click.echo,
+        log=show,
         interval_s=interval,
         runner=runner.execute if execute else runner.install_only,
     )

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import click
 
+from lorafw.cli.colour import show
+from lorafw.clock import iso
+from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.policy import Policy, all_decisions
 
 
@@ -73,10 +76,11 @@ def serve(
         signal.signal(number, lambda *_: stop.set())
     cloud = Cloud(host=host, api_port=api_port, cups_port=cups_plain_port, policy=Policy().with_texts(policy))
     with cloud, contextlib.ExitStack() as stack:
+        cloud.service.listeners.append(show_row)
         if world == "seed":
             from lorafw.world import DocumentedWorld  # noqa: PLC0415
 
-            seed = stack.enter_context(DocumentedWorld(cloud, click.echo))
+            seed = stack.enter_context(DocumentedWorld(cloud, show))
             click.echo(f"Gateway's home folder:  {seed.home.path}")
             click.echo(f"Key that it trusts too: {seed.private_key}  (sign with 'lorafw firmware sign')")
         click.echo(f"API   {cloud.api.url}   (state is in memory and ends with this process)")
@@ -87,6 +91,12 @@ def serve(
         click.echo("")
         with _announced(ready_file, {"api": cloud.api.url, "cups_plain": cloud.cups.uri}):
             stop.wait()
+
+
+def show_row(row: LogRow) -> None:
+    """One line for what has happened to a task."""
+    change = f"{row.from_status or 'no task'} -> {row.to_status or 'no task'}"
+    show(f"{iso(row.time)} task of gateway {row.gateway}: {change} ({row.cause})")
 
 
 @contextlib.contextmanager

@@ -152,6 +152,14 @@ def build_image(
     return data
 
 
+def read_update(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
+    """The bytes of an update file, whoever built it. Raises FirmwareError where no station could be sent it."""
+    size = path.stat().st_size
+    if not 0 < size <= max_bytes:
+        raise FirmwareError(f"{path} has {size} bytes; an update that a station takes has 1 to {max_bytes}")
+    return path.read_bytes()
+
+
 def is_image(data: bytes) -> bool:
     """Does this begin as an update file of lorafw does? A glance; ``unpack_image`` is the check."""
     return data[: len(MAGIC)] == MAGIC

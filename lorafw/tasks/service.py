@@ -76,6 +76,8 @@ class UpdateService(Registry):
         self.source = source
         self._deadlines: list[tuple[int, GatewayEui]] = []
         self._log: deque[LogRow] = deque(maxlen=LOG_ROWS)
+        self.listeners: list[Callable[[LogRow], None]] = []
+        """Called with each row of the log as it is written, with the lock held: be quick, and call nothing here."""
 
     # --- tasks ---
 
@@ -304,6 +306,8 @@ class UpdateService(Registry):
         row = LogRow(time, station.gateway.eui.hex, attempt, before, after, cause)
         self._log.append(row)
         station.recent.append(row)
+        for listener in self.listeners:
+            listener(row)
 
     def _watch_silence(self, station: Station) -> None:
         deadline = self._silence_deadline(station)

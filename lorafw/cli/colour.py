@@ -1,0 +1,26 @@
+"""Colour for what a person reads; click takes it off where no terminal is there."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import click
+
+_STYLES: Final = (
+    (re.compile(r"^\$ .*$", re.MULTILINE), {"bold": True}),
+    (re.compile(r"\[\w{3}:(?:ERRO|CRIT)\].*"), {"fg": "red"}),
+    (re.compile(r"\[\w{3}:WARN\].*"), {"fg": "yellow"}),
+    (re.compile(r"-> VERIFIED"), {"fg": "green"}),
+    (re.compile(r"-> NOT verified"), {"fg": "red"}),
+    (re.compile(r"\bCOMPLETED\b"), {"fg": "green", "bold": True}),
+    (re.compile(r"\bFAILED\b"), {"fg": "red", "bold": True}),
+    (re.compile(r"\b(?:PENDING|IN_PROGRESS|FIRST_RETRY|SECOND_RETRY)\b"), {"fg": "cyan", "bold": True}),
+)
+
+
+def show(text: str) -> None:
+    """Print, with commands, statuses and warnings standing out. The words alone say everything, too."""
+    for pattern, style in _STYLES:
+        text = pattern.sub(lambda match, style=style: click.style(match[0], **style), text)  # type: ignore[misc]
+    click.echo(text)
