@@ -7,13 +7,18 @@ and goes with the process.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import logging
 import socket
-from collections.abc import Iterator
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from lorafw.clock import Clock
-from lorafw.cups.server import CupsServer
+from lorafw.cups.identity import Gatekeeper
+from lorafw.cups.server import CupsServer, Tls
 from lorafw.example import REGION
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
@@ -54,6 +59,10 @@ class ApiServer:
             self._server.stop()
             self._server = None
 
+    def reset(self) -> None:
+        """Forget everything: moto keeps its state for as long as the process lives."""
+        urllib.request.urlopen(f"{self.url}/moto-api/reset", data=b"", timeout=10).close()  # noqa: S310 -- our own server
+
     def __enter__(self) -> ApiServer:
         self.start()
         return self
@@ -63,7 +72,7 @@ class ApiServer:
 
 
 class Cloud:
-    """API and CUPS together. A context manager; ports of 0 are picked."""
+    """API and CUPS together, empty at first. A context manager, one at a time in a process; ports of 0 are picked."""
 
     def __init__(
         self,
@@ -71,11 +80,21 @@ class Cloud:
         host: str = "127.0.0.1",
         api_port: int = 0,
         cups_port: int = 0,
+        cups_tls_port: int | None = None,
+        state_dir: Path | None = None,
+        public_names: Sequence[str] = (),
         policy: Policy | None = None,
         clock: Clock | None = None,
     ) -> None:
+        """``cups_tls_port`` None: no HTTPS. ``state_dir`` keeps CA and server key; without it they are made anew.
+
+        ``host`` is for API and HTTPS; the plain port knows no identity and stays on loopback.
+        """
         self.api = ApiServer(host, api_port)
         self._cups_port = cups_port
+        self._cups_tls_port = cups_tls_port
+        self._state_dir = state_dir
+        self._names = ["localhost", *public_names]
         self._host = host
         self._policy = policy
         self._clock = clock
@@ -83,6 +102,8 @@ class Cloud:
 
     service: UpdateService
     cups: CupsServer
+    """The plain server."""
+    cups_tls: CupsServer | None = None
 
     def __enter__(self) -> Cloud:
         from lorafw.firmware.source import RoleSource, client_factory  # noqa: PLC0415
@@ -90,17 +111,39 @@ class Cloud:
 
         with contextlib.ExitStack() as opening:
             opening.enter_context(self.api)
+            self.api.reset()
             source = opening.enter_context(RoleSource(client_factory(endpoint_url=self.api.url)))
             self.service = UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
             opening.enter_context(use_service(self.service))
-            self.cups = CupsServer(self.service, host=self._host, port=self._cups_port)
+            self.cups = CupsServer(self.service, host=loopback(self._host), port=self._cups_port)
             opening.enter_context(self.cups.in_thread())
-            opening.enter_context(set_cups_endpoint(self.cups.uri))
+            if self._cups_tls_port is None:
+                opening.enter_context(set_cups_endpoint(self.cups.uri))
+            else:
+                self._open_tls(opening, self._cups_tls_port)
             self._open = opening.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    def _open_tls(self, opening: contextlib.ExitStack, port: int) -> None:
+        from lorafw.cups.authority import load_or_make  # noqa: PLC0415
+        from lorafw.iotwireless import IotCertificates, set_cups_endpoint, tell_certificates  # noqa: PLC0415
+
+        folder = self._state_dir
+        if folder is None:
+            folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-state-")))
+        authority = load_or_make(folder, self._names)
+        gatekeeper = Gatekeeper(IotCertificates(), self.service.find_gateway)
+        context = authority.server_context()
+        gatekeeper.attach(context)
+        opening.enter_context(tell_certificates(gatekeeper.trust))
+        # A gateway on the network knows this machine by its public name.
+        tls = Tls(context, gatekeeper, self._names[-1])
+        self.cups_tls = CupsServer(self.service, host=self._host, port=port, tls=tls)
+        opening.enter_context(self.cups_tls.in_thread())
+        opening.enter_context(set_cups_endpoint(self.cups_tls.uri, authority.ca_pem, plain_uri=self.cups.uri))
 
     def environment(self, region: str = REGION) -> dict[str, str]:
         """What boto3 and the AWS CLI need to find this cloud and no other."""
@@ -117,6 +160,15 @@ class Cloud:
             aws_access_key_id=DUMMY_CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=DUMMY_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         )
+
+
+def loopback(host: str) -> str:
+    """``host`` if it is this machine's own, otherwise 127.0.0.1."""
+    try:
+        is_own = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_own = host == "localhost"
+    return host if is_own else "127.0.0.1"
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@
     LorafwError
     ├── CupsError
     │   ├── MalformedRequest      the gateway's fault: answered with HTTP 400
+    │   ├── NotAllowed            this certificate may not speak for this gateway: answered with HTTP 403
     │   ├── MalformedResponse     the server's fault: the gateway keeps its firmware
     │   └── FieldTooLong          ours: .field .length .maximum
     ├── SignatureError
@@ -44,6 +45,10 @@ class CupsError(LorafwError):
 
 class MalformedRequest(CupsError):
     """An update-info request that no Basics Station would send. The gateway's fault."""
+
+
+class NotAllowed(CupsError):
+    """The client certificate is not the one that is bound to the gateway, or is not active."""
 
 
 class MalformedResponse(CupsError):

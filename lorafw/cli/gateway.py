@@ -12,7 +12,7 @@ from lorafw.cli.colour import show
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import PublicKey
 from lorafw.gateway.home import Home
-from lorafw.gateway.setup import register_gateway, write_home
+from lorafw.gateway.setup import check_new_home, enrol, plain_endpoint, register_gateway, write_home
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
 
 HOME = click.argument("home", type=click.Path(file_okay=False, path_type=Path))
@@ -42,7 +42,7 @@ def gateway() -> None:
 @click.option("--eui", type=EuiType(), required=True, help="5a11b0a85a11b0a8, 5A-11-..., or 5a11:b0a8:5a11:b0a8.")
 @click.option("--name", help="Name of the gateway in AWS.")
 @click.option("--package", default="1.0.0", show_default=True, help="Text of version.txt; '' for no version.txt.")
-@click.option("--plain", is_flag=True, help="CUPS over plain HTTP, without certificates (the only way for now).")
+@click.option("--plain", is_flag=True, help="CUPS over plain HTTP, without certificates.")
 @click.option("--cups-uri", help="Use this instead of what GetServiceEndpoint answers.")
 @click.option(
     "--sig-key",
@@ -65,28 +65,40 @@ def init(
 ) -> None:
     """Register a gateway at the endpoint that boto3 is set to, and write its HOME folder.
 
-    A station's own files: station.conf, cups.uri, version.txt, and sig-N.key for each --sig-key.
+    With its own certificate, made and bound by AWS IoT (or the lab): the folder serves a real station as it is
+    (station -N -h HOME -t HOME) and 'gateway run'. With --plain, without certificates, for the lab alone.
     """
     import boto3  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    if not plain:
-        raise click.UsageError("certificates are not built yet: give --plain, for a gateway of the lab")
-    keys = tuple(PublicKey.load(path) for path in sig_keys)
-    if (home / "station.conf").exists():
-        raise click.ClickException(f"{home} is the home of a gateway already; choose another folder, or remove it")
+    if cups_uri is not None and not plain:
+        raise click.UsageError("--cups-uri goes with --plain; otherwise AWS says where CUPS is")
+    keys = [PublicKey.load(path) for path in sig_keys]
+    check_new_home(home)
     try:
-        client = boto3.client("iotwireless")
-        uri = cups_uri or client.get_service_endpoint(ServiceType="CUPS")["ServiceEndpoint"]
-        known = register_gateway(client, eui, name, rf_region)
+        if plain:
+            client = boto3.client("iotwireless")
+            uri = cups_uri or plain_endpoint(client)
+            known = register_gateway(client, eui, name, rf_region)
+            write_home(home, eui=eui, cups_uri=uri, package=package or None, sig_keys=keys)
+        else:
+            known = enrol(
+                home,
+                boto3.client,  # type: ignore[arg-type]  # overloaded by service
+                eui=eui,
+                name=name,
+                rf_region=rf_region,
+                package=package or None,
+                sig_keys=keys,
+            ).registration
     except (BotoCoreError, ClientError) as error:
         raise click.ClickException(
             f"{error}\nIs 'lorafw serve' running, and are the lines that it prints pasted here?"
         ) from error
-    write_home(home, eui=eui, cups_uri=uri, package=package or None, sig_keys=keys)
     verb = "Registered" if known.was_new else "Registered before:"
     click.echo(f"{verb} {eui.hex} as {known.id}")
-    click.echo(f"Home folder {home}: station.conf, cups.uri ({uri})" + (", version.txt" if package else ""))
+    click.echo(f"Home folder {home}: {', '.join(sorted(path.name for path in home.iterdir()))}")
+    click.echo(f"CUPS is at {Home(home).uri('cups')}")
     if not keys:
         click.echo("It has no sig-0.key, so it runs unsigned updates and refuses signed ones (--sig-key gives it one).")
 

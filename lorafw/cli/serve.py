@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,8 @@ from lorafw.cli.colour import show
 from lorafw.clock import iso
 from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.policy import Policy, all_decisions
+
+HTTPS_PORT = 8443
 
 
 def policy_options(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -42,9 +45,28 @@ def show_policies(context: click.Context, _: click.Parameter, wanted: bool) -> N
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on, for both ports.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address of API and HTTPS. The plain port stays on loopback."
+)
 @click.option("--api-port", default=5000, show_default=True, help="AWS API: iotwireless, s3, iam, ... 0 picks one.")
 @click.option("--cups-plain-port", default=8080, show_default=True, help="CUPS over plain HTTP. 0 picks one.")
+@click.option(
+    "--cups-port",
+    type=click.IntRange(0, 65535),
+    help="CUPS over HTTPS with client certificates. 0 picks one.  [default: 8443, or a free one if that is taken]",
+)
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the CA and the server's key, which survive a restart.  [default: ~/.local/state/lorafw]",
+)
+@click.option(
+    "--public-name",
+    "public_names",
+    multiple=True,
+    metavar="NAME",
+    help="Name of this machine for gateways on the network (with --host); repeatable.",
+)
 @click.option("--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the addresses as JSON here.")
 @click.option("--policy", multiple=True, metavar="K=V", callback=policy_options, help="Change a decision; repeatable.")
 @click.option(
@@ -63,7 +85,16 @@ def show_policies(context: click.Context, _: click.Parameter, wanted: bool) -> N
     help="seed: the documentation's own bucket, role and gateways, one of them polling every 10 s.",
 )
 def serve(
-    *, host: str, api_port: int, cups_plain_port: int, ready_file: Path | None, policy: Mapping[str, str], world: str
+    *,
+    host: str,
+    api_port: int,
+    cups_plain_port: int,
+    cups_port: int | None,
+    state_dir: Path | None,
+    public_names: tuple[str, ...],
+    ready_file: Path | None,
+    policy: Mapping[str, str],
+    world: str,
 ) -> None:
     """Serve the AWS API and CUPS. State is in memory and ends with the process.
 
@@ -74,7 +105,15 @@ def serve(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    cloud = Cloud(host=host, api_port=api_port, cups_port=cups_plain_port, policy=Policy().with_texts(policy))
+    cloud = Cloud(
+        host=host,
+        api_port=api_port,
+        cups_port=cups_plain_port,
+        cups_tls_port=free_or_other(host, HTTPS_PORT) if cups_port is None else cups_port,
+        state_dir=state_dir or default_state_dir(),
+        public_names=public_names,
+        policy=Policy().with_texts(policy),
+    )
     with cloud, contextlib.ExitStack() as stack:
         cloud.service.listeners.append(show_row)
         if world == "seed":
@@ -84,13 +123,32 @@ def serve(
             click.echo(f"Gateway's home folder:  {seed.home.path}")
             click.echo(f"Key that it trusts too: {seed.private_key}  (sign with 'lorafw firmware sign')")
         click.echo(f"API   {cloud.api.url}   (state is in memory and ends with this process)")
-        click.echo(f"CUPS  {cloud.cups.uri}\n")
+        assert cloud.cups_tls is not None
+        click.echo(f"CUPS  {cloud.cups_tls.uri}   (client certificates: 'lorafw gateway init')")
+        click.echo(f"CUPS  {cloud.cups.uri}   (plain, no identity: 'lorafw gateway init --plain')\n")
         click.echo("Paste into another terminal:\n")
         for name, value in cloud.environment().items():
             click.echo(f"export {name}={value}")
         click.echo("")
-        with _announced(ready_file, {"api": cloud.api.url, "cups_plain": cloud.cups.uri}):
+        addresses = {"api": cloud.api.url, "cups": cloud.cups_tls.uri, "cups_plain": cloud.cups.uri}
+        with _announced(ready_file, addresses):
             stop.wait()
+
+
+def default_state_dir() -> Path:
+    """Where programs keep what is to survive a restart."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lorafw"
+
+
+def free_or_other(host: str, port: int) -> int:
+    """``port`` if nobody has it, otherwise 0, which picks one."""
+    with contextlib.closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return 0
+    return port
 
 
 def show_row(row: LogRow) -> None:

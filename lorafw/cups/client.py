@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
+from lorafw.cups.client_tls import client_context, token_headers
 from lorafw.cups.codec import decode_request, encode_head
+from lorafw.cups.credentials import Credentials
 from lorafw.cups.refusal import refusal
 from lorafw.errors import LorafwError
 
@@ -30,6 +33,11 @@ BUFFER: Final = 8192
 
 NETWORK_DOWN: Final = "HTTP connect failed: NET - The connection to the given server / port failed"
 NO_SUCH_HOST: Final = "HTTP connect failed: NET - Failed to get an IP address for the given hostname"
+
+
+UNTRUSTED: Final = "X509 - Certificate verification failed, e.g. CRL, CA or signature check failed"
+ALERT: Final = "SSL - A fatal alert message was received from our peer"
+RESET: Final = "NET - Connection was reset by peer"
 
 
 class TransportError(LorafwError):
@@ -53,21 +61,25 @@ class HttpReply:
 class Transport(Protocol):
     """Carries one request to the CUPS server at ``uri``."""
 
-    def post(self, uri: str, body: bytes, timeout_s: float) -> AbstractContextManager[HttpReply]: ...
+    def post(
+        self, uri: str, body: bytes, timeout_s: float, credentials: Credentials
+    ) -> AbstractContextManager[HttpReply]: ...
 
 
 class HttpTransport:
-    """Over plain HTTP, with the header of a Basics Station: nothing more, in its order, blanks included."""
+    """Over HTTP or HTTPS, with the header of a Basics Station: nothing more, in its order, blanks included."""
 
     @contextmanager
-    def post(self, uri: str, body: bytes, timeout_s: float) -> Iterator[HttpReply]:
+    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
         host_port = urlsplit(uri).netloc
-        connection = self._connect(uri, timeout_s)
+        connection = self._connect(uri, timeout_s, credentials)
         try:
             connection.putrequest("POST", PATH, skip_host=True, skip_accept_encoding=True)
             connection.putheader("Host", host_port)
             connection.putheader("Content-Type", "application/json")
             connection.putheader("Content-Length", f"{len(body):5d}")
+            for name, value in token_headers(credentials) if uri.startswith("https:") else ():
+                connection.putheader(name, value)
             with _station_words("Error reading HTTP Header"):
                 connection.endheaders(body)
                 response = connection.getresponse()
@@ -75,11 +87,26 @@ class HttpTransport:
         finally:
             connection.close()
 
-    def _connect(self, uri: str, timeout_s: float) -> http.client.HTTPConnection:
+    def _connect(self, uri: str, timeout_s: float, credentials: Credentials) -> http.client.HTTPConnection:
         parts = urlsplit(uri)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+        host = parts.hostname or ""
+        connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            if not credentials.trust:
+                raise TransportError(("AIO", "cups URI requires TLS but no trust configured"))
+            connection = http.client.HTTPSConnection(
+                host, parts.port, timeout=timeout_s, context=client_context(credentials)
+            )
+        else:
+            connection = http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
         try:
             connection.connect()
+        except ssl.SSLCertVerificationError:
+            raise TransportError(("AIO", f"[3] Send failed: {UNTRUSTED}")) from None
+        except ssl.SSLError:
+            raise TransportError(("AIO", f"[3] Send failed: {ALERT}")) from None
+        except ConnectionResetError:
+            raise TransportError(("AIO", f"[3] Send failed: {RESET}")) from None
         except socket.gaierror:
             raise TransportError(("AIO", NO_SUCH_HOST), ("CUP", f"CUPS connect failed - URI: {uri}")) from None
         except OSError:
@@ -94,7 +121,7 @@ class InProcessTransport:
         self._service = service
 
     @contextmanager
-    def post(self, uri: str, body: bytes, timeout_s: float) -> Iterator[HttpReply]:
+    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
         try:
             reply = self._service.answer(decode_request(body))
         except LorafwError as error:

@@ -52,6 +52,9 @@ class Credentials:
         return b"".join(part or ABSENT for part in (self.trust, self.certificate, self.key))
 
 
+NO_CREDENTIALS: Final = Credentials()
+
+
 def parse_credentials(segment: bytes) -> Credentials:
     """Take a segment apart as a Basics Station does. Raises MalformedResponse with the words of its log."""
     trust_end = _sequence_end(segment, 0, "trust")

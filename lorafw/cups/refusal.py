@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lorafw.errors import LorafwError, MalformedRequest, NotFound
+from lorafw.errors import LorafwError, MalformedRequest, NotAllowed, NotFound
 from lorafw.tasks.policy import Policy
 
 MAX_BODY: Final = 99
@@ -19,6 +19,8 @@ def refusal(error: LorafwError, policy: Policy) -> tuple[int, bytes]:
     """Status and body for an error."""
     if isinstance(error, MalformedRequest):
         return 400, tiny(str(error))
+    if isinstance(error, NotAllowed):
+        return 403, tiny("not allowed")
     if isinstance(error, NotFound):
         return policy.unknown_gateway_status, tiny("unknown gateway")
     return 500, tiny("server error")

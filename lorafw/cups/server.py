@@ -4,76 +4,101 @@ Its law is what a Basics Station needs (source: Basics Station 2.0.6): Content-L
 compressed; 200 only for a real answer, and "nothing to do" is 14 zero bytes; error bodies tiny; an update is read
 whole before the reply that promises it begins.
 
-A reply counts as whole when the gateway's side has taken all of it, not when it was handed to the kernel: a gateway
-that closes in the middle leaves megabytes in buffers.
+Over HTTPS the client's certificate decides which gateway may speak; the plain port knows no identity and is for labs.
+A connection has a minute from its first byte to the end of its request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
 from lorafw.cups.client import PATH
 from lorafw.cups.codec import RequestDecoder, encode_head
+from lorafw.cups.connections import REQUEST_LIMIT_S, Connections
+from lorafw.cups.delivery import is_taken, watch
+from lorafw.cups.identity import Gatekeeper
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.cups.refusal import refusal, tiny
-from lorafw.errors import LorafwError, MalformedRequest
+from lorafw.errors import LorafwError, NotAllowed
 from lorafw.tasks.service import Reply, UpdateService
 
 CONTENT_TYPE: Final = "application/octet-stream"
 CHUNK: Final = 64 * 1024
-REQUEST_LIMIT_S: Final = 60.0
-"""A request that has not come whole after this time is given up."""
-TAKEN_LIMIT_S: Final = 60.0
-"""A gateway that takes nothing for so long has not got the update."""
-LINGER_S: Final = 1.0
-"""A gateway that has acknowledged everything and keeps the connection is given so long to close it."""
+BACKLOG: Final = 1024
 
 _LOG: Final = logging.getLogger("lorafw.cups")
-_TCP_ESTABLISHED: Final = 1
-_TCP_CLOSED: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """HTTPS with client certificates. ``name`` is the host in cups.uri, one of the server certificate's."""
+
+    context: ssl.SSLContext
+    gatekeeper: Gatekeeper
+    name: str = "localhost"
 
 
 class CupsServer:
     """Serves one UpdateService to gateways. ``refused`` counts what was refused, by HTTP status."""
 
-    def __init__(self, service: UpdateService, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Loopback unless told otherwise; port 0 picks a free one."""
+    def __init__(
+        self, service: UpdateService, *, host: str = "127.0.0.1", port: int = 0, tls: Tls | None = None
+    ) -> None:
+        """Loopback unless told otherwise; port 0 picks a free one. Without ``tls``, plain HTTP and no identity."""
         self.service = service
         self.host = host
         self.port = port
         self.refused: Counter[int] = Counter()
-        self._runner: web.AppRunner | None = None
+        self.tls = tls
+        self._runner: web.ServerRunner | None = None
+        self._listener: asyncio.Server | None = None
+        self._connections: Connections | None = None
 
     @property
     def uri(self) -> str:
         """What belongs into cups.uri."""
+        if self.tls is not None:
+            return f"https://{self.tls.name}:{self.port}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
     async def start(self) -> None:
         """Listen. Raises OSError where the port is taken."""
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        connections = Connections(self._handle, self._too_late)
+        self._runner = web.ServerRunner(connections, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        self._connections = connections
+        self._listener = await asyncio.get_running_loop().create_server(
+            connections,
+            self.host,
+            self.port,
+            ssl=self.tls.context if self.tls else None,
+            ssl_handshake_timeout=REQUEST_LIMIT_S if self.tls else None,
+            backlog=BACKLOG,
+        )
+        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    def _too_late(self) -> None:
+        self.refused[408] += 1
+        _LOG.info("closed: no request within %d s", REQUEST_LIMIT_S)
 
     @contextmanager
     def in_thread(self) -> Iterator[CupsServer]:
@@ -90,31 +115,41 @@ class CupsServer:
             thread.join()
             loop.close()
 
-    async def _handle(self, http: web.Request) -> web.StreamResponse:
+    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         if http.path != PATH:
             return self._refuse(404, b"CUPS is at POST /update-info\n", http)
         if http.method != "POST":
             return self._refuse(405, b"CUPS is at POST /update-info\n", http)
         try:
             request = await self._read(http)
+            if self._connections is not None:
+                self._connections.in_time(http.protocol)
+            self._check_identity(http, request)
             reply = await self._answer(request)
         except LorafwError as error:
             status, text = refusal(error, self.service.policy)
             _LOG.info("refused: %s", error)
             return self._refuse(status, text, http)
         if reply.image is None:
-            return web.Response(body=encode_head(reply.response, 0), content_type=CONTENT_TYPE)
+            nothing = web.Response(body=encode_head(reply.response, 0), content_type=CONTENT_TYPE)
+            nothing.force_close()
+            return nothing
         return await self._send(http, reply)
 
-    async def _read(self, http: web.Request) -> UpdateInfoRequest:
+    async def _read(self, http: web.BaseRequest) -> UpdateInfoRequest:
         decoder = RequestDecoder()
-        try:
-            async with asyncio.timeout(REQUEST_LIMIT_S):
-                async for piece in http.content.iter_any():
-                    decoder.feed(piece)
-        except TimeoutError:
-            raise MalformedRequest("the request did not come in time") from None
+        async for piece in http.content.iter_any():
+            decoder.feed(piece)
         return decoder.finish()
+
+    def _check_identity(self, http: web.BaseRequest, request: UpdateInfoRequest) -> None:
+        if self.tls is None:
+            return
+        tls_object = http.transport.get_extra_info("ssl_object") if http.transport is not None else None
+        certificate = tls_object.getpeercert(binary_form=True) if tls_object is not None else None
+        if certificate is None:
+            raise NotAllowed("no client certificate")
+        self.tls.gatekeeper.check(certificate, request.router)
 
     async def _answer(self, request: UpdateInfoRequest) -> Reply:
         """Most requests end at once; reading an update may take long, so that is done in a thread."""
@@ -133,7 +168,7 @@ class CupsServer:
         if not preparing.cancelled() and preparing.exception() is None:
             self.service.finish(preparing.result(), whole=False)
 
-    async def _send(self, http: web.Request, reply: Reply) -> web.StreamResponse:
+    async def _send(self, http: web.BaseRequest, reply: Reply) -> web.StreamResponse:
         image = reply.image
         assert image is not None
         whole = False
@@ -143,13 +178,13 @@ class CupsServer:
             response.content_length = len(head) + image.size
             response.force_close()
             transport = http.transport
-            with _watch(transport) as connection:
+            with watch(transport) as connection:
                 await response.prepare(http)
                 await response.write(head)
                 for chunk in image.chunks(CHUNK):
                     await response.write(chunk)
                 await response.write_eof()
-                whole = await _is_taken(connection)
+                whole = await is_taken(connection)
         except (ConnectionError, TimeoutError) as error:
             _LOG.info("reply to %s broke: %s", reply.due and reply.due.gateway.eui, type(error).__name__)
             raise
@@ -157,60 +192,8 @@ class CupsServer:
             self.service.finish(reply, whole=whole)
         return response
 
-    def _refuse(self, status: int, text: bytes, http: web.Request) -> web.Response:
+    def _refuse(self, status: int, text: bytes, http: web.BaseRequest) -> web.Response:
         self.refused[status] += 1
         response = web.Response(status=status, body=tiny(text.decode().rstrip()), content_type="text/plain")
         response.force_close()
         return response
-
-
-@contextmanager
-def _watch(transport: asyncio.Transport | None) -> Iterator[socket.socket | None]:
-    """A second handle on the connection, which tells its state even after the first was closed."""
-    own: socket.socket | None = None
-    if transport is not None:
-        # With no bytes kept back, a write returns when the kernel has them: the flow control of a slow gateway.
-        transport.set_write_buffer_limits(high=0)
-        raw = transport.get_extra_info("socket")
-        if raw is not None and raw.fileno() >= 0:
-            own = socket.socket(fileno=os.dup(raw.fileno()))
-    try:
-        yield own
-    finally:
-        if own is not None:
-            own.close()
-
-
-async def _is_taken(connection: socket.socket | None) -> bool:
-    """Has the other side taken all that was written?
-
-    It has when it closed its side in order, or when nothing is left unacknowledged and it just keeps the
-    connection. It has not when it broke the connection off, or stopped reading.
-    """
-    if connection is None or not hasattr(socket, "TCP_INFO"):
-        return connection is not None
-    started = moved = asyncio.get_running_loop().time()
-    left = None
-    while True:
-        now = asyncio.get_running_loop().time()
-        state, waiting = _tcp_state(connection)
-        if state == _TCP_CLOSED:
-            return False
-        if waiting == 0 and (state != _TCP_ESTABLISHED or now - started > LINGER_S):
-            return True
-        if waiting != left:
-            left, moved = waiting, now
-        if now - moved > TAKEN_LIMIT_S:
-            return False
-        await asyncio.sleep(0.002 if now - started < 0.1 else 0.02)
-
-
-def _tcp_state(connection: socket.socket) -> tuple[int, int]:
-    """The state of the connection, and how many bytes the other side has not acknowledged (Linux)."""
-    import fcntl  # noqa: PLC0415 -- not there on Windows, where TCP_INFO is not there either
-    import struct  # noqa: PLC0415
-    import termios  # noqa: PLC0415
-
-    state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    (waiting,) = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))
-    return state, waiting

@@ -86,7 +86,7 @@ class Home:
     def uri(self, category: str, suffix: str = "") -> str | None:
         """The text of ``cups.uri`` or ``tc.uri``; None where there is none, or it is too long to be used."""
         text = self._text(f"{category}{suffix}.uri")
-        return text if text and len(text.encode()) <= MAX_URI else None
+        return text if text and len(text.encode("utf-8", "surrogateescape")) <= MAX_URI else None
 
     def credentials(self, category: str) -> Credentials:
         return Credentials(
@@ -163,7 +163,7 @@ class Home:
 
 def check_cups_uri(uri: str) -> None:
     """Raise HomeError where a station would not start with this cups.uri."""
-    if not _CUPS_URI.fullmatch(uri) or len(uri.encode()) > MAX_URI:
+    if not _CUPS_URI.fullmatch(uri) or len(uri.encode("utf-8", "surrogateescape")) > MAX_URI:
         raise HomeError(
             f"cups.uri is {uri!r}; a station takes http(s)://host:port with the port, without a path, "
             f"at most {MAX_URI} bytes"

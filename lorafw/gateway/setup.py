@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorafw.cups.credentials import NO_CREDENTIALS, Credentials
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import PublicKey
-from lorafw.gateway.home import Home, check_cups_uri
+from lorafw.gateway.home import CREDENTIAL_FILES, Home, check_cups_uri
+from lorafw.iotwireless import PLAIN_HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +42,20 @@ def write_home(
     package: str | None,
     sig_keys: Sequence[PublicKey] = (),
     interval_s: float | None = None,
+    credentials: Credentials = NO_CREDENTIALS,
 ) -> Home:
-    """Write the files of a plain gateway. Raises HomeError where the folder holds a gateway already.
+    """Write the files of a gateway. Raises HomeError where the folder holds a gateway already.
 
     ``package`` None: no version.txt. ``interval_s`` None: the station's own interval.
     """
     check_cups_uri(cups_uri)
-    if (path / "station.conf").exists():
-        raise HomeError(f"{path} is the home of a gateway already; choose another folder, or remove it")
+    check_new_home(path)
     path.mkdir(parents=True, exist_ok=True)
     home = Home(path)
     home.write("cups.uri", cups_uri)
+    for part, ending in CREDENTIAL_FILES.items():
+        if content := getattr(credentials, part):
+            home.write(f"cups.{ending}", content, mode=0o600 if part == "key" else 0o644)
     if package is not None:
         home.write("version.txt", f"{package}\n")
     for index, key in enumerate(sig_keys):
@@ -57,6 +63,69 @@ def write_home(
     # Last, since it makes the folder a home: an attempt that breaks off can be made again.
     home.write("station.conf", station_conf(eui, interval_s=interval_s))
     return home
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A gateway with its own certificate, and the home folder that holds it."""
+
+    registration: Registration
+    certificate_id: str
+    home: Home
+
+
+def enrol(
+    path: Path,
+    clients: Callable[[str], Any],
+    *,
+    eui: GatewayEui,
+    name: str | None,
+    rf_region: str,
+    package: str | None,
+    sig_keys: Sequence[PublicKey] = (),
+) -> Enrolment:
+    """Register a gateway, make and bind its certificate, and write its home folder: all of it, or nothing.
+
+    ``clients(name)`` makes boto3 clients, of the lab or of AWS. Raises HomeError, or what boto3 raises.
+    """
+    check_new_home(path)
+    wireless, iot = clients("iotwireless"), clients("iot")
+    with contextlib.ExitStack() as undo:
+        endpoint = wireless.get_service_endpoint(ServiceType="CUPS")
+        check_cups_uri(endpoint["ServiceEndpoint"])
+        known = register_gateway(wireless, eui, name, rf_region)
+        if known.was_new:
+            undo.callback(wireless.delete_wireless_gateway, Id=known.id)
+        certificate = iot.create_keys_and_certificate(setAsActive=True)
+        certificate_id = certificate["certificateId"]
+        undo.callback(_delete_certificate, iot, certificate_id)
+        wireless.associate_wireless_gateway_with_certificate(Id=known.id, IotCertificateId=certificate_id)
+        undo.callback(wireless.disassociate_wireless_gateway_from_certificate, Id=known.id)
+        home = write_home(
+            path,
+            eui=eui,
+            cups_uri=endpoint["ServiceEndpoint"],
+            package=package,
+            sig_keys=sig_keys,
+            credentials=Credentials(
+                trust=endpoint["ServerTrust"].encode(),
+                certificate=certificate["certificatePem"].encode(),
+                key=certificate["keyPair"]["PrivateKey"].encode(),
+            ),
+        )
+        undo.pop_all()
+    return Enrolment(known, certificate_id, home)
+
+
+def _delete_certificate(iot: Any, certificate_id: str) -> None:
+    iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+    iot.delete_certificate(certificateId=certificate_id)
+
+
+def check_new_home(path: Path) -> None:
+    """Raise HomeError where the folder holds a gateway already."""
+    if (path / "station.conf").exists():
+        raise HomeError(f"{path} is the home of a gateway already; choose another folder, or remove it")
 
 
 def register_gateway(client: Any, eui: GatewayEui, name: str | None, rf_region: str) -> Registration:
@@ -70,3 +139,11 @@ def register_gateway(client: Any, eui: GatewayEui, name: str | None, rf_region: 
         known = client.get_wireless_gateway(Identifier=eui.hex, IdentifierType="GatewayEui")
         return Registration(known["Id"], known["Arn"], was_new=False)
     return Registration(created["Id"], created["Arn"], was_new=True)
+
+
+def plain_endpoint(client: Any) -> str:
+    """The lab's CUPS without certificates: GetServiceEndpoint, asked with a header that only the lab knows."""
+    event = "before-call.iot-wireless.GetServiceEndpoint"
+    client.meta.events.register(event, lambda params, **_: params["headers"].update({PLAIN_HEADER: "1"}))
+    endpoint: str = client.get_service_endpoint(ServiceType="CUPS")["ServiceEndpoint"]
+    return endpoint

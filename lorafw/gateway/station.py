@@ -208,7 +208,8 @@ class Exchange:
         try:
             credentials = parse_credentials(segment)
         except MalformedResponse as error:
-            self.log(Level.ERROR, f"Failed to parse {category} credentials: {error}", "SYS")
+            mark = "!" if str(error).startswith("Lengths do not align") else ":"
+            self.log(Level.ERROR, f"Failed to parse {category} credentials{mark} {error}", "SYS")
             return
         for text in _credential_lines(segment, credentials):
             self.log(Level.INFO, text, "SYS")

@@ -102,8 +102,9 @@ class VirtualGateway:
         """True where the server rejected the request."""
         exchange.log(Level.INFO, f"Connecting to CUPS{suffix} ... {uri} (try #{self._failures + 1})")
         body = encode_request(self.home.request(self.station, self.model))
+        credentials = self.home.credentials(f"cups{suffix}")
         try:
-            with self.transport.post(uri, body, conf.timers.conn_timeout_s) as reply:
+            with self.transport.post(uri, body, conf.timers.conn_timeout_s, credentials) as reply:
                 exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS{suffix} {uri}...")
                 return self._take(exchange, reply)
         except TransportError as error:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from lorafw.cups.identity import BoundCertificate
 from lorafw.errors import IncompatibleMoto
+from lorafw.tasks.model import Owner
 from lorafw.tasks.service import UpdateService
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ HOSTS: Final = (
 )
 """The API's hosts; the second is the dual-stack form. moto's server asks without ``api.``."""
 
+PLAIN_HEADER: Final = "x-lorafw-plain"
+"""A request for the CUPS endpoint with this header is answered with the plain one, where there is one."""
+
 NEEDED: Final = "moto>=5.2,<6"
 
 
@@ -38,6 +43,8 @@ class _Behind:
     service: UpdateService | None = None
     cups_uri: str | None = None
     cups_trust: str | None = None
+    cups_plain_uri: str | None = None
+    on_certificate: Callable[[Owner, str], None] | None = None
 
 
 _behind = _Behind()
@@ -76,19 +83,53 @@ def use_service(service: UpdateService) -> Iterator[UpdateService]:
 
 
 @contextmanager
-def set_cups_endpoint(uri: str, trust: str | None = None) -> Iterator[None]:
-    """What GetServiceEndpoint answers for CUPS for a while: the address, and the certificate to trust in PEM."""
-    before = _behind.cups_uri, _behind.cups_trust
-    _behind.cups_uri, _behind.cups_trust = uri, trust
+def set_cups_endpoint(uri: str, trust: str | None = None, *, plain_uri: str | None = None) -> Iterator[None]:
+    """What GetServiceEndpoint answers for CUPS for a while: the address, and the certificate to trust in PEM.
+
+    ``plain_uri`` is what it answers to a request with the header PLAIN_HEADER, which AWS does not have: the lab's way
+    around certificates.
+    """
+    before = _behind.cups_uri, _behind.cups_trust, _behind.cups_plain_uri
+    _behind.cups_uri, _behind.cups_trust, _behind.cups_plain_uri = uri, trust, plain_uri
     try:
         yield
     finally:
-        _behind.cups_uri, _behind.cups_trust = before
+        _behind.cups_uri, _behind.cups_trust, _behind.cups_plain_uri = before
 
 
-def cups_endpoint() -> tuple[str | None, str | None]:
+def cups_endpoint(*, plain: bool = False) -> tuple[str | None, str | None]:
     """Address and trust of the CUPS server in this process, if there is one."""
+    if plain and _behind.cups_plain_uri is not None:
+        return _behind.cups_plain_uri, None
     return _behind.cups_uri, _behind.cups_trust
+
+
+@contextmanager
+def tell_certificates(listener: Callable[[Owner, str], None]) -> Iterator[None]:
+    """Call ``listener`` with owner and id of each certificate that is associated with a gateway."""
+    before, _behind.on_certificate = _behind.on_certificate, listener
+    try:
+        yield
+    finally:
+        _behind.on_certificate = before
+
+
+def certificate_bound(owner: Owner, certificate_id: str) -> None:
+    """A certificate was associated with a gateway."""
+    if _behind.on_certificate is not None:
+        _behind.on_certificate(owner, certificate_id)
+
+
+class IotCertificates:
+    """The certificates of moto's IoT: ``cups.identity.Certificates``."""
+
+    def find(self, owner: Owner, certificate_id: str) -> BoundCertificate | None:
+        from moto.backends import get_backend  # noqa: PLC0415
+
+        found = get_backend("iot")[owner.account][owner.region].certificates.get(certificate_id)
+        if found is None:
+            return None
+        return BoundCertificate(certificate_id, found.certificate_pem, found.status == "ACTIVE")
 
 
 def new_id() -> str:

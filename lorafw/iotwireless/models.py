@@ -13,7 +13,7 @@ from moto.utilities.tagging_service import TaggingService
 from lorafw.clock import iso
 from lorafw.errors import Conflict, Invalid, NotFound
 from lorafw.eui import GatewayEui
-from lorafw.iotwireless import cups_endpoint, current_service
+from lorafw.iotwireless import certificate_bound, cups_endpoint, current_service
 from lorafw.iotwireless.exceptions import TooManyTagsException
 from lorafw.iotwireless.shapes import (
     DEFINITION_RESOURCE,
@@ -123,6 +123,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
                     f"certificate {certificate_id} is associated with gateway {other.id}", "Certificate", certificate_id
                 )
         self.service.update_gateway(self.owner, gateway_id, certificate_id=certificate_id)
+        certificate_bound(self.owner, certificate_id)
         return {"IotCertificateId": certificate_id}
 
     def disassociate_wireless_gateway_from_certificate(self, gateway_id: str) -> None:
@@ -195,10 +196,10 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     # --- endpoint and tags ---
 
-    def get_service_endpoint(self, service_type: str | None) -> Members:
+    def get_service_endpoint(self, service_type: str | None, *, plain: bool = False) -> Members:
         """CUPS unless asked otherwise (documented). Without a CUPS server in this process, an address in AWS's form."""
         kind = service_type or "CUPS"
-        uri, trust = cups_endpoint() if kind == "CUPS" else (None, None)
+        uri, trust = cups_endpoint(plain=plain) if kind == "CUPS" else (None, None)
         scheme = "https" if kind == "CUPS" else "wss"
         endpoint = uri or f"{scheme}://lorafw.{kind.lower()}.lorawan.{self.region_name}.amazonaws.com:443"
         return {"ServiceType": kind, "ServiceEndpoint": endpoint} | ({"ServerTrust": trust} if trust else {})

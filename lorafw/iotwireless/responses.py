@@ -14,6 +14,7 @@ from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
 from lorafw.errors import LorafwError
+from lorafw.iotwireless import PLAIN_HEADER
 from lorafw.iotwireless.constraints import InvalidParameters, read_parameters
 from lorafw.iotwireless.exceptions import NotBuilt, ValidationException, to_aws
 from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends
@@ -144,7 +145,8 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
     # --- endpoint and tags ---
 
     def get_service_endpoint(self) -> ActionResult:
-        return ActionResult(self.backend.get_service_endpoint(self._given.get("ServiceType")))
+        plain = PLAIN_HEADER in self.headers
+        return ActionResult(self.backend.get_service_endpoint(self._given.get("ServiceType"), plain=plain))
 
     def tag_resource(self) -> ActionResult:
         self.backend.tag_resource(self._given["ResourceArn"], self._given["Tags"])

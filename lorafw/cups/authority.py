@@ -1,0 +1,149 @@
+"""The lab's certificate authority: one CA, and the certificate of the CUPS server, kept in a folder.
+
+The folder is 0700 and its keys 0600; they survive a restart, so that gateways go on trusting the server. What a Basics
+Station needs of the server's certificate (source: Basics Station 2.0.6): a dNSName that equals the host in cups.uri
+(an IP address is not enough), a curve or RSA, no Ed25519, no clientAuth-only usage.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from lorafw.errors import HomeError
+
+CA_LIFETIME: Final = timedelta(days=3650)
+SERVER_LIFETIME: Final = timedelta(days=365)
+_SKEW: Final = timedelta(days=1)
+"""Certificates are valid from a day ago: a gateway's clock may be behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """``ca_pem`` is what a gateway trusts; the server presents certificate and key from their files."""
+
+    ca_pem: str
+    server_certificate: Path
+    server_key: Path
+
+    def server_context(self) -> ssl.SSLContext:
+        """TLS 1.2, which is what a Basics Station speaks; a client certificate is required, and none is trusted yet."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self.server_certificate, self.server_key)
+        context.verify_mode = ssl.CERT_REQUIRED
+        # Each gateway's certificate is trusted by itself: nobody but AWS has the CA that issued it.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+
+def load_or_make(folder: Path, names: Sequence[str]) -> Authority:
+    """The authority in ``folder``, made at first use; the server's certificate is made anew for other ``names``."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    ca_key, ca = _load_or_make_ca(folder)
+    certificate_path, key_path = folder / "server.crt", folder / "server.key"
+    if not _is_good(certificate_path, key_path, ca, names):
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _server_certificate(key, ca_key, ca, names)
+        _write(key_path, _pem(key), 0o600)
+        _write(certificate_path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    return Authority(ca.public_bytes(serialization.Encoding.PEM).decode(), certificate_path, key_path)
+
+
+def _load_or_make_ca(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    path = folder / "ca.pem"
+    if not path.exists():
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _ca_certificate(key)
+        _write(path, _pem(key) + certificate.public_bytes(serialization.Encoding.PEM), 0o600)
+    content = path.read_bytes()
+    try:
+        loaded = serialization.load_pem_private_key(content, None)
+        certificate = x509.load_pem_x509_certificate(content)
+    except ValueError as error:
+        raise HomeError(f"{path} cannot be read ({error}); remove it, and a new CA is made") from error
+    if not isinstance(loaded, ec.EllipticCurvePrivateKey):
+        raise HomeError(f"{path} holds no EC key; remove it, and a new CA is made")
+    return loaded, certificate
+
+
+def _is_good(certificate_path: Path, key_path: Path, ca: x509.Certificate, names: Sequence[str]) -> bool:
+    """Is there a server certificate of this CA, for these names, that lasts a while?"""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+        certificate.verify_directly_issued_by(ca)
+        listed = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        present = set(listed.get_values_for_type(x509.DNSName))
+    except Exception:  # whatever is wrong with it, a new one is made
+        return False
+    return key_path.exists() and present == set(names) and certificate.not_valid_after_utc > datetime.now(UTC) + _SKEW
+
+
+def _ca_certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lorafw lab CA")])
+    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+    return (
+        _builder(name, name, key, CA_LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .sign(key, SHA256())
+    )
+
+
+def _server_certificate(
+    key: ec.EllipticCurvePrivateKey, ca_key: ec.EllipticCurvePrivateKey, ca: x509.Certificate, names: Sequence[str]
+) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
+    ca_public = ca_key.public_key()
+    return (
+        _builder(subject, ca.subject, key, SERVER_LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_public), critical=False)
+        .sign(ca_key, SHA256())
+    )
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, lifetime: timedelta
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(now + lifetime)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """Whole or not at all, and with its mode from the first byte."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    temporary.replace(path)

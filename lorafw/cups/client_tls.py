@@ -1,0 +1,68 @@
+"""TLS as a Basics Station does it, from the files cups.trust, cups.crt and cups.key.
+
+Which files are there decides (source: Basics Station 2.0.6): trust alone, the server is checked; trust, certificate and
+key, both sides are; trust and a key without a certificate, the key is a token, sent as a header of the request.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from lorafw.cups.credentials import Credentials
+from lorafw.errors import HomeError
+
+_PEM = b"-----BEGIN"
+
+
+def client_context(credentials: Credentials) -> ssl.SSLContext:
+    """A context for one connection. Raises HomeError where a file cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        is_pem = credentials.trust.startswith(_PEM)
+        context.load_verify_locations(cadata=credentials.trust.decode("ascii") if is_pem else credentials.trust)
+        if credentials.certificate and credentials.key:
+            _load_chain(context, credentials)
+    except (ssl.SSLError, ValueError, TypeError) as error:
+        raise HomeError(f"cups.trust, cups.crt or cups.key cannot be used: {error}") from error
+    return context
+
+
+def token_headers(credentials: Credentials) -> list[tuple[str, str]]:
+    """Name and value of each header line in a key file that is a token."""
+    if credentials.certificate or not credentials.key:
+        return []
+    lines = credentials.key.decode("latin-1").split("\r\n")
+    pairs = (line.partition(":") for line in lines if line)
+    return [(name, value.strip()) for name, _, value in pairs]
+
+
+def _load_chain(context: ssl.SSLContext, credentials: Credentials) -> None:
+    """Python's ssl takes certificate and key from a file only; it is there for a moment, readable by us alone."""
+    descriptor, path = tempfile.mkstemp(prefix="lorafw-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(_key_pem(credentials.key) + b"\n" + _certificate_pem(credentials.certificate))
+        context.load_cert_chain(path)
+    finally:
+        os.unlink(path)  # noqa: PTH108 -- a path of mkstemp
+
+
+def _certificate_pem(content: bytes) -> bytes:
+    if content.startswith(_PEM):
+        return content
+    return x509.load_der_x509_certificate(content).public_bytes(serialization.Encoding.PEM)
+
+
+def _key_pem(content: bytes) -> bytes:
+    if content.startswith(_PEM):
+        return content
+    key = serialization.load_der_private_key(content, None)
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
