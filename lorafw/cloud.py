@@ -81,6 +81,7 @@ class Cloud:
         api_port: int = 0,
         cups_port: int = 0,
         cups_tls_port: int | None = None,
+        cups_tls_or_another: bool = False,
         state_dir: Path | None = None,
         public_names: Sequence[str] = (),
         policy: Policy | None = None,
@@ -93,6 +94,7 @@ class Cloud:
         self.api = ApiServer(host, api_port)
         self._cups_port = cups_port
         self._cups_tls_port = cups_tls_port
+        self._or_another = cups_tls_or_another
         self._state_dir = state_dir
         self._names = ["localhost", *public_names]
         self._host = host
@@ -141,7 +143,7 @@ class Cloud:
         opening.enter_context(tell_certificates(gatekeeper.trust))
         # A gateway on the network knows this machine by its public name.
         tls = Tls(context, gatekeeper, self._names[-1])
-        self.cups_tls = CupsServer(self.service, host=self._host, port=port, tls=tls)
+        self.cups_tls = CupsServer(self.service, host=self._host, port=port, or_another=self._or_another, tls=tls)
         opening.enter_context(self.cups_tls.in_thread())
         opening.enter_context(set_cups_endpoint(self.cups_tls.uri, authority.ca_pem, plain_uri=self.cups.uri))
 

@@ -245,3 +245,39 @@ def test_a_port_that_is_taken_is_named() -> None:
         assert done.returncode == 1
         assert "in use" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_gateway_with_its_own_certificate_is_made_updated_and_explained_on_the_command_line(tmp_path: Path) -> None:
+    with serving(tmp_path, "--world", "seed") as lab:
+        for command in (
+            "lorafw firmware keygen",
+            "lorafw gateway init home --eui 58a0cbfffe800001 --name mine --sig-key sig-0.key",
+            "lorafw firmware build --package 1.0.1",
+            "aws s3 cp fwstation s3://iotwirelessfwupdate/fwstation",
+            "lorafw firmware task-definition --file fwstation --key private.pem > input.json",
+            "aws iotwireless create-wireless-gateway-task-definition --cli-input-json file://input.json",
+        ):
+            done = lab.run(command)
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+        assert lab.serve.cups == (tmp_path / "home" / "cups.uri").read_text()
+        run = lab.run("lorafw gateway run home --interval 0.3 --polls 2")
+        assert "Connecting to CUPS ... https://localhost:" in run.stdout
+        assert "ECDSA key#0 -> VERIFIED" in run.stdout
+        told = lab.run("lorafw explain 58:a0:cb:ff:fe:80:00:01")
+        assert "COMPLETED" in told.stdout
+        assert "got the update, all of it" in told.stdout
+        unknown = lab.run("lorafw explain 0000000000000001")
+        assert unknown.returncode == 1
+        assert "does not exist" in unknown.stderr
+        again = lab.run("lorafw gateway init home --eui 58a0cbfffe800001")
+        assert again.returncode == 1
+        assert "is the home of a gateway already" in again.stderr
+
+
+def test_explain_without_a_server_says_what_to_do() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        [*LORAFW, "explain", "5a11b0a85a11b0a8"], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 1
+    assert "start 'lorafw serve'" in done.stderr

@@ -513,3 +513,18 @@ def test_to_explain_changes_nothing(world):
 def test_an_unknown_gateway_is_not_explained(world):
     with pytest.raises(NotFound):
         world.service.explain(OWNER, "none such")
+
+
+def test_the_last_three_exchanges_are_told_with_their_answers_and_when_the_next_is_due(world, gateway) -> None:
+    world.definition()
+    world.poll(gateway)
+    world.clock.advance(10)
+    world.poll(gateway, whole=False)
+    world.clock.advance(10)
+    world.poll(gateway, NEW)
+    world.clock.advance(10)
+    world.poll(gateway, NEW)
+    due = iso(world.clock.now_ms() + 10_000)
+    text = str(says(world, gateway, "Last exchanges: ", "got the update, broken off", f"the next is due {due}"))
+    assert text.count(" presented 1.0.") == 3
+    assert "got the update, all of it" not in text, "that was the fourth from the end"

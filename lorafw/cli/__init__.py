@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lorafw.cli.demo import demo
+from lorafw.cli.explain import explain
 from lorafw.cli.firmware import firmware
 from lorafw.cli.gateway import gateway
 from lorafw.cli.serve import serve
@@ -39,6 +40,7 @@ def main() -> None:
 
 
 main.add_command(serve)
+main.add_command(explain)
 main.add_command(gateway)
 main.add_command(firmware)
 main.add_command(demo)

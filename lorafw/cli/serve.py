@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -109,7 +108,8 @@ def serve(
         host=host,
         api_port=api_port,
         cups_port=cups_plain_port,
-        cups_tls_port=free_or_other(host, HTTPS_PORT) if cups_port is None else cups_port,
+        cups_tls_port=HTTPS_PORT if cups_port is None else cups_port,
+        cups_tls_or_another=cups_port is None,
         state_dir=state_dir or default_state_dir(),
         public_names=public_names,
         policy=Policy().with_texts(policy),
@@ -138,17 +138,6 @@ def serve(
 def default_state_dir() -> Path:
     """Where programs keep what is to survive a restart."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lorafw"
-
-
-def free_or_other(host: str, port: int) -> int:
-    """``port`` if nobody has it, otherwise 0, which picks one."""
-    with contextlib.closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return 0
-    return port
 
 
 def show_row(row: LogRow) -> None:

@@ -52,14 +52,24 @@ class CupsServer:
     """Serves one UpdateService to gateways. ``refused`` counts what was refused, by HTTP status."""
 
     def __init__(
-        self, service: UpdateService, *, host: str = "127.0.0.1", port: int = 0, tls: Tls | None = None
+        self,
+        service: UpdateService,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        or_another: bool = False,
+        tls: Tls | None = None,
     ) -> None:
-        """Loopback unless told otherwise; port 0 picks a free one. Without ``tls``, plain HTTP and no identity."""
+        """Loopback unless told otherwise; port 0 picks a free one, and ``or_another`` does so where it is taken.
+
+        Without ``tls``: plain HTTP, and no identity.
+        """
         self.service = service
         self.host = host
         self.port = port
         self.refused: Counter[int] = Counter()
         self.tls = tls
+        self._or_another = or_another
         self._runner: web.ServerRunner | None = None
         self._listener: asyncio.Server | None = None
         self._connections: Connections | None = None
@@ -78,15 +88,23 @@ class CupsServer:
         self._runner = web.ServerRunner(connections, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         self._connections = connections
-        self._listener = await asyncio.get_running_loop().create_server(
+        try:
+            self._listener = await self._listen(connections, self.port)
+        except OSError:
+            if not self._or_another:
+                raise
+            self._listener = await self._listen(connections, 0)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def _listen(self, connections: Connections, port: int) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(
             connections,
             self.host,
-            self.port,
+            port,
             ssl=self.tls.context if self.tls else None,
             ssl_handshake_timeout=REQUEST_LIMIT_S if self.tls else None,
             backlog=BACKLOG,
         )
-        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         if self._listener is not None:

@@ -33,6 +33,9 @@ HOSTS: Final = (
 PLAIN_HEADER: Final = "x-lorafw-plain"
 """A request for the CUPS endpoint with this header is answered with the plain one, where there is one."""
 
+EXPLAIN_PATH: Final = "/lorafw/explain/"
+"""GET of this path with a gateway's id or EUI behind it answers why it is updated or not. AWS has no such thing."""
+
 NEEDED: Final = "moto>=5.2,<6"
 
 

@@ -218,6 +218,22 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         tags: Members = self.tagger.list_tags_for_resource(arn)
         return tags
 
+    # --- not AWS's ---
+
+    def explain(self, gateway: str) -> Members:
+        """Why a gateway is updated or is not; ``gateway`` is its id or its EUI."""
+        try:
+            found = self._find(gateway, "GatewayEui")
+        except Invalid:
+            found = self._find(gateway, "WirelessGatewayId")
+        explanation = self.service.explain(self.owner, found.id)
+        return {
+            "gateway": explanation.gateway_eui,
+            "id": found.id,
+            "status": explanation.status,
+            "lines": explanation.lines,
+        }
+
     # --- inside ---
 
     def _find(self, identifier: str, identifier_type: str) -> Gateway:

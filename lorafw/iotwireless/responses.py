@@ -6,15 +6,16 @@ client would try again and again.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
 from lorafw.errors import LorafwError
-from lorafw.iotwireless import PLAIN_HEADER
+from lorafw.iotwireless import EXPLAIN_PATH, PLAIN_HEADER
 from lorafw.iotwireless.constraints import InvalidParameters, read_parameters
 from lorafw.iotwireless.exceptions import NotBuilt, ValidationException, to_aws
 from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends
@@ -35,6 +36,8 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
 
     def call_action(self) -> Any:
         operation = self._get_action_from_method_and_request_uri(self.normalized_request)
+        if not operation and urlsplit(self.uri).path.startswith(EXPLAIN_PATH):
+            return self._explain(unquote(urlsplit(self.uri).path.removeprefix(EXPLAIN_PATH)))
         if not operation:
             return 404, self.response_headers, '{"Message": "iotwireless has no such operation"}'
         try:
@@ -59,6 +62,14 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
             return read_parameters(shape, self.uri_match, urlsplit(self.uri).query, body)
         except InvalidParameters as error:
             raise ValidationException(str(error)) from error
+
+    def _explain(self, gateway: str) -> Any:
+        """Not AWS's: why a gateway, given by id or EUI, is updated or is not."""
+        try:
+            explanation = self.backend.explain(gateway)
+        except LorafwError as error:
+            return 404, self.response_headers, json.dumps({"Message": str(error)})
+        return 200, self.response_headers, json.dumps(explanation)
 
     def _failed(self, error: ServiceException) -> Any:
         status, headers, body = self.serialized(ActionResult(error))

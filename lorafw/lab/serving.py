@@ -30,15 +30,17 @@ class ServeProcess:
         self._folder = tempfile.TemporaryDirectory(prefix="lorafw-serve-")
         self._process: subprocess.Popen[bytes] | None = None
         self.api = ""
+        self.cups = ""
         self.cups_plain = ""
 
     def start(self) -> ServeProcess:
         """Raises Unavailable, with the server's own words, where it does not come up."""
         ready = Path(self._folder.name) / "ready.json"
         command = [sys.executable, "-m", "lorafw", "serve", "--api-port", "0", "--cups-plain-port", "0"]
+        command += ["--cups-port", "0"]
         with self._output_path.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 -- this Python, this package
-                [*command, "--ready-file", str(ready), *self._options],
+                [*command, "--ready-file", str(ready), "--state-dir", str(ready.with_name("state")), *self._options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -51,7 +53,7 @@ class ServeProcess:
                 raise Unavailable(f"'lorafw serve' did not come up: {words}")
             time.sleep(0.02)
         addresses = json.loads(ready.read_text())
-        self.api, self.cups_plain = addresses["api"], addresses["cups_plain"]
+        self.api, self.cups, self.cups_plain = addresses["api"], addresses["cups"], addresses["cups_plain"]
         return self
 
     def stop(self) -> int:

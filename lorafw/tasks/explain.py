@@ -16,7 +16,7 @@ from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import LorafwError
 from lorafw.tasks.judge import accepts, comparable, is_send_open
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
-from lorafw.tasks.model import NO_VERSION, Definition, Delivery, Gateway, Task
+from lorafw.tasks.model import NO_VERSION, Definition, Delivery, Exchange, Gateway, Task
 from lorafw.tasks.policy import Policy, Tag
 from lorafw.version import AWS_NAMES, GatewayVersion
 
@@ -48,6 +48,7 @@ class Snapshot:
     matching: tuple[Definition, ...]
     deadline_ms: int | None
     log: tuple[LogRow, ...]
+    exchanges: tuple[Exchange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ def explain(snapshot: Snapshot, policy: Policy) -> Explanation:
         *_task_lines(snapshot, policy),
         *_key_lines(snapshot, policy),
         *_problem_lines(snapshot),
+        *_exchange_lines(snapshot),
     ]
     status = snapshot.task.status if snapshot.task else None
     return Explanation(snapshot.gateway.eui.hex, status, tuple(lines), misses)
@@ -274,3 +276,18 @@ def _problem_lines(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.problem is not None:
         words = " ".join(str(snapshot.problem).split())
         yield f"The update cannot be read ({type(snapshot.problem).__name__}): {words}"
+
+
+def _exchange_lines(snapshot: Snapshot) -> Iterator[str]:
+    """The last exchanges, and when the next is due if the gateway keeps its rhythm."""
+    if not snapshot.exchanges:
+        return
+    yield "Last exchanges: " + "; ".join(
+        f"{iso(exchange.time_ms)} presented {exchange.presented.package or 'no package'}, got {exchange.answer}"
+        for exchange in snapshot.exchanges
+    )
+    if len(snapshot.exchanges) > 1:
+        before, last = snapshot.exchanges[-2:]
+        apart_ms = last.time_ms - before.time_ms
+        due = iso(last.time_ms + apart_ms)
+        yield f"The last two were {apart_ms / 1000:g} s apart; at that rate the next is due {due}."

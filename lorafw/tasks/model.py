@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Final
 
 from lorafw.eui import GatewayEui
@@ -67,6 +67,25 @@ class Definition:
     @property
     def current_version(self) -> GatewayVersion:
         return self.update.current_version if self.update else NO_VERSION
+
+
+class Answer(StrEnum):
+    """How a request was answered."""
+
+    NOTHING = "nothing to do"
+    UNDER_WAY = "the update, not all of it yet"
+    WHOLE = "the update, all of it"
+    BROKEN = "the update, broken off"
+    UNREADABLE = "nothing, the update was unreadable"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request of a gateway and how it was answered. ``answer`` changes while a reply is under way."""
+
+    time_ms: int
+    presented: GatewayVersion
+    answer: Answer = Answer.NOTHING
 
 
 class Delivery(Enum):

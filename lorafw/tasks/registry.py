@@ -18,7 +18,7 @@ from lorafw.errors import Conflict, Invalid, LorafwError, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.matcher import Matcher
-from lorafw.tasks.model import Definition, Gateway, Owner, Task, Update
+from lorafw.tasks.model import Answer, Definition, Exchange, Gateway, Owner, Task, Update
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
@@ -31,6 +31,8 @@ TASK: Final = "WirelessGatewayTask"
 
 RECENT_ROWS: Final = 16
 """Rows of the task log that are kept beside a gateway."""
+
+RECENT_EXCHANGES: Final = 3
 
 
 @dataclass(slots=True)
@@ -45,6 +47,13 @@ class Station:
     in_hand: Due | None = None
     problem: LorafwError | None = None
     recent: deque[LogRow] = field(default_factory=lambda: deque(maxlen=RECENT_ROWS))
+    exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=RECENT_EXCHANGES))
+    exchange_in_hand: Exchange | None = None
+
+    def answered(self, answer: Answer) -> None:
+        """The exchange that is in hand has come so far."""
+        if self.exchange_in_hand is not None:
+            self.exchange_in_hand.answer = answer
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from lorafw.clock import Clock, SystemClock
@@ -28,7 +28,7 @@ from lorafw.eui import GatewayEui
 from lorafw.tasks.explain import Explanation, Snapshot, explain
 from lorafw.tasks.judge import judge, silence_deadline
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskEvent, TaskStatus
-from lorafw.tasks.model import Definition, Gateway, Owner, Task, Update
+from lorafw.tasks.model import Answer, Definition, Exchange, Gateway, Owner, Task, Update
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.ports import UpdateImage, UpdateSource
 from lorafw.tasks.registry import GATEWAY, TASK, Registry, Station
@@ -131,6 +131,7 @@ class UpdateService(Registry):
             if station is None:
                 raise NotFound(GATEWAY, request.router.hex)
             station.request, station.seen_ms = request, now
+            station.exchanges.append(Exchange(now, request.version))
             self._watch_silence(station)
             task = station.task
             if task is None or self._gives_way(task):
@@ -157,6 +158,7 @@ class UpdateService(Registry):
                 station.in_hand = None
                 return Reply()
             station.problem = None
+            station.answered(Answer.UNDER_WAY)
             if move.event is not None:
                 task = self._apply(station, task, move.event, move.cause, now)
             else:
@@ -176,6 +178,7 @@ class UpdateService(Registry):
             if station is None or station.task is None:
                 return
             station.in_hand, station.problem = None, problem
+            station.answered(Answer.UNREADABLE)
             self._record(station, now, station.task.status, station.task.status, Cause.SOURCE_UNREADABLE)
 
     def finish(self, reply: Reply, *, whole: bool) -> None:
@@ -186,6 +189,7 @@ class UpdateService(Registry):
             if station is None or station.task is None:
                 return
             station.in_hand = None
+            station.answered(Answer.WHOLE if whole else Answer.BROKEN)
             if whole:
                 station.task = station.task.send_whole(now)
             else:
@@ -234,6 +238,7 @@ class UpdateService(Registry):
                 matching=tuple(self._matcher.find_all(owner, station.request.version) if station.request else ()),
                 deadline_ms=self._silence_deadline(station),
                 log=tuple(station.recent),
+                exchanges=tuple(replace(exchange) for exchange in station.exchanges),
             )
         return explain(snapshot, self.policy)
 
@@ -283,7 +288,7 @@ class UpdateService(Registry):
         if self._is_withheld(due):
             self._record(station, now, task.status, task.status, Cause.KEY_WITHHELD)
             return None
-        station.in_hand = due
+        station.in_hand, station.exchange_in_hand = due, station.exchanges[-1]
         return due
 
     def _is_withheld(self, due: Due) -> bool:

@@ -1,0 +1,62 @@
+"""`lorafw explain`: why a gateway is updated, or is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from urllib.parse import quote
+
+import click
+
+from lorafw.cli.colour import show
+from lorafw.example import REGION
+
+
+@click.command()
+@click.argument("gateway")
+@click.option("--region", default=None, help="Region of the gateway.  [default: AWS_DEFAULT_REGION, or us-east-1]")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def explain(gateway: str, region: str | None, as_json: bool) -> None:
+    """Why is GATEWAY (its EUI or its id) updated, or not? Asks a running 'lorafw serve'.
+
+    What it last presented, which task definition matches or nearly does, what its task waits for, whether object and
+    role can be read, which keys it has, and its last exchanges.
+    """
+    answer = _ask(gateway, region or os.environ.get("AWS_DEFAULT_REGION") or REGION)
+    if as_json:
+        click.echo(json.dumps(answer, indent=4))
+    else:
+        show("\n".join(answer["lines"]))
+
+
+def _ask(gateway: str, region: str) -> dict[str, list[str]]:
+    from lorafw.iotwireless import EXPLAIN_PATH  # noqa: PLC0415
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_IOT_WIRELESS") or os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint or not endpoint.startswith(("http://", "https://")):
+        raise click.ClickException(
+            "AWS_ENDPOINT_URL is not set: start 'lorafw serve' and paste the lines that it prints (AWS has no explain)"
+        )
+    # moto's server finds the service and the Region in the credential of a signature; the signature itself it ignores.
+    credential = f"{os.environ.get('AWS_ACCESS_KEY_ID', 'testing')}/20210312/{region}/iotwireless/aws4_request"
+    request = urllib.request.Request(  # noqa: S310 -- the scheme was checked
+        endpoint.rstrip("/") + EXPLAIN_PATH + quote(gateway, safe=""),
+        headers={"Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            answer: dict[str, list[str]] = json.load(response)
+            return answer
+    except urllib.error.HTTPError as error:
+        raise click.ClickException(_message(error)) from error
+    except (urllib.error.URLError, ValueError) as error:
+        raise click.ClickException(f"{endpoint} does not answer as 'lorafw serve' does: {error}") from error
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["Message"])
+    except (ValueError, KeyError, TypeError):
+        return f"the server answered {error.code} {error.reason}; is it 'lorafw serve'?"
