@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -49,6 +50,39 @@ def test_every_requirement_is_pinned_in_constraints() -> None:
         if "==" in line
     }
     missing = {re.match(r"[\w.-]+", requirement)[0] for requirement in requirements()} - pins
+    assert not missing
+
+
+MODULE_OF = {"awscli": None, "boto3-stubs": "mypy_boto3", "flask-cors": "flask_cors", "pytest-xdist": "xdist"}
+PROVIDED = {"botocore": "boto3", "yarl": "aiohttp", "werkzeug": "flask", "IPython": "ipykernel", "urllib3": "boto3"}
+
+
+def imported_by(folder: str) -> set[str]:
+    """The top-level names that the modules under a folder import, wherever in the module."""
+    names = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.split(".")[0])
+    own = {path.stem for path in (ROOT / folder).iterdir()} | {"lorafw"}
+    return names - set(sys.stdlib_module_names) - own
+
+
+def declared(*extras: str) -> set[str | None]:
+    project = PYPROJECT["project"]
+    listed = [*project["dependencies"], *(name for extra in extras for name in project["optional-dependencies"][extra])]
+    names = [re.match(r"[\w-]+", requirement)[0] for requirement in listed]
+    return {MODULE_OF.get(name, name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras"), [("lorafw", ("lab",)), ("tests", ("test",)), ("notebooks", ("test",))], ids=str
+)
+def test_whatever_is_imported_is_a_declared_requirement(folder: str, extras: tuple[str, ...]) -> None:
+    """What happens to be installed by hand here is not there on a new machine."""
+    missing = {PROVIDED.get(name, name) for name in imported_by(folder)} - declared(*extras)
     assert not missing
 
 
