@@ -12,7 +12,7 @@ import logging
 import socket
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -171,17 +171,3 @@ def loopback(host: str) -> str:
     except ValueError:
         is_own = host == "localhost"
     return host if is_own else "127.0.0.1"
-
-
-@contextlib.contextmanager
-def quiet_logging() -> Iterator[None]:
-    """boto3 and moto say nothing below a warning while this is open."""
-    loggers = [logging.getLogger(name) for name in ("botocore", "boto3", "moto", "werkzeug")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

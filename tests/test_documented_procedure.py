@@ -274,6 +274,35 @@ def test_a_gateway_with_its_own_certificate_is_made_updated_and_explained_on_the
         assert "is the home of a gateway already" in again.stderr
 
 
+DENY = (
+    '{"Version": "2012-10-17", "Statement": {"Sid": "NotTonight", "Effect": "Deny", "Action": "s3:*", "Resource": "*"}}'
+)
+
+
+def test_the_statement_that_keeps_an_update_from_being_read_is_named_before_any_gateway_asks(tmp_path: Path) -> None:
+    (tmp_path / "deny.json").write_text(DENY)
+    (tmp_path / "fwstation").write_bytes(b"#!/bin/sh\n")
+    with serving(tmp_path, "--world", "seed") as lab:
+        for command in (
+            "aws s3 cp fwstation s3://iotwirelessfwupdate/fwstation",
+            "aws iam put-role-policy --role-name IoTWirelessFwUpdateRole --policy-name Pause "
+            "--policy-document file://deny.json",
+            "lorafw gateway init home --eui 58a0cbfffe800001 --plain",
+            "lorafw gateway run home --interval 0.1 --polls 1",
+            "lorafw firmware task-definition --sig-key-crc 3434210794 --signature "
+            "MEQCIDPY/p2ssgXIPNCOgZr+NzeTLpX+WfBo5tYWbh5pQWN3AiBROen+XlIdMScvAsfVfU/ZScJCalkVNZh4esyS8mNIgA== "
+            "> input.json",
+            "aws iotwireless create-wireless-gateway-task-definition --cli-input-json file://input.json",
+        ):
+            done = lab.run(command)
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+        told = lab.run("lorafw explain 58a0cbfffe800001").stdout
+        assert "It has no task." in told
+        assert "The update cannot be read (AccessDenied)" in told
+        assert "NotTonight" in told
+        assert "Pause" in told
+
+
 def test_explain_without_a_server_says_what_to_do() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     done = subprocess.run(

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from fakes import DAY_S, HOUR_S, NEW, OLD, OTHER, OWNER, STATION, STRANGER, World
+from fakes import DAY_S, FIRMWARE, HOUR_S, NEW, OLD, OTHER, OWNER, STATION, STRANGER, World
 
 from lorafw.clock import iso
 from lorafw.errors import AccessDenied, FirmwareError, NoSuchObject, NotFound, TrustPolicy, Unavailable
@@ -404,6 +404,47 @@ def test_why_the_update_cannot_be_read(world, gateway, trouble):
     world.poll(gateway)
     words = " ".join(str(trouble).split())
     says(world, gateway, "PENDING", f"The update cannot be read ({type(trouble).__name__}): {words}")
+
+
+def test_the_update_is_looked_at_before_any_request_needs_it(world, gateway):
+    world.poll(gateway)
+    world.definition()
+    assert "Object and role can be read: the update has 19 bytes." in says(world, gateway).lines
+    world.source.trouble = AccessDenied("statement 'No' of policy 'Read' denies it")
+    says(world, gateway, "The update cannot be read (AccessDenied): statement 'No' of policy 'Read' denies it")
+
+
+def test_what_kept_it_from_being_read_is_told_apart_from_what_is_now(world, gateway):
+    world.definition()
+    world.source.trouble = Unavailable("S3 does not answer")
+    world.poll(gateway)
+    world.source.trouble = None
+    says(
+        world,
+        gateway,
+        "At the last request that needed it the update could not be read (Unavailable): S3 does not answer",
+        "Object and role can be read: the update has 19 bytes.",
+    )
+
+
+def test_the_update_of_the_definition_that_wins_is_the_one_looked_at():
+    world = World(several_matches="newest")
+    gateway = world.gateway()
+    world.poll(gateway)
+    for source in ("s3://firmware/first", "s3://firmware/second"):
+        world.definition(source=source)
+    says(world, gateway)
+    assert [opened[0] for opened in world.source.opened] == ["s3://firmware/second"]
+
+
+@pytest.mark.parametrize("source", [None, FIRMWARE])
+def test_where_nothing_will_be_sent_nothing_is_looked_at(world, gateway, source):
+    world.definition(source=source)
+    world.poll(gateway)
+    world.poll(gateway, NEW)
+    before = len(world.source.opened)
+    assert "can be read" not in str(says(world, gateway))
+    assert len(world.source.opened) == before
 
 
 SIGNED = {"signature": b"der", "sig_key_crc": 3434210794}

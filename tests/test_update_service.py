@@ -956,6 +956,7 @@ def test_an_error_while_reading_for_what_has_gone_means_nothing(world, gateway, 
     world.source.trouble = RuntimeError("a bug")
     with pytest.raises(RuntimeError):
         world.service.prepare(due)
+    world.source.trouble = None
     assert snapshot(world) == before
 
 

@@ -35,6 +35,14 @@ _BUILD_TIME: Final = re.compile(r"\s*\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}\s*$"
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What came of looking at an update just now: its size in bytes, or what keeps it from being read."""
+
+    size: int | None
+    problem: LorafwError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What the service knows of one gateway at one moment."""
 
@@ -49,6 +57,7 @@ class Snapshot:
     deadline_ms: int | None
     log: tuple[LogRow, ...]
     exchanges: tuple[Exchange, ...] = ()
+    look: Look | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,20 @@ def explain(snapshot: Snapshot, policy: Policy) -> Explanation:
     ]
     status = snapshot.task.status if snapshot.task else None
     return Explanation(snapshot.gateway.eui.hex, status, tuple(lines), misses)
+
+
+def at_stake(snapshot: Snapshot, policy: Policy) -> Definition | None:
+    """The definition whose update this gateway is sent next, if any."""
+    if snapshot.task is not None:
+        definition = None if snapshot.task.is_ended else snapshot.task.definition
+    else:
+        definition = next(iter(_ranked(snapshot, policy)), None)
+    return definition if definition is not None and definition.can_offer else None
+
+
+def _ranked(snapshot: Snapshot, policy: Policy) -> tuple[Definition, ...]:
+    """The definitions that match, the one that wins first."""
+    return snapshot.matching[::-1] if policy.several_matches == "newest" else snapshot.matching
 
 
 def differences(wanted: GatewayVersion, presented: GatewayVersion, policy: Policy = _DEFAULT) -> tuple[Difference, ...]:
@@ -181,8 +204,7 @@ def _matching_lines(snapshot: Snapshot, misses: tuple[NearMiss, ...], policy: Po
     if snapshot.request is None:
         return
     if snapshot.matching:
-        newest = policy.several_matches == "newest"
-        first, *others = reversed(snapshot.matching) if newest else snapshot.matching
+        first, *others = _ranked(snapshot, policy)
         yield f"Matches task definition {first.id} ({_name(first.name)})."
         if others:
             tag = _tag(policy, "several_matches")
@@ -273,9 +295,17 @@ def _key_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
 
 
 def _problem_lines(snapshot: Snapshot) -> Iterator[str]:
-    if snapshot.problem is not None:
-        words = " ".join(str(snapshot.problem).split())
-        yield f"The update cannot be read ({type(snapshot.problem).__name__}): {words}"
+    now = snapshot.look
+    if now is not None and now.problem is not None:
+        yield f"The update cannot be read {_words(now.problem)}"
+    elif snapshot.problem is not None:
+        yield f"At the last request that needed it the update could not be read {_words(snapshot.problem)}"
+    if now is not None and now.size is not None:
+        yield f"Object and role can be read: the update has {now.size} bytes."
+
+
+def _words(problem: LorafwError) -> str:
+    return f"({type(problem).__name__}): {' '.join(str(problem).split())}"
 
 
 def _exchange_lines(snapshot: Snapshot) -> Iterator[str]:

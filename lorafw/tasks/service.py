@@ -9,8 +9,8 @@ One request, one straight line::
 ``answer`` walks it in one call with the service's own source. Reading the object may take long, so no lock is held
 between receive and begin; until begin nothing has changed, and a second request of the same gateway gets nothing.
 
-Every public method is one step: it holds the lock from its first line to its last, and after an error nothing has
-changed. Times come from the clock.
+Every public method but ``explain`` is one step: it holds the lock from its first line to its last, and after an error
+nothing has changed. Times come from the clock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lorafw.clock import Clock, SystemClock
 from lorafw.cups.messages import NOTHING, UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import Conflict, FirmwareError, Invalid, LorafwError, NotFound, SourceError
 from lorafw.eui import GatewayEui
-from lorafw.tasks.explain import Explanation, Snapshot, explain
+from lorafw.tasks.explain import Explanation, Look, Snapshot, at_stake, explain
 from lorafw.tasks.judge import judge, silence_deadline
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskEvent, TaskStatus
 from lorafw.tasks.model import Answer, Definition, Exchange, Gateway, Owner, Task, Update
@@ -203,10 +203,7 @@ class UpdateService(Registry):
     def prepare(self, due: Due) -> Reply:
         """Read the update through the service's source and begin, or decline."""
         try:
-            update = due.update
-            assert update.data_source is not None
-            owner = due.gateway.owner
-            image = self.source.open(update.data_source, update.data_role, account=owner.account, region=owner.region)
+            image = self._open(due.gateway.owner, due.update)
         except (SourceError, FirmwareError) as problem:
             self.decline(due, problem)
             return Reply()
@@ -223,11 +220,16 @@ class UpdateService(Registry):
     # --- why? ---
 
     def explain(self, owner: Owner, gateway_id: str) -> Explanation:
-        """Why this gateway is updated, or is not."""
+        """Why this gateway is updated, or is not. The update is looked at as a request would, with no lock held."""
+        snapshot = self._snapshot(owner, gateway_id)
+        definition = at_stake(snapshot, self.policy)
+        return explain(replace(snapshot, look=self._look(owner, definition) if definition else None), self.policy)
+
+    def _snapshot(self, owner: Owner, gateway_id: str) -> Snapshot:
         with self._lock:
             now = self._tick()
             station = self._station(owner, gateway_id)
-            snapshot = Snapshot(
+            return Snapshot(
                 now_ms=now,
                 gateway=station.gateway,
                 request=station.request,
@@ -240,7 +242,18 @@ class UpdateService(Registry):
                 log=tuple(station.recent),
                 exchanges=tuple(replace(exchange) for exchange in station.exchanges),
             )
-        return explain(snapshot, self.policy)
+
+    def _look(self, owner: Owner, definition: Definition) -> Look:
+        update = definition.update
+        assert update is not None
+        try:
+            return Look(self._open(owner, update).size)
+        except (SourceError, FirmwareError) as problem:
+            return Look(None, problem)
+
+    def _open(self, owner: Owner, update: Update) -> UpdateImage:
+        assert update.data_source is not None
+        return self.source.open(update.data_source, update.data_role, account=owner.account, region=owner.region)
 
     # --- inside, with the lock held ---
 
