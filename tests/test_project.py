@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-CONDA_NAME = {"matplotlib": "matplotlib-base", "moto[s3]": "moto"}
+CONDA_NAME = {"matplotlib": "matplotlib-base", "moto[s3]": "moto", "dask[distributed]": "dask"}
 
 
 def requirements() -> set[str]:
@@ -54,7 +54,14 @@ def test_every_requirement_is_pinned_in_constraints() -> None:
 
 
 MODULE_OF = {"awscli": None, "boto3-stubs": "mypy_boto3", "flask-cors": "flask_cors", "pytest-xdist": "xdist"}
-PROVIDED = {"botocore": "boto3", "yarl": "aiohttp", "werkzeug": "flask", "IPython": "ipykernel", "urllib3": "boto3"}
+PROVIDED = {
+    "botocore": "boto3",
+    "yarl": "aiohttp",
+    "distributed": "dask",
+    "werkzeug": "flask",
+    "IPython": "ipykernel",
+    "urllib3": "boto3",
+}
 
 
 def imported_by(folder: str) -> set[str]:
