@@ -23,6 +23,7 @@
     │   ├── NotFound              .resource_type .resource_id
     │   ├── Conflict              .resource_type .resource_id
     │   └── Invalid               .field .value
+    ├── FleetError                .field .value: a fleet, a plan or a file of one does not make sense
     ├── IllegalTransition         .status .event: not in the transition table; nothing has changed
     ├── HomeError                 a file in a station's home folder is missing or cannot be used
     └── IncompatibleMoto          the installed moto has not the shape that lorafw.register() needs
@@ -150,6 +151,15 @@ class Invalid(TaskError):
 
     def __init__(self, field: str, value: object, message: str) -> None:
         super().__init__(f"{field}: {message}")
+        self.field = field
+        self.value = value
+
+
+class FleetError(LorafwError):
+    """A fleet, a rollout plan, or a file with one, does not make sense; nothing was taken over."""
+
+    def __init__(self, field: str, value: object, message: str) -> None:
+        super().__init__(message)
         self.field = field
         self.value = value
 

@@ -30,9 +30,10 @@ LEVELS = {
         "gateway.setup",
         "firmware.source",
         "firmware.spool",
+        "fleet.io",
         "iotwireless",
     ),
-    2: ("tasks", "gateway.station", "gateway.signature", "example"),
+    2: ("tasks", "fleet", "gateway.station", "gateway.signature", "example"),
     1: ("cups", "firmware", "gateway", "tasks.lifecycle"),
     0: ("errors", "eui", "version", "clock"),
 }
@@ -44,6 +45,7 @@ OUTSIDE_ONLY_FROM = {
     "socket": 3,
     "http": 3,
     "click": 5,
+    "pandas": 2,
     "matplotlib": 5,
     "ipywidgets": 5,
 }

@@ -1,0 +1,48 @@
+"""Fleets: what happens when a whole fleet is updated, before it is.
+
+    from lorafw.fleet import mixed_fleet, simulate, typical_plan
+
+    result = simulate(mixed_fleet(40_000), typical_plan(), seed=1)
+    print(result.summary())
+
+Needs NumPy and SciPy and nothing else; files and accounts are read by ``fleet.io``.
+"""
+
+from lorafw.fleet.fleet import Conditions, Fleet, make_fleet
+from lorafw.fleet.plan import Abort, BetaBinomial, Plan, Rate, Threshold, Update, Wave
+from lorafw.fleet.presets import (
+    canary_plan,
+    mixed_fleet,
+    reference_fleet,
+    reference_plan,
+    typical_conditions,
+    typical_plan,
+    waves_plan,
+)
+from lorafw.fleet.result import Result
+from lorafw.fleet.rollout import simulate
+from lorafw.fleet.summary import Figure, Summary
+
+__all__ = [
+    "Abort",
+    "BetaBinomial",
+    "Conditions",
+    "Figure",
+    "Fleet",
+    "Plan",
+    "Rate",
+    "Result",
+    "Summary",
+    "Threshold",
+    "Update",
+    "Wave",
+    "canary_plan",
+    "make_fleet",
+    "mixed_fleet",
+    "reference_fleet",
+    "reference_plan",
+    "simulate",
+    "typical_conditions",
+    "typical_plan",
+    "waves_plan",
+]

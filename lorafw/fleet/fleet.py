@@ -1,0 +1,219 @@
+"""A fleet: gateways as arrays, one column for each thing that matters to a rollout.
+
+Values only; where they come from is told in ``presets`` (distributions), ``io`` (files, accounts). A column that is
+the same for all gateways is one number in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from lorafw.errors import FleetError
+
+Column = npt.NDArray[Any]
+DAY_MS: Final = 86_400_000
+LONGEST_MS: Final = 400 * DAY_MS
+"""No period or phase is longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What the world does to gateways; every cause can be switched off with 0. Rates and shares are assumptions.
+
+    ``missed_poll``: probability that a poll does not happen (gateway or backhaul off for a while); ``unreached``: that
+    a connection fails and is tried again after ``resync_s``; ``storage_error``: that the service cannot read the
+    update when a send is due; ``link_drops_per_h``: rate at which a running download breaks (no resume: it starts
+    again after ``resync_s``); ``power_cut``: probability that power fails while an update is installed, with a
+    lognormal time to repair; ``outages_per_day``: how often one (ISP, region) goes down whole, for a lognormal time.
+    ``download``: "steady" takes size / goodput; "exponential" is exponential with that mean.
+    """
+
+    missed_poll: float = 0.0
+    unreached: float = 0.0
+    storage_error: float = 0.0
+    link_drops_per_h: float = 0.0
+    power_cut: float = 0.0
+    repair_median_s: float = 2 * 3600.0
+    repair_sigma: float = 1.0
+    outages_per_day: float = 0.0
+    outage_median_s: float = 3600.0
+    outage_sigma: float = 1.0
+    download: str = "steady"
+    resync_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("missed_poll", "unreached", "storage_error", "power_cut"):
+            check_share(name, getattr(self, name), below_one=True)
+        for name in (
+            "link_drops_per_h",
+            "repair_median_s",
+            "repair_sigma",
+            "outages_per_day",
+            "outage_median_s",
+            "outage_sigma",
+            "resync_s",
+        ):
+            check_number(name, getattr(self, name))
+        if self.download not in ("steady", "exponential"):
+            raise FleetError("download", self.download, f"{self.download!r} is not one of: steady, exponential")
+
+
+_INTEGERS: Final = {"phase_ms": np.int64, "period_ms": np.int64}
+_FLAGS: Final = ("gone", "refuses", "restarts", "version_differs")
+_GROUPS: Final = ("backhaul", "region", "isp", "version")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fleet:
+    """Gateways as columns of equal length; frozen, the arrays included.
+
+    ``number``: the gateway's number, which keys its luck; ``phase_ms``: time of the first poll, 0 or later;
+    ``period_ms``: between polls; ``goodput_Bps``: bytes a second; ``backhaul``, ``region``, ``isp``, ``version``: index
+    into ``names`` of that column; ``gone``: never polls; ``refuses``: has not the key of the update (a station refuses
+    it); ``restarts``: the update restarts the station, so success shows at once; ``version_differs``: after the update
+    it presents a version that is not quite the expected one.
+    """
+
+    number: Column
+    phase_ms: Column
+    period_ms: Column
+    goodput_Bps: Column  # noqa: N815 -- a unit
+    backhaul: Column
+    region: Column
+    isp: Column
+    version: Column
+    gone: Column
+    refuses: Column
+    restarts: Column
+    version_differs: Column
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    conditions: Conditions = field(default_factory=Conditions)
+    source: str = "made by hand"
+
+    def __post_init__(self) -> None:
+        if not self.size:
+            raise FleetError("fleet", 0, "a fleet needs at least one gateway")
+        for name in COLUMNS:
+            column = getattr(self, name)
+            if column.shape != (self.size,):
+                raise FleetError(
+                    name, column.shape, f"{name} has shape {column.shape}, the fleet has {self.size} gateways"
+                )
+            column.flags.writeable = False
+        _check_range("phase_ms", self.phase_ms, 0, LONGEST_MS)
+        _check_range("period_ms", self.period_ms, 1, LONGEST_MS)
+        _check_range("goodput_Bps", self.goodput_Bps, 1e-3, 1e12)
+        for name in _GROUPS:
+            _check_range(name, getattr(self, name), 0, max(0, len(self.names.get(name, ("",))) - 1))
+
+    @property
+    def size(self) -> int:
+        return len(self.number)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def part(self, gateways: slice | Column) -> Fleet:
+        """Some of the gateways, with the luck that they have in the whole."""
+        return replace(self, **{name: getattr(self, name)[gateways] for name in COLUMNS})
+
+    def under(self, **conditions: Any) -> Fleet:
+        """The same gateways under other conditions."""
+        return replace(self, conditions=replace(self.conditions, **conditions))
+
+    def share(self, column: str) -> dict[str, float]:
+        """How the fleet divides over a grouping column, by name."""
+        counts = np.bincount(getattr(self, column), minlength=len(self.names[column]))
+        return {name: float(count / self.size) for name, count in zip(self.names[column], counts, strict=True)}
+
+
+COLUMNS: Final = tuple(f.name for f in fields(Fleet) if f.name not in ("names", "conditions", "source"))
+
+
+def constant(value: Any, size: int, dtype: Any) -> Column:
+    """A column that is the same for all."""
+    return np.broadcast_to(np.asarray(value, dtype=dtype), (size,))
+
+
+def make_fleet(
+    size: int,
+    *,
+    names: Mapping[str, tuple[str, ...]] | None = None,
+    conditions: Conditions | None = None,
+    source: str = "made by hand",
+    **columns: Any,
+) -> Fleet:
+    """A fleet from columns or single values; what is left out has a plain default. Raises FleetError.
+
+    Defaults: polls every 24 h from 0, 1 MB/s, one group of each kind, and nothing wrong with any gateway.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise FleetError("gateways", size, f"{size!r}: a fleet needs a whole number of gateways, at least one")
+    given: dict[str, Any] = {"number": np.arange(size, dtype=np.int64), **_DEFAULTS, **columns}
+    if unknown := set(given) - set(COLUMNS):
+        raise FleetError(
+            "column", sorted(unknown)[0], f"unknown column {sorted(unknown)[0]!r}; known: {', '.join(COLUMNS)}"
+        )
+    arrays = {name: _column(name, value, size) for name, value in given.items()}
+    known = dict.fromkeys(_GROUPS, ("all",)) | dict(names or {})
+    return Fleet(**arrays, names=known, conditions=conditions or Conditions(), source=source)
+
+
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "phase_ms": 0,
+    "period_ms": DAY_MS,
+    "goodput_Bps": 1e6,
+    "backhaul": 0,
+    "region": 0,
+    "isp": 0,
+    "version": 0,
+    "gone": False,
+    "refuses": False,
+    "restarts": True,
+    "version_differs": False,
+}
+
+
+def _column(name: str, value: Any, size: int) -> Column:
+    dtype: Any = np.int64 if name in ("number", *_INTEGERS) else np.float64 if name == "goodput_Bps" else np.int16
+    if name in _FLAGS:
+        dtype = np.bool_
+    array = np.asarray(value)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise FleetError(name, "NaN", f"{name} holds a value that is no number")
+    if array.ndim == 0:
+        return constant(value, size, dtype)
+    if array.shape != (size,):
+        raise FleetError(name, array.shape, f"{name} has {array.shape} values for {size} gateways")
+    return array.astype(dtype, copy=True)
+
+
+def _check_range(name: str, column: Column, low: float, high: float) -> None:
+    values = column[:1] if not column.strides[0] else column
+    smallest, largest = values.min(), values.max()
+    if not (smallest >= low and largest <= high):
+        bad = smallest if not smallest >= low else largest
+        raise FleetError(name, bad.item(), f"{name} holds {bad.item()!r}; allowed is {low:g} to {high:g}")
+
+
+def check_share(name: str, value: float, *, below_one: bool = False) -> float:
+    """A share or probability, as it came. Raises FleetError."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 1 or (below_one and value == 1):
+        limit = "from 0 to less than 1" if below_one else "from 0 to 1"
+        raise FleetError(name, value, f"{name} {value!r} is not a share {limit}")
+    return value
+
+
+def check_number(name: str, value: float, *, positive: bool = False, most: float = 1e12) -> float:
+    """A duration, rate or size, as it came. Raises FleetError."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= most or (positive and value == 0):
+        wanted = "more than 0" if positive else "0 or more"
+        raise FleetError(name, value, f"{name} {value!r} is not a number, {wanted} (and at most {most:g})")
+    return value

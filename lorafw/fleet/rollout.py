@@ -1,0 +1,145 @@
+"""simulate(): a plan carried out on a fleet.
+
+The gateways' histories depend on nothing but when their tasks open (``kernel``). What couples them, gates, rates and
+the abort criterion, only changes what comes later: a wave is simulated, its gate decides when the next one starts,
+and an abort is computed without it, its moment found, and the rest cut there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lorafw.errors import FleetError
+from lorafw.fleet.admission import delays, offsets, order_of
+from lorafw.fleet.batch import I64, NEVER, Histories, Rules
+from lorafw.fleet.codes import NO_TASK
+from lorafw.fleet.fleet import Fleet
+from lorafw.fleet.gates import Verdict, abort_time, first_verdict
+from lorafw.fleet.outages import draw_outages
+from lorafw.fleet.plan import Plan, Wave
+from lorafw.fleet.result import Result, WaveRecord
+from lorafw.fleet.streams import positions
+from lorafw.fleet.workers import Run, Workers, workers_of
+
+
+def simulate(
+    fleet: Fleet, plan: Plan, *, seed: int = 0, replications: int = 1, executor: Any = None, progress: Any = None
+) -> Result:
+    """Carry out ``plan`` on ``fleet``, ``replications`` times with independent luck: equal arguments, equal bytes.
+
+    ``executor``: any ``concurrent.futures.Executor``, or an object with ``get_executor()`` such as a Dask client; the
+    result does not depend on it. Few need one: a million gateways take a fraction of a second on two cores.
+    ``progress(done, total)`` is called with numbers of gateways; it may raise, to cancel. Raises FleetError.
+    """
+    for name, value, least in (("seed", seed, 0), ("replications", replications, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
+            raise FleetError(name, value, f"{name} {value!r} is not a whole number from {least}")
+    ends = plan.wave_ends(fleet.size)
+    with workers_of(executor, replications * fleet.size, progress) as workers:
+        groups = workers.groups(fleet.size, replications)
+        parts = workers.map(_rollouts, [(fleet, plan, ends, seed, group) for group in groups])
+    return Result(fleet, plan, seed, replications, *_stack(parts))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rollouts:
+    """Some replications: histories (a row each), when they were stopped (NEVER: not), and their waves."""
+
+    histories: Histories
+    stopped: I64
+    waves: tuple[WaveRecord, ...]
+
+
+def _stack(parts: list[Rollouts]) -> tuple[Histories, I64, tuple[WaveRecord, ...]]:
+    if len(parts) == 1:
+        return parts[0].histories, parts[0].stopped, parts[0].waves
+    waves = tuple(WaveRecord.stack(records) for records in zip(*(part.waves for part in parts), strict=True))
+    histories = Histories.stack([part.histories for part in parts])
+    return histories, np.concatenate([part.stopped for part in parts]), waves
+
+
+def _rollouts(workers: Workers, fleet: Fleet, plan: Plan, ends: list[int], seed: int, replications: range) -> Rollouts:
+    """Some replications, wave by wave."""
+    run = Run(fleet, Rules.of(fleet, plan), seed, draw_outages(fleet, round(plan.horizon_s * 1000), seed, replications))
+    if plan.is_automatic:
+        histories = workers.histories(run, replications, None, None)
+        stopped = abort_time(plan.abort, histories.status, histories.ended) if plan.abort else _never(len(replications))
+        return Rollouts(_cut(histories, stopped), stopped, ())
+    return _Waves(workers, run, plan, replications).roll(ends)
+
+
+class _Waves:
+    """Waves one after the other, for some replications at once."""
+
+    def __init__(self, workers: Workers, run: Run, plan: Plan, replications: range) -> None:
+        self._workers, self._run, self._plan, self._replications = workers, run, plan, replications
+        self._position = positions(run.seed, np.asarray(replications)[:, None], run.fleet.number[None, :])
+        self._order = order_of(plan, self._position)
+        room = Histories.room((len(replications), run.fleet.size), run.rules, automatic=False)
+        self._done = room.blank(NO_TASK)
+        self._stopped = _never(len(replications))
+
+    def roll(self, ends: list[int]) -> Rollouts:
+        start = np.zeros(len(self._replications), dtype=np.int64)
+        records, begin = [], 0
+        for wave, end in zip(self._plan.waves or (Wave(share=1.0),), ends, strict=True):
+            record = self._wave(wave, begin, end, start)
+            records.append(record)
+            start, begin = record.decided, end
+        if self._plan.abort is not None:
+            self._abort(self._plan.abort)
+        return Rollouts(_cut(self._done, self._stopped), self._stopped, tuple(records))
+
+    def _wave(self, wave: Wave, begin: int, end: int, start: I64) -> WaveRecord:
+        """One wave of all replications; those that were stopped before it open no task."""
+        places = self._order[:, begin:end]
+        opens = start[:, None] + offsets(self._plan.rate, end - begin)[None, :]
+        if self._plan.random_delay_s:
+            opens = opens + delays(self._plan, np.take_along_axis(self._position, places, axis=1))
+        opens = np.where((start < self._stopped)[:, None], opens, NEVER)
+        histories = self._workers.histories(self._run, self._replications, places, opens)
+        for column, values in zip(self._done.columns(), histories.columns(), strict=True):
+            np.put_along_axis(column, places, values, axis=1)
+        if self._plan.abort is not None:
+            self._abort(self._plan.abort)
+        return self._judge(wave, start, opens, histories)
+
+    def _abort(self, abort: Any) -> None:
+        self._stopped = np.minimum(self._stopped, abort_time(abort, self._done.status, self._done.ended))
+
+    def _judge(self, wave: Wave, start: I64, opens: I64, histories: Histories) -> WaveRecord:
+        """When the next wave may start; NEVER where it may not."""
+        began = start < self._stopped
+        looks = np.where(began, opens.max(axis=1) + round(wave.bake_s * 1000), NEVER)
+        if wave.gate is None:
+            verdict = np.where(began, Verdict.GO, Verdict.HOLD).astype(np.int8)
+            return WaveRecord(start, np.where(looks < self._stopped, looks, NEVER), verdict)
+        again = round(wave.again_s * 1000)
+        count = int(wave.give_up_s // wave.again_s) + 1
+        verdict, decided = first_verdict(wave.gate, looks, again, count, histories.status, histories.ended)
+        verdict[~began] = Verdict.HOLD
+        aborted = began & (verdict == Verdict.ABORT)
+        self._stopped = np.where(aborted, np.minimum(self._stopped, decided), self._stopped)
+        goes = began & (verdict == Verdict.GO) & (decided < self._stopped)
+        return WaveRecord(start, np.where(goes, decided, NEVER), verdict)
+
+
+def _never(count: int) -> I64:
+    return np.full(count, NEVER, dtype=np.int64)
+
+
+def _cut(histories: Histories, stopped: I64) -> Histories:
+    """Whoever was not offered the update before the rollout was stopped never is; what was sent runs to its end."""
+    if (stopped == NEVER).all():
+        return histories
+    late = (histories.offered > stopped[:, None]) & (stopped < NEVER)[:, None]
+    histories.created[late & (histories.created > stopped[:, None])] = NEVER
+    histories.status[late] = NO_TASK
+    histories.offered[late] = histories.ended[late] = NEVER
+    histories.sends[late] = histories.fault[late] = 0
+    if histories.broken_bytes.flags.writeable:
+        histories.broken_bytes[late] = 0
+    return histories
