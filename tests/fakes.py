@@ -13,7 +13,8 @@ from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.tasks.model import Definition, Gateway, Owner, Task, Update
 from lorafw.tasks.policy import Policy
-from lorafw.tasks.service import Due, Reply, UpdateService
+from lorafw.tasks.reply import Due, Reply
+from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
 
 HOUR_S = 3600

@@ -28,7 +28,7 @@ from lorafw.errors import Conflict, Invalid, NotFound, TaskError, Unavailable
 from lorafw.eui import GatewayEui
 from lorafw.tasks.model import NO_VERSION, Definition, Gateway
 from lorafw.tasks.policy import Policy
-from lorafw.tasks.service import Due, Reply
+from lorafw.tasks.reply import Due, Reply
 from lorafw.version import GatewayVersion
 
 CHANGES = {

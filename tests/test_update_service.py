@@ -31,7 +31,8 @@ from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import Cause, TaskStatus
 from lorafw.tasks.model import NO_VERSION, Definition, Gateway, Update
 from lorafw.tasks.policy import Policy
-from lorafw.tasks.service import Reply, UpdateService
+from lorafw.tasks.reply import Reply
+from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
 
 PENDING, IN_PROGRESS, FIRST_RETRY, SECOND_RETRY, COMPLETED, FAILED = TaskStatus

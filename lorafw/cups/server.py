@@ -30,7 +30,8 @@ from lorafw.cups.identity import Gatekeeper
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.cups.refusal import refusal, tiny
 from lorafw.errors import LorafwError, NotAllowed
-from lorafw.tasks.service import Reply, UpdateService
+from lorafw.tasks.reply import Reply
+from lorafw.tasks.service import UpdateService
 
 CONTENT_TYPE: Final = "application/octet-stream"
 CHUNK: Final = 64 * 1024

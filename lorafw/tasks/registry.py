@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import Conflict, Invalid, LorafwError, NotFound
@@ -20,10 +20,8 @@ from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.matcher import Matcher
 from lorafw.tasks.model import Answer, Definition, Exchange, Gateway, Owner, Task, Update
 from lorafw.tasks.policy import Policy
+from lorafw.tasks.reply import Due
 from lorafw.version import GatewayVersion
-
-if TYPE_CHECKING:
-    from lorafw.tasks.service import Due
 
 GATEWAY: Final = "WirelessGateway"
 DEFINITION: Final = "WirelessGatewayTaskDefinition"

@@ -18,46 +18,24 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import uuid4
 
 from lorafw.clock import Clock, SystemClock
-from lorafw.cups.messages import NOTHING, UpdateInfoRequest, UpdateInfoResponse
+from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import Conflict, FirmwareError, Invalid, LorafwError, NotFound, SourceError
 from lorafw.eui import GatewayEui
 from lorafw.tasks.explain import Explanation, Look, Snapshot, at_stake, explain
 from lorafw.tasks.judge import judge, silence_deadline
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskEvent, TaskStatus
-from lorafw.tasks.model import Answer, Definition, Exchange, Gateway, Owner, Task, Update
+from lorafw.tasks.model import Answer, Definition, Exchange, Owner, Task, Update
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.ports import UpdateImage, UpdateSource
 from lorafw.tasks.registry import GATEWAY, TASK, Registry, Station
+from lorafw.tasks.reply import Due, Reply
 
 LOG_ROWS = 1_000_000
 """The task log keeps this many rows; older ones go."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Due:
-    """An update that is to be sent as soon as it has been read."""
-
-    gateway: Gateway
-    definition: Definition
-    request: UpdateInfoRequest
-
-    @property
-    def update(self) -> Update:
-        assert self.definition.update is not None
-        return self.definition.update
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reply:
-    """What goes back to the gateway: the response without its update, and the update, if any."""
-
-    response: UpdateInfoResponse = NOTHING
-    image: UpdateImage | None = None
-    due: Due | None = None
 
 
 class UpdateService(Registry):
