@@ -31,6 +31,7 @@ LEVELS = {
         "firmware.source",
         "firmware.spool",
         "fleet.io",
+        "fleet.account",
         "iotwireless",
     ),
     2: ("tasks", "fleet", "gateway.station", "gateway.signature", "example"),

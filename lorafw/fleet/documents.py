@@ -1,0 +1,149 @@
+"""Fleets and plans from documents: nested tables as TOML gives them, checked name by name.
+
+A document has the tables ``fleet`` and ``plan``, or one of them. Each may start from a ``preset`` and say what differs.
+Where something is wrong, the error names it by its path, ``plan.waves[2].share``, and offers the nearest right name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, replace
+from typing import Any, Final, TypeVar
+
+from lorafw.errors import FleetError
+from lorafw.fleet.fleet import Fleet
+from lorafw.fleet.plan import Abort, BetaBinomial, Plan, Rate, Threshold, Update, Wave
+from lorafw.fleet.presets import FLEETS, PLANS, nearest, typical_conditions
+
+Table = Mapping[str, Any]
+T = TypeVar("T")
+
+GATES: Final[Mapping[str, type[Threshold | BetaBinomial]]] = {"threshold": Threshold, "beta-binomial": BetaBinomial}
+_MIXES: Final = ("backhaul", "regions", "isps")
+_FLEET_KEYS: Final = {
+    "mixed": (
+        *("gateways", "seed", *_MIXES, "period_s", "gone", "wrong_key", "no_restart", "version_differs"),
+        "conditions",
+    ),
+    "reference": ("gateways", "seed", "missed_poll", "download_s"),
+}
+
+
+def plan_of(document: Table) -> Plan:
+    """The plan that the document's table ``plan`` describes. Raises FleetError."""
+    table = dict(_table(document, "plan"))
+    preset = table.pop("preset", None)
+    base = Plan() if preset is None else PLANS[nearest("plan.preset", preset, PLANS)]()
+    given: dict[str, Any] = {}
+    for name, content in table.items():
+        path = f"plan.{name}"
+        nearest("plan", name, [field.name for field in fields(Plan)])
+        reader = _PARTS.get(name)
+        given[name] = content if reader is None else reader(path, content, base)
+    if "name" in given and not isinstance(given["name"], str):
+        raise FleetError("plan.name", given["name"], "plan.name is a text")
+    return _made("plan", lambda: replace(base, **given))
+
+
+def fleet_of(document: Table, *, gateways: int | None = None) -> Fleet:
+    """The fleet that the document's table ``fleet`` describes; ``gateways`` replaces the number there."""
+    table = dict(_table(document, "fleet"))
+    preset = nearest("fleet.preset", table.pop("preset", "mixed"), FLEETS)
+    for name in table:
+        nearest("fleet", name, _FLEET_KEYS[preset])
+    for name in _MIXES:
+        if name in table:
+            table[name] = _mapping(f"fleet.{name}", table[name])
+    if "conditions" in table:
+        conditions = _mapping("fleet.conditions", table["conditions"])
+        table["conditions"] = _differing("fleet.conditions", typical_conditions(), conditions)
+    if gateways is not None:
+        table["gateways"] = gateways
+    if "gateways" not in table:
+        raise FleetError("fleet.gateways", None, "fleet.gateways is missing: how many gateways has the fleet?")
+    seed = table.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise FleetError("fleet.seed", seed, f"fleet.seed {seed!r} is not a whole number from 0")
+    return _made("fleet", lambda: FLEETS[preset](table.pop("gateways"), **table))
+
+
+def _table(document: Table, name: str) -> Table:
+    for key in document:
+        nearest("table", key, ("fleet", "plan"))
+    if name not in document:
+        raise FleetError(name, None, f"there is no table [{name}]")
+    return _mapping(name, document[name])
+
+
+def _mapping(path: str, content: Any) -> dict[str, Any]:
+    if not isinstance(content, Mapping):
+        raise FleetError(path, content, f"{path} is a table: write [{path}] and its values below")
+    return dict(content)
+
+
+def _made(path: str, make: Callable[[], T]) -> T:
+    """The value, or the error with the path to it."""
+    try:
+        return make()
+    except FleetError as error:
+        raise FleetError(f"{path}.{error.field}", error.value, f"{path}: {error}") from error
+
+
+def _built(cls: Callable[..., T], path: str, content: Any) -> T:
+    """A value from a table whose keys are its fields."""
+    table = _mapping(path, content)
+    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+    for name in table:
+        nearest(path, name, known)
+    missing = [
+        name for name, field in known.items() if field.default is field.default_factory is MISSING and name not in table
+    ]
+    if missing:
+        raise FleetError(f"{path}.{missing[0]}", None, f"{path}.{missing[0]} is missing")
+    return _made(path, lambda: cls(**table))
+
+
+def _differing(path: str, base: T, table: Table) -> T:
+    """A value like ``base`` but for what the table says."""
+    for name in table:
+        nearest(path, name, [field.name for field in fields(base)])  # type: ignore[arg-type]
+    return _made(path, lambda: replace(base, **table))  # type: ignore[type-var]
+
+
+def _update(path: str, content: Any, base: Plan) -> Update:
+    table = _mapping(path, content)
+    if not isinstance(table.get("version_given", True), bool):
+        raise FleetError(f"{path}.version_given", table["version_given"], f"{path}.version_given is true or false")
+    return _differing(path, base.update, table)
+
+
+def _waves(path: str, content: Any, _: Plan) -> tuple[Wave, ...]:
+    if not isinstance(content, list):
+        raise FleetError(path, content, f"{path} is a list of tables: write [[{path}]] for each wave")
+    return tuple(_wave(f"{path}[{number}]", wave) for number, wave in enumerate(content, 1))
+
+
+def _wave(path: str, content: Any) -> Wave:
+    table = _mapping(path, content)
+    if "gate" in table:
+        gate = _mapping(f"{path}.gate", table["gate"])
+        kind = nearest(f"{path}.gate.kind", gate.pop("kind", None), GATES)
+        table["gate"] = _built(GATES[kind], f"{path}.gate", gate)
+    return _built(Wave, path, table)
+
+
+def _rate(path: str, content: Any, _: Plan) -> Rate:
+    return _built(Rate, path, content)
+
+
+def _abort(path: str, content: Any, _: Plan) -> Abort:
+    return _built(Abort, path, content)
+
+
+_PARTS: Final[Mapping[str, Callable[[str, Any, Plan], Any]]] = {
+    "update": _update,
+    "waves": _waves,
+    "rate": _rate,
+    "abort": _abort,
+}
+assert set(_FLEET_KEYS) == set(FLEETS)

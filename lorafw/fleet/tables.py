@@ -1,0 +1,218 @@
+"""A table becomes a fleet: one row for each gateway, or an error that names row and column, and no fleet.
+
+What a table leaves out is drawn or assumed as ``defaults`` says: without ``first_poll_s`` the first poll is anywhere in
+the period, without ``goodput_Mbps`` the goodput is spread about the median of its backhaul.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+from lorafw.errors import FleetError
+from lorafw.fleet.defaults import value
+from lorafw.fleet.fleet import LONGEST_MS, Conditions, Fleet, make_fleet
+from lorafw.fleet.presets import BACKHAULS, nearest, typical_conditions
+from lorafw.fleet.streams import Stream, draw, positions
+
+Cells = Sequence[Any]
+Array = npt.NDArray[Any]
+
+_LONGEST_S: Final = LONGEST_MS / 1000
+TRIPLE: Final = ("station", "package", "model")
+"""The columns that make up a gateway's version."""
+
+COLUMNS: Final = {
+    "gateway": "its name; whole numbers are its number, which keys its luck (else numbered as they come)",
+    "poll_period_s": "time between polls, s (default 86400)",
+    "first_poll_s": "time of the first poll, s (default: anywhere in the period)",
+    "backhaul": f"one of {', '.join(BACKHAULS)} (default ethernet)",
+    "goodput_Mbps": "Mb/s (default: about the median of its backhaul)",
+    "region": "any name; gateways of one region and ISP share outages",
+    "isp": "any name",
+    "station": "version of the station, as in the definition of the task",
+    "package": "PackageVersion: the text of version.txt",
+    "model": "Model",
+    "gone": "true: it never polls (default false)",
+    "has_key": "false: it has not the key of the update and refuses it (default true)",
+    "restarts": "false: the update does not restart the station (default true)",
+    "version_differs": "true: it presents another version than the expected one after the update (default false)",
+}
+"""What a table may have, and what it means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Columns of equal length, and how a row is called: ("line", 2) says that the first one is line 2 of its file."""
+
+    columns: Mapping[str, Cells]
+    size: int
+    source: str
+    called: Callable[[int], str]
+
+    def refuse(self, column: str, row: int, problem: str) -> FleetError:
+        cell = self.columns[column][row]
+        return FleetError(column, cell, f"{self.source}: {self.called(row)}, column {column!r}: {problem}")
+
+
+def fleet_from_table(table: Any, *, seed: int = 0, conditions: Conditions | None = None) -> Fleet:
+    """A fleet from a pandas DataFrame, or a mapping from names of columns to values. Raises FleetError.
+
+    ``COLUMNS`` says which columns there are; all can be left out but one.
+    """
+    columns = {str(name): table[name] for name in table}
+    index = getattr(table, "index", None)
+    if index is not None:
+        columns = {name: column.to_numpy() for name, column in columns.items()}
+    sizes = {len(column) for column in columns.values()}
+    if len(sizes) > 1:
+        raise FleetError("table", sorted(sizes), "the columns of the table have different lengths")
+    labels = range(max(sizes, default=0)) if index is None else index
+    rows = Rows(columns, max(sizes, default=0), "table", lambda row: f"row {labels[row]}")
+    return fleet_from_rows(rows, seed=seed, conditions=conditions)
+
+
+def fleet_from_rows(rows: Rows, *, seed: int, conditions: Conditions | None) -> Fleet:
+    """All rows are read before anything is made of them. Raises FleetError."""
+    for name in rows.columns:
+        try:
+            nearest("column", name, COLUMNS)
+        except FleetError as error:
+            raise FleetError("column", name, f"{rows.source}: {error}") from error
+    if not rows.size:
+        raise FleetError("fleet", 0, f"{rows.source}: there is no gateway in it; a fleet needs at least one row")
+    names: dict[str, tuple[str, ...]] = {}
+    numbers, names["number"] = _numbers(rows)
+    position = positions(seed, 0, numbers)
+    period_ms = _milliseconds(rows, "poll_period_s", value("poll_period_s") * 1000, least=0.001)
+    uniform = draw(position, Stream.PHASE)
+    backhaul, names["backhaul"] = _backhauls(rows)
+    groups = {name: _grouped(rows, (name,)) for name in ("region", "isp")} | {"version": _grouped(rows, TRIPLE)}
+    names |= {name: known for name, (_, known) in groups.items()}
+    return make_fleet(
+        rows.size,
+        number=numbers,
+        period_ms=period_ms,
+        phase_ms=_milliseconds(rows, "first_poll_s", (uniform * period_ms).astype(np.int64)),
+        backhaul=backhaul,
+        goodput_Bps=_goodput(rows, [names["backhaul"][index] for index in backhaul.tolist()], position),
+        **{name: codes for name, (codes, _) in groups.items()},
+        gone=_flags(rows, "gone", False),
+        refuses=~_flags(rows, "has_key", True),
+        restarts=_flags(rows, "restarts", True),
+        version_differs=_flags(rows, "version_differs", False),
+        names=names,
+        conditions=conditions or typical_conditions(),
+        source=rows.source,
+    )
+
+
+def _is_missing(cell: Any) -> bool:
+    # NaN, NaT and pandas' NA are the values that do not equal themselves; NA will not even say so.
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        return True
+    try:
+        return bool(cell != cell)  # noqa: PLR0124
+    except TypeError:
+        return True
+
+
+def _cells(rows: Rows, column: str) -> Cells:
+    """The cells of a column, none of them missing."""
+    cells = rows.columns[column]
+    for row, cell in enumerate(cells):
+        if _is_missing(cell):
+            raise rows.refuse(column, row, "there is no value; fill it in, or leave the whole column out")
+    return cells
+
+
+def _numbers(rows: Rows) -> tuple[Array, tuple[str, ...]]:
+    """The gateways' numbers, and their names where these are no numbers."""
+    if "gateway" not in rows.columns:
+        return np.arange(rows.size), ()
+    texts = [str(cell).strip() for cell in _cells(rows, "gateway")]
+    first: dict[str, int] = {}
+    for row, text in enumerate(texts):
+        if first.setdefault(text, row) != row:
+            raise rows.refuse("gateway", row, f"{text!r} is also in {rows.called(first[text])}; each gateway once")
+    # Sixteen digits may be an EUI: then the gateways are numbered as they come.
+    if all(text.isascii() and text.isdecimal() and len(text) < 16 for text in texts):
+        return np.array([int(text) for text in texts], dtype=np.int64), ()
+    return np.arange(rows.size), tuple(texts)
+
+
+def _measures(rows: Rows, column: str, least: float, most: float) -> npt.NDArray[np.float64]:
+    """Numbers within bounds."""
+    cells = _cells(rows, column)
+    result = np.empty(rows.size)
+    for row, cell in enumerate(cells):
+        try:
+            number = float(cell)
+        except (TypeError, ValueError):
+            number = math.nan
+        if isinstance(cell, bool) or not least <= number <= most:
+            raise rows.refuse(column, row, f"{cell!r} is not a number from {least:g} to {most:g}")
+        result[row] = number
+    return result
+
+
+def _milliseconds(rows: Rows, column: str, default: Any, least: float = 0.0) -> Any:
+    if column not in rows.columns:
+        return default
+    return np.rint(_measures(rows, column, least, _LONGEST_S) * 1000).astype(np.int64)
+
+
+_WORDS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def _flags(rows: Rows, column: str, default: bool) -> Array:
+    if column not in rows.columns:
+        return np.broadcast_to(np.bool_(default), (rows.size,))
+    result = np.empty(rows.size, dtype=np.bool_)
+    for row, cell in enumerate(_cells(rows, column)):
+        flag = _WORDS.get(str(cell).strip().lower())
+        if flag is None:
+            raise rows.refuse(column, row, f"{cell!r} is not one of: true, false, yes, no, 1, 0")
+        result[row] = flag
+    return result
+
+
+def _grouped(rows: Rows, columns: tuple[str, ...]) -> tuple[Array, tuple[str, ...]]:
+    """Which of the different texts each row has; several columns together make one text."""
+    given = [column for column in columns if column in rows.columns]
+    if not given:
+        return np.zeros(rows.size, dtype=np.int16), ("all",)
+    parts = [[str(cell).strip() for cell in _cells(rows, column)] for column in given]
+    texts = [" / ".join(row) for row in zip(*parts, strict=True)]
+    known = {text: index for index, text in enumerate(dict.fromkeys(texts))}
+    if len(known) > np.iinfo(np.int16).max:
+        raise FleetError(given[0], len(known), f"{rows.source}: column {given[0]!r} has {len(known)} different values")
+    return np.array([known[text] for text in texts], dtype=np.int16), tuple(known)
+
+
+def _backhauls(rows: Rows) -> tuple[Array, tuple[str, ...]]:
+    if "backhaul" not in rows.columns:
+        return np.zeros(rows.size, dtype=np.int16), ("ethernet",)
+    codes, known = _grouped(rows, ("backhaul",))
+    for index, name in enumerate(known):
+        try:
+            nearest("backhaul", name, BACKHAULS)
+        except FleetError as error:
+            raise rows.refuse("backhaul", int(np.flatnonzero(codes == index)[0]), str(error)) from error
+    return codes, known
+
+
+def _goodput(rows: Rows, backhauls: list[str], position: Any) -> npt.NDArray[np.float64]:
+    """Bytes a second."""
+    if "goodput_Mbps" in rows.columns:
+        return _measures(rows, "goodput_Mbps", 1e-6, 1e6) * 1e6 / 8
+    medians = np.array([value(BACKHAULS[name]) for name in backhauls])
+    spread = np.exp(ndtri(draw(position, Stream.GOODPUT)) * value("goodput_sigma"))
+    result: npt.NDArray[np.float64] = medians * spread * 1e6 / 8
+    return result
