@@ -25,6 +25,7 @@
     │   └── Invalid               .field .value
     ├── FleetError                .field .value: a fleet, a plan or a file of one does not make sense
     ├── IllegalTransition         .status .event: not in the transition table; nothing has changed
+    ├── FaultError                .fault: no fault has this name, or it cannot happen here
     ├── HomeError                 a file in a station's home folder is missing or cannot be used
     └── IncompatibleMoto          the installed moto has not the shape that lorafw.register() needs
 
@@ -171,6 +172,14 @@ class IllegalTransition(LorafwError):
         super().__init__(f"a task that is {status} cannot take the event {event}")
         self.status = status
         self.event = event
+
+
+class FaultError(LorafwError):
+    """No fault of a gateway has this name, or it cannot be made to happen here."""
+
+    def __init__(self, fault: str, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class HomeError(LorafwError):

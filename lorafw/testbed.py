@@ -26,8 +26,10 @@ from lorafw.clock import HandClock, iso
 from lorafw.cups.client import InProcessTransport
 from lorafw.cups.server import CupsServer
 from lorafw.eui import GatewayEui
+from lorafw.fault import Fault
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair, sign_update
+from lorafw.gateway.faults import injection
 from lorafw.gateway.home import Home
 from lorafw.gateway.setup import write_home
 from lorafw.gateway.station import Verdict
@@ -188,6 +190,17 @@ class Testbed:
         )
         created: Mapping[str, str] = self.client("iotwireless").create_wireless_gateway_task_definition(**members)
         return created["Id"]
+
+    def inject(self, fault: Fault | str, gateway: BedGateway | None = None, *, polls: int | None = None) -> None:
+        """Let a fault hold at a gateway (the first, unless told otherwise); for so many polls, or until ``heal``.
+
+        The names are those of ``lorafw.fault``. Raises FaultError for another one.
+        """
+        (gateway or self.gateways[0]).virtual.inject(injection(fault, self.service), polls)
+
+    def heal(self, gateway: BedGateway | None = None) -> None:
+        """Take all faults of a gateway away."""
+        (gateway or self.gateways[0]).virtual.heal()
 
     def poll(self, gateway: BedGateway | None = None) -> Verdict:
         """One exchange of a gateway (the first, unless told otherwise), now."""

@@ -27,6 +27,7 @@ LEVELS = {
         "gateway.storage",
         "gateway.runner",
         "gateway.virtual",
+        "gateway.faults",
         "gateway.setup",
         "firmware.source",
         "firmware.spool",
@@ -36,7 +37,7 @@ LEVELS = {
     ),
     2: ("tasks", "fleet", "gateway.station", "gateway.signature", "example"),
     1: ("cups", "firmware", "gateway", "tasks.lifecycle"),
-    0: ("errors", "eui", "version", "clock"),
+    0: ("errors", "eui", "version", "clock", "fault"),
 }
 OUTSIDE_ONLY_FROM = {
     "aiohttp": 3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import click
 
 from lorafw.cli.colour import show
 from lorafw.eui import GatewayEui
+from lorafw.fault import Fault
 from lorafw.firmware.signing import PublicKey
+from lorafw.gateway.faults import injection
 from lorafw.gateway.home import Home
 from lorafw.gateway.setup import check_new_home, enrol, plain_endpoint, register_gateway, write_home
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
@@ -104,6 +107,14 @@ def init(
 
 
 @gateway.command()
+def faults() -> None:
+    """What can be made to go wrong with 'gateway run --fault NAME'."""
+    for fault in Fault:
+        if fault not in (Fault.NONE, Fault.STORAGE_ERROR):
+            click.echo(f"{fault.value:20}{inspect.getdoc(injection(fault))}")
+
+
+@gateway.command()
 @HOME
 @STATION_OPTION
 @MODEL_OPTION
@@ -131,7 +142,23 @@ def info(home: Path, station: str, model: str) -> None:
     is_flag=True,
     help="Execute update files, whatever they hold. Without it, only files that lorafw built are installed.",
 )
-def run(*, home: Path, station: str, model: str, interval: float | None, polls: int | None, execute: bool) -> None:
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME[:N]",
+    help="Let this fault hold, for the first N polls or for ever; repeatable. 'gateway faults' lists the names.",
+)
+def run(
+    *,
+    home: Path,
+    station: str,
+    model: str,
+    interval: float | None,
+    polls: int | None,
+    execute: bool,
+    faults: tuple[str, ...],
+) -> None:
     """Power the gateway on: poll CUPS, take updates, write a station's log."""
     from lorafw.cups.client import HttpTransport  # noqa: PLC0415
     from lorafw.gateway import runner  # noqa: PLC0415
@@ -145,6 +172,11 @@ def run(*, home: Path, station: str, model: str, interval: float | None, polls: 
         interval_s=interval,
         runner=runner.execute if execute else runner.install_only,
     )
+    for text in faults:
+        name, _, count = text.partition(":")
+        if count and not (count.isdecimal() and int(count)):
+            raise click.BadParameter(f"{text!r}: a whole number of polls follows the colon", param_hint="--fault")
+        virtual.inject(injection(name), int(count) if count else None)
     virtual.start()
     done = 0
     try:

@@ -21,6 +21,7 @@ from lorafw.cups.codec import decode_request, encode_head
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.refusal import refusal
 from lorafw.errors import LorafwError
+from lorafw.gateway.log import Level, LogLine
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -31,21 +32,42 @@ PATH: Final = "/update-info"
 BUFFER: Final = 8192
 """The station reads in pieces of this size, and each must come within its time limit."""
 
-NETWORK_DOWN: Final = "HTTP connect failed: NET - The connection to the given server / port failed"
-NO_SUCH_HOST: Final = "HTTP connect failed: NET - Failed to get an IP address for the given hostname"
-
-
 UNTRUSTED: Final = "X509 - Certificate verification failed, e.g. CRL, CA or signature check failed"
 ALERT: Final = "SSL - A fatal alert message was received from our peer"
 RESET: Final = "NET - Connection was reset by peer"
 
 
 class TransportError(LorafwError):
-    """The exchange broke. ``lines`` are (module, text) of the station's error lines."""
+    """The exchange broke. ``lines`` are what a station logs of it."""
 
-    def __init__(self, *lines: tuple[str, str]) -> None:
-        super().__init__("; ".join(text for _, text in lines))
+    def __init__(self, *lines: LogLine) -> None:
+        super().__init__("; ".join(line.text for line in lines))
         self.lines = lines
+
+
+def aio(text: str) -> LogLine:
+    """An error of the connection. A station puts its descriptor in front; in every recorded log that was 3."""
+    return LogLine("AIO", Level.ERROR, f"[3] {text}")
+
+
+TIMED_OUT: Final = LogLine("CUP", Level.ERROR, "CUPS timed out")
+CLOSED: Final = (LogLine("AIO", Level.DEBUG, "[3] Connection closed unexpectedly"), aio("Error reading HTTP Body"))
+
+
+def not_connected(uri: str) -> TransportError:
+    """Nobody listens at ``uri``."""
+    return _connect_failed(uri, "NET - The connection to the given server / port failed")
+
+
+def no_such_host(uri: str) -> TransportError:
+    """No name server knows the host of ``uri``, or none can be reached."""
+    return _connect_failed(uri, "NET - Failed to get an IP address for the given hostname")
+
+
+def _connect_failed(uri: str, why: str) -> TransportError:
+    return TransportError(
+        aio(f"HTTP connect failed: {why}"), LogLine("CUP", Level.ERROR, f"CUPS connect failed - URI: {uri}")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +105,8 @@ class HttpTransport:
             with _station_words("Error reading HTTP Header"):
                 connection.endheaders(body)
                 response = connection.getresponse()
-            yield _strict(response, connection.sock, timeout_s)
+            with response:
+                yield _strict(response, connection.sock, timeout_s)
         finally:
             connection.close()
 
@@ -93,7 +116,7 @@ class HttpTransport:
         connection: http.client.HTTPConnection
         if parts.scheme == "https":
             if not credentials.trust:
-                raise TransportError(("AIO", "cups URI requires TLS but no trust configured"))
+                raise TransportError(LogLine("AIO", Level.ERROR, "cups URI requires TLS but no trust configured"))
             connection = http.client.HTTPSConnection(
                 host, parts.port, timeout=timeout_s, context=client_context(credentials)
             )
@@ -102,15 +125,15 @@ class HttpTransport:
         try:
             connection.connect()
         except ssl.SSLCertVerificationError:
-            raise TransportError(("AIO", f"[3] Send failed: {UNTRUSTED}")) from None
+            raise TransportError(aio(f"Send failed: {UNTRUSTED}")) from None
         except ssl.SSLError:
-            raise TransportError(("AIO", f"[3] Send failed: {ALERT}")) from None
+            raise TransportError(aio(f"Send failed: {ALERT}")) from None
         except ConnectionResetError:
-            raise TransportError(("AIO", f"[3] Send failed: {RESET}")) from None
+            raise TransportError(aio(f"Send failed: {RESET}")) from None
         except socket.gaierror:
-            raise TransportError(("AIO", NO_SUCH_HOST), ("CUP", f"CUPS connect failed - URI: {uri}")) from None
+            raise no_such_host(uri) from None
         except OSError:
-            raise TransportError(("AIO", NETWORK_DOWN), ("CUP", f"CUPS connect failed - URI: {uri}")) from None
+            raise not_connected(uri) from None
         return connection
 
 
@@ -134,7 +157,7 @@ class InProcessTransport:
 
         def pieces() -> Iterator[bytes]:
             nonlocal taken
-            for piece in (head, *(reply.image.chunks() if reply.image else ())):
+            for piece in (head, *(reply.image.chunks(BUFFER) if reply.image else ())):
                 taken += len(piece)
                 yield bytes(piece)
 
@@ -149,7 +172,7 @@ def _strict(response: http.client.HTTPResponse, sock: socket.socket | None, time
     length = response.headers.get("Content-Length", "").strip()
     if response.status == 200 and (response.headers.get("Transfer-Encoding") or not length.isdigit()):
         # A station that got a chunked body, or one without a length, takes all of it for too much.
-        raise TransportError(("AIO", "Received more data than expected HTTP content size"))
+        raise TransportError(aio("Received more data than expected HTTP content size"))
     size = int(length) if length.isdigit() else 0
     return HttpReply(response.status, response.reason, size, _body(response, sock, size, timeout_s))
 
@@ -167,7 +190,7 @@ def _body(
             with _station_words("Error reading HTTP Body"):
                 data = response.read1(min(BUFFER, size) - len(piece))
             if not data:
-                raise TransportError(("AIO", "[3] Error reading HTTP Body"))
+                raise TransportError(*CLOSED)
             piece += data
         size -= len(piece)
         yield bytes(piece)
@@ -178,6 +201,6 @@ def _station_words(text: str) -> Iterator[None]:
     try:
         yield
     except TimeoutError:
-        raise TransportError(("CUP", "CUPS timed out")) from None
+        raise TransportError(TIMED_OUT) from None
     except (OSError, http.client.HTTPException):
-        raise TransportError(("AIO", f"[3] {text}")) from None
+        raise TransportError(aio(text)) from None

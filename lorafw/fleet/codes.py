@@ -5,12 +5,13 @@ AFTER is the transition table itself, read as an array: AFTER[event][status] is 
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from lorafw.fault import FAULTS as FAULTS  # noqa: PLC0414 -- exported here as well
+from lorafw.fault import Fault as Fault  # noqa: PLC0414
 from lorafw.tasks.lifecycle import ATTEMPT, TRANSITIONS, Cause, TaskEvent, TaskStatus
 
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -21,23 +22,6 @@ NO_TASK: Final = len(STATUSES)
 """The code for "there is no task": LogRow's None."""
 
 ILLEGAL: Final = 255
-
-
-class Fault(Enum):
-    """What went wrong on the way, by the names that the virtual gateway gives its faults. A server cannot know it."""
-
-    NONE = ""
-    OFFLINE = "offline"
-    UNREACHED = "connection-refused"
-    LINK_DROP = "link-drop"
-    WRONG_KEY = "wrong-key"
-    SCRIPT_FAILS = "script-fails"
-    POWER_CUT = "power-cut"
-    VERSION_MISMATCH = "version-mismatch"
-    STORAGE_ERROR = "storage-error"
-
-
-FAULTS: Final = tuple(Fault)
 
 
 def status_code(status: TaskStatus | None) -> int:

@@ -22,7 +22,7 @@ UPDATE_BIN: Final = "/tmp/update.bin"  # noqa: S108 -- the name in a station's l
 EXEC_LIMIT_S: Final = 60.0
 """So long is waited for an executed update; a real station does not wait at all."""
 
-_next_pid = count(6873).__next__
+next_pid = count(6873).__next__
 """Process numbers for a log in which nothing was executed. The first is that of the documented log."""
 
 
@@ -31,14 +31,14 @@ def install_only(home: Home, update_bin: Path) -> Run:
     try:
         image = unpack_image(update_bin.read_bytes())
     except FirmwareError as error:
-        return Run((*_launched(_next_pid()), _said(f"not executed (that needs --exec), and not installed: {error}")))
+        return Run((*launch_lines(next_pid()), said(f"not executed (that needs --exec), and not installed: {error}")))
     try:
         install_image(image, home.path)
     except (FirmwareError, OSError) as error:
-        return Run((*_launched(_next_pid()), _said(f"the update failed: {error}")))
+        return Run((*launch_lines(next_pid()), said(f"the update failed: {error}")))
     finally:
         update_bin.unlink(missing_ok=True)
-    return Run(_launched(_next_pid()), restarts=image.restart is not None)
+    return Run(launch_lines(next_pid()), restarts=image.restart is not None)
 
 
 def execute(home: Home, update_bin: Path) -> Run:
@@ -60,16 +60,16 @@ def execute(home: Home, update_bin: Path) -> Run:
         )
     except OSError as error:
         failure = LogLine("SYS", Level.ERROR, f"{UPDATE_BIN}: Failed to exec: {error.strerror}")
-        return Run((*_launched(_next_pid()), failure))
+        return Run((*launch_lines(next_pid()), failure))
     try:
         output, _ = process.communicate(timeout=EXEC_LIMIT_S)
     except subprocess.TimeoutExpired:
         output = b"still running"
-    said = tuple(_said(line) for line in output.decode("utf-8", "replace").splitlines())
-    return Run((*_launched(process.pid), *said))
+    output_lines = tuple(said(line) for line in output.decode("utf-8", "replace").splitlines())
+    return Run((*launch_lines(process.pid), *output_lines))
 
 
-def _launched(pid: int) -> tuple[LogLine, ...]:
+def launch_lines(pid: int) -> tuple[LogLine, ...]:
     """What a station logs when it has started an update; of how it ends, a station hears nothing."""
     return (
         LogLine("SYS", Level.VERBOSE, f"{UPDATE_BIN}: Forked, waiting..."),
@@ -77,6 +77,6 @@ def _launched(pid: int) -> tuple[LogLine, ...]:
     )
 
 
-def _said(text: str) -> LogLine:
+def said(text: str) -> LogLine:
     """Output of the update: a station's log shows it under this name."""
     return LogLine("___", Level.INFO, text)

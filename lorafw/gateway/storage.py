@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,13 +25,25 @@ class Run:
 Runner = Callable[[Home, Path], Run]
 """Runs an update file that a station would run."""
 
+Disk = Callable[[Path], BinaryIO]
+"""Opens the file that takes an update. Raises OSError, as writing to it does, where there is no room."""
+
+
+def open_update(path: Path) -> BinaryIO:
+    """update.bi_ as a station opens it: from its beginning, with mode 0750."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o750), "wb")
+
 
 class HomeStorage:
-    """Storage of one exchange, in a home folder."""
+    """Storage of one exchange, in a home folder.
 
-    def __init__(self, home: Home, runner: Runner) -> None:
+    Where the update cannot be written, all of it is read all the same, and ignored (observed).
+    """
+
+    def __init__(self, home: Home, runner: Runner, disk: Disk = open_update) -> None:
         self._home = home
         self._runner = runner
+        self._disk = disk
         self._file: BinaryIO | None = None
         self._changed: set[str] = set()
         self.restarts = False
@@ -51,21 +64,23 @@ class HomeStorage:
         self._changed.clear()
 
     def update_begin(self, length: int) -> None:
-        self._home.tmp.mkdir(mode=0o700, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        self._file = os.fdopen(os.open(self._partial, flags, 0o750), "wb")
+        with self._or_ignored():
+            self._home.tmp.mkdir(mode=0o700, exist_ok=True)
+            self._file = self._disk(self._partial)
 
     def update_data(self, data: bytes) -> None:
         if self._file is not None:
-            self._file.write(data)
+            with self._or_ignored():
+                self._file.write(data)
 
     def update_commit(self) -> bool:
         if self._file is None:
             return False
-        self._file.close()
-        self._file = None
-        self._partial.replace(self.update_bin)
-        return True
+        with self._or_ignored():
+            self._file.close()
+            self._partial.replace(self.update_bin)
+        written, self._file = self._file is not None, None
+        return written
 
     def update_abort(self) -> None:
         self.update_bin.unlink(missing_ok=True)
@@ -78,8 +93,16 @@ class HomeStorage:
     def close(self) -> None:
         """The exchange is over; what was not committed stays as update.bi_."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
             self._file = None
+
+    @contextmanager
+    def _or_ignored(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self.close()
 
     @property
     def update_bin(self) -> Path:

@@ -7,17 +7,19 @@ failures, as in a station: cups.*, cups-bak.*, cups-boot.* (source: Basics Stati
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lorafw.clock import Clock, SystemClock
 from lorafw.cups.client import HttpReply, Transport, TransportError
 from lorafw.cups.codec import ResponseDecoder, encode_request
+from lorafw.fault import Fault
+from lorafw.gateway.faults import Injection
 from lorafw.gateway.home import Home, StationConf
 from lorafw.gateway.log import Level, LogLine
 from lorafw.gateway.runner import install_only
 from lorafw.gateway.station import Action, Exchange, Outcome, Verdict
-from lorafw.gateway.storage import HomeStorage, Runner
+from lorafw.gateway.storage import Disk, HomeStorage, Runner, open_update
 
 STATION: Final = "2.0.5(rpi/std) 2021-03-09 03:45:09"
 MODEL: Final = "rpi"
@@ -29,6 +31,34 @@ FIRST_POLL_S: Final = 0.2
 _SETS: Final = ("", "-bak", "-boot")
 _PATIENCE: Final = 6
 """After so many failures in a row, every further one turns to the next set of files."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """What a request and its reply come past, faults included."""
+
+    home: Home
+    transport: Transport
+    disk: Disk
+    runner: Runner
+
+    def with_fault(self, fault: Injection) -> _Path:
+        return _Path(
+            fault.home(self.home), fault.transport(self.transport), fault.disk(self.disk), fault.runner(self.runner)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Active:
+    """A fault that holds; ``polls``: for so many more, None for ever."""
+
+    injection: Injection
+    polls: int | None
+
+    def after_a_poll(self) -> _Active | None:
+        if self.polls is None:
+            return self
+        return replace(self, polls=self.polls - 1) if self.polls > 1 else None
 
 
 class VirtualGateway:
@@ -60,37 +90,63 @@ class VirtualGateway:
         self._interval_s = interval_s
         self._set = 0
         self._failures = 0
+        self._faults: list[_Active] = []
+        self._restarts = False
 
     def start(self) -> None:
         """Power on: a left-over update.bin is run again, and nobody checks its signature."""
         self._set = self._failures = 0
+        self._restarts = False
         leftover = self.home.tmp / "update.bin"
         if leftover.exists():
             level = self.home.conf().log_level
-            for line in self._runner(self.home, leftover).lines:
+            for line in self._path().runner(self.home, leftover).lines:
                 self._emit(line, level)
+
+    def inject(self, fault: Injection, polls: int | None = None) -> None:
+        """Let this fault hold from now on; for so many polls, where ``polls`` is given."""
+        self._faults.append(_Active(fault, polls))
+
+    def heal(self) -> None:
+        """Take all faults away."""
+        self._faults.clear()
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults that hold for the next poll."""
+        return tuple(active.injection.fault for active in self._faults)
 
     def poll(self) -> Verdict:
         """One exchange. Raises HomeError where the home folder cannot be used."""
+        if self._restarts:
+            self.start()
+        path = self._path()
+        self._faults = [left for active in self._faults if (left := active.after_a_poll()) is not None]
         conf = self._conf()
-        storage = HomeStorage(self.home, self._runner)
+        storage = HomeStorage(path.home, path.runner, path.disk)
         exchange = Exchange(
-            storage, self.home.sig_keys(), conf.timers, emit=lambda line: self._emit(line, conf.log_level)
+            storage, path.home.sig_keys(), conf.timers, emit=lambda line: self._emit(line, conf.log_level)
         )
         suffix = _SETS[self._set]
-        uri = self.home.uri("cups", suffix)
+        uri = path.home.uri("cups", suffix)
         if uri is None:
             return self._without_uri(exchange, suffix, conf)
         try:
-            rejected = self._exchange(exchange, uri, suffix, conf)
+            rejected = self._exchange(exchange, path, uri, suffix, conf)
         finally:
             storage.close()
         verdict = exchange.verdict()
         self._remember(verdict, rejected=rejected)
         if verdict.update is Action.RUN and storage.restarts:
-            self._set = self._failures = 0
+            self._restarts = True
             return replace(verdict, wait_s=FIRST_POLL_S)
         return verdict
+
+    def _path(self) -> _Path:
+        path = _Path(self.home, self.transport, open_update, self._runner)
+        for active in self._faults:
+            path = path.with_fault(active.injection)
+        return path
 
     def _conf(self) -> StationConf:
         conf = self.home.conf()
@@ -98,18 +154,18 @@ class VirtualGateway:
             return conf
         return replace(conf, timers=replace(conf.timers, oksync_s=self._interval_s, resync_s=self._interval_s))
 
-    def _exchange(self, exchange: Exchange, uri: str, suffix: str, conf: StationConf) -> bool:
+    def _exchange(self, exchange: Exchange, path: _Path, uri: str, suffix: str, conf: StationConf) -> bool:
         """True where the server rejected the request."""
         exchange.log(Level.INFO, f"Connecting to CUPS{suffix} ... {uri} (try #{self._failures + 1})")
-        body = encode_request(self.home.request(self.station, self.model))
-        credentials = self.home.credentials(f"cups{suffix}")
+        body = encode_request(path.home.request(self.station, self.model))
+        credentials = path.home.credentials(f"cups{suffix}")
         try:
-            with self.transport.post(uri, body, conf.timers.conn_timeout_s, credentials) as reply:
+            with path.transport.post(uri, body, conf.timers.conn_timeout_s, credentials) as reply:
                 exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS{suffix} {uri}...")
                 return self._take(exchange, reply)
         except TransportError as error:
-            for module, text in error.lines:
-                exchange.log(Level.ERROR, text, module)
+            for line in error.lines:
+                exchange.log(line.level, line.text, line.module)
         return False
 
     def _take(self, exchange: Exchange, reply: HttpReply) -> bool:
