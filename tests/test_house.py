@@ -35,7 +35,7 @@ LEVELS = {
         "fleet.account",
         "iotwireless",
     ),
-    2: ("tasks", "fleet", "gateway.station", "gateway.signature", "example"),
+    2: ("tasks", "fleet", "gateway.station", "gateway.signature", "gateway.intake", "gateway.judgement", "example"),
     1: ("cups", "firmware", "gateway", "tasks.lifecycle"),
     0: ("errors", "eui", "version", "clock", "fault"),
 }

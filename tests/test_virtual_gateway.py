@@ -175,9 +175,11 @@ def test_a_reply_cut_in_the_update_leaves_the_part_and_is_retried_after_a_minute
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + bytes(14), "Received more data than expected"),
         (b"", "Error reading HTTP Header"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + bytes(14), "Error reading HTTP Body"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + bytes(14), "Unexpected end of data"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + bytes(14), "HTTP content size: 4 extra bytes"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + bytes(10), "Unexpected end of data"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", "exceed available data (0)"),
     ],
-    ids=["403", "chunked", "no length", "closed", "short body", "short length"],
+    ids=["403", "chunked", "no length", "closed", "short body", "too much", "short length", "no length, no body"],
 )
 def test_a_reply_that_no_station_takes_is_a_failed_exchange(tmp_path: Path, answer: bytes, line: str) -> None:
     with raw_server(answer) as uri:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from lorafw.cli.cups import cups
 from lorafw.cli.demo import demo
 from lorafw.cli.explain import explain
 from lorafw.cli.firmware import firmware
@@ -42,5 +43,6 @@ def main() -> None:
 main.add_command(serve)
 main.add_command(explain)
 main.add_command(gateway)
+main.add_command(cups)
 main.add_command(firmware)
 main.add_command(demo)

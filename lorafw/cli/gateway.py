@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -15,7 +16,10 @@ from lorafw.fault import Fault
 from lorafw.firmware.signing import PublicKey
 from lorafw.gateway.faults import injection
 from lorafw.gateway.home import Home
+from lorafw.gateway.judgement import judge_reply
+from lorafw.gateway.log import Level
 from lorafw.gateway.setup import check_new_home, enrol, plain_endpoint, register_gateway, write_home
+from lorafw.gateway.station import DEFAULT_TIMERS, Timers
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
 
 HOME = click.argument("home", type=click.Path(file_okay=False, path_type=Path))
@@ -104,6 +108,48 @@ def init(
     click.echo(f"CUPS is at {Home(home).uri('cups')}")
     if not keys:
         click.echo("It has no sig-0.key, so it runs unsigned updates and refuses signed ones (--sig-key gives it one).")
+
+
+@gateway.command()
+@click.argument("response", type=click.File("rb"))
+@click.option(
+    "--sig-key",
+    "sig_keys",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A sig-N.key on the gateway, in the order of N; repeatable. Taken as it is, 64 bytes or not.",
+)
+@click.option("--interval", type=click.FloatRange(min=0), metavar="SECONDS", help="Both intervals of station.conf.")
+@click.option("--keeps-open", is_flag=True, help="The server falls silent behind these bytes and does not close.")
+@click.option("--log-level", type=click.Choice([level.name for level in Level]), default="INFO", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def judge(
+    *,
+    response: BinaryIO,
+    sig_keys: tuple[Path, ...],
+    interval: float | None,
+    keeps_open: bool,
+    log_level: str,
+    as_json: bool,
+) -> None:
+    """What would a Basics Station 2.0.6 do with RESPONSE? For whoever writes a CUPS server.
+
+    RESPONSE is a file ('-' is the input) with the body of a reply to /update-info, or with the whole HTTP response.
+    Nothing is executed, and nothing is written.
+    """
+    timers = DEFAULT_TIMERS if interval is None else Timers(oksync_s=interval, resync_s=interval)
+    keys = [path.read_bytes() for path in sig_keys]
+    judgement = judge_reply(response.read(), sig_keys=keys, timers=timers, closes=not keeps_open)
+    fields = judgement.to_json(Level[log_level])
+    if judgement.remark:
+        click.echo(judgement.remark, err=True)
+    if as_json:
+        click.echo(json.dumps(fields, indent=4))
+        return
+    show("\n".join(fields.pop("log")))
+    click.echo()
+    for name, value in fields.items():
+        click.echo(f"{name}: {json.dumps(value)}")
 
 
 @gateway.command()

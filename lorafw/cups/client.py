@@ -6,6 +6,7 @@ Station would log (source: recorded from Basics Station 2.0.6).
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
@@ -16,10 +17,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
-from lorafw.cups.client_tls import client_context, token_headers
+from lorafw.cups.client_tls import client_context, token_text
 from lorafw.cups.codec import decode_request, encode_head
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.refusal import refusal
+from lorafw.cups.station_http import (
+    BUFFER,
+    NO_BODY,
+    TIMED_OUT,
+    HttpReply,
+    TransportError,
+    aio,
+    cut_to_buffer,
+    read_reply,
+    request_bytes,
+)
 from lorafw.errors import LorafwError
 from lorafw.gateway.log import Level, LogLine
 
@@ -28,30 +40,10 @@ if TYPE_CHECKING:
 
     from lorafw.tasks.service import UpdateService
 
-PATH: Final = "/update-info"
-BUFFER: Final = 8192
-"""The station reads in pieces of this size, and each must come within its time limit."""
-
 UNTRUSTED: Final = "X509 - Certificate verification failed, e.g. CRL, CA or signature check failed"
 ALERT: Final = "SSL - A fatal alert message was received from our peer"
 RESET: Final = "NET - Connection was reset by peer"
-
-
-class TransportError(LorafwError):
-    """The exchange broke. ``lines`` are what a station logs of it."""
-
-    def __init__(self, *lines: LogLine) -> None:
-        super().__init__("; ".join(line.text for line in lines))
-        self.lines = lines
-
-
-def aio(text: str) -> LogLine:
-    """An error of the connection. A station puts its descriptor in front; in every recorded log that was 3."""
-    return LogLine("AIO", Level.ERROR, f"[3] {text}")
-
-
-TIMED_OUT: Final = LogLine("CUP", Level.ERROR, "CUPS timed out")
-CLOSED: Final = (LogLine("AIO", Level.DEBUG, "[3] Connection closed unexpectedly"), aio("Error reading HTTP Body"))
+NOTIFIED: Final = "SSL - The peer notified us that the connection is going to be closed"
 
 
 def not_connected(uri: str) -> TransportError:
@@ -70,16 +62,6 @@ def _connect_failed(uri: str, why: str) -> TransportError:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class HttpReply:
-    """A reply whose body is still to come. ``body`` may raise TransportError."""
-
-    status: int
-    reason: str
-    content_length: int
-    body: Iterator[bytes]
-
-
 class Transport(Protocol):
     """Carries one request to the CUPS server at ``uri``."""
 
@@ -88,53 +70,90 @@ class Transport(Protocol):
     ) -> AbstractContextManager[HttpReply]: ...
 
 
+@dataclass(frozen=True, slots=True)
 class HttpTransport:
-    """Over HTTP or HTTPS, with the header of a Basics Station: nothing more, in its order, blanks included."""
+    """Over HTTP or HTTPS, byte for byte as a Basics Station. ``read_size``: at most so many bytes are read at once."""
+
+    read_size: int = BUFFER
 
     @contextmanager
     def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
         host_port = urlsplit(uri).netloc
-        connection = self._connect(uri, timeout_s, credentials)
-        try:
-            connection.putrequest("POST", PATH, skip_host=True, skip_accept_encoding=True)
-            connection.putheader("Host", host_port)
-            connection.putheader("Content-Type", "application/json")
-            connection.putheader("Content-Length", f"{len(body):5d}")
-            for name, value in token_headers(credentials) if uri.startswith("https:") else ():
-                connection.putheader(name, value)
-            with _station_words("Error reading HTTP Header"):
-                connection.endheaders(body)
-                response = connection.getresponse()
-            with response:
-                yield _strict(response, connection.sock, timeout_s)
-        finally:
-            connection.close()
+        token = token_text(credentials) if uri.startswith("https:") else b""
+        with self._connect(uri, timeout_s, credentials) as connection:
+            wire = _SocketWire(connection, timeout_s, self.read_size)
+            wire.send(request_bytes(host_port, body, token))
+            yield read_reply(wire, host_port)
 
-    def _connect(self, uri: str, timeout_s: float, credentials: Credentials) -> http.client.HTTPConnection:
+    def _connect(self, uri: str, timeout_s: float, credentials: Credentials) -> socket.socket:
         parts = urlsplit(uri)
         host = parts.hostname or ""
-        connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            if not credentials.trust:
-                raise TransportError(LogLine("AIO", Level.ERROR, "cups URI requires TLS but no trust configured"))
-            connection = http.client.HTTPSConnection(
-                host, parts.port, timeout=timeout_s, context=client_context(credentials)
-            )
-        else:
-            connection = http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
+        if parts.scheme == "https" and not credentials.trust:
+            raise TransportError(LogLine("AIO", Level.ERROR, "cups URI requires TLS but no trust configured"))
+        context = client_context(credentials) if parts.scheme == "https" else None
         try:
-            connection.connect()
-        except ssl.SSLCertVerificationError:
-            raise TransportError(aio(f"Send failed: {UNTRUSTED}")) from None
-        except ssl.SSLError:
-            raise TransportError(aio(f"Send failed: {ALERT}")) from None
-        except ConnectionResetError:
-            raise TransportError(aio(f"Send failed: {RESET}")) from None
+            plain = socket.create_connection((host, parts.port or 0), timeout_s)
         except socket.gaierror:
             raise no_such_host(uri) from None
         except OSError:
             raise not_connected(uri) from None
-        return connection
+        return _handshake(plain, context, host) if context else plain
+
+
+def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:
+    with contextlib.ExitStack() as opened:
+        opened.enter_context(plain)
+        try:
+            secure = context.wrap_socket(plain, server_hostname=host, suppress_ragged_eofs=False)
+        except ssl.SSLCertVerificationError:
+            raise TransportError(aio(f"Send failed: {UNTRUSTED}")) from None
+        except TimeoutError:
+            raise TransportError(TIMED_OUT) from None
+        except (ConnectionResetError, ssl.SSLEOFError):
+            raise TransportError(aio(f"Send failed: {RESET}")) from None
+        except (ssl.SSLError, OSError):
+            raise TransportError(aio(f"Send failed: {ALERT}")) from None
+        opened.pop_all()
+    return secure
+
+
+class _SocketWire:
+    """A socket with a time limit that only a full buffer sets back."""
+
+    def __init__(self, connection: socket.socket, timeout_s: float, read_size: int) -> None:
+        self._socket = connection
+        self._timeout_s = timeout_s
+        self._read_size = read_size
+        self._due = time.monotonic() + timeout_s
+
+    def send(self, data: bytes) -> None:
+        try:
+            self._socket.settimeout(self._left_s())
+            self._socket.sendall(data)
+        except TimeoutError:
+            raise TransportError(TIMED_OUT) from None
+        except OSError:
+            raise TransportError(aio(f"Send failed: {RESET}")) from None
+
+    def read(self, size: int) -> bytes:
+        try:
+            self._socket.settimeout(self._left_s())
+            data = self._socket.recv(min(size, self._read_size))
+        except TimeoutError:
+            raise TransportError(TIMED_OUT) from None
+        except ssl.SSLEOFError:
+            return b""
+        except OSError:
+            raise TransportError(aio(f"Recv failed: {RESET}")) from None
+        if not data and isinstance(self._socket, ssl.SSLSocket):
+            raise TransportError(LogLine("AIO", Level.ERROR, f"Recv failed: {NOTIFIED}"), NO_BODY)
+        return data
+
+    def rearm(self) -> None:
+        self._due = time.monotonic() + self._timeout_s
+
+    def _left_s(self) -> float:
+        return max(self._due - time.monotonic(), 0.001)
 
 
 class InProcessTransport:
@@ -146,7 +165,7 @@ class InProcessTransport:
     @contextmanager
     def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
         try:
-            reply = self._service.answer(decode_request(body))
+            reply = self._service.answer(decode_request(cut_to_buffer(urlsplit(uri).netloc, body)))
         except LorafwError as error:
             status, text = refusal(error, self._service.policy)
             yield HttpReply(status, http.client.responses[status], len(text), iter((text,)))
@@ -165,42 +184,3 @@ class InProcessTransport:
             yield HttpReply(200, "OK", len(head) + size, pieces())
         finally:
             self._service.finish(reply, whole=taken == len(head) + size)
-
-
-def _strict(response: http.client.HTTPResponse, sock: socket.socket | None, timeout_s: float) -> HttpReply:
-    """What a station takes for a reply: a plain body of a length that was said before."""
-    length = response.headers.get("Content-Length", "").strip()
-    if response.status == 200 and (response.headers.get("Transfer-Encoding") or not length.isdigit()):
-        # A station that got a chunked body, or one without a length, takes all of it for too much.
-        raise TransportError(aio("Received more data than expected HTTP content size"))
-    size = int(length) if length.isdigit() else 0
-    return HttpReply(response.status, response.reason, size, _body(response, sock, size, timeout_s))
-
-
-def _body(
-    response: http.client.HTTPResponse, sock: socket.socket | None, size: int, timeout_s: float
-) -> Iterator[bytes]:
-    """Piece by piece; a full buffer, or the rest, must come within the time limit."""
-    while size > 0:
-        due = time.monotonic() + timeout_s
-        piece = bytearray()
-        while len(piece) < min(BUFFER, size):
-            if sock is not None:
-                sock.settimeout(max(due - time.monotonic(), 0.001))
-            with _station_words("Error reading HTTP Body"):
-                data = response.read1(min(BUFFER, size) - len(piece))
-            if not data:
-                raise TransportError(*CLOSED)
-            piece += data
-        size -= len(piece)
-        yield bytes(piece)
-
-
-@contextmanager
-def _station_words(text: str) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError:
-        raise TransportError(TIMED_OUT) from None
-    except (OSError, http.client.HTTPException):
-        raise TransportError(aio(text)) from None

@@ -33,13 +33,9 @@ def client_context(credentials: Credentials) -> ssl.SSLContext:
     return context
 
 
-def token_headers(credentials: Credentials) -> list[tuple[str, str]]:
-    """Name and value of each header line in a key file that is a token."""
-    if credentials.certificate or not credentials.key:
-        return []
-    lines = credentials.key.decode("latin-1").split("\r\n")
-    pairs = (line.partition(":") for line in lines if line)
-    return [(name, value.strip()) for name, _, value in pairs]
+def token_text(credentials: Credentials) -> bytes:
+    """The header lines in a key file that is a token; a station puts them into its request as they are."""
+    return b"" if credentials.certificate else credentials.key
 
 
 def _load_chain(context: ssl.SSLContext, credentials: Credentials) -> None:

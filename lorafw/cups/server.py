@@ -22,13 +22,13 @@ from typing import Final
 
 from aiohttp import web
 
-from lorafw.cups.client import PATH
 from lorafw.cups.codec import RequestDecoder, encode_head
 from lorafw.cups.connections import REQUEST_LIMIT_S, Connections
 from lorafw.cups.delivery import is_taken, watch
 from lorafw.cups.identity import Gatekeeper
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.cups.refusal import refusal, tiny
+from lorafw.cups.station_http import PATH
 from lorafw.errors import LorafwError, NotAllowed
 from lorafw.tasks.reply import Reply
 from lorafw.tasks.service import UpdateService

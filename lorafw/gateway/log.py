@@ -6,10 +6,13 @@ above ``log_level`` of its station.conf; without one, INFO.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Final
+
+from lorafw.cups.credentials import ABSENT, Credentials
 
 _US: Final = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000))
 
@@ -57,3 +60,23 @@ def interval(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0"
+
+
+def credential_lines(segment: bytes, credentials: Credentials) -> Iterable[str]:
+    """What the station tells of the three parts: offset, length, and the bytes around the beginning."""
+    cert_at = len(credentials.trust)
+    key_at = cert_at + (len(credentials.certificate) or len(ABSENT))
+    padded = bytes(4) + segment + bytes(16)
+
+    def shown(start: int, stop: int) -> str:
+        return padded[start + 4 : stop + 4].hex(" ")
+
+    yield (f" credComplete - trust_off={0:4d}, trust_len={cert_at:4d}               {shown(0, 4)}  {shown(4, 8)}")
+    for name, at, length in (
+        ("cert_off =", cert_at, len(credentials.certificate)),
+        ("key_off  =", key_at, len(credentials.key)),
+    ):
+        word = name.split("_")[0]
+        label = f"{word}_len ".ljust(9) + "="
+        around = f"{shown(at - 4, at)}  {shown(at, at + 4)}  {shown(at + 4, at + 8)}"
+        yield f" credComplete - {name}{at:4d}, {label}{length:4d}  {around}"

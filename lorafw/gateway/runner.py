@@ -16,6 +16,7 @@ from lorafw.errors import FirmwareError
 from lorafw.firmware.image import install_image, unpack_image
 from lorafw.gateway.home import Home
 from lorafw.gateway.log import Level, LogLine
+from lorafw.gateway.station import REMARK
 from lorafw.gateway.storage import Run
 
 UPDATE_BIN: Final = "/tmp/update.bin"  # noqa: S108 -- the name in a station's log, not a file of ours
@@ -79,4 +80,4 @@ def launch_lines(pid: int) -> tuple[LogLine, ...]:
 
 def said(text: str) -> LogLine:
     """Output of the update: a station's log shows it under this name."""
-    return LogLine("___", Level.INFO, text)
+    return LogLine(REMARK, Level.INFO, text)

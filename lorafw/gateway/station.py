@@ -25,9 +25,9 @@ from lorafw.cups.codec import (
     SegmentData,
     SegmentEnd,
 )
-from lorafw.cups.credentials import ABSENT, Credentials, parse_credentials
+from lorafw.cups.credentials import Credentials, parse_credentials
 from lorafw.errors import MalformedResponse
-from lorafw.gateway.log import Level, LogLine, interval
+from lorafw.gateway.log import Level, LogLine, credential_lines, interval
 from lorafw.gateway.signature import station_verifies
 
 _LABEL = {
@@ -101,6 +101,12 @@ class Timers:
 
 DEFAULT_TIMERS: Final = Timers()
 
+RESPAWN_S: Final = 0.5
+"""A station that crashed is there again so soon, where it runs with -d (observed)."""
+
+REMARK: Final = "___"
+"""Lines of this name are not the station's own: a station's log shows the output of an update under it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -111,6 +117,8 @@ class Verdict:
     key_results: tuple[tuple[int, str], ...]
     log: tuple[LogLine, ...]
     wait_s: float
+    crashed: bool = False
+    """The station's process came to its end in this exchange."""
 
 
 @dataclass(slots=True)
@@ -133,6 +141,7 @@ class Exchange:
     _digest: hashlib._Hash = field(default_factory=hashlib.sha512)
     _outcome: Outcome = Outcome.FAILED
     _is_over: bool = False
+    _crashed: bool = False
 
     def log(self, level: Level, text: str, module: str = "CUP") -> None:
         self._write(LogLine(module, level, text))
@@ -153,13 +162,24 @@ class Exchange:
                     self.storage.commit_config()
                     self._complete()
 
+    def crash(self, why: str) -> None:
+        """The station's process ends here. It logs nothing of it; ``why`` is said under the name of a remark."""
+        self._is_over = self._crashed = True
+        self.log(Level.CRITICAL, why, REMARK)
+
     def verdict(self) -> Verdict:
         """The exchange is over, as it went. Calling it again gives the same."""
         if not self._is_over:
             self._is_over = True
             self._last_line()
-        wait_s = self.timers.oksync_s if self._outcome is Outcome.DONE else self.timers.resync_s
-        return Verdict(self._outcome, self.update, tuple(self.key_results), tuple(self.lines), wait_s)
+        return Verdict(
+            self._outcome, self.update, tuple(self.key_results), tuple(self.lines), self._wait_s(), self._crashed
+        )
+
+    def _wait_s(self) -> float:
+        if self._crashed:
+            return RESPAWN_S
+        return self.timers.oksync_s if self._outcome is Outcome.DONE else self.timers.resync_s
 
     def _write(self, line: LogLine) -> None:
         self.lines.append(line)
@@ -211,7 +231,7 @@ class Exchange:
             mark = "!" if str(error).startswith("Lengths do not align") else ":"
             self.log(Level.ERROR, f"Failed to parse {category} credentials{mark} {error}", "SYS")
             return
-        for text in _credential_lines(segment, credentials):
+        for text in credential_lines(segment, credentials):
             self.log(Level.INFO, text, "SYS")
         self.storage.save_credentials(category, credentials)
 
@@ -275,23 +295,3 @@ class Exchange:
         else:
             detail = "" if self._changed else " (no updates)"
             self.log(Level.INFO, f"Interaction with CUPS done{detail} - next regular check in {regular}")
-
-
-def _credential_lines(segment: bytes, credentials: Credentials) -> Iterable[str]:
-    """What the station tells of the three parts: offset, length, and the bytes around the beginning."""
-    cert_at = len(credentials.trust)
-    key_at = cert_at + (len(credentials.certificate) or len(ABSENT))
-    padded = bytes(4) + segment + bytes(16)
-
-    def shown(start: int, stop: int) -> str:
-        return padded[start + 4 : stop + 4].hex(" ")
-
-    yield (f" credComplete - trust_off={0:4d}, trust_len={cert_at:4d}               {shown(0, 4)}  {shown(4, 8)}")
-    for name, at, length in (
-        ("cert_off =", cert_at, len(credentials.certificate)),
-        ("key_off  =", key_at, len(credentials.key)),
-    ):
-        word = name.split("_")[0]
-        label = f"{word}_len ".ljust(9) + "="
-        around = f"{shown(at - 4, at)}  {shown(at, at + 4)}  {shown(at + 4, at + 8)}"
-        yield f" credComplete - {name}{at:4d}, {label}{length:4d}  {around}"

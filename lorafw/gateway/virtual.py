@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lorafw.clock import Clock, SystemClock
-from lorafw.cups.client import HttpReply, Transport, TransportError
-from lorafw.cups.codec import ResponseDecoder, encode_request
+from lorafw.cups.client import Transport
+from lorafw.cups.codec import encode_request
+from lorafw.cups.station_http import TransportError
 from lorafw.fault import Fault
-from lorafw.gateway.faults import Injection
+from lorafw.gateway.faults.injection import Injection
 from lorafw.gateway.home import Home, StationConf
+from lorafw.gateway.intake import break_off, take_reply
 from lorafw.gateway.log import Level, LogLine
 from lorafw.gateway.runner import install_only
 from lorafw.gateway.station import Action, Exchange, Outcome, Verdict
@@ -137,6 +139,7 @@ class VirtualGateway:
             storage.close()
         verdict = exchange.verdict()
         self._remember(verdict, rejected=rejected)
+        self._restarts = verdict.crashed
         if verdict.update is Action.RUN and storage.restarts:
             self._restarts = True
             return replace(verdict, wait_s=FIRST_POLL_S)
@@ -162,24 +165,9 @@ class VirtualGateway:
         try:
             with path.transport.post(uri, body, conf.timers.conn_timeout_s, credentials) as reply:
                 exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS{suffix} {uri}...")
-                return self._take(exchange, reply)
+                return take_reply(exchange, reply, self.home.back_up_cups if self._set == 0 else lambda: None)
         except TransportError as error:
-            for line in error.lines:
-                exchange.log(line.level, line.text, line.module)
-        return False
-
-    def _take(self, exchange: Exchange, reply: HttpReply) -> bool:
-        if reply.status != 200:
-            exchange.log(Level.VERBOSE, f"Failed to retrieve TCURI from CUPS: ({reply.status}) {reply.reason}")
-            return True
-        if self._set == 0:
-            self.home.back_up_cups()
-        decoder = ResponseDecoder(reply.content_length)
-        for piece in reply.body:
-            exchange.feed(decoder.feed(piece))
-            if decoder.ended:
-                break
-        exchange.feed(decoder.finish())
+            break_off(exchange, error)
         return False
 
     def _without_uri(self, exchange: Exchange, suffix: str, conf: StationConf) -> Verdict:

@@ -1,0 +1,28 @@
+"""What a fault is: a thing with four places on a gateway's path, of which it changes one."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from lorafw.cups.client import Transport
+from lorafw.fault import Fault
+from lorafw.gateway.home import Home
+from lorafw.gateway.storage import Disk, Runner
+
+
+class Injection:
+    """One fault. Each method takes what is at a place of the path and gives back what is there instead."""
+
+    fault: ClassVar[Fault]
+
+    def home(self, inner: Home) -> Home:
+        return inner
+
+    def transport(self, inner: Transport) -> Transport:
+        return inner
+
+    def disk(self, inner: Disk) -> Disk:
+        return inner
+
+    def runner(self, inner: Runner) -> Runner:
+        return inner

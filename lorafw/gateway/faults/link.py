@@ -1,0 +1,187 @@
+"""Faults between the gateway and object storage: the server, the network, the reply on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final, NoReturn
+
+from lorafw.cups.client import HttpTransport, Transport, no_such_host, not_connected
+from lorafw.cups.codec import decode_response, encode_response
+from lorafw.cups.credentials import Credentials
+from lorafw.cups.station_http import BUFFER, CLOSED, TIMED_OUT, HttpReply, TransportError
+from lorafw.errors import Unavailable
+from lorafw.fault import Fault
+from lorafw.gateway.faults.injection import Injection
+from lorafw.tasks.ports import UpdateImage
+from lorafw.tasks.service import UpdateService
+
+NOTHING_BYTES: Final = 14
+"""A reply with nothing to do: no fault of the link is worth telling there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _NoExchange:
+    """A transport over which nothing goes."""
+
+    error: Callable[[str], TransportError]
+
+    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> NoReturn:
+        raise self.error(uri)
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """A transport whose replies are changed on their way, those that hold more than nothing."""
+
+    inner: Transport
+    change: Callable[[HttpReply, float], HttpReply]
+
+    @contextmanager
+    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
+        with self.inner.post(uri, body, timeout_s, credentials) as reply:
+            is_full = reply.status == 200 and reply.content_length > NOTHING_BYTES
+            yield self.change(reply, timeout_s) if is_full else reply
+
+
+@dataclass(frozen=True, slots=True)
+class StorageError(Injection):
+    """Object storage does not give the update out. Needs the service that reads it."""
+
+    fault = Fault.STORAGE_ERROR
+    service: UpdateService
+
+    def transport(self, inner: Transport) -> Transport:
+        return _WithoutStorage(inner, self.service)
+
+
+@dataclass(frozen=True, slots=True)
+class _WithoutStorage:
+    inner: Transport
+    service: UpdateService
+
+    @contextmanager
+    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
+        source, self.service.source = self.service.source, _DeadSource()
+        try:
+            with self.inner.post(uri, body, timeout_s, credentials) as reply:
+                yield reply
+        finally:
+            self.service.source = source
+
+
+class _DeadSource:
+    def open(self, data_source: str, role: str | None, *, account: str, region: str) -> UpdateImage:
+        raise Unavailable(f"{data_source}: 503 Slow Down (the fault storage-error of this gateway)")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerError(Injection):
+    """What answers is an error page: 500, or another status that is not 200."""
+
+    fault = Fault.SERVER_ERROR
+    status: int = 500
+    reason: str = "Internal Server Error"
+
+    def transport(self, inner: Transport) -> Transport:
+        return _ErrorPage(HttpReply(self.status, self.reason, 0, iter(())))
+
+
+@dataclass(frozen=True, slots=True)
+class _ErrorPage:
+    reply: HttpReply
+
+    @contextmanager
+    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
+        yield self.reply
+
+
+class Offline(Injection):
+    """No network at the time of the poll: not even the name of the server is found."""
+
+    fault = Fault.OFFLINE
+
+    def transport(self, inner: Transport) -> Transport:
+        return _NoExchange(no_such_host)
+
+
+class ConnectionRefused(Injection):
+    """Nobody listens where cups.uri points."""
+
+    fault = Fault.CONNECTION_REFUSED
+
+    def transport(self, inner: Transport) -> Transport:
+        return _NoExchange(not_connected)
+
+
+@dataclass(frozen=True, slots=True)
+class SlowLink(Injection):
+    """A buffer of 8 KB, or what is left of the reply, takes longer than CUPS_CONN_TIMEOUT."""
+
+    fault = Fault.SLOW_LINK
+    bytes_per_s: float = 20.0
+
+    def transport(self, inner: Transport) -> Transport:
+        return _Changed(_in_small_pieces(inner), self._slow)
+
+    def _slow(self, reply: HttpReply, timeout_s: float) -> HttpReply:
+        if min(BUFFER, reply.content_length) / self.bytes_per_s <= timeout_s:
+            return reply
+        return replace(reply, body=_broken_off(reply, TransportError(TIMED_OUT)))
+
+
+class LinkDrop(Injection):
+    """The connection breaks behind the first bytes of the update."""
+
+    fault = Fault.LINK_DROP
+
+    def transport(self, inner: Transport) -> Transport:
+        return _Changed(_in_small_pieces(inner), self._drop)
+
+    def _drop(self, reply: HttpReply, timeout_s: float) -> HttpReply:
+        return replace(reply, body=_broken_off(reply, TransportError(*CLOSED)))
+
+
+def _in_small_pieces(inner: Transport) -> Transport:
+    """So that the rest of the reply has not been read yet when the connection ends, however small it is."""
+    return replace(inner, read_size=256) if isinstance(inner, HttpTransport) else inner
+
+
+def _broken_off(reply: HttpReply, error: TransportError) -> Iterator[bytes]:
+    """The first piece of a body and no more; of one that fits a buffer, a station has seen nothing by then."""
+    if reply.content_length > BUFFER:
+        yield next(reply.body)
+    raise error
+
+
+class TruncatedBody(Injection):
+    """The server has sent all of it; something in between closes after half."""
+
+    fault = Fault.TRUNCATED_BODY
+
+    def transport(self, inner: Transport) -> Transport:
+        return _Changed(inner, self._cut)
+
+    def _cut(self, reply: HttpReply, timeout_s: float) -> HttpReply:
+        return replace(reply, body=_half(reply.body))
+
+
+def _half(body: Iterator[bytes]) -> Iterator[bytes]:
+    data = b"".join(body)
+    yield data[: len(data) // 2]
+    raise TransportError(*CLOSED)
+
+
+class UnsignedWithKey(Injection):
+    """The reply comes without its signature."""
+
+    fault = Fault.UNSIGNED_WITH_KEY
+
+    def transport(self, inner: Transport) -> Transport:
+        return _Changed(inner, self._strip)
+
+    def _strip(self, reply: HttpReply, timeout_s: float) -> HttpReply:
+        response = decode_response(b"".join(reply.body))
+        body = encode_response(replace(response, signature=b"", key_crc=0))
+        return replace(reply, content_length=len(body), body=iter((body,)))
