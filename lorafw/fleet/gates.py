@@ -73,7 +73,7 @@ def abort_time(abort: Abort, status: U8, ended: I64) -> I64:
     failed = np.take_along_axis(status == _FAILED, order, axis=1).cumsum(axis=1)
     times = np.take_along_axis(ended, order, axis=1)
     executed = np.arange(1, ended.shape[1] + 1)
-    met = (executed >= abort.minimum_executed) & (failed / executed >= abort.threshold) & (times < NEVER)
+    met = abort.is_met(failed, executed) & (times < NEVER)
     first = met.argmax(axis=1)
     rows = np.arange(len(ended))
     result: I64 = np.where(met[rows, first], times[rows, first], NEVER)

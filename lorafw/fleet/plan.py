@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from lorafw.errors import FleetError
 from lorafw.fleet.fleet import check_number, check_share
@@ -146,6 +146,10 @@ class Abort:
         if check_share("threshold", self.threshold) == 0:
             raise FleetError("threshold", self.threshold, "a threshold of 0 aborts at the first gateway that ends")
         check_number("minimum_executed", self.minimum_executed, positive=True)
+
+    def is_met(self, failed: Any, executed: Any) -> Any:
+        """Does the criterion hold where so many have ended, and so many of them FAILED? Numbers or arrays."""
+        return (executed >= self.minimum_executed) & (failed / executed >= self.threshold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
