@@ -8,6 +8,8 @@
 Needs NumPy and SciPy and nothing else; files and accounts are read by ``fleet.io``.
 """
 
+from lorafw.fleet.comparing import compare
+from lorafw.fleet.deciding import operating_characteristic
 from lorafw.fleet.fleet import Conditions, Fleet, make_fleet
 from lorafw.fleet.plan import Abort, BetaBinomial, Plan, Rate, Threshold, Update, Wave
 from lorafw.fleet.presets import (
@@ -21,6 +23,7 @@ from lorafw.fleet.presets import (
 )
 from lorafw.fleet.result import Result
 from lorafw.fleet.rollout import simulate
+from lorafw.fleet.samples import canary_table, sequential_test
 from lorafw.fleet.summary import Figure, Summary
 
 __all__ = [
@@ -37,10 +40,14 @@ __all__ = [
     "Update",
     "Wave",
     "canary_plan",
+    "canary_table",
+    "compare",
     "make_fleet",
     "mixed_fleet",
+    "operating_characteristic",
     "reference_fleet",
     "reference_plan",
+    "sequential_test",
     "simulate",
     "typical_conditions",
     "typical_plan",
