@@ -60,7 +60,8 @@ class BedGateway:
 class Testbed:
     """S3, IAM, the iotwireless API, CUPS and virtual gateways. A context manager.
 
-    ``interval_s`` is the gateways' regular interval; ``package`` what their version.txt says at first.
+    ``interval_s`` is the gateways' regular interval; ``package`` what their version.txt says at first. With ``staged``
+    the documented bucket and role are there already.
     """
 
     __test__ = False  # not a test, whatever pytest makes of the name
@@ -74,6 +75,7 @@ class Testbed:
         policy: Policy | None = None,
         seed: int = 0,
         start: str = "2021-03-12T09:56:12.047Z",
+        staged: bool = True,
     ) -> None:
         self.clock = HandClock(start)
         self.owner = Owner(example.ACCOUNT, example.REGION)
@@ -84,6 +86,7 @@ class Testbed:
         self._interval_s = interval_s
         self._policy = policy
         self._seed = seed
+        self._staged = staged
         self._open = contextlib.ExitStack()
 
     service: UpdateService
@@ -106,7 +109,8 @@ class Testbed:
             opening.enter_context(self.cups.in_thread())
             opening.enter_context(set_cups_endpoint(self.cups.uri))
             self._folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-bed-")))
-            make_bucket_and_role(self.client, readable="*")
+            if self._staged:
+                make_bucket_and_role(self.client, readable="*")
             for index in range(self._count):
                 self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
             self._open = opening.pop_all()

@@ -1,0 +1,35 @@
+"""Exercises that check themselves, a module a lesson. ``check`` never raises: a wrong answer is part of learning."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from lorafw.lab.exercises import lesson_01, lesson_05
+from lorafw.lab.exercises.answers import Exercise
+
+_LESSONS: Final = (lesson_01, lesson_05)
+
+EXERCISES: Final[Mapping[str, Exercise]] = MappingProxyType(ChainMap(*(lesson.EXERCISES for lesson in _LESSONS)))
+
+
+def check(name: str, answer: object = ...) -> None:
+    """Print ☐ (not done), ☑ (right) or ☒ (not yet right) with a hint."""
+    exercise = EXERCISES.get(name)
+    if exercise is None:
+        print(f"☒ there is no exercise {name!r}")  # noqa: T201 -- a notebook shows what is printed
+    elif answer is ...:
+        print(f"☐ not done yet. Hint: {exercise.hint}")  # noqa: T201
+    elif _is_right(exercise, answer):
+        print("☑ correct")  # noqa: T201
+    else:
+        print(f"☒ not yet. Hint: {exercise.hint}")  # noqa: T201
+
+
+def _is_right(exercise: Exercise, answer: object) -> bool:
+    try:
+        return bool(exercise.is_right(answer))
+    except Exception:  # any failure of a comparison is a wrong answer, never an error in the notebook
+        return False

@@ -1,0 +1,21 @@
+"""Lesson 01: which firmware does my gateway run?"""
+
+from __future__ import annotations
+
+from lorafw.lab.exercises.answers import Exercise, equals
+
+EXERCISES = {
+    "01-null": Exercise(
+        'Read the request once more: what stands behind "package" when there is no version.txt? What does json.loads '
+        "make of it?",
+        lambda answer: answer is None,
+    ),
+    "01-trim": Exercise(
+        "A station cuts blanks and line ends off the end of version.txt, and leaves those at its beginning.",
+        equals(" 2.0.0"),
+    ),
+    "01-match": Exercise(
+        "All three fields must be equal, character by character. How many of the three lines differ in nothing?",
+        equals(1),
+    ),
+}

@@ -1,0 +1,78 @@
+"""What a terminal has and a notebook has not: a folder to write files into, and variables for the commands.
+
+While it is open, it is the current folder, ``lorafw`` and ``aws`` are found, and the AWS CLI speaks to the lab and to
+nothing else. Afterwards everything is as it was, and the folder is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lorafw.lab.serving import ServeProcess
+from lorafw.testbed import Testbed
+
+_QUIET = {
+    "AWS_PAGER": "",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    # Progress bars and colours are for a screen, and not the same twice.
+    "NO_COLOR": "1",
+}
+
+
+class Workspace:
+    """A folder and the variables of a terminal beside ``server``; a context manager, or ``open()`` and ``close()``."""
+
+    def __init__(self, server: Testbed | ServeProcess | None = None) -> None:
+        self._server = server
+        self._open = contextlib.ExitStack()
+
+    path: Path
+    """The folder."""
+
+    def open(self) -> Workspace:
+        with contextlib.ExitStack() as opening:
+            variables = opening.enter_context(_variables_of(self._server))
+            self.path = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-work-")))
+            # The commands that were installed with this package come first.
+            search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+            opening.enter_context(_set({**_QUIET, **variables, "PATH": search}))
+            opening.enter_context(contextlib.chdir(self.path))
+            self._open = opening.pop_all()
+        return self
+
+    def close(self) -> None:
+        self._open.close()
+
+    def __enter__(self) -> Workspace:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextlib.contextmanager
+def _variables_of(server: Testbed | ServeProcess | None) -> Iterator[Mapping[str, str]]:
+    if isinstance(server, Testbed):
+        with server.api_over_http() as variables:
+            yield variables
+    else:
+        yield server.environment if server is not None else {}
+
+
+@contextlib.contextmanager
+def _set(variables: Mapping[str, str]) -> Iterator[None]:
+    """In the environment of this process, until the end."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,59 @@
+"""The workspace of a lesson: a terminal's folder and variables, and nothing of it afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lorafw.lab import Workspace
+from lorafw.testbed import Testbed
+
+
+def test_the_commands_are_found_and_the_folder_is_the_current_one() -> None:
+    with Workspace() as work:
+        assert Path.cwd().resolve() == work.path.resolve()
+        assert shutil.which("lorafw") is not None
+        assert shutil.which("aws") is not None
+
+
+def test_afterwards_everything_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PAGER", "less")
+    folder, variables = Path.cwd(), dict(os.environ)
+    work = Workspace().open()
+    (work.path / "fwstation").write_bytes(b"anything")
+    os.environ["LEFT_BEHIND"] = "1"
+    work.close()
+    assert Path.cwd() == folder
+    assert dict(os.environ) == variables
+    assert not work.path.exists()
+    work.close()
+
+
+def test_an_error_inside_leaves_nothing_either() -> None:
+    folder = Path.cwd()
+    with pytest.raises(ZeroDivisionError), Workspace() as work:
+        1 / 0  # noqa: B018
+    assert Path.cwd() == folder
+    assert not work.path.exists()
+
+
+def test_beside_a_testbed_the_aws_cli_speaks_to_that_testbed_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with Testbed(gateways=1) as bed, Workspace(bed):
+        command = ["aws", "iotwireless", "get-wireless-gateway", "--identifier-type", "GatewayEui"]
+        command += ["--identifier", bed.gateways[0].eui.hex, "--query", "Id", "--output", "text"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.stdout.strip() == bed.gateways[0].id, done.stderr
+        bed.define_update("1.0.1")
+        bed.advance(20)
+        assert bed.status() == "COMPLETED"
+
+
+def test_a_testbed_that_is_not_staged_has_neither_bucket_nor_role() -> None:
+    with Testbed(gateways=1, staged=False) as bed:
+        assert bed.client("s3").list_buckets()["Buckets"] == []
+        assert bed.client("iam").list_roles()["Roles"] == []
