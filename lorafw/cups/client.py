@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
-from lorafw.cups.client_tls import client_context, token_text
+from lorafw.cups.client_tls import client_context, is_named, token_text
 from lorafw.cups.codec import decode_request, encode_head
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.refusal import refusal
 from lorafw.cups.station_http import (
     BUFFER,
+    CUPS_URI,
     NO_BODY,
     TIMED_OUT,
     HttpReply,
@@ -86,16 +87,18 @@ class HttpTransport:
             yield read_reply(wire, host_port)
 
     def _connect(self, uri: str, timeout_s: float, credentials: Credentials) -> socket.socket:
-        parts = urlsplit(uri)
-        host = parts.hostname or ""
-        if parts.scheme == "https" and not credentials.trust:
+        parts = CUPS_URI.fullmatch(uri)
+        if parts is None:
+            raise not_connected(uri)
+        scheme, host, port = parts[1], parts[2].strip("[]"), int(parts[3])
+        if scheme == "https" and not credentials.trust:
             raise TransportError(LogLine("AIO", Level.ERROR, "cups URI requires TLS but no trust configured"))
-        context = client_context(credentials) if parts.scheme == "https" else None
+        context = client_context(credentials) if scheme == "https" else None
         try:
-            plain = socket.create_connection((host, parts.port or 0), timeout_s)
-        except socket.gaierror:
+            plain = socket.create_connection((host, port), timeout_s)
+        except (socket.gaierror, UnicodeError):
             raise no_such_host(uri) from None
-        except OSError:
+        except (OSError, OverflowError):
             raise not_connected(uri) from None
         return _handshake(plain, context, host) if context else plain
 
@@ -113,6 +116,9 @@ def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str) -> sock
             raise TransportError(aio(f"Send failed: {RESET}")) from None
         except (ssl.SSLError, OSError):
             raise TransportError(aio(f"Send failed: {ALERT}")) from None
+        if not is_named(secure.getpeercert() or {}, host):
+            secure.close()
+            raise TransportError(aio(f"Send failed: {UNTRUSTED}"))
         opened.pop_all()
     return secure
 

@@ -23,6 +23,9 @@ BUFFER: Final = 8192
 NO_HTTP: Final = 65535
 """The status of a reply that does not begin as HTTP/1.x."""
 
+CUPS_URI: Final = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^/:\s\[\]]+):([0-9]{1,5})")
+"""Scheme, host and port: all that a station takes for the address of a server."""
+
 _HEADER_END: Final = b"\r\n\r\n"
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] +([0-9]{3})[ \t]*([^\r\n]*)")
 _CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:(?:[ \t]|\r\n[ \t])*([0-9]{1,18})", re.IGNORECASE)

@@ -28,6 +28,7 @@ from typing import Any, Final
 
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoRequest
+from lorafw.cups.station_http import CUPS_URI
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
 from lorafw.gateway.log import Level
@@ -39,7 +40,6 @@ _TRIMMED: Final = " \t\r\n"
 _COMMENT_OR_STRING: Final = re.compile(r'("(?:\\.|[^"\\])*")|/\*.*?\*/|//[^\n]*', re.DOTALL)
 _SPAN: Final = re.compile(r"(\d+)(d|h|ms|m|s)")
 _UNIT_S: Final = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_CUPS_URI: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^/:\s\[\]]+):(\d{1,5})")
 
 CREDENTIAL_FILES: Final = {"trust": "trust", "certificate": "crt", "key": "key"}
 """Part of the credentials to the ending of its file."""
@@ -72,9 +72,9 @@ class Home:
         try:
             eui = GatewayEui.from_station_conf(str(settings["routerid"]), str(settings.get("euiprefix", "::1")))
             timers = Timers(
-                oksync_s=_span_s(settings.get("CUPS_OKSYNC_INTV", "24h"), 3600.0),
-                resync_s=_span_s(settings.get("CUPS_RESYNC_INTV", "1m"), 60.0),
-                conn_timeout_s=_span_s(settings.get("CUPS_CONN_TIMEOUT", "60s"), 1.0),
+                oksync_s=_span_s(_setting(settings, "CUPS_OKSYNC_INTV", "24h"), 3600.0),
+                resync_s=_span_s(_setting(settings, "CUPS_RESYNC_INTV", "1m"), 60.0),
+                conn_timeout_s=_span_s(_setting(settings, "CUPS_CONN_TIMEOUT", "60s"), 1.0),
             )
             level = Level[str(settings.get("log_level", "INFO"))]
         except KeyError as error:
@@ -163,7 +163,7 @@ class Home:
 
 def check_cups_uri(uri: str) -> None:
     """Raise HomeError where a station would not start with this cups.uri."""
-    if not _CUPS_URI.fullmatch(uri) or len(uri.encode("utf-8", "surrogateescape")) > MAX_URI:
+    if not CUPS_URI.fullmatch(uri) or len(uri.encode("utf-8", "surrogateescape")) > MAX_URI:
         raise HomeError(
             f"cups.uri is {uri!r}; a station takes http(s)://host:port with the port, without a path, "
             f"at most {MAX_URI} bytes"
@@ -182,6 +182,17 @@ def _settings(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise HomeError(f"{path} has no object 'station_conf'")
     return settings
+
+
+def _setting(settings: dict[str, Any], name: str, default: str) -> object:
+    """From station.conf, else from an environment variable of this name, whose text is JSON: '"7s"'."""
+    if name in settings:
+        return settings[name]
+    text = os.environ.get(name)
+    try:
+        return default if text is None else json.loads(text)
+    except ValueError:
+        raise ValueError(f"""the environment has {name}={text}; a station wants JSON there: {name}='"10s"'""") from None
 
 
 def _span_s(value: object, unit_s: float) -> float:

@@ -6,6 +6,7 @@ folder what the file would do. ``execute`` is the real thing, for whoever asks f
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from itertools import count
@@ -50,15 +51,7 @@ def execute(home: Home, update_bin: Path) -> Run:
         "STATION_TEMPDIR": str(home.tmp.resolve()),
     }
     try:
-        process = subprocess.Popen(  # noqa: S603 -- executing it is what was asked for
-            [update_bin.resolve()],
-            cwd=home.tmp,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = _popen(str(update_bin.resolve()), home.tmp, environment)
     except OSError as error:
         failure = LogLine("SYS", Level.ERROR, f"{UPDATE_BIN}: Failed to exec: {error.strerror}")
         return Run((*launch_lines(next_pid()), failure))
@@ -68,6 +61,26 @@ def execute(home: Home, update_bin: Path) -> Run:
         output = b"still running"
     output_lines = tuple(said(line) for line in output.decode("utf-8", "replace").splitlines())
     return Run((*launch_lines(process.pid), *output_lines))
+
+
+def _popen(program: str, folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """As execvp does it: what has no interpreter and is no program is a script for sh."""
+    words = [program]
+    while True:
+        try:
+            return subprocess.Popen(  # noqa: S603 -- executing it is what was asked for
+                words,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            if error.errno != errno.ENOEXEC or len(words) > 1:
+                raise
+            words = ["/bin/sh", program]
 
 
 def launch_lines(pid: int) -> tuple[LogLine, ...]:

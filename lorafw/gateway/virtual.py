@@ -16,7 +16,7 @@ from lorafw.cups.codec import encode_request
 from lorafw.cups.station_http import TransportError
 from lorafw.fault import Fault
 from lorafw.gateway.faults.injection import Injection
-from lorafw.gateway.home import Home, StationConf
+from lorafw.gateway.home import Home, StationConf, check_cups_uri
 from lorafw.gateway.intake import break_off, take_reply
 from lorafw.gateway.log import Level, LogLine
 from lorafw.gateway.runner import install_only
@@ -96,9 +96,14 @@ class VirtualGateway:
         self._restarts = False
 
     def start(self) -> None:
-        """Power on: a left-over update.bin is run again, and nobody checks its signature."""
+        """Power on: a left-over update.bin is run again, and nobody checks its signature.
+
+        Raises HomeError where a station would not start: cups.uri is not an address.
+        """
         self._set = self._failures = 0
         self._restarts = False
+        if (uri := self.home.uri("cups")) is not None:
+            check_cups_uri(uri)
         leftover = self.home.tmp / "update.bin"
         if leftover.exists():
             level = self.home.conf().log_level
