@@ -286,7 +286,7 @@ def test_a_task_that_runs_waits_for_no_version_in_particular(world, gateway):
     for version in (OLD, OTHER):
         world.poll(gateway, version)
     explanation = says(world, gateway, "FIRST_RETRY", "presents neither the old nor the new version")
-    assert not [line for line in explanation.lines if line.startswith("  ")]
+    assert not [line for line in explanation.lines if "the definition wants" in line]
 
 
 def test_only_the_fields_that_are_given_keep_a_manual_task_waiting(world, gateway):
@@ -294,7 +294,7 @@ def test_only_the_fields_that_are_given_keep_a_manual_task_waiting(world, gatewa
     world.service.create_task(OWNER, gateway.id, definition.id)
     world.poll(gateway)
     explanation = says(world, gateway, "It waits for a request that presents PackageVersion='2.0.0'.")
-    assert [line for line in explanation.lines if line.startswith("  ")] == [
+    assert [line for line in explanation.lines if "the definition wants" in line] == [
         "  PackageVersion: the definition wants '2.0.0', the gateway presents '1.0.0' (the values differ)"
     ]
 
@@ -308,7 +308,7 @@ def test_a_manual_task_that_waits_for_any_request(policy):
     definition = world.definition(current, auto=False)
     world.service.create_task(OWNER, gateway.id, definition.id)
     explanation = says(world, gateway, "It waits for any request.")
-    assert not [line for line in explanation.lines if line.startswith("  ")]
+    assert not [line for line in explanation.lines if "the definition wants" in line]
 
 
 def test_a_definition_without_data_source(world, gateway):
@@ -465,7 +465,7 @@ def test_a_key_that_the_gateway_has_not(world, gateway):
 def test_a_gateway_without_any_key(world, gateway):
     world.definition(**SIGNED)
     world.poll(gateway)
-    says(world, gateway, "signed with SigKeyCrc 3434210794", "the gateway has the keys none.")
+    says(world, gateway, "signed with SigKeyCrc 3434210794", "the gateway has no key.")
 
 
 def test_a_signature_without_sig_key_crc(world, gateway):
@@ -482,10 +482,27 @@ def test_by_policy_the_update_is_withheld():
     says(world, gateway, "It is withheld (assumed).", "gateway has not the key")
 
 
-def test_a_key_that_the_gateway_has_is_not_worth_a_word(world, gateway):
+def test_a_key_that_the_gateway_has(world, gateway):
     world.definition(**SIGNED)
     world.poll(gateway, keys=(7, 3434210794))
-    assert "SigKeyCrc" not in str(says(world, gateway))
+    says(world, gateway, "The update is signed with SigKeyCrc 3434210794 (CCB1E5EA), and the gateway has this key.")
+
+
+def test_keys_are_compared_before_there_is_a_task_and_after_one_has_failed(world, gateway):
+    words = "signed with SigKeyCrc 3434210794 (CCB1E5EA); the gateway has the keys 7 (00000007)"
+    world.poll(gateway, keys=(7,))
+    world.definition(**SIGNED)
+    says(world, gateway, words, "It has no task.")
+    for _ in range(4):
+        world.poll(gateway, keys=(7,))
+    says(world, gateway, words, "FAILED")
+
+
+def test_after_an_update_that_took_effect_its_key_is_not_worth_a_word(world, gateway):
+    world.definition(**SIGNED)
+    for version in (OLD, NEW):
+        world.poll(gateway, version, keys=(7,))
+    assert "SigKeyCrc" not in str(says(world, gateway, "COMPLETED"))
 
 
 def test_an_unsigned_update_for_a_gateway_with_keys(world, gateway):
@@ -494,10 +511,10 @@ def test_an_unsigned_update_for_a_gateway_with_keys(world, gateway):
     says(world, gateway, "The update is not signed, and the gateway has keys (7 (00000007)): a station refuses it")
 
 
-def test_an_unsigned_update_for_a_gateway_without_keys_is_not_worth_a_word(world, gateway):
+def test_an_unsigned_update_for_a_gateway_without_keys(world, gateway):
     world.definition()
     world.poll(gateway)
-    assert "signed" not in str(says(world, gateway))
+    says(world, gateway, "The update is not signed, and the gateway has no key: a station runs it (observed).")
 
 
 # --- the screen ---------------------------------------------------------------------------------------------------
@@ -566,6 +583,34 @@ def test_the_last_three_exchanges_are_told_with_their_answers_and_when_the_next_
     world.clock.advance(10)
     world.poll(gateway, NEW)
     due = iso(world.clock.now_ms() + 10_000)
-    text = str(says(world, gateway, "Last exchanges: ", "got the update, broken off", f"the next is due {due}"))
+    text = str(
+        says(world, gateway, "Last 3 exchange(s):", "got the update, broken off", f"The next is due {due}, in 10 s")
+    )
     assert text.count(" presented 1.0.") == 3
     assert "got the update, all of it" not in text, "that was the fourth from the end"
+
+
+def test_after_one_exchange_the_next_is_due_after_a_stations_regular_check(world, gateway) -> None:
+    world.poll(gateway, replace(OLD, package=None))
+    due = iso(world.clock.now_ms() + DAY_S * 1000)
+    says(world, gateway, "presented no PackageVersion, got nothing to do", f"due {due}, in 1 d", "24 h (observed)")
+    world.clock.advance(DAY_S + 90 * 60)
+    says(world, gateway, "(1 d 1 h ago) presented:", "; that was 1 h 30 min ago, if")
+
+
+@pytest.mark.parametrize("package", ["x" * 5000, "two\nlines", "   "])
+def test_an_odd_package_does_not_break_the_screen(world, gateway, package) -> None:
+    world.poll(gateway, replace(OLD, package=package))
+    assert len(says(world, gateway).lines[-2]) < 150
+
+
+def test_in_a_notebook_and_at_a_prompt_it_shows_itself(world) -> None:
+    gateway = world.gateway(name="<b>roof</b>")
+    world.definition(replace(OLD, model="Linux"))
+    world.poll(gateway)
+    explanation = says(world, gateway, "Nearly")
+    assert repr(explanation) == str(explanation)
+    html = explanation._repr_html_()
+    assert "<strong>Gateway 000000000000000a (&lt;b&gt;roof&lt;/b&gt;)</strong>" in html
+    for line in explanation.lines[1:]:
+        assert line.strip() in html

@@ -127,7 +127,7 @@ def test_the_station_says_of_its_trouble_what_a_station_says(
 def test_the_keys_of_the_fault_are_the_ones_that_the_gateway_presents(bed: Testbed) -> None:
     bed.inject("no-key")
     polls(bed, 1)
-    assert "the gateway has the keys none" in str(bed.explain())
+    assert "the gateway has no key" in str(bed.explain())
 
 
 def test_a_power_cut_restarts_the_station_and_empties_its_tmp(bed: Testbed) -> None:

@@ -57,6 +57,11 @@ def _ask(gateway: str, region: str) -> dict[str, list[str]]:
 
 def _message(error: urllib.error.HTTPError) -> str:
     try:
-        return str(json.load(error)["Message"])
+        message = str(json.load(error)["Message"])
     except (ValueError, KeyError, TypeError):
         return f"the server answered {error.code} {error.reason}; is it 'lorafw serve'?"
+    return (
+        f"{message} (the gateways there are: 'aws iotwireless list-wireless-gateways')"
+        if error.code == 404
+        else message
+    )

@@ -6,22 +6,21 @@ one screen: what could be long is cut.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from html import escape
 from typing import Final
 
 from lorafw.clock import iso
-from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import LorafwError
-from lorafw.tasks.judge import accepts, comparable, is_send_open
-from lorafw.tasks.lifecycle import LogRow, TaskStatus
-from lorafw.tasks.model import NO_VERSION, Definition, Delivery, Exchange, Gateway, Task
+from lorafw.tasks.judge import accepts, is_send_open
+from lorafw.tasks.lifecycle import TaskStatus
+from lorafw.tasks.model import NO_VERSION, Definition, Delivery, Exchange, Task
+from lorafw.tasks.near_miss import Difference as Difference  # noqa: PLC0414 -- part of an explanation
+from lorafw.tasks.near_miss import NearMiss, near_misses
+from lorafw.tasks.near_miss import differences as differences  # noqa: PLC0414
 from lorafw.tasks.policy import Policy, Tag
-from lorafw.version import AWS_NAMES, GatewayVersion
-
-NEAR_MISSES: Final = 3
-"""So many definitions that nearly match are shown."""
+from lorafw.tasks.snapshot import Snapshot
 
 SEVERAL: Final = 3
 """So many definitions that match as well are named, and keys."""
@@ -29,67 +28,13 @@ SEVERAL: Final = 3
 NAME_CHARS: Final = 60
 """So much of a name is shown."""
 
-_DEFAULT: Final = Policy()
-
-_BUILD_TIME: Final = re.compile(r"\s*\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}\s*$")
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What came of looking at an update just now: its size in bytes, or what keeps it from being read."""
-
-    size: int | None
-    problem: LorafwError | None = None
+REGULAR_MS: Final = 24 * 3600 * 1000
+"""A station's regular check, where its station.conf says nothing else (observed)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What the service knows of one gateway at one moment."""
-
-    now_ms: int
-    gateway: Gateway
-    request: UpdateInfoRequest | None
-    seen_ms: int | None
-    task: Task | None
-    problem: LorafwError | None
-    definitions: tuple[Definition, ...]
-    matching: tuple[Definition, ...]
-    deadline_ms: int | None
-    log: tuple[LogRow, ...]
-    exchanges: tuple[Exchange, ...] = ()
-    look: Look | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One field in which a definition and a gateway differ, and how: ``kind`` is in words."""
-
-    field: str
-    wanted: str | None
-    presented: str | None
-    kind: str
-
-    def __str__(self) -> str:
-        wants = f"the definition wants {self.wanted!r}, the gateway presents {self.presented!r}"
-        return f"{self.field}: {wants} ({self.kind})"
-
-
-@dataclass(frozen=True, slots=True)
-class NearMiss:
-    """A definition that almost matches."""
-
-    definition: Definition
-    differences: tuple[Difference, ...]
-
-    @property
-    def is_slip(self) -> bool:
-        """Nothing but case, blanks and build times: what a person overlooks."""
-        return all(difference.kind in _SLIPS for difference in self.differences)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Explanation:
-    """The answer. ``str()`` of it is one screen of text."""
+    """The answer. ``str()`` of it is one screen of text, and so it shows itself at a prompt and in a notebook."""
 
     gateway_eui: str
     status: TaskStatus | None
@@ -98,6 +43,16 @@ class Explanation:
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the heading, and the lines as they are, with what belongs to a line under it."""
+        heading, *lines = [escape(line, quote=False) for line in self.lines]
+        body = "".join(
+            f'<div style="margin-left:{"2em" if line.startswith("  ") else "0"}">{line.strip()}</div>' for line in lines
+        )
+        return f'<div role="note"><strong>{heading}</strong>{body}</div>'
 
 
 def explain(snapshot: Snapshot, policy: Policy) -> Explanation:
@@ -128,54 +83,6 @@ def _ranked(snapshot: Snapshot, policy: Policy) -> tuple[Definition, ...]:
     return snapshot.matching[::-1] if policy.several_matches == "newest" else snapshot.matching
 
 
-def differences(wanted: GatewayVersion, presented: GatewayVersion, policy: Policy = _DEFAULT) -> tuple[Difference, ...]:
-    """The fields that keep a definition from matching by itself, with what kind of difference it is."""
-    found = []
-    for field, name in AWS_NAMES.items():
-        want, show = getattr(wanted, field), getattr(presented, field)
-        if want is None:
-            differ = policy.absent_field == "strict"
-        else:
-            differ = getattr(comparable(wanted, policy), field) != getattr(comparable(presented, policy), field)
-        if differ:
-            found.append(Difference(name, want, show, _kind(want, show)))
-    return tuple(found)
-
-
-def near_misses(snapshot: Snapshot, policy: Policy = _DEFAULT) -> Iterator[NearMiss]:
-    """Definitions that differ in one field only, or in nothing but case, blanks and build times: these come first."""
-    if snapshot.request is None:
-        return
-    presented = snapshot.request.version
-    misses = [
-        NearMiss(definition, differences(definition.current_version, presented, policy))
-        for definition in snapshot.definitions
-        if definition.auto_create_tasks and definition.update is not None
-    ]
-    near = [miss for miss in misses if miss.differences and (len(miss.differences) == 1 or miss.is_slip)]
-    yield from sorted(near, key=lambda miss: not miss.is_slip)[:NEAR_MISSES]
-
-
-_CASE: Final = "upper and lower case differ"
-_BLANK: Final = "a blank too many or too few"
-_BUILD: Final = "only the build time differs"
-_SLIPS: Final = frozenset((_CASE, _BLANK, _BUILD))
-
-
-def _kind(wanted: str | None, presented: str | None) -> str:
-    if wanted is None:
-        return "the definition does not give this field, so it matches no gateway by itself"
-    if presented is None:
-        return "the gateway presents none"
-    if "".join(wanted.split()) == "".join(presented.split()):
-        return _BLANK
-    if wanted.casefold() == presented.casefold():
-        return _CASE
-    if _BUILD_TIME.sub("", wanted) == _BUILD_TIME.sub("", presented):
-        return _BUILD
-    return "the values differ"
-
-
 def _tag(policy: Policy, name: str) -> Tag:
     return next(decision.tag for decision in policy.decisions() if decision.name == name)
 
@@ -195,7 +102,9 @@ def _gateway_lines(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.request is None or snapshot.seen_ms is None:
         yield "It has not sent a CUPS request yet, so nothing can start: power it on, and check its cups.uri."
         return
-    yield f"Last CUPS request {iso(snapshot.seen_ms)}: {snapshot.request.version}"
+    ago = _span(snapshot.now_ms - snapshot.seen_ms)
+    yield f"Last CUPS request {iso(snapshot.seen_ms)} ({ago} ago) presented:"
+    yield f"  {snapshot.request.version}"
     if snapshot.request.package is None:
         yield "It presents no PackageVersion: there is no version.txt in its home folder."
 
@@ -276,22 +185,40 @@ def _start_lines(task: Task, snapshot: Snapshot, policy: Policy) -> Iterator[str
 
 
 def _key_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
-    update = snapshot.task.definition.update if snapshot.task else None
+    """The keys on the gateway against the key of the update that it is sent, or would be."""
+    definition = at_stake(snapshot, policy) or _failed(snapshot)
+    update = definition.update if definition is not None else None
     if update is None or snapshot.request is None:
         return
     keys = snapshot.request.keys
-    names = _some(f"{crc} ({crc:08X})" for crc in keys) or "none"
+    names = _some(_key_name(crc) for crc in keys)
     if not update.signature:
         if keys:
             refused = f"a station refuses it ({Tag.OBSERVED})"
             yield f"The update is not signed, and the gateway has keys ({names}): {refused}."
+        else:
+            yield f"The update is not signed, and the gateway has no key: a station runs it ({Tag.OBSERVED})."
         return
-    if update.sig_key_crc not in keys:
-        crc = update.sig_key_crc
-        wanted = "no SigKeyCrc" if crc is None else f"SigKeyCrc {crc} ({crc:08X})"
-        tag = _tag(policy, "key_mismatch")
-        sent = "is offered all the same" if policy.key_mismatch == "offer" else "is withheld"
-        yield f"The update is signed with {wanted}; the gateway has the keys {names}. It {sent} ({tag})."
+    crc = update.sig_key_crc
+    wanted = "no SigKeyCrc" if crc is None else f"SigKeyCrc {_key_name(crc)}"
+    if crc in keys:
+        yield f"The update is signed with {wanted}, and the gateway has this key."
+        return
+    tag = _tag(policy, "key_mismatch")
+    sent = "is offered all the same" if policy.key_mismatch == "offer" else "is withheld"
+    has = f"the keys {names}" if keys else "no key"
+    yield f"The update is signed with {wanted}; the gateway has {has}. It {sent} ({tag})."
+
+
+def _failed(snapshot: Snapshot) -> Definition | None:
+    """The definition whose update was sent in vain: its key may be the reason."""
+    task = snapshot.task
+    return task.definition if task is not None and task.status is TaskStatus.FAILED else None
+
+
+def _key_name(crc: int) -> str:
+    """As in AWS's SigKeyCrc, and as in a station's log."""
+    return f"{crc} ({crc:08X})"
 
 
 def _problem_lines(snapshot: Snapshot) -> Iterator[str]:
@@ -309,15 +236,34 @@ def _words(problem: LorafwError) -> str:
 
 
 def _exchange_lines(snapshot: Snapshot) -> Iterator[str]:
-    """The last exchanges, and when the next is due if the gateway keeps its rhythm."""
+    """The last exchanges, and when the next is due."""
     if not snapshot.exchanges:
         return
-    yield "Last exchanges: " + "; ".join(
-        f"{iso(exchange.time_ms)} presented {exchange.presented.package or 'no package'}, got {exchange.answer}"
-        for exchange in snapshot.exchanges
-    )
-    if len(snapshot.exchanges) > 1:
-        before, last = snapshot.exchanges[-2:]
-        apart_ms = last.time_ms - before.time_ms
-        due = iso(last.time_ms + apart_ms)
-        yield f"The last two were {apart_ms / 1000:g} s apart; at that rate the next is due {due}."
+    yield f"Last {len(snapshot.exchanges)} exchange(s):"
+    for exchange in snapshot.exchanges:
+        package = exchange.presented.package
+        shown = "no PackageVersion" if package is None else _name(package) if package.strip() else repr(package)
+        yield f"  {iso(exchange.time_ms)} presented {shown}, got {exchange.answer}"
+    yield _next_line(snapshot.exchanges, snapshot.now_ms)
+
+
+def _next_line(exchanges: tuple[Exchange, ...], now_ms: int) -> str:
+    """A gateway says nothing of its rhythm, so the last two exchanges must tell."""
+    last = exchanges[-1]
+    if len(exchanges) == 1:
+        due_ms, why = last.time_ms + REGULAR_MS, f"if it keeps a station's regular check of 24 h ({Tag.OBSERVED})"
+    else:
+        apart_ms = last.time_ms - exchanges[-2].time_ms
+        due_ms, why = last.time_ms + apart_ms, f"if it keeps the {_span(apart_ms)} between the last two"
+    late_ms = now_ms - due_ms
+    late = f"; that was {_span(late_ms)} ago" if late_ms > 0 else f", in {_span(-late_ms)}"
+    return f"The next is due {iso(due_ms)}{late}, {why}."
+
+
+def _span(ms: int) -> str:
+    """A span of time with its two largest units, as ``1 d 3 h`` or ``10.5 s``."""
+    if ms < 60_000:
+        return f"{ms / 1000:.3g} s"
+    minutes = ms // 60_000
+    parts = [(minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min")]
+    return " ".join([f"{count} {unit}" for count, unit in parts if count][:2])

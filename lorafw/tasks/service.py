@@ -25,7 +25,7 @@ from lorafw.clock import Clock, SystemClock
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import Conflict, FirmwareError, Invalid, LorafwError, NotFound, SourceError
 from lorafw.eui import GatewayEui
-from lorafw.tasks.explain import Explanation, Look, Snapshot, at_stake, explain
+from lorafw.tasks.explain import Explanation, at_stake, explain
 from lorafw.tasks.judge import judge, silence_deadline
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskEvent, TaskStatus
 from lorafw.tasks.model import Answer, Definition, Exchange, Owner, Task, Update
@@ -33,6 +33,7 @@ from lorafw.tasks.policy import Policy
 from lorafw.tasks.ports import UpdateImage, UpdateSource
 from lorafw.tasks.registry import GATEWAY, TASK, Registry, Station
 from lorafw.tasks.reply import Due, Reply
+from lorafw.tasks.snapshot import Look, Snapshot
 
 LOG_ROWS = 1_000_000
 """The task log keeps this many rows; older ones go."""

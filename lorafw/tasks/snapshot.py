@@ -1,0 +1,36 @@
+"""What the service knows of one gateway at one moment: all that an explanation needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lorafw.cups.messages import UpdateInfoRequest
+from lorafw.errors import LorafwError
+from lorafw.tasks.lifecycle import LogRow
+from lorafw.tasks.model import Definition, Exchange, Gateway, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What came of looking at an update just now: its size in bytes, or what keeps it from being read."""
+
+    size: int | None
+    problem: LorafwError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the service knows of one gateway at one moment."""
+
+    now_ms: int
+    gateway: Gateway
+    request: UpdateInfoRequest | None
+    seen_ms: int | None
+    task: Task | None
+    problem: LorafwError | None
+    definitions: tuple[Definition, ...]
+    matching: tuple[Definition, ...]
+    deadline_ms: int | None
+    log: tuple[LogRow, ...]
+    exchanges: tuple[Exchange, ...] = ()
+    look: Look | None = None
