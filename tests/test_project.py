@@ -61,6 +61,7 @@ PROVIDED = {
     "werkzeug": "flask",
     "IPython": "ipykernel",
     "urllib3": "boto3",
+    "pygments": "sphinx",
 }
 
 

@@ -1,5 +1,7 @@
 """Fleets: what happens when a whole fleet is updated, before it is.
 
+::
+
     from lorafw.fleet import mixed_fleet, simulate, typical_plan
 
     result = simulate(mixed_fleet(40_000), typical_plan(), seed=1)

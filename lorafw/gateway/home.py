@@ -9,7 +9,7 @@ cups.uri, tc.uri                 ``http(s)://host:port``: scheme, host and port,
 sig-0.key, sig-1.key, ...        64 bytes each; the list ends at the first that is missing
 version.txt                      presented as ``package``; read anew at every request
 cups-bak.*, cups-bak.done        copies of cups.*, made once, at the first good answer
-tmp/update.bi_, tmp/update.bin   a virtual gateway's own /tmp, so that many can live on one machine
+``update.bi_``, ``update.bin``    in tmp/, a virtual gateway's own, so that many can live on one machine
 ===============================  ===========================================================================
 
 Source: Basics Station 2.0.6. ``-temp`` files are an update of the configuration that was not committed.

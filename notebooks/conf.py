@@ -1,0 +1,136 @@
+"""The lessons and the reference as a site.
+
+    .venv/bin/python -m sphinx -W --keep-going -b html notebooks build/site
+
+Nothing is executed and the network is not asked; a warning is an error. Notebooks are shown as they were committed, and
+the tests prove that they are true. In a page ``<!-- made: decisions -->`` stands for what is made from the package while
+the site is built, so that nothing is told twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+import click
+import nbformat
+from pygments.lexers import find_lexer_class_by_name
+
+from lorafw.cli import main
+from lorafw.fleet.defaults import DEFAULTS
+from lorafw.tasks.lifecycle import TRANSITIONS
+from lorafw.tasks.policy import all_decisions
+
+project = "lorafw"
+author = "the authors of lorafw"
+version = release = version_of("lorafw")
+html_title = f"lorafw {release}"
+
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
+exclude_patterns = ["**.ipynb_checkpoints", "*-mine-*"]
+
+nb_execution_mode = "off"
+nb_merge_streams = True
+# A widget needs a kernel; the page shows its picture, which stands beside it in the notebook.
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+add_module_names = False
+
+html_theme = "furo"
+html_show_sourcelink = False
+html_show_copyright = False
+html_static_path = ["reference/site.css"]
+html_css_files = ["site.css"]
+html_theme_options = {"navigation_with_keys": True}
+
+
+HERE = Path(__file__).parent
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; a bar in a cell is a bar."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def lessons() -> str:
+    """The lessons with their minutes, and the same for the side bar."""
+    rows, entries = [], []
+    for path in sorted(HERE.glob("[0-9][0-9]-*.ipynb")):
+        first = nbformat.read(path, as_version=4).cells[0].source
+        number, title = path.stem[:2], first.splitlines()[0].removeprefix("# ")
+        rows.append((number, f"[{title}]({path.name})", re.findall(r"\*\*(\d+) minutes", first)[0]))
+        entries.append(f"{number} {title} <{path.stem}>")
+    toctree = ["```{toctree}", ":caption: Lessons", ":hidden:", "", *entries, "```"]
+    return "\n".join([table(("", "Lesson", "Minutes"), rows), "", *toctree])
+
+
+def decisions() -> str:
+    return table(
+        ("Question", "Answer of lorafw", "Tag", "Reason"),
+        (
+            (
+                d.question,
+                f"`{d.name}` = {d.value}" if d.choices or isinstance(d.value, float) else d.value,
+                f"*{d.tag}*",
+                d.reason,
+            )
+            for d in all_decisions()
+        ),
+    )
+
+
+def transitions() -> str:
+    rows = ((f"`{status}`", event, f"`{after}`") for (status, event), after in TRANSITIONS.items())
+    return table(("Status", "What happens", "Status after it"), rows)
+
+
+def defaults() -> str:
+    return table(("Quantity", "Default", "Source"), ((f"`{d.name}`", d.value, d.source) for d in DEFAULTS.values()))
+
+
+def commands() -> str:
+    """Every command with what its ``--help`` says."""
+    return "\n\n".join(f"## {path}\n\n```text\n{text}\n```" for path, text in helps(main, "lorafw"))
+
+
+def helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
+    context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
+    yield path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for name, part in command.commands.items():
+            yield from helps(part, f"{path} {name}")
+
+
+def law(module: str) -> str:
+    """The docstring with which a module opens."""
+    return f"### {module}\n\n```{{eval-rst}}\n.. automodule:: lorafw.{module}\n   :no-members:\n```"
+
+
+MADE = {
+    "lessons": lessons,
+    "decisions": decisions,
+    "transitions": transitions,
+    "defaults": defaults,
+    "commands": commands,
+    "law": law,
+}
+
+
+def make(_app: Any, _page: str, source: list[str]) -> None:
+    source[0] = re.sub(
+        r"<!-- made: (\w+) ?(\S*) -->", lambda found: MADE[found[1]](*filter(None, [found[2]])), source[0]
+    )
+
+
+def setup(app: Any) -> None:
+    app.connect("source-read", make)
+    app.add_lexer("python", find_lexer_class_by_name("ipython3"))  # lessons have !aws lines

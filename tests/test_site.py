@@ -1,0 +1,142 @@
+"""The pages: built without a network and without a warning, whole, and loading nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import lorafw
+import lorafw.fleet
+import lorafw.lab
+
+ROOT = Path(__file__).parent.parent
+LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]-*.ipynb"))
+
+WITHOUT_A_NETWORK = """
+import socket, sys
+from sphinx.cmd.build import main
+
+def refuse(_socket, address):
+    raise OSError(f"the site asked the network for {address}")
+
+socket.socket.connect = refuse
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def documented_command() -> list[str]:
+    """The words of the command in CONTRIBUTING.md."""
+    found = re.findall(r"^\.venv/bin/python -m sphinx .*$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    assert len(found) == 1
+    return shlex.split(found[0])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as documented, but into a temporary folder and with no socket that connects."""
+    _python, _m, _sphinx, *options, source, target = documented_command()
+    assert "-W" in options
+    assert target == "build/site"
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_A_NETWORK, *options, "-q", source, str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return folder
+
+
+class Loaded(HTMLParser):
+    """What a page loads when it is opened, and the pictures that have no words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.links: list[str] = []
+        self.silent: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "a":
+            self.links.append(given.get("href") or "")
+        elif tag == "link":
+            self.addresses.append(given.get("href") or "")
+        else:
+            self.addresses.append(given.get("src") or "")
+        if tag == "img" and not given.get("alt"):
+            self.silent.append(self.get_starttag_text() or "")
+
+
+def pages(site: Path) -> dict[str, Loaded]:
+    result = {}
+    for path in sorted(site.rglob("*.html")):
+        result[str(path.relative_to(site))] = parser = Loaded()
+        parser.feed(path.read_text())
+    return result
+
+
+def test_conf_tells_the_documented_command() -> None:
+    assert " ".join(documented_command()) in (ROOT / "notebooks" / "conf.py").read_text()
+
+
+def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
+    for name, page in pages(site).items():
+        assert page.addresses, name
+        assert not [address for address in page.addresses if re.match(r"(?:\w+:)?//", address)], name
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"(?:url\(|@import )['\"]?(?:https?:)?//", sheet.read_text()), sheet
+
+
+def test_every_link_within_the_site_leads_to_a_page(site: Path) -> None:
+    for name, page in pages(site).items():
+        for link in page.links:
+            path = link.partition("#")[0]
+            if path and not re.match(r"\w+:", path):
+                assert ((site / name).parent / path).resolve().is_file(), f"{name} links to {link}"
+
+
+def test_every_picture_has_words(site: Path) -> None:
+    for name, page in pages(site).items():
+        assert not page.silent, name
+
+
+def test_every_lesson_has_its_page_with_what_it_printed(site: Path) -> None:
+    front = (site / "index.html").read_text()
+    assert LESSONS
+    for path in LESSONS:
+        assert f'href="{path.stem}.html"' in front
+        assert 'class="cell_output docutils container"' in (site / f"{path.stem}.html").read_text()
+
+
+def test_every_public_name_has_its_place_in_the_reference(site: Path) -> None:
+    _, _, _, _, packed = (site / "objects.inv").read_bytes().split(b"\n", 4)
+    described = {line.split(" ")[0] for line in zlib.decompress(packed).decode().splitlines()}
+    for module in (lorafw, lorafw.fleet, lorafw.lab):
+        names = {f"{module.__name__}.{name}" for name in module.__all__}
+        assert names <= described, sorted(names - described)
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("decisions", ["silence_timeout_s", "SECOND_RETRY", "CUPS_OKSYNC_INTV", "documented"]),
+        ("commands", ["lorafw serve", "Usage: lorafw demo", "--world"]),
+        ("house", ["sigLen counts the CRC", "IllegalTransition"]),
+    ],
+)
+def test_what_is_made_from_the_package_stands_in_the_page(site: Path, page: str, words: list[str]) -> None:
+    text = re.sub(r"<[^>]+>", "", (site / "reference" / f"{page}.html").read_text())
+    assert "<!-- made" not in text
+    for word in words:
+        assert word in text
