@@ -27,6 +27,7 @@
     ├── IllegalTransition         .status .event: not in the transition table; nothing has changed
     ├── FaultError                .fault: no fault has this name, or it cannot happen here
     ├── HomeError                 a file in a station's home folder is missing or cannot be used
+    ├── LabError                  the lab cannot be shown: something is not installed, or does not come up
     └── IncompatibleMoto          the installed moto has not the shape that lorafw.register() needs
 
 The API inside moto answers with AWS's own error shapes; those are answers of a service, not exceptions of this library.
@@ -184,6 +185,10 @@ class FaultError(LorafwError):
 
 class HomeError(LorafwError):
     """A file in a station's home folder is missing or cannot be used. The message names it."""
+
+
+class LabError(LorafwError):
+    """JupyterLab, Voila or the lessons are not there, or do not come up. The message says what to do."""
 
 
 class IncompatibleMoto(LorafwError):

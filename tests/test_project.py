@@ -60,6 +60,7 @@ PROVIDED = {
     "distributed": "dask",
     "werkzeug": "flask",
     "IPython": "ipykernel",
+    "nbformat": "jupyterlab",
     "urllib3": "boto3",
     "pygments": "sphinx",
 }

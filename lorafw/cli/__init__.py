@@ -13,6 +13,7 @@ from lorafw.cli.demo import demo
 from lorafw.cli.explain import explain
 from lorafw.cli.firmware import firmware
 from lorafw.cli.gateway import gateway
+from lorafw.cli.lab import lab
 from lorafw.cli.serve import serve
 from lorafw.errors import LorafwError
 
@@ -46,3 +47,4 @@ main.add_command(gateway)
 main.add_command(cups)
 main.add_command(firmware)
 main.add_command(demo)
+main.add_command(lab)

@@ -1,7 +1,42 @@
-"""What the lessons need beside the library: exercises that check themselves, a server, and a terminal's folder."""
+"""What the lessons need beside the library: exercises that check themselves, a server, a folder, panels.
 
-from lorafw.lab.exercises import check
-from lorafw.lab.serving import ServeProcess
-from lorafw.lab.workspace import Workspace
+The names below are loaded when they are first used: a lesson without panels does not wait for ipywidgets.
+"""
 
-__all__ = ["ServeProcess", "Workspace", "check"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lorafw.lab.board import TaskBoard as TaskBoard
+    from lorafw.lab.exercises import check as check
+    from lorafw.lab.match import MatchExplorer as MatchExplorer
+    from lorafw.lab.serving import ServeProcess as ServeProcess
+    from lorafw.lab.signature import SignatureWorkbench as SignatureWorkbench
+    from lorafw.lab.wire import WireInspector as WireInspector
+    from lorafw.lab.workspace import Workspace as Workspace
+
+_HOME_OF = {
+    "MatchExplorer": "match",
+    "ServeProcess": "serving",
+    "SignatureWorkbench": "signature",
+    "TaskBoard": "board",
+    "WireInspector": "wire",
+    "Workspace": "workspace",
+    "check": "exercises",
+}
+
+__all__ = [  # noqa: PLE0604 -- the table above is the one place where a public name is written
+    *_HOME_OF
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'lorafw.lab' has no attribute {name!r}")
+    return getattr(import_module(f"lorafw.lab.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

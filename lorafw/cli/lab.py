@@ -1,0 +1,71 @@
+"""`lorafw lab`: the lessons in JupyterLab, or as an application in Voila."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+_FOLDER = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of your working copy of the lessons.  [default: ~/lorafw-lessons]",
+)
+
+
+@click.group(invoke_without_command=True)
+@_FOLDER
+@click.option("--port", type=click.IntRange(1, 65535), help="Port.  [default: the first free one from 8888 on]")
+@click.option("--browser/--no-browser", default=True, help="Open a browser, or only print the address.")
+@click.option("--app", is_flag=True, help="The lessons as an application (Voila): no code, only text and widgets.")
+@click.pass_context
+def lab(context: click.Context, *, folder: Path | None, port: int | None, browser: bool, app: bool) -> None:
+    """Open the lessons: JupyterLab on lesson 00, on this machine alone. Ctrl-C ends it.
+
+    You work in a copy of your own; what you change in it stays. 'lorafw lab reset' gives fresh lessons. Nothing needs
+    the network.
+    """
+    if context.invoked_subcommand is not None:
+        context.obj = folder
+        return
+    from lorafw.lab.jupyter import LabServer, trust  # noqa: PLC0415
+    from lorafw.lab.lessons import WorkingCopy, default_folder  # noqa: PLC0415
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    copy = WorkingCopy((folder or default_folder()).absolute())
+    copy.bring_up_to_date()
+    trust(copy)
+    click.echo(f"Starting {'Voila' if app else 'JupyterLab'} ...", err=True)
+    status = 0
+    try:
+        with LabServer(copy, port=port, browser=browser, app=app) as server:
+            click.echo(f"\nThe lessons are open at\n\n    {server.url}\n")
+            click.echo(f"Your copy of them is in {copy.path}. Ctrl-C ends the lab; 'lorafw lab reset' starts afresh.")
+            status = server.wait()
+    except KeyboardInterrupt:
+        pass
+    click.echo("\nThe lab has ended.")
+    context.exit(status)
+
+
+@lab.command()
+@_FOLDER
+@click.pass_obj
+def reset(above: Path | None, folder: Path | None) -> None:
+    """Fresh lessons. What you have changed is kept beside them under another name."""
+    from lorafw.lab.lessons import WorkingCopy, default_folder  # noqa: PLC0415
+
+    copy = WorkingCopy((folder or above or default_folder()).absolute())
+    kept = copy.reset()
+    click.echo(f"Fresh lessons are in {copy.path}.")
+    for one in kept:
+        click.echo(f"Your {one.lesson} is kept as {one.kept_as}.")
+
+
+def _end(*_: object) -> NoReturn:
+    sys.exit(0)

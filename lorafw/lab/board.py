@@ -1,0 +1,136 @@
+"""The live task board: gateways of a testbed, the status of their tasks, what both sides log, when each polls next.
+
+The state is the testbed itself: every button is one of its verbs, and the clock moves only when someone turns it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from lorafw.clock import iso
+from lorafw.errors import NotFound
+from lorafw.fault import Fault
+from lorafw.gateway.log import interval
+from lorafw.lab.markup import Html, block, bold, heading, html, plain_table, side_by_side, table
+from lorafw.lab.panel import Panel, button, choice, line
+from lorafw.tasks.lifecycle import LogRow, TaskStatus
+from lorafw.testbed import BedGateway, Testbed
+
+SPANS: Final = {"10 seconds": 10.0, "1 minute": 60.0, "1 hour": 3600.0, "24 hours": 86_400.0}
+SIGNS: Final = {
+    None: "·",
+    TaskStatus.PENDING: "○",
+    TaskStatus.IN_PROGRESS: "▶",
+    TaskStatus.FIRST_RETRY: "↻",
+    TaskStatus.SECOND_RETRY: "↻↻",
+    TaskStatus.COMPLETED: "✔",
+    TaskStatus.FAILED: "✖",
+}
+HEAD: Final = ("gateway", "PackageVersion", "task", "whole sends", "next poll in", "fault")
+LOG_HEAD: Final = ("time (UTC)", "gateway", "attempt", "from", "to", "cause")
+LINES: Final = 12
+"""So many of the last lines of each log are shown."""
+
+
+FAULT_NAMES: Final = [fault.value for fault in Fault if fault is not Fault.NONE]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRow:
+    """A gateway as it stands; ``status`` is None where it has no task."""
+
+    eui: str
+    package: str
+    status: TaskStatus | None
+    sends: int
+    next_poll: str
+    fault: str
+
+    def cells(self) -> tuple[str, ...]:
+        task = f"{SIGNS[self.status]} {self.status or 'no task'}"
+        return (self.eui, self.package, task, str(self.sends), self.next_poll, self.fault)
+
+
+class TaskBoard(Panel):
+    """Buttons act on ``bed``; a testbed that the lesson turns itself is shown anew by ``redraw()``."""
+
+    def __init__(self, bed: Testbed) -> None:
+        super().__init__()
+        self.bed = bed
+        self.gateway = self.reacts(choice("Gateway", [gateway.eui.hex for gateway in bed.gateways]), lambda: None)
+        self.poll = self.reacts(button("Poll", "The chosen gateway asks CUPS now"), lambda: bed.poll(self.chosen))
+        self.span = choice("Turn clock by", SPANS)
+        self.advance = self.reacts(
+            button("Advance", "Gateways poll whenever their own wait is over"), lambda: bed.advance(self.span.value)
+        )
+        self.package = line("New version", "1.0.1", "240px")
+        self.define = self.reacts(
+            button("Define update", "Build, sign and upload an update, and define its task"), self._define
+        )
+        self.fault = choice("Fault", FAULT_NAMES, value=Fault.WRONG_KEY.value)
+        self.inject = self.reacts(button("Inject", "Let this go wrong at the chosen gateway"), self._inject)
+        self.delete = self.reacts(
+            button("Delete task", "DeleteWirelessGatewayTask of the chosen gateway"), self._delete
+        )
+        self.assemble(
+            (self.package, self.define, self.span, self.advance),
+            (self.gateway, self.poll, self.delete, self.fault, self.inject, self.heal),
+        )
+
+    @property
+    def chosen(self) -> BedGateway:
+        return next(gateway for gateway in self.bed.gateways if gateway.eui.hex == self.gateway.value)
+
+    def _define(self) -> None:
+        self.bed.define_update(self.package.value)
+
+    def _inject(self) -> None:
+        self.bed.inject(self.fault.value, self.chosen)
+
+    def _delete(self) -> None:
+        self.bed.service.delete_task(self.bed.owner, self.chosen.id)
+
+    def rows(self) -> list[GatewayRow]:
+        return [self._gateway_row(gateway) for gateway in self.bed.gateways]
+
+    def _gateway_row(self, gateway: BedGateway) -> GatewayRow:
+        try:
+            task = self.bed.service.task(self.bed.owner, gateway.id)
+            status, sends = task.status, task.sends
+        except NotFound:
+            status, sends = None, 0
+        wait_ms = gateway.next_poll_ms - self.bed.clock.now_ms()
+        return GatewayRow(
+            gateway.eui.hex,
+            gateway.home.package() or "(none)",
+            status,
+            sends,
+            interval(wait_ms / 1000) if wait_ms > 0 else "now",
+            ", ".join(fault.value for fault in gateway.virtual.faults) or "none",
+        )
+
+    def html(self) -> Html:
+        rows = [(*map(html, row.cells()[:2]), bold(row.cells()[2]), *row.cells()[3:]) for row in self.rows()]
+        events = table(LOG_HEAD, map(_log_cells, self.bed.log[-LINES:]), "What has happened to tasks (the last events)")
+        log = "\n".join(self.chosen.log[-LINES:]) or "(it has not polled yet)"
+        return Html(
+            table(HEAD, rows, f"The clock stands at {self.bed.now()}")
+            + side_by_side(
+                (events, 690), (Html(heading(f"Log of gateway {self.chosen.eui.hex}") + block(log, height_px=290)), 360)
+            )
+        )
+
+    def text(self) -> str:
+        return "\n".join(
+            (
+                f"The clock stands at {self.bed.now()}",
+                plain_table(HEAD, [row.cells() for row in self.rows()]),
+                plain_table(LOG_HEAD, map(_log_cells, self.bed.log[-LINES:])),
+            )
+        )
+
+
+def _log_cells(row: LogRow) -> tuple[str, ...]:
+    source, target = str(row.from_status or "–"), str(row.to_status or "–")
+    return (iso(row.time)[11:-1], row.gateway, str(row.attempt), source, target, row.cause)

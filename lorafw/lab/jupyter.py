@@ -1,0 +1,207 @@
+"""JupyterLab or Voila as a process of its own, on loopback, offline, with folders of its own.
+
+Nothing of the learner's other Jupyter is read or changed: configuration, kernels, settings and workspaces lie in the
+working copy. Nothing asks the network: no news, no look for updates, no extension manager.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from lorafw.errors import LabError
+from lorafw.lab.lessons import WorkingCopy
+
+START_LIMIT_S: Final = 120.0
+STOP_LIMIT_S: Final = 15.0
+PORT: Final = 8888
+TRIES: Final = 100
+"""If a port is taken, so many following ones are tried."""
+
+_FOLDERS: Final = {
+    "JUPYTER_CONFIG_DIR": "config",
+    "JUPYTER_DATA_DIR": "data",
+    "JUPYTER_RUNTIME_DIR": "runtime",
+    "JUPYTERLAB_SETTINGS_DIR": "settings",
+    "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+    "IPYTHONDIR": "ipython",
+    "MPLCONFIGDIR": "matplotlib",
+}
+_SETTINGS: Final = {
+    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+    },
+}
+_OFFLINE: Final = (
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.news_url=None",
+    "--LabApp.extension_manager=readonly",
+)
+
+
+class LabServer:
+    """Start it, print ``url``, ``wait`` for it, ``stop`` it. ``app``: Voila instead of JupyterLab."""
+
+    def __init__(self, copy: WorkingCopy, *, port: int | None = None, browser: bool = False, app: bool = False) -> None:
+        self._copy, self._port, self._browser, self._app = copy, port, browser, app
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def start(self) -> LabServer:
+        """Raises LabError, with the server's last words, where it is not installed or does not come up."""
+        _require("voila" if self._app else "jupyterlab", "app" if self._app else "lab")
+        self._settle()
+        port = self._free_port() if self._app else (self._port or PORT)
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 -- this Python, this package
+                [sys.executable, "-m", *(self._voila(port) if self._app else self._lab(port))],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment(),
+                cwd=self._copy.path,
+                start_new_session=True,  # Ctrl-C comes to the command alone, which then ends this in peace
+            )
+        try:
+            self.url = f"http://127.0.0.1:{port}/" if self._app else self._lab_url()
+            self._wait_until(lambda: _answers(self.url if self._app else self.url.split("lab/tree/")[0] + "api"))
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def wait(self) -> int:
+        """Until it ends by itself; gives its exit status."""
+        return self._process.wait() if self._process is not None else 0
+
+    def stop(self) -> None:
+        """End it with its kernels."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def __enter__(self) -> LabServer:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def log(self) -> Path:
+        """What the server writes."""
+        return self._copy.state / ("voila.log" if self._app else "jupyter.log")
+
+    def _settle(self) -> None:
+        for name in _FOLDERS.values():
+            (self._copy.state / name).mkdir(mode=0o700, exist_ok=True)
+        for name, settings in _SETTINGS.items():
+            path = self._copy.state / "settings" / name
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(settings))
+
+    def _environment(self) -> dict[str, str]:
+        folders = {name: str(self._copy.state / folder) for name, folder in _FOLDERS.items()}
+        # '!aws' in a lesson is the AWS CLI that was installed beside this Python.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        return {**os.environ, **folders, "PATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
+
+    def _lab(self, port: int) -> list[str]:
+        retries = 0 if self._port else TRIES
+        return [
+            "jupyterlab",
+            "--allow-root",
+            "--ServerApp.ip=127.0.0.1",
+            f"--ServerApp.port={port}",
+            f"--ServerApp.port_retries={retries}",
+            f"--ServerApp.open_browser={self._browser}",
+            f"--ServerApp.root_dir={self._copy.path}",
+            f"--LabApp.default_url=/lab/tree/{self._copy.first}",
+            *_OFFLINE,
+        ]
+
+    def _voila(self, port: int) -> list[str]:
+        browser = [] if self._browser else ["--no-browser"]
+        return ["voila", str(self._copy.path), f"--port={port}", "--Voila.ip=127.0.0.1", *browser]
+
+    def _free_port(self) -> int:
+        for port in [self._port] if self._port else range(PORT, PORT + TRIES):
+            with socket.socket() as probe, suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+        raise LabError(f"port {self._port or PORT} is taken; give another with --port")
+
+    def _lab_url(self) -> str:
+        """JupyterLab says in a file of its own where it is, and what the token is."""
+        assert self._process is not None
+        path = self._copy.state / "runtime" / f"jpserver-{self._process.pid}.json"
+        self._wait_until(path.exists)
+        said: dict[str, str] = {}
+        self._wait_until(lambda: said.update(_read(path)) or bool(said))
+        return f"{said['url'].replace('localhost', '127.0.0.1')}lab/tree/{self._copy.first}?token={said['token']}"
+
+    def _wait_until(self, is_so: object) -> None:
+        assert callable(is_so)
+        deadline = time.monotonic() + START_LIMIT_S
+        while not is_so():
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                words = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
+                raise LabError(
+                    f"{'Voila' if self._app else 'JupyterLab'} did not come up; {self.log} ends with\n{words}"
+                )
+            time.sleep(0.05)
+
+
+def trust(copy: WorkingCopy) -> None:
+    """Sign the lessons that are as they came, so that JupyterLab shows the tables and pictures that they came with."""
+    import nbformat  # noqa: PLC0415
+    from nbformat.sign import NotebookNotary  # noqa: PLC0415
+
+    data = copy.state / "data"
+    data.mkdir(mode=0o700, exist_ok=True)
+    notary = NotebookNotary(data_dir=str(data))
+    try:
+        for path in copy.untouched():
+            if not notary.check_signature(notebook := nbformat.read(path, as_version=4)):
+                notary.sign(notebook)
+    finally:
+        notary.store.close()
+
+
+def _read(path: Path) -> dict[str, str]:
+    with suppress(ValueError):
+        content = json.loads(path.read_text())
+        if isinstance(content, dict):
+            return content
+    return {}
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:  # noqa: S310 -- http on loopback
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _require(module: str, extra: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise LabError(f"{module} is not installed here: pip install 'lorafw[{extra}]'")

@@ -1,0 +1,127 @@
+"""The learner's working copy of the lessons.
+
+The law: nothing that a learner wrote is lost. A lesson that was not touched since it was delivered follows the
+installed version; one that was touched stays as it is, and ``reset`` renames it before a fresh one takes its place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from lorafw.errors import LabError
+
+PATTERN: Final = "[0-9][0-9]-*.ipynb"
+FOLDER: Final = "lorafw-lessons"
+STATE: Final = ".lab"
+"""The folder in a working copy in which the lab and JupyterLab keep what is theirs."""
+
+
+def packaged_lessons() -> list[Path]:
+    """The lessons as they were written: in the package, or beside it in an editable installation. Raises LabError."""
+    package = Path(__file__).parent
+    for folder in (package / "notebooks", package.parent.parent / "notebooks"):
+        if lessons := sorted(folder.glob(PATTERN)):
+            return [path for path in lessons if "-mine-" not in path.stem]
+    raise LabError(f"no lessons are beside {package}: install lorafw from a wheel or from its repository")
+
+
+def default_folder() -> Path:
+    return Path.home() / FOLDER
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A changed lesson that was renamed."""
+
+    lesson: str
+    kept_as: str
+
+
+class WorkingCopy:
+    """A folder with the lessons in it, at most one for each learner."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def state(self) -> Path:
+        """Readable by its owner only: JupyterLab's token lies in it."""
+        folder = self.path / STATE
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def first(self) -> str:
+        return packaged_lessons()[0].name
+
+    def bring_up_to_date(self) -> list[str]:
+        """Deliver what is missing or was not touched; gives the names of the lessons that are new or newer."""
+        delivered, fresh = self._delivered(), []
+        for lesson in packaged_lessons():
+            content, mine = lesson.read_bytes(), self.path / lesson.name
+            if not mine.exists() or (_digest(mine) == delivered.get(lesson.name) and mine.read_bytes() != content):
+                self._deliver(lesson.name, content, delivered)
+                fresh.append(lesson.name)
+        self._remember(delivered)
+        return fresh
+
+    def reset(self) -> list[Kept]:
+        """Fresh lessons; those that were changed are kept under another name."""
+        delivered, kept = self._delivered(), []
+        for lesson in packaged_lessons():
+            content, mine = lesson.read_bytes(), self.path / lesson.name
+            if mine.exists() and mine.read_bytes() != content and _digest(mine) != delivered.get(lesson.name):
+                kept.append(Kept(lesson.name, self._set_aside(mine)))
+            self._deliver(lesson.name, content, delivered)
+        self._remember(delivered)
+        return kept
+
+    def _set_aside(self, mine: Path) -> str:
+        content = mine.read_bytes()
+        for number in count(1):
+            name = f"{mine.stem}-mine-{number}{mine.suffix}"
+            with suppress(FileExistsError), (self.path / name).open("xb") as file:  # never over what is there
+                file.write(content)
+                return name
+        raise AssertionError
+
+    def _deliver(self, name: str, content: bytes, delivered: dict[str, str]) -> None:
+        _write(self.path / name, content)
+        delivered[name] = sha256(content).hexdigest()
+
+    def untouched(self) -> list[Path]:
+        """The lessons that are as they were packaged."""
+        mine = [(self.path / lesson.name, lesson.read_bytes()) for lesson in packaged_lessons()]
+        return [path for path, content in mine if path.exists() and path.read_bytes() == content]
+
+    def _delivered(self) -> dict[str, str]:
+        """Digests of the lessons as they were delivered. What cannot be read counts as not known."""
+        try:
+            known = json.loads((self.state / "delivered.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def _remember(self, delivered: dict[str, str]) -> None:
+        _write(self.state / "delivered.json", json.dumps(delivered, indent=1).encode())
+
+
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """The old file or the new one, never half of it."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    Path(temporary).chmod(0o644)
+    Path(temporary).replace(path)
