@@ -70,6 +70,9 @@ class TaskBoard(Panel):
         )
         self.fault = choice("Fault", FAULT_NAMES, value=Fault.WRONG_KEY.value)
         self.inject = self.reacts(button("Inject", "Let this go wrong at the chosen gateway"), self._inject)
+        self.heal = self.reacts(
+            button("Heal", "Take all faults of the chosen gateway away"), lambda: bed.heal(self.chosen)
+        )
         self.delete = self.reacts(
             button("Delete task", "DeleteWirelessGatewayTask of the chosen gateway"), self._delete
         )

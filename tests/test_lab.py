@@ -1,0 +1,165 @@
+"""`lorafw lab` without a browser: the working copy, what is kept, what the wheel holds, how it starts and ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+from nbformat.sign import NotebookNotary
+
+import lorafw.lab.jupyter
+import lorafw.lab.lessons
+from lorafw.cli import main
+from lorafw.errors import LabError
+from lorafw.lab.jupyter import LabServer, trust
+from lorafw.lab.lessons import WorkingCopy, packaged_lessons
+
+ROOT = Path(__file__).parent.parent
+NAMES = [path.name for path in packaged_lessons()]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> WorkingCopy:
+    return WorkingCopy(tmp_path / "copy")
+
+
+def test_a_working_copy_holds_every_lesson_as_it_was_packaged(copy: WorkingCopy) -> None:
+    assert copy.bring_up_to_date() == NAMES
+    for lesson in packaged_lessons():
+        assert (copy.path / lesson.name).read_bytes() == lesson.read_bytes()
+    assert copy.bring_up_to_date() == []
+
+
+def test_a_lesson_that_was_touched_stays_and_one_that_is_missing_comes_back(copy: WorkingCopy) -> None:
+    copy.bring_up_to_date()
+    (copy.path / NAMES[0]).write_text("mine")
+    (copy.path / NAMES[1]).unlink()
+    assert copy.bring_up_to_date() == [NAMES[1]]
+    assert (copy.path / NAMES[0]).read_text() == "mine"
+
+
+def test_a_lesson_that_was_not_touched_follows_the_installed_version(
+    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    copy.bring_up_to_date()
+    for name in NAMES[:2]:
+        (newer / name).write_text("newer")
+    (copy.path / NAMES[1]).write_text("mine")
+    monkeypatch.setattr(lorafw.lab.lessons, "packaged_lessons", lambda: sorted(newer.iterdir()))
+    assert copy.bring_up_to_date() == [NAMES[0]]
+    assert (copy.path / NAMES[0]).read_text() == "newer"
+    assert [kept.lesson for kept in copy.reset()] == [NAMES[1]]
+
+
+def test_reset_keeps_every_changed_lesson_under_a_number_of_its_own(copy: WorkingCopy) -> None:
+    copy.bring_up_to_date()
+    stem = Path(NAMES[0]).stem
+    for text in ("first answer", "second answer"):
+        (copy.path / NAMES[0]).write_text(text)
+        (copy.path / "my own.ipynb").write_text("my own")
+        done = CliRunner().invoke(main, ["lab", "reset", "--dir", str(copy.path)])
+        assert done.exit_code == 0
+        assert f"Your {NAMES[0]} is kept as {stem}-mine-" in done.output
+    assert (copy.path / f"{stem}-mine-1.ipynb").read_text() == "first answer"
+    assert (copy.path / f"{stem}-mine-2.ipynb").read_text() == "second answer"
+    assert (copy.path / "my own.ipynb").read_text() == "my own"
+    assert (copy.path / NAMES[0]).read_bytes() == packaged_lessons()[0].read_bytes()
+    assert copy.reset() == []
+
+
+def test_reset_of_a_folder_that_is_not_there_makes_it(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["lab", "--dir", str(tmp_path / "new"), "reset"])
+    assert done.exit_code == 0
+    assert (tmp_path / "new" / NAMES[0]).exists()
+
+
+def test_a_record_that_cannot_be_read_makes_nobody_lose_anything(copy: WorkingCopy) -> None:
+    copy.bring_up_to_date()
+    (copy.state / "delivered.json").write_text("{")
+    (copy.path / NAMES[0]).write_text("mine")
+    copy.bring_up_to_date()
+    assert (copy.path / NAMES[0]).read_text() == "mine"
+
+
+def test_what_the_lab_keeps_is_readable_by_its_owner_only(copy: WorkingCopy) -> None:
+    assert copy.state.stat().st_mode & 0o077 == 0
+
+
+def test_only_lessons_that_are_as_they_came_are_trusted(copy: WorkingCopy) -> None:
+    copy.bring_up_to_date()
+    notebook = nbformat.read(copy.path / NAMES[0], as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell("import this"))
+    nbformat.write(notebook, copy.path / NAMES[0])
+    trust(copy)
+    notary = NotebookNotary(data_dir=str(copy.state / "data"))
+    trusted = [name for name in NAMES if notary.check_signature(nbformat.read(copy.path / name, as_version=4))]
+    notary.store.close()
+    assert trusted == NAMES[1:]
+
+
+def test_the_wheel_holds_the_lessons_and_nothing_else_of_their_folder(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert sorted(name for name in names if "/notebooks/" in name) == [f"lorafw/lab/notebooks/{name}" for name in NAMES]
+    assert "lorafw/py.typed" in names
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"lorafw"}
+
+
+@pytest.mark.parametrize(("app", "module", "extra"), [(False, "jupyterlab", "lab"), (True, "voila", "app")])
+def test_what_is_not_installed_is_named_with_its_remedy(
+    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch, app: bool, module: str, extra: str
+) -> None:
+    monkeypatch.setattr(lorafw.lab.jupyter.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(LabError, match=rf"{module} is not installed here: pip install 'lorafw\[{extra}\]'"):
+        LabServer(copy, app=app).start()
+
+
+def test_a_port_that_is_taken_is_said_with_the_servers_own_words(copy: WorkingCopy) -> None:
+    import socket
+
+    copy.bring_up_to_date()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(LabError, match="did not come up"):
+            LabServer(copy, port=taken.getsockname()[1]).start()
+        with pytest.raises(LabError, match="is taken; give another with --port"):
+            LabServer(copy, port=taken.getsockname()[1], app=True).start()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_ends_the_lab_and_its_server(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "lorafw", "lab", "--no-browser", "--dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "http://127.0.0.1:" in line:
+                break
+        assert f"/lab/tree/{NAMES[0]}?token=" in line
+        (record,) = (tmp_path / ".lab" / "runtime").glob("jpserver-*.json")
+        server = json.loads(record.read_text())["pid"]
+        assert "Extension Manager is 'readonly'" in (tmp_path / ".lab" / "jupyter.log").read_text()
+        process.send_signal(number)
+        assert process.wait(30) == 0
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{server}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{server}").exists()
+    assert not record.exists()

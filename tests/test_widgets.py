@@ -1,0 +1,337 @@
+"""The panels of the lab without a browser: operate a control, and look at what changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import ipywidgets
+import pytest
+from conftest import RecordedRequest, RecordedResponse
+
+import lorafw.lab
+from lorafw import Testbed, example
+from lorafw.cups.anatomy import part_at, request_parts, response_parts
+from lorafw.cups.codec import decode_response, encode_response
+from lorafw.cups.messages import UpdateInfoResponse
+from lorafw.errors import MalformedRequest, MalformedResponse
+from lorafw.lab import MatchExplorer, SignatureWorkbench, TaskBoard, WireInspector
+from lorafw.lab.board import FAULT_NAMES, SIGNS
+from lorafw.lab.match import carets, definition
+from lorafw.lab.panel import Panel
+from lorafw.lab.signature import Bench
+from lorafw.tasks.lifecycle import TaskStatus
+from lorafw.tasks.policy import Policy
+from lorafw.version import GatewayVersion
+
+
+@pytest.fixture
+def bed() -> Iterator[Testbed]:
+    with Testbed(gateways=2) as bed:
+        yield bed
+
+
+PANELS = ["MatchExplorer", "SignatureWorkbench", "TaskBoard", "WireInspector"]
+
+
+@pytest.fixture(params=PANELS)
+def panel(request: pytest.FixtureRequest) -> Panel:
+    kind = getattr(lorafw.lab, request.param)
+    return kind(request.getfixturevalue("bed")) if request.param == "TaskBoard" else kind()
+
+
+def shown(panel: Panel) -> str:
+    """What the live view holds."""
+    return str(panel._view.value)
+
+
+# --- what holds for every panel ---
+
+
+def test_every_control_has_a_description_and_reports_only_when_a_change_is_complete(panel: Panel) -> None:
+    controls = list(panel.controls())
+    assert controls
+    for control in controls:
+        assert control.description.strip()
+        assert getattr(control, "continuous_update", False) is False
+        if isinstance(control, ipywidgets.Button):
+            assert control.tooltip
+
+
+def test_a_panel_shows_itself_as_a_page_and_as_text_before_anything_runs(panel: Panel) -> None:
+    bundle = panel._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"}
+    assert len(bundle["text/plain"].splitlines()) > 3
+    assert re.search(r"<caption|<img [^>]*alt=", bundle["text/html"])
+
+
+def test_the_same_panel_made_twice_says_the_same(panel: Panel, bed: Testbed) -> None:
+    again = type(panel)(bed) if isinstance(panel, TaskBoard) else type(panel)()
+    assert (again.text(), again.html()) == (panel.text(), panel.html())
+
+
+def test_a_panel_can_be_drawn_at_both_ends_of_every_slider_and_with_every_choice(panel: Panel) -> None:
+    for control in list(panel.controls()):
+        ends: list[tuple[str, Any]] = []
+        if isinstance(control, ipywidgets.IntSlider | ipywidgets.FloatSlider):
+            ends = [("value", control.min), ("value", control.max)]
+        elif isinstance(control, ipywidgets.Dropdown | ipywidgets.ToggleButtons | ipywidgets.Select):
+            ends = [("index", index) for index in range(len(control.options))]
+        for name, value in ends:
+            setattr(control, name, value)
+            assert panel.html()
+            assert panel.text()
+            assert not panel.problem
+
+
+def test_no_output_widget_is_used(panel: Panel) -> None:
+    assert not [one for one in panel.controls() if isinstance(one, ipywidgets.Output)]
+
+
+def test_callbacks_from_several_threads_leave_one_view_of_one_state(bed: Testbed) -> None:
+    board = TaskBoard(bed)
+    board.define.click()
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(8):
+            pool.submit(board.poll.click)
+    assert str(board.html()) in shown(board)
+    assert not board.problem
+
+
+# --- match explorer ---
+
+
+def verdicts(explorer: MatchExplorer) -> dict[str | None, str]:
+    return {judgement.definition.name: judgement.verdict for judgement in explorer.matching.judge()}
+
+
+def test_the_explorer_says_which_definition_matches_and_where_the_others_differ() -> None:
+    explorer = MatchExplorer()
+    assert verdicts(explorer)["FirmwareUpdate"] == "✔ matches: a task is created"
+    assert verdicts(explorer)["capital letters"] == "✖ no match: Model"
+    assert "AutoCreateTasks is off" in verdicts(explorer)["by hand"]
+    explorer.model.value = "RPi"
+    assert verdicts(explorer)["capital letters"] == "✔ matches: a task is created"
+    assert verdicts(explorer)["FirmwareUpdate"] == "✖ no match: Model"
+    assert "upper and lower case differ" in shown(explorer)
+
+
+def test_of_two_definitions_that_match_the_explorer_names_the_one_that_wins() -> None:
+    version = example.CURRENT_VERSION
+    definitions = [definition("old", version, sequence=0), definition("new", version, sequence=1)]
+    for rule, winner, other in (("oldest", "old", "new"), ("newest", "new", "old")):
+        explorer = MatchExplorer(definitions, policy=Policy(several_matches=rule))
+        assert verdicts(explorer)[winner] == "✔ matches: a task is created"
+        assert verdicts(explorer)[other] == f"✔ matches as well, but the {rule} wins (assumed)"
+
+
+def test_an_empty_field_is_one_that_is_not_presented() -> None:
+    explorer = MatchExplorer()
+    explorer.package.value = ""
+    assert explorer.matching.presented == GatewayVersion(
+        example.CURRENT_VERSION.station, None, example.CURRENT_VERSION.model
+    )
+    assert "the gateway presents none" in shown(explorer)
+
+
+def test_carets_stand_under_what_differs_and_blanks_can_be_seen() -> None:
+    assert carets("1.0.0 ", "1.0.1") == "wanted    1.0.0·\npresented 1.0.1\n              ^^"
+    assert carets(None, "rpi").splitlines()[0] == "wanted    (none)"
+
+
+def test_what_a_gateway_presents_is_shown_as_text_and_never_as_markup() -> None:
+    explorer = MatchExplorer()
+    explorer.model.value = "<script>alert(1)</script>"
+    assert "<script>" not in shown(explorer)
+    assert "&lt;script&gt;" in shown(explorer)
+
+
+# --- wire inspector ---
+
+
+def test_the_parts_of_recorded_replies_are_the_reply_without_a_gap(recorded_response: RecordedResponse) -> None:
+    body = recorded_response.body
+    parts = response_parts(body)
+    assert b"".join(body[part.start : part.stop] for part in parts) == body
+    assert all(len(part) for part in parts)
+    try:
+        response = decode_response(body)
+    except MalformedResponse:
+        return
+    content = {part.name: body[part.start : part.stop] for part in parts}
+    assert content.get("updData", b"") == response.update
+    assert content.get("sig", b"") == response.signature
+    assert content.get("cupsCred", b"") == response.cups_cred
+    assert content.get("tcUri", b"").decode() == response.tc_uri
+
+
+def test_the_parts_of_recorded_requests_are_the_request_without_a_gap(recorded_request: RecordedRequest) -> None:
+    body = recorded_request.body
+    if recorded_request.json is None:
+        with pytest.raises(MalformedRequest):
+            request_parts(body)
+        return
+    parts = request_parts(body)
+    assert b"".join(body[part.start : part.stop] for part in parts) == body
+    assert [part.name for part in parts] == list(recorded_request.json)
+
+
+def test_a_reply_that_ends_too_early_ends_in_a_part_that_says_so() -> None:
+    body = encode_response(UpdateInfoResponse(update=b"update"))[:-1]
+    assert response_parts(body)[-1].name == "rest"
+    assert part_at(response_parts(body), 0).name == "cupsUriLen"
+    with pytest.raises(LookupError):
+        part_at(response_parts(body), len(body))
+
+
+def test_choosing_a_part_moves_to_its_bytes_and_moving_to_a_byte_chooses_its_part() -> None:
+    inspector = WireInspector()
+    inspector.message.value = "response"
+    names = [part.name for part in inspector.wire.parts]
+    inspector.segment.index = names.index("sig")
+    assert inspector.offset.value == inspector.wire.part.start
+    first = f"{inspector.wire.body[inspector.offset.value]:02x}"
+    assert re.search(rf"<b [^>]*>{first}</b> *<mark", shown(inspector))
+    inspector.offset.value = 10
+    assert names[inspector.segment.index] == "keyCRC"
+    assert "keyCRC" in inspector.text().splitlines()[-1]
+    inspector.offset.value = inspector.offset.max
+    assert names[inspector.segment.index] == "updData"
+
+
+def test_the_inspector_remembers_where_it_was_in_the_other_message() -> None:
+    inspector = WireInspector()
+    inspector.offset.value = 40
+    inspector.message.value = "response"
+    assert inspector.wire.offset == 0
+    inspector.message.value = "request"
+    assert inspector.offset.value == 40
+    assert inspector.wire.part.name == "cupsUri"
+
+
+# --- signature workbench ---
+
+
+def operate(bench: SignatureWorkbench, *buttons: str) -> str:
+    for name in buttons:
+        getattr(bench, name).click()
+    return shown(bench)
+
+
+def with_another_key(bench: SignatureWorkbench) -> None:
+    bench.key.value = "another key"
+    bench.sign.click()
+
+
+def without_key(bench: SignatureWorkbench) -> None:
+    bench.on_gateway.value = "no key at all"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "outcome", "line"),
+    [
+        (lambda bench: None, "✔ RUN", "ECDSA key#0 -&gt; VERIFIED"),
+        (lambda bench: bench.tamper.click(), "✖ REFUSED", "ECDSA key#0 -&gt; NOT verified"),
+        (with_another_key, "✖ REFUSED", "No key could verify signature. Tried 1 keys"),
+        (lambda bench: bench.strip.click(), "✖ REFUSED", "Keyfile present, but no signature provided"),
+        (without_key, "✖ REFUSED", "No key could verify signature. Tried 0 keys"),
+        (lambda bench: (bench.strip.click(), without_key(bench)), "✔ RUN", "No Key. No Sig. UPDATE."),
+    ],
+    ids=["signed", "tampered", "wrong key", "stripped", "no key", "neither key nor signature"],
+)
+def test_the_station_says_what_it_thinks_of_a_spoilt_update(
+    spoil: Callable[[SignatureWorkbench], object], outcome: str, line: str
+) -> None:
+    bench = SignatureWorkbench()
+    spoil(bench)
+    assert outcome in shown(bench)
+    assert line in shown(bench)
+    bench.on_gateway.value = "sig-0.key"
+    bench.start_over.click()
+    assert "✔ RUN" in shown(bench)
+
+
+def test_a_byte_that_is_tampered_twice_is_what_it_was() -> None:
+    bench = SignatureWorkbench()
+    before = bench.bench.update
+    bench.offset.value = 7
+    operate(bench, "tamper")
+    assert [a != b for a, b in zip(bench.bench.update, before, strict=True)].index(True) == 7
+    assert "✔ RUN" in operate(bench, "tamper")
+    assert bench.bench.update == before
+
+
+def test_a_version_that_cannot_be_built_is_refused_with_its_reason_and_nothing_changes() -> None:
+    bench = SignatureWorkbench()
+    before = bench.bench
+    bench.package.value = " "
+    assert "package_version" in bench.problem
+    assert bench.bench is before
+    bench.package.value = "1.0.2"
+    assert not bench.problem
+
+
+def test_a_refused_update_leaves_no_file_and_one_that_ran_does() -> None:
+    key = next(iter(lorafw.lab.signature.KEYS.values()))
+    bench = Bench(b"update", sig_keys=(key.public_key.sig_key,)).sign(key, "a key")
+    assert bench.judged()[1].ran == [b"update"]
+    assert bench.strip().judged()[1].update is None
+
+
+# --- task board ---
+
+
+def test_the_board_walks_an_update_from_definition_to_completed(bed: Testbed) -> None:
+    board = TaskBoard(bed)
+    assert [row.status for row in board.rows()] == [None, None]
+    board.define.click()
+    board.poll.click()
+    assert [row.status for row in board.rows()] == [TaskStatus.IN_PROGRESS, None]
+    assert "IN_PROGRESS" in shown(board)
+    board.span.value = 60.0
+    board.advance.click()
+    assert {row.status for row in board.rows()} == {TaskStatus.COMPLETED}
+    assert "presents the new version" in shown(board)
+    board.delete.click()
+    assert board.rows()[0].status is None
+
+
+@pytest.mark.parametrize("fault", FAULT_NAMES)
+def test_every_fault_can_be_injected_and_healed(bed: Testbed, fault: str) -> None:
+    board = TaskBoard(bed)
+    board.fault.value = fault
+    board.inject.click()
+    assert not board.problem
+    assert [row.fault for row in board.rows()] == [fault, "none"]
+    board.heal.click()
+    assert [row.fault for row in board.rows()] == ["none", "none"]
+
+
+def test_a_gateway_with_the_wrong_key_fails_and_the_board_shows_each_retry(bed: Testbed) -> None:
+    board = TaskBoard(bed)
+    board.define.click()
+    board.fault.value = "wrong-key"
+    board.inject.click()
+    seen = []
+    for _ in range(4):
+        board.poll.click()
+        seen.append(str(board.rows()[0].status))
+        bed.clock.advance(10)
+    assert seen == ["IN_PROGRESS", "FIRST_RETRY", "SECOND_RETRY", "FAILED"]
+    assert "✖ FAILED" in shown(board)
+
+
+def test_deleting_what_is_not_there_is_said_on_the_board(bed: Testbed) -> None:
+    board = TaskBoard(bed)
+    board.delete.click()
+    assert board.problem
+    assert 'role="alert"' in shown(board)
+    board.poll.click()
+    assert 'role="alert"' not in shown(board)
+
+
+def test_every_status_has_a_sign_of_its_own() -> None:
+    assert set(SIGNS) == {None, *TaskStatus}
+    assert len(set(SIGNS.values())) == len(SIGNS)
