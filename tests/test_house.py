@@ -29,6 +29,7 @@ LEVELS = {
         "gateway.virtual",
         "gateway.faults",
         "gateway.setup",
+        "gateway.attempt",
         "firmware.source",
         "firmware.spool",
         "fleet.io",

@@ -271,45 +271,6 @@ def test_a_state_folder_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> N
         load_or_make(tmp_path, ["localhost"])
 
 
-@pytest.mark.parametrize(
-    "operation",
-    ["create_wireless_gateway", "create_keys_and_certificate", "associate_wireless_gateway_with_certificate"],
-)
-def test_an_enrolment_that_breaks_off_leaves_nothing_and_can_be_made_again(lab: Lab, operation: str) -> None:
-    class Broken(Exception):
-        pass
-
-    def clients(name: str) -> Any:
-        client = lab.client(name)
-        if hasattr(client, operation):
-            real = getattr(client, operation)
-
-            def breaks(**parameters: Any) -> None:
-                if operation != "create_wireless_gateway":
-                    real(**parameters)
-                raise Broken
-
-            setattr(client, operation, breaks)
-        return client
-
-    def left() -> tuple[int, int]:
-        wireless = lab.client("iotwireless")
-        active = [c for c in lab.client("iot").list_certificates()["certificates"] if c["status"] == "ACTIVE"]
-        return len(wireless.list_wireless_gateways()["WirelessGatewayList"]), len(active)
-
-    with pytest.raises(Broken):
-        enrol(lab.folder / "home", clients, eui=EUI, name=None, rf_region="US915", package="1.0.0")
-    gateways, certificates = left()
-    assert gateways == 0
-    # What boto3 has not told us of, we cannot take back.
-    assert certificates == (1 if operation == "create_keys_and_certificate" else 0)
-    assert not (lab.folder / "home").exists()
-    assert (
-        lab.poll(enrol(lab.folder / "home", lab.client, eui=EUI, name=None, rf_region="US915", package="1").home)[0]
-        is Outcome.DONE
-    )
-
-
 def test_who_stalls_in_the_handshake_the_header_or_the_body_is_gone_after_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

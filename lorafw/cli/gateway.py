@@ -6,7 +6,7 @@ import inspect
 import json
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
@@ -14,13 +14,17 @@ from lorafw.cli.colour import show
 from lorafw.eui import GatewayEui
 from lorafw.fault import Fault
 from lorafw.firmware.signing import PublicKey
+from lorafw.gateway.attempt import JOURNAL
 from lorafw.gateway.faults import injection
 from lorafw.gateway.home import Home
 from lorafw.gateway.judgement import judge_reply
 from lorafw.gateway.log import Level
-from lorafw.gateway.setup import check_new_home, enrol, plain_endpoint, register_gateway, write_home
+from lorafw.gateway.setup import check_new_home, enrol, enrol_plain
 from lorafw.gateway.station import DEFAULT_TIMERS, Timers
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOME = click.argument("home", type=click.Path(file_okay=False, path_type=Path))
 STATION_OPTION = click.option("--station", default=STATION, show_default=True, help="Station version it presents.")
@@ -82,25 +86,23 @@ def init(
         raise click.UsageError("--cups-uri goes with --plain; otherwise AWS says where CUPS is")
     keys = [PublicKey.load(path) for path in sig_keys]
     check_new_home(home)
+    clients = cast("Callable[[str], Any]", boto3.client)  # overloaded by service
+    about: dict[str, Any] = {
+        "eui": eui,
+        "name": name,
+        "rf_region": rf_region,
+        "package": package or None,
+        "sig_keys": keys,
+    }
     try:
         if plain:
-            client = boto3.client("iotwireless")
-            uri = cups_uri or plain_endpoint(client)
-            known = register_gateway(client, eui, name, rf_region)
-            write_home(home, eui=eui, cups_uri=uri, package=package or None, sig_keys=keys)
+            known = enrol_plain(home, clients, cups_uri=cups_uri, **about)
         else:
-            known = enrol(
-                home,
-                boto3.client,  # type: ignore[arg-type]  # overloaded by service
-                eui=eui,
-                name=name,
-                rf_region=rf_region,
-                package=package or None,
-                sig_keys=keys,
-            ).registration
+            known = enrol(home, clients, **about).registration
     except (BotoCoreError, ClientError) as error:
+        left = "\nWhat was made is still there: the same command takes it back." if (home / JOURNAL).exists() else ""
         raise click.ClickException(
-            f"{error}\nIs 'lorafw serve' running, and are the lines that it prints pasted here?"
+            f"{error}\nIs 'lorafw serve' running, and are the lines that it prints pasted here?{left}"
         ) from error
     verb = "Registered" if known.was_new else "Registered before:"
     click.echo(f"{verb} {eui.hex} as {known.id}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from lorafw.cups.credentials import NO_CREDENTIALS, Credentials
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import PublicKey
+from lorafw.gateway.attempt import attempt
 from lorafw.gateway.home import CREDENTIAL_FILES, Home, check_cups_uri
 from lorafw.iotwireless import PLAIN_HEADER
 
@@ -90,17 +90,14 @@ def enrol(
     """
     check_new_home(path)
     wireless, iot = clients("iotwireless"), clients("iot")
-    with contextlib.ExitStack() as undo:
-        endpoint = wireless.get_service_endpoint(ServiceType="CUPS")
-        check_cups_uri(endpoint["ServiceEndpoint"])
+    endpoint = wireless.get_service_endpoint(ServiceType="CUPS")
+    check_cups_uri(endpoint["ServiceEndpoint"])
+    with attempt(path, clients, eui.hex) as under_way:
         known = register_gateway(wireless, eui, name, rf_region)
-        if known.was_new:
-            undo.callback(wireless.delete_wireless_gateway, Id=known.id)
         certificate = iot.create_keys_and_certificate(setAsActive=True)
         certificate_id = certificate["certificateId"]
-        undo.callback(_delete_certificate, iot, certificate_id)
+        under_way.made(certificate_id)
         wireless.associate_wireless_gateway_with_certificate(Id=known.id, IotCertificateId=certificate_id)
-        undo.callback(wireless.disassociate_wireless_gateway_from_certificate, Id=known.id)
         home = write_home(
             path,
             eui=eui,
@@ -113,13 +110,32 @@ def enrol(
                 key=certificate["keyPair"]["PrivateKey"].encode(),
             ),
         )
-        undo.pop_all()
     return Enrolment(known, certificate_id, home)
 
 
-def _delete_certificate(iot: Any, certificate_id: str) -> None:
-    iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
-    iot.delete_certificate(certificateId=certificate_id)
+def enrol_plain(
+    path: Path,
+    clients: Callable[[str], Any],
+    *,
+    eui: GatewayEui,
+    name: str | None,
+    rf_region: str,
+    package: str | None,
+    sig_keys: Sequence[PublicKey] = (),
+    cups_uri: str | None = None,
+) -> Registration:
+    """Register a gateway and write a home folder without certificates, for the lab alone: all of it, or nothing.
+
+    ``cups_uri`` None: the lab's plain address. Raises HomeError, or what boto3 raises.
+    """
+    check_new_home(path)
+    wireless = clients("iotwireless")
+    uri = cups_uri or plain_endpoint(wireless)
+    check_cups_uri(uri)
+    with attempt(path, clients, eui.hex):
+        known = register_gateway(wireless, eui, name, rf_region)
+        write_home(path, eui=eui, cups_uri=uri, package=package, sig_keys=sig_keys)
+    return known
 
 
 def check_new_home(path: Path) -> None:

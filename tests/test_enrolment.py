@@ -1,0 +1,293 @@
+"""``gateway init``: all of it or nothing, whenever and however it is interrupted, and again after that."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509 import load_pem_x509_certificate
+
+from lorafw.cli import main
+from lorafw.cloud import Cloud
+from lorafw.cups.client import HttpTransport
+from lorafw.errors import HomeError
+from lorafw.eui import GatewayEui
+from lorafw.gateway.attempt import JOURNAL
+from lorafw.gateway.home import Home, check_cups_uri
+from lorafw.gateway.setup import Enrolment, enrol, enrol_plain
+from lorafw.gateway.station import Outcome
+from lorafw.gateway.virtual import VirtualGateway
+
+EUI = GatewayEui(0x58A0CBFFFE800001)
+LOST = "CreateKeysAndCertificate"
+"""Where the answer to this call is lost, nobody knows of the certificate any more."""
+
+
+class Interrupted(BaseException):
+    """As Ctrl-C is."""
+
+
+class Steps:
+    """Counts every call of boto3, before it and after it, and every file that is written, likewise."""
+
+    def __init__(self, at: int, interrupt: Callable[[], None], only: str = "") -> None:
+        self.names: list[str] = []
+        self._only = only
+        self._at = at
+        self._interrupt = interrupt
+
+    def step(self, name: str) -> None:
+        if not name.startswith(self._only):
+            return
+        self.names.append(name)
+        if len(self.names) == self._at:
+            self._interrupt()
+
+
+class Watched:
+    """Clients that are made once; ``steps`` is told of their calls."""
+
+    def __init__(self, make: Callable[[str], Any]) -> None:
+        self.steps: Steps | None = None
+        self._clients = {name: make(name) for name in ("iotwireless", "iot")}
+        for client in self._clients.values():
+            for when in ("before", "after"):
+                client.meta.events.register(f"{when}-call", lambda model, when=when, **_: self._tell(when, model.name))
+
+    def __call__(self, name: str) -> Any:
+        return self._clients[name]
+
+    def _tell(self, when: str, name: str) -> None:
+        if self.steps is not None:
+            self.steps.step(f"{when} {name}")
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with Cloud(cups_tls_port=0, state_dir=tmp_path_factory.mktemp("state") / "state") as cloud:
+        yield cloud
+
+
+def clean(client: Callable[[str], Any]) -> None:
+    wireless, iot = client("iotwireless"), client("iot")
+    for gateway in wireless.list_wireless_gateways()["WirelessGatewayList"]:
+        wireless.delete_wireless_gateway(Id=gateway["Id"])
+    for certificate in iot.list_certificates()["certificates"]:
+        iot.update_certificate(certificateId=certificate["certificateId"], newStatus="INACTIVE")
+        iot.delete_certificate(certificateId=certificate["certificateId"])
+
+
+@pytest.fixture(autouse=True)
+def empty(cloud: Cloud) -> Iterator[None]:
+    yield
+    clean(cloud.client)
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[str], None]]:
+    """Whoever is in this list is told of each file that is written, before and after."""
+    told: list[Callable[[str], None]] = []
+    real = Home.write
+
+    def write(self: Home, name: str, content: bytes | str, *, mode: int = 0o644) -> Path:
+        for tell in told:
+            tell(f"before {name}")
+        path = real(self, name, content, mode=mode)
+        for tell in told:
+            tell(f"after {name}")
+        return path
+
+    monkeypatch.setattr(Home, "write", write)
+    return told
+
+
+def init(path: Path, clients: Callable[[str], Any]) -> Enrolment:
+    return enrol(path, clients, eui=EUI, name="roof", rf_region="US915", package="1.0.0")
+
+
+def registered(client: Callable[[str], Any]) -> tuple[int, int]:
+    """So many gateways and certificates are there."""
+    gateways = client("iotwireless").list_wireless_gateways()["WirelessGatewayList"]
+    return len(gateways), len(client("iot").list_certificates()["certificates"])
+
+
+def works(home: Home) -> bool:
+    return VirtualGateway(home, HttpTransport()).poll().exchange is Outcome.DONE
+
+
+def interrupt() -> None:
+    raise Interrupted
+
+
+def test_wherever_an_init_is_interrupted_nothing_is_left_and_it_can_be_made_again(
+    cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]]
+) -> None:
+    seen: list[str] = []
+    clients = Watched(cloud.client)
+    for at in count(1):
+        steps = clients.steps = Steps(at, interrupt)
+        writes[:] = [steps.step]
+        home = tmp_path / str(at)
+        try:
+            init(home, clients)
+        except Interrupted:
+            where = steps.names[at - 1]
+        else:
+            break
+        writes.clear()
+        clients.steps = None
+        seen.append(where)
+        lost = where == f"after {LOST}"
+        assert registered(clients) == (0, lost), f"interrupted {where}"
+        assert not home.exists(), f"interrupted {where}"
+        if lost:
+            clean(clients)
+    assert works(Home(home)), "made in the end, on the same EUI"
+    assert {"after CreateWirelessGateway", f"after {LOST}", "after AssociateWirelessGatewayWithCertificate"} <= set(
+        seen
+    )
+    assert {"before cups.key", "after cups.key", "before station.conf", "after station.conf"} <= set(seen)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed is one of our own: os.fork")
+def test_wherever_the_process_is_killed_the_same_command_takes_back_what_was_made(
+    cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]]
+) -> None:
+    clients, childs = Watched(cloud.client), Watched(cloud.client)  # no connection is in the hands of both
+    for at in count(1):
+        home = tmp_path / str(at)
+        child = os.fork()
+        if child == 0:
+            childs.steps = Steps(at, lambda: os._exit(9), only="after")
+            writes[:] = [childs.steps.step]
+            try:
+                init(home, childs)
+            finally:
+                os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
+            break
+        if (home / "station.conf").exists():
+            with pytest.raises(HomeError, match="already"):
+                init(home, clients)
+            assert works(Home(home)), "it was killed when all was done"
+        else:
+            assert works(init(home, clients).home)
+            assert not (home / JOURNAL).exists()
+        gateways, certificates = registered(clients)
+        assert gateways == 1
+        assert certificates <= 2, "one, and one whose answer may have been lost"
+        clean(clients)
+    assert at > 10
+
+
+def test_a_gateway_that_had_a_certificate_has_it_again_after_an_init_that_broke_off(
+    cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]]
+) -> None:
+    first = init(tmp_path / "first", cloud.client)
+    writes[:] = [Steps(12, interrupt).step]
+    with pytest.raises(Interrupted):
+        init(tmp_path / "second", cloud.client)
+    assert registered(cloud.client) == (1, 1)
+    bound = cloud.client("iotwireless").get_wireless_gateway_certificate(Id=first.registration.id)
+    assert bound["IotCertificateId"] == first.certificate_id
+    assert works(first.home)
+
+
+def test_where_it_cannot_be_taken_back_at_once_the_next_attempt_does(cloud: Cloud, tmp_path: Path) -> None:
+    class NoNetwork(Exception):
+        pass
+
+    def clients(name: str) -> Any:
+        client = cloud.client(name)
+
+        def refuse(model: Any, **_: Any) -> None:
+            if down or model.name == "AssociateWirelessGatewayWithCertificate":
+                down.append(True)
+                raise NoNetwork
+
+        client.meta.events.register("before-call", refuse)
+        return client
+
+    down: list[bool] = []
+    with pytest.raises(NoNetwork):
+        init(tmp_path / "home", clients)
+    assert [file.name for file in (tmp_path / "home").iterdir()] == [JOURNAL]
+    assert stat.S_IMODE((tmp_path / "home" / JOURNAL).stat().st_mode) == 0o600
+    assert registered(cloud.client) == (1, 1)
+    assert works(init(tmp_path / "home", cloud.client).home)
+    assert registered(cloud.client) == (1, 1)
+
+
+def test_files_that_were_in_the_folder_before_stay_there(
+    cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]]
+) -> None:
+    (tmp_path / "notes").write_text("mine")
+    writes[:] = [Steps(8, interrupt).step]
+    with pytest.raises(Interrupted):
+        init(tmp_path, cloud.client)
+    assert [file.name for file in tmp_path.iterdir()] == ["notes"]
+
+
+def test_a_plain_init_leaves_nothing_either(cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]]) -> None:
+    writes[:] = [Steps(6, interrupt).step]
+    words: dict[str, Any] = {"eui": EUI, "name": None, "rf_region": "US915", "package": "1.0.0"}
+    with pytest.raises(Interrupted):
+        enrol_plain(tmp_path / "home", cloud.client, **words)
+    assert registered(cloud.client) == (0, 0)
+    writes.clear()
+    assert enrol_plain(tmp_path / "home", cloud.client, **words).was_new
+    assert works(Home(tmp_path / "home"))
+
+
+def test_a_record_that_cannot_be_read_is_named(cloud: Cloud, tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).write_text('{"eui": 1, "what": 2}')
+    with pytest.raises(HomeError, match=r"init\.json is not the record of an attempt.*remove it"):
+        init(tmp_path, cloud.client)
+
+
+def test_the_home_is_one_that_a_station_takes_as_it_is(cloud: Cloud, tmp_path: Path) -> None:
+    home = init(tmp_path / "home", cloud.client).home
+    uri = (home.path / "cups.uri").read_text()
+    check_cups_uri(uri)
+    assert uri == uri.strip()
+    assert uri.startswith("https://localhost:"), "a station looks for a name in the certificate"
+    assert (home.path / "cups.trust").read_bytes().startswith(b"-----BEGIN CERTIFICATE-----")
+    certificate = load_pem_x509_certificate((home.path / "cups.crt").read_bytes())
+    key = serialization.load_pem_private_key((home.path / "cups.key").read_bytes(), None)
+    spki = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    assert certificate.public_key().public_bytes(*spki) == key.public_key().public_bytes(*spki)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in home.path.iterdir()}
+    assert modes.pop("cups.key") == 0o600
+    assert set(modes.values()) == {0o644}
+    assert home.conf().eui == EUI
+    assert json.loads((home.path / "station.conf").read_text())["station_conf"]["routerid"] == EUI.id6
+
+
+def test_the_command_says_what_to_do_where_something_could_not_be_taken_back(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_RETRY_MODE", "standard")
+    home = tmp_path / "home"
+    words = ["gateway", "init", str(home), "--eui", EUI.hex]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert "Is 'lorafw serve' running" in result.output
+    assert not home.exists()
+    home.mkdir()
+    record = {"eui": EUI.hex, "is_new": True, "before": None, "certificate_id": None}
+    (home / JOURNAL).write_text(json.dumps(record))
+    result = CliRunner().invoke(main, words)
+    assert "the same command takes it back" in result.output
