@@ -15,6 +15,7 @@ from lorafw.cli.firmware import firmware
 from lorafw.cli.gateway import gateway
 from lorafw.cli.lab import lab
 from lorafw.cli.serve import serve
+from lorafw.cli.simulate import simulate
 from lorafw.errors import LorafwError
 
 
@@ -48,3 +49,4 @@ main.add_command(cups)
 main.add_command(firmware)
 main.add_command(demo)
 main.add_command(lab)
+main.add_command(simulate)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 
@@ -71,7 +73,6 @@ def assumptions(fleet: Fleet, plan: Plan) -> list[tuple[str, str, str]]:
         "repair_median_s": conditions.repair_median_s,
         "outages_per_day": conditions.outages_per_day,
         "outage_median_s": conditions.outage_median_s,
-        "gone": float(fleet.gone.mean()),
     }
     rows = [("fleet", f"{fleet.size} gateways", fleet.source)]
     for name, given in stated.items():
@@ -79,6 +80,9 @@ def assumptions(fleet: Fleet, plan: Plan) -> list[tuple[str, str, str]]:
         default = DEFAULTS.get(name)
         source = default.source if default is not None and _equal(default.value, shown) else "given"
         rows.append((name, " to ".join(map(str, shown)) if isinstance(shown, list) else f"{shown:g}", source))
+    rows.append(
+        ("gone", f"{np.count_nonzero(fleet.gone) / fleet.size:g}", "as this fleet has it: an assumption where drawn")
+    )
     rows.append(("download", conditions.download, "given" if conditions.download != "steady" else _ASSUMPTION))
     return rows
 

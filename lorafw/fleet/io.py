@@ -111,7 +111,7 @@ def write_parquet(result: Result, path: Path | str, replication: int = 0) -> int
 
     Gives the number of rows. Needs pyarrow. Raises FleetError, OSError.
     """
-    parquet = _parquet()
+    parquet = load_pyarrow()
     path = Path(path)
     table = _arrow(result.log(replication)).replace_schema_metadata({METADATA: json.dumps(origin(result, replication))})
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -127,7 +127,7 @@ def write_parquet(result: Result, path: Path | str, replication: int = 0) -> int
 
 def read_parquet(path: Path | str) -> tuple[Events, dict[str, Any]]:
     """The log that ``write_parquet`` wrote, and what it came from. Raises FleetError, OSError."""
-    parquet = _parquet()
+    parquet = load_pyarrow()
     try:
         table = parquet.read_table(path)
     except ValueError as error:  # pyarrow.ArrowInvalid is one
@@ -151,7 +151,8 @@ def origin(result: Result, replication: int = 0) -> dict[str, Any]:
     }
 
 
-def _parquet() -> Any:
+def load_pyarrow() -> Any:
+    """pyarrow.parquet. Raises FleetError where it is not installed."""
     try:
         import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: PLC0415
     except ImportError as error:

@@ -1,0 +1,203 @@
+"""What `lorafw simulate` shows to a person: figures with their intervals, the sweep, and what it all rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from lorafw.fleet.batch import NEVER
+from lorafw.fleet.gates import Verdict
+
+if TYPE_CHECKING:
+    from lorafw.fleet import Figure, Fleet, Plan, Result, Summary
+    from lorafw.fleet.comparing import Difference
+
+Say = Callable[[float], str]
+
+NO_FIGURE: Final = "-"
+
+
+def lasting(seconds: float) -> str:
+    """A duration as a person says it."""
+    sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
+    if seconds < 120:
+        return f"{sign}{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{sign}{minutes} min"
+    if minutes < 48 * 60:
+        return f"{sign}{minutes // 60} h {minutes % 60:02} min"
+    hours = round(seconds / 3600)
+    return f"{sign}{hours // 24} d {hours % 24:02} h"
+
+
+def share(value: float) -> str:
+    return f"{value * 100:.4g} %"
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def size(value: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:,.3g} TB"
+
+
+WORDS: Final[dict[str, tuple[str, Say]]] = {
+    "completed_share": ("COMPLETED", share),
+    "failed_share": ("FAILED", share),
+    "never_completed_share": ("never COMPLETED", share),
+    "mean_sends": ("whole sends a gateway", number),
+    "time_to_last_s": ("last gateway has ended after", lasting),
+    "bytes_sent": ("bytes sent", size),
+    "peak_offers_per_min": ("most first offers in a minute", number),
+    "aborted_share": ("rollouts aborted", share),
+}
+
+
+def _words(name: str) -> tuple[str, Say]:
+    if name.startswith("time_to_completed_s "):
+        percent = name.rpartition("p")[2]
+        return f"{percent} % of these were COMPLETED after", lasting
+    return WORDS[name]
+
+
+def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
+    """Columns as wide as they need be; the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+        lines.append(indent + "  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _value(figure: Figure, say: Say) -> str:
+    return NO_FIGURE if figure.value is None else say(figure.value)
+
+
+def _interval(figure: Figure, say: Say) -> str:
+    return "" if figure.low is None or figure.high is None else f"{say(figure.low)} to {say(figure.high)}"
+
+
+def report(result: Result, summary: Summary, sweep: Sequence[tuple[Plan, Summary]]) -> str:
+    """The whole answer."""
+    parts = [_title(result), _figures(result, summary)]
+    if result.plan.waves:
+        parts.append(_waves(result))
+    if sweep:
+        parts.append(_sweep(sweep))
+    parts.append(_assumptions(result))
+    return "\n\n".join(parts)
+
+
+def _title(result: Result) -> str:
+    count, plan = result.replications, result.plan
+    rollouts = "one rollout" if count == 1 else f"{count:,} rollouts"
+    return (
+        f"{result.fleet.size:,} gateways, plan '{plan.name}', {rollouts}, seed {result.seed}:"
+        f" if {share(plan.update.fails)} of installs fail"
+    )
+
+
+def _figures(result: Result, summary: Summary) -> str:
+    rows = [("", "", f"{summary.level * 100:g} % interval")]
+    named = [(name, getattr(summary, name)) for name in ("completed_share", "failed_share", "never_completed_share")]
+    named += [(f"time_to_completed_s {key}", figure) for key, figure in summary.time_to_completed_s.items()]
+    named += [(name, getattr(summary, name)) for name in ("time_to_last_s", "mean_sends", "bytes_sent")]
+    named += [("peak_offers_per_min", summary.peak_offers_per_min)]
+    if _can_stop(result.plan) and result.replications > 1:
+        named += [("aborted_share", summary.aborted_share)]
+    for name, figure in named:
+        label, say = _words(name)
+        rows.append((label, _value(figure, say), _interval(figure, say)))
+    if _can_stop(result.plan) and result.replications == 1:
+        stopped = result.stopped[0]
+        rows.append(("aborted", "no" if stopped == NEVER else f"after {lasting(stopped / 1000)}", ""))
+    return table(rows)
+
+
+def _can_stop(plan: Plan) -> bool:
+    return plan.abort is not None or any(wave.gate is not None for wave in plan.waves)
+
+
+def _waves(result: Result) -> str:
+    """When each wave began, and what its gate said."""
+    begin, lines = 0, []
+    for index, (record, end) in enumerate(zip(result.waves, result.plan.wave_ends(result.fleet.size), strict=True), 1):
+        began = record.started < NEVER
+        if not began.any():
+            told = "did not begin"
+        elif result.replications == 1:
+            told = f"after {lasting(record.started[0] / 1000)}" + _decision(result, index - 1)
+        else:
+            goes = (record.verdict == Verdict.GO).mean()
+            told = f"began in {share(began.mean())} of rollouts, after {lasting(record.started[began].mean() / 1000)}"
+            told += f" on average; its gate let {share(goes)} go on" if result.plan.waves[index - 1].gate else ""
+        lines.append((f"wave {index}", f"{end - begin:,} gateways", told))
+        begin = end
+    width = max(len(gateways) for _, gateways, _ in lines)
+    return "\n".join(f"  {wave}  {gateways:>{width}}  {told}" for wave, gateways, told in lines)
+
+
+def _decision(result: Result, index: int) -> str:
+    if result.plan.waves[index].gate is None:
+        return ""
+    verdict = Verdict(int(result.waves[index].verdict[0]))
+    if verdict is Verdict.HOLD:
+        return "; stopped before its gate"
+    when = result.waves[index].decided[0] if verdict is Verdict.GO else result.stopped[0]
+    return f"; its gate said {verdict.name.lower()}" + (f" after {lasting(when / 1000)}" if when < NEVER else "")
+
+
+SWEPT: Final = ("COMPLETED", "FAILED", "sends", "50 % after", "95 % after", "last after", "aborted")
+
+
+def _sweep(sweep: Sequence[tuple[Plan, Summary]]) -> str:
+    rows: list[Sequence[str]] = [("installs that fail", *SWEPT)]
+    for plan, one in sweep:
+        times = [one.time_to_completed_s["p50"], one.time_to_completed_s["p95"], one.time_to_last_s]
+        cells = [_value(figure, share) for figure in (one.completed_share, one.failed_share)]
+        cells += [_value(one.mean_sends, number), *(_value(figure, lasting) for figure in times)]
+        rows.append((share(plan.update.fails), *cells, _value(one.aborted_share, share)))
+    if not _can_stop(sweep[0][0]):
+        rows = [row[:-1] for row in rows]
+    return (
+        "No figure for failing updates in the field can be trusted, so for each of these, with equal luck:\n\n"
+        + table(rows)
+    )
+
+
+def _assumptions(result: Result) -> str:
+    rows = result.assumptions()
+    width, middle = (max(len(row[column]) for row in rows) for column in (0, 1))
+    lines = [f"  {name:<{width}}  {value:<{middle}}  {source}" for name, value, source in rows]
+    return "It rests on:\n\n" + "\n".join(lines)
+
+
+def comparison(
+    fleet: Fleet, plans: Sequence[Plan], rows: Sequence[Difference], seed: int, replications: int, level: float
+) -> str:
+    """Two plans side by side, and the difference that is due to them."""
+    first, second = (plan.name for plan in plans)
+    if first == second:
+        first, second = f"{first} (A)", f"{second} (B)"
+    title = (
+        f"{fleet.size:,} gateways, {replications:,} rollouts of each plan with equal luck, seed {seed};"
+        f" {' and '.join(share(plan.update.fails) for plan in plans)} of installs fail"
+    )
+    lines: list[Any] = [("", first, second, "difference", f"{level * 100:g} % interval", "fewer")]
+    for row in rows:
+        label, say = _words(row.name)
+        fewer = "" if row.fewer is None else f"x {row.fewer:.1f}"
+        both = (row.first, row.second, row.difference)
+        lines.append((label, *(_value(figure, say) for figure in both), _interval(row.difference, say), fewer))
+    return (
+        f"{title}\n\n{table(lines)}\n\n"
+        "The difference is second - first, rollout by rollout. Fewer: with luck of its own for each plan, so many\n"
+        "times the rollouts would be needed for the same interval."
+    )

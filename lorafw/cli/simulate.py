@@ -1,0 +1,331 @@
+"""`lorafw simulate`: what a rollout would come to, before it is run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from lorafw.cli.colour import show
+
+if TYPE_CHECKING:
+    from lorafw.fleet import Fleet, Plan, Result
+
+SWEEP: Final = (0.005, 0.01, 0.02, 0.05, 0.1)
+"""Nobody has published how often updates of gateways fail in the field: the answer is given for all of these."""
+
+GATEWAYS: Final = 10_000
+LONG_WORK: Final = 2_000_000
+"""From so many gateways on there is a bar."""
+
+FLEET_OF: Final = {"at-once": "mixed", "canary": "mixed", "waves": "mixed", "reference": "reference"}
+"""The presets of plans, and the fleet that each is tried on."""
+
+PICTURES: Final = ("timeline", "completion", "retries", "waves", "causes", "load")
+
+EXAMPLE: Final = """\
+# A rollout for 'lorafw simulate rollout.toml'. What is left out is as the presets have it.
+
+[fleet]
+gateways = 40000
+gone = 0.02                      # share that never polls
+wrong_key = 0.001                # share that has not the key of the update
+backhaul = { ethernet = 0.4, lte-cat1 = 0.4, cat-m1 = 0.2 }
+
+[fleet.conditions]
+missed_poll = 0.05
+link_drops_per_h = 0.5
+
+[plan]
+name = "canary, then everybody"
+abort = { threshold = 0.10, minimum_executed = 50 }
+rate = { maximum_per_minute = 500 }
+
+[plan.update]
+size_bytes = 2000000
+apply_s = 90
+fails = 0.02                     # probability that one install fails
+
+[[plan.waves]]
+size = 300
+bake_s = 345600                  # four days: FAILED takes three
+gate = { kind = "beta-binomial", acceptable = 0.05 }
+
+[[plan.waves]]
+share = 0.9925
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Where fleet and plan come from."""
+
+    preset: str | None
+    file: Path | None
+    fleet: Path | None
+    account: bool
+    gateways: int | None
+    fails: float | None
+
+    def make_fleet(self, progress: Callable[[int, int], None] | None = None) -> Fleet:
+        from lorafw.fleet import io  # noqa: PLC0415
+        from lorafw.fleet.presets import FLEETS  # noqa: PLC0415
+
+        if self.account:
+            import boto3  # noqa: PLC0415
+
+            from lorafw.fleet.account import fleet_from_account  # noqa: PLC0415
+
+            return fleet_from_account(boto3.client("iotwireless"), progress=progress)
+        if self.fleet is not None:
+            return io.read_csv(self.fleet)
+        if self.file is not None and "fleet" in io.read_document(self.file):
+            return io.read_fleet(self.file, gateways=self.gateways)
+        fleet: Fleet = FLEETS[FLEET_OF[self.preset or "at-once"]](self.gateways or GATEWAYS)
+        return fleet
+
+    def make_plan(self) -> Plan:
+        from lorafw.fleet import io  # noqa: PLC0415
+
+        if self.file is not None and "plan" in io.read_document(self.file):
+            return self._with_rate(io.read_plan(self.file))
+        return self.plan_named(self.preset or "at-once")
+
+    def plan_named(self, name: str) -> Plan:
+        """The preset, or the plan of the TOML file, with this name."""
+        from lorafw.fleet import io  # noqa: PLC0415
+        from lorafw.fleet.presets import PLANS, nearest  # noqa: PLC0415
+
+        if name.endswith(".toml"):
+            return self._with_rate(io.read_plan(name))
+        return self._with_rate(PLANS[nearest("plan", name, PLANS)]())
+
+    def _with_rate(self, plan: Plan) -> Plan:
+        return plan if self.fails is None else failing(plan, self.fails)
+
+
+def failing(plan: Plan, fails: float) -> Plan:
+    """The plan, with an update whose install fails so often."""
+    return replace(plan, update=replace(plan.update, fails=fails))
+
+
+def show_example(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print a rollout to start from, and end."""
+    if wanted and not context.resilient_parsing:
+        click.echo(EXAMPLE, nl=False)
+        context.exit()
+
+
+READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
+@click.command()
+@click.argument("file", required=False, type=READABLE)
+@click.option(
+    "--preset",
+    type=click.Choice(list(FLEET_OF)),
+    help="at-once: AutoCreateTasks; canary, waves: with gates; reference: the proven model.  [default: at-once]",
+)
+@click.option("--fleet", type=READABLE, metavar="CSV", help="The gateways, one a line; see 'lorafw.fleet.tables'.")
+@click.option("--account", is_flag=True, help="The gateways of the AWS account that boto3 is set to (10 requests/s).")
+@click.option("--gateways", type=click.IntRange(min=1), metavar="N", help=f"Size of the fleet.  [default: {GATEWAYS}]")
+@click.option(
+    "--fails", type=click.FloatRange(0, 1), metavar="P", help="Probability that one install fails, e.g. 0.02."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Equal seeds, equal results.")
+@click.option(
+    "--replications",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Rollouts with independent luck.  [default: 1; with --compare 20]",
+)
+@click.option("--ci", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.95, show_default=True)
+@click.option("--sweep/--no-sweep", default=None, help="Also for 0.5 to 10 % failing installs.  [default: not in JSON]")
+@click.option("--compare", nargs=2, metavar="A B", help="Two plans (presets or TOML files) on one fleet, equal luck.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--parquet", type=WRITABLE, metavar="FILE", help="Write the event log (needs pyarrow).")
+@click.option("--plot", type=WRITABLE, metavar="FILE", help="Write a picture: .png, .svg or .pdf (needs matplotlib).")
+@click.option("--picture", type=click.Choice(PICTURES), default="timeline", show_default=True, help="Which picture.")
+@click.option(
+    "--example",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_example,
+    help="Print a TOML file to start from, and exit.",
+)
+def simulate(
+    *,
+    file: Path | None,
+    preset: str | None,
+    fleet: Path | None,
+    account: bool,
+    gateways: int | None,
+    fails: float | None,
+    seed: int,
+    replications: int | None,
+    ci: float,
+    sweep: bool | None,
+    compare: tuple[str, str] | None,
+    as_json: bool,
+    parquet: Path | None,
+    plot: Path | None,
+    picture: str,
+) -> None:
+    """What would this rollout come to: how many COMPLETED, how many FAILED, and when?
+
+    FILE is a TOML file with [fleet] and [plan] (see --example). Without one, a preset: a mixed fleet that gets the
+    update all at once. The answer comes with everything that it assumes.
+
+    \b
+      lorafw simulate --gateways 40000
+      lorafw simulate --preset canary --fails 0.05 --replications 100
+      lorafw simulate --compare at-once waves --fails 0.3
+      lorafw simulate rollout.toml --json
+    """
+    _check_sources(file, fleet, account, gateways)
+    if compare and (parquet or plot):
+        raise click.UsageError("--parquet and --plot go with one rollout, not with --compare")
+    writers = _writers(parquet, plot, picture)
+    wanted = Wanted(preset, file, fleet, account, gateways, fails)
+    with _reading(account) as progress:
+        made = wanted.make_fleet(progress)
+    if compare:
+        _compare(made, [wanted.plan_named(name) for name in compare], seed, replications or 20, ci, as_json)
+        return
+    plan = wanted.make_plan()
+    swept = [failing(plan, rate) for rate in SWEEP] if (not as_json if sweep is None else sweep) else []
+    count = replications or 1
+    with _bar(made.size * count * (1 + len(swept))) as bar:
+        result = _rollout(made, plan, seed, count, bar)
+        rows = [(one, _rollout(made, one, seed, count, bar).summary(ci)) for one in swept]
+    summary = result.summary(ci)
+    if as_json:
+        click.echo(json.dumps(_document(result, summary, rows), indent=4))
+    else:
+        from lorafw.cli.figures import report  # noqa: PLC0415
+
+        show(report(result, summary, rows))
+    for write in writers:
+        click.echo(f"Wrote {write(result)}", err=True)
+
+
+def _check_sources(file: Path | None, fleet: Path | None, account: bool, gateways: int | None) -> None:
+    if fleet is not None and account:
+        raise click.UsageError("--fleet and --account both say which gateways there are; give one")
+    if gateways is not None and (fleet is not None or account):
+        raise click.UsageError("--gateways goes with presets and TOML files; the table or the account says how many")
+    if file is not None and file.suffix == ".csv":
+        raise click.UsageError(f"a table of gateways is given as --fleet {file}; FILE is TOML (see --example)")
+
+
+def _rollout(fleet: Fleet, plan: Plan, seed: int, replications: int, bar: Any) -> Result:
+    from lorafw.fleet import simulate as carry_out  # noqa: PLC0415
+
+    return carry_out(fleet, plan, seed=seed, replications=replications, progress=_steps(bar))
+
+
+def _compare(fleet: Fleet, plans: list[Plan], seed: int, replications: int, level: float, as_json: bool) -> None:
+    from lorafw.fleet import compare  # noqa: PLC0415
+
+    with _bar(2 * fleet.size * replications) as bar:
+        rows = compare(fleet, *plans, seed=seed, replications=replications, level=level, progress=_steps(bar))
+    if as_json:
+        names = {"first": plans[0].name, "second": plans[1].name}
+        facts = {"gateways": fleet.size, "replications": replications, "seed": seed, "level": level}
+        click.echo(json.dumps({**names, **facts, "figures": [asdict(row) for row in rows]}, indent=4))
+        return
+    from lorafw.cli.figures import comparison  # noqa: PLC0415
+
+    show(comparison(fleet, plans, rows, seed, replications, level))
+
+
+def _document(result: Result, summary: Any, rows: list[tuple[Plan, Any]]) -> dict[str, Any]:
+    """The answer for programs, with what it came from."""
+    document = {
+        **summary.to_json(),
+        "seed": result.seed,
+        "version": result.version,
+        "plan": asdict(result.plan),
+        "assumptions": [dict(zip(("quantity", "value", "source"), row, strict=True)) for row in result.assumptions()],
+    }
+    if rows:
+        document["sweep"] = [{"fails": plan.update.fails, **one.to_json()} for plan, one in rows]
+    return document
+
+
+def _writers(parquet: Path | None, plot: Path | None, picture: str) -> list[Callable[[Result], str]]:
+    """What writes the files; what it needs is looked for before the work begins."""
+    writers: list[Callable[[Result], str]] = []
+    if parquet is not None:
+        from lorafw.fleet.io import load_pyarrow, write_parquet  # noqa: PLC0415
+
+        load_pyarrow()
+        writers.append(lambda result: f"{parquet}: {write_parquet(result, parquet)} rows")
+    if plot is not None:
+        draw = _drawer(plot, picture)
+        writers.append(lambda result: f"{plot}: {draw(result, plot)}")
+    return writers
+
+
+def _drawer(plot: Path, picture: str) -> Callable[[Result, Path], str]:
+    """Draws, writes, and gives the words."""
+    try:
+        from lorafw.lab.picture import check_format  # noqa: PLC0415
+        from lorafw.lab.plots import PICTURES as PLOTS  # noqa: PLC0415
+    except ImportError as error:
+        raise click.ClickException("--plot needs matplotlib: pip install 'lorafw[lab]'") from error
+    check_format(plot)
+
+    def draw(result: Result, path: Path) -> str:
+        drawn = PLOTS[picture](result)
+        drawn.save(path)
+        return drawn.alt
+
+    return draw
+
+
+@contextmanager
+def _reading(account: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar for the gateways of an account; their number is known when they have been listed."""
+    if not account or not sys.stderr.isatty():
+        yield None
+        return
+
+    def progress(done: int, total: int) -> None:
+        click.echo(f"\rReading the account: {done} of {total} gateways", nl=done == total, err=True)
+
+    yield progress
+
+
+@contextmanager
+def _bar(gateways: int) -> Iterator[Any]:
+    """A bar on long work, where a person is looking."""
+    if gateways < LONG_WORK or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=gateways, label="Simulating", file=sys.stderr) as bar:
+        yield bar
+
+
+def _steps(bar: Any) -> Callable[[int, int], None] | None:
+    """What a rollout calls: it counts from 0, the bar goes on from where it is."""
+    if bar is None:
+        return None
+    before = 0
+
+    def step(done: int, total: int) -> None:
+        nonlocal before
+        # A second rollout begins again at the number of its first batch.
+        before = 0 if done < before or before == total else before
+        bar.update(done - before)
+        before = done
+
+    return step
