@@ -31,42 +31,49 @@ class Rules:
     version_given: bool
     apply_ms: int
     resync_ms: int
+    conn_timeout_ms: int
     silence_ms: int
     horizon_ms: int
     some_refuse: bool
-    some_wait: bool
     some_differ: bool
-    some_gone: bool
+    all_restart: bool
+    straight_back: bool
+    """Nothing can delay the request of a station that has just restarted."""
 
     @classmethod
     def of(cls, fleet: Fleet, plan: Plan) -> Rules:
-        update = plan.update
+        update, conditions = plan.update, fleet.conditions
         return cls(
-            fleet.conditions,
+            conditions,
             update.size_bytes,
             update.fails,
             update.version_given,
             round(update.apply_s * 1000),
-            round(fleet.conditions.resync_s * 1000),
+            round(conditions.resync_s * 1000),
+            round(conditions.conn_timeout_s * 1000),
             round(plan.silence_timeout_s * 1000) or NEVER,
             round(plan.horizon_s * 1000),
-            bool(fleet.refuses.any()),
-            not fleet.restarts.all(),
+            not update.signed or bool(fleet.refuses.any() or fleet.keyless.any()),
             bool(fleet.version_differs.any()),
-            bool(fleet.gone.any()),
+            bool(fleet.restarts.all()),
+            not (conditions.outages_per_day or conditions.unreached or conditions.server_error),
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gateways:
-    """A batch: the columns that the machine reads. ``opens``: when each task is created; None: at the first request."""
+    """A batch: the columns that the machine reads.
+
+    ``idle``: never asks for this update (None: nobody); ``refusal``: the fault for which the station refuses it;
+    ``group``: of the outages; ``opens``: when each task is created (None: at the first request).
+    """
 
     position: U64
     phase_ms: I64
     period_ms: I64
     goodput_Bps: npt.NDArray[np.float64]  # noqa: N815 -- a unit
-    gone: Mask
-    refuses: Mask
+    idle: Mask | None
+    refusal: U8
     restarts: Mask
     version_differs: Mask
     group: I64 | None
@@ -101,8 +108,7 @@ class Histories:
         # A task made at the first request is offered in the same moment, unless the update cannot be read.
         at_once = automatic and not rules.conditions.storage_error
         created = offered if at_once else np.empty(shape, dtype=np.int64)
-        breaks = rules.conditions.link_drops_per_h > 0
-        broken = np.zeros(shape, dtype=np.int64) if breaks else np.broadcast_to(np.int64(0), shape)
+        broken = np.zeros(shape, dtype=np.int64) if rules.conditions.breaks else np.broadcast_to(np.int64(0), shape)
         return cls(status, sends, created, offered, ended, fault, broken)
 
     def blank(self, status: int) -> Histories:

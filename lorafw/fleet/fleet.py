@@ -21,22 +21,45 @@ LONGEST_MS: Final = 400 * DAY_MS
 """No period or phase is longer."""
 
 
+_PROBABILITIES: Final = (
+    "missed_poll",
+    "unreached",
+    "server_error",
+    "storage_error",
+    "slow_link",
+    "truncated_body",
+    "tmp_full",
+    "power_cut",
+)
+_SHORTEST_S: Final = 1.0
+"""A station that tries again at once would try for ever in no time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
     """What the world does to gateways; every cause can be switched off with 0. Rates and shares are assumptions.
 
-    ``missed_poll``: probability that a poll does not happen (gateway or backhaul off for a while); ``unreached``: that
-    a connection fails and is tried again after ``resync_s``; ``storage_error``: that the service cannot read the
-    update when a send is due; ``link_drops_per_h``: rate at which a running download breaks (no resume: it starts
-    again after ``resync_s``); ``power_cut``: probability that power fails while an update is installed, with a
-    lognormal time to repair; ``outages_per_day``: how often one (ISP, region) goes down whole, for a lognormal time.
+    ``missed_poll``: probability that a poll does not happen (gateway or backhaul off for a while); ``unreached``,
+    ``server_error``: that a connection fails, or the server answers with an error, and it is tried again after
+    ``resync_s``; ``storage_error``: that the service cannot read the update when a send is due.
+
+    ``link_drops_per_h``: rate at which a running download breaks; ``slow_link``: probability that it stalls for longer
+    than ``conn_timeout_s`` (no resume: both times it starts again after ``resync_s``); ``truncated_body``: that not all
+    of what was sent arrives; ``tmp_full``: that there is no room for it.
+
+    ``power_cut``: probability that power fails while an update is installed, with a lognormal time to repair;
+    ``outages_per_day``: how often one (ISP, region) goes down whole, for a lognormal time.
     ``download``: "steady" takes size / goodput; "exponential" is exponential with that mean.
     """
 
     missed_poll: float = 0.0
     unreached: float = 0.0
+    server_error: float = 0.0
     storage_error: float = 0.0
     link_drops_per_h: float = 0.0
+    slow_link: float = 0.0
+    truncated_body: float = 0.0
+    tmp_full: float = 0.0
     power_cut: float = 0.0
     repair_median_s: float = 2 * 3600.0
     repair_sigma: float = 1.0
@@ -45,9 +68,10 @@ class Conditions:
     outage_sigma: float = 1.0
     download: str = "steady"
     resync_s: float = 60.0
+    conn_timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("missed_poll", "unreached", "storage_error", "power_cut"):
+        for name in _PROBABILITIES:
             check_share(name, getattr(self, name), below_one=True)
         for name in (
             "link_drops_per_h",
@@ -56,15 +80,22 @@ class Conditions:
             "outages_per_day",
             "outage_median_s",
             "outage_sigma",
-            "resync_s",
+            "conn_timeout_s",
         ):
             check_number(name, getattr(self, name))
+        if check_number("resync_s", self.resync_s) < _SHORTEST_S:
+            raise FleetError("resync_s", self.resync_s, f"resync_s {self.resync_s!r} is less than {_SHORTEST_S} s")
         if self.download not in ("steady", "exponential"):
             raise FleetError("download", self.download, f"{self.download!r} is not one of: steady, exponential")
 
+    @property
+    def breaks(self) -> bool:
+        """Can a download break off?"""
+        return bool(self.link_drops_per_h or self.slow_link or self.outages_per_day)
+
 
 _INTEGERS: Final = {"phase_ms": np.int64, "period_ms": np.int64}
-_FLAGS: Final = ("gone", "refuses", "restarts", "version_differs")
+_FLAGS: Final = ("gone", "refuses", "keyless", "restarts", "version_differs")
 _GROUPS: Final = ("backhaul", "region", "isp", "version")
 
 
@@ -74,9 +105,10 @@ class Fleet:
 
     ``number``: the gateway's number, which keys its luck; ``phase_ms``: time of the first poll, 0 or later;
     ``period_ms``: between polls; ``goodput_Bps``: bytes a second; ``backhaul``, ``region``, ``isp``, ``version``: index
-    into ``names`` of that column; ``gone``: never polls; ``refuses``: has not the key of the update (a station refuses
-    it); ``restarts``: the update restarts the station, so success shows at once; ``version_differs``: after the update
-    it presents a version that is not quite the expected one.
+    into ``names`` of that column; ``gone``: never polls; ``refuses``: has a key, and not that of the update (a station
+    refuses it); ``keyless``: has no key (a station refuses what is signed); ``restarts``: the update restarts the
+    station, so success shows at once; ``version_differs``: after the update it presents a version that is not quite the
+    expected one.
     """
 
     number: Column
@@ -89,6 +121,7 @@ class Fleet:
     version: Column
     gone: Column
     refuses: Column
+    keyless: Column
     restarts: Column
     version_differs: Column
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -125,6 +158,13 @@ class Fleet:
     def under(self, **conditions: Any) -> Fleet:
         """The same gateways under other conditions."""
         return replace(self, conditions=replace(self.conditions, **conditions))
+
+    def index(self, column: str, name: str) -> int:
+        """The code of a name in a grouping column. Raises FleetError."""
+        if name not in self.names[column]:
+            known = ", ".join(self.names[column][:10])
+            raise FleetError(column, name, f"no gateway has the {column} {name!r}; there are: {known}")
+        return self.names[column].index(name)
 
     def share(self, column: str) -> dict[str, float]:
         """How the fleet divides over a grouping column, by name."""
@@ -174,6 +214,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "version": 0,
     "gone": False,
     "refuses": False,
+    "keyless": False,
     "restarts": True,
     "version_differs": False,
 }

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
+from lorafw.fleet.batch import I64, NEVER
 from lorafw.fleet.fleet import DAY_MS, Conditions, Fleet
 from lorafw.fleet.streams import U64, Stream, draw, positions
-
-I64 = npt.NDArray[np.int64]
 
 SPAN_MS: Final = 2**43
 """Times of one group fit in here (about 279 years), so groups can lie side by side on one line."""
@@ -34,6 +33,26 @@ class Outages:
         before = np.searchsorted(self.starts, at, side="right") - 1
         found: npt.NDArray[np.bool_] = (before >= 0) & (self.ends[before] > at)
         return found
+
+    def until_over(self, group: I64, time: I64, step_ms: int) -> I64:
+        """The first of the times ``time``, ``time + step_ms``, ... at which the group is not down."""
+        down = np.flatnonzero(self.during(group, time))
+        if not len(down):
+            return time
+        time = time.copy()
+        while len(down):
+            at = group[down] * SPAN_MS + time[down]
+            left = self.ends[np.searchsorted(self.starts, at, side="right") - 1] - at
+            time[down] += -(-left // step_ms) * step_ms
+            down = down[self.during(group[down], time[down])]
+        return time
+
+    def next_start(self, group: I64, time: I64) -> I64:
+        """When the next outage of the group begins, at ``time`` or later; NEVER where none does."""
+        after = np.searchsorted(self.starts, group * SPAN_MS + time, side="left")
+        begins = np.append(self.starts, NEVER)[after] - group * SPAN_MS
+        result: I64 = np.where(begins < SPAN_MS, begins, NEVER)
+        return result
 
 
 def groups_of(fleet: Fleet) -> I64:

@@ -25,15 +25,22 @@ class Update:
     ``size_bytes``; ``apply_s``: from the last byte until the restarted station presents its new version; ``fails``:
     probability that the script fails before it writes version.txt (AWS's published one does so always, through its
     ``prepare_versionp`` typo); ``version_given``: the definition names UpdateVersion, so a version that differs by a
-    blank counts as a failed attempt; without it any other version completes the task (assumed).
+    blank counts as a failed attempt; without it any other version completes the task (assumed); ``signed``: a station
+    with a key refuses an update that is not, one without a key refuses one that is; ``current_version``: the version
+    that the definition is for, by its name in the fleet (None: every version); the others never ask for the update.
     """
 
     size_bytes: int = 2_000_000
     apply_s: float = 90.0
     fails: float = 0.0
     version_given: bool = True
+    signed: bool = True
+    current_version: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("version_given", "signed"):
+            if not isinstance(getattr(self, name), bool):
+                raise FleetError(name, getattr(self, name), f"{name} {getattr(self, name)!r} is not true or false")
         check_number("size_bytes", self.size_bytes, positive=True, most=2**31)
         check_number("apply_s", self.apply_s, most=30 * 86400)
         check_share("fails", self.fails)

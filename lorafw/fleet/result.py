@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lorafw.errors import FleetError
-from lorafw.fleet.batch import I64, Histories, Rules
+from lorafw.fleet.batch import I64, Histories
 from lorafw.fleet.codes import FAULTS, NO_TASK, STATUSES, status_code
 from lorafw.fleet.fleet import Fleet
-from lorafw.fleet.outages import draw_outages
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.rows import Events, join
 from lorafw.fleet.summary import Summary, summarise
@@ -68,17 +67,13 @@ class Result:
         """The log of one replication: made on request, from the same luck."""
         if not 0 <= replication < self.replications:
             raise FleetError("replication", replication, f"there are replications 0 to {self.replications - 1}")
-        fleet, plan = self.fleet, self.plan
-        one = range(replication, replication + 1)
-        run = Run(
-            fleet, Rules.of(fleet, plan), self.seed, draw_outages(fleet, round(plan.horizon_s * 1000), self.seed, one)
-        )
-        opens = None if plan.is_automatic else self._opens(replication)
+        return self._log_of(slice(0, self.fleet.size), replication)
+
+    def _log_of(self, gateways: slice, replication: int) -> Events:
+        run = Run.of(self.fleet, self.plan, self.seed, range(replication, replication + 1)).part(gateways)
+        opens = None if self.plan.is_automatic else self.gateways.created[replication : replication + 1, gateways]
         with workers_of() as workers:
             return join(workers.events(run, replication, opens, int(self.stopped[replication])))
-
-    def _opens(self, replication: int) -> I64:
-        return self.gateways.created[replication : replication + 1]
 
     def replay(self, *, executor: Any = None) -> Result:
         """The same again, from fleet, plan and seed."""

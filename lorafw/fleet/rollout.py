@@ -14,11 +14,10 @@ import numpy as np
 
 from lorafw.errors import FleetError
 from lorafw.fleet.admission import delays, offsets, order_of
-from lorafw.fleet.batch import I64, NEVER, Histories, Rules
+from lorafw.fleet.batch import I64, NEVER, Histories
 from lorafw.fleet.codes import NO_TASK
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.gates import Verdict, abort_time, first_verdict
-from lorafw.fleet.outages import draw_outages
 from lorafw.fleet.plan import Plan, Wave
 from lorafw.fleet.result import Result, WaveRecord
 from lorafw.fleet.streams import positions
@@ -63,7 +62,7 @@ def _stack(parts: list[Rollouts]) -> tuple[Histories, I64, tuple[WaveRecord, ...
 
 def _rollouts(workers: Workers, fleet: Fleet, plan: Plan, ends: list[int], seed: int, replications: range) -> Rollouts:
     """Some replications, wave by wave."""
-    run = Run(fleet, Rules.of(fleet, plan), seed, draw_outages(fleet, round(plan.horizon_s * 1000), seed, replications))
+    run = Run.of(fleet, plan, seed, replications)
     if plan.is_automatic:
         histories = workers.histories(run, replications, None, None)
         stopped = abort_time(plan.abort, histories.status, histories.ended) if plan.abort else _never(len(replications))
@@ -80,6 +79,7 @@ class _Waves:
         self._order = order_of(plan, self._position)
         room = Histories.room((len(replications), run.fleet.size), run.rules, automatic=False)
         self._done = room.blank(NO_TASK)
+        self._refused = _never(len(replications))
         self._stopped = _never(len(replications))
 
     def roll(self, ends: list[int]) -> Rollouts:
@@ -89,8 +89,6 @@ class _Waves:
             record = self._wave(wave, begin, end, start)
             records.append(record)
             start, begin = record.decided, end
-        if self._plan.abort is not None:
-            self._abort(self._plan.abort)
         return Rollouts(_cut(self._done, self._stopped), self._stopped, tuple(records))
 
     def _wave(self, wave: Wave, begin: int, end: int, start: I64) -> WaveRecord:
@@ -103,28 +101,36 @@ class _Waves:
         histories = self._workers.histories(self._run, self._replications, places, opens)
         for column, values in zip(self._done.columns(), histories.columns(), strict=True):
             np.put_along_axis(column, places, values, axis=1)
-        if self._plan.abort is not None:
-            self._abort(self._plan.abort)
+        self._stop()
         return self._judge(wave, start, opens, histories)
 
-    def _abort(self, abort: Any) -> None:
-        self._stopped = np.minimum(self._stopped, abort_time(abort, self._done.status, self._done.ended))
+    def _stop(self) -> None:
+        """When each rollout is stopped, as far as its waves are known.
+
+        Found anew after each wave: gateways of a later one that succeed can keep the criterion from being met. It
+        began before the moment that was found without it, and changes nothing before its beginning.
+        """
+        self._stopped = self._refused
+        if self._plan.abort is not None:
+            found = abort_time(self._plan.abort, self._done.status, self._done.ended)
+            self._stopped = np.minimum(self._refused, found)
 
     def _judge(self, wave: Wave, start: I64, opens: I64, histories: Histories) -> WaveRecord:
         """When the next wave may start; NEVER where it may not."""
         began = start < self._stopped
         looks = np.where(began, opens.max(axis=1) + round(wave.bake_s * 1000), NEVER)
         if wave.gate is None:
-            verdict = np.where(began, Verdict.GO, Verdict.HOLD).astype(np.int8)
-            return WaveRecord(start, np.where(looks < self._stopped, looks, NEVER), verdict)
+            goes = (looks < self._stopped) & (looks <= self._run.rules.horizon_ms)
+            verdict = np.where(goes, Verdict.GO, Verdict.HOLD).astype(np.int8)
+            return WaveRecord(start, np.where(goes, looks, NEVER), verdict)
         again = round(wave.again_s * 1000)
         count = int(wave.give_up_s // wave.again_s) + 1
         verdict, decided = first_verdict(wave.gate, looks, again, count, histories.status, histories.ended)
-        verdict[~began] = Verdict.HOLD
-        aborted = began & (verdict == Verdict.ABORT)
-        self._stopped = np.where(aborted, np.minimum(self._stopped, decided), self._stopped)
-        goes = began & (verdict == Verdict.GO) & (decided < self._stopped)
-        return WaveRecord(start, np.where(goes, decided, NEVER), verdict)
+        # A gate that would look after the rollout has stopped, or after the horizon, does not look.
+        verdict[~began | (decided >= self._stopped) | (decided > self._run.rules.horizon_ms)] = Verdict.HOLD
+        self._refused = np.where(verdict == Verdict.ABORT, decided, self._refused)
+        self._stop()
+        return WaveRecord(start, np.where(verdict == Verdict.GO, decided, NEVER), verdict)
 
 
 def _never(count: int) -> I64:

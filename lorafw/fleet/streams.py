@@ -48,6 +48,11 @@ class Stream(IntEnum):
     DROP = 24
     INSTALL = 25
     REPAIR = 26
+    SERVER_ERROR = 27
+    STALL = 28
+    TRUNCATE = 29
+    TMP = 30
+    POWER = 31
     DELAY = 40
     ORDER = 41
     OUTAGE = 42

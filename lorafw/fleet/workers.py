@@ -17,9 +17,11 @@ import numpy.typing as npt
 
 from lorafw.errors import FleetError
 from lorafw.fleet.batch import I64, NEVER, Gateways, Histories, Rules
-from lorafw.fleet.fleet import Fleet
+from lorafw.fleet.fleet import Fleet, constant
+from lorafw.fleet.installing import refusals
 from lorafw.fleet.kernel import Machine
-from lorafw.fleet.outages import Outages, groups_of
+from lorafw.fleet.outages import Outages, draw_outages, groups_of
+from lorafw.fleet.plan import Plan
 from lorafw.fleet.rows import Events, Recorder
 from lorafw.fleet.streams import positions
 
@@ -44,12 +46,34 @@ class Submits(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """What all batches of a rollout have in common."""
+    """What all batches of a rollout have in common. ``idle`` and ``refusal``: columns, as in Gateways."""
 
     fleet: Fleet
     rules: Rules
     seed: int
     outages: Outages | None
+    idle: Any
+    refusal: Any
+
+    @classmethod
+    def of(cls, fleet: Fleet, plan: Plan, seed: int, replications: range) -> Run:
+        """Raises FleetError where the update is for a version that the fleet does not know."""
+        rules = Rules.of(fleet, plan)
+        refusal = refusals(fleet, plan.update) if rules.some_refuse else constant(0, fleet.size, np.uint8)
+        outages = draw_outages(fleet, rules.horizon_ms, seed, replications)
+        return cls(fleet, rules, seed, outages, _idle(fleet, plan.update.current_version), refusal)
+
+    def part(self, where: Any) -> Run:
+        """Some of the gateways."""
+        idle = None if self.idle is None else self.idle[where]
+        return replace(self, fleet=self.fleet.part(where), idle=idle, refusal=self.refusal[where])
+
+
+def _idle(fleet: Fleet, version: str | None) -> Any:
+    """Who never asks for the update: those that are gone, and those at another version. None: nobody."""
+    if version is None:
+        return fleet.gone if fleet.gone.any() else None
+    return fleet.gone | (fleet.version != fleet.index("version", version))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,8 +131,8 @@ def gateways_of(run: Run, batch: Batch) -> Gateways:
         flat(fleet.phase_ms),
         flat(fleet.period_ms),
         flat(fleet.goodput_Bps),
-        flat(fleet.gone),
-        flat(fleet.refuses),
+        flat(run.idle) if run.idle is not None else None,
+        flat(run.refusal),
         flat(fleet.restarts),
         flat(fleet.version_differs),
         group,
@@ -214,7 +238,7 @@ class ExecutorWorkers(Workers):
         pieces = [slice(left, min(left + step, width)) for left in range(0, width, step)]
         futures = []
         for piece in pieces:
-            part = replace(run, fleet=run.fleet.part(piece if places is None else places[0, piece]))
+            part = run.part(piece if places is None else places[0, piece])
             times = None if opens is None else opens[:, piece]
             futures.append(self._executor.submit(run_piece, part, replications, times))
         result = Histories.room((1, width), run.rules, automatic=opens is None)
