@@ -1,8 +1,8 @@
 """When the next exchange is: what may come between a gateway's poll and the server.
 
-In this order: the poll may be missed, and the next comes a period later; it may fall into an outage, or not reach the
-server, or reach one that answers with an error: then it is made again after ``resync_s``, as a Basics Station does. A
-poll after a restart or a broken download is not missed: the station that has just spoken goes on.
+In this order: the poll may be missed, and the next comes a period later; it may not reach the server, or reach one
+that answers with an error, or fall into an outage: then it is made again after ``resync_s``, as a Basics Station does.
+A poll after a restart or a broken download is not missed: the station that has just spoken goes on.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def exchange_times(way: Way, turn: int, rules: Rules, outages: Outages | None, g
         missed = runs(way.position, Stream.MISSED, turn, conditions.missed_poll, ~way.surely if turn else None)
         if missed is not None:
             time = time + missed * way.period
-    if outages is not None and group is not None:
-        time = outages.until_over(group[way.who], time, rules.resync_ms)
     for stream, share in ((Stream.UNREACHED, conditions.unreached), (Stream.SERVER_ERROR, conditions.server_error)):
         failed = runs(way.position, stream, turn, share, None) if share else None
         if failed is not None:
             time = time + failed * rules.resync_ms
+    if outages is not None and group is not None:
+        time = outages.until_over(group[way.who], time, rules.resync_ms)
     return time
 
 

@@ -176,8 +176,9 @@ class Machine:
 
     def _break(self, way: Way, broken: Breaks) -> None:
         """No attempt is used up, and the station tries again soon, from the first byte."""
-        self._ledger.histories.broken_bytes[way.who] += (self._rules.size_bytes * broken.share).astype(np.int64)
         time, rules = way.time + broken.after, self._rules
+        got = np.where(time <= rules.horizon_ms, rules.size_bytes * broken.share, 0)
+        self._ledger.histories.broken_bytes[way.who] += got.astype(np.int64)
         on: npt.NDArray[Any] = np.ones(len(way), dtype=np.bool_)
         if rules.silence_ms != NEVER:
             on = (way.status != _LAST) | (broken.after < rules.silence_ms)
@@ -192,17 +193,18 @@ class Machine:
     def _arrived(self, way: Way, takes: I64) -> None:
         """The update has arrived whole. Whom nothing delays on the way back shows the new version at once."""
         rules, gateways = self._rules, self._gateways
-        self._ledger.histories.sends[way.who] += 1
+        arrived = way.time + takes
+        self._ledger.histories.sends[way.who] += arrived <= rules.horizon_ms
         fault = troubles(way, self._turn, rules, gateways)
         at_once = fault == _NO_FAULT
         if not rules.all_restart:
             at_once &= gateways.restarts[way.who]
         if rules.straight_back:
-            self._complete(way, at_once, way.time + takes + rules.apply_ms)
+            self._complete(way, at_once, arrived + rules.apply_ms)
             later = np.flatnonzero(~at_once)
-            way, takes, fault = way.part(later), takes[later], fault[later]
+            way, arrived, fault = way.part(later), arrived[later], fault[later]
         if len(way):
-            back = returns(way, self._turn, rules, gateways, way.time + takes, fault)
+            back = returns(way, self._turn, rules, gateways, arrived, fault)
             fault = np.where(fault == _NO_FAULT, way.fault, fault)
             self._ledger.spoilt(way, fault)
             self._next.append(way.comes_back(back.time, shows=back.shows, fault=fault, surely=back.surely))

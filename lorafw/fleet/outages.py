@@ -22,7 +22,10 @@ SPAN_MS: Final = 2**43
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outages:
-    """Windows [start, end) of all groups, each group shifted by its number of spans; sorted, without overlap."""
+    """Windows [start, end) of all groups, each group shifted by its number of spans; sorted, without overlap.
+
+    The first is one that nobody is in, so that there is a window before every time.
+    """
 
     starts: I64
     ends: I64
@@ -31,7 +34,7 @@ class Outages:
         """Is the group down at this time?"""
         at = group * SPAN_MS + time
         before = np.searchsorted(self.starts, at, side="right") - 1
-        found: npt.NDArray[np.bool_] = (before >= 0) & (self.ends[before] > at)
+        found: npt.NDArray[np.bool_] = self.ends[before] > at
         return found
 
     def until_over(self, group: I64, time: I64, step_ms: int) -> I64:
@@ -98,4 +101,5 @@ def _merged(starts: I64, ends: I64, horizon_ms: int) -> Outages:
     # A window ends where the last that overlaps it does: just before the next one that is fresh.
     following = np.ones(starts.shape, dtype=bool)
     following[:, :-1] = fresh[:, 1:] | ~shown[:, 1:]
-    return Outages(begins, (ends + shift)[shown & following])
+    nobody = np.array([-1])
+    return Outages(np.append(nobody, begins), np.append(nobody, (ends + shift)[shown & following]))

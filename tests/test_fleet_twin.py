@@ -1,0 +1,179 @@
+"""The array machine and the event loop of ``fleet_twin``: from equal draws equal logs, over any plan and any fleet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from fleet_twin import Twin
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from lorafw.fleet import (
+    Abort,
+    BetaBinomial,
+    Conditions,
+    Fleet,
+    Plan,
+    Rate,
+    Threshold,
+    Update,
+    Wave,
+    make_fleet,
+    reference_fleet,
+    reference_plan,
+    simulate,
+)
+from lorafw.fleet.batch import NEVER
+from lorafw.fleet.codes import NO_TASK, STATUSES
+from lorafw.fleet.gates import Verdict
+
+HOUR_MS, DAY_S = 3_600_000, 86_400.0
+
+
+def equal(fleet: Fleet, plan: Plan, seed: int, replication: int = 0) -> Any:
+    """Simulate both ways, hold everything against everything, and give the array machine's result."""
+    result = simulate(fleet, plan, seed=seed, replications=replication + 1)
+    twin = Twin(fleet, plan, seed, replication).run()
+    assert list(result.log(replication).rows()) == twin.log
+    assert int(result.stopped[replication]) == (NEVER if twin.stopped is None else twin.stopped)
+    began = [
+        (int(wave.started[replication]), _or_none(wave.decided[replication]), Verdict(wave.verdict[replication]).name)
+        for wave in result.waves
+        if wave.started[replication] != NEVER
+    ]
+    assert twin.waves == (began if plan.waves else twin.waves)
+    histories = result.gateways
+    for task in twin.tasks:
+        at = (replication, task.place)
+        status = int(histories.status[at])
+        kept = None if status == NO_TASK else STATUSES[status]
+        assert kept is task.status
+        assert _or_none(histories.offered[at]) == task.offered_ms
+        assert _or_none(histories.ended[at]) == task.ended_ms
+        assert _or_none(histories.created[at]) == task.created_ms
+        assert int(histories.sends[at]) == task.sends
+    return result
+
+
+def _or_none(time: Any) -> int | None:
+    return None if int(time) == NEVER else int(time)
+
+
+# --- any fleet, any plan ---
+
+share = st.one_of(st.just(0.0), st.sampled_from([0.05, 0.3, 0.7]))
+seconds = st.sampled_from([0.0, 1.0, 90.0, 3600.0, DAY_S, 3 * DAY_S])
+
+conditions = st.builds(
+    Conditions,
+    missed_poll=share,
+    unreached=share,
+    server_error=share,
+    storage_error=share,
+    link_drops_per_h=st.sampled_from([0.0, 0.0, 1.0, 20.0]),
+    slow_link=share,
+    truncated_body=share,
+    tmp_full=share,
+    power_cut=share,
+    repair_median_s=st.sampled_from([60.0, 7200.0, 2 * DAY_S]),
+    outages_per_day=st.sampled_from([0.0, 0.0, 0.5, 4.0]),
+    outage_median_s=st.sampled_from([60.0, 7200.0]),
+    download=st.sampled_from(["steady", "exponential"]),
+    resync_s=st.sampled_from([60.0, 3600.0, DAY_S]),
+)
+updates = st.builds(
+    Update,
+    size_bytes=st.sampled_from([1, 2_000_000, 200_000_000]),
+    apply_s=st.sampled_from([0.0, 90.0, 2 * DAY_S]),
+    fails=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    version_given=st.booleans(),
+    signed=st.sampled_from([True, True, True, False]),
+    current_version=st.sampled_from([None, None, None, "1.0.0"]),
+)
+gates = st.one_of(
+    st.none(),
+    st.builds(Threshold, success=st.sampled_from([0.5, 0.9, 1.0]), error=st.sampled_from([0.1, 0.5, 1.0])),
+    st.builds(BetaBinomial, acceptable=st.sampled_from([0.05, 0.3]), go=st.sampled_from([0.6, 0.9])),
+)
+rates = st.one_of(
+    st.none(),
+    st.builds(Rate, maximum_per_minute=st.sampled_from([1, 7, 1000])),
+    st.builds(
+        Rate,
+        maximum_per_minute=st.sampled_from([50, 1000]),
+        base_per_minute=st.sampled_from([1, 3]),
+        notified=st.sampled_from([1, 4]),
+        increment_factor=st.sampled_from([1.1, 2.0]),
+    ),
+)
+aborts = st.one_of(
+    st.none(),
+    st.builds(Abort, threshold=st.sampled_from([0.05, 0.2, 0.5, 1.0]), minimum_executed=st.sampled_from([1, 5])),
+)
+
+
+@st.composite
+def fleets(draw: Any) -> Fleet:
+    """Phases and periods are coarse at times, so that many things happen in the same millisecond."""
+    size = draw(st.integers(1, 24))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    phases = draw(st.sampled_from([[0], [0, 6 * HOUR_MS], list(range(0, 24 * HOUR_MS, 1_234_567))]))
+    periods = draw(st.sampled_from([[24 * HOUR_MS], [HOUR_MS, 6 * HOUR_MS], [10_000_000, 86_400_000]]))
+    some = draw(st.sampled_from([0.0, 0.0, 0.2]))
+    return make_fleet(
+        size,
+        number=rng.choice(10**6, size, replace=False),
+        phase_ms=rng.choice(phases, size),
+        period_ms=rng.choice(periods, size),
+        goodput_Bps=rng.choice([2e3, 1e5, 1e6], size),
+        region=rng.integers(0, 2, size),
+        isp=rng.integers(0, 2, size),
+        version=rng.integers(0, 2, size),
+        gone=rng.random(size) < some,
+        refuses=rng.random(size) < some,
+        keyless=rng.random(size) < some,
+        restarts=rng.random(size) >= draw(st.sampled_from([0.0, 0.3])),
+        version_differs=rng.random(size) < some,
+        names={"region": ("r0", "r1"), "isp": ("i0", "i1"), "version": ("1.0.0", "0.9.9")},
+        conditions=draw(conditions),
+    )
+
+
+@st.composite
+def plans(draw: Any, size: int) -> Plan:
+    cuts = sorted(draw(st.sets(st.integers(1, max(size - 1, 1)), max_size=3)) if size > 1 else ())
+    sizes = [b - a for a, b in zip([0, *cuts], [*cuts, size], strict=True)]
+    waves = tuple(
+        Wave(
+            size=count,
+            bake_s=draw(seconds),
+            gate=draw(gates),
+            again_s=draw(st.sampled_from([600.0, 3600.0, DAY_S])),
+            give_up_s=draw(st.sampled_from([0.0, DAY_S, 5 * DAY_S])),
+        )
+        for count in sizes
+    )
+    return Plan(
+        update=draw(updates),
+        waves=waves if draw(st.booleans()) else (),
+        rate=draw(rates),
+        abort=draw(aborts),
+        random_delay_s=draw(st.sampled_from([0.0, 0.0, 3600.0])),
+        order=draw(st.sampled_from(["random", "number"])),
+        silence_timeout_s=draw(st.sampled_from([0.0, 60.0, 3600.0, DAY_S, 2 * DAY_S])),
+        horizon_s=draw(st.sampled_from([DAY_S, 8 * DAY_S, 8 * DAY_S, 8 * DAY_S])),
+    )
+
+
+@settings(max_examples=150, derandomize=True, phases=(Phase.generate, Phase.shrink))
+@given(st.data(), fleets(), st.integers(0, 2**40), st.sampled_from([0, 0, 2]))
+def test_both_engines_write_the_same_log(data: st.DataObject, fleet: Fleet, seed: int, replication: int) -> None:
+    equal(fleet, data.draw(plans(fleet.size)), seed, replication)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_engines_agree_on_the_reference(seed: int) -> None:
+    result = equal(reference_fleet(600, seed=seed), reference_plan(), seed)
+    assert len(result.events) > 600 * 3
