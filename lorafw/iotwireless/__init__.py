@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class _Behind:
 
 
 _behind = _Behind()
+_making = threading.Lock()
 
 
 def register(service: UpdateService | None = None) -> None:
@@ -68,11 +70,12 @@ def register(service: UpdateService | None = None) -> None:
 
 def current_service() -> UpdateService:
     """What stands behind the API; made at its first use, with S3 and IAM as boto3 is set up."""
-    if _behind.service is None:
-        from lorafw.firmware.source import RoleSource  # noqa: PLC0415
+    with _making:
+        if _behind.service is None:
+            from lorafw.firmware.source import RoleSource  # noqa: PLC0415
 
-        _behind.service = UpdateService(source=RoleSource(), new_id=new_id)
-    return _behind.service
+            _behind.service = UpdateService(source=RoleSource(), new_id=new_id)
+        return _behind.service
 
 
 @contextmanager

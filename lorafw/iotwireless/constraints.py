@@ -39,7 +39,7 @@ class InvalidParameters(ValueError):
         super().__init__(f"{len(faults)} validation error{plural} detected: {'; '.join(faults)}")
 
 
-def read_parameters(shape: Any, labels: Mapping[str, str], query: str, body: str) -> dict[str, Any]:
+def read_parameters(shape: Any, labels: Mapping[str, str], query: str, body: bytes) -> dict[str, Any]:
     """The members of an operation's input, from URI, query and body. Raises InvalidParameters."""
     if shape is None:
         return {}
@@ -77,12 +77,13 @@ def _from_text(member: Any, text: str) -> Any:
     return text
 
 
-def _from_body(shape: Any, body: str) -> dict[str, Any]:
+def _from_body(shape: Any, body: bytes) -> dict[str, Any]:
     in_body = {name: member for name, member in shape.members.items() if "location" not in member.serialization}
     if not in_body or not body:
         return {}
     try:
-        content = json.loads(body)
+        # Decoded here, because json.loads would take UTF-16 as well.
+        content = json.loads(body.decode())
     except (ValueError, RecursionError):
         raise InvalidParameters(["the body is not JSON"]) from None
     if not isinstance(content, dict):
@@ -151,7 +152,8 @@ def _text_faults(shape: Any, value: str, path: str) -> Iterator[str]:
 @cache
 def _compiled(pattern: str) -> re.Pattern[str] | None:
     try:
-        return re.compile(pattern)
+        # AWS's patterns are ASCII's: \s and \d mean no more there.
+        return re.compile(pattern, re.ASCII)
     except re.error:
         # The model's pattern of CertificatePEM is written for another language.
         return None

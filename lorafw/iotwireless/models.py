@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.utilities.tagging_service import TaggingService
@@ -15,6 +14,7 @@ from lorafw.errors import Conflict, Invalid, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.iotwireless import certificate_bound, cups_endpoint, current_service
 from lorafw.iotwireless.exceptions import TooManyTagsException
+from lorafw.iotwireless.paging import page
 from lorafw.iotwireless.shapes import (
     DEFINITION_RESOURCE,
     GATEWAY_RESOURCE,
@@ -30,11 +30,8 @@ from lorafw.tasks.service import UpdateService
 
 MAX_TAGS: Final = 50
 """Tags of one resource (documented; the model's own limit is for one call)."""
-PAGE: Final = 250
-"""Entries of a list without MaxResults (assumed), and at most."""
 
 Members = dict[str, Any]
-T = TypeVar("T")
 
 
 class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not typed for us
@@ -44,6 +41,8 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         super().__init__(region_name, account_id)
         self.tagger = TaggingService(key_name="Key", value_name="Value")
         self._answered: dict[tuple[str, str], tuple[Members, Members]] = {}
+        self._lock = threading.RLock()
+        """Held where one look decides what the next step does."""
 
     def reset(self) -> None:
         self.service.forget(self.owner)
@@ -65,7 +64,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
     def create_wireless_gateway(self, parameters: Members) -> Members:
         def create() -> Members:
             eui, settings = read_gateway(parameters["LoRaWAN"])
-            self._check_tags([], parameters.get("Tags", []), "WirelessGateway")
+            self._check_new_tags(parameters)
             gateway = self.service.create_gateway(
                 self.owner,
                 eui,
@@ -75,14 +74,16 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             )
             return self._created(GATEWAY_RESOURCE, gateway.id, parameters)
 
-        return self._once("CreateWirelessGateway", parameters, create)
+        return self._once(GATEWAY_RESOURCE, parameters, create)
 
     def get_wireless_gateway(self, identifier: str, identifier_type: str) -> Members:
         gateway = self._find(identifier, identifier_type)
         return gateway_members(gateway, self.arn(GATEWAY_RESOURCE, gateway.id))
 
     def list_wireless_gateways(self, max_results: int | None, next_token: str | None) -> Members:
-        gateways, token = _page(self.service.gateways(self.owner), max_results, next_token)
+        gateways, token = page(
+            self.service.gateways(self.owner), self.arn(GATEWAY_RESOURCE, ""), max_results, next_token
+        )
         listed = []
         for gateway in gateways:
             members = gateway_members(gateway, self.arn(GATEWAY_RESOURCE, gateway.id))
@@ -90,12 +91,12 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         return {"WirelessGatewayList": listed, **token}
 
     def update_wireless_gateway(self, gateway_id: str, parameters: Members) -> None:
-        gateway = self.service.gateway(self.owner, gateway_id)
         given = {name: value for name, value in parameters.items() if value is not None}
         lorawan = {name: given[name] for name in ("JoinEuiFilters", "NetIdFilters", "MaxEirp") if name in given}
-        changes: Members = {"lorawan": {**gateway.lorawan, **lorawan}}
-        changes |= {name.lower(): given[name] for name in ("Name", "Description") if name in given}
-        self.service.update_gateway(self.owner, gateway_id, **changes)
+        changes: Members = {name.lower(): given[name] for name in ("Name", "Description") if name in given}
+        with self._lock:
+            changes["lorawan"] = {**self.service.gateway(self.owner, gateway_id).lorawan, **lorawan}
+            self.service.update_gateway(self.owner, gateway_id, **changes)
 
     def delete_wireless_gateway(self, gateway_id: str) -> None:
         self.service.delete_gateway(self.owner, gateway_id)
@@ -117,12 +118,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         self.service.gateway(self.owner, gateway_id)
         if certificate_id not in self._iot().certificates:
             raise NotFound("Certificate", certificate_id)
-        for other in self.service.gateways(self.owner):
-            if other.certificate_id == certificate_id and other.id != gateway_id:
-                raise Conflict(
-                    f"certificate {certificate_id} is associated with gateway {other.id}", "Certificate", certificate_id
-                )
-        self.service.update_gateway(self.owner, gateway_id, certificate_id=certificate_id)
+        self._bind(gateway_id, "Certificate", "certificate_id", certificate_id)
         certificate_bound(self.owner, certificate_id)
         return {"IotCertificateId": certificate_id}
 
@@ -140,10 +136,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         self.service.gateway(self.owner, gateway_id)
         if thing_arn not in {thing.arn for thing in self._iot().things.values()}:
             raise NotFound("Thing", thing_arn)
-        for other in self.service.gateways(self.owner):
-            if other.thing_arn == thing_arn and other.id != gateway_id:
-                raise Conflict(f"thing {thing_arn} is associated with gateway {other.id}", "Thing", thing_arn)
-        self.service.update_gateway(self.owner, gateway_id, thing_arn=thing_arn)
+        self._bind(gateway_id, "Thing", "thing_arn", thing_arn)
 
     def disassociate_wireless_gateway_from_thing(self, gateway_id: str) -> None:
         if self.service.gateway(self.owner, gateway_id).thing_arn is None:
@@ -154,7 +147,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     def create_wireless_gateway_task_definition(self, parameters: Members) -> Members:
         def create() -> Members:
-            self._check_tags([], parameters.get("Tags", []), DEFINITION_RESOURCE)
+            self._check_new_tags(parameters)
             definition = self.service.create_definition(
                 self.owner,
                 auto_create_tasks=parameters["AutoCreateTasks"],
@@ -163,14 +156,16 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             )
             return self._created(DEFINITION_RESOURCE, definition.id, parameters)
 
-        return self._once("CreateWirelessGatewayTaskDefinition", parameters, create)
+        return self._once(DEFINITION_RESOURCE, parameters, create)
 
     def get_wireless_gateway_task_definition(self, definition_id: str) -> Members:
         definition = self.service.definition(self.owner, definition_id)
         return definition_members(definition, self.arn(DEFINITION_RESOURCE, definition_id))
 
     def list_wireless_gateway_task_definitions(self, max_results: int | None, next_token: str | None) -> Members:
-        definitions, token = _page(self.service.definitions(self.owner), max_results, next_token)
+        definitions, token = page(
+            self.service.definitions(self.owner), self.arn(DEFINITION_RESOURCE, ""), max_results, next_token
+        )
         listed = []
         for definition in definitions:
             members: Members = {"Id": definition.id, "Arn": self.arn(DEFINITION_RESOURCE, definition.id)}
@@ -206,8 +201,11 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     def tag_resource(self, arn: str, tags: list[dict[str, str]]) -> None:
         self._check_arn(arn)
-        self._check_tags(self.tagger.list_tags_for_resource(arn)["Tags"], tags, arn)
-        self.tagger.tag_resource(arn, tags)
+        with self._lock:
+            present = self.tagger.list_tags_for_resource(arn)["Tags"]
+            if problem := _too_many(*present, *tags):
+                raise TooManyTagsException(problem, arn)
+            self.tagger.tag_resource(arn, tags)
 
     def untag_resource(self, arn: str, keys: list[str]) -> None:
         self._check_arn(arn)
@@ -236,6 +234,14 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     # --- inside ---
 
+    def _bind(self, gateway_id: str, kind: str, attribute: str, value: str) -> None:
+        """Associate, unless another gateway has it (assumed)."""
+        with self._lock:
+            for other in self.service.gateways(self.owner):
+                if getattr(other, attribute) == value and other.id != gateway_id:
+                    raise Conflict(f"{kind.lower()} {value} is associated with gateway {other.id}", kind, value)
+            self.service.update_gateway(self.owner, gateway_id, **{attribute: value})
+
     def _find(self, identifier: str, identifier_type: str) -> Gateway:
         if identifier_type == "WirelessGatewayId":
             return self.service.gateway(self.owner, identifier)
@@ -262,17 +268,18 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             self.tagger.tag_resource(arn, tags)
         return {"Id": resource_id, "Arn": arn}
 
-    def _once(self, operation: str, parameters: Members, create: Callable[[], Members]) -> Members:
+    def _once(self, resource: str, parameters: Members, create: Callable[[], Members]) -> Members:
         """The same ClientRequestToken with the same parameters is answered again, not done again (documented)."""
         token = parameters.get("ClientRequestToken")
         if token is None:
             return create()
         given = {name: value for name, value in parameters.items() if name != "ClientRequestToken"}
-        if (operation, token) not in self._answered:
-            self._answered[operation, token] = given, create()
-        known, answer = self._answered[operation, token]
+        with self._lock:
+            if (resource, token) not in self._answered:
+                self._answered[resource, token] = given, create()
+            known, answer = self._answered[resource, token]
         if known != given:
-            raise Conflict(f"ClientRequestToken {token!r} came before with other parameters", operation, token)
+            raise Conflict(f"ClientRequestToken {token!r} came before with other parameters", resource, answer["Id"])
         return answer
 
     def _check_arn(self, arn: str) -> None:
@@ -286,10 +293,10 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
                 return
         raise NotFound("Resource", arn)
 
-    def _check_tags(self, present: Sequence[Mapping[str, str]], more: Sequence[Mapping[str, str]], name: str) -> None:
-        keys = {tag["Key"] for tag in (*present, *more)}
-        if len(keys) > MAX_TAGS:
-            raise TooManyTagsException(f"{len(keys)} tags; a resource has at most {MAX_TAGS}", name)
+    def _check_new_tags(self, parameters: Mapping[str, Any]) -> None:
+        """The operations that create have no TooManyTagsException in their model."""
+        if problem := _too_many(*parameters.get("Tags") or ()):
+            raise Invalid("Tags", None, problem)
 
     def _iot(self) -> Any:
         from moto.backends import get_backend  # noqa: PLC0415
@@ -297,24 +304,9 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         return get_backend("iot")[self.account_id][self.region_name]
 
 
-def _page(items: list[T], max_results: int | None, next_token: str | None) -> tuple[list[T], Members]:
-    """One page, and the token for the next if there is one."""
-    start = _offset(next_token)
-    end = start + (max_results or PAGE)
-    token = {"NextToken": base64.urlsafe_b64encode(b"%d" % end).decode()} if end < len(items) else {}
-    return items[start:end], token
-
-
-def _offset(token: str | None) -> int:
-    if token is None:
-        return 0
-    try:
-        text = base64.b64decode(token, altchars=b"-_", validate=True)
-        if not text.isdigit() or len(text) > 9:
-            raise ValueError
-        return int(text)
-    except (ValueError, binascii.Error):
-        raise Invalid("NextToken", token, f"{token!r} was not given by a list operation") from None
+def _too_many(*tags: Mapping[str, str]) -> str | None:
+    keys = {tag["Key"] for tag in tags}
+    return f"{len(keys)} tags; a resource has at most {MAX_TAGS}" if len(keys) > MAX_TAGS else None
 
 
 iotwireless_backends = BackendDict(IoTWirelessBackend, "iotwireless")

@@ -14,32 +14,44 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
-from lorafw.errors import LorafwError
+from lorafw.errors import Invalid, LorafwError
 from lorafw.iotwireless import EXPLAIN_PATH, PLAIN_HEADER
 from lorafw.iotwireless.constraints import InvalidParameters, read_parameters
 from lorafw.iotwireless.exceptions import NotBuilt, ValidationException, to_aws
 from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends
+from lorafw.iotwireless.routing import Route, find_route
 
+_UNKNOWN_OPERATION: Final = json.dumps(
+    {"__type": "UnknownOperationException", "Message": "iotwireless has no such operation"}
+)
 _FIRST_CHOICE: Final = ("ValidationException", "AccessDeniedException", "ResourceNotFoundException")
 
 
 class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not typed for us
     """moto's response class for iotwireless."""
 
+    _route: Route | None = None
+
     def __init__(self) -> None:
         super().__init__(service_name="iotwireless")
 
     @property
     def backend(self) -> IoTWirelessBackend:
-        backend: IoTWirelessBackend = iotwireless_backends[self.current_account][self.region]
+        """Raises Invalid in a Region that has no AWS IoT Wireless."""
+        regions = iotwireless_backends[self.current_account]
+        try:
+            backend: IoTWirelessBackend = regions[self.region]
+        except KeyError:
+            known = ", ".join(regions.regions)
+            raise Invalid("Region", self.region, f"{self.region!r} has no AWS IoT Wireless; it is in {known}") from None
         return backend
 
     def call_action(self) -> Any:
-        operation = self._get_action_from_method_and_request_uri(self.normalized_request)
+        operation = self._get_action()
         if not operation and urlsplit(self.uri).path.startswith(EXPLAIN_PATH):
             return self._explain(unquote(urlsplit(self.uri).path.removeprefix(EXPLAIN_PATH)))
         if not operation:
-            return 404, self.response_headers, '{"Message": "iotwireless has no such operation"}'
+            return 404, self.response_headers, _UNKNOWN_OPERATION
         try:
             if not hasattr(type(self), camelcase_to_underscores(operation)):
                 raise _not_built(operation)
@@ -50,16 +62,24 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
         except ServiceException as error:
             return self._failed(error)
 
+    def setup_class(self, *given: Any, **options: Any) -> None:
+        # As bytes: moto would decode the body without asking whether it can be.
+        super().setup_class(*given, **{**options, "use_raw_body": True})
+        self._route = find_route(self.method, self.raw_path)
+
     def _get_action(self) -> str:
-        # moto also looks for an action in query and headers, where this protocol has none.
-        operation: str = self._get_action_from_method_and_request_uri(self.normalized_request)
-        return operation
+        return self._route.operation if self._route is not None else ""
+
+    def determine_response_protocol(self, service_model: Any) -> str:
+        # The service has one; moto would take another from the Content-Type of a client that sends a form.
+        return "rest-json"
 
     def _read(self, operation: str) -> dict[str, Any]:
         shape = get_service_model("iotwireless").operation_model(operation).input_shape
-        body = self.body if isinstance(self.body, str) else (self.body or b"").decode("utf-8", "replace")
+        labels = self._route.labels if self._route is not None else {}
+        body = self.body.encode() if isinstance(self.body, str) else self.body or b""
         try:
-            return read_parameters(shape, self.uri_match, urlsplit(self.uri).query, body)
+            return read_parameters(shape, labels, urlsplit(self.uri).query, body)
         except InvalidParameters as error:
             raise ValidationException(str(error)) from error
 

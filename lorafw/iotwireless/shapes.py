@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from lorafw.clock import iso
 from lorafw.errors import Invalid, SignatureError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import decode_signature
+from lorafw.iotwireless.constraints import SHOWN
 from lorafw.tasks.model import Definition, Gateway, Task, Update
 from lorafw.version import GatewayVersion
 
 GATEWAY_RESOURCE = "WirelessGateway"
 DEFINITION_RESOURCE = "WirelessGatewayTaskDefinition"
+
+_BLANK: Final = re.compile(r"\s", re.ASCII)
+"""AWS's pattern of GatewayEui takes any white space between the bytes."""
 
 
 def read_gateway(lorawan: Mapping[str, Any]) -> tuple[GatewayEui, dict[str, Any]]:
@@ -24,7 +29,7 @@ def read_gateway(lorawan: Mapping[str, Any]) -> tuple[GatewayEui, dict[str, Any]
     eui = settings.pop("GatewayEui", None)
     if eui is None:
         raise Invalid("LoRaWAN.GatewayEui", None, "is missing; it names the gateway")
-    return GatewayEui.parse(eui), settings
+    return GatewayEui.parse(_BLANK.sub(" ", eui)), settings
 
 
 def gateway_members(gateway: Gateway, arn: str) -> dict[str, Any]:
@@ -117,7 +122,8 @@ def _signature(text: str | None) -> bytes:
     try:
         return decode_signature(text)
     except SignatureError as error:
-        raise Invalid("Update.LoRaWAN.UpdateSignature", text, str(error)) from error
+        shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
+        raise Invalid("Update.LoRaWAN.UpdateSignature", text, f"{shown!r}: {error}") from error
 
 
 def _given(members: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,10 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A wireless gateway. ``lorawan`` holds the members of AWS's LoRaWANGateway other than the EUI."""
+    """A wireless gateway. ``lorawan`` holds the members of AWS's LoRaWANGateway other than the EUI.
+
+    ``sequence`` orders gateways by their registration.
+    """
 
     id: str
     owner: Owner
@@ -35,6 +38,7 @@ class Gateway:
     lorawan: Mapping[str, Any] = field(default_factory=dict)
     certificate_id: str | None = None
     thing_arn: str | None = None
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class Registry:
                 )
             if gateway_id in self._world.eui_by_id:
                 raise Conflict(f"the id {gateway_id} is taken", GATEWAY, gateway_id)
-            gateway = Gateway(gateway_id or self._new_id(), owner, eui, **attributes)
+            gateway = Gateway(gateway_id or self._new_id(), owner, eui, sequence=next(self._sequence), **attributes)
             self._world.stations[eui] = Station(gateway)
             self._world.eui_by_id[gateway.id] = eui
             return gateway
