@@ -10,13 +10,16 @@ from click.testing import CliRunner
 
 from lorafw.cli import main
 from lorafw.errors import FaultError
+from lorafw.eui import GatewayEui
 from lorafw.fault import Fault
 from lorafw.fleet import codes
 from lorafw.gateway.faults import injection
+from lorafw.gateway.faults.install import OtherBuildTime
 from lorafw.gateway.faults.link import SlowLink
 from lorafw.gateway.station import Action, Outcome, Verdict
+from lorafw.gateway.virtual import STATION
 from lorafw.tasks.lifecycle import Cause, TaskStatus
-from lorafw.testbed import Testbed
+from lorafw.testbed import BedGateway, Testbed
 
 NAMES = [fault for fault in Fault if fault is not Fault.NONE]
 NO_REQUEST = [Fault.SERVER_ERROR, Fault.OFFLINE, Fault.CONNECTION_REFUSED]
@@ -166,17 +169,31 @@ def test_a_restart_that_an_update_asks_for_runs_a_left_over_update(bed: Testbed)
     assert bed.gateways[0].home.package() == "1.0.1"
 
 
-def test_a_blank_in_the_new_version_is_another_version_than_the_definitions(bed: Testbed) -> None:
+def make_strict(bed: Testbed, update_version: dict[str, str]) -> None:
+    """The same definition, with UpdateVersion."""
     wireless = bed.client("iotwireless")
     first = wireless.list_wireless_gateway_task_definitions()["TaskDefinitions"][0]["Id"]
-    members = wireless.get_wireless_gateway_task_definition(Id=first)
+    update = wireless.get_wireless_gateway_task_definition(Id=first)["Update"]
     wireless.delete_wireless_gateway_task_definition(Id=first)
-    update = members["Update"]
-    update["LoRaWAN"]["UpdateVersion"] = {"PackageVersion": "1.0.1"}
+    update["LoRaWAN"]["UpdateVersion"] = update_version
     wireless.create_wireless_gateway_task_definition(AutoCreateTasks=True, Name="strict", Update=update)
+
+
+def test_a_blank_in_the_new_version_is_another_version_than_the_definitions(bed: Testbed) -> None:
+    make_strict(bed, {"PackageVersion": "1.0.1"})
     bed.inject("version-mismatch")
     polls(bed, 4)
     assert bed.gateways[0].home.package() == " 1.0.1"
+    assert causes(bed) == [Cause.OFFERED] + [Cause.OTHER_VERSION] * 3
+    assert bed.status() is TaskStatus.FAILED
+
+
+def test_another_build_time_is_another_version_than_the_definitions(bed: Testbed) -> None:
+    make_strict(bed, {"PackageVersion": "1.0.1", "Station": STATION})
+    bed.gateways[0].virtual.inject(OtherBuildTime())
+    polls(bed, 4)
+    presented = bed.service.presented_version(bed.owner, bed.gateways[0].id)
+    assert (presented.package, presented.station) == ("1.0.1", "2.0.5(rpi/std) 2021-03-09 03:45:10")
     assert causes(bed) == [Cause.OFFERED] + [Cause.OTHER_VERSION] * 3
     assert bed.status() is TaskStatus.FAILED
 
@@ -195,25 +212,36 @@ def test_an_error_of_object_storage_is_seen_by_this_gateway_alone_and_uses_nothi
         assert bed.status() is TaskStatus.COMPLETED
 
 
-def test_a_link_drop_over_a_socket_is_seen_by_the_server(bed: Testbed) -> None:
-    from lorafw.eui import GatewayEui
-
-    client = bed.client("iotwireless")
-    client.delete_wireless_gateway_task_definition(
-        Id=client.list_wireless_gateway_task_definitions()["TaskDefinitions"][0]["Id"]
-    )
-    bed.define_update("1.0.1", files={"station": bytes(4 << 20)})
-    gateway = bed.add_gateway(GatewayEui(0xABCDEF), http=True)
-    bed.inject("link-drop", gateway, polls=1)
-    assert bed.poll(gateway).exchange is Outcome.FAILED
+def wait_until_sent(bed: Testbed, gateway: BedGateway) -> None:
     until = time.monotonic() + 30
-    while bed.service.is_sending(bed.owner, gateway.id) and time.monotonic() < until:
+    while bed.service.is_sending(bed.owner, gateway.id):
+        assert time.monotonic() < until
         time.sleep(0.01)
-    assert causes(bed) == [Cause.OFFERED, Cause.REPLY_BROKEN]
-    left = gateway.home.tmp / "update.bi_"
-    assert 0 < left.stat().st_size < 4 << 20, "what has come stays, and is never executed"
-    assert bed.poll(gateway).update is Action.RUN
-    assert not left.exists()
+
+
+@pytest.mark.parametrize("size", [100, 4 << 20])
+@pytest.mark.parametrize("fault", BROKEN_REPLY, ids=by_name)
+def test_a_link_that_breaks_over_a_socket_is_seen_by_the_server(fault: Fault, size: int) -> None:
+    with Testbed(gateways=0) as bed:
+        bed.define_update("1.0.1", files={"station": bytes(size)})
+        gateway = bed.add_gateway(GatewayEui(0xABCDEF), http=True)
+        bed.inject(fault, gateway, polls=1)
+        assert bed.poll(gateway).exchange is Outcome.FAILED
+        wait_until_sent(bed, gateway)
+        assert causes(bed) == [Cause.OFFERED, Cause.REPLY_BROKEN]
+        left = gateway.home.tmp / "update.bi_"
+        assert left.exists() is (size > 8192), "what has come in whole buffers stays, and is never executed"
+        assert bed.poll(gateway).update is Action.RUN
+        assert not left.exists()
+
+
+def test_a_body_that_is_cut_behind_the_server_counts_as_sent_over_a_socket(bed: Testbed) -> None:
+    gateway = bed.add_gateway(GatewayEui(0xABCDEF), http=True)
+    bed.inject("truncated-body", gateway, polls=1)
+    assert bed.poll(gateway).exchange is Outcome.FAILED
+    wait_until_sent(bed, gateway)
+    bed.poll(gateway)
+    assert causes(bed) == [Cause.OFFERED, Cause.OLD_VERSION]
 
 
 def test_a_link_is_too_slow_only_past_the_time_of_one_buffer(bed: Testbed) -> None:
@@ -242,7 +270,6 @@ def test_a_name_that_is_no_fault_is_answered_with_those_that_are() -> None:
 
 
 def test_the_command_line_lists_the_faults_and_takes_them_by_name(tmp_path) -> None:
-    from lorafw.eui import GatewayEui
     from lorafw.gateway.setup import write_home
 
     listed = CliRunner().invoke(main, ["gateway", "faults"]).output

@@ -10,10 +10,10 @@ import contextlib
 import http.client
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -27,6 +27,7 @@ from lorafw.cups.station_http import (
     NO_BODY,
     TIMED_OUT,
     HttpReply,
+    LinkLost,
     TransportError,
     aio,
     cut_to_buffer,
@@ -71,20 +72,22 @@ class Transport(Protocol):
     ) -> AbstractContextManager[HttpReply]: ...
 
 
-@dataclass(frozen=True, slots=True)
 class HttpTransport:
-    """Over HTTP or HTTPS, byte for byte as a Basics Station. ``read_size``: at most so many bytes are read at once."""
-
-    read_size: int = BUFFER
+    """Over HTTP or HTTPS, byte for byte as a Basics Station."""
 
     @contextmanager
     def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
         host_port = urlsplit(uri).netloc
         token = token_text(credentials) if uri.startswith("https:") else b""
         with self._connect(uri, timeout_s, credentials) as connection:
-            wire = _SocketWire(connection, timeout_s, self.read_size)
+            wire = _SocketWire(connection, timeout_s)
             wire.send(request_bytes(host_port, body, token))
-            yield read_reply(wire, host_port)
+            try:
+                yield read_reply(wire, host_port)
+            except LinkLost:
+                # Closed without waiting: a reset, however much of the reply lies in buffers of this machine.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                raise
 
     def _connect(self, uri: str, timeout_s: float, credentials: Credentials) -> socket.socket:
         parts = CUPS_URI.fullmatch(uri)
@@ -126,10 +129,9 @@ def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str) -> sock
 class _SocketWire:
     """A socket with a time limit that only a full buffer sets back."""
 
-    def __init__(self, connection: socket.socket, timeout_s: float, read_size: int) -> None:
+    def __init__(self, connection: socket.socket, timeout_s: float) -> None:
         self._socket = connection
         self._timeout_s = timeout_s
-        self._read_size = read_size
         self._due = time.monotonic() + timeout_s
 
     def send(self, data: bytes) -> None:
@@ -144,7 +146,7 @@ class _SocketWire:
     def read(self, size: int) -> bytes:
         try:
             self._socket.settimeout(self._left_s())
-            data = self._socket.recv(min(size, self._read_size))
+            data = self._socket.recv(size)
         except TimeoutError:
             raise TransportError(TIMED_OUT) from None
         except ssl.SSLEOFError:

@@ -41,6 +41,10 @@ class TransportError(LorafwError):
         self.lines = lines
 
 
+class LinkLost(TransportError):
+    """The link is gone: the connection has no end in order, as the other side will find out."""
+
+
 class StationCrash(TransportError):
     """A Basics Station 2.0.6 ends here with a segmentation fault, and logs nothing of it."""
 

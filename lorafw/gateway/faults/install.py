@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
+from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.fault import Fault
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.faults.injection import Injection
@@ -125,6 +126,35 @@ class VersionMismatch(Injection):
             return done
 
         return run
+
+
+class OtherBuildTime(Injection):
+    """The new station was built a second later than its definition says."""
+
+    fault = Fault.VERSION_MISMATCH
+
+    def __init__(self) -> None:
+        self._is_new = False
+
+    def runner(self, inner: Runner) -> Runner:
+        def run(home: Home, update_bin: Path) -> Run:
+            before = _version_txt(home)
+            done = inner(home, update_bin)
+            self._is_new = self._is_new or _version_txt(home) != before
+            return done
+
+        return run
+
+    def home(self, inner: Home) -> Home:
+        return _HomeBuiltLater(inner.path) if self._is_new else inner
+
+
+class _HomeBuiltLater(Home):
+    """A home folder whose station has another build time than it is said to have."""
+
+    def request(self, station: str, model: str) -> UpdateInfoRequest:
+        front, _, seconds = station.rpartition(":")
+        return super().request(f"{front}:{(int(seconds) + 1) % 60:02d}" if seconds.isdecimal() else station, model)
 
 
 def _version_txt(home: Home) -> bytes | None:

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
-from lorafw.cups.client import HttpTransport, Transport, no_such_host, not_connected
+from lorafw.cups.client import Transport, no_such_host, not_connected
 from lorafw.cups.codec import decode_response, encode_response
 from lorafw.cups.credentials import Credentials
-from lorafw.cups.station_http import BUFFER, CLOSED, TIMED_OUT, HttpReply, TransportError
+from lorafw.cups.station_http import BUFFER, CLOSED, TIMED_OUT, HttpReply, LinkLost, TransportError
 from lorafw.errors import Unavailable
 from lorafw.fault import Fault
 from lorafw.gateway.faults.injection import Injection
@@ -123,12 +123,12 @@ class SlowLink(Injection):
     bytes_per_s: float = 20.0
 
     def transport(self, inner: Transport) -> Transport:
-        return _Changed(_in_small_pieces(inner), self._slow)
+        return _Changed(inner, self._slow)
 
     def _slow(self, reply: HttpReply, timeout_s: float) -> HttpReply:
         if min(BUFFER, reply.content_length) / self.bytes_per_s <= timeout_s:
             return reply
-        return replace(reply, body=_broken_off(reply, TransportError(TIMED_OUT)))
+        return replace(reply, body=_broken_off(reply, LinkLost(TIMED_OUT)))
 
 
 class LinkDrop(Injection):
@@ -137,18 +137,13 @@ class LinkDrop(Injection):
     fault = Fault.LINK_DROP
 
     def transport(self, inner: Transport) -> Transport:
-        return _Changed(_in_small_pieces(inner), self._drop)
+        return _Changed(inner, self._drop)
 
     def _drop(self, reply: HttpReply, timeout_s: float) -> HttpReply:
-        return replace(reply, body=_broken_off(reply, TransportError(*CLOSED)))
+        return replace(reply, body=_broken_off(reply, LinkLost(*CLOSED)))
 
 
-def _in_small_pieces(inner: Transport) -> Transport:
-    """So that the rest of the reply has not been read yet when the connection ends, however small it is."""
-    return replace(inner, read_size=256) if isinstance(inner, HttpTransport) else inner
-
-
-def _broken_off(reply: HttpReply, error: TransportError) -> Iterator[bytes]:
+def _broken_off(reply: HttpReply, error: LinkLost) -> Iterator[bytes]:
     """The first piece of a body and no more; of one that fits a buffer, a station has seen nothing by then."""
     if reply.content_length > BUFFER:
         yield next(reply.body)
