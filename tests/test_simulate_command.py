@@ -17,11 +17,13 @@ from click.testing import CliRunner, Result
 from moto.server import ThreadedMotoServer
 
 from lorafw.cli import main
-from lorafw.cli.simulate import FLEET_OF, PICTURES, SWEEP
+from lorafw.cli.rollouts import FLEET_OF
+from lorafw.cli.simulate import PICTURES, SWEEP
 from lorafw.fleet import compare, mixed_fleet, reference_fleet, reference_plan, simulate, typical_plan, waves_plan
 from lorafw.fleet.account import fleet_from_account
 from lorafw.fleet.io import read_parquet
 from lorafw.fleet.presets import PLANS
+from lorafw.fleet.tables import COLUMNS
 from lorafw.iotwireless import register
 
 Run = Callable[..., Any]
@@ -137,6 +139,12 @@ def test_a_file_with_a_plan_alone_is_tried_on_the_mixed_fleet(cli: Callable[...,
     )
 
 
+def test_every_column_of_a_table_is_explained(cli: Callable[..., Result]) -> None:
+    lines = cli("--columns").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(COLUMNS)
+    assert all(len(line.split()) > 2 for line in lines)
+
+
 def test_a_csv_is_the_fleet(cli: Callable[..., Result]) -> None:
     Path("gateways.csv").write_text("gateway,has_key\na,yes\nb,no\n")
     answer = json.loads(cli("--fleet", "gateways.csv", "--fails", "0", "--json").stdout)
@@ -229,15 +237,23 @@ def test_a_json_answer_loads_neither_pandas_nor_matplotlib_nor_boto3() -> None:
 def test_a_person_sees_a_bar_on_long_work_and_a_pipe_does_not(tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "lorafw", "simulate", "--preset", "reference", "--gateways", "2000000", "--json"]
     ours, theirs = pty.openpty()
-    done = subprocess.run(
-        arguments, stdout=subprocess.PIPE, stderr=theirs, check=True, env={**os.environ, "TERM": "xterm"}
-    )
-    os.close(theirs)
-    shown = os.read(ours, 100_000).decode()
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+    ) as process:
+        os.close(theirs)
+        shown = b"".join(iter(lambda: _read(ours), b"")).decode()
+        answer = process.communicate()[0]
     os.close(ours)
     assert "Simulating" in shown
     assert "100%" in shown
-    json.loads(done.stdout)
+    json.loads(answer)
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # Linux says so when the other side has closed
+        return b""
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from lorafw.cli.colour import show
+from lorafw.cli.progress import bar_for, reading, steps
+from lorafw.cli.rollouts import EXAMPLE, FLEET_OF, GATEWAYS, Wanted, failing
 
 if TYPE_CHECKING:
     from lorafw.fleet import Fleet, Plan, Result
@@ -20,105 +20,23 @@ if TYPE_CHECKING:
 SWEEP: Final = (0.005, 0.01, 0.02, 0.05, 0.1)
 """Nobody has published how often updates of gateways fail in the field: the answer is given for all of these."""
 
-GATEWAYS: Final = 10_000
-LONG_WORK: Final = 2_000_000
-"""From so many gateways on there is a bar."""
-
-FLEET_OF: Final = {"at-once": "mixed", "canary": "mixed", "waves": "mixed", "reference": "reference"}
-"""The presets of plans, and the fleet that each is tried on."""
-
 PICTURES: Final = ("timeline", "completion", "retries", "waves", "causes", "load")
-
-EXAMPLE: Final = """\
-# A rollout for 'lorafw simulate rollout.toml'. What is left out is as the presets have it.
-
-[fleet]
-gateways = 40000
-gone = 0.02                      # share that never polls
-wrong_key = 0.001                # share that has not the key of the update
-backhaul = { ethernet = 0.4, lte-cat1 = 0.4, cat-m1 = 0.2 }
-
-[fleet.conditions]
-missed_poll = 0.05
-link_drops_per_h = 0.5
-
-[plan]
-name = "canary, then everybody"
-abort = { threshold = 0.10, minimum_executed = 50 }
-rate = { maximum_per_minute = 500 }
-
-[plan.update]
-size_bytes = 2000000
-apply_s = 90
-fails = 0.02                     # probability that one install fails
-
-[[plan.waves]]
-size = 300
-bake_s = 345600                  # four days: FAILED takes three
-gate = { kind = "beta-binomial", acceptable = 0.05 }
-
-[[plan.waves]]
-share = 0.9925
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Where fleet and plan come from."""
-
-    preset: str | None
-    file: Path | None
-    fleet: Path | None
-    account: bool
-    gateways: int | None
-    fails: float | None
-
-    def make_fleet(self, progress: Callable[[int, int], None] | None = None) -> Fleet:
-        from lorafw.fleet import io  # noqa: PLC0415
-        from lorafw.fleet.presets import FLEETS  # noqa: PLC0415
-
-        if self.account:
-            import boto3  # noqa: PLC0415
-
-            from lorafw.fleet.account import fleet_from_account  # noqa: PLC0415
-
-            return fleet_from_account(boto3.client("iotwireless"), progress=progress)
-        if self.fleet is not None:
-            return io.read_csv(self.fleet)
-        if self.file is not None and "fleet" in io.read_document(self.file):
-            return io.read_fleet(self.file, gateways=self.gateways)
-        fleet: Fleet = FLEETS[FLEET_OF[self.preset or "at-once"]](self.gateways or GATEWAYS)
-        return fleet
-
-    def make_plan(self) -> Plan:
-        from lorafw.fleet import io  # noqa: PLC0415
-
-        if self.file is not None and "plan" in io.read_document(self.file):
-            return self._with_rate(io.read_plan(self.file))
-        return self.plan_named(self.preset or "at-once")
-
-    def plan_named(self, name: str) -> Plan:
-        """The preset, or the plan of the TOML file, with this name."""
-        from lorafw.fleet import io  # noqa: PLC0415
-        from lorafw.fleet.presets import PLANS, nearest  # noqa: PLC0415
-
-        if name.endswith(".toml"):
-            return self._with_rate(io.read_plan(name))
-        return self._with_rate(PLANS[nearest("plan", name, PLANS)]())
-
-    def _with_rate(self, plan: Plan) -> Plan:
-        return plan if self.fails is None else failing(plan, self.fails)
-
-
-def failing(plan: Plan, fails: float) -> Plan:
-    """The plan, with an update whose install fails so often."""
-    return replace(plan, update=replace(plan.update, fails=fails))
 
 
 def show_example(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     """Print a rollout to start from, and end."""
     if wanted and not context.resilient_parsing:
         click.echo(EXAMPLE, nl=False)
+        context.exit()
+
+
+def show_columns(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print what a table of gateways may have, and end."""
+    if wanted and not context.resilient_parsing:
+        from lorafw.fleet.tables import COLUMNS  # noqa: PLC0415
+
+        for name, meaning in COLUMNS.items():
+            click.echo(f"{name:<16} {meaning}")
         context.exit()
 
 
@@ -133,7 +51,7 @@ WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
     type=click.Choice(list(FLEET_OF)),
     help="at-once: AutoCreateTasks; canary, waves: with gates; reference: the proven model.  [default: at-once]",
 )
-@click.option("--fleet", type=READABLE, metavar="CSV", help="The gateways, one a line; see 'lorafw.fleet.tables'.")
+@click.option("--fleet", type=READABLE, metavar="CSV", help="The gateways, one a line (see --columns).")
 @click.option("--account", is_flag=True, help="The gateways of the AWS account that boto3 is set to (10 requests/s).")
 @click.option("--gateways", type=click.IntRange(min=1), metavar="N", help=f"Size of the fleet.  [default: {GATEWAYS}]")
 @click.option(
@@ -160,6 +78,14 @@ WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
     expose_value=False,
     callback=show_example,
     help="Print a TOML file to start from, and exit.",
+)
+@click.option(
+    "--columns",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_columns,
+    help="List what a CSV of gateways may have, and exit.",
 )
 def simulate(
     *,
@@ -195,15 +121,14 @@ def simulate(
         raise click.UsageError("--parquet and --plot go with one rollout, not with --compare")
     writers = _writers(parquet, plot, picture)
     wanted = Wanted(preset, file, fleet, account, gateways, fails)
-    with _reading(account) as progress:
-        made = wanted.make_fleet(progress)
+    made = wanted.make_fleet(reading() if account else None)
     if compare:
         _compare(made, [wanted.plan_named(name) for name in compare], seed, replications or 20, ci, as_json)
         return
     plan = wanted.make_plan()
     swept = [failing(plan, rate) for rate in SWEEP] if (not as_json if sweep is None else sweep) else []
     count = replications or 1
-    with _bar(made.size * count * (1 + len(swept))) as bar:
+    with bar_for(made.size * count * (1 + len(swept))) as bar:
         result = _rollout(made, plan, seed, count, bar)
         rows = [(one, _rollout(made, one, seed, count, bar).summary(ci)) for one in swept]
     summary = result.summary(ci)
@@ -229,14 +154,14 @@ def _check_sources(file: Path | None, fleet: Path | None, account: bool, gateway
 def _rollout(fleet: Fleet, plan: Plan, seed: int, replications: int, bar: Any) -> Result:
     from lorafw.fleet import simulate as carry_out  # noqa: PLC0415
 
-    return carry_out(fleet, plan, seed=seed, replications=replications, progress=_steps(bar))
+    return carry_out(fleet, plan, seed=seed, replications=replications, progress=steps(bar))
 
 
 def _compare(fleet: Fleet, plans: list[Plan], seed: int, replications: int, level: float, as_json: bool) -> None:
     from lorafw.fleet import compare  # noqa: PLC0415
 
-    with _bar(2 * fleet.size * replications) as bar:
-        rows = compare(fleet, *plans, seed=seed, replications=replications, level=level, progress=_steps(bar))
+    with bar_for(2 * fleet.size * replications) as bar:
+        rows = compare(fleet, *plans, seed=seed, replications=replications, level=level, progress=steps(bar))
     if as_json:
         names = {"first": plans[0].name, "second": plans[1].name}
         facts = {"gateways": fleet.size, "replications": replications, "seed": seed, "level": level}
@@ -290,42 +215,3 @@ def _drawer(plot: Path, picture: str) -> Callable[[Result, Path], str]:
         return drawn.alt
 
     return draw
-
-
-@contextmanager
-def _reading(account: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar for the gateways of an account; their number is known when they have been listed."""
-    if not account or not sys.stderr.isatty():
-        yield None
-        return
-
-    def progress(done: int, total: int) -> None:
-        click.echo(f"\rReading the account: {done} of {total} gateways", nl=done == total, err=True)
-
-    yield progress
-
-
-@contextmanager
-def _bar(gateways: int) -> Iterator[Any]:
-    """A bar on long work, where a person is looking."""
-    if gateways < LONG_WORK or not sys.stderr.isatty():
-        yield None
-        return
-    with click.progressbar(length=gateways, label="Simulating", file=sys.stderr) as bar:
-        yield bar
-
-
-def _steps(bar: Any) -> Callable[[int, int], None] | None:
-    """What a rollout calls: it counts from 0, the bar goes on from where it is."""
-    if bar is None:
-        return None
-    before = 0
-
-    def step(done: int, total: int) -> None:
-        nonlocal before
-        # A second rollout begins again at the number of its first batch.
-        before = 0 if done < before or before == total else before
-        bar.update(done - before)
-        before = done
-
-    return step

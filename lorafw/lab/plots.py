@@ -69,7 +69,9 @@ def completion(result: Result, level: float = 0.95) -> Picture:
     axes.plot(hours, share, color=BLUE, label="COMPLETED")
     end = float(share[-1])
     axes.axhline(end, color=GREY, linestyle="--", linewidth=1)
-    axes.annotate(f"{100 - end:.2f} % never COMPLETED", (until, end), ha="right", va="top", xytext=(0, -4), **OFFSET)
+    below = end > 50
+    place: Style = {"ha": "right", "va": "top" if below else "bottom", "xytext": (0, -4 if below else 4)}
+    axes.annotate(f"{100 - end:.2f} % never COMPLETED", (until, end), **place, **OFFSET)
     told = []
     for quantile, marker in ((0.5, "o"), (0.95, "s")):
         figure_of = result.summary(level).time_to_completed_s[f"p{quantile * 100:g}"]
