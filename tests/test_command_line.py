@@ -63,6 +63,13 @@ def test_keygen_keeps_the_private_key_private_and_overwrites_nothing(cli: Cli) -
     assert (private.read_bytes(), public.read_bytes()) == before
 
 
+@pytest.mark.parametrize("sig_key", ["private.pem", "no-such-folder/sig-0.key"])
+def test_keygen_leaves_both_keys_or_none(cli: Cli, sig_key: str) -> None:
+    cli("firmware", "keygen", "--sig-key", sig_key, status=1)
+    assert not Path("private.pem").exists()
+    cli("firmware", "keygen")
+
+
 def test_openssl_verifies_what_the_command_signs(cli: Cli, signed: dict[str, str]) -> None:
     Path("sig").write_bytes(base64.b64decode(signed["UpdateSignature"]))
     Path("pub.pem").write_bytes(KeyPair.load(Path("private.pem")).public_key.pem)

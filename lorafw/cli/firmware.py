@@ -50,7 +50,13 @@ def keygen(private_key: Path, sig_key: Path) -> None:
             raise click.ClickException(f"{path} exists; a key is not overwritten. Choose another name.")
     pair = KeyPair.generate()
     pair.save(private_key)
-    sig_key.write_bytes(pair.public_key.sig_key)
+    try:
+        with sig_key.open("xb") as file:
+            file.write(pair.public_key.sig_key)
+    except OSError:
+        # Half a pair is of no use, and would be in the way of the next attempt.
+        private_key.unlink()
+        raise
     click.echo(f"Private key  {private_key}\nPublic key   {sig_key}")
     click.echo(f"SigKeyCrc    {pair.public_key.crc}  (keycrc={pair.public_key.crc:08X} in a station's log)")
 
