@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import socket
@@ -254,3 +255,26 @@ def test_a_message_never_repeats_what_came_over_the_wire_at_length_or_unprintabl
     assert response.status == 400
     assert b"\x1b" not in response.body
     assert len(response.body) < 100
+
+
+def test_a_compressed_body_is_refused_and_never_unpacked(world: World) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", world.server.port, timeout=10)
+    for body in (gzip.compress(world.request()), world.request() + b"!"):
+        connection.request("POST", "/update-info", body, {"Content-Encoding": "gzip"})
+        response = connection.getresponse()
+        assert response.status == 400
+        assert len(response.read()) < 100
+        connection.close()
+
+
+def test_a_gateway_that_goes_away_in_the_middle_of_its_request_is_no_fault_of_the_server(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", world.server.port)) as gateway:
+        gateway.sendall(b"POST /update-info HTTP/1.1\r\nHost: localhost\r\nContent-Length:   200\r\n\r\n{")
+        time.sleep(0.05)
+    deadline = time.monotonic() + 5
+    while not world.server.refused[400]:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert not caplog.records

@@ -24,7 +24,8 @@ class Connections(web.Server):
     def __init__(
         self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], too_late: Callable[[], None]
     ) -> None:
-        super().__init__(handler, access_log=None)
+        # No station compresses, and what is small on the wire may be large in memory.
+        super().__init__(handler, access_log=None, auto_decompress=False)
         self._too_late = too_late
         self._deadlines: dict[web.RequestHandler, asyncio.TimerHandle] = {}
         self._open = 0

@@ -29,7 +29,7 @@ from lorafw.cups.identity import Gatekeeper
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.cups.refusal import refusal, tiny
 from lorafw.cups.station_http import PATH
-from lorafw.errors import LorafwError, NotAllowed
+from lorafw.errors import LorafwError, MalformedRequest, NotAllowed
 from lorafw.tasks.reply import Reply
 from lorafw.tasks.service import UpdateService
 
@@ -157,8 +157,11 @@ class CupsServer:
 
     async def _read(self, http: web.BaseRequest) -> UpdateInfoRequest:
         decoder = RequestDecoder()
-        async for piece in http.content.iter_any():
-            decoder.feed(piece)
+        try:
+            async for piece in http.content.iter_any():
+                decoder.feed(piece)
+        except ConnectionError as error:
+            raise MalformedRequest("the request broke off") from error
         return decoder.finish()
 
     def _check_identity(self, http: web.BaseRequest, request: UpdateInfoRequest) -> None:
