@@ -598,6 +598,14 @@ def test_after_one_exchange_the_next_is_due_after_a_stations_regular_check(world
     says(world, gateway, "(1 d 1 h ago) presented:", "; that was 1 h 30 min ago, if")
 
 
+def test_after_a_broken_reply_the_next_is_due_a_minute_later(world, gateway) -> None:
+    world.definition()
+    for _ in range(2):
+        world.poll(gateway, whole=False)
+        says(world, gateway, f"due {iso(world.clock.now_ms() + 60_000)}, in 1 min", "after a broken reply (observed)")
+        world.clock.advance(60)
+
+
 @pytest.mark.parametrize("package", ["x" * 5000, "two\nlines", "   "])
 def test_an_odd_package_does_not_break_the_screen(world, gateway, package) -> None:
     world.poll(gateway, replace(OLD, package=package))

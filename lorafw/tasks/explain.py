@@ -15,7 +15,7 @@ from lorafw.clock import iso
 from lorafw.errors import LorafwError
 from lorafw.tasks.judge import accepts, is_send_open
 from lorafw.tasks.lifecycle import TaskStatus
-from lorafw.tasks.model import NO_VERSION, Definition, Delivery, Exchange, Task
+from lorafw.tasks.model import NO_VERSION, Answer, Definition, Delivery, Exchange, Task
 from lorafw.tasks.near_miss import Difference as Difference  # noqa: PLC0414 -- part of an explanation
 from lorafw.tasks.near_miss import NearMiss, near_misses
 from lorafw.tasks.near_miss import differences as differences  # noqa: PLC0414
@@ -27,6 +27,9 @@ SEVERAL: Final = 3
 
 NAME_CHARS: Final = 60
 """So much of a name is shown."""
+
+SOON_MS: Final = 60 * 1000
+"""A station tries again so soon after an exchange that failed (observed)."""
 
 REGULAR_MS: Final = 24 * 3600 * 1000
 """A station's regular check, where its station.conf says nothing else (observed)."""
@@ -250,7 +253,12 @@ def _exchange_lines(snapshot: Snapshot) -> Iterator[str]:
 def _next_line(exchanges: tuple[Exchange, ...], now_ms: int) -> str:
     """A gateway says nothing of its rhythm, so the last two exchanges must tell."""
     last = exchanges[-1]
-    if len(exchanges) == 1:
+    if last.answer is Answer.BROKEN:
+        due_ms, why = (
+            last.time_ms + SOON_MS,
+            f"if it tries again as a station does after a broken reply ({Tag.OBSERVED})",
+        )
+    elif len(exchanges) == 1:
         due_ms, why = last.time_ms + REGULAR_MS, f"if it keeps a station's regular check of 24 h ({Tag.OBSERVED})"
     else:
         apart_ms = last.time_ms - exchanges[-2].time_ms
