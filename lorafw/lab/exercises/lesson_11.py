@@ -1,0 +1,36 @@
+"""Lesson 11: how do I get from the lab to AWS?"""
+
+from __future__ import annotations
+
+from lorafw.lab.exercises.answers import Exercise, equals
+
+GATEWAYS = 5
+
+
+def _counts_every_gateway(answer: object) -> bool:
+    """Try the function on a testbed in which one gateway has no task."""
+    from lorafw.testbed import Testbed  # noqa: PLC0415 -- only who asks pays for it
+
+    assert callable(answer)
+    with Testbed(gateways=GATEWAYS) as bed:
+        bed.define_update()
+        for gateway in bed.gateways[1:]:
+            bed.poll(gateway)
+        return dict(answer(bed.client("iotwireless"))) == {"IN_PROGRESS": GATEWAYS - 1, "NONE": 1}
+
+
+EXERCISES = {
+    "11-variable": Exercise(
+        "AWS_ENDPOINT_URL_ with the printed name behind it, in capitals, and _ where the name has a blank.",
+        equals("AWS_ENDPOINT_URL_IOT_WIRELESS"),
+    ),
+    "11-pages": Exercise(
+        "Walk over all_pages(iot) instead of the first page, catch iot.exceptions.ResourceNotFoundException, and give "
+        "the count back. The answer is the function itself, without parentheses.",
+        _counts_every_gateway,
+    ),
+    "11-policy": Exercise(
+        "The task to be deleted has not ended. Which of the two values of delete_task forbids just that?",
+        equals("ended_only"),
+    ),
+}
