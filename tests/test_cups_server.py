@@ -278,3 +278,18 @@ def test_a_gateway_that_goes_away_in_the_middle_of_its_request_is_no_fault_of_th
         assert time.monotonic() < deadline
         time.sleep(0.005)
     assert not caplog.records
+
+
+def test_a_gateway_that_goes_away_in_the_middle_of_its_update_is_no_fault_of_the_server(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.bucket.content = bytes(30_000_000)
+    world.define()
+    body = world.request()
+    head = b"POST /update-info HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with socket.create_connection(("127.0.0.1", world.server.port)) as gateway:
+        gateway.sendall(head + body)
+        gateway.recv(1000)
+    world.wait_for(Cause.REPLY_BROKEN)
+    assert world.post(b"{").status == 400  # the server has gone on to the next
+    assert not caplog.records
