@@ -58,7 +58,7 @@ def causes(result: Result) -> Picture:
     gone = np.broadcast_to(result.fleet.gone, histories.status.shape)
     total = histories.status.size
     groups = {"never polls": gone} | {
-        fault.value: (histories.fault == code) & ~gone for code, fault in enumerate(FAULTS) if fault.value
+        fault.value: histories.fault == code for code, fault in enumerate(FAULTS) if fault.value
     }
     found = {name: hit for name, hit in groups.items() if hit.any()}
     found = dict(sorted(found.items(), key=lambda item: -np.count_nonzero(item[1])))
