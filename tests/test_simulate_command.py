@@ -274,6 +274,10 @@ def _read(terminal: int) -> bytes:
         (["left.toml"], 1, ["leave out 9990 of 10000", "add a last wave"]),
         (["shares.toml"], 1, ["shares.toml", "add up to 0.7, not to 1"]),
         (["empty.toml"], 1, ["fleet.gateways is missing"]),
+        (["tables.toml"], 1, ["tables.toml", "'plans'", "did you mean 'plan'"]),
+        (["nothing.toml"], 1, ["nothing.toml", "neither a table [fleet] nor a table [plan]"]),
+        (["--gateways", "1000000000000"], 2, ["1,000,000,000,000", "GB", "at most"]),
+        (["--account"], 1, ["AWS_DEFAULT_REGION"]),
         (["gateways.csv"], 2, ["--fleet gateways.csv"]),
         (["--fleet", "gateways.csv"], 1, ["gateways.csv", "line 2", "'poll_period_s'", "'soon'"]),
         (["--fleet", "gateways.csv", "--gateways", "3"], 2, ["--gateways goes with"]),
@@ -290,8 +294,15 @@ def _read(terminal: int) -> bytes:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_input_names_what_is_wrong_and_what_helps(
-    cli: Callable[..., Result], arguments: list[str], status: int, words: list[str]
+    cli: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    status: int,
+    words: list[str],
 ) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     for name, text in (
         ("bad.toml", "[plan.update]\nfail = 0.1\n"),
         ("no.toml", "[plan\n"),
@@ -299,6 +310,8 @@ def test_bad_input_names_what_is_wrong_and_what_helps(
         ("left.toml", "[[plan.waves]]\nsize = 10\n"),
         ("shares.toml", "[[plan.waves]]\nshare = 0.3\n[[plan.waves]]\nshare = 0.4\n"),
         ("empty.toml", "[fleet]\n"),
+        ("tables.toml", "[plans]\n"),
+        ("nothing.toml", "# a comment\n"),
         ("gateways.csv", "poll_period_s\nsoon\n"),
     ):
         Path(name).write_text(text)

@@ -63,11 +63,9 @@ class Wanted:
         from lorafw.fleet.presets import FLEETS  # noqa: PLC0415
 
         if self.account:
-            import boto3  # noqa: PLC0415
+            from lorafw.fleet.account import account_client, fleet_from_account  # noqa: PLC0415
 
-            from lorafw.fleet.account import fleet_from_account  # noqa: PLC0415
-
-            return fleet_from_account(boto3.client("iotwireless"), progress=progress)
+            return fleet_from_account(account_client(), progress=progress)
         if self.fleet is not None:
             return io.read_csv(self.fleet)
         if self.file is not None and "fleet" in io.read_document(self.file):

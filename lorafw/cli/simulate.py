@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -119,15 +120,16 @@ def simulate(
     _check_sources(file, fleet, account, gateways)
     if compare and (parquet or plot):
         raise click.UsageError("--parquet and --plot go with one rollout, not with --compare")
+    count = replications or (20 if compare else 1)
+    _check_room((gateways or GATEWAYS) * count)
     writers = _writers(parquet, plot, picture)
     wanted = Wanted(preset, file, fleet, account, gateways, fails)
     made = wanted.make_fleet(reading() if account else None)
     if compare:
-        _compare(made, [wanted.plan_named(name) for name in compare], seed, replications or 20, ci, as_json)
+        _compare(made, [wanted.plan_named(name) for name in compare], seed, count, ci, as_json)
         return
     plan = wanted.make_plan()
     swept = [failing(plan, rate) for rate in SWEEP] if (not as_json if sweep is None else sweep) else []
-    count = replications or 1
     with bar_for(made.size * count * (1 + len(swept))) as bar:
         result = _rollout(made, plan, seed, count, bar)
         rows = [(one, _rollout(made, one, seed, count, bar).summary(ci)) for one in swept]
@@ -149,6 +151,23 @@ def _check_sources(file: Path | None, fleet: Path | None, account: bool, gateway
         raise click.UsageError("--gateways goes with presets and TOML files; the table or the account says how many")
     if file is not None and file.suffix == ".csv":
         raise click.UsageError(f"a table of gateways is given as --fleet {file}; FILE is TOML (see --example)")
+
+
+BYTES_EACH: Final = 50
+"""Measured: what a gateway of a rollout takes in memory, at least."""
+
+
+def _check_room(gateways: int) -> None:
+    """More than the machine can hold is refused at once, not when it has taken all memory."""
+    if not hasattr(os, "sysconf"):
+        return
+    needed, there = gateways * BYTES_EACH, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        most = there // BYTES_EACH
+        raise click.UsageError(
+            f"{gateways:,} gateways x replications take at least {needed / 1e9:,.0f} GB; this machine has"
+            f" {there / 1e9:,.0f} GB: at most {most:,}"
+        )
 
 
 def _rollout(fleet: Fleet, plan: Plan, seed: int, replications: int, bar: Any) -> Result:

@@ -39,6 +39,18 @@ class Pace:
         self._next = max(self._next, self._clock()) + self._gap
 
 
+def account_client() -> Any:
+    """The client of ``iotwireless`` that boto3 is set to. Raises FleetError where it is set to none."""
+    import boto3  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
+    try:
+        return boto3.client("iotwireless")
+    except BotoCoreError as error:
+        remedy = "set AWS_DEFAULT_REGION, or paste the lines that 'lorafw serve' prints"
+        raise FleetError("account", str(error), f"the account cannot be read: {error} {remedy}") from error
+
+
 def fleet_from_account(
     client: Any,
     *,

@@ -19,6 +19,7 @@ Table = Mapping[str, Any]
 T = TypeVar("T")
 
 GATES: Final[Mapping[str, type[Threshold | BetaBinomial]]] = {"threshold": Threshold, "beta-binomial": BetaBinomial}
+TABLES: Final = ("fleet", "plan")
 _MIXES: Final = ("backhaul", "regions", "isps")
 _FLEET_KEYS: Final = {
     "mixed": (
@@ -67,9 +68,16 @@ def fleet_of(document: Table, *, gateways: int | None = None) -> Fleet:
     return _made("fleet", lambda: FLEETS[preset](table.pop("gateways"), **table))
 
 
-def _table(document: Table, name: str) -> Table:
+def check_tables(document: Table) -> None:
+    """There are no other tables than those that a document can have, and at least one. Raises FleetError."""
     for key in document:
-        nearest("table", key, ("fleet", "plan"))
+        nearest("table", key, TABLES)
+    if not document:
+        raise FleetError("table", None, "there is neither a table [fleet] nor a table [plan]")
+
+
+def _table(document: Table, name: str) -> Table:
+    check_tables(document)
     if name not in document:
         raise FleetError(name, None, f"there is no table [{name}]")
     return _mapping(name, document[name])

@@ -20,7 +20,7 @@ import numpy as np
 
 from lorafw.errors import FleetError
 from lorafw.fleet.codes import CAUSES, FAULTS, STATUSES
-from lorafw.fleet.documents import fleet_of, plan_of
+from lorafw.fleet.documents import check_tables, fleet_of, plan_of
 from lorafw.fleet.fleet import Conditions, Fleet
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.result import Result
@@ -67,14 +67,18 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def read_document(path: Path | str) -> dict[str, Any]:
-    """The tables of a TOML file. Raises FleetError, OSError."""
+    """The tables of a TOML file, ``fleet`` or ``plan`` or both. Raises FleetError, OSError."""
     path = Path(path)
     with path.open("rb") as file:
         content = file.read(LARGEST_DOCUMENT + 1)
     if len(content) > LARGEST_DOCUMENT:
         raise FleetError("toml", len(content), f"{path}: more than {LARGEST_DOCUMENT} bytes are no plan")
     try:
-        return tomllib.loads(content.decode())
+        document = tomllib.loads(content.decode())
+        check_tables(document)
+        return document
+    except FleetError as error:
+        raise FleetError(error.field, error.value, f"{path}: {error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FleetError("toml", str(path), f"{path}: not TOML: {error}") from error
 
