@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from lorafw.clock import Clock
 from lorafw.cups.identity import Gatekeeper
+from lorafw.cups.limits import DEFAULT, Limits
 from lorafw.cups.server import CupsServer, Tls
 from lorafw.example import REGION
 from lorafw.tasks.policy import Policy
@@ -86,6 +87,7 @@ class Cloud:
         public_names: Sequence[str] = (),
         policy: Policy | None = None,
         clock: Clock | None = None,
+        limits: Limits = DEFAULT,
     ) -> None:
         """``cups_tls_port`` None: no HTTPS. ``state_dir`` keeps CA and server key; without it they are made anew.
 
@@ -100,6 +102,7 @@ class Cloud:
         self._host = host
         self._policy = policy
         self._clock = clock
+        self._limits = limits
         self._open = contextlib.ExitStack()
 
     service: UpdateService
@@ -117,7 +120,7 @@ class Cloud:
             source = opening.enter_context(RoleSource(client_factory(endpoint_url=self.api.url)))
             self.service = UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
             opening.enter_context(use_service(self.service))
-            self.cups = CupsServer(self.service, host=loopback(self._host), port=self._cups_port)
+            self.cups = CupsServer(self.service, host=loopback(self._host), port=self._cups_port, limits=self._limits)
             opening.enter_context(self.cups.in_thread())
             if self._cups_tls_port is None:
                 opening.enter_context(set_cups_endpoint(self.cups.uri))
@@ -143,7 +146,9 @@ class Cloud:
         opening.enter_context(tell_certificates(gatekeeper.trust))
         # A gateway on the network knows this machine by its public name.
         tls = Tls(context, gatekeeper, self._names[-1])
-        self.cups_tls = CupsServer(self.service, host=self._host, port=port, or_another=self._or_another, tls=tls)
+        self.cups_tls = CupsServer(
+            self.service, host=self._host, port=port, or_another=self._or_another, tls=tls, limits=self._limits
+        )
         opening.enter_context(self.cups_tls.in_thread())
         opening.enter_context(set_cups_endpoint(self.cups_tls.uri, authority.ca_pem, plain_uri=self.cups.uri))
 

@@ -19,6 +19,7 @@ from lorafw.clock import HandClock
 from lorafw.cups.codec import decode_response, encode_request
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.cups.server import CupsServer
+from lorafw.cups.tally import Refused
 from lorafw.errors import NoSuchObject
 from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import Cause, TaskStatus
@@ -157,7 +158,7 @@ def test_a_malformed_request_gets_400_and_a_tiny_body_and_changes_nothing(world:
     assert 0 < len(response.body) < 100
     assert int(response.headers["Content-Length"]) == len(response.body)
     assert world.service.log == []
-    assert world.server.refused[400] == 1
+    assert world.server.tally.counts == {Refused.MALFORMED: 1}
 
 
 def test_an_unknown_gateway_gets_403_and_is_not_created(world: World) -> None:
@@ -274,7 +275,7 @@ def test_a_gateway_that_goes_away_in_the_middle_of_its_request_is_no_fault_of_th
         gateway.sendall(b"POST /update-info HTTP/1.1\r\nHost: localhost\r\nContent-Length:   200\r\n\r\n{")
         time.sleep(0.05)
     deadline = time.monotonic() + 5
-    while not world.server.refused[400]:
+    while world.server.tally.counts != {Refused.TOO_LATE: 1}:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     assert not caplog.records

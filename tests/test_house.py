@@ -15,6 +15,9 @@ LEVELS = {
     5: ("cli", "lab", "__main__"),
     4: ("testbed", "procedure", "world", "cloud", "staging"),
     3: (
+        "cups.limits",
+        "cups.tally",
+        "cups.tls",
         "cups.server",
         "cups.client",
         "cups.refusal",

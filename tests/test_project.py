@@ -75,7 +75,7 @@ def imported_by(folder: str) -> set[str]:
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module.split(".")[0])
-    own = {path.stem for path in (ROOT / folder).iterdir()} | {"lorafw"}
+    own = {path.stem for path in ROOT.joinpath(folder).rglob("*")} | {"lorafw"}
     return names - set(sys.stdlib_module_names) - own
 
 

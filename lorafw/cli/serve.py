@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import tempfile
@@ -15,6 +16,7 @@ import click
 
 from lorafw.cli.colour import show
 from lorafw.clock import iso
+from lorafw.cups.tally import LOG
 from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.policy import Policy, all_decisions
 
@@ -114,7 +116,8 @@ def serve(
         public_names=public_names,
         policy=Policy().with_texts(policy),
     )
-    with cloud, contextlib.ExitStack() as stack:
+    _open_many_files()
+    with _refusals_shown(), cloud, contextlib.ExitStack() as stack:
         cloud.service.listeners.append(show_row)
         if world == "seed":
             from lorafw.world import DocumentedWorld  # noqa: PLC0415
@@ -133,6 +136,8 @@ def serve(
         addresses = {"api": cloud.api.url, "cups": cloud.cups_tls.uri, "cups_plain": cloud.cups.uri}
         with _announced(ready_file, addresses):
             stop.wait()
+        for server in (cloud.cups_tls, cloud.cups):
+            click.echo(f"Refused at {server.uri}: {server.tally or 'nothing'}")
 
 
 def default_state_dir() -> Path:
@@ -144,6 +149,36 @@ def show_row(row: LogRow) -> None:
     """One line for what has happened to a task."""
     change = f"{row.from_status or 'no task'} -> {row.to_status or 'no task'}"
     show(f"{iso(row.time)} task of gateway {row.gateway}: {change} ({row.cause})")
+
+
+@contextlib.contextmanager
+def _refusals_shown() -> Iterator[None]:
+    """Print a line for what the CUPS server refuses; it sees to it that there are not too many."""
+    handler = _Shown(logging.INFO)
+    before = LOG.level, LOG.propagate
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.level, LOG.propagate = before
+
+
+class _Shown(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        time = iso(round(record.created * 1000))
+        show(f"{time} {self.format(record)}")
+
+
+def _open_many_files() -> None:
+    """Each connection is a file, and the usual limit of 1024 is a habit from before there were so many."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource  # noqa: PLC0415 -- not there on Windows
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.contextmanager

@@ -2,16 +2,21 @@
 
 The folder is 0700 and its keys 0600; they survive a restart, so that gateways go on trusting the server. What a Basics
 Station needs of the server's certificate (source: Basics Station 2.0.6): a dNSName that equals the host in cups.uri
-(an IP address is not enough), a curve or RSA, no Ed25519, no clientAuth-only usage.
+(an IP address is not enough; other clients ask for just that, so a name that is an address is listed as both), a curve
+or RSA, no Ed25519, no clientAuth-only usage.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import ssl
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +26,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from lorafw.cups.codec import MAX_URI
 from lorafw.errors import HomeError
 
+_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 CA_LIFETIME: Final = timedelta(days=3650)
 SERVER_LIFETIME: Final = timedelta(days=365)
 _SKEW: Final = timedelta(days=1)
@@ -31,17 +38,20 @@ _SKEW: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """``ca_pem`` is what a gateway trusts; the server presents certificate and key from their files."""
+    """``ca_pem`` is what a gateway trusts; the server presents the certificate of the file ``server``, with its key."""
 
     ca_pem: str
-    server_certificate: Path
-    server_key: Path
+    server: Path
 
     def server_context(self) -> ssl.SSLContext:
-        """TLS 1.2, which is what a Basics Station speaks; a client certificate is required, and none is trusted yet."""
+        """TLS 1.2, which is what a Basics Station speaks; a client certificate is required, and none is trusted yet.
+
+        Once a client has shown who it is, it may not renegotiate; compression is off in any case.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self.server_certificate, self.server_key)
+        context.load_cert_chain(self.server)
+        context.options |= ssl.OP_NO_RENEGOTIATION
         context.verify_mode = ssl.CERT_REQUIRED
         # Each gateway's certificate is trusted by itself: nobody but AWS has the CA that issued it.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -49,17 +59,38 @@ class Authority:
 
 
 def load_or_make(folder: Path, names: Sequence[str]) -> Authority:
-    """The authority in ``folder``, made at first use; the server's certificate is made anew for other ``names``."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    """The authority in ``folder``, made at first use; the server's certificate is made anew for other ``names``.
+
+    Raises HomeError where the folder is open to others, a file cannot be read, or a name cannot be in a certificate.
+    """
+    _check_names(names)
+    _make_private(folder)
     ca_key, ca = _load_or_make_ca(folder)
-    certificate_path, key_path = folder / "server.crt", folder / "server.key"
-    if not _is_good(certificate_path, key_path, ca, names):
+    server = folder / "server.pem"
+    if not _is_good(server, ca, names):
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _server_certificate(key, ca_key, ca, names)
-        _write(key_path, _pem(key), 0o600)
-        _write(certificate_path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-    return Authority(ca.public_bytes(serialization.Encoding.PEM).decode(), certificate_path, key_path)
+        # Certificate and key in one file: there is never one without its other.
+        _write(server, certificate.public_bytes(serialization.Encoding.PEM) + _pem(key))
+    return Authority(ca.public_bytes(serialization.Encoding.PEM).decode(), server)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if not _NAME.fullmatch(name) or len(f"https://{name}:65535") > MAX_URI:
+            raise HomeError(
+                f"{name!r} cannot be the name of a server: give a host name such as lab.example, or an IPv4 address, "
+                f"of letters, digits, '-' and '.', so that https://NAME:PORT has {MAX_URI} characters at most"
+            )
+
+
+def _make_private(folder: Path) -> None:
+    """The folder is there and ours alone. One that is open to others and not empty is left as it is."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.name == "posix" and folder.stat().st_mode & 0o077:
+        if any(folder.iterdir()):
+            raise HomeError(f"{folder} is open to others: 'chmod 700 {folder}', or give another folder")
+        folder.chmod(0o700)
 
 
 def _load_or_make_ca(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
@@ -67,7 +98,8 @@ def _load_or_make_ca(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Cer
     if not path.exists():
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _ca_certificate(key)
-        _write(path, _pem(key) + certificate.public_bytes(serialization.Encoding.PEM), 0o600)
+        # Of two who make one at once, both go on with the one that was there first.
+        _write(path, _pem(key) + certificate.public_bytes(serialization.Encoding.PEM), only_first=True)
     content = path.read_bytes()
     try:
         loaded = serialization.load_pem_private_key(content, None)
@@ -79,16 +111,29 @@ def _load_or_make_ca(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Cer
     return loaded, certificate
 
 
-def _is_good(certificate_path: Path, key_path: Path, ca: x509.Certificate, names: Sequence[str]) -> bool:
-    """Is there a server certificate of this CA, for these names, that lasts a while?"""
+def _is_good(path: Path, ca: x509.Certificate, names: Sequence[str]) -> bool:
+    """Is there a server certificate of this CA with its key, for these names, that lasts a while?"""
     try:
-        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+        content = path.read_bytes()
+        certificate = x509.load_pem_x509_certificate(content)
         certificate.verify_directly_issued_by(ca)
         listed = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        present = set(listed.get_values_for_type(x509.DNSName))
+        key = serialization.load_pem_private_key(content, None)
     except Exception:  # whatever is wrong with it, a new one is made
         return False
-    return key_path.exists() and present == set(names) and certificate.not_valid_after_utc > datetime.now(UTC) + _SKEW
+    return (
+        key.public_key() == certificate.public_key()
+        and set(listed) == set(_subject_names(names))
+        and certificate.not_valid_after_utc > datetime.now(UTC) + _SKEW
+    )
+
+
+def _subject_names(names: Sequence[str]) -> list[x509.GeneralName]:
+    listed: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+    for name in names:
+        with suppress(ValueError):
+            listed.append(x509.IPAddress(ip_address(name)))
+    return listed
 
 
 def _ca_certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
@@ -110,7 +155,7 @@ def _server_certificate(
     return (
         _builder(subject, ca.subject, key, SERVER_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_subject_names(names)), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_public), critical=False)
         .sign(ca_key, SHA256())
@@ -139,11 +184,19 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Whole or not at all, and with its mode from the first byte."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)
+def _write(path: Path, content: bytes, *, only_first: bool = False) -> None:
+    """Whole or not at all, and for us alone from the first byte."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        if not only_first:
+            temporary.replace(path)
+            return
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -4,17 +4,22 @@ A station's request says who it is (``router``), and nothing in the protocol tie
 server does: the certificate must be the one that is bound to the gateway, and be active, at the moment of the request.
 
 TLS itself lets in whatever certificate was ever bound, since what a context trusts cannot be taken back; a certificate
-that never was gets an alert. Whether it still is bound is asked at each request.
+that never was gets an alert. Whether it still is bound, active and in its time is asked at each request, also of a
+client that resumes an old session, in which TLS looks at no certificate.
 """
 
 from __future__ import annotations
 
-import hashlib
 import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from lorafw.errors import NotAllowed
 from lorafw.eui import GatewayEui
@@ -39,32 +44,38 @@ class Certificates(Protocol):
 class Gatekeeper:
     """Trusts certificates as they are bound to gateways, and asks who speaks for whom."""
 
-    def __init__(self, certificates: Certificates, find_gateway: Callable[[GatewayEui], Gateway | None]) -> None:
+    def __init__(
+        self,
+        certificates: Certificates,
+        find_gateway: Callable[[GatewayEui], Gateway | None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._certificates = certificates
         self._find_gateway = find_gateway
+        self._now = now
         self._lock = threading.Lock()
         self._contexts: list[ssl.SSLContext] = []
-        self._trusted: dict[bytes, str] = {}
+        self._trusted: set[bytes] = set()
 
     def attach(self, context: ssl.SSLContext) -> None:
         """Let ``context`` trust every certificate that is bound, now and later."""
         with self._lock:
             self._contexts.append(context)
-            for pem in self._trusted.values():
-                context.load_verify_locations(cadata=pem)
+            for der in self._trusted:
+                context.load_verify_locations(cadata=der)
 
     def trust(self, owner: Owner, certificate_id: str) -> None:
         """A certificate was bound to a gateway: from the next handshake on it is let in."""
         found = self._certificates.find(owner, certificate_id)
-        if found is None:
+        leaf = read_leaf(found.pem) if found is not None else None
+        if leaf is None:
             return
         with self._lock:
-            digest = fingerprint(found.pem)
-            if digest is None or digest in self._trusted:
+            if leaf.der in self._trusted:
                 return
-            self._trusted[digest] = found.pem
+            self._trusted.add(leaf.der)
             for context in self._contexts:
-                context.load_verify_locations(cadata=found.pem)
+                context.load_verify_locations(cadata=leaf.der)
 
     def check(self, certificate: bytes, router: GatewayEui) -> None:
         """Return, or raise NotAllowed. ``certificate`` is the client's, in DER."""
@@ -73,15 +84,32 @@ class Gatekeeper:
         if gateway is None or bound is None:
             raise NotAllowed(f"no certificate is bound to gateway {router.hex}")
         known = self._certificates.find(gateway.owner, bound)
-        if known is None or fingerprint(known.pem) != hashlib.sha256(certificate).digest():
+        leaf = read_leaf(known.pem) if known is not None else None
+        if known is None or leaf is None or leaf.der != certificate:
             raise NotAllowed(f"this certificate is not the one that is bound to gateway {router.hex}")
         if not known.is_active:
             raise NotAllowed(f"the certificate of gateway {router.hex} is not active")
+        if not leaf.not_before <= self._now() <= leaf.not_after:
+            raise NotAllowed(f"the certificate of gateway {router.hex} is not in its time")
 
 
-def fingerprint(pem: str) -> bytes | None:
-    """SHA-256 of the certificate in DER; None where the text is no certificate."""
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A client's own certificate, in DER, and its time."""
+
+    der: bytes
+    not_before: datetime
+    not_after: datetime
+
+
+@lru_cache(maxsize=4096)
+def read_leaf(pem: str) -> Leaf | None:
+    """The first certificate of a text, which is the client's own; None where there is none.
+
+    Others that follow, its issuers, are left alone: who trusted them would let in all that they have issued.
+    """
     try:
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip())).digest()
+        found = x509.load_pem_x509_certificate(pem.encode())
     except ValueError:
         return None
+    return Leaf(found.public_bytes(Encoding.DER), found.not_valid_before_utc, found.not_valid_after_utc)

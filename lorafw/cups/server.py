@@ -5,39 +5,45 @@ compressed; 200 only for a real answer, and "nothing to do" is 14 zero bytes; er
 whole before the reply that promises it begins.
 
 Over HTTPS the client's certificate decides which gateway may speak; the plain port knows no identity and is for labs.
-A connection has a minute from its first byte to the end of its request.
+What one gateway may take of the server is in Limits; whatever is refused is counted in a Tally.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 import threading
-from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from aiohttp import web
 
 from lorafw.cups.codec import RequestDecoder, encode_head
-from lorafw.cups.connections import REQUEST_LIMIT_S, Connections
-from lorafw.cups.delivery import is_taken, watch
+from lorafw.cups.connections import Connections, Conversation, Phase, Visit
+from lorafw.cups.delivery import Pace, is_taken, watch
 from lorafw.cups.identity import Gatekeeper
-from lorafw.cups.messages import UpdateInfoRequest
+from lorafw.cups.limits import DEFAULT, Limits
+from lorafw.cups.messages import NOTHING, UpdateInfoRequest
 from lorafw.cups.refusal import refusal, tiny
 from lorafw.cups.station_http import PATH
-from lorafw.errors import LorafwError, MalformedRequest, NotAllowed
+from lorafw.cups.tally import LOG, Refused, Tally, reason_of
+from lorafw.errors import LorafwError, NotAllowed
+from lorafw.tasks.ports import UpdateImage
 from lorafw.tasks.reply import Reply
 from lorafw.tasks.service import UpdateService
 
 CONTENT_TYPE: Final = "application/octet-stream"
 CHUNK: Final = 64 * 1024
 BACKLOG: Final = 1024
+READERS: Final = 16
+"""Updates that are read at once."""
 
-_LOG: Final = logging.getLogger("lorafw.cups")
+_NOTHING: Final = encode_head(NOTHING, 0)
+_HEADERS: Final = {"Content-Type": CONTENT_TYPE, "Server": "lorafw"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class Tls:
 
 
 class CupsServer:
-    """Serves one UpdateService to gateways. ``refused`` counts what was refused, by HTTP status."""
+    """Serves one UpdateService to gateways. ``tally`` counts what was refused."""
 
     def __init__(
         self,
@@ -60,6 +66,7 @@ class CupsServer:
         port: int = 0,
         or_another: bool = False,
         tls: Tls | None = None,
+        limits: Limits = DEFAULT,
     ) -> None:
         """Loopback unless told otherwise; port 0 picks a free one, and ``or_another`` does so where it is taken.
 
@@ -68,10 +75,11 @@ class CupsServer:
         self.service = service
         self.host = host
         self.port = port
-        self.refused: Counter[int] = Counter()
+        self.tally = Tally()
         self.tls = tls
+        self.limits = limits
         self._or_another = or_another
-        self._runner: web.ServerRunner | None = None
+        self._readers: ThreadPoolExecutor | None = None
         self._listener: asyncio.Server | None = None
         self._connections: Connections | None = None
 
@@ -85,39 +93,29 @@ class CupsServer:
 
     async def start(self) -> None:
         """Listen. Raises OSError where the port is taken."""
-        connections = Connections(self._handle, self._too_late)
-        self._runner = web.ServerRunner(connections, handle_signals=False, shutdown_timeout=1.0)
-        await self._runner.setup()
-        self._connections = connections
+        connections = Connections(self._handle, self.limits, self.tally, self.tls.context if self.tls else None)
         try:
             self._listener = await self._listen(connections, self.port)
         except OSError:
             if not self._or_another:
                 raise
             self._listener = await self._listen(connections, 0)
+        self._connections = connections
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="lorafw-update")
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def _listen(self, connections: Connections, port: int) -> asyncio.Server:
-        return await asyncio.get_running_loop().create_server(
-            connections,
-            self.host,
-            port,
-            ssl=self.tls.context if self.tls else None,
-            ssl_handshake_timeout=REQUEST_LIMIT_S if self.tls else None,
-            backlog=BACKLOG,
-        )
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(lambda: Visit(connections), self.host, port, backlog=BACKLOG)
 
     async def stop(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    def _too_late(self) -> None:
-        self.refused[408] += 1
-        _LOG.info("closed: no request within %d s", REQUEST_LIMIT_S)
+        if self._listener is None or self._connections is None or self._readers is None:
+            return
+        self._listener.close()
+        await self._connections.shutdown(1.0)
+        self._connections.end_all()
+        self._readers.shutdown(wait=False)
+        self._listener = self._connections = self._readers = None
 
     @contextmanager
     def in_thread(self) -> Iterator[CupsServer]:
@@ -129,39 +127,48 @@ class CupsServer:
             asyncio.run_coroutine_threadsafe(self.start(), loop).result()
             yield self
         finally:
-            asyncio.run_coroutine_threadsafe(self.stop(), loop).result()
+            asyncio.run_coroutine_threadsafe(self._stop_all(), loop).result()
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
 
+    async def _stop_all(self) -> None:
+        """Stop, and with it whatever still runs in this loop, which is ours alone."""
+        await self.stop()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
-        if http.path != PATH:
-            return self._refuse(404, b"CUPS is at POST /update-info\n", http)
-        if http.method != "POST":
-            return self._refuse(405, b"CUPS is at POST /update-info\n", http)
+        assert isinstance(http.protocol, Conversation)
+        visit = http.protocol.visit
+        try:
+            return await self._respond(http, visit)
+        finally:
+            visit.enter(Phase.LEAVING)
+
+    async def _respond(self, http: web.BaseRequest, visit: Visit) -> web.StreamResponse:
+        if http.path != PATH or http.method != "POST":
+            self.tally.add(Refused.WRONG_PATH, visit.peer)
+            return _answer(404 if http.path != PATH else 405, b"CUPS is at POST /update-info\n")
         try:
             request = await self._read(http)
-            if self._connections is not None:
-                self._connections.in_time(http.protocol)
+            visit.enter(Phase.ANSWERING)
             self._check_identity(http, request)
             reply = await self._answer(request)
         except LorafwError as error:
+            self.tally.add(reason_of(error), f"{visit.peer}: {error}")
             status, text = refusal(error, self.service.policy)
-            _LOG.info("refused: %s", error)
-            return self._refuse(status, text, http)
+            return _answer(status, tiny(text.decode().rstrip()))
         if reply.image is None:
-            nothing = web.Response(body=encode_head(reply.response, 0), content_type=CONTENT_TYPE)
-            nothing.force_close()
-            return nothing
-        return await self._send(http, reply)
+            return _answer(200, _NOTHING, CONTENT_TYPE)
+        return await self._send(http, visit, reply, reply.image)
 
     async def _read(self, http: web.BaseRequest) -> UpdateInfoRequest:
         decoder = RequestDecoder()
-        try:
-            async for piece in http.content.iter_any():
-                decoder.feed(piece)
-        except ConnectionError as error:
-            raise MalformedRequest("the request broke off") from error
+        async for piece in http.content.iter_any():
+            decoder.feed(piece)
         return decoder.finish()
 
     def _check_identity(self, http: web.BaseRequest, request: UpdateInfoRequest) -> None:
@@ -178,7 +185,7 @@ class CupsServer:
         due = self.service.receive(request)
         if due is None:
             return Reply()
-        preparing = asyncio.ensure_future(asyncio.to_thread(self.service.prepare, due))
+        preparing = asyncio.get_running_loop().run_in_executor(self._readers, self.service.prepare, due)
         try:
             return await asyncio.shield(preparing)
         except asyncio.CancelledError:
@@ -190,32 +197,35 @@ class CupsServer:
         if not preparing.cancelled() and preparing.exception() is None:
             self.service.finish(preparing.result(), whole=False)
 
-    async def _send(self, http: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-        image = reply.image
-        assert image is not None
+    async def _send(self, http: web.BaseRequest, visit: Visit, reply: Reply, image: UpdateImage) -> web.StreamResponse:
         whole = False
-        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
+        response = web.StreamResponse(headers=_HEADERS)
         try:
             head = encode_head(reply.response, image.size)
             response.content_length = len(head) + image.size
             response.force_close()
             transport = http.transport
-            with watch(transport) as connection:
+            if transport is None:
+                raise ConnectionResetError("gone before the reply began")
+            with watch(transport, self.limits) as connection:
+                pace = visit.send(Pace(transport, connection, self.limits, asyncio.get_running_loop().time()))
                 await response.prepare(http)
-                await response.write(head)
-                for chunk in image.chunks(CHUNK):
+                for chunk in chain((head,), image.chunks(CHUNK)):
+                    pace.written += len(chunk)
                     await response.write(chunk)
+                    # A gateway that reads as fast as we write would have the server for itself.
+                    await asyncio.sleep(0)
                 await response.write_eof()
-                whole = await is_taken(connection)
+                whole = await is_taken(connection, pace)
         except ConnectionError as error:
             # It happens every day on a radio link; there is nobody left to be told.
-            _LOG.info("reply to %s broke: %s", reply.due and reply.due.gateway.eui, type(error).__name__)
+            LOG.info("reply to %s broke: %s", reply.due and reply.due.gateway.eui, type(error).__name__)
         finally:
             self.service.finish(reply, whole=whole)
         return response
 
-    def _refuse(self, status: int, text: bytes, http: web.BaseRequest) -> web.Response:
-        self.refused[status] += 1
-        response = web.Response(status=status, body=tiny(text.decode().rstrip()), content_type="text/plain")
-        response.force_close()
-        return response
+
+def _answer(status: int, body: bytes, content_type: str = "text/plain") -> web.Response:
+    response = web.Response(status=status, body=body, headers={"Content-Type": content_type, "Server": "lorafw"})
+    response.force_close()
+    return response

@@ -1,0 +1,90 @@
+"""What was refused, and how often: every refusal is counted, and the log of them cannot be flooded.
+
+A line of the log names the reason, the address and the gateway. It holds no key, no credential and no body.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from lorafw.errors import LorafwError, MalformedRequest, NotAllowed, NotFound
+
+LINES: Final = 10
+"""Lines about one reason within SPAN_S; what is beyond is told as a number when the span is over."""
+SPAN_S: Final = 10.0
+
+LOG: Final = logging.getLogger("lorafw.cups")
+
+
+class Refused(StrEnum):
+    """Why a connection, a request or a reply ended before its time."""
+
+    HANDSHAKE = "TLS handshake failed"
+    TOO_LATE = "no request in time"
+    TOO_LONG = "request too long"
+    NO_HTTP = "not HTTP"
+    WRONG_PATH = "not POST /update-info"
+    MALFORMED = "malformed request"
+    NOT_ALLOWED = "not allowed"
+    UNKNOWN_GATEWAY = "unknown gateway"
+    TOO_SLOW = "reply taken too slowly"
+    CROWDED_OUT = "too many connections"
+    SERVER_ERROR = "server error"
+
+
+def reason_of(error: LorafwError) -> Refused:
+    """The reason for which a request with this error is refused."""
+    if isinstance(error, MalformedRequest):
+        return Refused.MALFORMED
+    if isinstance(error, NotAllowed):
+        return Refused.NOT_ALLOWED
+    return Refused.UNKNOWN_GATEWAY if isinstance(error, NotFound) else Refused.SERVER_ERROR
+
+
+@dataclass(slots=True)
+class _Span:
+    started: float
+    lines: int = 0
+    untold: int = 0
+
+
+class Tally:
+    """Counts by reason. For one thread."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.counts: Counter[Refused] = Counter()
+        self._now = now
+        self._spans: dict[Refused, _Span] = {}
+
+    def add(self, reason: Refused, detail: object = "") -> None:
+        """One more. ``detail`` is for the log only."""
+        self.counts[reason] += 1
+        self.tell()
+        span = self._spans.setdefault(reason, _Span(self._now()))
+        if span.lines < LINES:
+            span.lines += 1
+            LOG.info("refused: %s%s", reason, f" ({detail})" if detail else "")
+        else:
+            span.untold += 1
+
+    def tell(self, *, all_of_it: bool = False) -> None:
+        """Log what was left out, of spans that are over."""
+        now = self._now()
+        over = [reason for reason, span in self._spans.items() if all_of_it or now - span.started >= SPAN_S]
+        for reason in over:
+            span = self._spans.pop(reason)
+            if span.untold:
+                LOG.info("refused: %s, %d times more", reason, span.untold)
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+    def __str__(self) -> str:
+        """For a person: ``3 malformed request, 1 not allowed``; empty where nothing was refused."""
+        return ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())
