@@ -211,6 +211,34 @@ def test_credentials_that_cannot_be_read_count_as_provided_all_the_same() -> Non
     assert "[CUP:INFO] [Segment] CUPS Credentials update completed (15 bytes)" in fields["log"]
 
 
+def test_a_key_in_pkcs_8_is_shown_in_its_parts_and_then_found_not_to_align() -> None:
+    trust, key = b"\x30\x03abc", b"\x30\x81\x87" + bytes(range(0x87))
+    body = encode_response(UpdateInfoResponse(tc_cred=trust + bytes(4) + key))
+    log = judge_reply(body).to_json()["log"]
+    assert log[1:-2] == [
+        "[CUP:INFO] [Segment] TC Credentials (147 bytes)",
+        "[SYS:INFO]  credComplete - trust_off=   0, trust_len=   5               30 03 61 62  63 00 00 00",
+        "[SYS:INFO]  credComplete - cert_off =   5, cert_len =   0  03 61 62 63  00 00 00 00  30 81 87 00",
+        "[SYS:INFO]  credComplete - key_off  =   9, key_len  =34564  00 00 00 00  30 81 87 00  01 02 03 04",
+        "[SYS:ERRO] Failed to parse tc credentials! Lengths do not align segment_len=147 parsed_len=34569. Ignoring.",
+        "[CUP:INFO] [Segment] TC Credentials update completed (147 bytes)",
+    ]
+
+
+def test_a_byte_with_its_top_bit_is_printed_as_the_negative_number_that_it_is_in_c() -> None:
+    log = judge_reply(encode_response(UpdateInfoResponse(cups_cred=b"\xa0\x03abc"))).to_json()["log"]
+    assert "[SYS:ERRO] Failed to parse cups credentials: ASN.1 SEQ expected for trust (0xffffffa0)" in log
+
+
+def test_bytes_too_many_are_found_in_a_later_buffer_too() -> None:
+    body = encode_response(UpdateInfoResponse(update=bytes(20_000)))
+    log = judge_reply(sent(length(len(body)), body + b"x")).to_json()["log"]
+    assert log[-3:-1] == [
+        "[AIO:ERRO] [3] Received more data than expected HTTP content size: 1 extra bytes",
+        "[AIO:ERRO] [3] Error reading HTTP Body",
+    ]
+
+
 def test_an_update_of_two_gigabytes_is_refused_by_its_length() -> None:
     body = bytes(10) + (0x80000000).to_bytes(4, "little") + b"#!"
     assert (

@@ -40,11 +40,13 @@ class Files:
     def commit_config(self) -> None:
         self.in_force |= self.saved
 
-    def update_begin(self, length: int) -> None:
+    def update_begin(self, length: int) -> Iterable[LogLine]:
         self.update = b""
+        return ()
 
-    def update_data(self, data: bytes) -> None:
+    def update_data(self, data: bytes) -> Iterable[LogLine]:
         self.update += data
+        return ()
 
     def update_commit(self) -> bool:
         return True

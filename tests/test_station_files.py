@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 
 from lorafw.clock import HandClock
 from lorafw.cups.client import HttpTransport
-from lorafw.cups.client_tls import is_named
+from lorafw.cups.client_tls import is_named, token_text
 from lorafw.cups.codec import encode_response
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoResponse
@@ -22,6 +22,7 @@ from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair
+from lorafw.gateway.faults.install import TmpFull
 from lorafw.gateway.home import Home
 from lorafw.gateway.runner import execute
 from lorafw.gateway.setup import write_home
@@ -141,6 +142,7 @@ def test_where_tmp_cannot_be_written_the_exchange_is_good_and_nothing_was_update
         == f"[CUP:ERRO] [Segment] Update received ({len(UPDATE)} bytes) but failed to write (ignored)"
     )
     assert str(verdict.log[-1]) == "[CUP:INFO] Interaction with CUPS done - next regular check in 1d"
+    assert any(str(line) == "[SYS:ERRO] Failed to open '/tmp/update.bi_': File exists" for line in verdict.log)
 
 
 def test_the_first_answer_makes_the_backup_from_what_was_there_before_it(home: Home) -> None:
@@ -168,6 +170,14 @@ def test_credentials_that_cannot_be_read_change_nothing_and_come_again_after_res
     (verdicts, transport) = polls(home, reply(cups_cred=b"-----BEGIN"), reply(cups_cred=b"-----BEGIN"))
     assert [verdict.wait_s for verdict in verdicts] == [60, 60]
     assert transport.asked[0][1]["cupsCredCrc"] == transport.asked[1][1]["cupsCredCrc"] == 2077607535
+
+
+def test_a_full_tmp_is_logged_once_and_the_part_is_removed(home: Home) -> None:
+    gateway = VirtualGateway(home, Scripted(reply(**SIGNED)))
+    gateway.inject(TmpFull())
+    lines = [str(line) for line in gateway.poll().log]
+    assert lines.count("[SYS:ERRO] Failed to write '/tmp/update.bi_': No space left on device") == 1
+    assert list(home.tmp.iterdir()) == []
 
 
 # --- when, and whom --------------------------------------------------------------------------------------------------
@@ -234,6 +244,48 @@ def test_an_address_that_is_none_locks_the_regular_files_out_until_the_backup_is
     gateway = VirtualGateway(home, HttpTransport())
     tried = [str(gateway.poll().log[0]) for _ in range(9)]
     assert ["CUPS-bak" in line for line in tried] == [False] * 8 + [True]
+
+
+def test_an_address_that_is_none_is_named_in_the_log(home: Home) -> None:
+    for uri, why in (
+        ("http://no-port/path", "expecting http(s)://host:port (no path, port mandatory)"),
+        ("ftp://host:1", "expecting http://.. or https://.."),
+    ):
+        home.write("cups.uri", uri)
+        lines = [str(line) for line in VirtualGateway(home, HttpTransport()).poll().log]
+        assert lines[1:3] == [
+            f"[AIO:ERRO] Malformed URI - {why} but found: {uri}",
+            f"[CUP:ERRO] Bad CUPS URI: {uri}",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("trust", "key", "words"),
+    [
+        (b"", b"", "cups URI requires TLS but no trust configured"),
+        (b"# a comment\n-----BEGIN CERTIFICATE-----", b"", "cups trust certificates rejected by MBedTLS"),
+        (b"TRUST", b"no colon", "cups contains malformed auth token - expecting: {header: value{\\r\\n|\\n}}*"),
+    ],
+    ids=["no trust", "a comment in front", "no token"],
+)
+def test_credentials_that_tls_cannot_begin_with_are_named_in_the_log(
+    home: Home, openssl: Callable[..., bytes], tmp_path: Path, trust: bytes, key: bytes, words: str
+) -> None:
+    if trust == b"TRUST":
+        openssl(
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+            "-keyout", tmp_path / "k.pem", "-out", tmp_path / "c.pem",
+        )  # fmt: skip
+        trust = (tmp_path / "c.pem").read_bytes()
+    home.write("cups.uri", "https://localhost:9")
+    home.write("cups.trust", trust)
+    home.write("cups.key", key)
+    assert f"[AIO:ERRO] {words}" in [str(line) for line in VirtualGateway(home, HttpTransport()).poll().log]
+
+
+@pytest.mark.parametrize("text", [b"Authorization: a b\nX-Other: c", b"Authorization: a b\r\nX-Other: c\r\n\r\n"])
+def test_the_header_lines_of_a_token_end_as_http_wants_it(text: bytes) -> None:
+    assert token_text(Credentials(b"trust", b"", text)) == b"Authorization: a b\r\nX-Other: c\r\n"
 
 
 def test_a_station_does_not_start_with_a_bad_address(home: Home) -> None:

@@ -48,6 +48,18 @@ RESET: Final = "NET - Connection was reset by peer"
 NOTIFIED: Final = "SSL - The peer notified us that the connection is going to be closed"
 
 
+def bad_uri(uri: str) -> TransportError:
+    """A cups.uri that is no address: one that came in a reply, since a station does not start with such a one."""
+    if not uri.lower().startswith(("http:", "https:")):
+        why = "expecting http://.. or https://.."
+    else:
+        why = "expecting http(s)://host:port (no path, port mandatory)"
+    return TransportError(
+        LogLine("AIO", Level.ERROR, f"Malformed URI - {why} but found: {uri}"),
+        LogLine("CUP", Level.ERROR, f"Bad CUPS URI: {uri}"),
+    )
+
+
 def not_connected(uri: str) -> TransportError:
     """Nobody listens at ``uri``."""
     return _connect_failed(uri, "NET - The connection to the given server / port failed")
@@ -92,7 +104,7 @@ class HttpTransport:
     def _connect(self, uri: str, timeout_s: float, credentials: Credentials) -> socket.socket:
         parts = CUPS_URI.fullmatch(uri)
         if parts is None:
-            raise not_connected(uri)
+            raise bad_uri(uri)
         scheme, host, port = parts[1], parts[2].strip("[]"), int(parts[3])
         if scheme == "https" and not credentials.trust:
             raise TransportError(LogLine("AIO", Level.ERROR, "cups URI requires TLS but no trust configured"))

@@ -7,33 +7,44 @@ key, both sides are; trust and a key without a certificate, the key is a token, 
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from lorafw.cups.credentials import Credentials
-from lorafw.errors import HomeError
+from lorafw.cups.station_http import TransportError
+from lorafw.gateway.log import Level, LogLine
 
 _PEM = b"-----BEGIN"
+_TOKEN_LINE = re.compile(rb"[A-Za-z0-9_-]+: ")
 
 
 def client_context(credentials: Credentials) -> ssl.SSLContext:
-    """A context for one connection. Raises HomeError where a file cannot be used."""
+    """A context for one connection. Raises TransportError where a file cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # is_named does it, in the station's way
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-    try:
+    with _station_words("cups trust certificates rejected by MBedTLS"):
         is_pem = credentials.trust.startswith(_PEM)
         context.load_verify_locations(cadata=credentials.trust.decode("ascii") if is_pem else credentials.trust)
-        if credentials.certificate and credentials.key:
+    if credentials.certificate and credentials.key:
+        with _station_words("cups key/cert rejected by MBedTLS"):
             _load_chain(context, credentials)
-    except (ssl.SSLError, ValueError, TypeError) as error:
-        raise HomeError(f"cups.trust, cups.crt or cups.key cannot be used: {error}") from error
     return context
+
+
+@contextmanager
+def _station_words(words: str) -> Iterator[None]:
+    try:
+        yield
+    except (ssl.SSLError, ValueError, TypeError):
+        raise TransportError(LogLine("AIO", Level.ERROR, words)) from None
 
 
 def is_named(certificate: Mapping[str, Any], host: str) -> bool:
@@ -53,8 +64,14 @@ def is_named(certificate: Mapping[str, Any], host: str) -> bool:
 
 
 def token_text(credentials: Credentials) -> bytes:
-    """The header lines in a key file that is a token; a station puts them into its request as they are."""
-    return b"" if credentials.certificate else credentials.key
+    """The header lines in a key file that is a token. Raises TransportError where they are none."""
+    if credentials.certificate or not credentials.key:
+        return b""
+    lines = credentials.key.rstrip(b"\r\n").replace(b"\r\n", b"\n").split(b"\n")
+    if not all(_TOKEN_LINE.match(line) for line in lines):
+        words = "cups contains malformed auth token - expecting: {header: value{\\r\\n|\\n}}*"
+        raise TransportError(LogLine("AIO", Level.ERROR, words))
+    return b"".join(line + b"\r\n" for line in lines)
 
 
 def _load_chain(context: ssl.SSLContext, credentials: Credentials) -> None:

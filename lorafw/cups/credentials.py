@@ -55,8 +55,21 @@ class Credentials:
 NO_CREDENTIALS: Final = Credentials()
 
 
-def parse_credentials(segment: bytes) -> Credentials:
-    """Take a segment apart as a Basics Station does. Raises MalformedResponse with the words of its log."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a Basics Station sees the three parts of a segment: offset and length of each."""
+
+    trust: tuple[int, int]
+    certificate: tuple[int, int]
+    key: tuple[int, int]
+
+    @property
+    def parsed(self) -> int:
+        return self.trust[1] + self.certificate[1] + self.key[1]
+
+
+def layout(segment: bytes) -> Layout:
+    """Find the parts as a Basics Station does. Raises MalformedResponse with the words of its log."""
     trust_end = _sequence_end(segment, 0, "trust")
     if _byte(segment, trust_end) == 0:
         certificate_end, key_start = trust_end, trust_end + len(ABSENT)
@@ -69,15 +82,24 @@ def parse_credentials(segment: bytes) -> Credentials:
         key_end = _sequence_end(segment, key_start, "key")
     else:
         key_end = key_start if first == 0 else len(segment)
-    parsed = certificate_end + (key_end - key_start)
-    if parsed > len(segment):
-        raise MalformedResponse(f"Lengths do not align segment_len={len(segment)} parsed_len={parsed}. Ignoring.")
-    return Credentials(segment[:trust_end], segment[trust_end:certificate_end], segment[key_start:key_end])
+    return Layout((0, trust_end), (trust_end, certificate_end - trust_end), (key_start, key_end - key_start))
+
+
+def parse_credentials(segment: bytes) -> Credentials:
+    """Take a segment apart as a Basics Station does. Raises MalformedResponse with the words of its log."""
+    found = layout(segment)
+    if found.parsed > len(segment):
+        raise MalformedResponse(f"Lengths do not align segment_len={len(segment)} parsed_len={found.parsed}. Ignoring.")
+    return Credentials(
+        *(segment[start : start + length] for start, length in (found.trust, found.certificate, found.key))
+    )
 
 
 def _sequence_end(segment: bytes, start: int, name: str) -> int:
-    if _byte(segment, start) != _SEQUENCE:
-        raise MalformedResponse(f"ASN.1 SEQ expected for {name} (0x{_byte(segment, start):02x})")
+    first = _byte(segment, start)
+    if first != _SEQUENCE:
+        # The client prints a signed char: what has its top bit comes out with 24 bits more.
+        raise MalformedResponse(f"ASN.1 SEQ expected for {name} (0x{first | (0xFFFFFF00 if first & 0x80 else 0):02x})")
     if _byte(segment, start + 1) & 0x80:
         return start + 4 + (_byte(segment, start + 2) << 8 | _byte(segment, start + 3))
     return start + 2 + _byte(segment, start + 1)

@@ -1,6 +1,6 @@
 """HTTP as a Basics Station speaks it: one request, and what it takes for a reply.
 
-One buffer serves request and reply, and its first bytes hold ``host:port``. So a request that does not fit is cut; a
+One buffer serves request and reply, and its first bytes hold the port. So a request that does not fit is cut; a
 reply must bring its header, and both URIs of its body, within the first buffer; and a client that finds an error reply
 larger than the buffer crashes. A reply has a Content-Length, or it is empty: chunked bodies, and bodies that end
 with the connection, are bytes too many. Source: recorded from Basics Station 2.0.6.
@@ -29,8 +29,6 @@ CUPS_URI: Final = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^/:\s\[\]]+):([0-
 _HEADER_END: Final = b"\r\n\r\n"
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] +([0-9]{3})[ \t]*([^\r\n]*)")
 _CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:(?:[ \t]|\r\n[ \t])*([0-9]{1,18})", re.IGNORECASE)
-_BESIDE_THE_BODY: Final = 99
-"""Bytes of the buffer that a station keeps free for the header of a request (from one request that was cut)."""
 
 
 class TransportError(LorafwError):
@@ -95,22 +93,27 @@ def request_bytes(host_port: str, body: bytes, token: bytes = b"") -> bytes:
 
     ``token`` is the text of a key file that holds header lines.
     """
-    body = cut_to_buffer(host_port, body)
-    return (
-        f"POST {PATH} HTTP/1.1\r\nHost: {host_port}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body):5d}\r\n"
-    ).encode() + b"".join((token, b"\r\n", body))
+    body = cut_to_buffer(host_port, body, token)
+    return _head(host_port, len(body), token) + body
 
 
-def cut_to_buffer(host_port: str, body: bytes) -> bytes:
+def cut_to_buffer(host_port: str, body: bytes, token: bytes = b"") -> bytes:
     """A body as it is sent: one that the buffer cannot hold ends with a zero byte where the buffer does."""
-    room = BUFFER - _reserved(host_port) - _BESIDE_THE_BODY
+    room = _room(host_port) - len(_head(host_port, 0, token))
     return body if len(body) < room else body[: room - 1] + b"\0"
+
+
+def _head(host_port: str, length: int, token: bytes) -> bytes:
+    lines = (
+        f"POST {PATH} HTTP/1.1\r\nHost: {host_port}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {length:5d}\r\n"
+    )
+    return b"".join((lines.encode("utf-8", "surrogateescape"), token, b"\r\n"))
 
 
 def read_reply(wire: Wire, host_port: str) -> HttpReply:
     """Header and beginning of a reply. Raises TransportError with what a station logs of it."""
-    room = BUFFER - _reserved(host_port)
+    room = _room(host_port)
     head, begun = _read_header(wire, room)
     status, reason, length = _parse(head)
     reply = HttpReply(status, reason, length, _body(wire, begun, length, len(head), room), room - len(head))
@@ -119,8 +122,9 @@ def read_reply(wire: Wire, host_port: str) -> HttpReply:
     return reply
 
 
-def _reserved(host_port: str) -> int:
-    return len(host_port.encode()) + 1
+def _room(host_port: str) -> int:
+    """What is left of the buffer for header and body behind ``:port`` and a zero byte (from a request that was cut)."""
+    return BUFFER - len(host_port.rpartition(":")[2]) - 2
 
 
 def _read_header(wire: Wire, room: int) -> tuple[bytes, bytes]:
@@ -148,10 +152,11 @@ def _body(wire: Wire, begun: bytes, length: int, head: int, room: int) -> Iterat
     """The body, a full buffer at a time, or the rest; ``begun`` lies in the first buffer behind the header."""
     missing, space = length, room - head
     while True:
-        piece = _fill(wire, begun, min(space, missing))
+        piece = _fill(wire, begun, min(space, missing), space)
         missing -= len(piece)
         if missing < 0:
-            raise TransportError(aio(f"Received more data than expected HTTP content size: {-missing} extra bytes"))
+            too_much = f"Received more data than expected HTTP content size: {-missing} extra bytes"
+            raise TransportError(aio(too_much), NO_BODY)
         wire.rearm()
         yield piece
         if missing == 0:
@@ -159,11 +164,11 @@ def _body(wire: Wire, begun: bytes, length: int, head: int, room: int) -> Iterat
         begun, space = b"", room
 
 
-def _fill(wire: Wire, begun: bytes, size: int) -> bytes:
-    """So many bytes; more, where more has come."""
+def _fill(wire: Wire, begun: bytes, size: int, space: int) -> bytes:
+    """So many bytes; more, where more has come with them and there is space."""
     piece = bytearray(begun)
     while len(piece) < size:
-        data = wire.read(size - len(piece))
+        data = wire.read(space - len(piece))
         if not data:
             raise TransportError(*CLOSED)
         piece += data

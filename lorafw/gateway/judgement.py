@@ -74,11 +74,11 @@ class MemoryStorage:
         self.in_force |= self.temporary
         self.temporary.clear()
 
-    def update_begin(self, length: int) -> None:
-        pass
+    def update_begin(self, length: int) -> Iterable[LogLine]:
+        return ()
 
-    def update_data(self, data: bytes) -> None:
-        pass
+    def update_data(self, data: bytes) -> Iterable[LogLine]:
+        return ()
 
     def update_commit(self) -> bool:
         return True

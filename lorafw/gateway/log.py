@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Final
 
-from lorafw.cups.credentials import ABSENT, Credentials
+from lorafw.cups.credentials import Layout
 
 _US: Final = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000))
 
@@ -62,21 +62,22 @@ def interval(seconds: float) -> str:
     return "".join(parts) or "0"
 
 
-def credential_lines(segment: bytes, credentials: Credentials) -> Iterable[str]:
-    """What the station tells of the three parts: offset, length, and the bytes around the beginning."""
-    cert_at = len(credentials.trust)
-    key_at = cert_at + (len(credentials.certificate) or len(ABSENT))
-    padded = bytes(4) + segment + bytes(16)
+def credential_lines(segment: bytes, found: Layout) -> Iterable[str]:
+    """What the station tells of the three parts: offset, length, and the bytes around the beginning.
 
-    def shown(start: int, stop: int) -> str:
-        return padded[start + 4 : stop + 4].hex(" ")
+    It looks beyond the end of a short segment; what it finds there counts as zero here.
+    """
 
-    yield (f" credComplete - trust_off={0:4d}, trust_len={cert_at:4d}               {shown(0, 4)}  {shown(4, 8)}")
-    for name, at, length in (
-        ("cert_off =", cert_at, len(credentials.certificate)),
-        ("key_off  =", key_at, len(credentials.key)),
+    def shown(start: int, groups: int) -> str:
+        return "  ".join(
+            " ".join(f"{segment[at] if 0 <= at < len(segment) else 0:02x}" for at in range(first, first + 4))
+            for first in range(start, start + 4 * groups, 4)
+        )
+
+    trust_at, trust_length = found.trust
+    yield f" credComplete - trust_off={trust_at:4d}, trust_len={trust_length:4d}               {shown(trust_at, 2)}"
+    for at_name, length_name, (at, length) in (
+        ("cert_off =", "cert_len =", found.certificate),
+        ("key_off  =", "key_len  =", found.key),
     ):
-        word = name.split("_")[0]
-        label = f"{word}_len ".ljust(9) + "="
-        around = f"{shown(at - 4, at)}  {shown(at, at + 4)}  {shown(at + 4, at + 8)}"
-        yield f" credComplete - {name}{at:4d}, {label}{length:4d}  {around}"
+        yield f" credComplete - {at_name}{at:4d}, {length_name}{length:4d}  {shown(at - 4, 3)}"

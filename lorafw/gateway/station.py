@@ -25,7 +25,7 @@ from lorafw.cups.codec import (
     SegmentData,
     SegmentEnd,
 )
-from lorafw.cups.credentials import Credentials, parse_credentials
+from lorafw.cups.credentials import Credentials, layout, parse_credentials
 from lorafw.errors import MalformedResponse
 from lorafw.gateway.log import Level, LogLine, credential_lines, interval
 from lorafw.gateway.signature import station_verifies
@@ -75,8 +75,13 @@ class Storage(Protocol):
     def commit_config(self) -> None:
         """Temporary files become the ones in force."""
 
-    def update_begin(self, length: int) -> None: ...
-    def update_data(self, data: bytes) -> None: ...
+    def update_begin(self, length: int) -> Iterable[LogLine]:
+        """The file of the update is opened; what a station logs where that fails."""
+        ...
+
+    def update_data(self, data: bytes) -> Iterable[LogLine]:
+        """More of the update; what a station logs where it cannot be written, the first time."""
+        ...
 
     def update_commit(self) -> bool:
         """The file becomes update.bin; False where it could not be written."""
@@ -185,6 +190,10 @@ class Exchange:
         self.lines.append(line)
         self.emit(line)
 
+    def _write_all(self, lines: Iterable[LogLine]) -> None:
+        for line in lines:
+            self._write(line)
+
     def _begin(self, event: SegmentBegin) -> None:
         segment = event.segment
         self._held.clear()
@@ -194,7 +203,7 @@ class Exchange:
             self._changed.add(segment)
         if segment is Segment.UPDATE:
             self.storage.commit_config()
-            self.storage.update_begin(event.length)
+            self._write_all(self.storage.update_begin(event.length))
         self.log(Level.INFO, f"[Segment] {_LABEL[segment]} ({event.length} bytes)")
 
     def _data(self, event: SegmentData) -> None:
@@ -202,7 +211,7 @@ class Exchange:
             self._held += event.data
             return
         self._digest.update(event.data)
-        self.storage.update_data(event.data)
+        self._write_all(self.storage.update_data(event.data))
 
     def _end(self, event: SegmentEnd) -> None:
         segment, held = event.segment, bytes(self._held)
@@ -226,13 +235,13 @@ class Exchange:
 
     def _credentials(self, category: str, segment: bytes) -> None:
         try:
+            for text in credential_lines(segment, layout(segment)):
+                self.log(Level.INFO, text, "SYS")
             credentials = parse_credentials(segment)
         except MalformedResponse as error:
             mark = "!" if str(error).startswith("Lengths do not align") else ":"
             self.log(Level.ERROR, f"Failed to parse {category} credentials{mark} {error}", "SYS")
             return
-        for text in credential_lines(segment, credentials):
-            self.log(Level.INFO, text, "SYS")
         self.storage.save_credentials(category, credentials)
 
     def _complete(self) -> None:
@@ -255,8 +264,7 @@ class Exchange:
         if self._is_wanted():
             self.update = Action.RUN
             self.log(Level.INFO, "Running update.bin as background process")
-            for line in self.storage.update_run():
-                self._write(line)
+            self._write_all(self.storage.update_run())
         else:
             self.update = Action.REFUSED
             self.log(Level.INFO, "Aborting update.")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from lorafw.cups.credentials import Credentials
 from lorafw.gateway.home import CREDENTIAL_FILES, Home
-from lorafw.gateway.log import LogLine
+from lorafw.gateway.log import Level, LogLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +63,33 @@ class HomeStorage:
             (self._home.path / name).replace(self._home.path / f"{category}.{ending}")
         self._changed.clear()
 
-    def update_begin(self, length: int) -> None:
-        with self._or_ignored():
+    def update_begin(self, length: int) -> Iterable[LogLine]:
+        try:
             self._home.tmp.mkdir(mode=0o700, exist_ok=True)
             self._file = self._disk(self._partial)
+        except OSError as error:
+            return self._given_up("open", error)
+        return ()
 
-    def update_data(self, data: bytes) -> None:
+    def update_data(self, data: bytes) -> Iterable[LogLine]:
         if self._file is not None:
-            with self._or_ignored():
+            try:
                 self._file.write(data)
+            except OSError as error:
+                return self._given_up("write", error)
+        return ()
 
     def update_commit(self) -> bool:
-        if self._file is None:
-            return False
-        with self._or_ignored():
-            self._file.close()
-            self._partial.replace(self.update_bin)
-        written, self._file = self._file is not None, None
-        return written
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+                self._partial.replace(self.update_bin)
+                self._file = None
+                return True
+        self.close()
+        with suppress(OSError):
+            self._partial.unlink()
+        return False
 
     def update_abort(self) -> None:
         self.update_bin.unlink(missing_ok=True)
@@ -97,12 +106,9 @@ class HomeStorage:
                 self._file.close()
             self._file = None
 
-    @contextmanager
-    def _or_ignored(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError:
-            self.close()
+    def _given_up(self, what: str, error: OSError) -> tuple[LogLine]:
+        self.close()
+        return (LogLine("SYS", Level.ERROR, f"Failed to {what} '/tmp/update.bi_': {error.strerror}"),)
 
     @property
     def update_bin(self) -> Path:

@@ -47,11 +47,13 @@ class MemoryStorage:
     def commit_config(self) -> None:
         """Not looked at here."""
 
-    def update_begin(self, length: int) -> None:
+    def update_begin(self, length: int) -> Iterable[LogLine]:
         self._partial.clear()
+        return ()
 
-    def update_data(self, data: bytes) -> None:
+    def update_data(self, data: bytes) -> Iterable[LogLine]:
         self._partial += data
+        return ()
 
     def update_commit(self) -> bool:
         self.update = bytes(self._partial)
