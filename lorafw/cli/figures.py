@@ -2,68 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from lorafw.fleet.batch import NEVER
 from lorafw.fleet.gates import Verdict
+from lorafw.fleet.words import interval_of, lasting, number, rows_of, share, value_of, words_of
 
 if TYPE_CHECKING:
-    from lorafw.fleet import Figure, Fleet, Plan, Result, Summary
+    from lorafw.fleet import Fleet, Plan, Result, Summary
     from lorafw.fleet.comparing import Difference
-
-Say = Callable[[float], str]
-
-NO_FIGURE: Final = "-"
-
-
-def lasting(seconds: float) -> str:
-    """A duration as a person says it."""
-    sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
-    if seconds < 120:
-        return f"{sign}{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 120:
-        return f"{sign}{minutes} min"
-    if minutes < 48 * 60:
-        return f"{sign}{minutes // 60} h {minutes % 60:02} min"
-    hours = round(seconds / 3600)
-    return f"{sign}{hours // 24} d {hours % 24:02} h"
-
-
-def share(value: float) -> str:
-    return f"{value * 100:.4g} %"
-
-
-def number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def size(value: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(value) < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:,.3g} TB"
-
-
-WORDS: Final[dict[str, tuple[str, Say]]] = {
-    "completed_share": ("COMPLETED", share),
-    "failed_share": ("FAILED", share),
-    "never_completed_share": ("never COMPLETED", share),
-    "mean_sends": ("whole sends a gateway", number),
-    "time_to_last_s": ("last gateway has ended after", lasting),
-    "bytes_sent": ("bytes sent", size),
-    "peak_offers_per_min": ("most first offers in a minute", number),
-    "aborted_share": ("rollouts aborted", share),
-}
-
-
-def _words(name: str) -> tuple[str, Say]:
-    if name.startswith("time_to_completed_s "):
-        percent = name.rpartition("p")[2]
-        return f"{percent} % of these were COMPLETED after", lasting
-    return WORDS[name]
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
@@ -74,14 +22,6 @@ def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
         cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
         lines.append(indent + "  ".join(cells).rstrip())
     return "\n".join(lines)
-
-
-def _value(figure: Figure, say: Say) -> str:
-    return NO_FIGURE if figure.value is None else say(figure.value)
-
-
-def _interval(figure: Figure, say: Say) -> str:
-    return "" if figure.low is None or figure.high is None else f"{say(figure.low)} to {say(figure.high)}"
 
 
 def report(result: Result, summary: Summary, sweep: Sequence[tuple[Plan, Summary]]) -> str:
@@ -106,15 +46,7 @@ def _title(result: Result) -> str:
 
 def _figures(result: Result, summary: Summary) -> str:
     rows = [("", "", f"{summary.level * 100:g} % interval")]
-    named = [(name, getattr(summary, name)) for name in ("completed_share", "failed_share", "never_completed_share")]
-    named += [(f"time_to_completed_s {key}", figure) for key, figure in summary.time_to_completed_s.items()]
-    named += [(name, getattr(summary, name)) for name in ("time_to_last_s", "mean_sends", "bytes_sent")]
-    named += [("peak_offers_per_min", summary.peak_offers_per_min)]
-    if _can_stop(result.plan) and result.replications > 1:
-        named += [("aborted_share", summary.aborted_share)]
-    for name, figure in named:
-        label, say = _words(name)
-        rows.append((label, _value(figure, say), _interval(figure, say)))
+    rows += rows_of(summary, aborted=_can_stop(result.plan) and result.replications > 1)
     if _can_stop(result.plan) and result.replications == 1:
         stopped = result.stopped[0]
         rows.append(("aborted", "no" if stopped == NEVER else f"after {lasting(stopped / 1000)}", ""))
@@ -161,9 +93,9 @@ def _sweep(sweep: Sequence[tuple[Plan, Summary]]) -> str:
     rows: list[Sequence[str]] = [("installs that fail", *SWEPT)]
     for plan, one in sweep:
         times = [one.time_to_completed_s["p50"], one.time_to_completed_s["p95"], one.time_to_last_s]
-        cells = [_value(figure, share) for figure in (one.completed_share, one.failed_share)]
-        cells += [_value(one.mean_sends, number), *(_value(figure, lasting) for figure in times)]
-        rows.append((share(plan.update.fails), *cells, _value(one.aborted_share, share)))
+        cells = [value_of(figure, share) for figure in (one.completed_share, one.failed_share)]
+        cells += [value_of(one.mean_sends, number), *(value_of(figure, lasting) for figure in times)]
+        rows.append((share(plan.update.fails), *cells, value_of(one.aborted_share, share)))
     if not _can_stop(sweep[0][0]):
         rows = [row[:-1] for row in rows]
     return (
@@ -192,10 +124,10 @@ def comparison(
     )
     lines: list[Any] = [("", first, second, "difference", f"{level * 100:g} % interval", "fewer")]
     for row in rows:
-        label, say = _words(row.name)
+        label, say = words_of(row.name)
         fewer = "" if row.fewer is None else f"x {row.fewer:.1f}"
         both = (row.first, row.second, row.difference)
-        lines.append((label, *(_value(figure, say) for figure in both), _interval(row.difference, say), fewer))
+        lines.append((label, *(value_of(figure, say) for figure in both), interval_of(row.difference, say), fewer))
     return (
         f"{title}\n\n{table(lines)}\n\n"
         "The difference is second - first, rollout by rollout. Fewer: with luck of its own for each plan, so many\n"
