@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,8 +19,18 @@ from lorafw.cups.anatomy import part_at, request_parts, response_parts
 from lorafw.cups.codec import decode_response, encode_response
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.errors import MalformedRequest, MalformedResponse
-from lorafw.lab import MatchExplorer, SignatureWorkbench, TaskBoard, WireInspector
+from lorafw.lab import (
+    FleetDashboard,
+    MatchExplorer,
+    RolloutPlanner,
+    Scenario,
+    SignatureWorkbench,
+    TaskBoard,
+    WireInspector,
+)
 from lorafw.lab.board import FAULT_NAMES, SIGNS
+from lorafw.lab.dashboard import Shown
+from lorafw.lab.job import Job
 from lorafw.lab.match import carets, definition
 from lorafw.lab.panel import Panel
 from lorafw.lab.signature import Bench
@@ -33,7 +45,7 @@ def bed() -> Iterator[Testbed]:
         yield bed
 
 
-PANELS = ["MatchExplorer", "SignatureWorkbench", "TaskBoard", "WireInspector"]
+PANELS = ["FleetDashboard", "MatchExplorer", "RolloutPlanner", "SignatureWorkbench", "TaskBoard", "WireInspector"]
 
 
 @pytest.fixture(params=PANELS)
@@ -335,3 +347,178 @@ def test_deleting_what_is_not_there_is_said_on_the_board(bed: Testbed) -> None:
 def test_every_status_has_a_sign_of_its_own() -> None:
     assert set(SIGNS) == {None, *TaskStatus}
     assert len(set(SIGNS.values())) == len(SIGNS)
+
+
+# --- fleet dashboard ---
+
+SMALL = Scenario(gateways=200)
+
+
+def alts(panel: Panel) -> list[str]:
+    return re.findall(r'<img alt="([^"]+)"', shown(panel))
+
+
+def test_a_small_fleet_is_simulated_as_soon_as_a_slider_is_let_go() -> None:
+    dash = FleetDashboard(SMALL)
+    before = alts(dash)
+    assert len(before) == 2
+    dash.devices.value = 55
+    assert dash.shown.result.fleet.size == 55
+    assert all("55 gateways" in alt for alt in alts(dash))
+    assert alts(dash) != before
+    assert not dash.is_stale
+
+
+def test_a_large_one_waits_for_run_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lorafw.lab.dashboard.AT_ONCE", 300)
+    dash = FleetDashboard(SMALL)
+    dash.devices.value = 400
+    assert dash.is_stale
+    assert "press Run" in shown(dash)
+    assert dash.shown.result.fleet.size == 200
+    dash.run.click()
+    assert dash.shown.result.fleet.size == 400
+    assert "press Run" not in shown(dash)
+    assert dash.job.bar.value == 1
+    assert dash.job.cancel.disabled
+
+
+def test_more_failing_installs_give_more_sends_on_the_dashboard() -> None:
+    dash = FleetDashboard(SMALL)
+    sends = []
+    for percent in (dash.fails.min, 10, dash.fails.max):
+        dash.fails.value = percent
+        sends.append(dash.shown.summary.mean_sends.value)
+    assert sends == sorted(sends)
+    assert sends[0] < sends[2]
+
+
+def test_the_dashboard_says_the_same_figures_as_the_simulator() -> None:
+    dash = FleetDashboard(SMALL)
+    result = SMALL.run()
+    assert dash.shown.result.tobytes() == result.tobytes()
+    completed = result.summary().completed_share.value
+    assert dash.shown.rows()[0][:2] == ("COMPLETED", f"{completed * 100:.4g} %")
+
+
+def test_the_history_of_the_chosen_gateway_is_the_simulators() -> None:
+    dash = FleetDashboard(SMALL)
+    dash.gateway.value = 7
+    assert dash.text().endswith(dash.shown.result.explain(7))
+    assert "Gateway 7," in shown(dash)
+    dash.devices.value = 10
+    dash.gateway.value = 199
+    assert dash.gateway.value == 9
+
+
+def test_a_plan_that_does_not_fit_the_fleet_is_refused_and_what_was_shown_stays() -> None:
+    planner = RolloutPlanner(Scenario(gateways=200, replications=2), plans=("at-once", "waves"))
+    before = planner.shown
+    planner.scenario = planner.scenario.with_(gateways=0)
+    planner.run.click()
+    assert "a fleet needs a whole number of gateways" in planner.problem
+    assert 'role="alert"' in shown(planner)
+    assert planner.shown is before
+
+
+# --- rollout planner ---
+
+
+def test_two_equal_plans_do_not_differ_and_a_failing_one_does() -> None:
+    planner = RolloutPlanner(Scenario(gateways=200, replications=3, fails=0.3), plans=("at-once", "at-once"))
+    assert {row[-1] for row in planner.shown.rows()} == {"= no difference"}
+    planner.second.value = "waves"
+    assert planner.is_stale
+    planner.run.click()
+    assert "▲ second is higher" in {row[-1] for row in planner.shown.rows()}
+    assert len(alts(planner)) == 2
+
+
+def test_the_difference_is_that_of_common_random_numbers() -> None:
+    from lorafw.fleet import compare
+
+    scenario = Scenario(gateways=200, replications=3)
+    planner = RolloutPlanner(scenario, plans=("at-once", "waves"))
+    plans = (scenario.the_plan("at-once"), scenario.the_plan("waves"))
+    assert list(planner.shown.differences) == compare(scenario.fleet(), *plans, seed=1, replications=3)
+
+
+# --- long calculations ---
+
+
+def job_on(done: list[Any]) -> Job[Any]:
+    return Job(done.append, lambda error: done.append(repr(error)))
+
+
+def test_without_a_loop_a_job_runs_straight_through() -> None:
+    done: list[Any] = []
+    job = job_on(done)
+    job.start(lambda progress: progress(1, 2) or "result")
+    assert done == ["result"]
+    assert not job.is_running
+    job.start(lambda progress: 1 / 0)
+    assert done[1] == "ZeroDivisionError('division by zero')"
+
+
+def test_cancel_ends_a_job_at_its_next_report_and_its_result_is_thrown_away() -> None:
+    done: list[Any] = []
+    steps: list[int] = []
+    begun, cancelled = threading.Event(), threading.Event()
+
+    def work(progress: Any) -> str:
+        for step in range(1000):
+            progress(step, 1000)
+            steps.append(step)
+            begun.set()
+            assert cancelled.wait(30)
+        return "result"
+
+    async def person() -> None:
+        job = job_on(done)
+        job.start(work)
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        assert job.is_running
+        job.cancel.click()
+        cancelled.set()
+        while job.is_running:
+            await asyncio.sleep(0)
+
+    asyncio.run(person())
+    assert done == []
+    assert steps == [0]
+
+
+def test_the_loop_stays_free_while_a_job_runs_and_the_last_one_started_wins() -> None:
+    done: list[Any] = []
+    go = threading.Event()
+
+    async def person() -> None:
+        job = job_on(done)
+        job.start(lambda progress: go.wait(30) and progress(1, 2) and "first")
+        await asyncio.sleep(0)
+        job.start(lambda progress: go.wait(30) and "second")
+        await asyncio.sleep(0)
+        go.set()
+        while job.is_running:
+            await asyncio.sleep(0)
+
+    asyncio.run(person())
+    assert done == ["second"]
+
+
+def test_a_long_simulation_on_the_dashboard_can_be_cancelled_in_a_running_loop() -> None:
+    dash = FleetDashboard(SMALL)
+    before = dash.shown
+
+    async def person() -> None:
+        dash.job.start(lambda progress: Shown.of(Scenario(gateways=20_000, replications=2000), progress))
+        while dash.job.bar.value == 0 and dash.job.is_running:
+            await asyncio.sleep(0)
+        dash.job.cancel.click()
+        while dash.job.is_running:
+            await asyncio.sleep(0)
+
+    asyncio.run(person())
+    assert dash.shown is before
+    assert dash.job.bar.value < 1

@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lorafw.lab.board import TaskBoard as TaskBoard
+    from lorafw.lab.dashboard import FleetDashboard as FleetDashboard
     from lorafw.lab.exercises import check as check
     from lorafw.lab.match import MatchExplorer as MatchExplorer
+    from lorafw.lab.planner import RolloutPlanner as RolloutPlanner
+    from lorafw.lab.scenario import Scenario as Scenario
     from lorafw.lab.serving import ServeProcess as ServeProcess
     from lorafw.lab.signature import SignatureWorkbench as SignatureWorkbench
     from lorafw.lab.wire import WireInspector as WireInspector
     from lorafw.lab.workspace import Workspace as Workspace
 
 _HOME_OF = {
+    "FleetDashboard": "dashboard",
     "MatchExplorer": "match",
+    "RolloutPlanner": "planner",
+    "Scenario": "scenario",
     "ServeProcess": "serving",
     "SignatureWorkbench": "signature",
     "TaskBoard": "board",

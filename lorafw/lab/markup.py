@@ -6,9 +6,14 @@ around it, so that a dark theme stays readable.
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from lorafw.lab.picture import Picture
 
 _CELL: Final = "padding:2px 10px 2px 4px;border:1px solid rgba(128,128,128,.55);text-align:left;vertical-align:top"
 _MONO: Final = "font-family:ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;font-size:12px;line-height:1.45"
@@ -16,6 +21,9 @@ _BLOCK: Final = (
     f"{_MONO};margin:0;padding:6px 8px;border:1px solid rgba(128,128,128,.55);overflow:auto;white-space:pre-wrap;"
     "overflow-wrap:anywhere;box-sizing:border-box;color:inherit;background:transparent"
 )
+_INCHES: Final = (6.6, 3.7)
+_DPI: Final = 84
+"""Two pictures fit beside each other on 1280 pixels."""
 
 
 class Html(str):
@@ -65,6 +73,15 @@ def side_by_side(*parts: tuple[object, int]) -> Html:
     style = "min-width:0;max-width:100%;overflow-x:auto"
     cells = "".join(f'<div style="flex:1 1 {width}px;{style}">{html(part)}</div>' for part, width in parts)
     return Html(f'<div style="display:flex;flex-wrap:wrap;gap:4px 14px;align-items:flex-start">{cells}</div>')
+
+
+def image(picture: Picture) -> Html:
+    """A picture as wide as its place, with its words beside it for whoever does not see it."""
+    picture.figure.set_size_inches(*_INCHES)
+    content = io.BytesIO()
+    picture.figure.savefig(content, format="png", dpi=_DPI, metadata={"Software": None})
+    source = base64.b64encode(content.getvalue()).decode()
+    return Html(f'<img alt="{escape(picture.alt)}" src="data:image/png;base64,{source}" style="max-width:100%">')
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -> Html:

@@ -81,13 +81,13 @@ class Panel(ABC):
         while pending:
             widget = pending.pop(0)
             pending[:0] = getattr(widget, "children", ())
-            if hasattr(widget, "description") and not isinstance(widget, ipywidgets.HTML | ipywidgets.Image):
+            if hasattr(widget, "description") and not isinstance(widget, ipywidgets.HTML | ipywidgets.FloatProgress):
                 yield widget
 
     def _try(self, action: Callable[[], object]) -> None:
+        self.problem = ""
         try:
             action()
-            self.problem = ""
         except (LorafwError, OSError) as error:
             self.problem = str(error)
 
@@ -135,4 +135,17 @@ def slider(description: str, value: int, least: int, most: int, step: int = 1, *
         style=_WIDE,
         layout=ipywidgets.Layout(width="420px"),
         **settings,
+    )
+
+
+def whole(description: str, value: int, least: int, most: int) -> Any:
+    """A whole number to type, from ``least`` to ``most``."""
+    return ipywidgets.BoundedIntText(
+        description=description,
+        value=value,
+        min=least,
+        max=most,
+        continuous_update=False,
+        style=_WIDE,
+        layout=ipywidgets.Layout(width="240px"),
     )
