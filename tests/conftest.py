@@ -24,6 +24,10 @@ settings.load_profile("lorafw")
 DATA = Path(__file__).parent.parent / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-lesson", action="store_true", help="run every lesson in the browser, not four of them")
+
+
 @dataclass(frozen=True)
 class RecordedRequest:
     """What the real client sent. ``json`` is None where that was not JSON."""

@@ -30,7 +30,9 @@ SIGNS: Final = {
 HEAD: Final = ("gateway", "PackageVersion", "task", "whole sends", "next poll in", "fault")
 LOG_HEAD: Final = ("time (UTC)", "gateway", "attempt", "from", "to", "cause")
 LINES: Final = 12
-"""So many of the last lines of each log are shown."""
+"""So many of the last events are shown."""
+LOG_LINES: Final = 9
+"""So many of the last lines of the gateway's log: three polls."""
 
 
 FAULT_NAMES: Final = [fault.value for fault in Fault if fault is not Fault.NONE]
@@ -116,12 +118,10 @@ class TaskBoard(Panel):
     def html(self) -> Html:
         rows = [(*map(html, row.cells()[:2]), bold(row.cells()[2]), *row.cells()[3:]) for row in self.rows()]
         events = table(LOG_HEAD, map(_log_cells, self.bed.log[-LINES:]), "What has happened to tasks (the last events)")
-        log = "\n".join(self.chosen.log[-LINES:]) or "(it has not polled yet)"
+        log = "\n".join(self.chosen.log[-LOG_LINES:]) or "(it has not polled yet)"
         return Html(
             table(HEAD, rows, f"The clock stands at {self.bed.now()}")
-            + side_by_side(
-                (events, 690), (Html(heading(f"Log of gateway {self.chosen.eui.hex}") + block(log, height_px=290)), 360)
-            )
+            + side_by_side((events, 730), (Html(heading(f"Log of gateway {self.chosen.eui.hex}") + block(log)), 330))
         )
 
     def text(self) -> str:

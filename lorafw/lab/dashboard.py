@@ -69,7 +69,7 @@ class FleetDashboard(CalculatedPanel[Shown]):
         self.mix = self._input(choice("Backhaul", list(MIXES), value=given.mix))
         self.plan = self._input(choice("Plan", list(PLANS), value=given.plan))
         self.run = self.reacts(button("Run", "Simulate what the controls say"), self._run)
-        self.gateway = self.reacts(whole("History of gateway", 0, 0, given.gateways - 1), lambda: None)
+        self.gateway = self.reacts(whole("One gateway", 0, 0, given.gateways - 1), lambda: None)
         self.assemble(
             (self.devices, self.replications, self.mix),
             (self.fails, self.missed_poll, self.plan),

@@ -42,7 +42,7 @@ class Panel(ABC):
 
     def assemble(self, *rows: Any) -> None:
         """The controls, row by row, above the view."""
-        self._view = ipywidgets.HTML(layout=ipywidgets.Layout(width="100%"))
+        self._view = ipywidgets.HTML(layout=ipywidgets.Layout(width="99%"))
         boxes = [row if isinstance(row, ipywidgets.Widget) else self._row(row) for row in rows]
         self.root = ipywidgets.VBox([*boxes, self._view], layout=ipywidgets.Layout(width="100%"))
         self.redraw()
@@ -133,7 +133,7 @@ def slider(description: str, value: int, least: int, most: int, step: int = 1, *
         step=step,
         continuous_update=False,
         style=_WIDE,
-        layout=ipywidgets.Layout(width="420px"),
+        layout=ipywidgets.Layout(width="370px"),
         **settings,
     )
 

@@ -1,0 +1,199 @@
+"""The lab in a real browser: lessons run to their end, and panels answer to the keyboard.
+
+One JupyterLab and one Chromium serve all of it. ``--every-lesson`` runs every lesson, and not only those with the
+liveliest pages.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from browser import LabPage, chromium, expose_app, lab_process, need_chromium, write_notebook
+from nbclient import NotebookClient
+
+from lorafw.lab.lessons import packaged_lessons
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+LIVELY = ("04", "05", "09", "10")
+
+FLEET = "from lorafw.lab import FleetDashboard, Scenario\nFleetDashboard(Scenario(gateways=100))"
+PLANNER = (
+    "from lorafw.lab import RolloutPlanner, Scenario\n"
+    "RolloutPlanner(Scenario(gateways=100, replications=2), plans=('at-once', 'at-once'))"
+)
+OTHERS = (
+    "from lorafw.lab import MatchExplorer\nMatchExplorer()",
+    "from lorafw.lab import WireInspector\nWireInspector()",
+    "from lorafw.lab import SignatureWorkbench\nSignatureWorkbench()",
+    "from lorafw import Testbed\nfrom lorafw.lab import TaskBoard\nTaskBoard(Testbed().start())",
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "lesson" in metafunc.fixturenames:
+        every = metafunc.config.getoption("--every-lesson")
+        names = [path.name for path in packaged_lessons() if every or path.name[:2] in LIVELY]
+        metafunc.parametrize("lesson", names)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    need_chromium()
+    folder = tmp_path_factory.mktemp("lessons")
+    expose_app(folder)
+    write_notebook(folder / "fleet.ipynb", FLEET)
+    write_notebook(folder / "planner.ipynb", PLANNER)
+    write_notebook(folder / "others.ipynb", *OTHERS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(folder: Path) -> Iterator[str]:
+    with lab_process(folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    need_chromium()
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Any, lab: str) -> Iterator[LabPage]:
+    page = LabPage(browser, lab)
+    yield page
+    page.close()
+    assert page.errors == []
+
+
+def test_the_address_that_is_printed_opens_the_first_lesson(browser: Any, lab: str) -> None:
+    page = browser.new_page()
+    page.goto(lab)
+    first = packaged_lessons()[0].name
+    assert page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+    assert page.locator(".lm-TabBar-tab.lm-mod-current", has_text=first).count()
+    assert page.get_by_text("Jupyter news").count() == 0
+    page.close()
+
+
+def test_a_lesson_runs_to_its_end(page: LabPage, lesson: str) -> None:
+    assert page.open(lesson).run_all(), page.failures()
+    assert page.failures() == []
+
+
+def keep(page: LabPage, selector: str) -> str:
+    """The first alt text there."""
+    return str(page.page.wait_for_selector(selector).get_attribute("alt"))
+
+
+def changed_alt(page: LabPage, before: str) -> str:
+    handle = page.page.wait_for_function(
+        "before => { const image = document.querySelector('.jp-OutputArea img');"
+        " return image && image.alt !== before && image.alt }",
+        arg=before,
+    )
+    return str(handle.json_value())
+
+
+def test_arrow_keys_on_a_slider_redraw_the_dashboard(page: LabPage) -> None:
+    assert page.open("fleet.ipynb").run_all()
+    before = keep(page, ".jp-OutputArea img")
+    assert "100 gateways" in before
+    page.page.locator(".noUi-handle").first.focus()
+    page.page.keyboard.press("ArrowRight")
+    assert "105 gateways" in changed_alt(page, before)
+
+
+def test_every_control_of_the_dashboard_can_be_reached_by_tab(page: LabPage) -> None:
+    assert page.open("fleet.ipynb").run_all()
+    page.page.locator(".noUi-handle").first.focus()
+    reached = set()
+    for _ in range(24):
+        reached.add(page.page.evaluate("document.activeElement.closest('.jupyter-widgets')?.innerText.split('\\n')[0]"))
+        page.page.keyboard.press("Tab")
+    wanted = {"Gateways", "Rollouts", "Installs fail, %", "Polls missed, %", "Wrong key, %", "Backhaul", "Plan", "Run"}
+    assert wanted <= reached, reached
+
+
+def test_run_is_pressed_by_keyboard_and_cancel_leaves_what_was_shown(page: LabPage) -> None:
+    assert page.open("planner.ipynb").run_all()
+    before = keep(page, ".jp-OutputArea img")
+    view = page.page.locator(".jp-OutputArea")
+    page.page.locator(".noUi-handle").first.focus()
+    page.page.keyboard.press("ArrowRight")
+    view.get_by_text("press Run").wait_for()
+    page.page.get_by_role("button", name="Run", exact=True).focus()
+    page.page.keyboard.press("Enter")
+    after = changed_alt(page, before)
+    assert "200 gateways" in after
+
+    for slider in (0, 2):  # as large as it gets: long enough for a person to change their mind
+        page.page.locator(".noUi-handle").nth(slider).focus()
+        page.page.keyboard.press("End")
+    page.page.get_by_role("button", name="Run", exact=True).press("Enter")
+    cancel = page.page.get_by_role("button", name="Cancel")
+    page.page.wait_for_function("() => !document.querySelector('button[title^=\"Stop\"]').disabled")
+    cancel.press("Enter")
+    page.page.wait_for_function("() => document.querySelector('button[title^=\"Stop\"]').disabled")
+    assert keep(page, ".jp-OutputArea img") == after
+    view.get_by_text("press Run").wait_for()
+
+
+def test_the_other_panels_answer_to_the_keyboard(page: LabPage) -> None:
+    assert page.open("others.ipynb").run_all(), page.failures()
+    view = page.page.locator(".jp-OutputArea")
+
+    model = page.page.get_by_label("Model")
+    model.fill("RPi")
+    model.press("Enter")
+    view.get_by_text("Model='RPi'").wait_for()
+
+    page.page.get_by_label("Part", exact=True).press("ArrowDown")
+    view.get_by_role("cell", name="cupsUri", exact=True).wait_for()
+
+    page.page.get_by_role("button", name="Tamper this byte").press("Enter")
+    view.get_by_text("REFUSED").wait_for()
+
+    page.page.get_by_role("button", name="Define update").press("Enter")
+    page.page.get_by_role("button", name="Poll").press("Enter")
+    view.get_by_text("IN_PROGRESS").first.wait_for()
+
+
+def test_a_panel_shows_its_static_face_before_anything_runs(page: LabPage, folder: Path) -> None:
+    spec = importlib.util.spec_from_file_location("execute", NOTEBOOKS / "execute.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    path = write_notebook(folder / "committed.ipynb", FLEET, OTHERS[0])
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    nbformat.write(script.normalise(notebook), path)
+    page.open("committed.ipynb")
+    assert "100 gateways" in keep(page, ".jp-OutputArea img")
+    page.page.get_by_role("table", name=re.compile("^Presented: ")).wait_for()
+    assert page.page.locator(".noUi-handle").count() == 0
+
+
+def test_a_panel_works_as_an_application_too(browser: Any, folder: Path) -> None:
+    with lab_process(folder, "--app") as url:
+        page = browser.new_page()
+        page.set_default_timeout(120_000)
+        page.goto(url)
+        assert page.get_by_text(packaged_lessons()[0].name).count()
+        page.goto(f"{url}voila/render/fleet.ipynb")
+        before = page.wait_for_selector("img[alt*='100 gateways']").get_attribute("alt")
+        assert page.get_by_text("import FleetDashboard").count() == 0
+        page.locator(".noUi-handle").first.focus()
+        page.keyboard.press("ArrowRight")
+        after = page.wait_for_selector("img[alt*='105 gateways']").get_attribute("alt")
+        assert after != before
+        page.close()
