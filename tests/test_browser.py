@@ -156,8 +156,13 @@ def test_the_other_panels_answer_to_the_keyboard(page: LabPage) -> None:
     model.press("Enter")
     view.get_by_text("Model='RPi'").wait_for()
 
-    page.page.get_by_label("Part", exact=True).press("ArrowDown")
-    view.get_by_role("cell", name="cupsUri", exact=True).wait_for()
+    part = page.page.get_by_label("Part", exact=True)
+    part.press("Enter")  # opens the list
+    page.page.keyboard.press("ArrowDown")
+    page.page.keyboard.press("Enter")
+    view.get_by_text("▶ cupsUri").wait_for()
+    page.page.get_by_role("button", name="Next part").press("Enter")
+    view.get_by_text("▶ tcUri").wait_for()
 
     page.page.get_by_role("button", name="Tamper this byte").press("Enter")
     view.get_by_text("REFUSED").wait_for()
@@ -188,7 +193,7 @@ def test_a_panel_works_as_an_application_too(browser: Any, folder: Path) -> None
         page = browser.new_page()
         page.set_default_timeout(120_000)
         page.goto(url)
-        assert page.get_by_text(packaged_lessons()[0].name).count()
+        page.get_by_text(packaged_lessons()[0].name).wait_for()
         page.goto(f"{url}voila/render/fleet.ipynb")
         before = page.wait_for_selector("img[alt*='100 gateways']").get_attribute("alt")
         assert page.get_by_text("import FleetDashboard").count() == 0

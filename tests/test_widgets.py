@@ -211,6 +211,11 @@ def test_choosing_a_part_moves_to_its_bytes_and_moving_to_a_byte_chooses_its_par
     assert "keyCRC" in inspector.text().splitlines()[-1]
     inspector.offset.value = inspector.offset.max
     assert names[inspector.segment.index] == "updData"
+    inspector.next.click()
+    assert names[inspector.segment.index] == "cupsUriLen"
+    inspector.previous.click()
+    assert names[inspector.segment.index] == "updData"
+    assert "▶ updData" in shown(inspector)
 
 
 def test_the_inspector_remembers_where_it_was_in_the_other_message() -> None:

@@ -18,8 +18,8 @@ from lorafw.cups.anatomy import Part, part_at, request_parts, response_parts
 from lorafw.cups.codec import encode_request, encode_response
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.firmware.signing import KeyPair, sign_update
-from lorafw.lab.markup import Html, block, heading, html, inverse, mark, side_by_side, table
-from lorafw.lab.panel import Panel, slider
+from lorafw.lab.markup import Html, block, bold, breakable, heading, html, inverse, mark, side_by_side, table
+from lorafw.lab.panel import Panel, button, choice, slider
 from lorafw.lab.signature import KEYS
 
 WIDTH: Final = 16
@@ -104,11 +104,12 @@ class WireInspector(Panel):
             ipywidgets.ToggleButtons(description="Message", options=list(self._wires), style={"button_width": "120px"}),
             self._choose_message,
         )
-        self.segment = self.reacts(
-            ipywidgets.Select(description="Part", rows=8, layout=ipywidgets.Layout(width="420px")), self._choose_part
-        )
+        # A drop-down and buttons: a list box's arrow keys would be taken by JupyterLab, to go from cell to cell.
+        self.segment = self.reacts(choice("Part", ["?"], "380px"), self._choose_part)
+        self.previous = self.reacts(button("Previous part", "Go to the part before"), lambda: self._step(-1))
+        self.next = self.reacts(button("Next part", "Go to the part behind"), lambda: self._step(1))
         self.offset = self.reacts(slider("Byte", 0, 0, 1), self._move)
-        self.assemble(self.message, (self.segment, self.offset))
+        self.assemble(self.message, (self.segment, self.previous, self.next), (self.offset,))
 
     def _choose_message(self) -> None:
         self._wires[self.wire.name] = self.wire
@@ -117,6 +118,9 @@ class WireInspector(Panel):
     def _choose_part(self) -> None:
         if self.segment.index is not None:
             self.wire = self.wire.choose(self.segment.index)
+
+    def _step(self, by: int) -> None:
+        self.wire = self.wire.choose((self.wire.parts.index(self.wire.part) + by) % len(self.wire.parts))
 
     def _move(self) -> None:
         self.wire = self.wire.at(self.offset.value)
@@ -130,20 +134,22 @@ class WireInspector(Panel):
         self.offset.value = self.wire.offset
 
     def html(self) -> Html:
-        wire, part = self.wire, self.wire.part
-        facts = table(
-            ("part", "bytes", "value"),
-            [(part.name, f"{part.start} to {part.stop - 1} ({len(part)})", _short(part.value))],
-            "The chosen part",
-        )
+        wire = self.wire
+        parts = table(("part", "bytes", "value"), (_row(wire, part) for part in wire.parts), "Its parts, in order")
         shown = f"{wire.name}, {len(wire.body)} bytes; shown {wire.window.start} to {wire.window.stop - 1}"
-        return Html(heading(shown) + side_by_side((block(_dump(wire)), 600), (facts, 360)))
+        return Html(heading(shown) + side_by_side((block(_dump(wire)), 560), (parts, 470)))
 
     def text(self) -> str:
         wire = self.wire
         rows = [f"{part.start:6} to {part.stop - 1:<6} {part.name:12} {_short(part.value)}" for part in wire.parts]
         chosen = wire.body[wire.part.start : wire.part.stop][:WIDTH].hex(" ")
         return "\n".join((f"{wire.name}, {len(wire.body)} bytes", *rows, f"chosen: {wire.part.name} {chosen}"))
+
+
+def _row(wire: Wire, part: Part) -> tuple[object, ...]:
+    where = f"{part.start} to {part.stop - 1}"
+    cells = (part.name, where, breakable(_short(part.value)))
+    return (mark(f"▶ {part.name}"), bold(where), bold(cells[2])) if part is wire.part else cells
 
 
 def _short(text: str) -> str:
