@@ -274,6 +274,20 @@ class OddS3:
         return {"Body": StreamingBody(io.BytesIO(body), None)}
 
 
+@pytest.mark.parametrize("encryption", ["aws:kms", "aws:kms:dsse"])
+def test_the_etag_of_an_object_under_a_kms_key_is_no_md5(aws: Aws, encryption: str) -> None:
+    plain = client_factory(ignore_endpoints=True)
+    head = {"ServerSideEncryption": encryption, "ETag": '"' + "0" * 32 + '"'}
+
+    def clients(service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any:
+        client = plain(service, region=region, credentials=credentials)
+        return OddS3(client, body=UPDATE, head=head) if service == "s3" and credentials else client
+
+    with RoleSource(clients) as source:
+        image = source.open(example.DATA_SOURCE, example.ROLE_ARN, account=example.ACCOUNT, region=example.REGION)
+        assert image.read() == UPDATE
+
+
 @pytest.mark.parametrize(
     ("odd", "error", "words"),
     [

@@ -195,8 +195,8 @@ class RoleSource:
         version = {"VersionId": head["VersionId"]} if head.get("VersionId") not in (None, "null") else {}
         with _in_our_words(data_source, NoSuchObject):
             answer = s3.get_object(Bucket=location.bucket, Key=location.key, IfMatch=head["ETag"], **version)
-            # With a key of KMS the ETag is not an MD5.
-            etag = "" if head.get("ServerSideEncryption") == "aws:kms" else head["ETag"].strip('"')
+            # With a key of KMS, once or in two layers, the ETag is not an MD5.
+            etag = "" if head.get("ServerSideEncryption", "").startswith("aws:kms") else head["ETag"].strip('"')
             return SpooledObject(
                 answer["Body"].iter_chunks(CHUNK),
                 size=head["ContentLength"],
