@@ -14,6 +14,7 @@ from statistics import NormalDist
 from typing import Any
 
 import simpy
+from scipy.special import betainc
 
 from lorafw.fault import Fault
 from lorafw.fleet import Fleet, Plan, Threshold, Wave
@@ -211,9 +212,8 @@ class Twin:
             if failed / len(tasks) >= gate.error:
                 return "ABORT"
             return "GO" if completed / len(tasks) >= gate.success else "HOLD"
-        from scipy.stats import beta
-
-        acceptable = float(beta.cdf(gate.acceptable, gate.prior_failed + failed, gate.prior_completed + completed))
+        belief = gate.prior_failed + failed, gate.prior_completed + completed
+        acceptable = float(betainc(*belief, gate.acceptable))
         if 1 - acceptable >= gate.abort:
             return "ABORT"
         return "GO" if acceptable >= gate.go else "HOLD"

@@ -134,6 +134,10 @@ class Histories:
             place = column[rows, columns]
             place[...] = values.reshape(place.shape)
 
+    def rows(self, rows: slice) -> Histories:
+        """Some replications."""
+        return Histories(*(getattr(self, f.name)[rows] for f in fields(self)))
+
     def columns(self) -> list[npt.NDArray[Any]]:
         """The arrays that have a memory of their own."""
         every = (self.status, self.sends, self.fault, self.offered, self.ended)

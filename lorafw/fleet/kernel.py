@@ -215,6 +215,5 @@ class Machine:
             if late.any():
                 self._silence(way.part(late), way.fault[late])
                 at_once = at_once & ~late
-        done = way.part(at_once)
-        fault = done.fault if self._turn else _NO_FAULT
-        self._ledger.ends(done, time[at_once], TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, fault)
+        fault = way.fault if self._turn else _NO_FAULT
+        self._ledger.ends(way, time, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, fault, among=at_once)

@@ -73,16 +73,20 @@ class Ledger:
         """What went wrong last."""
         self.histories.fault[way.who] = fault
 
-    def ends(self, way: Way, time: Any, event: TaskEvent, cause: Cause, fault: Any) -> None:
-        """Tasks end."""
-        if len(way) and time.max() > self._horizon_ms:
-            shown = time <= self._horizon_ms
-            way, time = way.part(shown), time[shown]
-            fault = fault[shown] if np.ndim(fault) else fault
-        target = AFTER[event][way.status]
-        self.histories.status[way.who] = target
-        self.histories.ended[way.who] = time
-        self._row(way.who, time, ATTEMPTS[way.status], way.status, target, cause, fault)
+    def ends(self, way: Way, time: Any, event: TaskEvent, cause: Cause, fault: Any, among: Any = None) -> None:
+        """The tasks of a way end, or those of it for whom ``among`` holds."""
+        who, status = way.who, way.status
+        if among is None and len(time) and time.max() > self._horizon_ms:
+            among = True
+        if among is not None:
+            among = np.flatnonzero(among & (time <= self._horizon_ms))
+            who, status, time = who[among], status[among], time[among]
+            fault = fault[among] if np.ndim(fault) else fault
+        target = AFTER[event][status]
+        self.histories.status[who] = target
+        self.histories.ended[who] = time
+        if self._recorder is not None:
+            self._row(who, time, ATTEMPTS[status], status, target, cause, fault)
 
     def _attempts(self, who: Any, status: U8) -> U8:
         """The number of the send; a task that ended keeps the one it had, which was the last."""

@@ -6,28 +6,25 @@ A result carries what it came from, fleet, plan, seed, version and assumptions, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lorafw.errors import FleetError
 from lorafw.fleet.batch import I64, Histories
-from lorafw.fleet.codes import FAULTS, NO_TASK, STATUSES, status_code
+from lorafw.fleet.codes import CAUSES, FAULTS, NO_TASK, STATUSES
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.rows import Events, join
 from lorafw.fleet.summary import Summary, summarise
 from lorafw.fleet.workers import Run, workers_of
-from lorafw.tasks.lifecycle import TaskStatus
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_COMPLETED: Final = status_code(TaskStatus.COMPLETED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,11 +62,10 @@ class Result:
 
     def log(self, replication: int = 0) -> Events:
         """The log of one replication: made on request, from the same luck."""
-        if not 0 <= replication < self.replications:
-            raise FleetError("replication", replication, f"there are replications 0 to {self.replications - 1}")
         return self._log_of(slice(0, self.fleet.size), replication)
 
     def _log_of(self, gateways: slice, replication: int) -> Events:
+        self._check(replication)
         run = Run.of(self.fleet, self.plan, self.seed, range(replication, replication + 1)).part(gateways)
         opens = None if self.plan.is_automatic else self.gateways.created[replication : replication + 1, gateways]
         with workers_of() as workers:
@@ -82,8 +78,9 @@ class Result:
         return simulate(self.fleet, self.plan, seed=self.seed, replications=self.replications, executor=executor)
 
     def tobytes(self) -> bytes:
-        """All histories: equal results give equal bytes."""
-        return b"".join(column.tobytes() for column in (*self.gateways.columns(), self.stopped))
+        """All histories and verdicts: equal results give equal bytes."""
+        waves = [getattr(wave, f.name) for wave in self.waves for f in fields(wave)]
+        return b"".join(column.tobytes() for column in (*self.gateways.columns(), self.stopped, *waves))
 
     def counts(self, times_s: Any, replication: int = 0) -> dict[str, npt.NDArray[np.int64]]:
         """How many gateways have each status at each of these times, in s; "none": there is no task."""
@@ -98,27 +95,43 @@ class Result:
             result[name] = first + np.searchsorted(came, at, "right") - np.searchsorted(went, at, "right")
         return result
 
-    def summary(self, ci: float = 0.95) -> Summary:
-        """The figures of the rollout with their intervals at level ``ci``."""
-        return summarise(self, ci)
+    def summary(self, ci: float = 0.95, *, replication: int | None = None) -> Summary:
+        """The figures of the rollout with their intervals at level ``ci``; of one replication, as if it were alone."""
+        return summarise(self if replication is None else self._only(replication), ci)
+
+    def _only(self, replication: int) -> Result:
+        rows = slice(self._check(replication), replication + 1)
+        return replace(self, replications=1, gateways=self.gateways.rows(rows), stopped=self.stopped[rows], waves=())
+
+    def _check(self, replication: int) -> int:
+        if not 0 <= replication < self.replications:
+            raise FleetError("replication", replication, f"there are replications 0 to {self.replications - 1}")
+        return replication
 
     def explain(self, gateway: int, replication: int = 0) -> str:
         """The history of one gateway in words: what happened when, and what was behind it."""
         place = np.flatnonzero(self.fleet.number == gateway)
         if not len(place):
             raise FleetError("gateway", gateway, f"there is no gateway with number {gateway} in this fleet")
-        log = self.events if replication == 0 else self.log(replication)
-        rows = log.where(log.gateway == gateway)
-        lines = [f"Gateway {gateway}, {self._describe(int(place[0]))}"]
-        for time, _, attempt, source, target, cause, fault in rows.rows():
-            step = f"{source} -> {target}" if source != target else f"{target}"
+        here = int(place[0])
+        log = self._log_of(slice(here, here + 1), replication)
+        lines = [f"Gateway {gateway}, {self._describe(here)}"]
+        for time, _, attempt, source, target, cause, fault in log.rows():
+            step = "PENDING" if source is None else f"{source} -> {target or 'no task'}" if source != target else source
+            send = f", send {attempt}" if attempt else ""
             behind = f" (behind it: {fault})" if fault else ""
-            lines.append(f"{clock(time)}  send {attempt}  {step}: {cause}{behind}")
-        if not len(rows):
-            lines.append(
-                "It never had a task: " + ("it is gone" if self.fleet.gone[place[0]] else "the rollout stopped")
-            )
+            lines.append(f"{clock(time)}  {step}{send}: {cause}{behind}")
+        if not len(log):
+            lines.append("It never had a task: " + self._without_task(here))
         return "\n".join(lines)
+
+    def _without_task(self, place: int) -> str:
+        fleet, wanted = self.fleet, self.plan.update.current_version
+        if fleet.gone[place]:
+            return "it is gone, and never polls."
+        if wanted is not None and self.plan.is_automatic and fleet.version[place] != fleet.index("version", wanted):
+            return f"the update is for {wanted!r}."
+        return "the rollout stopped, or the horizon came, before its turn."
 
     def _describe(self, place: int) -> str:
         fleet = self.fleet
@@ -132,7 +145,6 @@ class Result:
         import pandas as pd  # noqa: PLC0415
 
         log = self.events if replication == 0 else self.log(replication)
-        from lorafw.fleet.codes import CAUSES  # noqa: PLC0415
 
         def words(codes: Any, names: list[str]) -> Any:
             none = len(names)

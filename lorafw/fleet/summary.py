@@ -174,9 +174,12 @@ def rank(q: float, count: Any) -> Any:
 
 
 def rank_interval(q: float, count: int, level: float) -> tuple[int, int]:
-    """Places between which the quantile lies with this confidence, whatever the distribution (binomial, as normal)."""
+    """Places between which the quantile lies with this confidence, whatever the distribution.
+
+    So many lie below it as of ``count`` trials succeed with probability q; binomial, as normal with continuity.
+    """
     half = NormalDist().inv_cdf((1 + level) / 2) * (count * q * (1 - q)) ** 0.5
-    low, high = int(np.floor(count * q - half)) - 1, int(np.ceil(count * q + half))
+    low, high = round(count * q - half - 0.5), round(count * q + half - 0.5)
     return max(low, 0), min(high, count - 1)
 
 
