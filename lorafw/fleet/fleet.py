@@ -194,12 +194,13 @@ def make_fleet(
     """
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise FleetError("gateways", size, f"{size!r}: a fleet needs a whole number of gateways, at least one")
-    given: dict[str, Any] = {"number": np.arange(size, dtype=np.int64), **_DEFAULTS, **columns}
+    given: dict[str, Any] = {**_DEFAULTS, **columns}
     if unknown := set(given) - set(COLUMNS):
         raise FleetError(
             "column", sorted(unknown)[0], f"unknown column {sorted(unknown)[0]!r}; known: {', '.join(COLUMNS)}"
         )
     arrays = {name: _column(name, value, size) for name, value in given.items()}
+    arrays.setdefault("number", np.arange(size, dtype=np.int64))
     known = dict.fromkeys(_GROUPS, ("all",)) | dict(names or {})
     return Fleet(**arrays, names=known, conditions=conditions or Conditions(), source=source)
 
