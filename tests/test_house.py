@@ -35,6 +35,7 @@ LEVELS = {
         "gateway.attempt",
         "firmware.source",
         "firmware.spool",
+        "firmware.flights",
         "fleet.io",
         "fleet.account",
         "iotwireless",

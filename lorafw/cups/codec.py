@@ -69,8 +69,8 @@ def decode_request(body: bytes) -> UpdateInfoRequest:
     if len(body) > MAX_REQUEST:
         raise MalformedRequest(f"the body has more than {MAX_REQUEST} bytes")
     try:
-        # Decoded here, because json.loads would take UTF-16 and a byte order mark as well.
-        members = json.loads(body.decode(), object_pairs_hook=_members, parse_constant=_no_number)
+        # Decoded here, because json.loads would take UTF-16 as well.
+        members = _JSON.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise MalformedRequest(f"the body is not JSON: {_short(error)}") from error
     if not isinstance(members, dict):
@@ -118,6 +118,9 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_number)
+
+
 def _router(members: dict[str, Any]) -> GatewayEui:
     router = _text(members, "router")
     if router is None:
@@ -134,6 +137,8 @@ def _text(members: dict[str, Any], name: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise MalformedRequest(f"{name!r} is {_short(value)}, not a string")
+    if value.isascii():
+        return value
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from lorafw.errors import AccessDenied, InvalidSource, NoSuchObject, TrustPolicy, Unavailable
+from lorafw.firmware.flights import Flights
 from lorafw.firmware.iam import AccessRequest, Decision, NamedPolicy, Principal, evaluate
 from lorafw.firmware.spool import CHUNK, Spool, SpooledObject
 
@@ -49,10 +50,15 @@ def client_factory(endpoint_url: str | None = None, *, ignore_endpoints: bool = 
         ignore_configured_endpoint_urls=ignore_endpoints,
     )
     making = threading.Lock()
+    made: dict[tuple[str, str], Any] = {}
     local = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"} if endpoint_url else {}
 
     def make(service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any:
         keys = dict(local)
+        # Threads may share a client. One of an endpoint that was given stays right; others follow the environment.
+        is_lasting = credentials is None and endpoint_url is not None
+        if is_lasting and (service, region) in made:
+            return made[service, region]
         if credentials is not None:
             keys = {
                 "aws_access_key_id": credentials["AccessKeyId"],
@@ -62,7 +68,10 @@ def client_factory(endpoint_url: str | None = None, *, ignore_endpoints: bool = 
         options: dict[str, Any] = {**keys, "region_name": region, "endpoint_url": endpoint_url, "config": config}
         # Making a client is the one thing about boto3 that threads must not do at once.
         with making:
-            return boto3.client(service, **options)  # type: ignore[call-overload]
+            client = boto3.client(service, **options)  # type: ignore[call-overload]
+        if is_lasting:
+            made[service, region] = client
+        return client
 
     return make
 
@@ -107,6 +116,7 @@ class RoleSource:
     def __init__(self, clients: Clients | None = None) -> None:
         self._clients = clients
         self._spool = Spool()
+        self._flights: Flights[SpooledObject] = Flights()
 
     def __enter__(self) -> RoleSource:
         return self
@@ -115,7 +125,14 @@ class RoleSource:
         self._spool.clear()
 
     def open(self, data_source: str, role: str | None, *, account: str, region: str) -> SpooledObject:
-        """The object, whole. Raises a SourceError that says what is wrong, or FirmwareError for its size."""
+        """The object, whole. Raises a SourceError that says what is wrong, or FirmwareError for its size.
+
+        A fleet that asks for one update at once costs as much as a few gateways.
+        """
+        question = (data_source, role, account, region)
+        return self._flights.get(question, lambda: self._open(data_source, role, account, region))
+
+    def _open(self, data_source: str, role: str | None, account: str, region: str) -> SpooledObject:
         self.check(data_source, role, account=account, region=region)
         location, parsed = Location.parse(data_source), Role.parse(role)
         with _in_our_words(f"role {parsed.arn}", TrustPolicy):

@@ -3,7 +3,7 @@
 Polls of honest gateways, so many a second, are timed idle and beside the stalled ones, the two in turns; the p99 beside
 them is to be at most twice the idle one, and after the limit of 60 s every stalled connection is to be gone.
 
-    python tests/bench/abuse.py [--stalled 500] [--rate 50] [--rounds 3]
+    python tests/bench/abuse.py [--stalled 500] [--rate 20] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _ends(opened: list[tuple[socket.socket, float]]) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stalled", type=int, default=500)
-    parser.add_argument("--rate", type=float, default=50.0, help="honest polls a second")
+    parser.add_argument("--rate", type=float, default=20.0, help="honest polls a second")
     parser.add_argument("--seconds", type=float, default=15.0, help="of polls in each half of a round")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

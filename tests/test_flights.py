@@ -1,0 +1,49 @@
+"""Many who ask the same at once."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lorafw.firmware.flights import Flights
+
+
+def test_who_asks_while_an_answer_is_being_found_shares_the_next_one() -> None:
+    flights: Flights[int] = Flights()
+    gate, begun = threading.Event(), threading.Event()
+    found: list[int] = []
+
+    def find() -> int:
+        begun.set()
+        gate.wait(10)
+        found.append(len(found))
+        return found[-1]
+
+    with ThreadPoolExecutor(20) as pool:
+        first = pool.submit(flights.get, "same", find)
+        assert begun.wait(10)
+        later = [pool.submit(flights.get, "same", find) for _ in range(10)]
+        other = pool.submit(flights.get, "other", lambda: 99)
+        assert other.result(10) == 99, "another question does not wait"
+        while not flights._waiting:
+            pass
+        gate.set()
+        assert first.result(10) == 0
+        answers = [one.result(10) for one in later]
+    assert min(answers) == 1, "nobody gets an answer that was begun before they asked"
+    assert len(found) < 11
+
+
+def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
+    flights: Flights[int] = Flights()
+
+    def fail() -> int:
+        raise ValueError("no")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            flights.get("same", fail)
+    assert flights.get("same", lambda: 7) == 7
+    assert not flights._waiting
