@@ -213,7 +213,7 @@ def run(
 
     virtual = VirtualGateway(
         Home(home),
-        HttpTransport(),
+        HttpTransport(tls_sni=Home(home).conf().tls_sni),
         station=station,
         model=model,
         log=show,

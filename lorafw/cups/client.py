@@ -85,7 +85,14 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """Over HTTP or HTTPS, byte for byte as a Basics Station."""
+    """Over HTTP or HTTPS, byte for byte as a Basics Station.
+
+    ``tls_sni`` False: no name is sent, and the name in the server's certificate is not looked at, as with TLS_SNI in
+    station.conf.
+    """
+
+    def __init__(self, *, tls_sni: bool = True) -> None:
+        self._tls_sni = tls_sni
 
     @contextmanager
     def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
@@ -115,10 +122,10 @@ class HttpTransport:
             raise no_such_host(uri) from None
         except (OSError, OverflowError):
             raise not_connected(uri) from None
-        return _handshake(plain, context, host) if context else plain
+        return _handshake(plain, context, host if self._tls_sni else None) if context else plain
 
 
-def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:
+def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str | None) -> socket.socket:
     with contextlib.ExitStack() as opened:
         opened.enter_context(plain)
         try:
@@ -131,7 +138,7 @@ def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str) -> sock
             raise TransportError(aio(f"Send failed: {RESET}")) from None
         except (ssl.SSLError, OSError):
             raise TransportError(aio(f"Send failed: {ALERT}")) from None
-        if not is_named(secure.getpeercert() or {}, host):
+        if host is not None and not is_named(secure.getpeercert() or {}, host):
             secure.close()
             raise TransportError(aio(f"Send failed: {UNTRUSTED}"))
         opened.pop_all()

@@ -52,6 +52,8 @@ class StationConf:
     eui: GatewayEui
     timers: Timers = DEFAULT_TIMERS
     log_level: Level = Level.INFO
+    tls_sni: bool = True
+    """False: the name in the server's certificate is not looked at."""
 
 
 class Home:
@@ -81,7 +83,7 @@ class Home:
             raise HomeError(f"{path}: {error.args[0]!r} is missing from station_conf, or no log level") from error
         except ValueError as error:
             raise HomeError(f"{path}: {error}") from error
-        return StationConf(eui, timers, level)
+        return StationConf(eui, timers, level, tls_sni=_setting(settings, "TLS_SNI", True) is not False)
 
     def uri(self, category: str, suffix: str = "") -> str | None:
         """The text of ``cups.uri`` or ``tc.uri``; None where there is none, or it is too long to be used."""
@@ -184,7 +186,7 @@ def _settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _setting(settings: dict[str, Any], name: str, default: str) -> object:
+def _setting(settings: dict[str, Any], name: str, default: str | bool) -> object:
     """From station.conf, else from an environment variable of this name, whose text is JSON: '"7s"'."""
     if name in settings:
         return settings[name]
