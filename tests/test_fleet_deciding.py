@@ -30,7 +30,15 @@ from lorafw.fleet import (
 from lorafw.fleet.comparing import compare, measures
 from lorafw.fleet.deciding import operating_characteristic
 from lorafw.fleet.gates import Verdict
-from lorafw.fleet.samples import belief, canaries_for, canary_table, fixed_sample, sequential_test, still_possible
+from lorafw.fleet.samples import (
+    belief,
+    canaries_for,
+    canary_table,
+    fixed_sample,
+    sequential_test,
+    smallest_go,
+    still_possible,
+)
 
 
 def test_clean_canaries_still_allow_what_the_binomial_says() -> None:
@@ -92,6 +100,19 @@ def test_a_belief_is_the_beta_posterior_and_its_verdict() -> None:
     assert clean.verdict is Verdict.GO
     assert belief(gate, completed=5, failed=3).verdict is Verdict.ABORT
     assert belief(gate, completed=10, failed=0).verdict is Verdict.HOLD
+
+
+@pytest.mark.parametrize(("acceptable", "go"), [(0.05, 0.9), (0.02, 0.95), (0.5, 0.6)])
+def test_no_smaller_wave_lets_a_gate_say_go(acceptable: float, go: float) -> None:
+    size = smallest_go(BetaBinomial(acceptable=acceptable, go=go))
+    assert size is not None
+    assert stats.beta(0.5, 0.5 + size).cdf(acceptable) >= go
+    assert size == 1 or stats.beta(0.5, 0.5 + size - 1).cdf(acceptable) < go
+
+
+def test_a_gate_may_ask_for_more_than_any_wave_has() -> None:
+    assert smallest_go(Threshold(success=1.0)) == 1
+    assert smallest_go(BetaBinomial(acceptable=1e-9), most=1000) is None
 
 
 def test_five_percent_of_at_least_ten_stops_a_good_firmware_forty_times_in_a_hundred() -> None:

@@ -123,6 +123,13 @@ def test_waves_tell_what_each_gate_said(cli: Callable[..., Result]) -> None:
     assert "its gate let 0 % go on" in several
 
 
+def test_a_canary_that_is_too_small_for_its_gate_is_pointed_out(cli: Callable[..., Result]) -> None:
+    small = cli("--preset", "canary", "--gateways", "1000", "--no-sweep").stdout
+    assert "wave 1   10 gateways" in small
+    assert "too few for its gate ever to say go: that takes 27, all COMPLETED" in small
+    assert "too few" not in cli("--preset", "canary", "--gateways", "2700", "--no-sweep").stdout
+
+
 def test_the_example_is_a_rollout_that_runs(command: Run, tmp_path: Path) -> None:
     (tmp_path / "rollout.toml").write_text(command("--example").stdout)
     answer = json.loads(command("rollout.toml", "--gateways", "40000", "--json").stdout)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lorafw.fleet.batch import NEVER
 from lorafw.fleet.gates import Verdict
+from lorafw.fleet.samples import smallest_go
 from lorafw.fleet.words import interval_of, lasting, number, rows_of, share, value_of, words_of
 
 if TYPE_CHECKING:
     from lorafw.fleet import Fleet, Plan, Result, Summary
     from lorafw.fleet.comparing import Difference
+    from lorafw.fleet.plan import Gate
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
@@ -70,10 +72,19 @@ def _waves(result: Result) -> str:
             goes = (record.verdict == Verdict.GO).mean()
             told = f"began in {share(began.mean())} of rollouts, after {lasting(record.started[began].mean() / 1000)}"
             told += f" on average; its gate let {share(goes)} go on" if result.plan.waves[index - 1].gate else ""
+        told += _too_few(result.plan.waves[index - 1].gate, end - begin)
         lines.append((f"wave {index}", f"{end - begin:,} gateways", told))
         begin = end
     width = max(len(gateways) for _, gateways, _ in lines)
     return "\n".join(f"  {wave}  {gateways:>{width}}  {told}" for wave, gateways, told in lines)
+
+
+def _too_few(gate: Gate | None, gateways: int) -> str:
+    """A canary can be so small that no outcome lets the rollout go on."""
+    needed = None if gate is None else smallest_go(gate)
+    if gate is None or (needed is not None and gateways >= needed):
+        return ""
+    return f" (too few for its gate ever to say go: that takes {needed or 'more than a million'}, all COMPLETED)"
 
 
 def _decision(result: Result, index: int) -> str:

@@ -17,7 +17,7 @@ from scipy.special import bdtr, bdtrc, betainc, betaincinv
 from lorafw.errors import FleetError
 from lorafw.fleet.fleet import check_share
 from lorafw.fleet.gates import Verdict, verdicts
-from lorafw.fleet.plan import BetaBinomial
+from lorafw.fleet.plan import BetaBinomial, Gate
 
 CANARY_SIZES: Final = (5, 10, 30, 59, 149, 299)
 
@@ -61,6 +61,19 @@ def belief(gate: BetaBinomial, completed: int, failed: int, level: float = 0.95)
     verdict = Verdict(int(verdicts(gate, completed, failed, max(completed + failed, 1))))
     low, high = (float(betaincinv(a, b, edge)) for edge in (tail, 1 - tail))
     return Belief(a / (a + b), low, high, float(betainc(a, b, gate.acceptable)), verdict)
+
+
+def smallest_go(gate: Gate, most: int = 1_000_000) -> int | None:
+    """So many gateways a wave needs for its gate ever to say go, all of them COMPLETED; None: more than ``most``."""
+    low, high = 0, 1
+    while verdicts(gate, high, 0, high) != Verdict.GO:
+        low, high = high, high * 2
+        if high > most:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if verdicts(gate, middle, 0, middle) == Verdict.GO else (middle, high)
+    return high
 
 
 @dataclass(frozen=True, slots=True)

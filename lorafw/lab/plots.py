@@ -68,10 +68,11 @@ def completion(result: Result, level: float = 0.95) -> Picture:
     axes.fill_between(hours, low, high, color=BLUE, alpha=0.25, linewidth=0, label=f"{percent(level)} band")
     axes.plot(hours, share, color=BLUE, label="COMPLETED")
     end = float(share[-1])
+    never = f"{100 - round(end, 2):.2f} % never"
     axes.axhline(end, color=GREY, linestyle="--", linewidth=1)
     below = end > 50
     place: Style = {"ha": "right", "va": "top" if below else "bottom", "xytext": (0, -4 if below else 4)}
-    axes.annotate(f"{100 - end:.2f} % never COMPLETED", (until, end), **place, **OFFSET)
+    axes.annotate(f"{never} COMPLETED", (until, end), **place, **OFFSET)
     told = []
     for quantile, marker in ((0.5, "o"), (0.95, "s")):
         figure_of = result.summary(level).time_to_completed_s[f"p{quantile * 100:g}"]
@@ -85,7 +86,7 @@ def completion(result: Result, level: float = 0.95) -> Picture:
     axes.set_ylim(0, 104)
     axes.legend(frameon=False, loc="center right")
     interval = f"{percent(level)} band {low[-1]:.2f} to {high[-1]:.2f} %"
-    words = f"Share COMPLETED, {whose(result)}: {end:.2f} % after {until:.0f} h ({interval}), {100 - end:.2f} % never; "
+    words = f"Share COMPLETED, {whose(result)}: {end:.2f} % after {until:.0f} h ({interval}), {never}; "
     return Picture(figure, words + ", ".join(told) + ".")
 
 
