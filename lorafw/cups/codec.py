@@ -22,6 +22,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
@@ -121,12 +122,16 @@ def _no_number(name: str) -> NoReturn:
 _JSON: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_number)
 
 
+_eui: Final = lru_cache(maxsize=4096)(GatewayEui.parse)
+"""A gateway asks in the same words each time."""
+
+
 def _router(members: dict[str, Any]) -> GatewayEui:
     router = _text(members, "router")
     if router is None:
         raise MalformedRequest("'router' is missing: it names the gateway")
     try:
-        return GatewayEui.parse(router)
+        return _eui(router)
     except ValueError as error:
         raise MalformedRequest(f"'router': {_short(error)}") from error
 

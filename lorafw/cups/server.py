@@ -167,7 +167,7 @@ class CupsServer:
 
     async def _read(self, http: web.BaseRequest) -> UpdateInfoRequest:
         decoder = RequestDecoder()
-        async for piece in http.content.iter_any():
+        while piece := await http.content.readany():
             decoder.feed(piece)
         return decoder.finish()
 
