@@ -8,6 +8,10 @@ The names below are loaded when they are first used, so that ``import lorafw`` c
         bed.define_update("1.0.1")
         bed.advance(20)
         print(bed.status())        # COMPLETED
+
+    from lorafw import Plan, mixed_fleet, simulate
+
+    print(simulate(mixed_fleet(40_000), Plan()).summary())
 """
 
 from __future__ import annotations
@@ -26,6 +30,10 @@ if TYPE_CHECKING:
     from lorafw.firmware.signing import KeyPair as KeyPair
     from lorafw.firmware.signing import PublicKey as PublicKey
     from lorafw.firmware.signing import sign_update as sign_update
+    from lorafw.fleet import Fleet as Fleet
+    from lorafw.fleet import Plan as Plan
+    from lorafw.fleet import mixed_fleet as mixed_fleet
+    from lorafw.fleet import simulate as simulate
     from lorafw.gateway.home import Home as Home
     from lorafw.gateway.virtual import VirtualGateway as VirtualGateway
     from lorafw.iotwireless import register as register
@@ -37,20 +45,24 @@ if TYPE_CHECKING:
 _HOME_OF = {
     "Cloud": "cloud",
     "CupsServer": "cups.server",
+    "Fleet": "fleet",
     "GatewayEui": "eui",
     "GatewayVersion": "version",
     "HandClock": "clock",
     "Home": "gateway.home",
     "KeyPair": "firmware.signing",
     "LorafwError": "errors",
+    "Plan": "fleet",
     "Policy": "tasks.policy",
     "PublicKey": "firmware.signing",
     "Testbed": "testbed",
     "UpdateService": "tasks.service",
     "VirtualGateway": "gateway.virtual",
     "build_image": "firmware.image",
+    "mixed_fleet": "fleet",
     "register": "iotwireless",
     "sign_update": "firmware.signing",
+    "simulate": "fleet",
     "unpack_image": "firmware.image",
 }
 

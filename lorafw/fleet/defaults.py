@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
 
-from lorafw.fleet.fleet import Fleet
+from lorafw.fleet.fleet import PROBABILITIES, Fleet
 from lorafw.fleet.plan import Plan
 
 
@@ -21,12 +21,15 @@ class Default:
 
 
 _ASSUMPTION: Final = "assumption"
+_GIVEN: Final = "given"
+_OFF: Final = "switched off"
 
 DEFAULTS: Final = {
     default.name: default
     for default in (
         Default("poll_period_s", 86_400, "Basics Station 2.0.6, CUPS_OKSYNC_INTV"),
-        Default("resync_s", 60, "Basics Station 2.0.6, CUPS_RESYNC_INTV"),
+        Default("resync_s", 60, "Basics Station 2.0.6, CUPS_RESYNC_INTV; 24 h while its LNS connection is up"),
+        Default("conn_timeout_s", 60, "Basics Station 2.0.6, CUPS_CONN_TIMEOUT, for each 8 KB"),
         Default("phase", "uniform over the period", "first poll at start (Basics Station); uniform: assumption"),
         Default("size_bytes", 2_000_000, "station binary 1.0 MB stripped (measured); with its files 2 MB: assumption"),
         Default("goodput_ethernet_Mbps", 20.0, _ASSUMPTION),
@@ -41,10 +44,12 @@ DEFAULTS: Final = {
         Default(
             "repair_median_s", 7200.0, "power cuts 1.4 a year, about 5.6 h a year in all (US EIA 2022); 2 h: assumption"
         ),
+        Default("repair_sigma", 1.0, "lognormal repair (Schroeder and Gibson); its width: assumption"),
         Default("power_cut", 0.00002, "1.4 a year (US EIA 2022), while an update is written: assumption"),
         Default("link_drops_per_h", 0.5, _ASSUMPTION),
         Default("outages_per_day", 0.02, "shared by (ISP, region): Helium study, IMC 2021; how often: assumption"),
         Default("outage_median_s", 3600.0, _ASSUMPTION),
+        Default("outage_sigma", 1.0, "lognormal: assumption"),
         Default(
             "fails", 0.0, "no trustworthy figure for failing updates was found: sweep 0.5 to 10 %, never claim one"
         ),
@@ -58,33 +63,41 @@ def value(name: str) -> Any:
 
 
 def assumptions(fleet: Fleet, plan: Plan) -> list[tuple[str, str, str]]:
-    """(quantity, value, source) of what a rollout rests on: what equals a default has its source, the rest is given."""
-    conditions, update = fleet.conditions, plan.update
-    stated = {
-        "poll_period_s": sorted({round(float(p) / 1000, 3) for p in (fleet.period_ms.min(), fleet.period_ms.max())}),
-        "size_bytes": update.size_bytes,
-        "apply_s": update.apply_s,
-        "fails": update.fails,
-        "silence_timeout_s": plan.silence_timeout_s,
-        "resync_s": conditions.resync_s,
-        "missed_poll": conditions.missed_poll,
-        "link_drops_per_h": conditions.link_drops_per_h,
-        "power_cut": conditions.power_cut,
-        "repair_median_s": conditions.repair_median_s,
-        "outages_per_day": conditions.outages_per_day,
-        "outage_median_s": conditions.outage_median_s,
-    }
-    rows = [("fleet", f"{fleet.size} gateways", fleet.source)]
-    for name, given in stated.items():
-        shown = given[0] if isinstance(given, list) and len(given) == 1 else given
-        default = DEFAULTS.get(name)
-        source = default.source if default is not None and _equal(default.value, shown) else "given"
-        rows.append((name, " to ".join(map(str, shown)) if isinstance(shown, list) else f"{shown:g}", source))
-    rows.append(
-        ("gone", f"{np.count_nonzero(fleet.gone) / fleet.size:g}", "as this fleet has it: an assumption where drawn")
-    )
-    rows.append(("download", conditions.download, "given" if conditions.download != "steady" else _ASSUMPTION))
+    """(quantity, value, source) of all that a rollout rests on: what equals a default has its source.
+
+    The rest is "given"; a cause of trouble that is not is "switched off".
+    """
+    size, conditions = fleet.size, fleet.conditions
+    periods = sorted({float(period) / 1000 for period in (fleet.period_ms.min(), fleet.period_ms.max())})
+    phases = sorted({float(phase) / 1000 for phase in (fleet.phase_ms.min(), fleet.phase_ms.max())})
+    rows = [
+        ("fleet", f"{size} gateways", fleet.source),
+        ("poll_period_s", _span(periods), _source("poll_period_s", periods[0] if len(periods) == 1 else None)),
+        ("poll_phase_s", _span(phases), DEFAULTS["phase"].source if len(phases) > 1 else _GIVEN),
+    ]
+    rows += [_row(f.name, getattr(plan.update, f.name)) for f in fields(plan.update)]
+    rows.append(_row("silence_timeout_s", plan.silence_timeout_s))
+    rows += [_row(f.name, getattr(conditions, f.name)) for f in fields(conditions)]
+    for name in ("gone", "refuses", "keyless", "restarts", "version_differs"):
+        share = np.count_nonzero(getattr(fleet, name)) / size
+        rows.append((name, f"{share:g}", "as this fleet has it: an assumption where drawn" if share else _OFF))
     return rows
+
+
+def _row(name: str, given: Any) -> tuple[str, str, str]:
+    shown = f"{given:g}" if isinstance(given, float) else "any" if given is None else str(given)
+    return name, shown, _source(name, given)
+
+
+def _source(name: str, given: Any) -> str:
+    default = DEFAULTS.get(name)
+    if default is not None and _equal(default.value, given):
+        return default.source
+    return _OFF if name in PROBABILITIES and not given else _GIVEN
+
+
+def _span(values: list[float]) -> str:
+    return " to ".join(f"{value:g}" for value in values)
 
 
 def _equal(default: Any, given: Any) -> bool:

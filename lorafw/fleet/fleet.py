@@ -21,7 +21,7 @@ LONGEST_MS: Final = 400 * DAY_MS
 """No period or phase is longer."""
 
 
-_PROBABILITIES: Final = (
+PROBABILITIES: Final = (
     "missed_poll",
     "unreached",
     "server_error",
@@ -31,6 +31,8 @@ _PROBABILITIES: Final = (
     "tmp_full",
     "power_cut",
 )
+"""Causes of trouble that a share switches on, and 0 off."""
+
 _SHORTEST_S: Final = 1.0
 """A station that tries again at once would try for ever in no time."""
 
@@ -71,7 +73,7 @@ class Conditions:
     conn_timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in _PROBABILITIES:
+        for name in PROBABILITIES:
             check_share(name, getattr(self, name), below_one=True)
         for name in (
             "link_drops_per_h",

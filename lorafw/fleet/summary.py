@@ -71,6 +71,17 @@ class Summary:
     peak_offers_per_min: Figure
     aborted_share: Figure
 
+    def __str__(self) -> str:
+        """A line for each figure, with its interval."""
+        from lorafw.fleet.words import rows_of  # noqa: PLC0415 -- words are about this module's values
+
+        rows = [
+            (f"of {self.gateways:,} gateways", "", f"{self.level * 100:g} % interval"),
+            *rows_of(self, aborted=self.replications > 1),
+        ]
+        first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
+        return "\n".join(f"{a:<{first}}  {b:>{second}}  {c}".rstrip() for a, b, c in rows)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, and the intervals beside them."""
         values: dict[str, Any] = {"gateways": self.gateways, "replications": self.replications}

@@ -1,0 +1,157 @@
+"""What a result tells: histories, counts, the story of one gateway, and everything that it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+import lorafw
+from lorafw.errors import FleetError
+from lorafw.fleet import Abort, Conditions, Plan, Result, Update, Wave, make_fleet, mixed_fleet, simulate
+from lorafw.fleet.codes import status_code
+from lorafw.tasks.lifecycle import Cause, LogRow, TaskStatus
+
+HOUR_MS, DAY_S = 3_600_000, 86_400.0
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    trouble = Conditions(missed_poll=0.1, link_drops_per_h=20.0, power_cut=0.1, storage_error=0.1)
+    plan = Plan(update=Update(fails=0.3), waves=(Wave(share=0.5, bake_s=DAY_S), Wave(share=0.5)))
+    return simulate(mixed_fleet(800, wrong_key=0.05, conditions=trouble), plan, seed=3, replications=2)
+
+
+def test_the_public_names_are_those_of_the_room() -> None:
+    assert lorafw.simulate is simulate
+    assert lorafw.Plan is Plan
+    assert lorafw.mixed_fleet is mixed_fleet
+
+
+def test_the_log_has_the_columns_of_the_services_log_and_one_more(result: Result) -> None:
+    assert [f.name for f in fields(type(result.events))] == [*(f.name for f in fields(LogRow)), "fault"]
+    assert list(result.to_frame().columns) == [f.name for f in fields(type(result.events))]
+    time, gateway, *_ = next(result.events.rows())
+    assert result.to_frame().iloc[0].tolist()[:2] == [time, gateway]
+
+
+def test_the_log_is_in_the_order_of_gateways_and_then_of_time(result: Result) -> None:
+    order = np.lexsort((result.events.time, result.events.gateway))
+    assert (np.diff(result.events.gateway) >= 0).all()
+    assert (result.events.time == result.events.time[order]).all()
+    by_time = result.events.in_time_order()
+    assert (np.diff(by_time.time) >= 0).all()
+    assert sorted(by_time.rows(), key=str) == sorted(result.events.rows(), key=str)
+
+
+def test_counts_are_what_the_rows_add_up_to_at_any_time(result: Result) -> None:
+    for day in (0.0, 0.3, 1.0, 2.7, 60.0):
+        status: dict[int, TaskStatus | None] = dict.fromkeys(range(800))
+        for time, gateway, _, _, target, _, _ in result.log(1).in_time_order().rows():
+            if time <= day * DAY_S * 1000:
+                status[gateway] = target
+        counts = {name: int(count) for name, count in result.counts(day * DAY_S, replication=1).items()}
+        assert sum(counts.values()) == 800
+        for name, count in counts.items():
+            assert count == sum((at or "none") == name for at in status.values()), (day, name)
+
+
+def test_the_histories_are_the_log_in_short(result: Result) -> None:
+    for replication in (0, 1):
+        log, short = result.log(replication), result.gateways
+        ends = log.to_status == status_code(TaskStatus.COMPLETED)
+        ends = (ends | (log.to_status == status_code(TaskStatus.FAILED))) & (log.from_status != log.to_status)
+        assert (short.ended[replication][log.gateway[ends]] == log.time[ends]).all()
+        assert (short.status[replication][log.gateway[ends]] == log.to_status[ends]).all()
+        causes = np.array(list(Cause), dtype=object)[log.cause]
+        offered = causes == Cause.OFFERED
+        assert (short.offered[replication][log.gateway[offered]] == log.time[offered]).all()
+
+
+def test_explain_tells_every_row_of_a_gateway_and_what_was_behind_it(result: Result) -> None:
+    for gateway in (0, 17, 799):
+        rows = [row for row in result.log(1).rows() if row[1] == gateway]
+        told = result.explain(gateway, replication=1).splitlines()
+        assert len(told) == 1 + max(len(rows), 1)
+        for (_, _, _, _, _, cause, fault), line in zip(rows, told[1:], strict=False):
+            assert cause in line
+            assert fault in line
+
+
+def test_explain_says_why_a_gateway_never_had_a_task() -> None:
+    fleet = make_fleet(
+        3,
+        gone=np.array([True, False, False]),
+        version=np.array([0, 1, 0]),
+        names={"version": ("1.0.0", "0.9.0")},
+    )
+    result = simulate(fleet, Plan(update=Update(current_version="1.0.0")))
+    assert "it is gone" in result.explain(0)
+    assert "the update is for '1.0.0'" in result.explain(1)
+    assert "COMPLETED" in result.explain(2)
+    with pytest.raises(FleetError, match="no gateway with number 3"):
+        result.explain(3)
+
+
+def test_what_an_abort_prevents_is_neither_sent_nor_counted() -> None:
+    fleet = make_fleet(1000, phase_ms=np.arange(1000) * 86_000)
+    plan = Plan(update=Update(fails=1.0), abort=Abort(threshold=0.5, minimum_executed=1))
+    waves = replace(plan, waves=(Wave(size=100, bake_s=2 * DAY_S), Wave(size=900, bake_s=0)), order="number")
+    assert (simulate(fleet, plan).gateways.sends == 3).all(), "everybody was offered it before the first FAILED"
+    late = simulate(fleet, replace(waves, waves=(replace(waves.waves[0], bake_s=4 * DAY_S), waves.waves[1])))
+    assert (late.gateways.sends[0] > 0).sum() == 100
+    assert late.summary().bytes_sent.value == 100 * 3 * plan.update.size_bytes
+    assert "the rollout stopped" in late.explain(999)
+
+
+def test_a_result_says_everything_that_it_rests_on(result: Result) -> None:
+    rows = {name: (value, source) for name, value, source in result.assumptions()}
+    for cls in (Conditions, Update):
+        assert {f.name for f in fields(cls)} <= set(rows)
+    assert rows["power_cut"] == ("0.1", "given")
+    assert rows["slow_link"] == ("0", "switched off")
+    assert all(source for _, source in rows.values())
+    assert result.version
+    assert result.seed == 3
+
+
+def test_a_summary_is_a_table_to_read(result: Result) -> None:
+    text = str(result.summary(0.9))
+    assert "90 % interval" in text
+    assert "COMPLETED" in text
+
+
+@pytest.mark.parametrize("replication", [-1, 2])
+def test_a_replication_that_was_not_simulated_is_named(result: Result, replication: int) -> None:
+    for ask in (result.log, result.to_frame, lambda r: result.summary(replication=r), lambda r: result.explain(0, r)):
+        with pytest.raises(FleetError, match="there are replications 0 to 1"):
+            ask(replication)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Conditions(missed_poll=1.0), "missed_poll 1.0 is not a share from 0 to less than 1"),
+        (lambda: Conditions(power_cut=float("nan")), "power_cut nan is not a share"),
+        (lambda: Conditions(repair_median_s=-1), "repair_median_s -1"),
+        (lambda: Conditions(resync_s=0), "resync_s"),
+        (lambda: Conditions(download="fast"), "steady, exponential"),
+        (lambda: Update(signed=1), "signed 1 is not true or false"),  # type: ignore[arg-type]
+        (lambda: Update(size_bytes=0), "size_bytes 0"),
+        (lambda: make_fleet(0), "at least one"),
+        (lambda: make_fleet(2, phase_ms=-1), "phase_ms holds -1"),
+        (lambda: make_fleet(2, phase_ms=[0.0, float("nan")]), "no number"),
+        (lambda: make_fleet(2, colour=1), "unknown column 'colour'"),
+        (lambda: Plan(waves=(Wave(share=0.5), Wave(share=0.6))), "add up to 1.1"),
+        (lambda: simulate(make_fleet(5), Plan(waves=(Wave(size=6),))), "the waves take 6 gateways; the fleet has 5"),
+        (lambda: simulate(make_fleet(5), Plan(update=Update(current_version="2"))), "no gateway has the version '2'"),
+        (lambda: simulate(make_fleet(5), Plan(), seed=-1), "seed -1"),
+        (lambda: simulate(make_fleet(5), Plan(), replications=0), "replications 0"),
+    ],
+)
+def test_bad_input_is_named_with_what_is_allowed(make: object, words: str) -> None:
+    with pytest.raises(FleetError) as caught:
+        make()  # type: ignore[operator]
+    assert words in str(caught.value)
+    assert caught.value.field
