@@ -1,0 +1,66 @@
+"""Lesson 08: what can an attacker do with my update?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lorafw.cups.codec import encode_response
+from lorafw.cups.messages import UpdateInfoResponse
+from lorafw.firmware.signing import KeyPair, sign_update
+from lorafw.gateway.judgement import judge_reply
+from lorafw.lab.exercises.answers import Exercise, equals
+
+UPDATE: Final = b"#!/bin/sh\necho an update\n"
+NEW_SECRET: Final = 4712
+VENDOR_SECRET: Final = 31337
+
+
+def _runs_a_changed_update(answer: object) -> bool:
+    """The state of the workbench: a byte was changed, and the station runs what came of it."""
+    from lorafw.gateway.station import Action  # noqa: PLC0415 -- only who asks pays for it
+    from lorafw.lab.signature import Bench  # noqa: PLC0415
+
+    assert isinstance(answer, Bench)
+    verdict, _ = answer.judged()
+    return verdict.update is Action.RUN and any(" changed from " in step for step in answer.steps)
+
+
+def _is_the_vendors(answer: object) -> bool:
+    return bool(getattr(answer, "sig_key", answer) == KeyPair.from_secret(VENDOR_SECRET).public_key.sig_key)
+
+
+def _runs(sig_keys: list[bytes], signer: KeyPair | None) -> bool:
+    response = UpdateInfoResponse(update=UPDATE)
+    if signer is not None:
+        signed = sign_update(signer, UPDATE)
+        response = UpdateInfoResponse(update=UPDATE, signature=signed.signature, key_crc=signed.key_crc)
+    return judge_reply(encode_response(response), sig_keys=sig_keys).executed
+
+
+def _trusts_the_new_key_alone(answer: object) -> bool:
+    from lorafw.testbed import LAB_SECRET  # noqa: PLC0415 -- only who asks pays for it
+
+    assert isinstance(answer, list)
+    new, owner = KeyPair.from_secret(NEW_SECRET), KeyPair.from_secret(LAB_SECRET)
+    return _runs(answer, new) and not _runs(answer, owner) and not _runs(answer, None)
+
+
+EXERCISES = {
+    "08-bench": Exercise(
+        "A signature fits the bytes that were signed. Which button makes one for the bytes as they are now? Or: which "
+        "gateway asks for none?",
+        _runs_a_changed_update,
+    ),
+    "08-unsigned": Exercise(
+        "Only a file named sig-0.key makes a gateway ask for a signature, be it a good key or not.",
+        equals({"B", "C"}),
+    ),
+    "08-recover": Exercise(
+        "recover_public_keys gives the candidates; each has a .crc and a .sig_key.",
+        _is_the_vendors,
+    ),
+    "08-rotate": Exercise(
+        "Each key in the list is tried, and the first that verifies decides. Whose signatures shall be worth nothing?",
+        _trusts_the_new_key_alone,
+    ),
+}
