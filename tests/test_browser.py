@@ -165,7 +165,7 @@ def test_the_other_panels_answer_to_the_keyboard(page: LabPage) -> None:
     view.get_by_text("▶ tcUri").wait_for()
 
     page.page.get_by_role("button", name="Tamper this byte").press("Enter")
-    view.get_by_text("REFUSED").wait_for()
+    view.get_by_text("✖ REFUSED").wait_for()
 
     page.page.get_by_role("button", name="Define update").press("Enter")
     page.page.get_by_role("button", name="Poll").press("Enter")
