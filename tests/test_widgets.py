@@ -311,6 +311,7 @@ def test_the_board_walks_an_update_from_definition_to_completed(bed: Testbed) ->
     board.advance.click()
     assert {row.status for row in board.rows()} == {TaskStatus.COMPLETED}
     assert "presents the new version" in shown(board)
+    assert "Connecting to CUPS ... http://127.0.0.1 (try #1)" in shown(board)
     board.delete.click()
     assert board.rows()[0].status is None
 

@@ -5,6 +5,7 @@ The state is the testbed itself: every button is one of its verbs, and the clock
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +36,8 @@ LOG_LINES: Final = 9
 """So many of the last lines of the gateway's log: three polls."""
 
 
+_PORT: Final = re.compile(r"(//127\.0\.0\.1):\d+")
+"""A port is another one each time, and says nothing."""
 FAULT_NAMES: Final = [fault.value for fault in Fault if fault is not Fault.NONE]
 
 
@@ -118,7 +121,8 @@ class TaskBoard(Panel):
     def html(self) -> Html:
         rows = [(*map(html, row.cells()[:2]), bold(row.cells()[2]), *row.cells()[3:]) for row in self.rows()]
         events = table(LOG_HEAD, map(_log_cells, self.bed.log[-LINES:]), "What has happened to tasks (the last events)")
-        log = "\n".join(self.chosen.log[-LOG_LINES:]) or "(it has not polled yet)"
+        lines = (_PORT.sub(r"\1", text) for text in self.chosen.log[-LOG_LINES:])
+        log = "\n".join(lines) or "(it has not polled yet)"
         return Html(
             table(HEAD, rows, f"The clock stands at {self.bed.now()}")
             + side_by_side((events, 730), (Html(heading(f"Log of gateway {self.chosen.eui.hex}") + block(log)), 330))

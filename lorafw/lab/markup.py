@@ -19,7 +19,7 @@ _CELL: Final = "padding:2px 10px 2px 4px;border:1px solid rgba(128,128,128,.55);
 _MONO: Final = "font-family:ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;font-size:12px;line-height:1.45"
 _BLOCK: Final = (
     f"{_MONO};margin:0;padding:6px 8px;border:1px solid rgba(128,128,128,.55);overflow:auto;white-space:pre-wrap;"
-    "overflow-wrap:anywhere;box-sizing:border-box;color:inherit;background:transparent"
+    "overflow-wrap:anywhere;word-break:normal;box-sizing:border-box;color:inherit;background:transparent"
 )
 _INCHES: Final = (6.6, 3.7)
 _DPI: Final = 84
