@@ -79,8 +79,8 @@ class _Waves:
         self._order = order_of(plan, self._position)
         room = Histories.room((len(replications), run.fleet.size), run.rules, automatic=False)
         self._done = room.blank(NO_TASK)
-        self._refused = _never(len(replications))
-        self._stopped = _never(len(replications))
+        # When a gate has said ABORT, when the criterion was met, and the earlier of the two.
+        self._refused = self._aborted = self._stopped = _never(len(replications))
 
     def roll(self, ends: list[int]) -> Rollouts:
         start = np.zeros(len(self._replications), dtype=np.int64)
@@ -101,19 +101,12 @@ class _Waves:
         histories = self._workers.histories(self._run, self._replications, places, opens)
         for column, values in zip(self._done.columns(), histories.columns(), strict=True):
             np.put_along_axis(column, places, values, axis=1)
-        self._stop()
-        return self._judge(wave, start, opens, histories)
-
-    def _stop(self) -> None:
-        """When each rollout is stopped, as far as its waves are known.
-
-        Found anew after each wave: gateways of a later one that succeed can keep the criterion from being met. It
-        began before the moment that was found without it, and changes nothing before its beginning.
-        """
-        self._stopped = self._refused
+        # Found anew after each wave: gateways of a later one that succeed can keep the criterion from being met. That
+        # wave began before the moment that was found without it, and changes nothing before its beginning.
         if self._plan.abort is not None:
-            found = abort_time(self._plan.abort, self._done.status, self._done.ended)
-            self._stopped = np.minimum(self._refused, found)
+            self._aborted = abort_time(self._plan.abort, self._done.status, self._done.ended)
+        self._stopped = np.minimum(self._refused, self._aborted)
+        return self._judge(wave, start, opens, histories)
 
     def _judge(self, wave: Wave, start: I64, opens: I64, histories: Histories) -> WaveRecord:
         """When the next wave may start; NEVER where it may not."""
@@ -129,7 +122,7 @@ class _Waves:
         # A gate that would look after the rollout has stopped, or after the horizon, does not look.
         verdict[~began | (decided >= self._stopped) | (decided > self._run.rules.horizon_ms)] = Verdict.HOLD
         self._refused = np.where(verdict == Verdict.ABORT, decided, self._refused)
-        self._stop()
+        self._stopped = np.minimum(self._refused, self._aborted)
         return WaveRecord(start, np.where(verdict == Verdict.GO, decided, NEVER), verdict)
 
 

@@ -53,8 +53,8 @@ MUTATIONS = [
     ),
     (
         "rollout.py",
-        "self._stopped = np.minimum(self._refused, found)",
-        "self._stopped = np.minimum(self._stopped, found)",
+        "self._aborted = abort_time(self._plan.abort",
+        "self._aborted = self._aborted if (self._aborted < NEVER).all() else abort_time(self._plan.abort",
         TWIN,
     ),
     ("rollout.py", "| (decided > self._run.rules.horizon_ms)", "", TWIN),
