@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -177,3 +178,20 @@ def test_both_engines_write_the_same_log(data: st.DataObject, fleet: Fleet, seed
 def test_both_engines_agree_on_the_reference(seed: int) -> None:
     result = equal(reference_fleet(600, seed=seed), reference_plan(), seed)
     assert len(result.events) > 600 * 3
+
+
+def test_a_later_wave_that_succeeds_keeps_the_abort_from_being_met() -> None:
+    """Two of the first twenty end FAILED, after three days; until then two hundred more have succeeded."""
+    fleet = make_fleet(220, refuses=np.arange(220) < 2)
+    waves = (Wave(size=20, bake_s=3600.0), Wave(size=200))
+    plan = Plan(waves=waves, abort=Abort(threshold=0.08, minimum_executed=20), order="number", silence_timeout_s=0)
+    assert equal(fleet, plan, 1).stopped[0] == NEVER
+    alone = simulate(fleet.part(slice(0, 20)), replace(plan, waves=waves[:1]), seed=1)
+    assert alone.stopped[0] < NEVER
+
+
+def test_a_gate_that_would_look_after_the_horizon_says_nothing() -> None:
+    fleet = make_fleet(4, refuses=True)
+    gate = Threshold(success=1.0, error=1.0)
+    plan = Plan(waves=(Wave(size=2, bake_s=DAY_S, gate=gate, give_up_s=0.0), Wave(size=2)), horizon_s=DAY_S / 2)
+    assert equal(fleet, plan, 1).stopped[0] == NEVER
