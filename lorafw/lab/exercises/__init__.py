@@ -7,10 +7,34 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from lorafw.lab.exercises import lesson_01, lesson_02, lesson_05, lesson_08, lesson_09, lesson_10, lesson_11
+from lorafw.lab.exercises import (
+    lesson_01,
+    lesson_02,
+    lesson_03,
+    lesson_04,
+    lesson_05,
+    lesson_06,
+    lesson_07,
+    lesson_08,
+    lesson_09,
+    lesson_10,
+    lesson_11,
+)
 from lorafw.lab.exercises.answers import Exercise
 
-_LESSONS: Final = (lesson_01, lesson_02, lesson_05, lesson_08, lesson_09, lesson_10, lesson_11)
+_LESSONS: Final = (
+    lesson_01,
+    lesson_02,
+    lesson_03,
+    lesson_04,
+    lesson_05,
+    lesson_06,
+    lesson_07,
+    lesson_08,
+    lesson_09,
+    lesson_10,
+    lesson_11,
+)
 
 EXERCISES: Final[Mapping[str, Exercise]] = MappingProxyType(ChainMap(*(lesson.EXERCISES for lesson in _LESSONS)))
 

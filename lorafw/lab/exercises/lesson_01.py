@@ -5,6 +5,10 @@ from __future__ import annotations
 from lorafw.lab.exercises.answers import Exercise, equals
 
 EXERCISES = {
+    "01-secret": Exercise(
+        "With which of them could somebody else pretend to be this gateway?",
+        equals("cups.key"),
+    ),
     "01-null": Exercise(
         'Read the request once more: what stands behind "package" when there is no version.txt? What does json.loads '
         "make of it?",

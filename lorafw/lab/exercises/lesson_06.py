@@ -1,0 +1,24 @@
+"""Lesson 06: why did my update fail?"""
+
+from __future__ import annotations
+
+from lorafw.lab.exercises.answers import Exercise, equals
+
+EXERCISES = {
+    "06-deadline": Exercise(
+        "iso(milliseconds) gives the text; the last row of bed.log has the milliseconds in .time.",
+        equals("2021-03-14T09:57:12.047Z"),
+    ),
+    "06-unheard": Exercise(
+        'The table says "no task" for them: no request came to the server. Names as they stand in the first column.',
+        equals({"server-error", "offline", "connection-refused"}),
+    ),
+    "06-which": Exercise(
+        "Which line tells of something that did not work? Which fault of the table happens at that place?",
+        equals("tmp-full"),
+    ),
+    "06-settle": Exercise(
+        "The polls come at 10, 20, 30, 40 and 50 s after the send. Which must count for nothing, which must count?",
+        lambda answer: isinstance(answer, int | float) and 40 < answer <= 50,
+    ),
+}
