@@ -45,7 +45,7 @@ def test_every_cell_has_run_in_order_and_nothing_went_wrong(path: Path) -> None:
 def test_nothing_of_this_machine_is_printed(path: Path) -> None:
     for cell in lesson(path).cells:
         if cell.cell_type == "code":
-            assert not NOISE.search(printed(cell).replace("/tmp/update.bin", "")), cell.source
+            assert not NOISE.search(printed(cell).replace("/tmp/update.bi", "")), cell.source
 
 
 def test_a_lesson_states_its_minutes_and_its_objectives_and_cleans_up(path: Path) -> None:
