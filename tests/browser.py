@@ -143,6 +143,7 @@ class LabPage:
         return list(self.page.evaluate(_FAILURES))
 
     def close(self) -> None:
-        """Close the page and end its kernel."""
+        """Close the page and end its kernel. What the page says of a kernel that is taken from it does not count."""
+        self.page.remove_listener("console", self._hear)
         self.page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")
         self.page.close()

@@ -188,6 +188,21 @@ def test_a_panel_shows_its_static_face_before_anything_runs(page: LabPage, folde
     assert page.page.locator(".noUi-handle").count() == 0
 
 
+def test_a_page_that_was_saved_shows_its_panels_when_it_is_opened_again(browser: Any, lab: str, folder: Path) -> None:
+    write_notebook(folder / "saved.ipynb", OTHERS[0])
+    first = LabPage(browser, lab).open("saved.ipynb")
+    assert first.run_all()
+    first.page.get_by_label("Model").fill("RPi")
+    first.page.get_by_label("Model").press("Enter")
+    first.page.locator(".jp-OutputArea").get_by_text("Model='RPi'").wait_for()
+    first.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    first.close()
+    again = LabPage(browser, lab).open("saved.ipynb")
+    again.page.locator(".jp-OutputArea").get_by_text("Model='RPi'").wait_for()
+    again.close()
+    assert first.errors == again.errors == []
+
+
 def test_a_panel_works_as_an_application_too(browser: Any, folder: Path) -> None:
     with lab_process(folder, "--app") as url:
         page = browser.new_page()

@@ -42,6 +42,8 @@ _SETTINGS: Final = {
         "fetchNews": "false",
         "checkForUpdates": False,
     },
+    # A page that is opened again shows its panels as they were saved, and not an error in their place.
+    "@jupyter-widgets/jupyterlab-manager/plugin.jupyterlab-settings": {"saveState": True},
 }
 _OFFLINE: Final = (
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
