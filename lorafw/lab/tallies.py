@@ -29,7 +29,8 @@ def retries(result: Result) -> Picture:
         share = np.bincount(histories.sends[here], minlength=len(sends))[: len(sends)] / total * 100
         axes.bar(sends, share, bottom=below, label=f"{name}  {share.sum():.2f} %", width=0.7, **_END_STYLES[name])
         below = below + share
-        told.append(name + " " + ", ".join(f"{part:.2f} % at {send}" for send, part in enumerate(share) if part))
+        parts = ", ".join(f"{part:.2f} % at {send}" for send, part in enumerate(share) if part)
+        told.append(f"{name} {parts or 'none'}")
     for send, share in zip(sends, below, strict=True):
         axes.annotate(f"{share:.2f} %", (send, share), ha="center", va="bottom", xytext=(0, 2), **OFFSET)
     axes.set_xticks(sends)
