@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -61,16 +62,61 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def lessons() -> str:
-    """The lessons with their minutes, and the same for the side bar."""
-    rows, entries = [], []
+@dataclass(frozen=True)
+class Lesson:
+    """What its first cell says of a lesson."""
+
+    page: str
+    title: str
+    minutes: int
+    objectives: tuple[str, ...]
+
+    @property
+    def number(self) -> str:
+        return self.page[:2]
+
+    @property
+    def link(self) -> str:
+        """From a page beside it."""
+        return f"[{self.title}]({self.page}.ipynb)"
+
+
+def all_lessons() -> list[Lesson]:
+    found = []
     for path in sorted(HERE.glob("[0-9][0-9]-*.ipynb")):
         first = nbformat.read(path, as_version=4).cells[0].source
-        number, title = path.stem[:2], first.splitlines()[0].removeprefix("# ")
-        rows.append((number, f"[{title}]({path.name})", re.findall(r"\*\*(\d+) minutes", first)[0]))
-        entries.append(f"{number} {title} <{path.stem}>")
+        title = first.splitlines()[0].removeprefix("# ")
+        minutes = int(re.findall(r"\*\*(\d+) minutes", first)[0])
+        bullets = re.findall(r"^\* (.*(?:\n  .*)*)", first, re.MULTILINE)
+        found.append(Lesson(path.stem, title, minutes, tuple(" ".join(bullet.split()) for bullet in bullets)))
+    return found
+
+
+def lessons() -> str:
+    """The lessons with their minutes, and the same for the side bar."""
+    rows = [(lesson.number, lesson.link, lesson.minutes) for lesson in all_lessons()]
+    entries = [f"{lesson.number} {lesson.title} <{lesson.page}>" for lesson in all_lessons()]
     toctree = ["```{toctree}", ":caption: Lessons", ":hidden:", "", *entries, "```"]
     return "\n".join([table(("", "Lesson", "Minutes"), rows), "", *toctree])
+
+
+def objectives() -> str:
+    """Minutes of each lesson, and what one can do after it."""
+    rows = [(lesson.number, lesson.link, lesson.minutes, " ".join(lesson.objectives)) for lesson in all_lessons()]
+    total = ("", "all together", sum(lesson.minutes for lesson in all_lessons()), "")
+    return table(("", "Lesson", "Minutes", "Afterwards one can"), [*rows, total])
+
+
+def timetable(parts: str) -> str:
+    """When each lesson begins: numbers of lessons, and pauses as ``pause:15``, with commas between them."""
+    of = {lesson.number: (lesson.link, lesson.minutes) for lesson in all_lessons()}
+    minute, rows = 0, []
+    for part in parts.split(","):
+        name, _, minutes = part.partition(":")
+        what, length = (name, int(minutes)) if minutes else of[name]
+        rows.append((f"{minute // 60}:{minute % 60:02}", "" if minutes else name, what, length))
+        minute += length
+    return table(("Begins at", "", "Lesson", "Minutes"), [*rows, (f"{minute // 60}:{minute % 60:02}", "", "end", "")])
 
 
 def decisions() -> str:
@@ -117,6 +163,8 @@ def law(module: str) -> str:
 
 MADE = {
     "lessons": lessons,
+    "objectives": objectives,
+    "timetable": timetable,
     "decisions": decisions,
     "transitions": transitions,
     "defaults": defaults,
