@@ -58,6 +58,19 @@ def test_a_lesson_states_its_minutes_and_its_objectives_and_cleans_up(path: Path
     assert cells[-1].source.startswith("**Next:**")
 
 
+def test_the_map_in_lesson_00_names_every_lesson_with_its_minutes() -> None:
+    cells = [cell.source for cell in lesson(LESSONS[0]).cells if cell.cell_type == "markdown"]
+    told = [row for cell in cells for row in re.findall(r"^\| (\d\d) \| (.*) \| (\d+) \|$", cell, re.MULTILINE)]
+    wanted = []
+    for path in LESSONS:
+        first = lesson(path).cells[0].source
+        title = first.splitlines()[0].removeprefix("# ")
+        words = "this one" if path == LESSONS[0] else f"[{title}]({path.name})"
+        wanted.append((path.name[:2], words, re.findall(r"\*\*(\d+) minutes\.\*\*", first)[0]))
+    assert told == wanted
+    assert f"| all of them | {sum(int(minutes) for _, _, minutes in wanted)} |" in "".join(cells)
+
+
 def test_the_committed_form_is_what_the_normalising_script_writes(path: Path) -> None:
     spec = importlib.util.spec_from_file_location("execute", NOTEBOOKS / "execute.py")
     assert spec is not None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lorafw.lab.exercises import check as check
     from lorafw.lab.match import MatchExplorer as MatchExplorer
     from lorafw.lab.planner import RolloutPlanner as RolloutPlanner
+    from lorafw.lab.readiness import check_setup as check_setup
     from lorafw.lab.scenario import Scenario as Scenario
     from lorafw.lab.serving import ServeProcess as ServeProcess
     from lorafw.lab.signature import SignatureWorkbench as SignatureWorkbench
@@ -31,6 +32,7 @@ _HOME_OF = {
     "WireInspector": "wire",
     "Workspace": "workspace",
     "check": "exercises",
+    "check_setup": "readiness",
 }
 
 __all__ = [  # noqa: PLE0604 -- the table above is the one place where a public name is written

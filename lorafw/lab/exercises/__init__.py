@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from lorafw.lab.exercises import (
+    lesson_00,
     lesson_01,
     lesson_02,
     lesson_03,
@@ -23,6 +24,7 @@ from lorafw.lab.exercises import (
 from lorafw.lab.exercises.answers import Exercise
 
 _LESSONS: Final = (
+    lesson_00,
     lesson_01,
     lesson_02,
     lesson_03,
