@@ -30,7 +30,7 @@ MUTATIONS = [
     ("arrivals.py", "~way.surely if turn else None", "None", TWIN),
     ("arrivals.py", "time = time + failed * rules.resync_ms", "time = time + failed * way.period", SERVICE),
     ("arrivals.py", "np.log(luck[where]) / np.log(share)", "np.log(luck[where]) / np.log(share) + 1", LAWS),
-    ("delivery.py", "dropped = drops < ends", "dropped = drops <= ends", TWIN),
+    ("delivery.py", "dropped = drops < ends", "dropped = drops < takes", TWIN),
     ("delivery.py", "+ stalls * rules.conn_timeout_ms", "", TWIN),
     ("installing.py", "np.where(runs, np.maximum(regular, installed), regular)", "regular", TWIN),
     ("installing.py", "np.maximum(way.time + way.period, arrived)", "way.time + way.period", TWIN),
