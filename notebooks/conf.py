@@ -14,11 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 import nbformat
+from pygments.lexer import bygroups, inherit, using
 from pygments.lexers import find_lexer_class_by_name
+from pygments.lexers.shell import BashLexer
+from pygments.token import Operator, Whitespace
 
 from lorafw.cli import main
 from lorafw.fleet.defaults import DEFAULTS
@@ -179,6 +182,15 @@ def make(_app: Any, _page: str, source: list[str]) -> None:
     )
 
 
+class LessonLexer(find_lexer_class_by_name("ipython3")):  # type: ignore[misc]  # found at run time
+    """Python with commands: ``!aws ...`` goes on over lines that end in a backslash."""
+
+    name, aliases = "Lesson", ("lesson",)
+    tokens: ClassVar = {
+        "root": [(r"^(\s*)(!)((?:.*\\\n)*.*)", bygroups(Whitespace, Operator, using(BashLexer))), inherit]
+    }
+
+
 def setup(app: Any) -> None:
     app.connect("source-read", make)
-    app.add_lexer("python", find_lexer_class_by_name("ipython3"))  # lessons have !aws lines
+    app.add_lexer("python", LessonLexer)

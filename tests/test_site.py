@@ -147,3 +147,11 @@ def test_what_is_made_from_the_package_stands_in_the_page(site: Path, page: str,
     assert "<!-- made" not in text
     for word in words:
         assert word in text
+
+
+def test_the_cuts_for_trainers_take_no_longer_than_they_say(site: Path) -> None:
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", (site / "trainers.html").read_text()))
+    ends = [int(hours) * 60 + int(minutes) for hours, minutes in re.findall(r"(\d):(\d\d) end", text)]
+    assert len(ends) == 2
+    assert ends[0] <= 2 * 60
+    assert ends[1] <= 4 * 60
