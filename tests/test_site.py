@@ -138,7 +138,7 @@ def test_every_public_name_has_its_place_in_the_reference(site: Path) -> None:
     [
         ("decisions", ["silence_timeout_s", "SECOND_RETRY", "CUPS_OKSYNC_INTV", "documented"]),
         ("commands", ["lorafw serve", "Usage: lorafw demo", "--world"]),
-        ("../trainers", ["Half a day", "0:15", "Afterwards one can"]),
+        ("../trainers", ["Half a day", "0:20", "Afterwards one can"]),
         ("house", ["sigLen counts the CRC", "IllegalTransition"]),
     ],
 )
