@@ -105,7 +105,7 @@ def test_the_first_screen_of_the_readme_has_two_commands_that_are_complete() -> 
     for command in (run, test):
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
         assert "\n" not in command
-    assert run.endswith("&& .venv/bin/lorafw demo")
+    assert run.endswith("&& .venv/bin/lorafw lab")
     assert "pytest" in test
 
 
