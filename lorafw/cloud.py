@@ -62,7 +62,8 @@ class ApiServer:
 
     def reset(self) -> None:
         """Forget everything: moto keeps its state for as long as the process lives."""
-        urllib.request.urlopen(f"{self.url}/moto-api/reset", data=b"", timeout=10).close()  # noqa: S310 -- our own server
+        past_proxies = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        past_proxies.open(f"{self.url}/moto-api/reset", data=b"", timeout=10).close()
 
     def __enter__(self) -> ApiServer:
         self.start()
@@ -154,14 +155,17 @@ class Cloud:
 
     def environment(self, region: str = REGION) -> dict[str, str]:
         """What boto3 and the AWS CLI need to find this cloud and no other."""
-        return {"AWS_ENDPOINT_URL": self.api.url, "AWS_DEFAULT_REGION": region, **DUMMY_CREDENTIALS}
+        past_proxies = {"NO_PROXY": "127.0.0.1,localhost"} if urllib.request.getproxies() else {}
+        return {"AWS_ENDPOINT_URL": self.api.url, "AWS_DEFAULT_REGION": region, **DUMMY_CREDENTIALS, **past_proxies}
 
     def client(self, name: str, region: str = REGION) -> Any:
         """A boto3 client of this cloud."""
         import boto3  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415
 
         return boto3.client(
             name,  # type: ignore[call-overload]
+            config=Config(proxies={}),
             region_name=region,
             endpoint_url=self.api.url,
             aws_access_key_id=DUMMY_CREDENTIALS["AWS_ACCESS_KEY_ID"],

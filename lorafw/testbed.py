@@ -19,12 +19,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lorafw import example
 from lorafw.clock import HandClock, iso
 from lorafw.cups.client import InProcessTransport
 from lorafw.cups.server import CupsServer
+from lorafw.errors import LabError
 from lorafw.eui import GatewayEui
 from lorafw.fault import Fault
 from lorafw.firmware.image import build_image
@@ -60,11 +61,12 @@ class BedGateway:
 class Testbed:
     """S3, IAM, the iotwireless API, CUPS and virtual gateways. A context manager.
 
-    ``interval_s`` is the gateways' regular interval; ``package`` what their version.txt says at first. With ``staged``
-    the documented bucket and role are there already.
+    One at a time in a process: LabError where another is open. ``interval_s`` is the gateways' regular interval;
+    ``package`` what their version.txt says at first. With ``staged`` the documented bucket and role are there already.
     """
 
     __test__ = False  # not a test, whatever pytest makes of the name
+    _in_process: ClassVar[Testbed | None] = None
 
     def __init__(
         self,
@@ -87,6 +89,7 @@ class Testbed:
         self._policy = policy
         self._seed = seed
         self._staged = staged
+        self._started = False
         self._open = contextlib.ExitStack()
 
     service: UpdateService
@@ -98,8 +101,12 @@ class Testbed:
         from lorafw.firmware.source import RoleSource, client_factory  # noqa: PLC0415
         from lorafw.iotwireless import new_id, register, seed_ids, set_cups_endpoint, use_service  # noqa: PLC0415
 
+        if Testbed._in_process is not None:
+            raise LabError("a Testbed is open in this process, and moto's state is one for all: end that one first")
         register()
         with contextlib.ExitStack() as opening:
+            opening.callback(setattr, Testbed, "_in_process", None)
+            Testbed._in_process = self
             opening.enter_context(mock_aws())
             seed_ids(self._seed)
             source = opening.enter_context(RoleSource(client_factory(ignore_endpoints=True)))
@@ -120,11 +127,18 @@ class Testbed:
         self._open.close()
 
     def start(self) -> Testbed:
-        """What ``with`` does at its beginning; for notebooks, whose cells no ``with`` can span."""
+        """What ``with`` does at its beginning; for notebooks, whose cells no ``with`` can span.
+
+        A testbed that was started before and not stopped ends now: a cell may be run again.
+        """
+        before = Testbed._in_process
+        if before is not None and before._started:
+            before.stop()
+        self._started = True
         return self.__enter__()
 
     def stop(self) -> None:
-        """What ``with`` does at its end."""
+        """What ``with`` does at its end. Twice is harmless."""
         self.__exit__()
 
     def client(self, name: str, region: str = example.REGION) -> Any:

@@ -47,6 +47,7 @@ def client_factory(endpoint_url: str | None = None, *, ignore_endpoints: bool = 
         connect_timeout=1,
         read_timeout=20,
         retries={"total_max_attempts": 2, "mode": "standard"},
+        proxies={} if endpoint_url else None,  # an endpoint that is given is this machine's own
         ignore_configured_endpoint_urls=ignore_endpoints,
     )
     making = threading.Lock()

@@ -26,7 +26,8 @@ import nbformat
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 DIGIT = re.compile(r"\d")
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
-NBVAL = ("--nbval", "--nbval-current-env", "--nbval-cell-timeout=120")
+SANITISE = Path(__file__).parents[2] / "notebooks" / "sanitise.cfg"
+NBVAL = ("--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", f"--nbval-sanitize-with={SANITISE}")
 
 
 @dataclass(frozen=True)
