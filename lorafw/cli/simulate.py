@@ -117,8 +117,6 @@ def simulate(
       lorafw simulate --compare at-once waves --fails 0.3
       lorafw simulate rollout.toml --json
     """
-    # Each array is filled once and read once or twice: making huge pages for it costs more than it saves (measured).
-    os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     _check_sources(file, fleet, account, gateways)
     if compare and (parquet or plot):
         raise click.UsageError("--parquet and --plot go with one rollout, not with --compare")

@@ -14,6 +14,7 @@ from scipy.special import ndtri
 from lorafw.errors import FleetError
 from lorafw.fleet.defaults import value
 from lorafw.fleet.fleet import Conditions, Fleet, check_number, check_share, make_fleet
+from lorafw.fleet.pages import small_pages
 from lorafw.fleet.plan import BetaBinomial, Plan, Threshold, Update, Wave
 from lorafw.fleet.streams import BLOCK, U64, Stream, draw, positions
 
@@ -27,6 +28,7 @@ BACKHAULS: Final = {
 """Classes of backhaul, and where their median goodput is told."""
 
 
+@small_pages()
 def mixed_fleet(
     gateways: int,
     *,
@@ -99,6 +101,7 @@ def _groups(name: str, shares: Mapping[str, float], position: U64, stream: Strea
 REFERENCE_SIZE: Final = 2_000_000
 
 
+@small_pages()
 def reference_fleet(gateways: int, *, seed: int = 0, missed_poll: float = 0.02, download_s: float = 30.0) -> Fleet:
     """The reference model: phases uniform over 24 h, 2 % of polls missed, downloads exponential with mean 30 s."""
     if isinstance(gateways, bool) or not isinstance(gateways, int) or gateways < 1:

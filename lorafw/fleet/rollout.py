@@ -18,12 +18,14 @@ from lorafw.fleet.batch import I64, NEVER, Histories
 from lorafw.fleet.codes import NO_TASK
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.gates import Verdict, abort_time, first_verdict
+from lorafw.fleet.pages import small_pages
 from lorafw.fleet.plan import Plan, Wave
 from lorafw.fleet.result import Result, WaveRecord
 from lorafw.fleet.streams import positions
 from lorafw.fleet.workers import Run, Workers, workers_of
 
 
+@small_pages()
 def simulate(
     fleet: Fleet, plan: Plan, *, seed: int = 0, replications: int = 1, executor: Any = None, progress: Any = None
 ) -> Result:

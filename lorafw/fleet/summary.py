@@ -21,6 +21,7 @@ from scipy.special import stdtrit
 from lorafw.errors import FleetError
 from lorafw.fleet.batch import NEVER
 from lorafw.fleet.codes import status_code
+from lorafw.fleet.pages import small_pages
 from lorafw.tasks.lifecycle import TaskStatus
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Summary:
         return [(name, getattr(self, name)) for name in names]
 
 
+@small_pages()
 def summarise(result: Result, level: float) -> Summary:
     """The figures at a level of confidence between 0 and 1. Raises FleetError."""
     if not 0 < level < 1:

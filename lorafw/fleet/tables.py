@@ -18,6 +18,7 @@ from scipy.special import ndtri
 from lorafw.errors import FleetError
 from lorafw.fleet.defaults import value
 from lorafw.fleet.fleet import LONGEST_MS, Conditions, Fleet, make_fleet
+from lorafw.fleet.pages import small_pages
 from lorafw.fleet.presets import BACKHAULS, nearest, typical_conditions
 from lorafw.fleet.streams import Stream, draw, positions
 
@@ -78,6 +79,7 @@ def fleet_from_table(table: Any, *, seed: int = 0, conditions: Conditions | None
     return fleet_from_rows(rows, seed=seed, conditions=conditions)
 
 
+@small_pages()
 def fleet_from_rows(rows: Rows, *, seed: int, conditions: Conditions | None) -> Fleet:
     """All rows are read before anything is made of them. Raises FleetError."""
     for name in rows.columns:
