@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ from hypothesis import HealthCheck, settings
 # A loaded machine is slow, not wrong.
 settings.register_profile("lorafw", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lorafw")
+
+# A run in the background, or under nohup, ignores these, and so would every program that a test starts and signals.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 DATA = Path(__file__).parent.parent / "data"
 

@@ -157,7 +157,10 @@ def test_a_signal_ends_the_lab_and_its_server(tmp_path: Path, number: signal.Sig
         server = json.loads(record.read_text())["pid"]
         assert "Extension Manager is 'readonly'" in (tmp_path / ".lab" / "jupyter.log").read_text()
         process.send_signal(number)
-        assert process.wait(30) == 0
+        try:
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
     deadline = time.monotonic() + 10
     while Path(f"/proc/{server}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -37,6 +37,8 @@ def lab(context: click.Context, *, folder: Path | None, port: int | None, browse
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
+    # A script that starts a command in the background lets it ignore Ctrl-C's signal; whoever sends it here means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     copy = WorkingCopy((folder or default_folder()).absolute())
     copy.bring_up_to_date()
     trust(copy)
