@@ -113,7 +113,7 @@ class Cloud:
 
     def __enter__(self) -> Cloud:
         from lorafw.firmware.source import RoleSource, client_factory  # noqa: PLC0415
-        from lorafw.iotwireless import new_id, set_cups_endpoint, use_service  # noqa: PLC0415
+        from lorafw.iotwireless.behind import new_id, set_cups_endpoint, use_service  # noqa: PLC0415
 
         with contextlib.ExitStack() as opening:
             opening.enter_context(self.api)
@@ -135,7 +135,7 @@ class Cloud:
 
     def _open_tls(self, opening: contextlib.ExitStack, port: int) -> None:
         from lorafw.cups.authority import load_or_make  # noqa: PLC0415
-        from lorafw.iotwireless import IotCertificates, set_cups_endpoint, tell_certificates  # noqa: PLC0415
+        from lorafw.iotwireless.behind import IotCertificates, set_cups_endpoint, tell_certificates  # noqa: PLC0415
 
         folder = self._state_dir
         if folder is None:

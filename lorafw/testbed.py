@@ -99,7 +99,8 @@ class Testbed:
         from moto import mock_aws  # noqa: PLC0415
 
         from lorafw.firmware.source import RoleSource, client_factory  # noqa: PLC0415
-        from lorafw.iotwireless import new_id, register, seed_ids, set_cups_endpoint, use_service  # noqa: PLC0415
+        from lorafw.iotwireless import register  # noqa: PLC0415
+        from lorafw.iotwireless.behind import new_id, seed_ids, set_cups_endpoint, use_service  # noqa: PLC0415
 
         if Testbed._in_process is not None:
             raise LabError("a Testbed is open in this process, and moto's state is one for all: end that one first")

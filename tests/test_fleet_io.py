@@ -21,12 +21,13 @@ from lorafw.clock import HandClock
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import FleetError
 from lorafw.eui import GatewayEui
-from lorafw.fleet import BetaBinomial, Threshold, canary_plan, mixed_fleet, simulate
+from lorafw.fleet import BetaBinomial, Threshold, canary_plan, mixed_fleet, replay, simulate
 from lorafw.fleet.account import REQUESTS_PER_S, fleet_from_account
 from lorafw.fleet.io import read_csv, read_fleet, read_parquet, read_plan, write_parquet
 from lorafw.fleet.presets import typical_conditions
 from lorafw.fleet.tables import COLUMNS, fleet_from_table
-from lorafw.iotwireless import register, use_service
+from lorafw.iotwireless import register
+from lorafw.iotwireless.behind import use_service
 from lorafw.tasks.service import UpdateService
 
 GOOD = (
@@ -191,7 +192,7 @@ def test_a_toml_file_says_fleet_and_plan(toml_file: Callable[[str], Path]) -> No
     assert plan.rate.notified == 5
     assert plan.abort is not None
     assert plan.abort.minimum_executed == 20
-    assert simulate(fleet, plan).replay().tobytes() == simulate(read_fleet(path), read_plan(path)).tobytes()
+    assert replay(simulate(fleet, plan)).tobytes() == simulate(read_fleet(path), read_plan(path)).tobytes()
 
 
 def test_a_plan_starts_from_a_preset_and_says_what_differs(toml_file: Callable[[str], Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ OUTSIDE_ONLY_FROM = {
     "ipywidgets": 5,
 }
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
+NAMES = {f"lorafw.{'.'.join(part for part in path.parts if part != '__init__')}": path for path in MODULES}
 
 
 def level_of(module: str) -> int:
@@ -73,13 +75,13 @@ def dotted(path: Path) -> str:
     return ".".join(part for part in path.parts if part != "__init__")
 
 
-def imports(path: Path) -> set[str]:
-    """What a module imports when it runs; names under TYPE_CHECKING do not count."""
+def imports(path: Path, *, for_types: bool = False) -> set[str]:
+    """What a module imports when it runs; with ``for_types`` names under TYPE_CHECKING, too."""
     tree = ast.parse((PACKAGE / path.with_suffix(".py")).read_text())
     typing_only = {
         id(node)
         for block in ast.walk(tree)
-        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        if not for_types and isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
         for node in ast.walk(block)
     }
     found = set()
@@ -89,7 +91,7 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            found |= {name if (name := f"{node.module}.{alias.name}") in NAMES else node.module for alias in node.names}
     return found
 
 
@@ -101,6 +103,12 @@ def test_a_module_imports_downwards_only(path: Path) -> None:
             assert level_of(name.removeprefix("lorafw.")) <= level, f"{dotted(path)} reaches up to {name}"
         top = name.split(".")[0]
         assert OUTSIDE_ONLY_FROM.get(top, 0) <= level, f"{dotted(path)} at level {level} uses {top}"
+
+
+def test_no_path_of_imports_comes_back_to_where_it_began() -> None:
+    """Imports for types and imports inside functions included; a package's table of lazy names is not a path."""
+    found = {name: imports(path, for_types=path.name != "__init__") & set(NAMES) for name, path in NAMES.items()}
+    assert len(list(TopologicalSorter(found).static_order())) == len(NAMES) > 100
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: dotted(path) or "lorafw")

@@ -32,7 +32,7 @@ def explain(gateway: str, region: str | None, as_json: bool) -> None:
 
 
 def _ask(gateway: str, region: str) -> dict[str, list[str]]:
-    from lorafw.iotwireless import EXPLAIN_PATH  # noqa: PLC0415
+    from lorafw.iotwireless.addresses import EXPLAIN_PATH  # noqa: PLC0415
 
     endpoint = os.environ.get("AWS_ENDPOINT_URL_IOT_WIRELESS") or os.environ.get("AWS_ENDPOINT_URL")
     if not endpoint or not endpoint.startswith(("http://", "https://")):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from lorafw.fleet.batch import NEVER
 from lorafw.fleet.gates import Verdict
 from lorafw.fleet.samples import smallest_go
-from lorafw.fleet.words import interval_of, lasting, number, rows_of, share, value_of, words_of
+from lorafw.fleet.summary import rows_of
+from lorafw.fleet.words import lasting, number, share, words_of
 
 if TYPE_CHECKING:
     from lorafw.fleet import Fleet, Plan, Result, Summary
@@ -104,9 +105,9 @@ def _sweep(sweep: Sequence[tuple[Plan, Summary]]) -> str:
     rows: list[Sequence[str]] = [("installs that fail", *SWEPT)]
     for plan, one in sweep:
         times = [one.time_to_completed_s["p50"], one.time_to_completed_s["p95"], one.time_to_last_s]
-        cells = [value_of(figure, share) for figure in (one.completed_share, one.failed_share)]
-        cells += [value_of(one.mean_sends, number), *(value_of(figure, lasting) for figure in times)]
-        rows.append((share(plan.update.fails), *cells, value_of(one.aborted_share, share)))
+        cells = [figure.said(share) for figure in (one.completed_share, one.failed_share)]
+        cells += [one.mean_sends.said(number), *(figure.said(lasting) for figure in times)]
+        rows.append((share(plan.update.fails), *cells, one.aborted_share.said(share)))
     if not _can_stop(sweep[0][0]):
         rows = [row[:-1] for row in rows]
     return (
@@ -138,7 +139,7 @@ def comparison(
         label, say = words_of(row.name)
         fewer = "" if row.fewer is None else f"x {row.fewer:.1f}"
         both = (row.first, row.second, row.difference)
-        lines.append((label, *(value_of(figure, say) for figure in both), interval_of(row.difference, say), fewer))
+        lines.append((label, *(figure.said(say) for figure in both), row.difference.interval_said(say), fewer))
     return (
         f"{title}\n\n{table(lines)}\n\n"
         "The difference is second - first, rollout by rollout. Fewer: with luck of its own for each plan, so many\n"

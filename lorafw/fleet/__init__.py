@@ -24,7 +24,7 @@ from lorafw.fleet.presets import (
     waves_plan,
 )
 from lorafw.fleet.result import Result
-from lorafw.fleet.rollout import simulate
+from lorafw.fleet.rollout import replay, simulate
 from lorafw.fleet.samples import canary_table, sequential_test
 from lorafw.fleet.summary import Figure, Summary
 
@@ -49,6 +49,7 @@ __all__ = [
     "operating_characteristic",
     "reference_fleet",
     "reference_plan",
+    "replay",
     "sequential_test",
     "simulate",
     "typical_conditions",

@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from lorafw.fleet.batch import NEVER
 from lorafw.fleet.codes import status_code
+from lorafw.fleet.estimators import rank, student
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.result import Result
 from lorafw.fleet.rollout import simulate
 from lorafw.fleet.samples import check_level, check_whole
-from lorafw.fleet.summary import Figure, rank, student
+from lorafw.fleet.summary import Figure
 from lorafw.tasks.lifecycle import TaskStatus
 
 F64 = npt.NDArray[np.float64]

@@ -1,12 +1,12 @@
 """What came of a rollout: histories, log, summary, and the answer for a single gateway.
 
-A result carries what it came from, fleet, plan, seed, version and assumptions, and ``replay()`` makes it again.
+A result carries what it came from, fleet, plan, seed, version and assumptions, and ``rollout.replay()`` makes it again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,11 @@ import numpy.typing as npt
 from lorafw.errors import FleetError
 from lorafw.fleet.batch import I64, Histories
 from lorafw.fleet.codes import CAUSES, FAULTS, NO_TASK, STATUSES
+from lorafw.fleet.estimators import summarise
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.rows import Events, join
-from lorafw.fleet.summary import Summary, summarise
+from lorafw.fleet.summary import Summary
 from lorafw.fleet.workers import Run, workers_of
 
 if TYPE_CHECKING:
@@ -71,12 +72,6 @@ class Result:
         with workers_of() as workers:
             return join(workers.events(run, replication, opens, int(self.stopped[replication])))
 
-    def replay(self, *, executor: Any = None) -> Result:
-        """The same again, from fleet, plan and seed."""
-        from lorafw.fleet.rollout import simulate  # noqa: PLC0415
-
-        return simulate(self.fleet, self.plan, seed=self.seed, replications=self.replications, executor=executor)
-
     def tobytes(self) -> bytes:
         """All histories and verdicts: equal results give equal bytes."""
         waves = [getattr(wave, f.name) for wave in self.waves for f in fields(wave)]
@@ -97,11 +92,8 @@ class Result:
 
     def summary(self, ci: float = 0.95, *, replication: int | None = None) -> Summary:
         """The figures of the rollout with their intervals at level ``ci``; of one replication, as if it were alone."""
-        return summarise(self if replication is None else self._only(replication), ci)
-
-    def _only(self, replication: int) -> Result:
-        rows = slice(self._check(replication), replication + 1)
-        return replace(self, replications=1, gateways=self.gateways.rows(rows), stopped=self.stopped[rows], waves=())
+        rows = slice(None) if replication is None else slice(self._check(replication), replication + 1)
+        return summarise(self.gateways.rows(rows), self.stopped[rows], self.plan.update.size_bytes, ci)
 
     def _check(self, replication: int) -> int:
         if not 0 <= replication < self.replications:

@@ -45,6 +45,11 @@ def simulate(
     return Result(fleet, plan, seed, replications, *_stack(parts))
 
 
+def replay(result: Result, *, executor: Any = None) -> Result:
+    """The same rollout again, from the fleet, plan and seed that its result carries."""
+    return simulate(result.fleet, result.plan, seed=result.seed, replications=result.replications, executor=executor)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Rollouts:
     """Some replications: histories (a row each), when they were stopped (NEVER: not), and their waves."""

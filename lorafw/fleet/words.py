@@ -1,11 +1,9 @@
-"""The figures of a rollout in words: what each is called, and how its values are said to a person."""
+"""The figures of a rollout in words: what each is called, and how a value of it is said to a person."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
-
-from lorafw.fleet.summary import Figure, Summary
 
 Say = Callable[[float], str]
 
@@ -60,26 +58,3 @@ def words_of(name: str) -> tuple[str, Say]:
         percent = name.rpartition("p")[2]
         return f"{percent} % of these were COMPLETED after", lasting
     return WORDS[name]
-
-
-def value_of(figure: Figure, say: Say) -> str:
-    return NO_FIGURE if figure.value is None else say(figure.value)
-
-
-def interval_of(figure: Figure, say: Say) -> str:
-    return "" if figure.low is None or figure.high is None else f"{say(figure.low)} to {say(figure.high)}"
-
-
-def rows_of(summary: Summary, *, aborted: bool) -> list[tuple[str, str, str]]:
-    """(what, value, interval) of every figure; ``aborted``: that of the rollouts that were, too."""
-    named = [(name, getattr(summary, name)) for name in ("completed_share", "failed_share", "never_completed_share")]
-    named += [(f"time_to_completed_s {key}", figure) for key, figure in summary.time_to_completed_s.items()]
-    named += [(name, getattr(summary, name)) for name in ("time_to_last_s", "mean_sends", "bytes_sent")]
-    named += [("peak_offers_per_min", summary.peak_offers_per_min)]
-    if aborted:
-        named += [("aborted_share", summary.aborted_share)]
-    rows = []
-    for name, figure in named:
-        label, say = words_of(name)
-        rows.append((label, value_of(figure, say), interval_of(figure, say)))
-    return rows

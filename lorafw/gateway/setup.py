@@ -14,7 +14,7 @@ from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import PublicKey
 from lorafw.gateway.attempt import attempt
 from lorafw.gateway.home import CREDENTIAL_FILES, Home, check_cups_uri
-from lorafw.iotwireless import PLAIN_HEADER
+from lorafw.iotwireless.addresses import PLAIN_HEADER
 
 
 @dataclass(frozen=True, slots=True)

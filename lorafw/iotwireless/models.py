@@ -12,7 +12,7 @@ from moto.utilities.tagging_service import TaggingService
 from lorafw.clock import iso
 from lorafw.errors import Conflict, Invalid, NotFound
 from lorafw.eui import GatewayEui
-from lorafw.iotwireless import certificate_bound, cups_endpoint, current_service
+from lorafw.iotwireless.behind import certificate_bound, cups_endpoint, current_service
 from lorafw.iotwireless.exceptions import TooManyTagsException
 from lorafw.iotwireless.paging import page
 from lorafw.iotwireless.shapes import (

@@ -15,7 +15,7 @@ from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
 from lorafw.errors import Invalid, LorafwError
-from lorafw.iotwireless import EXPLAIN_PATH, PLAIN_HEADER
+from lorafw.iotwireless.addresses import EXPLAIN_PATH, PLAIN_HEADER
 from lorafw.iotwireless.constraints import InvalidParameters, read_parameters
 from lorafw.iotwireless.exceptions import NotBuilt, ValidationException, to_aws
 from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends

@@ -14,7 +14,7 @@ import ipywidgets
 from lorafw.errors import FleetError
 from lorafw.fleet import Result, Summary
 from lorafw.fleet.presets import PLANS
-from lorafw.fleet.words import rows_of
+from lorafw.fleet.summary import rows_of
 from lorafw.lab.calculated import CalculatedPanel
 from lorafw.lab.job import Progress
 from lorafw.lab.markup import Html, block, heading, html, image, plain_table, side_by_side, table

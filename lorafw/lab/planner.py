@@ -14,7 +14,7 @@ import ipywidgets
 from lorafw.fleet import compare
 from lorafw.fleet.comparing import Difference
 from lorafw.fleet.presets import PLANS
-from lorafw.fleet.words import interval_of, value_of, words_of
+from lorafw.fleet.words import words_of
 from lorafw.lab.calculated import CalculatedPanel
 from lorafw.lab.job import Progress
 from lorafw.lab.markup import Html, bold, heading, html, image, plain_table, side_by_side, table
@@ -51,8 +51,8 @@ class Comparison:
         rows = []
         for one in self.differences:
             label, say = words_of(one.name)
-            values = (value_of(figure, say) for figure in (one.first, one.second, one.difference))
-            rows.append((label, *values, interval_of(one.difference, say), verdict(one)))
+            values = (figure.said(say) for figure in (one.first, one.second, one.difference))
+            rows.append((label, *values, one.difference.interval_said(say), verdict(one)))
         return rows
 
 

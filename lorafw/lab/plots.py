@@ -14,9 +14,9 @@ import numpy as np
 
 from lorafw.fleet.batch import NEVER
 from lorafw.fleet.codes import cause_code, status_code
+from lorafw.fleet.estimators import student, wilson
 from lorafw.fleet.gates import Verdict
 from lorafw.fleet.result import Result
-from lorafw.fleet.summary import student, wilson
 from lorafw.lab.picture import BLUE, EDGE, GREY, OFFSET, ORANGE, STATUS_STYLES, Picture, Style, blank, percent, whose
 from lorafw.lab.tallies import causes, retries
 from lorafw.tasks.lifecycle import TERMINAL, Cause, TaskStatus

@@ -1,0 +1,15 @@
+"""Where the API is reached: AWS's hosts, and the two things that lorafw answers and AWS does not have."""
+
+from typing import Final
+
+HOSTS: Final = (
+    r"https?://(?:api\.)?iotwireless(?:-fips)?\.(.+)\.amazonaws\.com",
+    r"https?://(?:api\.)?iotwireless(?:-fips)?\.(.+)\.api\.aws",
+)
+"""The API's hosts; the second is the dual-stack form. moto's server asks without ``api.``."""
+
+PLAIN_HEADER: Final = "x-lorafw-plain"
+"""A request for the CUPS endpoint with this header is answered with the plain one, where there is one."""
+
+EXPLAIN_PATH: Final = "/lorafw/explain/"
+"""GET of this path with a gateway's id or EUI behind it answers why it is updated or not."""
