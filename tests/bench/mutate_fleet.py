@@ -62,8 +62,8 @@ MUTATIONS = [
     ("streams.py", "uniform += 0.5", "uniform += 0.25", LAWS),
     ("streams.py", "turn * _M1", "0 * _M1", LAWS),
     ("workers.py", "part = run.part(piece if places is None else places[0, piece])", "part = run.part(piece)", LAWS),
-    ("summary.py", "count * q - half - 0.5", "count * q - half / 2 - 0.5", LAWS),
-    ("summary.py", "values.std(ddof=1)", "values.std(ddof=1) * 0.8", LAWS),
+    ("estimators.py", "count * q - half - 0.5", "count * q - half / 2 - 0.5", LAWS),
+    ("estimators.py", "values.std(ddof=1)", "values.std(ddof=1) * 0.8", LAWS),
     ("closed_forms.py", "return 1.0 - succeeds[attempt - 1]", "return 1.0 - succeeds[0]", FORMS),
     ("closed_forms.py", "under = under[~met]", "under = under[: len(under)]", FORMS),
 ]
