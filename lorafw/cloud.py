@@ -14,17 +14,16 @@ import tempfile
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from lorafw.clock import Clock
 from lorafw.cups.identity import Gatekeeper
 from lorafw.cups.limits import DEFAULT, Limits
 from lorafw.cups.server import CupsServer, Tls
+from lorafw.environment import DUMMY_CREDENTIALS, leading_to, without_profile
 from lorafw.example import REGION
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
-
-DUMMY_CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 
 
 class ApiServer:
@@ -116,6 +115,7 @@ class Cloud:
         from lorafw.iotwireless.behind import new_id, set_cups_endpoint, use_service  # noqa: PLC0415
 
         with contextlib.ExitStack() as opening:
+            opening.enter_context(without_profile())
             opening.enter_context(self.api)
             self.api.reset()
             source = opening.enter_context(RoleSource(client_factory(endpoint_url=self.api.url)))
@@ -155,8 +155,7 @@ class Cloud:
 
     def environment(self, region: str = REGION) -> dict[str, str]:
         """What boto3 and the AWS CLI need to find this cloud and no other."""
-        past_proxies = {"NO_PROXY": "127.0.0.1,localhost"} if urllib.request.getproxies() else {}
-        return {"AWS_ENDPOINT_URL": self.api.url, "AWS_DEFAULT_REGION": region, **DUMMY_CREDENTIALS, **past_proxies}
+        return leading_to(self.api.url, region)
 
     def client(self, name: str, region: str = REGION) -> Any:
         """A boto3 client of this cloud."""

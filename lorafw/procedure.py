@@ -17,6 +17,7 @@ from typing import Any, Final
 from lorafw import example
 from lorafw.cloud import Cloud
 from lorafw.cups.client import HttpTransport
+from lorafw.environment import alone
 from lorafw.errors import LorafwError
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.setup import register_gateway, write_home
@@ -156,18 +157,10 @@ class Procedure:
         return members
 
     def _by_cli(self, operation: str, arguments: tuple[str, ...]) -> str:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        environment |= {
-            **self._cloud.environment(),
-            "AWS_PAGER": "",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
         assert self._aws is not None
         done = subprocess.run(  # noqa: S603 -- the AWS CLI with arguments of ours
             [self._aws, "iotwireless", operation, *arguments, "--output", "json"],
-            env=environment,
+            env=alone(os.environ) | self._cloud.environment(),
             capture_output=True,
             text=True,
             check=False,

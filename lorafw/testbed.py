@@ -25,6 +25,7 @@ from lorafw import example
 from lorafw.clock import HandClock, iso
 from lorafw.cups.client import InProcessTransport
 from lorafw.cups.server import CupsServer
+from lorafw.environment import leading_to, without_profile
 from lorafw.errors import LabError
 from lorafw.eui import GatewayEui
 from lorafw.fault import Fault
@@ -108,6 +109,7 @@ class Testbed:
         with contextlib.ExitStack() as opening:
             opening.callback(setattr, Testbed, "_in_process", None)
             Testbed._in_process = self
+            opening.enter_context(without_profile())
             opening.enter_context(mock_aws())
             seed_ids(self._seed)
             source = opening.enter_context(RoleSource(client_factory(ignore_endpoints=True)))
@@ -153,10 +155,10 @@ class Testbed:
     @contextlib.contextmanager
     def api_over_http(self) -> Iterator[dict[str, str]]:
         """The API on a port of its own; gives the environment variables for the AWS CLI and boto3."""
-        from lorafw.cloud import DUMMY_CREDENTIALS, ApiServer  # noqa: PLC0415
+        from lorafw.cloud import ApiServer  # noqa: PLC0415
 
         with ApiServer() as api:
-            yield {"AWS_ENDPOINT_URL": api.url, "AWS_DEFAULT_REGION": example.REGION, **DUMMY_CREDENTIALS}
+            yield leading_to(api.url)
 
     def add_gateway(self, eui: GatewayEui, *, http: bool = False) -> BedGateway:
         """Register a gateway and make its home folder. ``http``: it speaks over a socket, not in process."""

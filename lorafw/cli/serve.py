@@ -17,6 +17,7 @@ import click
 from lorafw.cli.colour import show
 from lorafw.clock import iso
 from lorafw.cups.tally import LOG
+from lorafw.environment import profiles_chosen
 from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.policy import Policy, all_decisions
 
@@ -103,6 +104,7 @@ def serve(
     """
     from lorafw.cloud import Cloud  # noqa: PLC0415
 
+    profiles = profiles_chosen()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -130,6 +132,8 @@ def serve(
         click.echo(f"CUPS  {cloud.cups_tls.uri}   (client certificates: 'lorafw gateway init')")
         click.echo(f"CUPS  {cloud.cups.uri}   (plain, no identity: 'lorafw gateway init --plain')\n")
         click.echo("Paste into another terminal:\n")
+        for name in profiles:
+            click.echo(f"unset {name}")
         for name, value in cloud.environment().items():
             click.echo(f"export {name}={value}")
         click.echo("")

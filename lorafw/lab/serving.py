@@ -8,13 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Final
 
-from lorafw.cloud import DUMMY_CREDENTIALS
+from lorafw.environment import alone, leading_to
 from lorafw.errors import Unavailable
-from lorafw.example import REGION
 
 START_LIMIT_S: Final = 60.0
 
@@ -43,7 +41,7 @@ class ServeProcess:
                 [*command, "--ready-file", str(ready), "--state-dir", str(ready.with_name("state")), *self._options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**alone(os.environ), "PYTHONUNBUFFERED": "1"},
             )
         deadline = time.monotonic() + START_LIMIT_S
         while not ready.exists():
@@ -74,14 +72,7 @@ class ServeProcess:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"AWS_ENDPOINT_URL": self.api, "AWS_DEFAULT_REGION": REGION, **DUMMY_CREDENTIALS}
-
-    def export(self, environment: MutableMapping[str, str]) -> None:
-        """What pasting the printed lines does: set the variables, in ``os.environ`` for example."""
-        environment.update(self.environment)
-        # The AWS CLI that was installed with this package comes first.
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
-        environment["AWS_PAGER"] = ""
+        return leading_to(self.api)
 
     @property
     def output(self) -> str:

@@ -13,17 +13,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from lorafw.environment import alone, set_to
 from lorafw.lab.serving import ServeProcess
 from lorafw.testbed import Testbed
-
-_QUIET = {
-    "AWS_PAGER": "",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    "AWS_EC2_METADATA_DISABLED": "true",
-    # Progress bars and colours are for a screen, and not the same twice.
-    "NO_COLOR": "1",
-}
 
 
 class Workspace:
@@ -42,7 +34,9 @@ class Workspace:
             self.path = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-work-")))
             # The commands that were installed with this package come first.
             search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-            opening.enter_context(_set({**_QUIET, **variables, "PATH": search}))
+            # Colours are for a screen.
+            shown = {"PATH": search, "NO_COLOR": "1"}
+            opening.enter_context(set_to(alone(os.environ) | dict(variables) | shown))
             opening.enter_context(contextlib.chdir(self.path))
             self._open = opening.pop_all()
         return self
@@ -64,15 +58,3 @@ def _variables_of(server: Testbed | ServeProcess | None) -> Iterator[Mapping[str
             yield variables
     else:
         yield server.environment if server is not None else {}
-
-
-@contextlib.contextmanager
-def _set(variables: Mapping[str, str]) -> Iterator[None]:
-    """In the environment of this process, until the end."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
