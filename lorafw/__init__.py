@@ -16,8 +16,9 @@ The names below are loaded when they are first used, so that ``import lorafw`` c
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from lorafw.lazy import names_of
 
 if TYPE_CHECKING:
     from lorafw.clock import HandClock as HandClock
@@ -70,12 +71,4 @@ __all__ = [  # noqa: PLE0604 -- the table above is the one place where a public 
     *_HOME_OF
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'lorafw' has no attribute {name!r}")
-    return getattr(import_module(f"lorafw.{_HOME_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF})
+__getattr__, __dir__ = names_of(__name__, _HOME_OF)

@@ -43,7 +43,7 @@ LEVELS = {
     ),
     2: ("tasks", "fleet", "gateway.station", "gateway.signature", "gateway.intake", "gateway.judgement", "example"),
     1: ("cups", "firmware", "gateway", "tasks.lifecycle"),
-    0: ("errors", "eui", "version", "clock", "fault"),
+    0: ("errors", "eui", "version", "clock", "fault", "lazy"),
 }
 OUTSIDE_ONLY_FROM = {
     "aiohttp": 3,

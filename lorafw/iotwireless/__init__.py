@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lorafw.errors import IncompatibleMoto
 from lorafw.iotwireless.addresses import HOSTS
 from lorafw.iotwireless.behind import put_behind
+from lorafw.lazy import names_of
 from lorafw.tasks.service import UpdateService
 
 if TYPE_CHECKING:
@@ -35,13 +36,8 @@ def register(service: UpdateService | None = None) -> None:
         put_behind(service)
 
 
-def __getattr__(name: str) -> object:
-    # moto asks the package for its backends; they are loaded then and not before.
-    if name != "iotwireless_backends":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lorafw.iotwireless.models import iotwireless_backends  # noqa: PLC0415
-
-    return iotwireless_backends
+# moto asks the package for its backends; they are loaded then and not before.
+__getattr__, __dir__ = names_of(__name__, {"iotwireless_backends": "models"})
 
 
 def _checked_index() -> Any:
