@@ -43,7 +43,7 @@ LEVELS = {
     ),
     2: ("tasks", "fleet", "gateway.station", "gateway.signature", "gateway.intake", "gateway.judgement", "example"),
     1: ("cups", "firmware", "gateway", "tasks.lifecycle"),
-    0: ("errors", "eui", "version", "clock", "fault", "lazy"),
+    0: ("errors", "eui", "version", "clock", "fault", "lazy", "station_log"),
 }
 OUTSIDE_ONLY_FROM = {
     "aiohttp": 3,

@@ -16,8 +16,8 @@ from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.judgement import judge_reply
-from lorafw.gateway.log import Level
 from lorafw.gateway.station import Timers
+from lorafw.station_log import Level
 
 STALE = re.compile(r"URI segments lengths \(\d+\)")
 KEY = KeyPair.from_secret(77)

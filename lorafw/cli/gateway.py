@@ -18,10 +18,10 @@ from lorafw.gateway.attempt import JOURNAL
 from lorafw.gateway.faults import injection
 from lorafw.gateway.home import Home
 from lorafw.gateway.judgement import judge_reply
-from lorafw.gateway.log import Level
 from lorafw.gateway.setup import check_new_home, enrol, enrol_plain
 from lorafw.gateway.station import DEFAULT_TIMERS, Timers
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
+from lorafw.station_log import Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -35,7 +35,7 @@ from lorafw.cups.station_http import (
     request_bytes,
 )
 from lorafw.errors import LorafwError
-from lorafw.gateway.log import Level, LogLine
+from lorafw.station_log import Level, LogLine
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

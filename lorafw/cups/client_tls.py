@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.station_http import TransportError
-from lorafw.gateway.log import Level, LogLine
+from lorafw.station_log import Level, LogLine
 
 _PEM = b"-----BEGIN"
 _TOKEN_LINE = re.compile(rb"[A-Za-z0-9_-]+: ")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
 from lorafw.errors import LorafwError, MalformedRequest
-from lorafw.gateway.log import Level, LogLine
+from lorafw.station_log import Level, LogLine
 
 PATH: Final = "/update-info"
 BUFFER: Final = 8192

@@ -31,8 +31,8 @@ from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.cups.station_http import CUPS_URI
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
-from lorafw.gateway.log import Level
 from lorafw.gateway.station import DEFAULT_TIMERS, Timers
+from lorafw.station_log import Level
 
 MAX_URI: Final = 127
 _CONF_BYTES: Final = 1 << 20

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from lorafw.cups.codec import ResponseDecoder
 from lorafw.cups.station_http import HttpReply, StationCrash, TransportError
-from lorafw.gateway.log import Level
 from lorafw.gateway.station import Exchange
+from lorafw.station_log import Level
 
 
 def take_reply(exchange: Exchange, reply: HttpReply, on_answer: Callable[[], None] = lambda: None) -> bool:

@@ -15,8 +15,8 @@ from typing import Any, Final
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.station_http import TIMED_OUT, HttpReply, TransportError, read_reply
 from lorafw.gateway.intake import break_off, take_reply
-from lorafw.gateway.log import Level, LogLine
 from lorafw.gateway.station import DEFAULT_TIMERS, REMARK, Action, Exchange, Outcome, Timers, Verdict
+from lorafw.station_log import Level, LogLine
 
 STOPPED: Final = 143
 SEGFAULT: Final = 139

@@ -16,9 +16,9 @@ from typing import Final
 from lorafw.errors import FirmwareError
 from lorafw.firmware.image import install_image, unpack_image
 from lorafw.gateway.home import Home
-from lorafw.gateway.log import Level, LogLine
 from lorafw.gateway.station import REMARK
 from lorafw.gateway.storage import Run
+from lorafw.station_log import Level, LogLine
 
 UPDATE_BIN: Final = "/tmp/update.bin"  # noqa: S108 -- the name in a station's log, not a file of ours
 EXEC_LIMIT_S: Final = 60.0

@@ -27,8 +27,9 @@ from lorafw.cups.codec import (
 )
 from lorafw.cups.credentials import Credentials, layout, parse_credentials
 from lorafw.errors import MalformedResponse
-from lorafw.gateway.log import Level, LogLine, credential_lines, interval
+from lorafw.gateway.credential_log import credential_lines
 from lorafw.gateway.signature import station_verifies
+from lorafw.station_log import Level, LogLine, interval
 
 _LABEL = {
     Segment.CUPS_URI: "CUPS URI",

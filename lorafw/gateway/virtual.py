@@ -18,10 +18,10 @@ from lorafw.fault import Fault
 from lorafw.gateway.faults.injection import Injection
 from lorafw.gateway.home import Home, StationConf, check_cups_uri
 from lorafw.gateway.intake import break_off, take_reply
-from lorafw.gateway.log import Level, LogLine
 from lorafw.gateway.runner import install_only
 from lorafw.gateway.station import Action, Exchange, Outcome, Verdict
 from lorafw.gateway.storage import Disk, HomeStorage, Runner, open_update
+from lorafw.station_log import Level, LogLine
 
 STATION: Final = "2.0.5(rpi/std) 2021-03-09 03:45:09"
 MODEL: Final = "rpi"

@@ -12,9 +12,9 @@ from typing import Final
 from lorafw.clock import iso
 from lorafw.errors import NotFound
 from lorafw.fault import Fault
-from lorafw.gateway.log import interval
 from lorafw.lab.markup import Html, block, bold, heading, html, plain_table, side_by_side, table
 from lorafw.lab.panel import Panel, button, choice, line
+from lorafw.station_log import interval
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
 from lorafw.testbed import BedGateway, Testbed
 

@@ -17,10 +17,10 @@ from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.errors import BadSignature, Invalid
 from lorafw.firmware.signing import KeyPair, UpdateSignature, sign_update
-from lorafw.gateway.log import LogLine
 from lorafw.gateway.station import Action, Exchange, Verdict
 from lorafw.lab.markup import Html, block, bold, breakable, heading, html, plain_table, side_by_side, table
 from lorafw.lab.panel import Panel, button, choice, line, slider
+from lorafw.station_log import LogLine
 
 KEYS: Final = {
     "the key that sig-0.key belongs to": KeyPair.from_secret(0x10AF),

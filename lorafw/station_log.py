@@ -6,13 +6,10 @@ above ``log_level`` of its station.conf; without one, INFO.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Final
-
-from lorafw.cups.credentials import Layout
 
 _US: Final = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000))
 
@@ -60,24 +57,3 @@ def interval(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0"
-
-
-def credential_lines(segment: bytes, found: Layout) -> Iterable[str]:
-    """What the station tells of the three parts: offset, length, and the bytes around the beginning.
-
-    It looks beyond the end of a short segment; what it finds there counts as zero here.
-    """
-
-    def shown(start: int, groups: int) -> str:
-        return "  ".join(
-            " ".join(f"{segment[at] if 0 <= at < len(segment) else 0:02x}" for at in range(first, first + 4))
-            for first in range(start, start + 4 * groups, 4)
-        )
-
-    trust_at, trust_length = found.trust
-    yield f" credComplete - trust_off={trust_at:4d}, trust_len={trust_length:4d}               {shown(trust_at, 2)}"
-    for at_name, length_name, (at, length) in (
-        ("cert_off =", "cert_len =", found.certificate),
-        ("key_off  =", "key_len  =", found.key),
-    ):
-        yield f" credComplete - {at_name}{at:4d}, {length_name}{length:4d}  {shown(at - 4, 3)}"
