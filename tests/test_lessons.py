@@ -48,6 +48,12 @@ def test_nothing_of_this_machine_is_printed(path: Path) -> None:
             assert not NOISE.search(printed(cell).replace("/tmp/update.bi", "")), cell.source
 
 
+def test_a_line_of_code_fits_beside_the_list_of_files_on_a_small_screen(path: Path) -> None:
+    for cell in lesson(path).cells:
+        if cell.cell_type == "code":
+            assert max(len(line) for line in cell.source.splitlines()) <= 106, cell.source
+
+
 def test_a_lesson_states_its_minutes_and_its_objectives_and_cleans_up(path: Path) -> None:
     cells = lesson(path).cells
     first = cells[0].source
