@@ -14,6 +14,10 @@ from typing import Final
 from lorafw.example import REGION
 
 DUMMY_CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+NOWHERE: Final = "http://127.0.0.1:9"
+"""An address of this machine at which nobody answers."""
+
+_LOOPBACK: Final = ("127.0.0.1", "localhost")
 
 _PROFILES: Final = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 _ALONE: Final = {
@@ -26,8 +30,28 @@ _ALONE: Final = {
 
 def leading_to(url: str, region: str = REGION) -> dict[str, str]:
     """What boto3 and the AWS CLI need to find the API at ``url`` and no other."""
-    past_proxies = {"NO_PROXY": "127.0.0.1,localhost"} if urllib.request.getproxies() else {}
-    return {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": region, **DUMMY_CREDENTIALS, **past_proxies}
+    return {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": region, **DUMMY_CREDENTIALS, **_past_proxies()}
+
+
+def leading_nowhere() -> dict[str, str]:
+    """Where no lab is open: boto3 and the AWS CLI find no AWS at all, and say so at the first try."""
+    return {**leading_to(NOWHERE), "AWS_MAX_ATTEMPTS": "1"}
+
+
+def _past_proxies() -> dict[str, str]:
+    """Calls to this machine go past a proxy, beside what goes past it already; nothing where there is none."""
+    if not urllib.request.getproxies():
+        return {}
+    # Where both are set, most programs heed the one in small letters.
+    names = ("NO_PROXY", "no_proxy") if "no_proxy" in os.environ else ("NO_PROXY",)
+    return {name: _with_loopback(os.environ.get(name, "")) for name in names}
+
+
+def _with_loopback(hosts: str) -> str:
+    if hosts.strip() == "*":
+        return hosts
+    known = filter(None, map(str.strip, hosts.split(",")))
+    return ",".join(dict.fromkeys((*known, *_LOOPBACK)))
 
 
 def alone(environment: Mapping[str, str]) -> dict[str, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import urllib.request
 
 import pytest
 
 from lorafw.cloud import Cloud
-from lorafw.environment import alone, leading_to
+from lorafw.environment import alone, leading_nowhere, leading_to
 from lorafw.lab import ServeProcess, Workspace
 from lorafw.testbed import Testbed
 
@@ -57,3 +58,27 @@ def test_what_leads_to_the_lab_is_all_that_is_left() -> None:
     assert not {"AWS_PROFILE", "AWS_REGION"} & set(found)
     assert found["HOME"] == "/home/me"
     assert found["AWS_CONFIG_FILE"] == found["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted"),
+    [
+        ({}, {"NO_PROXY": "127.0.0.1,localhost"}),
+        ({"NO_PROXY": "*"}, {"NO_PROXY": "*"}),
+        ({"NO_PROXY": ".work, localhost"}, {"NO_PROXY": ".work,localhost,127.0.0.1"}),
+        ({"no_proxy": ".work"}, {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": ".work,127.0.0.1,localhost"}),
+    ],
+)
+def test_calls_to_this_machine_go_past_a_proxy_beside_those_that_do_already(
+    monkeypatch: pytest.MonkeyPatch, there: dict[str, str], wanted: dict[str, str]
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HTTP_PROXY": "http://127.0.0.1:9", **there}.items():
+        monkeypatch.setenv(name, value)
+    found = {name: value for name, value in leading_nowhere().items() if "proxy" in name.lower()}
+    assert found == wanted
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    assert urllib.request.proxy_bypass("127.0.0.1:5000")
+    assert urllib.request.proxy_bypass("localhost:5000")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from lorafw.lab import Workspace
+from lorafw.lab import ServeProcess, Workspace
 from lorafw.testbed import Testbed
 
 
@@ -31,6 +32,44 @@ def test_afterwards_everything_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> 
     assert dict(os.environ) == variables
     assert not work.path.exists()
     work.close()
+
+
+def test_a_workspace_opened_again_takes_the_place_of_the_first_and_leaves_as_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    folder, variables = Path.cwd(), dict(os.environ)
+    with Testbed() as bed:
+        first = Workspace(bed).open()
+        second = Workspace(bed).open()
+        assert not first.path.exists()
+        assert Path.cwd().resolve() == second.path.resolve()
+        assert urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/moto-api/", timeout=10).status == 200
+        first.close()
+        assert Path.cwd().resolve() == second.path.resolve()
+        second.close()
+    assert (Path.cwd(), dict(os.environ)) == (folder, variables)
+
+
+def test_a_workspace_beside_no_server_finds_no_aws_at_all() -> None:
+    with Workspace():
+        done = subprocess.run(["aws", "sts", "get-caller-identity"], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == 'Could not connect to the endpoint URL: "http://127.0.0.1:9/"'
+
+
+def test_a_server_started_again_takes_the_place_of_the_first() -> None:
+    first = ServeProcess().start()
+    second = ServeProcess().start()
+    assert first.stop() == 0  # it has ended already
+    with pytest.raises(OSError):
+        urllib.request.urlopen(first.api, timeout=10)
+    assert urllib.request.urlopen(second.api + "/moto-api/", timeout=10).status == 200
+    api = second.api
+    assert second.start().api != api
+    with ServeProcess() as third:
+        assert urllib.request.urlopen(second.api + "/moto-api/", timeout=10).status == 200
+        assert third.api != second.api
+    assert second.stop() == 0
 
 
 def test_an_error_inside_leaves_nothing_either() -> None:

@@ -1,7 +1,8 @@
 """JupyterLab or Voila as a process of its own, on loopback, offline, with folders of its own.
 
 Nothing of the learner's other Jupyter is read or changed: configuration, kernels, settings and workspaces lie in the
-working copy. Nothing asks the network: no news, no look for updates, no extension manager.
+working copy. Nothing asks the network: no news, no look for updates, no extension manager. And no AWS command in it
+reaches the learner's own account: until a lesson opens a lab, the AWS variables lead nowhere.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from lorafw.environment import alone, leading_nowhere
 from lorafw.errors import LabError
 from lorafw.lab.lessons import WorkingCopy
 
@@ -71,7 +73,7 @@ class LabServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self._environment(),
+                env=self.environment(),
                 cwd=self._copy.path,
                 start_new_session=True,  # Ctrl-C comes to the command alone, which then ends this in peace
             )
@@ -110,6 +112,14 @@ class LabServer:
         """What the server writes."""
         return self._copy.state / ("voila.log" if self._app else "jupyter.log")
 
+    def environment(self) -> dict[str, str]:
+        """The variables of the server, of its kernels and of its terminals."""
+        folders = {name: str(self._copy.state / folder) for name, folder in _FOLDERS.items()}
+        # '!aws' in a lesson is the AWS CLI that was installed beside this Python.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        ours = {**leading_nowhere(), **folders, "PATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
+        return alone(os.environ) | ours
+
     def _settle(self) -> None:
         for name in _FOLDERS.values():
             (self._copy.state / name).mkdir(mode=0o700, exist_ok=True)
@@ -118,12 +128,6 @@ class LabServer:
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(settings))
-
-    def _environment(self) -> dict[str, str]:
-        folders = {name: str(self._copy.state / folder) for name, folder in _FOLDERS.items()}
-        # '!aws' in a lesson is the AWS CLI that was installed beside this Python.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        return {**os.environ, **folders, "PATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
 
     def _lab(self, port: int) -> list[str]:
         retries = 0 if self._port else TRIES

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from lorafw.environment import alone, leading_to
 from lorafw.errors import Unavailable
@@ -23,6 +23,8 @@ class ServeProcess:
     ``environment`` is what the AWS CLI and boto3 need; ``output`` is all that the server has printed so far.
     """
 
+    _started: ClassVar[ServeProcess | None] = None
+
     def __init__(self, *options: str) -> None:
         self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="lorafw-serve-")
@@ -32,7 +34,18 @@ class ServeProcess:
         self.cups_plain = ""
 
     def start(self) -> ServeProcess:
+        """What ``with`` does at its beginning; for notebooks, whose cells no ``with`` can span.
+
+        One that was started before and not stopped ends now: a cell may be run again.
+        """
+        if ServeProcess._started is not None:
+            ServeProcess._started.stop()
+        ServeProcess._started = self
+        return self.__enter__()
+
+    def __enter__(self) -> ServeProcess:
         """Raises Unavailable, with the server's own words, where it does not come up."""
+        Path(self._folder.name).mkdir(mode=0o700, exist_ok=True)  # it went when this was stopped
         ready = Path(self._folder.name) / "ready.json"
         command = [sys.executable, "-m", "lorafw", "serve", "--api-port", "0", "--cups-plain-port", "0"]
         command += ["--cups-port", "0"]
@@ -55,7 +68,9 @@ class ServeProcess:
         return self
 
     def stop(self) -> int:
-        """End the server as SIGTERM does; gives its exit status."""
+        """End the server as SIGTERM does; gives its exit status. Twice is harmless."""
+        if ServeProcess._started is self:
+            ServeProcess._started = None
         status = 0
         if self._process is not None:
             self._process.terminate()
@@ -63,9 +78,6 @@ class ServeProcess:
             self._process = None
         self._folder.cleanup()
         return status
-
-    def __enter__(self) -> ServeProcess:
-        return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -1,7 +1,8 @@
 """What a terminal has and a notebook has not: a folder to write files into, and variables for the commands.
 
 While it is open, it is the current folder, ``lorafw`` and ``aws`` are found, and the AWS CLI speaks to the lab and to
-nothing else. Afterwards everything is as it was, and the folder is gone.
+nothing else: without a server it finds none. Afterwards everything is as it was, and the folder is gone. One is open
+at a time, for a process has one folder and one set of variables.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
-from lorafw.environment import alone, set_to
+from lorafw.environment import alone, leading_nowhere, set_to
 from lorafw.lab.serving import ServeProcess
 from lorafw.testbed import Testbed
 
 
 class Workspace:
     """A folder and the variables of a terminal beside ``server``; a context manager, or ``open()`` and ``close()``."""
+
+    _in_process: ClassVar[Workspace | None] = None
 
     def __init__(self, server: Testbed | ServeProcess | None = None) -> None:
         self._server = server
@@ -29,6 +33,9 @@ class Workspace:
     """The folder."""
 
     def open(self) -> Workspace:
+        """One that is open already is closed first: a cell may be run again."""
+        if Workspace._in_process is not None:
+            Workspace._in_process.close()
         with contextlib.ExitStack() as opening:
             variables = opening.enter_context(_variables_of(self._server))
             self.path = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-work-")))
@@ -39,9 +46,13 @@ class Workspace:
             opening.enter_context(set_to(alone(os.environ) | dict(variables) | shown))
             opening.enter_context(contextlib.chdir(self.path))
             self._open = opening.pop_all()
+        Workspace._in_process = self
         return self
 
     def close(self) -> None:
+        """Twice is harmless."""
+        if Workspace._in_process is self:
+            Workspace._in_process = None
         self._open.close()
 
     def __enter__(self) -> Workspace:
@@ -57,4 +68,4 @@ def _variables_of(server: Testbed | ServeProcess | None) -> Iterator[Mapping[str
         with server.api_over_http() as variables:
             yield variables
     else:
-        yield server.environment if server is not None else {}
+        yield server.environment if server is not None else leading_nowhere()
