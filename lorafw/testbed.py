@@ -17,11 +17,13 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import EllipsisType
 from typing import Any, ClassVar
 
-from lorafw import example
+from lorafw import bed_arguments, example
+from lorafw.bed_gateways import BedGateway as BedGateway  # noqa: PLC0414 -- part of a testbed
+from lorafw.bed_gateways import Which, choose, read_eui
 from lorafw.clock import HandClock, iso
 from lorafw.cups.client import InProcessTransport
 from lorafw.cups.server import CupsServer
@@ -32,10 +34,9 @@ from lorafw.fault import Fault
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.faults import injection
-from lorafw.gateway.home import Home
-from lorafw.gateway.setup import write_home
+from lorafw.gateway.setup import register_gateway, write_home
 from lorafw.gateway.station import Verdict
-from lorafw.gateway.virtual import VirtualGateway
+from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
 from lorafw.staging import make_bucket_and_role, upload
 from lorafw.tasks.explain import Explanation
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
@@ -47,23 +48,13 @@ LAB_SECRET = 0x10AF
 """The lab's signing key is made from this number: everyone knows it, so it signs lessons and nothing else."""
 
 
-@dataclass(slots=True, eq=False)
-class BedGateway:
-    """A virtual gateway of the testbed. ``log`` holds its log lines; ``next_poll_ms`` is when it polls by itself."""
-
-    id: str
-    eui: GatewayEui
-    home: Home
-    virtual: VirtualGateway
-    next_poll_ms: int
-    log: list[str] = field(default_factory=list)
-
-
 class Testbed:
     """S3, IAM, the iotwireless API, CUPS and virtual gateways. A context manager.
 
     One at a time in a process: LabError where another is open. ``interval_s`` is the gateways' regular interval;
     ``package`` what their version.txt says at first. With ``staged`` the documented bucket and role are there already.
+    Each opening starts afresh. Outside of it, every method that could reach AWS raises LabError, and so does every
+    client that ``client`` made: without moto they would speak to the real AWS. ``log`` and ``now`` stay readable.
     """
 
     __test__ = False  # not a test, whatever pytest makes of the name
@@ -80,6 +71,11 @@ class Testbed:
         start: str = "2021-03-12T09:56:12.047Z",
         staged: bool = True,
     ) -> None:
+        """Raises LabError for a value that cannot work."""
+        bed_arguments.check_gateways(gateways)
+        bed_arguments.check_interval(interval_s)
+        bed_arguments.check_policy(policy)
+        bed_arguments.check_start(start)
         self.clock = HandClock(start)
         self.owner = Owner(example.ACCOUNT, example.REGION)
         self.key_pair = KeyPair.from_secret(LAB_SECRET)
@@ -90,6 +86,8 @@ class Testbed:
         self._policy = policy
         self._seed = seed
         self._staged = staged
+        self._start = start
+        self._is_open = False
         self._started = False
         self._open = contextlib.ExitStack()
 
@@ -97,6 +95,9 @@ class Testbed:
     cups: CupsServer
 
     def __enter__(self) -> Testbed:
+        return self._begin(started=False)
+
+    def _begin(self, *, started: bool) -> Testbed:
         from moto import mock_aws  # noqa: PLC0415
 
         from lorafw.firmware.source import RoleSource, client_factory  # noqa: PLC0415
@@ -109,10 +110,17 @@ class Testbed:
         with contextlib.ExitStack() as opening:
             opening.callback(setattr, Testbed, "_in_process", None)
             Testbed._in_process = self
+            opening.callback(setattr, self, "_started", False)
+            self._started = started
             opening.enter_context(without_profile())
             opening.enter_context(mock_aws())
+            # Set back before moto ends: nothing may go out in between.
+            opening.callback(setattr, self, "_is_open", False)
+            self._is_open = True
+            self.clock, self.gateways = HandClock(self._start), []
             seed_ids(self._seed)
-            source = opening.enter_context(RoleSource(client_factory(ignore_endpoints=True)))
+            clients = client_factory(ignore_endpoints=True, before_call=self._before_call)
+            source = opening.enter_context(RoleSource(clients))
             self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
             opening.enter_context(use_service(self.service))
             self.cups = CupsServer(self.service)
@@ -137,53 +145,91 @@ class Testbed:
         before = Testbed._in_process
         if before is not None and before._started:
             before.stop()
-        self._started = True
-        return self.__enter__()
+        return self._begin(started=True)
 
     def stop(self) -> None:
         """What ``with`` does at its end. Twice is harmless."""
         self.__exit__()
 
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise LabError(
+                "this Testbed is not open, and without it boto3 would speak to the real AWS; open it: "
+                "`with Testbed() as bed:`; a fixture must `yield bed` inside of the `with`, not `return` it"
+            )
+
+    def _before_call(self, **_: Any) -> None:
+        """For botocore: nothing leaves a client of this testbed when it is not open."""
+        self._check_open()
+
     def client(self, name: str, region: str = example.REGION) -> Any:
-        """A boto3 client of the testbed's AWS, whatever AWS_ENDPOINT_URL says."""
+        """A boto3 client of the testbed's AWS, whatever AWS_ENDPOINT_URL says; it is of no use after the end."""
+        self._check_open()
         import boto3  # noqa: PLC0415
         from botocore.config import Config  # noqa: PLC0415
 
         config = Config(ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]  # unknown to the stubs
-        return boto3.client(name, region_name=region, config=config)  # type: ignore[call-overload]
+        client: Any = boto3.client(name, region_name=region, config=config)  # type: ignore[call-overload]
+        client.meta.events.register_first("before-call", self._before_call)
+        return client
 
     @contextlib.contextmanager
     def api_over_http(self) -> Iterator[dict[str, str]]:
         """The API on a port of its own; gives the environment variables for the AWS CLI and boto3."""
+        self._check_open()
         from lorafw.cloud import ApiServer  # noqa: PLC0415
 
         with ApiServer() as api:
             yield leading_to(api.url)
 
-    def add_gateway(self, eui: GatewayEui, *, http: bool = False) -> BedGateway:
-        """Register a gateway and make its home folder. ``http``: it speaks over a socket, not in process."""
+    def add_gateway(
+        self,
+        eui: GatewayEui | str,
+        *,
+        package: str | EllipsisType | None = ...,
+        model: str = MODEL,
+        station: str = STATION,
+        http: bool = False,
+    ) -> BedGateway:
+        """Make a gateway's home folder, and register the gateway unless the API knows it already.
+
+        ``package`` is the text of its version.txt: the testbed's, unless it is given; None: no such file. ``http``: it
+        speaks over a socket, not in process. Raises LabError where the testbed has the gateway already.
+        """
         from lorafw.cups.client import HttpTransport  # noqa: PLC0415
 
-        created = self.client("iotwireless").create_wireless_gateway(
-            Name=example.GATEWAY_NAME, LoRaWAN={"GatewayEui": eui.hex, "RfRegion": example.RF_REGION}
-        )
+        self._check_open()
+        eui = read_eui(eui)
+        self._check_new(eui)
+        registered = register_gateway(self.client("iotwireless"), eui, example.GATEWAY_NAME, example.RF_REGION)
         home = write_home(
             self._folder / eui.hex,
             eui=eui,
             cups_uri=self.cups.uri,
-            package=self._package,
+            package=self._package if package is ... else package,
             sig_keys=[self.key_pair.public_key],
             interval_s=self._interval_s,
         )
         transport = HttpTransport() if http else InProcessTransport(self.service)
         log: list[str] = []
-        virtual = VirtualGateway(home, transport, clock=self.clock, log=log.append)
-        gateway = BedGateway(created["Id"], eui, home, virtual, self.clock.now_ms(), log)
+        virtual = VirtualGateway(home, transport, station=station, model=model, clock=self.clock, log=log.append)
+        gateway = BedGateway(registered.id, eui, home, virtual, self.clock.now_ms(), log)
         self.gateways.append(gateway)
         return gateway
 
+    def _check_new(self, eui: GatewayEui) -> None:
+        if any(gateway.eui == eui for gateway in self.gateways):
+            raise LabError(f"eui: the testbed has the gateway {eui.hex} already; give another EUI")
+        known = self.service.find_gateway(eui)
+        if known is not None and known.owner != self.owner:
+            raise LabError(
+                f"eui: {eui.hex} is registered in {known.owner.region}, account {known.owner.account}, and a testbed's "
+                f"gateways are in {self.owner.region}, account {self.owner.account}; register it there"
+            )
+
     def upload(self, update: bytes, key: str = example.KEY) -> str:
         """Put an update file into the bucket; gives its UpdateDataSource."""
+        self._check_open()
         return upload(self.client, update, key)
 
     def define_update(
@@ -212,26 +258,30 @@ class Testbed:
         created: Mapping[str, str] = self.client("iotwireless").create_wireless_gateway_task_definition(**members)
         return created["Id"]
 
-    def inject(self, fault: Fault | str, gateway: BedGateway | None = None, *, polls: int | None = None) -> None:
+    def inject(self, fault: Fault | str, gateway: Which | None = None, *, polls: int | None = None) -> None:
         """Let a fault hold at a gateway (the first, unless told otherwise); for so many polls, or until ``heal``.
 
-        The names are those of ``lorafw.fault``. Raises FaultError for another one.
+        The names are those of ``lorafw.fault``. Raises FaultError for another one, LabError for ``polls`` below 1.
         """
-        (gateway or self.gateways[0]).virtual.inject(injection(fault, self.service), polls)
+        bed_arguments.check_polls(polls)
+        self._gateway(gateway).virtual.inject(injection(fault, self.service), polls)
 
-    def heal(self, gateway: BedGateway | None = None) -> None:
+    def heal(self, gateway: Which | None = None) -> None:
         """Take all faults of a gateway away."""
-        (gateway or self.gateways[0]).virtual.heal()
+        self._gateway(gateway).virtual.heal()
 
-    def poll(self, gateway: BedGateway | None = None) -> Verdict:
+    def poll(self, gateway: Which | None = None) -> Verdict:
         """One exchange of a gateway (the first, unless told otherwise), now."""
-        gateway = gateway or self.gateways[0]
-        verdict = gateway.virtual.poll()
-        gateway.next_poll_ms = self.clock.now_ms() + round(verdict.wait_s * 1000)
+        chosen = self._gateway(gateway)
+        verdict = chosen.virtual.poll()
+        # An update may have written an interval of 0 into station.conf; the clock must go on all the same.
+        chosen.next_poll_ms = self.clock.now_ms() + max(1, round(verdict.wait_s * 1000))
         return verdict
 
     def advance(self, seconds: float) -> None:
-        """Turn the clock; each gateway polls whenever its own wait is over."""
+        """Turn the clock; each gateway polls whenever its own wait is over. Raises LabError for less than 0."""
+        self._check_open()
+        bed_arguments.check_seconds(seconds)
         end_ms = self.clock.now_ms() + round(seconds * 1000)
         while self.gateways:
             gateway = min(self.gateways, key=lambda candidate: candidate.next_poll_ms)
@@ -241,17 +291,25 @@ class Testbed:
             self.poll(gateway)
         self.clock.advance_to(end_ms)
 
-    def status(self, gateway: BedGateway | None = None) -> TaskStatus:
+    def status(self, gateway: Which | None = None) -> TaskStatus:
         """The status of a gateway's task. Raises NotFound where it has none."""
-        return self.service.task(self.owner, (gateway or self.gateways[0]).id).status
+        chosen = self._gateway(gateway)
+        return self.service.task(self.owner, chosen.id).status
 
-    def explain(self, gateway: BedGateway | None = None) -> Explanation:
+    def explain(self, gateway: Which | None = None) -> Explanation:
         """Why a gateway is updated, or is not."""
-        return self.service.explain(self.owner, (gateway or self.gateways[0]).id)
+        chosen = self._gateway(gateway)
+        return self.service.explain(self.owner, chosen.id)
+
+    def _gateway(self, which: Which | None) -> BedGateway:
+        self._check_open()
+        return choose(self.gateways, which)
 
     @property
     def log(self) -> list[LogRow]:
-        """What has happened to tasks."""
+        """What has happened to tasks; also after the end."""
+        if not hasattr(self, "service"):
+            self._check_open()
         return self.service.log
 
     def now(self) -> str:

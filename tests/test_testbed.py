@@ -1,14 +1,259 @@
-"""The testbed as people use it: cells that are run again, machines behind a proxy."""
+"""The testbed as people use it: cells that are run again, machines behind a proxy, fixtures that return too early."""
 
 from __future__ import annotations
 
 import urllib.request
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
-from lorafw import Testbed
+from lorafw import Testbed, example
 from lorafw.cloud import Cloud
-from lorafw.errors import LabError
+from lorafw.errors import LabError, NotFound
+from lorafw.eui import GatewayEui
+from lorafw.gateway.virtual import MODEL, STATION
+from lorafw.tasks.policy import Policy
+
+NEEDS_AN_OPEN_TESTBED: dict[str, Callable[[Testbed], Any]] = {
+    "client": lambda bed: bed.client("iotwireless"),
+    "api_over_http": lambda bed: bed.api_over_http().__enter__(),
+    "add_gateway": lambda bed: bed.add_gateway("5a11b0a85a11b0ff"),
+    "upload": lambda bed: bed.upload(b"update"),
+    "define_update": lambda bed: bed.define_update("1.0.1"),
+    "inject": lambda bed: bed.inject("no-key"),
+    "heal": lambda bed: bed.heal(),
+    "poll": lambda bed: bed.poll(),
+    "advance": lambda bed: bed.advance(10),
+    "status": lambda bed: bed.status(),
+    "explain": lambda bed: bed.explain(),
+}
+
+
+def sent_by(client: Any) -> list[str]:
+    """What the client would send from now on, by URL; nothing is sent."""
+    urls: list[str] = []
+
+    def record(request: Any, **_: Any) -> AWSResponse:
+        urls.append(request.url)
+        return AWSResponse(request.url, 500, {}, Raw())
+
+    client.meta.events.register_first("before-send", record)
+    return urls
+
+
+class Raw:
+    def stream(self) -> list[bytes]:
+        return [b"{}"]
+
+
+@pytest.mark.parametrize("name", NEEDS_AN_OPEN_TESTBED)
+def test_a_testbed_that_is_not_open_speaks_to_nobody_and_says_how_to_open_it(name: str) -> None:
+    bed = Testbed()
+    with pytest.raises(LabError, match=r"not open.*`with Testbed\(\) as bed:`.*`yield bed`"):
+        NEEDS_AN_OPEN_TESTBED[name](bed)
+    with bed:
+        pass
+    with pytest.raises(LabError, match="not open"):
+        NEEDS_AN_OPEN_TESTBED[name](bed)
+
+
+def test_every_public_method_of_a_testbed_is_looked_at_above() -> None:
+    methods = {name for name, value in vars(Testbed).items() if callable(value) and not name.startswith("_")}
+    assert methods - {"start", "stop", "now"} == set(NEEDS_AN_OPEN_TESTBED)
+
+
+def test_a_client_of_a_testbed_that_has_ended_sends_nothing() -> None:
+    with Testbed() as bed:
+        wireless, s3 = bed.client("iotwireless"), bed.client("s3")
+        assert wireless.list_wireless_gateways()["WirelessGatewayList"]
+        wireless_sent, s3_sent = sent_by(wireless), sent_by(s3)
+    for call in (wireless.list_wireless_gateways, s3.list_buckets):
+        with pytest.raises(LabError, match="not open"):
+            call()
+    assert wireless_sent == s3_sent == []
+    with Testbed() as another:
+        assert another.gateways
+        with pytest.raises(LabError, match="not open"):
+            wireless.list_wireless_gateways()
+
+
+def test_the_service_of_a_testbed_that_has_ended_reads_no_update_from_the_real_aws(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Testbed() as bed:
+        bed.define_update("1.0.1")
+        request = bed.gateways[0].home.request(STATION, MODEL)
+    # Without moto boto3 looks for credentials; they may as well be somebody's own.
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "real")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "real")
+    monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", lambda *_: pytest.fail("something was sent"))
+    with pytest.raises(LabError, match="not open"):
+        bed.service.answer(request)
+    with pytest.raises(LabError, match="not open"):
+        bed.service.explain(bed.owner, bed.gateways[0].id)
+
+
+def test_the_log_of_a_testbed_can_be_read_after_its_end() -> None:
+    bed = Testbed()
+    with pytest.raises(LabError, match="not open"):
+        _ = bed.log
+    with bed:
+        bed.define_update("1.0.1")
+        bed.advance(20)
+    assert bed.log[-1].to_status == "COMPLETED"
+    assert bed.now() == "2021-03-12T09:56:32.047Z"
+
+
+def test_a_testbed_that_is_opened_again_starts_afresh() -> None:
+    bed = Testbed(gateways=2)
+    seen = []
+    for _ in range(2):
+        with bed:
+            assert bed.now() == "2021-03-12T09:56:12.047Z"
+            assert not bed.log
+            bed.define_update("1.0.1")
+            bed.advance(20)
+            seen.append([(gateway.id, gateway.eui, bed.status(gateway)) for gateway in bed.gateways])
+    assert len(seen[0]) == 2
+    assert seen[0] == seen[1]
+
+
+def test_a_cell_does_not_end_a_testbed_that_was_once_started_and_is_open_by_with_now() -> None:
+    bed = Testbed().start()
+    bed.stop()
+    with bed:
+        with pytest.raises(LabError, match="end that one first"):
+            Testbed().start()
+        bed.poll()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"gateways": -1}, "gateways"),
+        ({"gateways": 1.5}, "gateways"),
+        ({"gateways": True}, "gateways"),
+        ({"interval_s": 0}, "interval_s"),
+        ({"interval_s": -10}, "interval_s"),
+        ({"interval_s": 0.0004}, "interval_s"),
+        ({"interval_s": float("nan")}, "interval_s"),
+        ({"interval_s": "10"}, "interval_s"),
+        ({"policy": {"settle_s": 30}}, "policy"),
+        ({"policy": Policy}, "policy"),
+        ({"start": "yesterday"}, "start"),
+    ],
+    ids=str,
+)
+def test_a_testbed_refuses_what_could_not_work_and_names_the_field(arguments: dict[str, Any], field: str) -> None:
+    with pytest.raises(LabError, match=rf"^{field}: .*give "):
+        Testbed(**arguments)
+
+
+def test_the_clock_of_a_testbed_is_not_turned_back_and_a_fault_holds_for_one_poll_at_least() -> None:
+    with Testbed() as bed:
+        for seconds in (-1, float("nan"), float("inf"), "10"):
+            with pytest.raises(LabError, match=r"^seconds: "):
+                bed.advance(seconds)  # type: ignore[arg-type]
+        for polls in (0, -1, 1.5):
+            with pytest.raises(LabError, match=r"^polls: "):
+                bed.inject("no-key", polls=polls)  # type: ignore[arg-type]
+        assert bed.now() == "2021-03-12T09:56:12.047Z"
+        assert not bed.gateways[0].virtual.faults
+
+
+def test_an_interval_of_0_in_a_station_conf_does_not_hold_the_clock_still() -> None:
+    with Testbed() as bed:
+        gateway = bed.gateways[0]
+        conf = (gateway.home.path / "station.conf").read_text()
+        gateway.home.write("station.conf", conf.replace('"10000ms"', '"0s"'))
+        bed.advance(0.02)
+        assert bed.now() == "2021-03-12T09:56:12.067Z"
+        assert bed.poll().wait_s == 0
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        lambda bed: bed.gateways[1],
+        lambda bed: bed.gateways[1].id,
+        lambda bed: bed.gateways[1].eui,
+        lambda _: "5a11b0a85a11b0a9",
+        lambda _: "5A-11-B0-A8-5A-11-B0-A9",
+        lambda _: "5a11:b0a8:5a11:b0a9",
+        lambda _: 1,
+        lambda _: -2,
+    ],
+)
+def test_a_gateway_is_named_by_itself_its_index_its_id_or_its_eui(named: Callable[[Testbed], Any]) -> None:
+    with Testbed(gateways=3) as bed:
+        bed.define_update("1.0.1")
+        which = named(bed)
+        bed.inject("no-key", which)
+        assert [bool(gateway.virtual.faults) for gateway in bed.gateways] == [False, True, False]
+        bed.heal(which)
+        bed.poll(which)
+        assert bed.status(which) == "IN_PROGRESS"
+        assert bed.explain(which).gateway_eui == "5a11b0a85a11b0a9"
+        for other in (0, 2):
+            with pytest.raises(NotFound):
+                bed.status(other)
+
+
+def test_a_gateway_that_is_not_there_is_answered_with_those_that_are() -> None:
+    with Testbed(gateways=2) as bed:
+        first, second = bed.gateways
+        there = f"0: {first.eui.hex} \\(id {first.id}\\), 1: {second.eui.hex} \\(id {second.id}\\)$"
+        for which in (2, -3, "Raspberry pi", "5a11b0a85a11b0aa", True, 1.0):
+            with pytest.raises(LabError, match=there):
+                bed.poll(which)  # type: ignore[arg-type]
+    with Testbed() as another, pytest.raises(LabError, match="of another testbed"):
+        another.poll(first)
+
+
+def test_a_testbed_without_gateways_says_so() -> None:
+    with Testbed(gateways=0) as bed, pytest.raises(LabError, match=r"this testbed has none.*add_gateway"):
+        bed.poll()
+
+
+def test_gateways_of_several_versions_live_on_one_testbed() -> None:
+    with Testbed() as bed:
+        bed.add_gateway("5A-11-B0-A8-5A-11-B0-FF", package="0.9", model="corecell", station="2.0.6(x/std)")
+        bed.add_gateway("::1", package=None)
+        bed.add_gateway(GatewayEui(2))
+        presented = []
+        for index in range(4):
+            bed.poll(index)
+            version = bed.service.presented_version(bed.owner, bed.gateways[index].id)
+            presented.append(version.to_aws() if version else {})
+        usual = example.CURRENT_VERSION.to_aws()
+        assert presented[0] == presented[3] == usual
+        assert presented[1] == {"PackageVersion": "0.9", "Model": "corecell", "Station": "2.0.6(x/std)"}
+        assert presented[2] == {name: value for name, value in usual.items() if name != "PackageVersion"}
+
+
+def test_a_gateway_that_a_script_has_registered_is_taken_as_it_is() -> None:
+    with Testbed(gateways=0) as bed:
+        iot = bed.client("iotwireless")
+        created = iot.create_wireless_gateway(Name="roof", LoRaWAN={"GatewayEui": "58a0cbfffe800001"})
+        bed.add_gateway("58a0cbfffe800001")
+        bed.define_update("1.0.1")
+        bed.advance(20)
+        assert iot.get_wireless_gateway_task(Id=created["Id"])["Status"] == "COMPLETED"
+        assert iot.list_wireless_gateways()["WirelessGatewayList"][0]["Name"] == "roof"
+
+
+def test_a_gateway_is_not_added_twice_nor_by_half_an_eui_nor_from_another_region() -> None:
+    with Testbed() as bed:
+        with pytest.raises(LabError, match="has the gateway 5a11b0a85a11b0a8 already"):
+            bed.add_gateway("5a11b0a85a11b0a8")
+        with pytest.raises(LabError, match="'5a11' is not a gateway EUI"):
+            bed.add_gateway("5a11")
+        bed.client("iotwireless", "eu-west-1").create_wireless_gateway(LoRaWAN={"GatewayEui": "58a0cbfffe800001"})
+        with pytest.raises(LabError, match="registered in eu-west-1"):
+            bed.add_gateway("58a0cbfffe800001")
+        assert len(bed.gateways) == 1
 
 
 def test_a_setup_cell_that_is_run_again_ends_the_testbed_of_before() -> None:

@@ -35,10 +35,16 @@ class Clients(Protocol):
     def __call__(self, service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any: ...
 
 
-def client_factory(endpoint_url: str | None = None, *, ignore_endpoints: bool = False) -> Clients:
+def client_factory(
+    endpoint_url: str | None = None,
+    *,
+    ignore_endpoints: bool = False,
+    before_call: Callable[..., None] | None = None,
+) -> Clients:
     """boto3 clients that give up within seconds; at ``endpoint_url``, with dummy credentials, or as boto3 is set up.
 
-    ``ignore_endpoints``: AWS_ENDPOINT_URL in the environment does not count.
+    ``ignore_endpoints``: AWS_ENDPOINT_URL in the environment does not count. ``before_call`` is asked before each call
+    of such a client, and an error that it raises keeps the call from being sent.
     """
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
@@ -70,6 +76,8 @@ def client_factory(endpoint_url: str | None = None, *, ignore_endpoints: bool = 
         # Making a client is the one thing about boto3 that threads must not do at once.
         with making:
             client = boto3.client(service, **options)  # type: ignore[call-overload]
+        if before_call is not None:
+            client.meta.events.register_first("before-call", before_call)
         if is_lasting:
             made[service, region] = client
         return client

@@ -1,0 +1,58 @@
+"""What a testbed can be asked for: values that would otherwise go wrong later, or never come to an end.
+
+Each check raises LabError with field, value and remedy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from lorafw.clock import parse_iso
+from lorafw.errors import LabError
+from lorafw.tasks.policy import Policy
+
+SHORTEST_S: Final = 0.001
+"""The clock has whole milliseconds: a gateway that polls more often would hold it still."""
+
+
+def check_gateways(count: object) -> None:
+    if not _is_whole(count, 0):
+        raise LabError(f"gateways: {count!r} is not a number of gateways; give a whole number, 0 or more")
+
+
+def check_interval(interval_s: object) -> None:
+    if not _is_number(interval_s, SHORTEST_S):
+        raise LabError(f"interval_s: {interval_s!r} is not a time between polls; give seconds, {SHORTEST_S} or more")
+
+
+def check_policy(policy: object) -> None:
+    if policy is not None and not isinstance(policy, Policy):
+        raise LabError(f"policy: {policy!r} is not a Policy; give one, for example Policy(settle_s=30)")
+
+
+def check_start(start: str) -> None:
+    try:
+        parse_iso(start)
+    except (TypeError, ValueError):
+        raise LabError(f"start: {start!r} is not a time; give one like '2021-03-12T09:56:12.047Z'") from None
+
+
+def check_seconds(seconds: object) -> None:
+    if not _is_number(seconds, 0):
+        raise LabError(f"seconds: {seconds!r} cannot be advanced by; a clock moves forward only: give 0 or more")
+
+
+def check_polls(polls: object) -> None:
+    if polls is not None and not _is_whole(polls, 1):
+        raise LabError(
+            f"polls: {polls!r} is not how many polls a fault holds for; give 1 or more, or leave it out: until heal()"
+        )
+
+
+def _is_number(value: object, least: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
