@@ -284,7 +284,8 @@ class Twin:
             seen, surely = time, False
 
             if shows == "new" or (shows == "other" and not self.update.version_given):
-                task.move(time, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, task.fault)
+                behind = task.fault if shows == "other" else Fault.NONE
+                task.move(time, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, behind)
                 return self.ended(time)
             if shows == "other":
                 task.move(time, TaskEvent.ATTEMPT_FAILED, Cause.OTHER_VERSION, task.fault)

@@ -6,6 +6,7 @@ import base64
 import json
 import stat
 import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -166,6 +167,16 @@ def test_init_without_a_server_says_what_to_start_and_writes_nothing(cli: Cli, m
 
 def test_init_refuses_what_is_no_eui(cli: Cli) -> None:
     assert "sixteen hex digits" in cli("gateway", "init", "home", "--eui", "12", "--plain", status=2).output
+
+
+def test_a_reader_that_has_enough_ends_a_command_in_silence() -> None:
+    command = [sys.executable, "-m", "lorafw", "serve", "--policies"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode != 0
 
 
 def test_serve_lists_every_decision_with_its_tag(cli: Cli) -> None:

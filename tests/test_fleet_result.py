@@ -79,6 +79,16 @@ def test_explain_tells_every_row_of_a_gateway_and_what_was_behind_it(result: Res
             assert fault in line
 
 
+def test_what_went_wrong_earlier_is_not_behind_a_completed_task() -> None:
+    result = simulate(mixed_fleet(300), Plan(update=Update(fails=0.5)), seed=1)
+    after_a_failure = (result.gateways.sends[0] > 1) & (result.gateways.status[0] == status_code(TaskStatus.COMPLETED))
+    gateway = int(result.fleet.number[np.flatnonzero(after_a_failure)[0]])
+    *before, last = result.explain(gateway).splitlines()
+    assert "COMPLETED" in last
+    assert "behind it" not in last
+    assert "behind it: script-fails" in before[-1]
+
+
 def test_explain_says_why_a_gateway_never_had_a_task() -> None:
     fleet = make_fleet(
         3,

@@ -64,6 +64,18 @@ def test_a_lesson_states_its_minutes_and_its_objectives_and_cleans_up(path: Path
     assert cells[-1].source.startswith("**Next:**")
 
 
+def test_the_minutes_are_those_of_whoever_goes_straight_through(path: Path) -> None:
+    """Reading 238 words a minute (Brysbaert 2019), 15 s a cell of code, 90 s an exercise; in steps of five."""
+    cells = lesson(path).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    words = len(re.sub(r"<details>.*?</details>|```.*?```", "", text, flags=re.DOTALL).split())
+    code = sum(cell.cell_type == "code" for cell in cells)
+    needed = words / 238 + code * 15 / 60 + len(exercises(lesson(path))) * 90 / 60
+    stated = int(re.findall(r"\*\*(\d+) minutes\.\*\*", cells[0].source)[0])
+    assert stated == 5 * round(needed / 5)
+    assert 10 <= stated <= 20
+
+
 def test_the_map_in_lesson_00_names_every_lesson_with_its_minutes() -> None:
     cells = [cell.source for cell in lesson(LESSONS[0]).cells if cell.cell_type == "markdown"]
     told = [row for cell in cells for row in re.findall(r"^\| (\d\d) \| (.*) \| (\d+) \|$", cell, re.MULTILINE)]

@@ -27,6 +27,8 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except LorafwError as error:
             raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            raise  # click ends in silence, as a command before `| head` should
         except OSError as error:
             name = f"{error.filename}: " if error.filename else ""
             raise click.ClickException(f"{name}{error.strerror or error}") from error

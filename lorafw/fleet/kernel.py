@@ -118,7 +118,9 @@ class Machine:
         if not done.any():
             return way
         new = way.part(done)
-        self._ledger.ends(new, new.time, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, new.fault)
+        # What went wrong with an earlier send is not behind this one; a version of its own is.
+        fault = np.where(new.shows == Shows.OTHER, new.fault, _NO_FAULT) if self._rules.some_differ else _NO_FAULT
+        self._ledger.ends(new, new.time, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, fault)
         return way.part(~done)
 
     def _judge_other(self, way: Way) -> Way:
@@ -215,5 +217,4 @@ class Machine:
             if late.any():
                 self._silence(way.part(late), way.fault[late])
                 at_once = at_once & ~late
-        fault = way.fault if self._turn else _NO_FAULT
-        self._ledger.ends(way, time, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, fault, among=at_once)
+        self._ledger.ends(way, time, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, _NO_FAULT, among=at_once)
