@@ -176,9 +176,22 @@ MADE = {
 }
 
 
+MARK = re.compile(r"<!-- made: (\w+) ?(\S*) -->(?:\n\n\|(?:.*\|\n)+)?")
+
+
 def make(_app: Any, _page: str, source: list[str]) -> None:
-    source[0] = re.sub(
-        r"<!-- made: (\w+) ?(\S*) -->", lambda found: MADE[found[1]](*filter(None, [found[2]])), source[0]
+    source[0] = MARK.sub(lambda found: MADE[found[1]](*filter(None, [found[2]])) + "\n", source[0])
+
+
+def with_tables(text: str) -> str:
+    """A page with its tables made anew and their marks kept, for whoever reads it elsewhere than on the site."""
+    return MARK.sub(
+        lambda found: (
+            f"<!-- made: {' '.join(filter(None, found.groups()))} -->\n\n"
+            + MADE[found[1]](*filter(None, [found[2]]))
+            + "\n"
+        ),
+        text,
     )
 
 

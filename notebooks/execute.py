@@ -2,6 +2,8 @@
 
     python notebooks/execute.py [NOTEBOOK ...]
 
+The tables of the trainers' page, which are told by the lessons, are made anew with them.
+
 Stable cell ids, kernelspec ``python3``, execution counts from 1, no widget state, no timestamps: running it again
 changes nothing, and a difference between two commits is a difference in the lesson.
 """
@@ -62,3 +64,7 @@ if __name__ == "__main__":
     for name in sys.argv[1:] or sorted(map(str, HERE.glob("[0-9][0-9]-*.ipynb"))):
         print(name)
         execute(Path(name))
+    from conf import with_tables
+
+    trainers = HERE / "trainers.md"
+    trainers.write_text(with_tables(trainers.read_text()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -138,7 +139,7 @@ def test_every_public_name_has_its_place_in_the_reference(site: Path) -> None:
     [
         ("decisions", ["silence_timeout_s", "SECOND_RETRY", "CUPS_OKSYNC_INTV", "documented"]),
         ("commands", ["lorafw serve", "Usage: lorafw demo", "--world"]),
-        ("../trainers", ["Half a day", "0:20", "Afterwards one can"]),
+        ("../trainers", ["Half a day", "0:25", "Afterwards one can"]),
         ("house", ["sigLen counts the CRC", "IllegalTransition"]),
     ],
 )
@@ -147,6 +148,18 @@ def test_what_is_made_from_the_package_stands_in_the_page(site: Path, page: str,
     assert "<!-- made" not in text
     for word in words:
         assert word in text
+
+
+def test_the_trainers_page_holds_its_tables_as_the_lessons_tell_them() -> None:
+    spec = importlib.util.spec_from_file_location("conf", ROOT / "notebooks" / "conf.py")
+    assert spec is not None
+    assert spec.loader is not None
+    conf = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = conf  # its dataclass looks for it there
+    spec.loader.exec_module(conf)
+    text = (ROOT / "notebooks" / "trainers.md").read_text()
+    assert text.count("| Begins at |") == 2
+    assert conf.with_tables(text) == text, "run: python notebooks/execute.py"
 
 
 def test_the_cuts_for_trainers_take_no_longer_than_they_say(site: Path) -> None:
