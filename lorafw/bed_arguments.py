@@ -11,6 +11,7 @@ from typing import Final
 from lorafw.clock import parse_iso
 from lorafw.errors import LabError
 from lorafw.tasks.policy import Policy
+from lorafw.version import GatewayVersion
 
 SHORTEST_S: Final = 0.001
 """The clock has whole milliseconds: a gateway that polls more often would hold it still."""
@@ -48,6 +49,11 @@ def check_polls(polls: object) -> None:
         raise LabError(
             f"polls: {polls!r} is not how many polls a fault holds for; give 1 or more, or leave it out: until heal()"
         )
+
+
+def check_version(field: str, version: object) -> None:
+    if version is not None and not isinstance(version, GatewayVersion):
+        raise LabError(f"{field}: {version!r} is not a GatewayVersion; give one: GatewayVersion(package='1.0.0')")
 
 
 def _is_number(value: object, least: float) -> bool:

@@ -1,19 +1,33 @@
-"""The gateways of a testbed, and which of them is meant: by itself, its index, its id or its EUI."""
+"""The gateways of a testbed: which of them is meant, and when each polls.
+
+A gateway is named by itself, its index, its id or its EUI. One whose station.conf cannot be used falls silent. A real
+station ends with exit code 1 where the file is missing or is not JSON, and without a routerid takes the EUI of its
+network card, so that the server hears nothing of this gateway (source: Basics Station 2.0.6, sys_linux.c). It reads the
+file at its start only; here the new file counts from the next poll on (assumed: an update that brings one restarts the
+station).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from lorafw.errors import LabError
+from lorafw.clock import HandClock
+from lorafw.errors import HomeError, LabError
 from lorafw.eui import GatewayEui
 from lorafw.gateway.home import Home
+from lorafw.gateway.station import REMARK, Verdict
 from lorafw.gateway.virtual import VirtualGateway
+from lorafw.station_log import Level, LogLine
 
 
 @dataclass(slots=True, eq=False)
 class BedGateway:
-    """A virtual gateway of the testbed. ``log`` holds its log lines; ``next_poll_ms`` is when it polls by itself."""
+    """A virtual gateway of the testbed. ``log`` holds its log lines; ``next_poll_ms`` is when it polls by itself.
+
+    ``is_silent``: it does not, since its station would not start with the files in its home folder.
+    """
 
     id: str
     eui: GatewayEui
@@ -21,6 +35,20 @@ class BedGateway:
     virtual: VirtualGateway
     next_poll_ms: int
     log: list[str] = field(default_factory=list)
+    is_silent: bool = False
+
+    def poll(self, clock: HandClock) -> Verdict:
+        """One exchange, now. Raises HomeError where its station would not start; it is silent then, until one works."""
+        try:
+            verdict = self.virtual.poll()
+        except HomeError as error:
+            self.is_silent = True
+            self.log.append(LogLine(REMARK, Level.ERROR, f"the station does not start: {error}").at(clock.now_ms()))
+            raise
+        self.is_silent = False
+        # An update may have written an interval of 0 into station.conf; the clock must go on all the same.
+        self.next_poll_ms = clock.now_ms() + max(1, round(verdict.wait_s * 1000))
+        return verdict
 
 
 Which = BedGateway | GatewayEui | str | int
@@ -42,6 +70,16 @@ def choose(gateways: Sequence[BedGateway], which: Which | None) -> BedGateway:
     there = ", ".join(f"{index}: {gateway.eui.hex} (id {gateway.id})" for index, gateway in enumerate(gateways))
     shown = f"the gateway {which.eui.hex} of another testbed" if isinstance(which, BedGateway) else repr(which)
     raise LabError(f"gateway: {shown} is none of this testbed's; give an index, an EUI or an id of these: {there}")
+
+
+def poll_until(end_ms: int, gateways: Sequence[BedGateway], clock: HandClock) -> None:
+    """Turn the clock to ``end_ms``; each gateway polls whenever its own wait is over."""
+    while due := [gateway for gateway in gateways if not gateway.is_silent and gateway.next_poll_ms <= end_ms]:
+        gateway = min(due, key=lambda candidate: candidate.next_poll_ms)
+        clock.advance_to(gateway.next_poll_ms)
+        with suppress(HomeError):  # it is silent from now on
+            gateway.poll(clock)
+    clock.advance_to(end_ms)
 
 
 def read_eui(eui: GatewayEui | str) -> GatewayEui:

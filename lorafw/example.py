@@ -34,6 +34,7 @@ NEXT_PACKAGE: Final = "1.0.1"
 POLL_INTERVAL_S: Final = 10.0
 """The documented log ends with "next regular check in 10s"."""
 
+DEFINITION_NAME: Final = "FirmwareUpdate"
 BUCKET: Final = "iotwirelessfwupdate"
 KEY: Final = "fwstation"
 DATA_SOURCE: Final = f"s3://{BUCKET}/{KEY}"
@@ -75,22 +76,29 @@ def input_json(
     signature: bytes = SIGNATURE,
     sig_key_crc: int = SIG_KEY_CRC,
     current_version: GatewayVersion = CURRENT_VERSION,
+    update_version: GatewayVersion | None = None,
     data_source: str = DATA_SOURCE,
     role: str = ROLE_ARN,
-    name: str = "FirmwareUpdate",
+    name: str = DEFINITION_NAME,
     auto_create_tasks: bool = True,
 ) -> dict[str, Any]:
-    """The documented input.json, member for member; an unsigned update has neither signature nor CRC."""
+    """The documented input.json, member for member; an unsigned update has neither signature nor CRC.
+
+    ``update_version`` is UpdateVersion, which the documented one has not.
+    """
     signed: dict[str, Any] = {}
     if signature:
         signed = {"SigKeyCrc": sig_key_crc, "UpdateSignature": base64.b64encode(signature).decode()}
+    versions = {"CurrentVersion": current_version.to_aws()}
+    if update_version is not None:
+        versions["UpdateVersion"] = update_version.to_aws()
     return {
         "AutoCreateTasks": auto_create_tasks,
         "Name": name,
         "Update": {
             "UpdateDataSource": data_source,
             "UpdateDataRole": role,
-            "LoRaWAN": {**signed, "CurrentVersion": current_version.to_aws()},
+            "LoRaWAN": {**signed, **versions},
         },
     }
 

@@ -23,12 +23,12 @@ from typing import Any, ClassVar
 
 from lorafw import bed_arguments, example
 from lorafw.bed_gateways import BedGateway as BedGateway  # noqa: PLC0414 -- part of a testbed
-from lorafw.bed_gateways import Which, choose, read_eui
+from lorafw.bed_gateways import Which, choose, poll_until, read_eui
 from lorafw.clock import HandClock, iso
 from lorafw.cups.client import InProcessTransport
 from lorafw.cups.server import CupsServer
 from lorafw.environment import leading_to, without_profile
-from lorafw.errors import LabError
+from lorafw.errors import HomeError, LabError
 from lorafw.eui import GatewayEui
 from lorafw.fault import Fault
 from lorafw.firmware.image import build_image
@@ -43,6 +43,7 @@ from lorafw.tasks.lifecycle import LogRow, TaskStatus
 from lorafw.tasks.model import Owner
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
+from lorafw.version import GatewayVersion
 
 LAB_SECRET = 0x10AF
 """The lab's signing key is made from this number: everyone knows it, so it signs lessons and nothing else."""
@@ -239,24 +240,45 @@ class Testbed:
         files: Mapping[str, bytes] | None = None,
         restart: str | None = None,
         key_pair: KeyPair | None = None,
-        **changes: Any,
+        key: str = example.KEY,
+        name: str = example.DEFINITION_NAME,
+        auto_create_tasks: bool = True,
+        current_version: GatewayVersion | None = None,
+        update_version: GatewayVersion | None = None,
+        data_source: str | None = None,
+        role: str = example.ROLE_ARN,
+        signature: bytes | None = None,
+        sig_key_crc: int | None = None,
     ) -> str:
         """Build, sign, upload and define an update to ``package``; gives the definition's id.
 
-        ``changes`` go to ``example.input_json``: other members than the documented ones.
+        ``current_version``, unless it is given, is what the first gateway that starts would present now; the documented
+        one where there is none. ``key`` is where the update goes in the bucket; with ``data_source``, an object that is
+        there already, nothing is uploaded. ``signature`` b"": unsigned.
         """
+        self._check_open()
+        bed_arguments.check_version("current_version", current_version)
+        bed_arguments.check_version("update_version", update_version)
         update = build_image(package_version=package, files=files or {}, restart=restart)
         signed = sign_update(key_pair or self.key_pair, update)
         members = example.input_json(
-            **{
-                "signature": signed.signature,
-                "sig_key_crc": signed.key_crc,
-                "data_source": self.upload(update),
-                **changes,
-            }
+            name=name,
+            auto_create_tasks=auto_create_tasks,
+            current_version=current_version or self._current_version(),
+            update_version=update_version,
+            data_source=data_source or self.upload(update, key),
+            role=role,
+            signature=signed.signature if signature is None else signature,
+            sig_key_crc=signed.key_crc if sig_key_crc is None else sig_key_crc,
         )
         created: Mapping[str, str] = self.client("iotwireless").create_wireless_gateway_task_definition(**members)
         return created["Id"]
+
+    def _current_version(self) -> GatewayVersion:
+        for gateway in self.gateways:
+            with contextlib.suppress(HomeError):  # one that does not start presents nothing
+                return gateway.virtual.version
+        return example.CURRENT_VERSION
 
     def inject(self, fault: Fault | str, gateway: Which | None = None, *, polls: int | None = None) -> None:
         """Let a fault hold at a gateway (the first, unless told otherwise); for so many polls, or until ``heal``.
@@ -271,25 +293,17 @@ class Testbed:
         self._gateway(gateway).virtual.heal()
 
     def poll(self, gateway: Which | None = None) -> Verdict:
-        """One exchange of a gateway (the first, unless told otherwise), now."""
-        chosen = self._gateway(gateway)
-        verdict = chosen.virtual.poll()
-        # An update may have written an interval of 0 into station.conf; the clock must go on all the same.
-        chosen.next_poll_ms = self.clock.now_ms() + max(1, round(verdict.wait_s * 1000))
-        return verdict
+        """One exchange of a gateway (the first, unless told otherwise), now. Raises HomeError where it cannot start."""
+        return self._gateway(gateway).poll(self.clock)
 
     def advance(self, seconds: float) -> None:
-        """Turn the clock; each gateway polls whenever its own wait is over. Raises LabError for less than 0."""
+        """Turn the clock; each gateway polls whenever its own wait is over. Raises LabError for less than 0.
+
+        A gateway that cannot start is silent, as its log says; the others go on. ``poll`` wakes it once it can.
+        """
         self._check_open()
         bed_arguments.check_seconds(seconds)
-        end_ms = self.clock.now_ms() + round(seconds * 1000)
-        while self.gateways:
-            gateway = min(self.gateways, key=lambda candidate: candidate.next_poll_ms)
-            if gateway.next_poll_ms > end_ms:
-                break
-            self.clock.advance_to(gateway.next_poll_ms)
-            self.poll(gateway)
-        self.clock.advance_to(end_ms)
+        poll_until(self.clock.now_ms() + round(seconds * 1000), self.gateways, self.clock)
 
     def status(self, gateway: Which | None = None) -> TaskStatus:
         """The status of a gateway's task. Raises NotFound where it has none."""

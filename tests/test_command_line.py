@@ -83,6 +83,15 @@ def test_openssl_verifies_what_the_command_signs(cli: Cli, signed: dict[str, str
     assert done.stdout == "Verified OK\n"
 
 
+def test_a_task_definition_names_the_version_that_completes_it_only_where_it_is_asked_to(cli: Cli) -> None:
+    cli("firmware", "keygen")
+    cli("firmware", "build", "--package", "1.0.1")
+    words = ("firmware", "task-definition", "--file", "fwstation", "--key", "private.pem")
+    assert "UpdateVersion" not in json.loads(cli(*words).stdout)["Update"]["LoRaWAN"]
+    lorawan = json.loads(cli(*words, "--update-version", "1.0.1").stdout)["Update"]["LoRaWAN"]
+    assert lorawan["UpdateVersion"] == {"PackageVersion": "1.0.1"}
+
+
 def test_a_signature_of_openssl_becomes_a_task_definition_without_the_private_key(cli: Cli) -> None:
     cli("firmware", "build", "--package", "1.0.1")
     subprocess.run(

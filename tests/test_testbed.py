@@ -11,10 +11,12 @@ from botocore.awsrequest import AWSResponse
 
 from lorafw import Testbed, example
 from lorafw.cloud import Cloud
-from lorafw.errors import LabError, NotFound
+from lorafw.errors import HomeError, LabError, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.gateway.virtual import MODEL, STATION
+from lorafw.tasks.lifecycle import Cause
 from lorafw.tasks.policy import Policy
+from lorafw.version import GatewayVersion
 
 NEEDS_AN_OPEN_TESTBED: dict[str, Callable[[Testbed], Any]] = {
     "client": lambda bed: bed.client("iotwireless"),
@@ -171,6 +173,88 @@ def test_an_interval_of_0_in_a_station_conf_does_not_hold_the_clock_still() -> N
         bed.advance(0.02)
         assert bed.now() == "2021-03-12T09:56:12.067Z"
         assert bed.poll().wait_s == 0
+
+
+def test_a_gateway_whose_update_breaks_its_station_conf_falls_silent_and_the_others_go_on() -> None:
+    with Testbed(gateways=2) as bed:
+        broken, other = bed.gateways
+        own = (broken.home.path / "station.conf").read_bytes()
+        bed.define_update("1.0.1", files={"station.conf": b"{}"})
+        bed.poll(broken)
+        good = (other.home.path / "station.conf").read_bytes()
+        bed.define_update("1.0.1", key="good", files={"station.conf": good})
+        bed.service.delete_definition(bed.owner, bed.service.definitions(bed.owner)[0].id)
+        bed.advance(3600)
+        assert bed.status(other) == "COMPLETED"
+        assert bed.status(broken) == "IN_PROGRESS"
+        assert broken.is_silent
+        last = broken.log[-1]
+        assert last.startswith("2021-03-12 09:56:22.047 [___:ERRO] the station does not start: ")
+        assert last.endswith("station.conf has no object 'station_conf'")
+        assert len([line for line in broken.log if "Connecting to CUPS" in line]) == 1
+        with pytest.raises(HomeError, match="station_conf"):
+            bed.poll(broken)
+        broken.home.write("station.conf", own)
+        bed.poll(broken)
+        assert bed.status(broken) == "COMPLETED"
+        assert not broken.is_silent
+
+
+def test_the_task_of_a_gateway_that_fell_silent_ends_as_the_table_says() -> None:
+    with Testbed() as bed:
+        bed.inject("tmp-full", polls=2)
+        bed.define_update("1.0.1", files={"station.conf": b"not JSON"})
+        bed.advance(40)
+        assert bed.status() == "SECOND_RETRY"
+        bed.advance(48 * 3600 - 60)
+        assert bed.status() == "SECOND_RETRY"
+        bed.advance(60)
+        assert bed.status() == "FAILED"
+        assert bed.log[-1].cause is Cause.SILENCE
+
+
+def test_an_update_is_for_the_version_that_the_first_gateway_has_by_then() -> None:
+    with Testbed() as bed:
+        bed.define_update("1.0.1")
+        bed.advance(20)
+        bed.client("iotwireless").delete_wireless_gateway_task(Id=bed.gateways[0].id)
+        bed.define_update("1.0.2", key="next")
+        bed.advance(20)
+        assert bed.status() == "COMPLETED"
+        assert bed.gateways[0].home.package() == "1.0.2"
+
+
+def test_a_definition_has_the_members_that_its_keywords_say() -> None:
+    with Testbed(gateways=0) as bed:
+        iot = bed.client("iotwireless")
+        usual = iot.get_wireless_gateway_task_definition(Id=bed.define_update("1.0.1"))
+        assert usual["Update"]["LoRaWAN"]["CurrentVersion"] == example.CURRENT_VERSION.to_aws()
+        assert "UpdateVersion" not in usual["Update"]["LoRaWAN"]
+        other = iot.get_wireless_gateway_task_definition(
+            Id=bed.define_update(
+                "1.0.1",
+                name="Night",
+                auto_create_tasks=False,
+                current_version=GatewayVersion(package="0.9"),
+                update_version=GatewayVersion(package="1.0.1"),
+                data_source="s3://elsewhere/fw",
+                role=example.ROLE_ARN + "2",
+                signature=b"",
+            )
+        )
+        assert (other["Name"], other["AutoCreateTasks"]) == ("Night", False)
+        assert other["Update"] == {
+            "UpdateDataSource": "s3://elsewhere/fw",
+            "UpdateDataRole": example.ROLE_ARN + "2",
+            "LoRaWAN": {"CurrentVersion": {"PackageVersion": "0.9"}, "UpdateVersion": {"PackageVersion": "1.0.1"}},
+        }
+
+
+def test_a_version_that_is_no_version_is_refused_and_nothing_is_uploaded() -> None:
+    with Testbed() as bed:
+        with pytest.raises(LabError, match=r"^current_version: '1.0.0' is not a GatewayVersion; give one"):
+            bed.define_update("1.0.1", current_version="1.0.0")  # type: ignore[arg-type]
+        assert "Contents" not in bed.client("s3").list_objects_v2(Bucket=example.BUCKET)
 
 
 @pytest.mark.parametrize(

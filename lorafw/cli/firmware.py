@@ -156,7 +156,12 @@ def inspect(update: Path, as_json: bool) -> None:
 @click.option("--station", default=STATION, show_default=True, help="CurrentVersion.Station.")
 @click.option("--package", default="1.0.0", show_default=True, help="CurrentVersion.PackageVersion.")
 @click.option("--model", default=MODEL, show_default=True, help="CurrentVersion.Model.")
-@click.option("--name", default="FirmwareUpdate", show_default=True)
+@click.option(
+    "--update-version",
+    metavar="PACKAGE",
+    help="UpdateVersion.PackageVersion: only this one completes the task, not any other new version.",
+)
+@click.option("--name", default=example.DEFINITION_NAME, show_default=True)
 @click.option("--no-auto", is_flag=True, help="AutoCreateTasks false: tasks are created by hand.")
 def task_definition(
     *,
@@ -170,6 +175,7 @@ def task_definition(
     station: str,
     package: str,
     model: str,
+    update_version: str | None,
     name: str,
     no_auto: bool,
 ) -> None:
@@ -192,6 +198,7 @@ def task_definition(
         role=role,
         name=name,
         current_version=GatewayVersion(station=station, package=package, model=model),
+        update_version=GatewayVersion(package=update_version) if update_version is not None else None,
         auto_create_tasks=not no_auto,
     )
     click.echo(json.dumps(members, indent=4, ensure_ascii=False))

@@ -22,6 +22,7 @@ from lorafw.gateway.runner import install_only
 from lorafw.gateway.station import Action, Exchange, Outcome, Verdict
 from lorafw.gateway.storage import Disk, HomeStorage, Runner, open_update
 from lorafw.station_log import Level, LogLine
+from lorafw.version import GatewayVersion
 
 STATION: Final = "2.0.5(rpi/std) 2021-03-09 03:45:09"
 MODEL: Final = "rpi"
@@ -122,6 +123,11 @@ class VirtualGateway:
     def faults(self) -> tuple[Fault, ...]:
         """The faults that hold for the next poll."""
         return tuple(active.injection.fault for active in self._faults)
+
+    @property
+    def version(self) -> GatewayVersion:
+        """What it would present now. Raises HomeError where the home folder cannot be used."""
+        return self._path().home.request(self.station, self.model).version
 
     def poll(self) -> Verdict:
         """One exchange. Raises HomeError where the home folder cannot be used."""

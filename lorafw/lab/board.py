@@ -109,12 +109,13 @@ class TaskBoard(Panel):
         except NotFound:
             status, sends = None, 0
         wait_ms = gateway.next_poll_ms - self.bed.clock.now_ms()
+        next_poll = interval(wait_ms / 1000) if wait_ms > 0 else "now"
         return GatewayRow(
             gateway.eui.hex,
             gateway.home.package() or "(none)",
             status,
             sends,
-            interval(wait_ms / 1000) if wait_ms > 0 else "now",
+            "never" if gateway.is_silent else next_poll,
             ", ".join(fault.value for fault in gateway.virtual.faults) or "none",
         )
 
