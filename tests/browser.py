@@ -111,10 +111,12 @@ _FAILURES = """() => [...window.jupyterapp.shell.currentWidget.content.model.cel
 class LabPage:
     """A notebook in JupyterLab, as a person has it open."""
 
-    def __init__(self, browser: Any, url: str, size: dict[str, int] = SIZE) -> None:
+    def __init__(
+        self, browser: Any, url: str, size: dict[str, int] = SIZE, proxy: dict[str, str] | None = None
+    ) -> None:
         self._server, _, token = url.partition("lab/tree/")
         self._token = token.partition("?token=")[2]
-        self.page = browser.new_page(viewport=size)
+        self.page = browser.new_page(viewport=size, proxy=proxy)
         self.page.set_default_timeout(PATIENCE_MS)
         self.errors: list[str] = []
         self.page.on("console", self._hear)

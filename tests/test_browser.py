@@ -16,6 +16,7 @@ import nbformat
 import pytest
 from browser import LabPage, chromium, expose_app, lab_process, need_chromium, write_notebook
 from nbclient import NotebookClient
+from outside import World
 
 from lorafw.lab.lessons import packaged_lessons
 
@@ -68,10 +69,21 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, lab: str) -> Iterator[LabPage]:
-    page = LabPage(browser, lab)
-    yield page
-    page.close()
+    with World() as world:
+        page = LabPage(browser, lab, proxy=past_loopback(world))
+        yield page
+        page.close()
     assert page.errors == []
+    assert left(world) == []
+
+
+def past_loopback(world: World) -> dict[str, str]:
+    return {"server": world.address, "bypass": "127.0.0.1"}
+
+
+def left(world: World) -> list[str]:
+    """What pages asked beyond this machine. Chromium asks there by itself how forms are filled in."""
+    return [line for line in world.asked if "content-autofill.googleapis.com" not in line]
 
 
 def test_the_address_that_is_printed_opens_the_first_lesson(browser: Any, lab: str) -> None:
@@ -203,9 +215,9 @@ def test_a_page_that_was_saved_shows_its_panels_when_it_is_opened_again(browser:
     assert first.errors == again.errors == []
 
 
-def test_a_panel_works_as_an_application_too(browser: Any, folder: Path) -> None:
-    with lab_process(folder, "--app") as url:
-        page = browser.new_page()
+def test_a_panel_works_as_an_application_too_and_asks_nobody_beyond_this_machine(browser: Any, folder: Path) -> None:
+    with lab_process(folder, "--app") as url, World() as world:
+        page = browser.new_page(proxy=past_loopback(world))
         page.set_default_timeout(120_000)
         page.goto(url)
         page.get_by_text(packaged_lessons()[0].name).wait_for()
@@ -216,4 +228,6 @@ def test_a_panel_works_as_an_application_too(browser: Any, folder: Path) -> None
         page.keyboard.press("ArrowRight")
         after = page.wait_for_selector("img[alt*='105 gateways']").get_attribute("alt")
         assert after != before
+        page.goto("http://example.invalid/")
         page.close()
+    assert left(world)[0] == "GET http://example.invalid/ HTTP/1.1"

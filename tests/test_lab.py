@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 from nbformat.sign import NotebookNotary
+from outside import World
 
 import lorafw.lab.jupyter
 import lorafw.lab.lessons
@@ -131,17 +133,39 @@ def test_what_is_not_installed_is_named_with_its_remedy(
         LabServer(copy, app=app).start()
 
 
-def test_a_port_that_is_taken_is_said_with_the_servers_own_words(copy: WorkingCopy) -> None:
-    import socket
-
+@pytest.mark.parametrize("app", [False, True], ids=["JupyterLab", "Voila"])
+def test_a_port_that_is_taken_is_said_before_anything_is_started(copy: WorkingCopy, app: bool) -> None:
     copy.bring_up_to_date()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(LabError, match="did not come up"):
-            LabServer(copy, port=taken.getsockname()[1]).start()
-        with pytest.raises(LabError, match="is taken; give another with --port"):
-            LabServer(copy, port=taken.getsockname()[1], app=True).start()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = LabServer(copy, port=port, app=app)
+        with pytest.raises(LabError, match=f"^port {port} is taken; give another with --port$"):
+            server.start()
+        assert not server.log.exists()
+
+
+def test_a_server_that_does_not_come_up_is_said_with_its_own_words(
+    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy.bring_up_to_date()
+    monkeypatch.setattr(LabServer, "_lab", lambda server, port: ["no_such_module"])
+    with pytest.raises(LabError, match=r"(?s)^JupyterLab did not come up; .*No module named no_such_module"):
+        LabServer(copy).start()
+
+
+@pytest.mark.parametrize("app", [False, True], ids=["JupyterLab", "Voila"])
+def test_the_lab_comes_up_past_a_proxy_and_asks_it_nothing(
+    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch, app: bool
+) -> None:
+    copy.bring_up_to_date()
+    with World() as world:
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, world.address)
+        with LabServer(copy, app=app) as server:
+            assert server.url.startswith("http://127.0.0.1:")
+    assert world.asked == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)

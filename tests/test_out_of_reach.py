@@ -6,8 +6,6 @@ The whole world beyond this machine is a proxy that notes who is asked for; a re
 
 from __future__ import annotations
 
-import socketserver
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import getproxies
@@ -15,6 +13,7 @@ from urllib.request import getproxies
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from outside import World
 
 from lorafw.lab.jupyter import LabServer
 from lorafw.lab.lessons import WorkingCopy, packaged_lessons
@@ -24,30 +23,11 @@ ASK = "!aws iotwireless list-wireless-gateways --query 'WirelessGatewayList[].Lo
 WHO = "!aws sts get-caller-identity\n"
 
 
-class World(socketserver.ThreadingTCPServer):
-    """A proxy that lets nobody out, and notes the first line of whoever asks."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        super().__init__(("127.0.0.1", 0), Note)
-
-
-class Note(socketserver.StreamRequestHandler):
-    server: World
-
-    def handle(self) -> None:
-        self.server.asked.append(self.rfile.readline().decode().strip())
-        self.wfile.write(b"HTTP/1.1 502 nobody leaves\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-
-
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
     with World() as world:
-        threading.Thread(target=world.serve_forever, daemon=True).start()
         for name in ("HTTP_PROXY", "HTTPS_PROXY"):
-            monkeypatch.setenv(name, f"http://127.0.0.1:{world.server_address[1]}")
+            monkeypatch.setenv(name, world.address)
         for name in ("NO_PROXY", "no_proxy", "http_proxy", "https_proxy"):
             monkeypatch.delenv(name, raising=False)
         (tmp_path / ".aws").mkdir()
@@ -58,7 +38,6 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
         yield world
-        world.shutdown()
 
 
 def run(cells: list[str], folder: Path, environment: dict[str, str] | None = None) -> list[str]:

@@ -52,6 +52,8 @@ _OFFLINE: Final = (
     "--LabApp.news_url=None",
     "--LabApp.extension_manager=readonly",
 )
+# Voila's pages name style sheets on a server of others: the browser is told to ask nobody but this one.
+_OURS_ALONE: Final = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws://127.0.0.1:*"
 
 
 class LabServer:
@@ -66,7 +68,8 @@ class LabServer:
         """Raises LabError, with the server's last words, where it is not installed or does not come up."""
         _require("voila" if self._app else "jupyterlab", "app" if self._app else "lab")
         self._settle()
-        port = self._free_port() if self._app else (self._port or PORT)
+        # JupyterLab looks for a free port itself, unless it is told which.
+        port = self._free_port() if self._app or self._port else PORT
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 -- this Python, this package
                 [sys.executable, "-m", *(self._voila(port) if self._app else self._lab(port))],
@@ -145,11 +148,14 @@ class LabServer:
 
     def _voila(self, port: int) -> list[str]:
         browser = [] if self._browser else ["--no-browser"]
-        return ["voila", str(self._copy.path), f"--port={port}", "--Voila.ip=127.0.0.1", *browser]
+        headers = {"headers": {"Content-Security-Policy": _OURS_ALONE}}
+        ours = [f"--port={port}", "--Voila.ip=127.0.0.1", f"--Voila.tornado_settings={headers}"]
+        return ["voila", str(self._copy.path), *ours, *browser]
 
     def _free_port(self) -> int:
         for port in [self._port] if self._port else range(PORT, PORT + TRIES):
             with socket.socket() as probe, suppress(OSError):
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server does: just left is free
                 probe.bind(("127.0.0.1", port))
                 return port
         raise LabError(f"port {self._port or PORT} is taken; give another with --port")
@@ -201,8 +207,9 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _answers(url: str) -> bool:
+    past_proxies = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(url, timeout=5) as reply:  # noqa: S310 -- http on loopback
+        with past_proxies.open(url, timeout=5) as reply:
             return bool(reply.status == 200)
     except (urllib.error.URLError, OSError):
         return False
