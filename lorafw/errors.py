@@ -27,7 +27,7 @@
     ├── IllegalTransition         .status .event: not in the transition table; nothing has changed
     ├── FaultError                .fault: no fault has this name, or it cannot happen here
     ├── HomeError                 a file in a station's home folder is missing or cannot be used
-    ├── LabError                  the lab cannot be shown: something is not installed, open twice, or does not come up
+    ├── LabError                  the lab or a testbed cannot do it: not installed, not open, a bad argument
     └── IncompatibleMoto          the installed moto has not the shape that lorafw.register() needs
 
 The API inside moto answers with AWS's own error shapes; those are answers of a service, not exceptions of this library.
@@ -188,7 +188,8 @@ class HomeError(LorafwError):
 
 
 class LabError(LorafwError):
-    """JupyterLab, Voila or the lessons are not there, or do not come up. The message says what to do."""
+    """JupyterLab, Voila or the lessons are not there, or do not come up; or a testbed is not open, or is asked for what
+    it cannot do. The message says what to do."""
 
 
 class IncompatibleMoto(LorafwError):

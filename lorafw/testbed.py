@@ -103,7 +103,13 @@ class Testbed:
 
         from lorafw.firmware.source import RoleSource, client_factory  # noqa: PLC0415
         from lorafw.iotwireless import register  # noqa: PLC0415
-        from lorafw.iotwireless.behind import new_id, seed_ids, set_cups_endpoint, use_service  # noqa: PLC0415
+        from lorafw.iotwireless.behind import (  # noqa: PLC0415
+            forget_failures,
+            new_id,
+            seed_ids,
+            set_cups_endpoint,
+            use_service,
+        )
 
         if Testbed._in_process is not None:
             raise LabError("a Testbed is open in this process, and moto's state is one for all: end that one first")
@@ -118,6 +124,7 @@ class Testbed:
             # Set back before moto ends: nothing may go out in between.
             opening.callback(setattr, self, "_is_open", False)
             self._is_open = True
+            opening.callback(forget_failures)
             self.clock, self.gateways = HandClock(self._start), []
             seed_ids(self._seed)
             clients = client_factory(ignore_endpoints=True, before_call=self._before_call)
@@ -279,6 +286,18 @@ class Testbed:
             with contextlib.suppress(HomeError):  # one that does not start presents nothing
                 return gateway.virtual.version
         return example.CURRENT_VERSION
+
+    def fail_next(self, operation: str, code: str, *, times: int = 1, message: str | None = None) -> None:
+        """Answer the next calls of an operation of iotwireless with an error, in process and over HTTP.
+
+        ``bed.fail_next("GetWirelessGatewayTask", "AccessDeniedException")``: one that the operation's model has,
+        LabError for another. ``times`` counts calls on the wire, and boto3 tries a ThrottlingException or an
+        InternalServerException again by itself: five calls in all, unless its ``retries`` say otherwise.
+        """
+        from lorafw.iotwireless.behind import fail_next  # noqa: PLC0415
+
+        self._check_open()
+        fail_next(operation, code, times=times, message=message)
 
     def inject(self, fault: Fault | str, gateway: Which | None = None, *, polls: int | None = None) -> None:
         """Let a fault hold at a gateway (the first, unless told otherwise); for so many polls, or until ``heal``.

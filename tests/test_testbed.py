@@ -24,6 +24,7 @@ NEEDS_AN_OPEN_TESTBED: dict[str, Callable[[Testbed], Any]] = {
     "add_gateway": lambda bed: bed.add_gateway("5a11b0a85a11b0ff"),
     "upload": lambda bed: bed.upload(b"update"),
     "define_update": lambda bed: bed.define_update("1.0.1"),
+    "fail_next": lambda bed: bed.fail_next("GetWirelessGatewayTask", "AccessDeniedException"),
     "inject": lambda bed: bed.inject("no-key"),
     "heal": lambda bed: bed.heal(),
     "poll": lambda bed: bed.poll(),

@@ -1,16 +1,20 @@
-"""What stands behind the API in this process: the service, where its CUPS server is, the certificates of moto's IoT.
+"""What stands behind the API in this process: the service, where its CUPS server is, the certificates of moto's IoT,
+and the errors that somebody has asked for.
 
 One UpdateService holds the gateways of all accounts and Regions, since a gateway's EUI is unique over them.
 """
 
 from __future__ import annotations
 
+import difflib
 import threading
-from collections.abc import Callable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lorafw.cups.identity import BoundCertificate
+from lorafw.errors import LabError
 from lorafw.tasks.model import Owner
 from lorafw.tasks.service import UpdateService
 
@@ -24,6 +28,8 @@ class _Behind:
     cups_trust: str | None = None
     cups_plain_uri: str | None = None
     on_certificate: Callable[[Owner, str], None] | None = None
+    failures: defaultdict[str, deque[tuple[str, str]]] = field(default_factory=lambda: defaultdict(deque))
+    """Operation to code and message of each next call."""
 
 
 _behind = _Behind()
@@ -103,6 +109,45 @@ class IotCertificates:
         if found is None:
             return None
         return BoundCertificate(certificate_id, found.certificate_pem, found.status == "ACTIVE")
+
+
+def fail_next(operation: str, code: str, *, times: int = 1, message: str | None = None) -> None:
+    """Answer the next calls of an operation with this error of its model, and do nothing else.
+
+    Raises LabError for an operation that iotwireless has not, or an error that the operation has not.
+    """
+    from moto.core.utils import get_service_model  # noqa: PLC0415
+
+    model = get_service_model("iotwireless")
+    _check_name("operation", operation, model.operation_names, "an operation of iotwireless")
+    codes = [shape.name for shape in model.operation_model(operation).error_shapes]
+    _check_name("code", code, codes, f"an error of {operation}")
+    if not isinstance(times, int) or isinstance(times, bool) or times < 1:
+        raise LabError(f"times: {times!r} is not how many calls fail; give 1 or more")
+    failure = code, message or f"{operation} was told to fail (fail_next)"
+    _behind.failures[operation].extend([failure] * times)
+
+
+def take_failure(operation: str) -> tuple[str, str] | None:
+    """Code and message of the error that this call of an operation was told to end with, if any."""
+    try:
+        return _behind.failures[operation].popleft()
+    except IndexError:
+        return None
+
+
+def forget_failures() -> None:
+    """No call was told to fail."""
+    _behind.failures.clear()
+
+
+def _check_name(field_name: str, name: str, known: Iterable[str], what: str) -> None:
+    names = sorted(known)
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        raise LabError(
+            f"{field_name}: {name!r} is not {what}; give {near[0] if near else 'one of ' + ', '.join(names)}"
+        )
 
 
 def new_id() -> str:

@@ -47,8 +47,8 @@ class TooManyTagsException(ServiceException):  # type: ignore[misc]
         self.resource_name = resource_name
 
 
-class NotBuilt(ServiceException):  # type: ignore[misc]
-    """An operation that lorafw does not build; the code is one that the operation's model has."""
+class ToldToFail(ServiceException):  # type: ignore[misc]
+    """An error that somebody has asked for (``behind.fail_next``); the code is one that the operation's model has."""
 
 
 def to_aws(error: LorafwError) -> ServiceException:

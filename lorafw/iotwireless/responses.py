@@ -1,7 +1,8 @@
 """The operations: parameters in, members out. One method an operation, by its name in Python's case.
 
-An operation that is not built answers with an error of its own model at once: moto alone would fail inside, and a
-client would try again and again.
+An operation that is not built is answered with HTTP 501 and the code NotImplemented. No operation of AWS has this
+code, so a script that handles its errors does not take it for one of them; no client tries it again; and it is the same
+in process and over HTTP, where moto's own NotImplementedError would become a 500 that every client tries again.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from moto.core.utils import camelcase_to_underscores, get_service_model
 
 from lorafw.errors import Invalid, LorafwError
 from lorafw.iotwireless.addresses import EXPLAIN_PATH, PLAIN_HEADER
+from lorafw.iotwireless.behind import take_failure
 from lorafw.iotwireless.constraints import InvalidParameters, read_parameters
-from lorafw.iotwireless.exceptions import NotBuilt, ValidationException, to_aws
+from lorafw.iotwireless.exceptions import ToldToFail, ValidationException, to_aws
 from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends
 from lorafw.iotwireless.routing import Route, find_route
 
 _UNKNOWN_OPERATION: Final = json.dumps(
     {"__type": "UnknownOperationException", "Message": "iotwireless has no such operation"}
 )
-_FIRST_CHOICE: Final = ("ValidationException", "AccessDeniedException", "ResourceNotFoundException")
 
 
 class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not typed for us
@@ -53,8 +54,10 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
         if not operation:
             return 404, self.response_headers, _UNKNOWN_OPERATION
         try:
+            if failure := take_failure(operation):
+                raise ToldToFail(*failure)
             if not hasattr(type(self), camelcase_to_underscores(operation)):
-                raise _not_built(operation)
+                return 501, self.response_headers, _not_built(operation)
             self._given = self._read(operation)
             return super().call_action()
         except LorafwError as error:
@@ -196,9 +199,6 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
         return self._given.get("MaxResults"), self._given.get("NextToken")
 
 
-def _not_built(operation: str) -> ServiceException:
-    """An error that the operation's own model has, and that no client tries again."""
-    model = get_service_model("iotwireless").operation_model(operation)
-    modelled = [shape.name for shape in model.error_shapes]
-    code = next((name for name in _FIRST_CHOICE if name in modelled), "ValidationException")
-    return NotBuilt(code, f"lorafw does not build {operation}; it builds gateways, task definitions and tasks")
+def _not_built(operation: str) -> str:
+    message = f"lorafw does not build {operation}; it builds gateways, task definitions and tasks"
+    return json.dumps({"__type": "NotImplemented", "Message": message})
