@@ -10,9 +10,11 @@ from fakes import DAY_S, FIRMWARE, HOUR_S, NEW, OLD, OTHER, OWNER, STATION, STRA
 
 from lorafw.clock import iso
 from lorafw.errors import AccessDenied, FirmwareError, NoSuchObject, NotFound, TrustPolicy, Unavailable
+from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.tasks.explain import Explanation, differences
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.tasks.model import NO_VERSION
+from lorafw.testbed import Testbed
 from lorafw.version import GatewayVersion
 
 PENDING, IN_PROGRESS, FIRST_RETRY, SECOND_RETRY, COMPLETED, FAILED = TaskStatus
@@ -622,3 +624,87 @@ def test_in_a_notebook_and_at_a_prompt_it_shows_itself(world) -> None:
     assert "<strong>Gateway 000000000000000a (&lt;b&gt;roof&lt;/b&gt;)</strong>" in html
     for line in explanation.lines[1:]:
         assert line.strip() in html
+
+
+# --- an object that is not the one that was signed -----------------------------------------------------------------
+
+PAIR = KeyPair.from_secret(4711)
+CONTENT = FIRMWARE.encode()
+"""What the source in memory gives out."""
+
+
+def signed(content: bytes, **members: object) -> dict[str, object]:
+    made = sign_update(PAIR, content)
+    return {"signature": made.signature, "sig_key_crc": made.key_crc, **members}
+
+
+def test_an_object_that_was_overwritten_is_named_while_it_is_sent_and_when_that_was_in_vain(world, gateway):
+    world.definition(**signed(b"the update of before"))
+    for _ in range(4):
+        world.poll(gateway, keys=(PAIR.public_key.crc,))
+        says(
+            world,
+            gateway,
+            f"does not belong to the object that is there now: no key with SigKeyCrc {PAIR.public_key.crc}",
+            "Was the object overwritten?",
+        )
+    assert world.status(gateway) is FAILED
+
+
+@pytest.mark.parametrize("keys", [(PAIR.public_key.crc,), (7,), ()], ids=["its key", "another", "none"])
+def test_of_a_signature_that_fits_nothing_is_said(world, gateway, keys):
+    world.definition(**signed(CONTENT))
+    for _ in range(4):
+        world.poll(gateway, keys=keys)
+        assert "belong" not in str(says(world, gateway))
+
+
+def test_a_wrong_sig_key_crc_is_no_wrong_object_where_the_gateway_has_the_key_that_signed(world, gateway):
+    world.definition(**signed(CONTENT, sig_key_crc=7))
+    world.poll(gateway, keys=(PAIR.public_key.crc,))
+    assert "belong" not in str(says(world, gateway))
+    world.poll(gateway, keys=(8,))
+    says(world, gateway, "does not belong", "SigKeyCrc 7 (00000007)")
+
+
+def test_of_an_object_that_was_not_read_no_signature_is_judged(world, gateway):
+    world.definition(**signed(b"the update of before"))
+    world.source.trouble = NoSuchObject("gone")
+    world.poll(gateway)
+    assert "belong" not in str(says(world, gateway, "cannot be read"))
+
+
+def test_two_updates_under_one_key_of_the_bucket() -> None:
+    with Testbed() as bed:
+        bed.define_update("1.0.1")
+        bed.poll()
+        assert "belong" not in str(bed.explain())
+        bed.define_update("1.0.2", auto_create_tasks=False)
+        assert "does not belong to the object that is there now" in str(bed.explain())
+
+
+# --- what it waits for ----------------------------------------------------------------------------------------------
+
+
+def test_a_task_whose_update_cannot_be_read_waits_for_that_first(world, gateway):
+    world.definition()
+    world.source.trouble = NoSuchObject("gone")
+    world.poll(gateway)
+    wanted = "a request that presents PackageVersion='1.0.0'"
+    says(world, gateway, "PENDING", f"It waits for an update that can be read, and then for {wanted}")
+    world.source.trouble = None
+    says(world, gateway, f"It waits for {wanted}")
+    world.poll(gateway, whole=False)
+    world.source.trouble = NoSuchObject("gone")
+    says(world, gateway, "not gone out whole yet; once it can be read, it is sent at the next request")
+
+
+@pytest.mark.parametrize("package", [" 1.0.1", "1.0.1 ", "1.0  .1", "1.0.1\x07", " "])
+def test_an_exchange_shows_what_cannot_be_seen_of_a_version(world, gateway, package):
+    world.poll(gateway, replace(OLD, package=package))
+    says(world, gateway, f"presented {package!r}, got nothing to do")
+
+
+def test_an_exchange_shows_an_ordinary_version_as_it_is(world, gateway):
+    world.poll(gateway)
+    says(world, gateway, "presented 1.0.0, got nothing to do")

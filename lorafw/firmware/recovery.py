@@ -10,6 +10,7 @@ Textbook arithmetic, on public values only: it is slow and not hardened against 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -35,26 +36,42 @@ def recover_public_keys(data: bytes, signature: bytes) -> list[PublicKey]:
 
     Raises SignatureError where the signature is not DER or no key exists for it.
     """
+    return _recover(hashlib.sha512(data).digest(), signature)
+
+
+def signer_crcs(pieces: Iterable[bytes | memoryview], signature: bytes) -> frozenset[int]:
+    """The CRCs of the public keys with which ``signature`` verifies for a file; none where there is no such key."""
+    digest = hashlib.sha512()
+    for piece in pieces:
+        digest.update(piece)
+    try:
+        return frozenset(key.crc for key in _recover(digest.digest(), signature))
+    except SignatureError:
+        return frozenset()
+
+
+def _recover(digest: bytes, signature: bytes) -> list[PublicKey]:
+    """``digest`` is the SHA-512 of the file."""
     try:
         r, s = decode_dss_signature(signature)
     except ValueError as error:
         raise SignatureError("the signature is not in DER") from error
-    digest = int.from_bytes(hashlib.sha512(data).digest()[:32], "big")
+    number = int.from_bytes(digest[:32], "big")
     found = []
     for nonce_point in _points_with_x(r):
         inverse = pow(r, -1, N)
-        point = _add(_multiply(s * inverse % N, nonce_point), _multiply(-digest * inverse % N, G))
-        if point is not None and (key := _verifying_key(point, data, signature)):
+        point = _add(_multiply(s * inverse % N, nonce_point), _multiply(-number * inverse % N, G))
+        if point is not None and (key := _verifying_key(point, digest, signature)):
             found.append(key)
     if not found:
         raise SignatureError("no public key verifies this signature for any file: its r or s is none of P-256")
     return found
 
 
-def _verifying_key(point: tuple[int, int], data: bytes, signature: bytes) -> PublicKey | None:
+def _verifying_key(point: tuple[int, int], digest: bytes, signature: bytes) -> PublicKey | None:
     try:
         key = PublicKey(point[0].to_bytes(32, "big") + point[1].to_bytes(32, "big"))
-        key.verify(data, signature)
+        key.verify_digest(digest, signature)
     except (InvalidKey, BadSignature):
         return None
     return key

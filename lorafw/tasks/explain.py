@@ -65,7 +65,8 @@ def explain(snapshot: Snapshot, policy: Policy) -> Explanation:
         *_matching_lines(snapshot, misses, policy),
         *_task_lines(snapshot, policy),
         *_key_lines(snapshot, policy),
-        *_problem_lines(snapshot),
+        *_problem_lines(snapshot, policy),
+        *_signature_lines(snapshot, policy),
         *_exchange_lines(snapshot),
     ]
     status = snapshot.task.status if snapshot.task else None
@@ -79,6 +80,12 @@ def at_stake(snapshot: Snapshot, policy: Policy) -> Definition | None:
     else:
         definition = next(iter(_ranked(snapshot, policy)), None)
     return definition if definition is not None and definition.can_offer else None
+
+
+def sent_in_vain(snapshot: Snapshot) -> Definition | None:
+    """The definition whose task has FAILED: its key or its object may be the reason."""
+    task = snapshot.task
+    return task.definition if task is not None and task.status is TaskStatus.FAILED else None
 
 
 def _ranked(snapshot: Snapshot, policy: Policy) -> tuple[Definition, ...]:
@@ -158,11 +165,14 @@ def _waits_for(task: Task, snapshot: Snapshot, policy: Policy) -> str:
         return f"It has ended; delete it before starting a new one ({tag})."
     if not task.definition.can_offer:
         return "Its definition has no UpdateDataSource, so it never offers anything."
+    unreadable = snapshot.look is not None and snapshot.look.problem is not None
     if task.status is TaskStatus.PENDING:
-        return f"It waits for {_start(task, policy)}."
+        then = "an update that can be read, and then for " if unreadable else ""
+        return f"It waits for {then}{_start(task, policy)}."
     if is_send_open(task, policy):
         version = task.definition.current_version if task.delivery is Delivery.DUE else task.offered_version
-        text = f"The update has not gone out whole yet; it is sent at the next request that presents {version}."
+        once = "once it can be read, " if unreadable else ""
+        text = f"The update has not gone out whole yet; {once}it is sent at the next request that presents {version}."
     else:
         text = "The update was sent; it waits for the next request, which shows whether it took effect."
     if snapshot.deadline_ms is None:
@@ -189,7 +199,7 @@ def _start_lines(task: Task, snapshot: Snapshot, policy: Policy) -> Iterator[str
 
 def _key_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
     """The keys on the gateway against the key of the update that it is sent, or would be."""
-    definition = at_stake(snapshot, policy) or _failed(snapshot)
+    definition = at_stake(snapshot, policy) or sent_in_vain(snapshot)
     update = definition.update if definition is not None else None
     if update is None or snapshot.request is None:
         return
@@ -213,25 +223,38 @@ def _key_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
     yield f"The update is signed with {wanted}; the gateway has {has}. It {sent} ({tag})."
 
 
-def _failed(snapshot: Snapshot) -> Definition | None:
-    """The definition whose update was sent in vain: its key may be the reason."""
-    task = snapshot.task
-    return task.definition if task is not None and task.status is TaskStatus.FAILED else None
-
-
 def _key_name(crc: int) -> str:
     """As in AWS's SigKeyCrc, and as in a station's log."""
     return f"{crc} ({crc:08X})"
 
 
-def _problem_lines(snapshot: Snapshot) -> Iterator[str]:
-    now = snapshot.look
+def _problem_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
+    now = snapshot.look if at_stake(snapshot, policy) is not None else None
     if now is not None and now.problem is not None:
         yield f"The update cannot be read {_words(now.problem)}"
     elif snapshot.problem is not None:
         yield f"At the last request that needed it the update could not be read {_words(snapshot.problem)}"
     if now is not None and now.size is not None:
         yield f"Object and role can be read: the update has {now.size} bytes."
+
+
+def _signature_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
+    """A signature that is not of the object that was read: it was overwritten, or another one was signed.
+
+    SigKeyCrc is a label only. Where the gateway has a key that verifies, a station runs the update (observed).
+    """
+    definition = at_stake(snapshot, policy) or sent_in_vain(snapshot)
+    update = definition.update if definition is not None else None
+    signers = snapshot.look.signers if snapshot.look is not None else None
+    if update is None or update.sig_key_crc is None or signers is None or update.sig_key_crc in signers:
+        return
+    if snapshot.request is not None and not signers.isdisjoint(snapshot.request.keys):
+        return
+    yield (
+        f"Its signature does not belong to the object that is there now: no key with SigKeyCrc "
+        f"{_key_name(update.sig_key_crc)} verifies it, so a station refuses it ({Tag.OBSERVED})."
+    )
+    yield "  Was the object overwritten? Sign what is there now, or give each update a key of its own in the bucket."
 
 
 def _words(problem: LorafwError) -> str:
@@ -244,10 +267,15 @@ def _exchange_lines(snapshot: Snapshot) -> Iterator[str]:
         return
     yield f"Last {len(snapshot.exchanges)} exchange(s):"
     for exchange in snapshot.exchanges:
-        package = exchange.presented.package
-        shown = "no PackageVersion" if package is None else _name(package) if package.strip() else repr(package)
-        yield f"  {iso(exchange.time_ms)} presented {shown}, got {exchange.answer}"
+        yield f"  {iso(exchange.time_ms)} presented {_shown(exchange.presented.package)}, got {exchange.answer}"
     yield _next_line(snapshot.exchanges, snapshot.now_ms)
+
+
+def _shown(package: str | None) -> str:
+    """In quotes where one would not see all of it: blanks at its ends or side by side, control characters."""
+    if package is None:
+        return "no PackageVersion"
+    return _name(package) if package.isprintable() and package == " ".join(package.split()) else repr(package)
 
 
 def _next_line(exchanges: tuple[Exchange, ...], now_ms: int) -> str:

@@ -25,7 +25,8 @@ from lorafw.clock import Clock, SystemClock
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import Conflict, FirmwareError, Invalid, LorafwError, NotFound, SourceError
 from lorafw.eui import GatewayEui
-from lorafw.tasks.explain import Explanation, at_stake, explain
+from lorafw.firmware.recovery import signer_crcs
+from lorafw.tasks.explain import Explanation, at_stake, explain, sent_in_vain
 from lorafw.tasks.judge import judge, silence_deadline
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskEvent, TaskStatus
 from lorafw.tasks.model import Answer, Definition, Exchange, Owner, Task, Update
@@ -201,7 +202,7 @@ class UpdateService(Registry):
     def explain(self, owner: Owner, gateway_id: str) -> Explanation:
         """Why this gateway is updated, or is not. The update is looked at as a request would, with no lock held."""
         snapshot = self._snapshot(owner, gateway_id)
-        definition = at_stake(snapshot, self.policy)
+        definition = at_stake(snapshot, self.policy) or sent_in_vain(snapshot)
         return explain(replace(snapshot, look=self._look(owner, definition) if definition else None), self.policy)
 
     def _snapshot(self, owner: Owner, gateway_id: str) -> Snapshot:
@@ -226,7 +227,9 @@ class UpdateService(Registry):
         update = definition.update
         assert update is not None
         try:
-            return Look(self._open(owner, update).size)
+            image = self._open(owner, update)
+            signers = signer_crcs(image.chunks(), update.signature) if update.signature else None
+            return Look(image.size, signers=signers)
         except (SourceError, FirmwareError) as problem:
             return Look(None, problem)
 

@@ -12,10 +12,14 @@ from lorafw.tasks.model import Definition, Exchange, Gateway, Task
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What came of looking at an update just now: its size in bytes, or what keeps it from being read."""
+    """What came of looking at an update just now: its size in bytes, or what keeps it from being read.
+
+    ``signers`` are the CRCs of the keys with which its signature verifies; None where it has none, or was not read.
+    """
 
     size: int | None
     problem: LorafwError | None = None
+    signers: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
