@@ -10,10 +10,10 @@ from beds import BROKEN_REPLY, by_name, causes, polls, wait_until_sent
 from click.testing import CliRunner
 
 from lorafw.cli import main
-from lorafw.errors import FaultError
+from lorafw.errors import FaultError, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.fault import Fault
-from lorafw.gateway.faults import injection
+from lorafw.gateway.faults import injection, kind_of
 from lorafw.gateway.faults.link import SlowLink
 from lorafw.gateway.station import Action, Outcome
 from lorafw.tasks.lifecycle import Cause, TaskStatus
@@ -31,6 +31,17 @@ KEEPS_ITS_FIRMWARE = [
 ]
 SPENT = [Cause.OFFERED, Cause.OLD_VERSION, Cause.OLD_VERSION, Cause.OLD_VERSION]
 
+
+BY_NAME = {
+    Fault.STORAGE_ERROR: TaskStatus.PENDING,
+    **dict.fromkeys(NO_REQUEST),
+    **dict.fromkeys(BROKEN_REPLY, TaskStatus.IN_PROGRESS),
+    **{fault: TaskStatus.FAILED for fault in KEEPS_ITS_FIRMWARE if fault is not Fault.POWER_CUT},
+    Fault.UPDATE_STAYS: TaskStatus.COMPLETED,
+    Fault.POWER_CUT: TaskStatus.FAILED,
+    Fault.VERSION_MISMATCH: TaskStatus.COMPLETED,
+}
+"""What each leaves of a task, in the order of the faults."""
 
 EUIS = count(0x100)
 
@@ -168,6 +179,17 @@ def test_a_fault_holds_for_as_many_polls_as_were_asked_for(bed: Testbed) -> None
     assert virtual.faults == ()
 
 
+@pytest.mark.parametrize("fault", BY_NAME, ids=by_name)
+def test_what_a_fault_leaves_of_a_task_is_what_is_said_of_it(bed: Testbed, fault: Fault) -> None:
+    bed.inject(fault)
+    bed.advance(600)
+    try:
+        left = bed.status()
+    except NotFound:
+        left = None
+    assert left == kind_of(fault).leaves == BY_NAME[fault]
+
+
 def test_a_name_that_is_no_fault_is_answered_with_those_that_are() -> None:
     with pytest.raises(FaultError, match="link-drop") as caught:
         injection("link-dorp")
@@ -179,8 +201,10 @@ def test_a_name_that_is_no_fault_is_answered_with_those_that_are() -> None:
 def test_the_command_line_lists_the_faults_and_takes_them_by_name(tmp_path) -> None:
     from lorafw.gateway.setup import write_home
 
-    listed = CliRunner().invoke(main, ["gateway", "faults"]).output
-    assert all(fault.value in listed for fault in Fault if fault not in (Fault.NONE, Fault.STORAGE_ERROR))
+    listed = CliRunner().invoke(main, ["gateway", "faults"]).output.splitlines()
+    assert [line.split()[0] for line in listed] == [fault.value for fault in BY_NAME]
+    assert [line.split()[1] for line in listed if "COMPLETED" in line] == ["COMPLETED"] * 2
+    assert "The server's side: on a Testbed" in listed[0]
     home = write_home(tmp_path / "home", eui=GatewayEui(7), cups_uri="http://localhost:9", package="1.0.0")
     ran = CliRunner().invoke(
         main, ["gateway", "run", str(home.path), "--polls", "2", "--interval", "0.01", "--fault", "server-error:1"]

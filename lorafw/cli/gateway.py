@@ -15,7 +15,7 @@ from lorafw.eui import GatewayEui
 from lorafw.fault import Fault
 from lorafw.firmware.signing import PublicKey
 from lorafw.gateway.attempt import JOURNAL
-from lorafw.gateway.faults import injection
+from lorafw.gateway.faults import injection, kind_of
 from lorafw.gateway.home import Home
 from lorafw.gateway.judgement import judge_reply
 from lorafw.gateway.setup import check_new_home, enrol, enrol_plain
@@ -156,10 +156,15 @@ def judge(
 
 @gateway.command()
 def faults() -> None:
-    """What can be made to go wrong with 'gateway run --fault NAME'."""
+    """What can be made to go wrong, with 'gateway run --fault NAME' and on a Testbed.
+
+    The second column is what becomes of an automatic task, by lorafw's default decisions, while the fault holds.
+    """
     for fault in Fault:
-        if fault not in (Fault.NONE, Fault.STORAGE_ERROR):
-            click.echo(f"{fault.value:20}{inspect.getdoc(injection(fault))}")
+        if fault is Fault.NONE:
+            continue
+        kind = kind_of(fault)
+        click.echo(f"{fault.value:20}{kind.leaves or 'no task':13}{inspect.getdoc(kind)}")
 
 
 @gateway.command()

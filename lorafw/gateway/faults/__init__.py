@@ -28,7 +28,7 @@ version-mismatch     runner      a whole send; then a version that is neither th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from lorafw.errors import FaultError
@@ -55,7 +55,8 @@ from lorafw.gateway.faults.link import (
 )
 from lorafw.tasks.service import UpdateService
 
-_AT_THE_GATEWAY: Final[Mapping[Fault, Callable[[], Injection]]] = {
+_AT_THE_SERVER: Final = StorageError
+_AT_THE_GATEWAY: Final[Mapping[Fault, type[Injection]]] = {
     made.fault: made
     for made in (
         ServerError,
@@ -76,20 +77,25 @@ _AT_THE_GATEWAY: Final[Mapping[Fault, Callable[[], Injection]]] = {
 }
 
 
+def kind_of(fault: Fault) -> type[Injection]:
+    """What is told of a fault: its docstring, and what it leaves of a task."""
+    return _AT_THE_SERVER if fault is _AT_THE_SERVER.fault else _AT_THE_GATEWAY[fault]
+
+
 def injection(fault: Fault | str, service: UpdateService | None = None) -> Injection:
     """The fault of this name, with its defaults. Raises FaultError.
 
     ``service`` is the one that answers the gateway: storage-error happens there, and nowhere else.
     """
     name = fault.value if isinstance(fault, Fault) else fault
-    if name == Fault.STORAGE_ERROR.value:
+    if name == _AT_THE_SERVER.fault.value:
         if service is None:
             raise FaultError(
                 name,
                 "storage-error happens at the server, not at a gateway: take the object away there ('aws s3 rm'), "
                 "or inject it on a Testbed",
             )
-        return StorageError(service)
+        return _AT_THE_SERVER(service)
     for known, make in _AT_THE_GATEWAY.items():
         if known.value == name:
             return make()

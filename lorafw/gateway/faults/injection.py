@@ -8,12 +8,15 @@ from lorafw.cups.client import Transport
 from lorafw.fault import Fault
 from lorafw.gateway.home import Home
 from lorafw.gateway.storage import Disk, Runner
+from lorafw.tasks.lifecycle import TaskStatus
 
 
 class Injection:
     """One fault. Each method takes what is at a place of the path and gives back what is there instead."""
 
     fault: ClassVar[Fault]
+    leaves: ClassVar[TaskStatus | None]
+    """What becomes of an automatic task under the default policy, as long as the fault holds; None: there is none."""
 
     def home(self, inner: Home) -> Home:
         return inner

@@ -16,6 +16,7 @@ from lorafw.gateway.faults.injection import Injection
 from lorafw.gateway.home import Home
 from lorafw.gateway.runner import UPDATE_BIN, launch_lines, next_pid, said
 from lorafw.gateway.storage import Disk, Run, Runner
+from lorafw.tasks.lifecycle import TaskStatus
 
 
 class _HomeWithKeys(Home):
@@ -34,6 +35,7 @@ class WrongKey(Injection):
     """sig-0.key is a key, and not the one that the update is signed for."""
 
     fault = Fault.WRONG_KEY
+    leaves = TaskStatus.FAILED
     sig_key: bytes = field(default_factory=lambda: KeyPair.from_secret(0xBAD).public_key.sig_key)
 
     def home(self, inner: Home) -> Home:
@@ -44,6 +46,7 @@ class NoKey(Injection):
     """There is no sig-0.key."""
 
     fault = Fault.NO_KEY
+    leaves = TaskStatus.FAILED
 
     def home(self, inner: Home) -> Home:
         return _HomeWithKeys(inner.path, ())
@@ -53,6 +56,7 @@ class TmpFull(Injection):
     """A full /tmp: it takes the name of the file, and not one byte of it."""
 
     fault = Fault.TMP_FULL
+    leaves = TaskStatus.FAILED
 
     def disk(self, inner: Disk) -> Disk:
         def open_full(path: Path) -> BinaryIO:
@@ -71,6 +75,7 @@ class ScriptFails(Injection):
     """The script does all but write version.txt, as the published one does with its slip ``prepare_versionp``."""
 
     fault = Fault.SCRIPT_FAILS
+    leaves = TaskStatus.FAILED
 
     def runner(self, inner: Runner) -> Runner:
         def run(home: Home, update_bin: Path) -> Run:
@@ -86,6 +91,7 @@ class UpdateStays(Injection):
     """The script does its work and does not remove /tmp/update.bin."""
 
     fault = Fault.UPDATE_STAYS
+    leaves = TaskStatus.COMPLETED
 
     def runner(self, inner: Runner) -> Runner:
         def run(home: Home, update_bin: Path) -> Run:
@@ -102,6 +108,7 @@ class PowerCut(Injection):
     """The power goes before anything is in its place; /tmp is in memory, so update.bin is gone with it."""
 
     fault = Fault.POWER_CUT
+    leaves = TaskStatus.FAILED
 
     def runner(self, inner: Runner) -> Runner:
         def run(home: Home, update_bin: Path) -> Run:
@@ -115,6 +122,7 @@ class VersionMismatch(Injection):
     """The script writes a blank in front of the version: a station cuts blanks off behind it, not before it."""
 
     fault = Fault.VERSION_MISMATCH
+    leaves = TaskStatus.COMPLETED
 
     def runner(self, inner: Runner) -> Runner:
         def run(home: Home, update_bin: Path) -> Run:
@@ -132,6 +140,7 @@ class OtherBuildTime(Injection):
     """The new station was built a second later than its definition says."""
 
     fault = Fault.VERSION_MISMATCH
+    leaves = TaskStatus.COMPLETED
 
     def __init__(self) -> None:
         self._is_new = False

@@ -14,6 +14,7 @@ from lorafw.cups.station_http import BUFFER, CLOSED, TIMED_OUT, HttpReply, LinkL
 from lorafw.errors import Unavailable
 from lorafw.fault import Fault
 from lorafw.gateway.faults.injection import Injection
+from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.tasks.ports import UpdateImage
 from lorafw.tasks.service import UpdateService
 
@@ -47,9 +48,10 @@ class _Changed:
 
 @dataclass(frozen=True, slots=True)
 class StorageError(Injection):
-    """Object storage does not give the update out. Needs the service that reads it."""
+    """Object storage does not give the update out. The server's side: on a Testbed, not with 'gateway run'."""
 
     fault = Fault.STORAGE_ERROR
+    leaves = TaskStatus.PENDING
     service: UpdateService
 
     def transport(self, inner: Transport) -> Transport:
@@ -81,6 +83,7 @@ class ServerError(Injection):
     """What answers is an error page: 500, or another status that is not 200."""
 
     fault = Fault.SERVER_ERROR
+    leaves = None
     status: int = 500
     reason: str = "Internal Server Error"
 
@@ -101,6 +104,7 @@ class Offline(Injection):
     """No network at the time of the poll: not even the name of the server is found."""
 
     fault = Fault.OFFLINE
+    leaves = None
 
     def transport(self, inner: Transport) -> Transport:
         return _NoExchange(no_such_host)
@@ -110,6 +114,7 @@ class ConnectionRefused(Injection):
     """Nobody listens where cups.uri points."""
 
     fault = Fault.CONNECTION_REFUSED
+    leaves = None
 
     def transport(self, inner: Transport) -> Transport:
         return _NoExchange(not_connected)
@@ -120,6 +125,7 @@ class SlowLink(Injection):
     """A buffer of 8 KB, or what is left of the reply, takes longer than CUPS_CONN_TIMEOUT."""
 
     fault = Fault.SLOW_LINK
+    leaves = TaskStatus.IN_PROGRESS
     bytes_per_s: float = 20.0
 
     def transport(self, inner: Transport) -> Transport:
@@ -135,6 +141,7 @@ class LinkDrop(Injection):
     """The connection breaks behind the first bytes of the update."""
 
     fault = Fault.LINK_DROP
+    leaves = TaskStatus.IN_PROGRESS
 
     def transport(self, inner: Transport) -> Transport:
         return _Changed(inner, self._drop)
@@ -154,6 +161,7 @@ class TruncatedBody(Injection):
     """The server has sent all of it; something in between closes after half."""
 
     fault = Fault.TRUNCATED_BODY
+    leaves = TaskStatus.FAILED
 
     def transport(self, inner: Transport) -> Transport:
         return _Changed(inner, self._cut)
@@ -172,6 +180,7 @@ class UnsignedWithKey(Injection):
     """The reply comes without its signature."""
 
     fault = Fault.UNSIGNED_WITH_KEY
+    leaves = TaskStatus.FAILED
 
     def transport(self, inner: Transport) -> Transport:
         return _Changed(inner, self._strip)
