@@ -16,6 +16,7 @@ QUESTIONS = {
     "when is an automatic task created": ("automatic_creation", "at_request"),
     "a CurrentVersion field absent, or package null": ("absent_field", "strict"),
     "a definition without Update, or without UpdateDataSource": ("without_source", "accept"),
+    "an UpdateSignature that no station could take": ("unusable_signature", "reject"),
     "several definitions match": ("several_matches", "oldest"),
     "the gateway already has a task": ("existing_task", "blocks"),
     "a task deleted while its automatic definition still matches": ("deleted_task", "makes it anew"),

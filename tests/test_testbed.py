@@ -374,3 +374,25 @@ def test_a_proxy_in_the_environment_does_not_stand_between_the_parts_of_a_cloud(
     with Cloud() as cloud:
         assert cloud.client("iotwireless").list_wireless_gateways()["WirelessGatewayList"] == []
         assert cloud.environment()["NO_PROXY"] == "127.0.0.1,localhost"
+
+
+@pytest.mark.parametrize("text", ["not base64!", "AA==", "A" * 4096], ids=["text", "short", "long"])
+def test_a_signature_that_no_station_could_take_is_refused_or_taken_and_never_sent(text: str) -> None:
+    members = example.input_json()
+    members["Update"]["LoRaWAN"]["UpdateSignature"] = text
+    with Testbed() as bed:
+        iot = bed.client("iotwireless")
+        with pytest.raises(iot.exceptions.ValidationException, match="UpdateSignature"):
+            iot.create_wireless_gateway_task_definition(**members)
+    with Testbed(policy=Policy(unusable_signature="accept")) as bed:
+        iot = bed.client("iotwireless")
+        bed.upload(example.update_file())
+        created = iot.create_wireless_gateway_task_definition(**members)
+        known = iot.get_wireless_gateway_task_definition(Id=created["Id"])
+        assert known["Update"]["LoRaWAN"]["UpdateSignature"] == text
+        bed.advance(60)
+        assert bed.status() == "PENDING"
+        assert "cannot be read (Invalid): UpdateSignature: no station could take it" in str(bed.explain())
+        members["Update"]["LoRaWAN"]["UpdateSignature"] = "A" * 4097
+        with pytest.raises(iot.exceptions.ValidationException, match="4096"):
+            iot.create_wireless_gateway_task_definition(**members)

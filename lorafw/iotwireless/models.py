@@ -152,7 +152,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
                 self.owner,
                 auto_create_tasks=parameters["AutoCreateTasks"],
                 name=parameters.get("Name"),
-                update=read_update(parameters.get("Update")),
+                update=read_update(parameters.get("Update"), self.service.policy),
             )
             return self._created(DEFINITION_RESOURCE, definition.id, parameters)
 

@@ -13,6 +13,7 @@ from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import decode_signature
 from lorafw.iotwireless.constraints import SHOWN
 from lorafw.tasks.model import Definition, Gateway, Task, Update
+from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
 GATEWAY_RESOURCE = "WirelessGateway"
@@ -46,16 +47,18 @@ def gateway_members(gateway: Gateway, arn: str) -> dict[str, Any]:
     return _given(members)
 
 
-def read_update(members: Mapping[str, Any] | None) -> Update | None:
-    """Raises Invalid where a station could never take the signature (assumed: AWS takes any text)."""
+def read_update(members: Mapping[str, Any] | None, policy: Policy) -> Update | None:
+    """Raises Invalid where a station could never take the signature, unless the policy is to accept it."""
     if members is None:
         return None
     lorawan = members.get("LoRaWAN") or {}
     target = lorawan.get("UpdateVersion")
+    signature, unusable = _signature(lorawan.get("UpdateSignature"), policy)
     return Update(
         data_source=members.get("UpdateDataSource"),
         data_role=members.get("UpdateDataRole"),
-        signature=_signature(lorawan.get("UpdateSignature")),
+        signature=signature,
+        unusable_signature=unusable,
         sig_key_crc=lorawan.get("SigKeyCrc"),
         current_version=GatewayVersion.from_aws(lorawan.get("CurrentVersion") or {}),
         update_version=GatewayVersion.from_aws(target) if target else None,
@@ -70,7 +73,9 @@ def update_members(update: Update) -> dict[str, Any]:
             "LoRaWAN": {
                 **_given(
                     {
-                        "UpdateSignature": base64.b64encode(update.signature).decode() or None,
+                        "UpdateSignature": update.unusable_signature
+                        or base64.b64encode(update.signature).decode()
+                        or None,
                         "SigKeyCrc": update.sig_key_crc,
                     }
                 ),
@@ -116,12 +121,15 @@ def task_members(gateway_id: str, task: Task, last_seen_ms: int | None) -> dict[
     )
 
 
-def _signature(text: str | None) -> bytes:
+def _signature(text: str | None, policy: Policy) -> tuple[bytes, str | None]:
+    """The signature in DER, and the text of one that is none."""
     if text is None:
-        return b""
+        return b"", None
     try:
-        return decode_signature(text)
+        return decode_signature(text), None
     except SignatureError as error:
+        if policy.unusable_signature == "accept":
+            return text.encode(), text
         shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
         raise Invalid("Update.LoRaWAN.UpdateSignature", text, f"{shown!r}: {error}") from error
 

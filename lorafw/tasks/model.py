@@ -43,7 +43,10 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """AWS's UpdateWirelessGatewayTaskCreate: what to send to whom. ``signature`` is DER, not base64."""
+    """AWS's UpdateWirelessGatewayTaskCreate: what to send to whom. ``signature`` is DER, not base64.
+
+    ``unusable_signature`` is the text of an UpdateSignature that no station could take: such an update is never sent.
+    """
 
     data_source: str | None = None
     data_role: str | None = None
@@ -51,6 +54,7 @@ class Update:
     sig_key_crc: int | None = None
     current_version: GatewayVersion = NO_VERSION
     update_version: GatewayVersion | None = None
+    unusable_signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,15 @@ class Policy:
         "accept",
         "reject",
     )
+    unusable_signature: Literal["reject", "accept"] = _decision(
+        "reject",
+        Tag.ASSUMED,
+        "Can a definition be created with an UpdateSignature that no station could take?",
+        "reject: ValidationException where it is not base64 of 4 to 128 bytes; accept: any 1 to 4096 characters, as in "
+        "AWS's model, and the update is never sent, as one that cannot be read",
+        "reject",
+        "accept",
+    )
     several_matches: Literal["oldest", "newest"] = _decision(
         "oldest",
         Tag.ASSUMED,

@@ -184,7 +184,7 @@ class UpdateService(Registry):
         """Read the update through the service's source and begin, or decline."""
         try:
             image = self._open(due.gateway.owner, due.update)
-        except (SourceError, FirmwareError) as problem:
+        except (SourceError, FirmwareError, Invalid) as problem:
             self.decline(due, problem)
             return Reply()
         except BaseException:
@@ -230,11 +230,13 @@ class UpdateService(Registry):
             image = self._open(owner, update)
             signers = signer_crcs(image.chunks(), update.signature) if update.signature else None
             return Look(image.size, signers=signers)
-        except (SourceError, FirmwareError) as problem:
+        except (SourceError, FirmwareError, Invalid) as problem:
             return Look(None, problem)
 
     def _open(self, owner: Owner, update: Update) -> UpdateImage:
         assert update.data_source is not None
+        if update.unusable_signature is not None:
+            raise Invalid("UpdateSignature", update.unusable_signature, "no station could take it, so nothing is sent")
         return self.source.open(update.data_source, update.data_role, account=owner.account, region=owner.region)
 
     # --- inside, with the lock held ---
