@@ -28,6 +28,7 @@ from lorafw.errors import (
     Unavailable,
 )
 from lorafw.eui import GatewayEui
+from lorafw.iotwireless.shapes import read_update
 from lorafw.tasks.lifecycle import Cause, TaskStatus
 from lorafw.tasks.model import NO_VERSION, Definition, Gateway, Update
 from lorafw.tasks.policy import Policy
@@ -1176,6 +1177,18 @@ def see_without_source(world: World) -> object:
     return len(world.service.definitions(OWNER))
 
 
+def see_unusable_signature(world: World) -> object:
+    members = {"UpdateDataSource": FIRMWARE, "LoRaWAN": {"UpdateSignature": "not base64!"}}
+    members["LoRaWAN"]["CurrentVersion"] = OLD.to_aws()
+    gateway = world.gateway()
+    try:
+        update = read_update(members, world.service.policy)
+    except Invalid as error:
+        return error.field
+    world.service.create_definition(OWNER, auto_create_tasks=True, update=update)
+    return world.poll(gateway), str(world.status(gateway)), world.source.opened
+
+
 def see_several_matches(world: World) -> object:
     gateway = world.gateway()
     for name in ("first", "second", "third"):
@@ -1269,6 +1282,7 @@ OBSERVED = {
     see_automatic_creation: {"at_request": True, "never": False},
     see_absent_field: {"strict": False, "wildcard": True},
     see_without_source: {"accept": 1, "reject": ("Update.UpdateDataSource", [])},
+    see_unusable_signature: {"reject": "Update.LoRaWAN.UpdateSignature", "accept": (False, "PENDING", [])},
     see_several_matches: {"oldest": "first", "newest": "third"},
     see_existing_task: {
         "blocks": (False, ["created automatically", "offered", "presents the new version"]),
