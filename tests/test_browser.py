@@ -18,7 +18,7 @@ from browser import LabPage, chromium, expose_app, lab_process, need_chromium, w
 from nbclient import NotebookClient
 from outside import World
 
-from lorafw.lab.lessons import packaged_lessons
+from lorafw.lab.lessons import WorkingCopy, packaged_lessons
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 LIVELY = ("04", "05", "09", "10")
@@ -99,6 +99,22 @@ def test_the_address_that_is_printed_opens_the_first_lesson(browser: Any, lab: s
 def test_a_lesson_runs_to_its_end(page: LabPage, lesson: str) -> None:
     assert page.open(lesson).run_all(), page.failures()
     assert page.failures() == []
+
+
+def test_a_lesson_opens_unchanged_with_the_face_of_its_panel_and_no_answer(page: LabPage, folder: Path) -> None:
+    name = next(path.name for path in packaged_lessons() if path.name.startswith("04-"))
+    page.open(name)
+    page.page.get_by_role("table", name=re.compile("^Presented: ")).wait_for()
+    assert page.page.evaluate(_SHOWN) == 1
+    page.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.info")
+    assert not page.page.evaluate("window.jupyterapp.shell.currentWidget.context.model.dirty")
+    page.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    assert WorkingCopy(folder).reset() == []
+
+
+_SHOWN = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
+    .filter(cell => cell.type === 'code')
+    .flatMap(cell => cell.outputs.toJSON()).length"""
 
 
 def keep(page: LabPage, selector: str) -> str:

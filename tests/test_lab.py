@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -21,11 +22,13 @@ import lorafw.lab.jupyter
 import lorafw.lab.lessons
 from lorafw.cli import main
 from lorafw.errors import LabError
+from lorafw.lab.delivery import fresh
 from lorafw.lab.jupyter import LabServer, trust
 from lorafw.lab.lessons import WorkingCopy, packaged_lessons
 
 ROOT = Path(__file__).parent.parent
 NAMES = [path.name for path in packaged_lessons()]
+PANELS = ("FleetDashboard", "MatchExplorer", "RolloutPlanner", "SignatureWorkbench", "TaskBoard", "WireInspector")
 
 
 @pytest.fixture
@@ -33,11 +36,48 @@ def copy(tmp_path: Path) -> WorkingCopy:
     return WorkingCopy(tmp_path / "copy")
 
 
-def test_a_working_copy_holds_every_lesson_as_it_was_packaged(copy: WorkingCopy) -> None:
+def test_a_working_copy_holds_every_lesson_as_it_was_written(copy: WorkingCopy) -> None:
     assert copy.bring_up_to_date() == NAMES
     for lesson in packaged_lessons():
-        assert (copy.path / lesson.name).read_bytes() == lesson.read_bytes()
+        written, mine = (nbformat.read(folder / lesson.name, as_version=4) for folder in (lesson.parent, copy.path))
+        nbformat.validate(mine)
+        assert [(cell.id, cell.source, cell.metadata) for cell in mine.cells] == [
+            (cell.id, cell.source, cell.metadata) for cell in written.cells
+        ]
     assert copy.bring_up_to_date() == []
+
+
+def test_a_lesson_shows_no_answer_before_it_has_run_but_the_faces_of_its_panels(copy: WorkingCopy) -> None:
+    copy.bring_up_to_date()
+    faces = 0
+    for lesson in packaged_lessons():
+        written, mine = (nbformat.read(folder / lesson.name, as_version=4) for folder in (lesson.parent, copy.path))
+        for before, cell in zip(written.cells, mine.cells, strict=True):
+            if cell.cell_type != "code":
+                continue
+            assert cell.execution_count is None
+            if re.search(rf"^(\w+ = )?({'|'.join(PANELS)})\(", cell.source, re.MULTILINE):
+                faces += 1
+                assert [output.data for output in cell.outputs] == [output.data for output in before.outputs]
+                assert cell.outputs[0].execution_count is None
+            else:
+                assert cell.outputs == []
+    assert faces >= len(PANELS)
+
+
+def test_what_jupyterlab_writes_when_it_saves_is_not_a_change_of_the_learner(copy: WorkingCopy) -> None:
+    copy.bring_up_to_date()
+    path = copy.path / NAMES[0]
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.kernelspec.display_name = "another Python"
+    notebook.metadata.language_info.version = "3.0"
+    notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    nbformat.write(notebook, path)
+    assert copy.reset() == []
+    assert "another Python" not in path.read_text()
+    notebook.cells[1].source += "\n"
+    nbformat.write(notebook, path)
+    assert [kept.lesson for kept in copy.reset()] == [NAMES[0]]
 
 
 def test_a_lesson_that_was_touched_stays_and_one_that_is_missing_comes_back(copy: WorkingCopy) -> None:
@@ -75,7 +115,7 @@ def test_reset_keeps_every_changed_lesson_under_a_number_of_its_own(copy: Workin
     assert (copy.path / f"{stem}-mine-1.ipynb").read_text() == "first answer"
     assert (copy.path / f"{stem}-mine-2.ipynb").read_text() == "second answer"
     assert (copy.path / "my own.ipynb").read_text() == "my own"
-    assert (copy.path / NAMES[0]).read_bytes() == packaged_lessons()[0].read_bytes()
+    assert (copy.path / NAMES[0]).read_bytes() == fresh(packaged_lessons()[0].read_bytes())
     assert copy.reset() == []
 
 

@@ -31,6 +31,7 @@ from lorafw.lab import (
 from lorafw.lab.board import FAULT_NAMES, SIGNS
 from lorafw.lab.dashboard import Shown
 from lorafw.lab.job import Job
+from lorafw.lab.markup import is_face
 from lorafw.lab.match import carets, definition
 from lorafw.lab.panel import Panel
 from lorafw.lab.signature import Bench
@@ -76,7 +77,7 @@ def test_a_panel_shows_itself_as_a_page_and_as_text_before_anything_runs(panel: 
     bundle = panel._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"}
     assert len(bundle["text/plain"].splitlines()) > 3
-    assert re.search(r"<caption|<img [^>]*alt=", bundle["text/html"])
+    assert is_face(bundle["text/html"])
 
 
 def test_the_same_panel_made_twice_says_the_same(panel: Panel, bed: Testbed) -> None:

@@ -2,6 +2,7 @@
 
 The law: nothing that a learner wrote is lost. A lesson that was not touched since it was delivered follows the
 installed version; one that was touched stays as it is, and ``reset`` renames it before a fresh one takes its place.
+Opening and saving is not touching.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import os
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Final
 
 from lorafw.errors import LabError
+from lorafw.lab.delivery import digest, fresh
 
 PATTERN: Final = "[0-9][0-9]-*.ipynb"
 FOLDER: Final = "lorafw-lessons"
@@ -64,21 +65,21 @@ class WorkingCopy:
 
     def bring_up_to_date(self) -> list[str]:
         """Deliver what is missing or was not touched; gives the names of the lessons that are new or newer."""
-        delivered, fresh = self._delivered(), []
+        delivered, newer = self._delivered(), []
         for lesson in packaged_lessons():
-            content, mine = lesson.read_bytes(), self.path / lesson.name
+            content, mine = fresh(lesson.read_bytes()), self.path / lesson.name
             if not mine.exists() or (_digest(mine) == delivered.get(lesson.name) and mine.read_bytes() != content):
                 self._deliver(lesson.name, content, delivered)
-                fresh.append(lesson.name)
+                newer.append(lesson.name)
         self._remember(delivered)
-        return fresh
+        return newer
 
     def reset(self) -> list[Kept]:
         """Fresh lessons; those that were changed are kept under another name."""
         delivered, kept = self._delivered(), []
         for lesson in packaged_lessons():
-            content, mine = lesson.read_bytes(), self.path / lesson.name
-            if mine.exists() and mine.read_bytes() != content and _digest(mine) != delivered.get(lesson.name):
+            content, mine = fresh(lesson.read_bytes()), self.path / lesson.name
+            if mine.exists() and _digest(mine) not in (digest(content), delivered.get(lesson.name)):
                 kept.append(Kept(lesson.name, self._set_aside(mine)))
             self._deliver(lesson.name, content, delivered)
         self._remember(delivered)
@@ -95,11 +96,11 @@ class WorkingCopy:
 
     def _deliver(self, name: str, content: bytes, delivered: dict[str, str]) -> None:
         _write(self.path / name, content)
-        delivered[name] = sha256(content).hexdigest()
+        delivered[name] = digest(content)
 
     def untouched(self) -> list[Path]:
-        """The lessons that are as they were packaged."""
-        mine = [(self.path / lesson.name, lesson.read_bytes()) for lesson in packaged_lessons()]
+        """The lessons that are byte for byte as the installed version delivers them."""
+        mine = [(self.path / lesson.name, fresh(lesson.read_bytes())) for lesson in packaged_lessons()]
         return [path for path, content in mine if path.exists() and path.read_bytes() == content]
 
     def _delivered(self) -> dict[str, str]:
@@ -115,7 +116,7 @@ class WorkingCopy:
 
 
 def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()
+    return digest(path.read_bytes())
 
 
 def _write(path: Path, content: bytes) -> None:
