@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -207,14 +208,19 @@ def test_serve_says_what_to_paste_and_ends_within_two_seconds_of_sigterm() -> No
 
 def test_the_ready_file_holds_the_addresses_and_goes_with_the_server(tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
-    command = [*LORAFW, "serve", "--api-port", "0", "--cups-plain-port", "0", "--ready-file", str(ready)]
+    command = [*LORAFW, "serve", "--api-port", "0", "--cups-plain-port", "0", "--cups-port", "0"]
+    command += ["--state-dir", str(tmp_path / "state"), "--world", "seed", "--ready-file", str(ready)]
+    ready.write_text('{"of": "a process that was killed"}')
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 30
-        while not ready.exists():
+        while not ready.exists() or "of" in (told := json.loads(ready.read_text())):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        addresses = json.loads(ready.read_text())
-        assert addresses.keys() >= {"api", "cups_plain"}
+        assert told.keys() == {"api", "cups", "cups_plain", "environment", "home", "private_key"}
+        assert told["environment"]["AWS_ENDPOINT_URL"] == told["api"]
+        assert told["environment"]["AWS_DEFAULT_REGION"] == "us-east-1"
+        assert (Path(told["home"]) / "station.conf").exists()
+        assert b"PRIVATE KEY" in Path(told["private_key"]).read_bytes()
         process.send_signal(signal.SIGTERM)
         assert process.wait(2) == 0
     assert not ready.exists()
@@ -236,6 +242,19 @@ def test_a_policy_that_is_none_is_refused_with_its_name_and_a_remedy(option: lis
     assert "Traceback" not in done.stderr
 
 
+def test_a_ready_file_of_before_is_gone_where_the_server_does_not_come_up(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    ready.write_text("{}")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for option in ("--api-port", "--cups-plain-port", "--cups-port"):
+            command = [*LORAFW, "serve", "--api-port", "0", "--cups-plain-port", "0", "--ready-file", str(ready)]
+            done = subprocess.run([*command, option, port], capture_output=True, text=True, check=False, timeout=30)
+            assert done.returncode == 1
+            assert f"Error: {option} {port}: Address already in use (127.0.0.1:{port})" in done.stderr
+    assert not ready.exists()
+
+
 def test_a_port_that_is_taken_is_named() -> None:
     with ServeProcess() as serve:
         port = serve.api.rsplit(":", 1)[1]
@@ -243,7 +262,8 @@ def test_a_port_that_is_taken_is_named() -> None:
             [*LORAFW, "serve", "--api-port", port], capture_output=True, text=True, check=False, timeout=30
         )
         assert done.returncode == 1
-        assert "in use" in done.stderr
+        assert f"--api-port {port}: Address already in use" in done.stderr
+        assert "give another port, or 0" in done.stderr
         assert "Traceback" not in done.stderr
 
 

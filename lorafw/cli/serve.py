@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -69,7 +70,11 @@ def show_policies(context: click.Context, _: click.Parameter, wanted: bool) -> N
     metavar="NAME",
     help="Name of this machine for gateways on the network (with --host); repeatable.",
 )
-@click.option("--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the addresses as JSON here.")
+@click.option(
+    "--ready-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the addresses and the environment as JSON here, while they hold; with the seed, home and key as well.",
+)
 @click.option("--policy", multiple=True, metavar="K=V", callback=policy_options, help="Change a decision; repeatable.")
 @click.option(
     "--policies",
@@ -102,9 +107,15 @@ def serve(
 
     When it is ready, it prints the addresses and the lines to paste into another terminal.
     """
-    from lorafw.cloud import Cloud  # noqa: PLC0415
+    from lorafw.cloud import Cloud, loopback  # noqa: PLC0415
 
     profiles = profiles_chosen()
+    if ready_file is not None:
+        # One that a process left when it was killed would say that this one is ready.
+        ready_file.unlink(missing_ok=True)
+    _check_port("--api-port", host, api_port)
+    _check_port("--cups-plain-port", loopback(host), cups_plain_port)
+    _check_port("--cups-port", host, cups_port or 0)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -121,10 +132,12 @@ def serve(
     _open_many_files()
     with _refusals_shown(), cloud, contextlib.ExitStack() as stack:
         cloud.service.listeners.append(show_row)
+        files: dict[str, str] = {}
         if world == "seed":
             from lorafw.world import DocumentedWorld  # noqa: PLC0415
 
             seed = stack.enter_context(DocumentedWorld(cloud, show))
+            files = {"home": str(seed.home.path), "private_key": str(seed.private_key)}
             click.echo(f"Gateway's home folder:  {seed.home.path}")
             click.echo(f"Key that it trusts too: {seed.private_key}  (sign with 'lorafw firmware sign')")
         click.echo(f"API   {cloud.api.url}   (state is in memory and ends with this process)")
@@ -138,10 +151,24 @@ def serve(
             click.echo(f"export {name}={value}")
         click.echo("")
         addresses = {"api": cloud.api.url, "cups": cloud.cups_tls.uri, "cups_plain": cloud.cups.uri}
-        with _announced(ready_file, addresses):
+        with _announced(ready_file, {**addresses, "environment": cloud.environment(), **files}):
             stop.wait()
         for server in (cloud.cups_tls, cloud.cups):
             click.echo(f"Refused at {server.uri}: {server.tally or 'nothing'}")
+
+
+def _check_port(option: str, host: str, port: int) -> None:
+    """Raise ClickException that names the option where nobody can listen at this port; port 0 is always there."""
+    if port == 0:
+        return
+    with contextlib.closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise click.ClickException(
+                f"{option} {port}: {error.strerror or error} ({host}:{port}); give another port, or 0 for a free one"
+            ) from error
 
 
 def default_state_dir() -> Path:
@@ -186,14 +213,14 @@ def _open_many_files() -> None:
 
 
 @contextlib.contextmanager
-def _announced(path: Path | None, addresses: Mapping[str, str]) -> Iterator[None]:
-    """The ready file is there, whole, exactly while the addresses answer."""
+def _announced(path: Path | None, content: Mapping[str, object]) -> Iterator[None]:
+    """The ready file is there, whole, exactly while its addresses answer."""
     if path is None:
         yield
         return
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w") as file:
-        json.dump(addresses, file)
+        json.dump(content, file)
     Path(temporary).replace(path)
     try:
         yield
