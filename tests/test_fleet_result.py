@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields, replace
 
 import numpy as np
@@ -165,3 +166,15 @@ def test_bad_input_is_named_with_what_is_allowed(make: object, words: str) -> No
         make()  # type: ignore[operator]
     assert words in str(caught.value)
     assert caught.value.field
+
+
+def test_results_and_fleets_show_themselves_in_one_line(result: Result) -> None:
+    assert repr(result) == "<Result of 'everything at once': 800 gateways, seed 3, 2 replications>"
+    assert repr(result.fleet) == f"<Fleet of 800 gateways: {result.fleet.source}>"
+    assert len(repr(result.fleet)) < 100
+
+
+def test_without_pandas_a_table_says_what_to_install(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(FleetError, match=r"pip install 'lorafw\[lab\]'"):
+        result.to_frame()

@@ -101,7 +101,7 @@ _FLAGS: Final = ("gone", "refuses", "keyless", "restarts", "version_differs")
 _GROUPS: Final = ("backhaul", "region", "isp", "version")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Fleet:
     """Gateways as columns of equal length; frozen, the arrays included.
 
@@ -129,6 +129,9 @@ class Fleet:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     conditions: Conditions = field(default_factory=Conditions)
     source: str = "made by hand"
+
+    def __repr__(self) -> str:
+        return f"<Fleet of {self.size} gateways: {self.source}>"
 
     def __post_init__(self) -> None:
         if not self.size:

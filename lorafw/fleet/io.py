@@ -61,6 +61,10 @@ def read_csv(path: Path | str, *, seed: int = 0, conditions: Conditions | None =
 def _check_header(path: Path, header: list[str]) -> None:
     if not header:
         raise FleetError("csv", 0, f"{path}: the file is empty; its first line names the columns")
+    if len(header) == 1 and (other := next((sign for sign in ";\t|" if sign in header[0]), None)):
+        raise FleetError(
+            "delimiter", other, f"{path}: the columns are divided by {other!r}; give a file with commas between them"
+        )
     twice = {name for name in header if header.count(name) > 1}
     if twice:
         raise FleetError("column", sorted(twice), f"{path}: column {sorted(twice)[0]!r} is there twice")

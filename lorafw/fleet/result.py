@@ -41,7 +41,7 @@ class WaveRecord:
         return cls(*(np.concatenate([getattr(record, f.name) for record in records]) for f in fields(cls)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """A rollout, or several replications of it. Times are ms since its start, NEVER for what did not happen."""
 
@@ -55,6 +55,10 @@ class Result:
     """When each replication was aborted."""
     waves: tuple[WaveRecord, ...]
     version: str = field(default_factory=lambda: version("lorafw"))
+
+    def __repr__(self) -> str:
+        times = f", {self.replications} replications" if self.replications > 1 else ""
+        return f"<Result of {self.plan.name!r}: {self.fleet.size} gateways, seed {self.seed}{times}>"
 
     @cached_property
     def events(self) -> Events:
@@ -133,8 +137,11 @@ class Result:
         )
 
     def to_frame(self, replication: int = 0) -> pd.DataFrame:
-        """The log as a pandas DataFrame, words as categories."""
-        import pandas as pd  # noqa: PLC0415
+        """The log as a pandas DataFrame, words as categories. Raises FleetError where pandas is not installed."""
+        try:
+            import pandas as pd  # noqa: PLC0415
+        except ImportError as error:
+            raise FleetError("pandas", None, "to_frame needs pandas: pip install 'lorafw[lab]'") from error
 
         log = self.events if replication == 0 else self.log(replication)
 

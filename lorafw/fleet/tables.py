@@ -47,6 +47,8 @@ COLUMNS: Final = {
 }
 """What a table may have, and what it means."""
 
+_NAMES_OF_A_GATEWAY: Final = frozenset(("eui", "gateway_eui", "gatewayeui", "id", "gateway_id", "name"))
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -83,6 +85,9 @@ def fleet_from_table(table: Any, *, seed: int = 0, conditions: Conditions | None
 def fleet_from_rows(rows: Rows, *, seed: int, conditions: Conditions | None) -> Fleet:
     """All rows are read before anything is made of them. Raises FleetError."""
     for name in rows.columns:
+        if name.casefold() in _NAMES_OF_A_GATEWAY:
+            problem = f"column {name!r} is not known; a gateway's name or EUI goes into the column 'gateway'"
+            raise FleetError("column", name, f"{rows.source}: {problem}")
         try:
             nearest("column", name, COLUMNS)
         except FleetError as error:
