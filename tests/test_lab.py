@@ -103,20 +103,44 @@ def test_a_lesson_that_was_not_touched_follows_the_installed_version(
     assert [kept.lesson for kept in copy.reset()] == [NAMES[1]]
 
 
-def test_reset_keeps_every_changed_lesson_under_a_number_of_its_own(copy: WorkingCopy) -> None:
+def test_reset_moves_changed_lessons_into_a_folder_of_their_own_and_leaves_other_files(copy: WorkingCopy) -> None:
     copy.bring_up_to_date()
-    stem = Path(NAMES[0]).stem
-    for text in ("first answer", "second answer"):
-        (copy.path / NAMES[0]).write_text(text)
-        (copy.path / "my own.ipynb").write_text("my own")
+    (copy.path / "my own.ipynb").write_text("my own")
+    for number, text in enumerate(("first answer", "second answer"), 1):
+        for name in NAMES[:2]:
+            (copy.path / name).write_text(text)
         done = CliRunner().invoke(main, ["lab", "reset", "--dir", str(copy.path)])
         assert done.exit_code == 0
-        assert f"Your {NAMES[0]} is kept as {stem}-mine-" in done.output
-    assert (copy.path / f"{stem}-mine-1.ipynb").read_text() == "first answer"
-    assert (copy.path / f"{stem}-mine-2.ipynb").read_text() == "second answer"
+        kept = copy.path / f"kept-{number}"
+        assert f"changed are in {kept}:\n    {NAMES[0]}\n    {NAMES[1]}\n" in done.output
+        assert {path.name: path.read_text() for path in kept.iterdir()} == dict.fromkeys(NAMES[:2], text)
     assert (copy.path / "my own.ipynb").read_text() == "my own"
     assert (copy.path / NAMES[0]).read_bytes() == fresh(packaged_lessons()[0].read_bytes())
-    assert copy.reset() == []
+    done = CliRunner().invoke(main, ["lab", "reset", "--dir", str(copy.path)])
+    assert done.output == f"Fresh lessons are in {copy.path}.\n"
+    assert sorted(path.name for path in copy.path.iterdir()) == sorted(
+        [".lab", "kept-1", "kept-2", "my own.ipynb", *NAMES]
+    )
+
+
+def test_reset_says_in_its_help_where_earlier_work_goes() -> None:
+    help_text = CliRunner().invoke(main, ["lab", "reset", "--help"]).output
+    assert "kept-1" in help_text
+
+
+def test_reset_of_a_folder_on_which_a_lab_is_open_changes_nothing(copy: WorkingCopy) -> None:
+    copy.bring_up_to_date()
+    (copy.path / NAMES[0]).write_text("mine")
+    with LabServer(copy):
+        (record,) = (copy.state / "runtime").glob("jpserver-*.json")
+        left = record.read_text()
+        done = CliRunner().invoke(main, ["lab", "reset", "--dir", str(copy.path)])
+        assert done.exit_code == 1
+        assert f"a lab is open on {copy.path}: close its pages and end it with Ctrl-C" in done.output
+        assert (copy.path / NAMES[0]).read_text() == "mine"
+    record.write_text(left)  # as one that was killed leaves it
+    assert CliRunner().invoke(main, ["lab", "reset", "--dir", str(copy.path)]).exit_code == 0
+    assert (copy.path / "kept-1" / NAMES[0]).read_text() == "mine"
 
 
 def test_reset_of_a_folder_that_is_not_there_makes_it(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import click
 
+from lorafw.errors import LabError
+
 _FOLDER = click.option(
     "--dir",
     "folder",
@@ -26,8 +28,8 @@ _FOLDER = click.option(
 def lab(context: click.Context, *, folder: Path | None, port: int | None, browser: bool, app: bool) -> None:
     """Open the lessons: JupyterLab on lesson 00, on this machine alone. Ctrl-C ends it.
 
-    You work in a copy of your own; what you change in it stays. 'lorafw lab reset' gives fresh lessons. Nothing needs
-    the network.
+    You work in a copy of your own; what you change in it stays. 'lorafw lab reset' gives fresh lessons and moves
+    yours into a folder beside them. Nothing needs the network.
     """
     if context.invoked_subcommand is not None:
         context.obj = folder
@@ -59,14 +61,23 @@ def lab(context: click.Context, *, folder: Path | None, port: int | None, browse
 @_FOLDER
 @click.pass_obj
 def reset(above: Path | None, folder: Path | None) -> None:
-    """Fresh lessons. What you have changed is kept beside them under another name."""
+    """Fresh lessons, for you or for the next group.
+
+    The lessons that were changed are moved into a folder of their own beside the fresh ones: kept-1, the next time
+    kept-2. Files that are not lessons stay as they are. A lab that is open on the folder has to be ended first.
+    """
+    from lorafw.lab.jupyter import is_open  # noqa: PLC0415
     from lorafw.lab.lessons import WorkingCopy, default_folder  # noqa: PLC0415
 
     copy = WorkingCopy((folder or above or default_folder()).absolute())
+    if is_open(copy):
+        raise LabError(f"a lab is open on {copy.path}: close its pages and end it with Ctrl-C, then reset")
     kept = copy.reset()
     click.echo(f"Fresh lessons are in {copy.path}.")
+    if kept:
+        click.echo(f"The lessons that were changed are in {copy.path / kept[0].folder}:")
     for one in kept:
-        click.echo(f"Your {one.lesson} is kept as {one.kept_as}.")
+        click.echo(f"    {one.lesson}")
 
 
 def _end(*_: object) -> NoReturn:

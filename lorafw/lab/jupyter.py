@@ -198,6 +198,12 @@ def trust(copy: WorkingCopy) -> None:
         notary.store.close()
 
 
+def is_open(copy: WorkingCopy) -> bool:
+    """Does a JupyterLab run on this copy? One that was killed leaves its file behind, and does not answer."""
+    files = (copy.state / "runtime").glob("jpserver-*.json")
+    return any(_answers(f"{said['url']}api") for path in files if "url" in (said := _read(path)))
+
+
 def _read(path: Path) -> dict[str, str]:
     with suppress(ValueError):
         content = json.loads(path.read_text())

@@ -1,7 +1,8 @@
 """The learner's working copy of the lessons.
 
 The law: nothing that a learner wrote is lost. A lesson that was not touched since it was delivered follows the
-installed version; one that was touched stays as it is, and ``reset`` renames it before a fresh one takes its place.
+installed version; one that was touched stays as it is, and ``reset`` moves it into a folder of its own, kept-1, kept-2
+and so on, before a fresh one takes its place.
 Opening and saving is not touching.
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -30,7 +30,7 @@ def packaged_lessons() -> list[Path]:
     package = Path(__file__).parent
     for folder in (package / "notebooks", package.parent.parent / "notebooks"):
         if lessons := sorted(folder.glob(PATTERN)):
-            return [path for path in lessons if "-mine-" not in path.stem]
+            return lessons
     raise LabError(f"no lessons are beside {package}: install lorafw from a wheel or from its repository")
 
 
@@ -40,10 +40,10 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A changed lesson that was renamed."""
+    """A changed lesson, and the folder in the working copy in which it is now."""
 
     lesson: str
-    kept_as: str
+    folder: str
 
 
 class WorkingCopy:
@@ -75,24 +75,28 @@ class WorkingCopy:
         return newer
 
     def reset(self) -> list[Kept]:
-        """Fresh lessons; those that were changed are kept under another name."""
-        delivered, kept = self._delivered(), []
-        for lesson in packaged_lessons():
-            content, mine = fresh(lesson.read_bytes()), self.path / lesson.name
-            if mine.exists() and _digest(mine) not in (digest(content), delivered.get(lesson.name)):
-                kept.append(Kept(lesson.name, self._set_aside(mine)))
-            self._deliver(lesson.name, content, delivered)
+        """Fresh lessons; those that were changed are kept together in a new folder."""
+        delivered = self._delivered()
+        fresh_ones = {lesson.name: fresh(lesson.read_bytes()) for lesson in packaged_lessons()}
+        changed = [name for name, content in fresh_ones.items() if self._is_changed(name, content, delivered)]
+        kept = self._set_aside(changed) if changed else []
+        for name, content in fresh_ones.items():
+            self._deliver(name, content, delivered)
         self._remember(delivered)
         return kept
 
-    def _set_aside(self, mine: Path) -> str:
-        content = mine.read_bytes()
-        for number in count(1):
-            name = f"{mine.stem}-mine-{number}{mine.suffix}"
-            with suppress(FileExistsError), (self.path / name).open("xb") as file:  # never over what is there
-                file.write(content)
-                return name
-        raise AssertionError
+    def _is_changed(self, name: str, content: bytes, delivered: dict[str, str]) -> bool:
+        mine = self.path / name
+        return mine.exists() and _digest(mine) not in (digest(content), delivered.get(name))
+
+    def _set_aside(self, names: list[str]) -> list[Kept]:
+        folder = next(
+            folder for number in count(1) if not (folder := self.path / f"kept-{number}").exists()
+        )  # never over what is there
+        folder.mkdir()
+        for name in names:
+            (self.path / name).rename(folder / name)
+        return [Kept(name, folder.name) for name in names]
 
     def _deliver(self, name: str, content: bytes, delivered: dict[str, str]) -> None:
         _write(self.path / name, content)
