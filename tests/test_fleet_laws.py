@@ -11,6 +11,7 @@ import pytest
 from scipy.special import bdtr
 
 from lorafw.errors import FleetError
+from lorafw.fault import Fault
 from lorafw.fleet import (
     Abort,
     Conditions,
@@ -30,9 +31,10 @@ from lorafw.fleet import (
 )
 from lorafw.fleet.batch import NEVER, Histories
 from lorafw.fleet.closed_forms import abort_probability, end_time, task_chain
-from lorafw.fleet.codes import AFTER, NO_TASK, STATUSES, status_code
+from lorafw.fleet.codes import AFTER, NO_TASK, STATUSES, fault_code, status_code
 from lorafw.fleet.estimators import rank, student, wilson
 from lorafw.fleet.gates import abort_time
+from lorafw.fleet.outages import Outages
 from lorafw.fleet.streams import Stream, draw, draw_one, key_of, positions
 from lorafw.tasks.lifecycle import TRANSITIONS, TaskEvent, TaskStatus
 
@@ -200,6 +202,22 @@ def test_a_worse_world_makes_no_gateway_earlier(name: str) -> None:
     assert (
         np.where(bad.status == COMPLETED, bad.ended, NEVER) >= np.where(good.status == COMPLETED, good.ended, 0)
     ).all()
+
+
+def test_one_trouble_is_drawn_independently_of_another() -> None:
+    """The power goes at a fifth of those whose script fails, and at a fifth of the others."""
+    fleet = make_fleet(20_000, period_ms=48 * HOUR_MS, conditions=Conditions(power_cut=0.2, repair_median_s=5 * DAY_S))
+    plan = Plan(update=Update(fails=0.5), horizon_s=DAY_S, silence_timeout_s=0)
+    fault = simulate(fleet, plan, seed=3).gateways.fault[0]
+    shares = [np.mean(fault == fault_code(trouble)) for trouble in (Fault.SCRIPT_FAILS, Fault.POWER_CUT)]
+    assert shares == pytest.approx([0.5 * 0.8, 0.2], abs=0.015)  # four standard errors
+
+
+def test_an_outage_is_over_at_its_end() -> None:
+    outages = Outages(np.array([-1, 1000]), np.array([-1, 2000]))
+    group, times = np.zeros(4, dtype=np.int64), np.array([999, 1000, 1999, 2000])
+    assert outages.during(group, times).tolist() == [False, True, True, False]
+    assert outages.until_over(group, times, 500).tolist() == [999, 2000, 2499, 2000]
 
 
 def test_a_fleet_in_parts_is_the_whole() -> None:

@@ -195,3 +195,17 @@ def test_a_gate_that_would_look_after_the_horizon_says_nothing() -> None:
     gate = Threshold(success=1.0, error=1.0)
     plan = Plan(waves=(Wave(size=2, bake_s=DAY_S, gate=gate, give_up_s=0.0), Wave(size=2)), horizon_s=DAY_S / 2)
     assert equal(fleet, plan, 1).stopped[0] == NEVER
+
+
+def test_who_is_offered_the_update_in_the_moment_of_the_abort_still_gets_it() -> None:
+    """The first fails for good at its fourth poll, after three hours; the second first polls in that millisecond."""
+    fleet = make_fleet(2, period_ms=[HOUR_MS, 4 * HOUR_MS], phase_ms=[0, 3 * HOUR_MS], refuses=[True, False])
+    plan = Plan(abort=Abort(threshold=1.0, minimum_executed=1), silence_timeout_s=0)
+    result = equal(fleet, plan, 1)
+    assert result.stopped[0] == result.gateways.offered[0, 1] == 3 * HOUR_MS
+
+
+def test_a_download_that_takes_longer_than_the_interval_puts_the_next_poll_off() -> None:
+    fleet = make_fleet(2, period_ms=HOUR_MS, goodput_Bps=2e3)
+    result = equal(fleet, Plan(update=Update(size_bytes=20_000_000, fails=1.0), silence_timeout_s=0), 1)
+    assert (result.gateways.ended == 3 * 10_000 * 1000).all()

@@ -36,7 +36,7 @@ MUTATIONS = [
     ("installing.py", "np.maximum(way.time + way.period, arrived)", "way.time + way.period", TWIN),
     ("installing.py", "(Stream.POWER, conditions", "(Stream.INSTALL, conditions", LAWS),
     ("outages.py", "-(-left // step_ms) * step_ms", "left", TWIN),
-    ("outages.py", "self.ends[before] > at", "self.ends[before] >= at", TWIN),
+    ("outages.py", "self.ends[before] > at", "self.ends[before] >= at", LAWS),
     (
         "gates.py",
         "seen = np.minimum(-(-after // again_ms), count)",
@@ -44,7 +44,7 @@ MUTATIONS = [
         TWIN,
     ),
     ("gates.py", 'order = np.argsort(ended, axis=1, kind="stable")', "order = np.argsort(-ended, axis=1)", TWIN),
-    ("plan.py", "failed / executed >= self.threshold", "failed / executed > self.threshold", TWIN),
+    ("plan.py", "failed / executed >= self.threshold", "failed / executed > self.threshold", FORMS),
     (
         "rollout.py",
         "late = (histories.offered > stopped[:, None])",
