@@ -70,12 +70,20 @@ class MemoryStorage:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """An update, its signature (None: there is none), the keys on the gateway, and what was done, step by step."""
+    """An update, its signature (None: there is none), the keys on the gateway, and what was done, step by step.
+
+    ``built``: the update as it was before anything was done to it; without it, nothing counts as changed.
+    """
 
     update: bytes
     signed: UpdateSignature | None = None
     sig_keys: tuple[bytes, ...] = ()
     steps: tuple[str, ...] = ()
+    built: bytes | None = None
+
+    @property
+    def is_changed(self) -> bool:
+        return self.built is not None and self.update != self.built
 
     def sign(self, key: KeyPair, name: str) -> Bench:
         return self._step(f"signed with {name}", signed=sign_update(key, self.update))
@@ -154,7 +162,7 @@ class SignatureWorkbench(Panel):
     def _start_over(self) -> None:
         update = example.update_file(self.package.value)
         name, key = next(iter(KEYS.items()))
-        self.bench = Bench(update, sig_keys=self._sig_keys()).sign(key, name)
+        self.bench = Bench(update, sig_keys=self._sig_keys(), built=update).sign(key, name)
 
     def _sig_keys(self) -> tuple[bytes, ...]:
         key = next(iter(KEYS.values()))

@@ -42,20 +42,13 @@ EXERCISES: Final[Mapping[str, Exercise]] = MappingProxyType(ChainMap(*(lesson.EX
 
 
 def check(name: str, answer: object = ...) -> None:
-    """Print ☐ (not done), ☑ (right) or ☒ (not yet right) with a hint."""
+    """Print ☐ (not done), ☑ (right) or ☒ (not yet right) with a hint, which may speak of this answer."""
     exercise = EXERCISES.get(name)
     if exercise is None:
         print(f"☒ there is no exercise {name!r}")  # noqa: T201 -- a notebook shows what is printed
     elif answer is ...:
         print(f"☐ not done yet. Hint: {exercise.hint}")  # noqa: T201
-    elif _is_right(exercise, answer):
+    elif exercise.accepts(answer):
         print("☑ correct")  # noqa: T201
     else:
-        print(f"☒ not yet. Hint: {exercise.hint}")  # noqa: T201
-
-
-def _is_right(exercise: Exercise, answer: object) -> bool:
-    try:
-        return bool(exercise.is_right(answer))
-    except Exception:  # any failure of a comparison is a wrong answer, never an error in the notebook
-        return False
+        print(f"☒ not yet. Hint: {exercise.advice(answer)}")  # noqa: T201

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorafw.lab.exercises.answers import Exercise, equals
+from lorafw.lab.exercises.answers import Exercise, Judge, equals
 
 GATEWAYS = 3
 
@@ -14,6 +14,9 @@ EXERCISES = {
     "00-all": Exercise(
         "A list of three statuses. Let all three gateways ask twice: once to be sent the update, once to show that it "
         "is there.",
-        lambda answer: isinstance(answer, list) and [str(status) for status in answer] == ["COMPLETED"] * GATEWAYS,
+        Judge(
+            "a list",
+            lambda answer: isinstance(answer, list) and [str(status) for status in answer] == ["COMPLETED"] * GATEWAYS,
+        ),
     ),
 }

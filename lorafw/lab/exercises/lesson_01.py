@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from lorafw.lab.exercises.answers import Exercise, equals
+from lorafw.lab.exercises.answers import Exercise, Judge, equals
+
+
+def _of_an_older_request(answer: object) -> str | None:
+    if isinstance(answer, str) and answer[:1].isdigit():
+        return "that stands in a request of before. Make the request anew, as above, now that version.txt is gone."
+    return None
+
 
 EXERCISES = {
     "01-secret": Exercise(
@@ -12,7 +19,7 @@ EXERCISES = {
     "01-null": Exercise(
         'Read the request once more: what stands behind "package" when there is no version.txt? What does json.loads '
         "make of it?",
-        lambda answer: answer is None,
+        Judge("the value None", lambda answer: answer is None, _of_an_older_request),
     ),
     "01-trim": Exercise(
         "A station cuts blanks and line ends off the end of version.txt, and leaves those at its beginning.",

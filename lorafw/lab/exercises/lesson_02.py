@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Final
 
-from lorafw.firmware.signing import KeyPair
-from lorafw.lab.exercises.answers import Exercise, equals, number
+from lorafw.firmware.signing import KeyPair, UpdateSignature
+from lorafw.lab.exercises.answers import Exercise, Judge, equals
 
 MINE: Final = b"#!/bin/sh\necho signed by me\n"
 SECRET: Final = 815
@@ -17,6 +18,14 @@ def _is_signature(answer: object) -> bool:
     return True
 
 
+def _signature_in_another_form(answer: object) -> str | None:
+    if isinstance(answer, UpdateSignature):
+        return "that is the whole result of sign_update; the answer is its .signature."
+    if isinstance(answer, str) and b64decode(answer, validate=True)[:1] == b"0":
+        return "that is base64, as AWS takes a signature; the answer is its bytes, .signature."
+    return None
+
+
 EXERCISES = {
     "02-crc": Exercise(
         "The log prints in hex what AWS writes in decimal. int(text, 16) reads hex.",
@@ -24,10 +33,10 @@ EXERCISES = {
     ),
     "02-sign": Exercise(
         "sign_update takes the key pair of the number 815 and the bytes of the file; its result has a .signature.",
-        _is_signature,
+        Judge("a signature's bytes", _is_signature, _signature_in_another_form),
     ),
     "02-visits": Exercise(
         "A signature fits one file only. Which gateways hold the public key that belongs to a new private one?",
-        number(500),
+        equals(500),
     ),
 }

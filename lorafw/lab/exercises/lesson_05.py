@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorafw.lab.exercises.answers import Exercise, equals, number
+from lorafw.lab.exercises.answers import Exercise, equals
 from lorafw.tasks.lifecycle import TERMINAL
 
 EXERCISES = {
@@ -16,6 +16,6 @@ EXERCISES = {
     ),
     "05-wait": Exercise(
         "The gateway's clock decides: with its default interval it asks once in 24 h. Answer in hours.",
-        number(72),
+        equals(72),
     ),
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lorafw.lab.exercises.answers import Exercise, equals
+from typing import cast
+
+from lorafw.lab.exercises.answers import Exercise, Judge, equals, is_number
 
 EXERCISES = {
     "06-deadline": Exercise(
@@ -19,6 +21,6 @@ EXERCISES = {
     ),
     "06-settle": Exercise(
         "The polls come at 10, 20, 30, 40 and 50 s after the send. Which must count for nothing, which must count?",
-        lambda answer: isinstance(answer, int | float) and 40 < answer <= 50,
+        Judge("a number", lambda answer: is_number(answer) and 40 < cast("float", answer) <= 50),
     ),
 }

@@ -6,9 +6,9 @@ from typing import Final
 
 from lorafw.cups.codec import encode_response
 from lorafw.cups.messages import UpdateInfoResponse
-from lorafw.firmware.signing import KeyPair, sign_update
+from lorafw.firmware.signing import KeyPair, PublicKey, sign_update
 from lorafw.gateway.judgement import judge_reply
-from lorafw.lab.exercises.answers import Exercise, equals
+from lorafw.lab.exercises.answers import Exercise, Judge, equals
 
 UPDATE: Final = b"#!/bin/sh\necho an update\n"
 NEW_SECRET: Final = 4712
@@ -22,7 +22,17 @@ def _runs_a_changed_update(answer: object) -> bool:
 
     assert isinstance(answer, Bench)
     verdict, _ = answer.judged()
-    return verdict.update is Action.RUN and any(" changed from " in step for step in answer.steps)
+    return verdict.update is Action.RUN and answer.is_changed
+
+
+def _changed_back(answer: object) -> str | None:
+    from lorafw.lab.signature import Bench  # noqa: PLC0415 -- as above
+
+    if not isinstance(answer, Bench):
+        return "hand in workbench.bench, the state of the panel."
+    if not answer.is_changed:
+        return "the bytes are as they were built. To change a byte twice turns it back: press Tamper once."
+    return None
 
 
 def _is_the_vendors(answer: object) -> bool:
@@ -45,11 +55,17 @@ def _trusts_the_new_key_alone(answer: object) -> bool:
     return _runs(answer, new) and not _runs(answer, owner) and not _runs(answer, None)
 
 
+def _keys_in_another_form(answer: object) -> str | None:
+    if isinstance(answer, list) and any(isinstance(key, KeyPair | PublicKey) for key in answer):
+        return "a gateway holds 64 bytes, a public key's .sig_key."
+    return None
+
+
 EXERCISES = {
     "08-bench": Exercise(
         "A signature fits the bytes that were signed. Which button makes one for the bytes as they are now? Or: which "
         "gateway asks for none?",
-        _runs_a_changed_update,
+        Judge("workbench.bench", _runs_a_changed_update, _changed_back),
     ),
     "08-unsigned": Exercise(
         "Only a file named sig-0.key makes a gateway ask for a signature, be it a good key or not.",
@@ -57,10 +73,10 @@ EXERCISES = {
     ),
     "08-recover": Exercise(
         "recover_public_keys gives the candidates; each has a .crc and a .sig_key.",
-        _is_the_vendors,
+        Judge("a public key", _is_the_vendors),
     ),
     "08-rotate": Exercise(
         "Each key in the list is tried, and the first that verifies decides. Whose signatures shall be worth nothing?",
-        _trusts_the_new_key_alone,
+        Judge("a list", _trusts_the_new_key_alone, _keys_in_another_form),
     ),
 }

@@ -5,17 +5,12 @@ from __future__ import annotations
 from lorafw.lab.exercises.answers import Exercise, Judge, number
 
 
-def near(wanted: float, within: float) -> Judge:
-    """This number, or one that was rounded."""
-    return lambda answer: not isinstance(answer, bool) and abs(float(answer) - wanted) <= within  # type: ignore[arg-type]
-
-
 def _left_after_two_days(answer: object) -> bool:
     from lorafw.fleet import mixed_fleet, simulate, typical_plan  # noqa: PLC0415 -- only who asks pays for it
 
     fleet = mixed_fleet(2000, seed=1)
     completed = simulate(fleet, typical_plan(), seed=1).counts([48 * 3600])["COMPLETED"][0]
-    return near(fleet.size - float(completed), 0)(answer)
+    return number(fleet.size - float(completed)).is_right(answer)
 
 
 EXERCISES = {
@@ -25,10 +20,10 @@ EXERCISES = {
     ),
     "09-sends": Exercise(
         "The first send always; the second if the first failed; the third if both failed: 1 + q + q * q.",
-        near(1.24, 0.005),
+        number(1.24, within=0.005),
     ),
     "09-left": Exercise(
         'result.counts([48 * 3600])["COMPLETED"] counts those that are, in a list with one number.',
-        _left_after_two_days,
+        Judge("a number", _left_after_two_days),
     ),
 }

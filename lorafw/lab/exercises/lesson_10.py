@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from lorafw.lab.exercises.answers import Exercise, number
+from typing import cast
+
+from lorafw.lab.exercises.answers import Exercise, Judge, is_number, number
 
 
 def _smallest_minimum(answer: object) -> bool:
     """Reckoned anew, with the rule that the lesson judges."""
     from lorafw.fleet import Abort, operating_characteristic  # noqa: PLC0415 -- only who asks pays for it
 
-    assert isinstance(answer, int)
-    assert not isinstance(answer, bool)
-    assert 10 <= answer < 1000 and answer % 10 == 0  # noqa: PT018 -- one of the steps
+    assert is_number(answer)
+    smallest = int(cast("float", answer))
+    assert 10 <= smallest < 1000 and smallest % 10 == 0 and smallest == answer  # noqa: PT018 -- one of the steps
     stops = [
         operating_characteristic(Abort(threshold=0.05, minimum_executed=minimum), [0.02])[0].stops.value
-        for minimum in (answer, answer - 10)
+        for minimum in (smallest, smallest - 10)
         if minimum
     ]
     return stops[0] is not None and stops[0] < 0.1 and all(value is not None and value >= 0.1 for value in stops[1:])
@@ -31,6 +33,6 @@ EXERCISES = {
     ),
     "10-minimum": Exercise(
         "Let minimum_executed go up in steps of ten, and look at .stops.value for the rate 0.02.",
-        _smallest_minimum,
+        Judge("a number", _smallest_minimum),
     ),
 }

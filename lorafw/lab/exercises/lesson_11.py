@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lorafw.lab.exercises.answers import Exercise, equals
+from collections.abc import Mapping
+
+from lorafw.lab.exercises.answers import Exercise, Judge, equals
 
 GATEWAYS = 5
 
@@ -19,6 +21,12 @@ def _counts_every_gateway(answer: object) -> bool:
         return dict(answer(bed.client("iotwireless"))) == {"IN_PROGRESS": GATEWAYS - 1, "NONE": 1}
 
 
+def _called(answer: object) -> str | None:
+    if isinstance(answer, Mapping):
+        return "that is what the function gave back. Hand in the function itself, without parentheses."
+    return None
+
+
 EXERCISES = {
     "11-variable": Exercise(
         "AWS_ENDPOINT_URL_ with the printed name behind it, in capitals, and _ where the name has a blank.",
@@ -27,7 +35,7 @@ EXERCISES = {
     "11-pages": Exercise(
         "Walk over all_pages(iot) instead of the first page, catch iot.exceptions.ResourceNotFoundException, and give "
         "the count back. The answer is the function itself, without parentheses.",
-        _counts_every_gateway,
+        Judge("the function itself", _counts_every_gateway, _called),
     ),
     "11-policy": Exercise(
         "The task to be deleted has not ended. Which of the two values of delete_task forbids just that?",
