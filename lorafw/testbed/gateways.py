@@ -20,6 +20,9 @@ from lorafw.gateway.home import Home
 from lorafw.gateway.station import REMARK, Verdict
 from lorafw.gateway.virtual import VirtualGateway
 from lorafw.station_log import Level, LogLine
+from lorafw.tasks.model import Owner
+from lorafw.tasks.service import UpdateService
+from lorafw.version import GatewayVersion
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +73,26 @@ def choose(gateways: Sequence[BedGateway], which: Which | None) -> BedGateway:
     there = ", ".join(f"{index}: {gateway.eui.hex} (id {gateway.id})" for index, gateway in enumerate(gateways))
     shown = f"the gateway {which.eui.hex} of another testbed" if isinstance(which, BedGateway) else repr(which)
     raise LabError(f"gateway: {shown} is none of this testbed's; give an index, an EUI or an id of these: {there}")
+
+
+def check_new(eui: GatewayEui, gateways: Sequence[BedGateway], service: UpdateService, owner: Owner) -> None:
+    """Can a gateway with this EUI be added? Raises LabError."""
+    if any(gateway.eui == eui for gateway in gateways):
+        raise LabError(f"eui: the testbed has the gateway {eui.hex} already; give another EUI")
+    known = service.find_gateway(eui)
+    if known is not None and known.owner != owner:
+        raise LabError(
+            f"eui: {eui.hex} is registered in {known.owner.region}, account {known.owner.account}, and a testbed's "
+            f"gateways are in {owner.region}, account {owner.account}; register it there"
+        )
+
+
+def presented(gateways: Sequence[BedGateway]) -> GatewayVersion | None:
+    """What the first gateway that starts would present now; None where there is none."""
+    for gateway in gateways:
+        with suppress(HomeError):  # one that does not start presents nothing
+            return gateway.virtual.version
+    return None
 
 
 def poll_until(end_ms: int, gateways: Sequence[BedGateway], clock: HandClock) -> None:

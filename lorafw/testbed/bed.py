@@ -1,16 +1,4 @@
-"""Everything wired together in one process, on a clock that is turned by hand.
-
-::
-
-    with Testbed(gateways=1) as bed:
-        bed.define_update("1.0.1")
-        bed.poll()                        # the gateway is sent the update: IN_PROGRESS
-        bed.advance(10)                   # its next poll shows the new version: COMPLETED
-        bed.status()
-
-boto3 works as usual in between (``bed.client("iotwireless")``), against the same AWS; ``bed.api_over_http()`` opens it
-to the AWS CLI. Ids are seeded: the same program gives the same ids.
-"""
+"""The testbed itself: what is opened, in which order, and what a test can ask of it."""
 
 from __future__ import annotations
 
@@ -21,14 +9,12 @@ from pathlib import Path
 from types import EllipsisType
 from typing import Any, ClassVar
 
-from lorafw import bed_arguments, example
-from lorafw.bed_gateways import BedGateway as BedGateway  # noqa: PLC0414 -- part of a testbed
-from lorafw.bed_gateways import Which, choose, poll_until, read_eui
+from lorafw import example
 from lorafw.clock import HandClock, iso
 from lorafw.cups.client import InProcessTransport
 from lorafw.cups.server import CupsServer
 from lorafw.environment import leading_to, without_profile
-from lorafw.errors import HomeError, LabError
+from lorafw.errors import LabError
 from lorafw.eui import GatewayEui
 from lorafw.fault import Fault
 from lorafw.firmware.image import build_image
@@ -43,6 +29,8 @@ from lorafw.tasks.lifecycle import LogRow, TaskStatus
 from lorafw.tasks.model import Owner
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
+from lorafw.testbed import arguments
+from lorafw.testbed.gateways import BedGateway, Which, check_new, choose, poll_until, presented, read_eui
 from lorafw.version import GatewayVersion
 
 LAB_SECRET = 0x10AF
@@ -73,10 +61,10 @@ class Testbed:
         staged: bool = True,
     ) -> None:
         """Raises LabError for a value that cannot work."""
-        bed_arguments.check_gateways(gateways)
-        bed_arguments.check_interval(interval_s)
-        bed_arguments.check_policy(policy)
-        bed_arguments.check_start(start)
+        arguments.check_gateways(gateways)
+        arguments.check_interval(interval_s)
+        arguments.check_policy(policy)
+        arguments.check_start(start)
         self.clock = HandClock(start)
         self.owner = Owner(example.ACCOUNT, example.REGION)
         self.key_pair = KeyPair.from_secret(LAB_SECRET)
@@ -208,7 +196,7 @@ class Testbed:
 
         self._check_open()
         eui = read_eui(eui)
-        self._check_new(eui)
+        check_new(eui, self.gateways, self.service, self.owner)
         registered = register_gateway(self.client("iotwireless"), eui, example.GATEWAY_NAME, example.RF_REGION)
         home = write_home(
             self._folder / eui.hex,
@@ -224,16 +212,6 @@ class Testbed:
         gateway = BedGateway(registered.id, eui, home, virtual, self.clock.now_ms(), log)
         self.gateways.append(gateway)
         return gateway
-
-    def _check_new(self, eui: GatewayEui) -> None:
-        if any(gateway.eui == eui for gateway in self.gateways):
-            raise LabError(f"eui: the testbed has the gateway {eui.hex} already; give another EUI")
-        known = self.service.find_gateway(eui)
-        if known is not None and known.owner != self.owner:
-            raise LabError(
-                f"eui: {eui.hex} is registered in {known.owner.region}, account {known.owner.account}, and a testbed's "
-                f"gateways are in {self.owner.region}, account {self.owner.account}; register it there"
-            )
 
     def upload(self, update: bytes, key: str = example.KEY) -> str:
         """Put an update file into the bucket; gives its UpdateDataSource."""
@@ -264,14 +242,14 @@ class Testbed:
         there already, nothing is uploaded. ``signature`` b"": unsigned.
         """
         self._check_open()
-        bed_arguments.check_version("current_version", current_version)
-        bed_arguments.check_version("update_version", update_version)
+        arguments.check_version("current_version", current_version)
+        arguments.check_version("update_version", update_version)
         update = build_image(package_version=package, files=files or {}, restart=restart)
         signed = sign_update(key_pair or self.key_pair, update)
         members = example.input_json(
             name=name,
             auto_create_tasks=auto_create_tasks,
-            current_version=current_version or self._current_version(),
+            current_version=current_version or presented(self.gateways) or example.CURRENT_VERSION,
             update_version=update_version,
             data_source=data_source or self.upload(update, key),
             role=role,
@@ -280,12 +258,6 @@ class Testbed:
         )
         created: Mapping[str, str] = self.client("iotwireless").create_wireless_gateway_task_definition(**members)
         return created["Id"]
-
-    def _current_version(self) -> GatewayVersion:
-        for gateway in self.gateways:
-            with contextlib.suppress(HomeError):  # one that does not start presents nothing
-                return gateway.virtual.version
-        return example.CURRENT_VERSION
 
     def fail_next(self, operation: str, code: str, *, times: int = 1, message: str | None = None) -> None:
         """Answer the next calls of an operation of iotwireless with an error, in process and over HTTP.
@@ -304,7 +276,7 @@ class Testbed:
 
         The names are those of ``lorafw.fault``. Raises FaultError for another one, LabError for ``polls`` below 1.
         """
-        bed_arguments.check_polls(polls)
+        arguments.check_polls(polls)
         self._gateway(gateway).virtual.inject(injection(fault, self.service), polls)
 
     def heal(self, gateway: Which | None = None) -> None:
@@ -321,7 +293,7 @@ class Testbed:
         A gateway that cannot start is silent, as its log says; the others go on. ``poll`` wakes it once it can.
         """
         self._check_open()
-        bed_arguments.check_seconds(seconds)
+        arguments.check_seconds(seconds)
         poll_until(self.clock.now_ms() + round(seconds * 1000), self.gateways, self.clock)
 
     def status(self, gateway: Which | None = None) -> TaskStatus:
