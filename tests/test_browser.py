@@ -34,6 +34,13 @@ OTHERS = (
     "from lorafw.lab import SignatureWorkbench\nSignatureWorkbench()",
     "from lorafw import Testbed\nfrom lorafw.lab import TaskBoard\nTaskBoard(Testbed().start())",
 )
+BOARD = """from lorafw import Testbed
+from lorafw.lab import TaskBoard
+bed = Testbed(gateways=2).start()
+bed.inject("truncated-body", bed.gateways[1])
+bed.define_update("1.0.1")
+bed.advance(30)
+TaskBoard(bed)"""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -198,6 +205,23 @@ def test_the_other_panels_answer_to_the_keyboard(page: LabPage) -> None:
     page.page.get_by_role("button", name="Define update").press("Enter")
     page.page.get_by_role("button", name="Poll").press("Enter")
     view.get_by_text("IN_PROGRESS").first.wait_for()
+
+
+@pytest.mark.parametrize("width", [1280, 1024])
+def test_the_board_fits_its_page(browser: Any, lab: str, folder: Path, width: int) -> None:
+    write_notebook(folder / "board.ipynb", BOARD)
+    page = LabPage(browser, lab, {"width": width, "height": 800}).open("board.ipynb")
+    assert page.run_all(), page.failures()
+    box = {name: page.page.get_by_role("button", name=name).bounding_box() for name in ("Poll", "Inject", "Heal")}
+    assert box["Inject"]["y"] == box["Heal"]["y"]
+    if width == 1280:
+        assert box["Poll"]["y"] == box["Heal"]["y"]
+    page.page.get_by_role("button", name="Define update").press("Enter")
+    page.page.locator(".jp-OutputArea").get_by_text("Update 1 of this board is defined").wait_for()
+    right = page.page.evaluate("document.querySelector('.jp-OutputArea').getBoundingClientRect().right")
+    view = page.page.locator(".jp-OutputArea [role=status]").bounding_box()
+    assert view["x"] + view["width"] <= right  # what does not fit into it scrolls
+    page.close()
 
 
 def test_a_panel_shows_its_static_face_before_anything_runs(page: LabPage, folder: Path) -> None:

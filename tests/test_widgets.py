@@ -19,6 +19,7 @@ from lorafw.cups.anatomy import part_at, request_parts, response_parts
 from lorafw.cups.codec import decode_response, encode_response
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.errors import MalformedRequest, MalformedResponse
+from lorafw.fleet.words import lasting
 from lorafw.lab import (
     FleetDashboard,
     MatchExplorer,
@@ -276,6 +277,7 @@ def test_a_byte_that_is_tampered_twice_is_what_it_was() -> None:
     before = bench.bench.update
     bench.offset.value = 7
     operate(bench, "tamper")
+    assert f"byte 7 changed from 0x{before[7]:02X} to 0x{before[7] ^ 1:02X}" in shown(bench)
     assert [a != b for a, b in zip(bench.bench.update, before, strict=True)].index(True) == 7
     assert "✔ RUN" in operate(bench, "tamper")
     assert bench.bench.update == before
@@ -342,6 +344,35 @@ def test_a_gateway_with_the_wrong_key_fails_and_the_board_shows_each_retry(bed: 
     assert "✖ FAILED" in shown(board)
 
 
+def test_the_board_gives_its_statuses_as_texts_and_no_task_where_there_is_none(bed: Testbed) -> None:
+    board = TaskBoard(bed)
+    assert board.statuses == ["no task", "no task"]
+    bed.define_update("1.0.1")
+    bed.poll(bed.gateways[1])
+    assert board.statuses == ["no task", "IN_PROGRESS"]
+    assert {type(status) for status in board.statuses} == {str}
+
+
+def test_each_press_of_define_update_is_answered_until_something_else_is_done(bed: Testbed) -> None:
+    board = TaskBoard(bed)
+    for number in (1, 2):
+        board.define.click()
+        assert f"Update {number} of this board is defined, to 1.0.1" in shown(board)
+        assert "of this board is defined" not in board.html() + board.text()
+    board.poll.click()
+    assert "of this board is defined" not in shown(board)
+
+
+def test_a_board_whose_testbed_was_stopped_says_so_at_every_button() -> None:
+    bed = Testbed().start()
+    board = TaskBoard(bed)
+    bed.stop()
+    for button in (board.poll, board.define, board.advance, board.inject, board.heal, board.delete):
+        button.click()
+        assert board.problem.startswith("the testbed of this board was stopped")
+        assert board.problem in shown(board)
+
+
 def test_deleting_what_is_not_there_is_said_on_the_board(bed: Testbed) -> None:
     board = TaskBoard(bed)
     board.delete.click()
@@ -398,6 +429,26 @@ def test_more_failing_installs_give_more_sends_on_the_dashboard() -> None:
         sends.append(dash.shown.summary.mean_sends.value)
     assert sends == sorted(sends)
     assert sends[0] < sends[2]
+
+
+def test_a_dashboard_says_what_its_plan_does_and_what_stopped_it() -> None:
+    dashboard = FleetDashboard(Scenario(gateways=200, fails=0.7, plan="waves"))
+    stopped = lasting(int(dashboard.shown.result.stopped[0]) / 1000)
+    assert f"✖ The first rollout was stopped by the gate of wave 1 after {stopped}." in shown(dashboard)
+    assert f"The first rollout was stopped by the gate of wave 1 after {stopped}." in dashboard.text()
+    assert "Plan waves: 25 % + 25 % + 25 % + 25 % of the fleet; after each wave a gate" in shown(dashboard)
+    dashboard.plan.value = "at-once"
+    assert "Plan at-once: every gateway at once." in shown(dashboard)
+    assert "was stopped" not in shown(dashboard) + dashboard.text()
+
+
+def test_the_planner_says_what_its_plans_do_and_what_stopped_them() -> None:
+    planner = RolloutPlanner(Scenario(gateways=200, fails=0.7, replications=2), ("waves", "at-once"))
+    assert "First plan: waves, stopped by the gate of wave 1 after " in shown(planner)
+    assert "<div>Plan at-once: every gateway at once.</div>" in shown(planner)
+    assert "Second plan: at-once<" in shown(planner)
+    planner.second.value = "canary"
+    assert "Plan canary: 1 % + 10 % + 89 % of the fleet" in planner.aside()
 
 
 def test_the_dashboard_says_the_same_figures_as_the_simulator() -> None:

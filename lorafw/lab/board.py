@@ -6,14 +6,15 @@ The state is the testbed itself: every button is one of its verbs, and the clock
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from lorafw.clock import iso
-from lorafw.errors import NotFound
+from lorafw.errors import LabError, NotFound
 from lorafw.fault import Fault
 from lorafw.lab.markup import Html, block, bold, heading, html, plain_table, side_by_side, table
-from lorafw.lab.panel import Panel, button, choice, line
+from lorafw.lab.panel import Panel, button, choice, line, together
 from lorafw.station_log import interval
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
 from lorafw.testbed import BedGateway, Testbed
@@ -52,8 +53,12 @@ class GatewayRow:
     next_poll: str
     fault: str
 
+    @property
+    def said_status(self) -> str:
+        return str(self.status or "no task")
+
     def cells(self) -> tuple[str, ...]:
-        task = f"{SIGNS[self.status]} {self.status or 'no task'}"
+        task = f"{SIGNS[self.status]} {self.said_status}"
         return (self.eui, self.package, task, str(self.sends), self.next_poll, self.fault)
 
 
@@ -63,6 +68,7 @@ class TaskBoard(Panel):
     def __init__(self, bed: Testbed) -> None:
         super().__init__()
         self.bed = bed
+        self._defined = 0
         self.gateway = self.reacts(choice("Gateway", [gateway.eui.hex for gateway in bed.gateways]), lambda: None)
         self.poll = self.reacts(button("Poll", "The chosen gateway asks CUPS now"), lambda: bed.poll(self.chosen))
         self.span = choice("Turn clock by", SPANS)
@@ -73,7 +79,7 @@ class TaskBoard(Panel):
         self.define = self.reacts(
             button("Define update", "Build, sign and upload an update, and define its task"), self._define
         )
-        self.fault = choice("Fault", FAULT_NAMES, value=Fault.WRONG_KEY.value)
+        self.fault = choice("Fault", FAULT_NAMES, words="60px", value=Fault.WRONG_KEY.value)
         self.inject = self.reacts(button("Inject", "Let this go wrong at the chosen gateway"), self._inject)
         self.heal = self.reacts(
             button("Heal", "Take all faults of the chosen gateway away"), lambda: bed.heal(self.chosen)
@@ -82,16 +88,29 @@ class TaskBoard(Panel):
             button("Delete task", "DeleteWirelessGatewayTask of the chosen gateway"), self._delete
         )
         self.assemble(
-            (self.package, self.define, self.span, self.advance),
-            (self.gateway, self.poll, self.delete, self.fault, self.inject, self.heal),
+            (together(self.package, self.define), together(self.span, self.advance)),
+            (together(self.gateway, self.poll, self.delete), together(self.fault, self.inject, self.heal)),
         )
+
+    @property
+    def statuses(self) -> list[str]:
+        """The statuses as the board shows them, gateway by gateway; "no task" where there is none."""
+        return [row.said_status for row in self.rows()]
 
     @property
     def chosen(self) -> BedGateway:
         return next(gateway for gateway in self.bed.gateways if gateway.eui.hex == self.gateway.value)
 
+    def _try(self, action: Callable[[], object]) -> None:
+        super()._try(action if self.bed.is_open else self._say_ended)
+
+    def _say_ended(self) -> None:
+        raise LabError("the testbed of this board was stopped: run the cell that starts it, and this one, once more")
+
     def _define(self) -> None:
-        self.bed.define_update(self.package.value)
+        self._defined += 1
+        made = self.bed.define_update(self.package.value)
+        self.told = f"✔ Update {self._defined} of this board is defined, to {self.package.value} (definition {made})."
 
     def _inject(self) -> None:
         self.bed.inject(self.fault.value, self.chosen)

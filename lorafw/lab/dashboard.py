@@ -15,6 +15,7 @@ from lorafw.errors import FleetError
 from lorafw.fleet import Result, Summary
 from lorafw.fleet.presets import PLANS
 from lorafw.fleet.summary import rows_of
+from lorafw.fleet.telling import plan_in_words, stop_in_words
 from lorafw.lab.calculated import CalculatedPanel
 from lorafw.lab.job import Progress
 from lorafw.lab.markup import Html, block, heading, html, image, plain_table, side_by_side, table
@@ -48,6 +49,11 @@ class Shown:
 
     def rows(self) -> list[tuple[str, str, str]]:
         return rows_of(self.summary, aborted=self.result.replications > 1)
+
+    @property
+    def stop(self) -> str:
+        """What stopped the first rollout; empty where nothing did."""
+        return stop_in_words(self.result)
 
     def history(self, gateway: int) -> str:
         """Raises FleetError where there is no such gateway."""
@@ -105,11 +111,18 @@ class FleetDashboard(CalculatedPanel[Shown]):
     def is_stale(self) -> bool:
         return self.scenario != self.shown.scenario
 
+    def aside(self) -> Html:
+        return html(f"Plan {self.scenario.plan}: {plan_in_words(self.scenario.the_plan())}.")
+
     def html(self) -> Html:
         figures = table(HEAD, self.shown.rows(), _title(self.shown))
         chosen = Html(heading("One gateway, in the first rollout") + block(self._history(), height_px=330))
         pictures = side_by_side(*((drawn, 480) for drawn in self.shown.images))
-        return Html(self.note() + pictures + side_by_side((figures, 480), (chosen, 480)) + html(_CAVEAT))
+        return Html(self.note() + self._stop() + pictures + side_by_side((figures, 480), (chosen, 480)) + html(_CAVEAT))
+
+    def _stop(self) -> Html:
+        stop = self.shown.stop
+        return heading(f"✖ The first rollout was {stop}.") if stop else Html("")
 
     def _history(self) -> str:
         try:
@@ -119,7 +132,8 @@ class FleetDashboard(CalculatedPanel[Shown]):
 
     def text(self) -> str:
         alts = [picture.alt for picture in self.shown.pictures]
-        return "\n".join((_title(self.shown), plain_table(HEAD, self.shown.rows()), *alts, self._history()))
+        stop = [f"The first rollout was {self.shown.stop}."] if self.shown.stop else []
+        return "\n".join((_title(self.shown), *stop, plain_table(HEAD, self.shown.rows()), *alts, self._history()))
 
 
 _CAVEAT: Final = "Rates are assumptions to be varied: no figure for failing updates in the field can be trusted."

@@ -15,9 +15,12 @@ from typing import Any
 import ipywidgets
 
 from lorafw.errors import LorafwError
-from lorafw.lab.markup import Html, block
+from lorafw.lab.markup import Html, block, heading
 
 _WIDE = {"description_width": "120px"}
+# Widgets have lines as high as a button; a table does not. A table that is too wide for the page scrolls in its place,
+# which must not grow with it; long words break.
+_VIEW = "line-height:1.3;width:0;min-width:100%;overflow-x:auto;overflow-wrap:break-word"
 
 
 class Panel(ABC):
@@ -28,6 +31,8 @@ class Panel(ABC):
         self._is_setting = False
         self.problem = ""
         """What the last action was refused for; empty where it was not."""
+        self.told = ""
+        """What the last action did, where nobody would see it otherwise."""
 
     @abstractmethod
     def html(self) -> Html:
@@ -36,6 +41,10 @@ class Panel(ABC):
     @abstractmethod
     def text(self) -> str:
         """The same in plain text: what a test of the notebook compares."""
+
+    def aside(self) -> Html:
+        """What stands above the content of a panel that lives, and not on its static face."""
+        return heading(self.told) if self.told else Html("")
 
     def refresh(self) -> None:  # noqa: B027 -- most panels have nothing to do here
         """Bring controls that depend on the state up to date. Called within ``redraw``."""
@@ -55,9 +64,8 @@ class Panel(ABC):
             finally:
                 self._is_setting = False
             alert = f'<div role="alert">{block("✖ " + self.problem)}</div>' if self.problem else ""
-            # Widgets have lines as high as a button; a table does not.
-            style = "line-height:1.3"
-            self._view.value = f'<div role="status" aria-live="polite" style="{style}">{alert}{self.html()}</div>'
+            content = f"{alert}{self.aside()}{self.html()}"
+            self._view.value = f'<div role="status" aria-live="polite" style="{_VIEW}">{content}</div>'
 
     def reacts(self, control: Any, action: Callable[[], object]) -> Any:
         """Let a button's click, or a new value of a control, call ``action`` and redraw; gives the control."""
@@ -85,7 +93,7 @@ class Panel(ABC):
                 yield widget
 
     def _try(self, action: Callable[[], object]) -> None:
-        self.problem = ""
+        self.problem = self.told = ""
         try:
             action()
         except (LorafwError, OSError) as error:
@@ -100,14 +108,24 @@ class Panel(ABC):
             return {**bundle, "text/plain": self.text(), "text/html": str(self.html())}
 
 
+def together(*controls: Any) -> Any:
+    """Controls that come into the next row together, where there is no room for them."""
+    return ipywidgets.HBox(list(controls), layout=ipywidgets.Layout(align_items="center"))
+
+
 def button(description: str, tooltip: str) -> Any:
     """A button as wide as its words."""
     return ipywidgets.Button(description=description, tooltip=tooltip, layout=ipywidgets.Layout(width="auto"))
 
 
-def choice(description: str, options: Any, width: str = "auto", **settings: Any) -> Any:
+def choice(description: str, options: Any, width: str = "auto", *, words: str = "120px", **settings: Any) -> Any:
+    """One of several; ``words``: how wide its description is."""
     return ipywidgets.Dropdown(
-        description=description, options=options, style=_WIDE, layout=ipywidgets.Layout(width=width), **settings
+        description=description,
+        options=options,
+        style={"description_width": words},
+        layout=ipywidgets.Layout(width=width),
+        **settings,
     )
 
 

@@ -14,6 +14,7 @@ import ipywidgets
 from lorafw.fleet import compare
 from lorafw.fleet.comparing import Difference
 from lorafw.fleet.presets import PLANS
+from lorafw.fleet.telling import plan_in_words, stop_in_words
 from lorafw.fleet.words import words_of
 from lorafw.lab.calculated import CalculatedPanel
 from lorafw.lab.job import Progress
@@ -29,13 +30,14 @@ EQUAL: Final = "= no difference"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Comparison:
-    """Two plans on one scenario; ``pictures`` are of the first rollout of each."""
+    """Two plans on one scenario; ``pictures`` and ``stops`` are of the first rollout of each."""
 
     scenario: Scenario
     plans: tuple[str, str]
     differences: tuple[Difference, ...]
     pictures: tuple[Picture, ...]
     images: tuple[Html, ...]
+    stops: tuple[str, ...]
 
     @classmethod
     def of(cls, scenario: Scenario, plans: tuple[str, str], progress: Progress | None = None) -> Comparison:
@@ -44,8 +46,10 @@ class Comparison:
         first, second = (scenario.the_plan(name) for name in plans)
         half = _halves(progress) if progress else None
         found = compare(fleet, first, second, seed=scenario.seed, replications=replications, progress=half)
-        pictures = [timeline(scenario.with_(plan=name, replications=1).run()) for name in plans]
-        return cls(scenario, plans, tuple(found), tuple(pictures), tuple(map(image, pictures)))
+        results = [scenario.with_(plan=name, replications=1).run() for name in plans]
+        pictures = tuple(map(timeline, results))
+        stops = tuple(map(stop_in_words, results))
+        return cls(scenario, plans, tuple(found), pictures, tuple(map(image, pictures)), stops)
 
     def rows(self) -> list[tuple[str, ...]]:
         rows = []
@@ -123,8 +127,16 @@ class RolloutPlanner(CalculatedPanel[Comparison]):
     def is_stale(self) -> bool:
         return (self.scenario, self.plans) != (self.shown.scenario, self.shown.plans)
 
+    def aside(self) -> Html:
+        chosen = ((name, plan_in_words(self.scenario.the_plan(name))) for name in dict.fromkeys(self.plans))
+        return Html("".join(f"<div>{html(f'Plan {name}: {words}.')}</div>" for name, words in chosen))
+
+    def _titles(self) -> list[str]:
+        named = zip(("First", "Second"), self.shown.plans, self.shown.stops, strict=True)
+        return [f"{order} plan: {name}{f', {stop}' if stop else ''}" for order, name, stop in named]
+
     def html(self) -> Html:
-        titles = (f"{order} plan: {name}" for order, name in zip(("First", "Second"), self.shown.plans, strict=True))
+        titles = self._titles()
         pictures = side_by_side(
             *((Html(heading(title) + drawn), 480) for title, drawn in zip(titles, self.shown.images, strict=True))
         )
@@ -133,7 +145,8 @@ class RolloutPlanner(CalculatedPanel[Comparison]):
 
     def text(self) -> str:
         alts = [picture.alt for picture in self.shown.pictures]
-        return "\n".join((_title(self.shown), plain_table(HEAD, self.shown.rows()), *alts))
+        stops = [title for title, stop in zip(self._titles(), self.shown.stops, strict=True) if stop]
+        return "\n".join((_title(self.shown), *stops, plain_table(HEAD, self.shown.rows()), *alts))
 
 
 _CAVEAT: Final = "An interval that holds 0: not told apart; run more rollouts. Rates are assumptions to be varied."

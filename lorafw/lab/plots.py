@@ -17,7 +17,20 @@ from lorafw.fleet.codes import cause_code, status_code
 from lorafw.fleet.estimators import student, wilson
 from lorafw.fleet.gates import Verdict
 from lorafw.fleet.result import Result
-from lorafw.lab.picture import BLUE, EDGE, GREY, OFFSET, ORANGE, STATUS_STYLES, Picture, Style, blank, percent, whose
+from lorafw.lab.picture import (
+    BLUE,
+    EDGE,
+    GREY,
+    OFFSET,
+    ORANGE,
+    SKY,
+    STATUS_STYLES,
+    Picture,
+    Style,
+    blank,
+    percent,
+    whose,
+)
 from lorafw.lab.tallies import causes, retries
 from lorafw.tasks.lifecycle import TERMINAL, Cause, TaskStatus
 
@@ -113,17 +126,25 @@ def waves(result: Result) -> Picture:
             told.append(f"{name}: did not begin")
             axes.annotate("did not begin", (0, place), va="center", xytext=(6, 0), color=GREY, **OFFSET)
             continue
-        style = STATUS_STYLES[TaskStatus.COMPLETED] if place % 2 == 0 else STATUS_STYLES[TaskStatus.IN_PROGRESS]
-        axes.barh(place, stop - start, left=start, height=0.5, **(style | EDGE))
+        axes.barh(place, stop - start, left=start, height=0.5, facecolor=SKY, label="runs", **EDGE)
         said = "" if verdict is None else f"; gate: {verdict.name.lower()}"
         told.append(f"{name}: {start:.1f} to {stop:.1f} h{said}")
         if verdict is not None:
             marker, colour = _VERDICT_MARKS[verdict]
-            axes.plot(stop, place, marker, color=colour, markeredgecolor="black", markersize=11)
+            axes.plot(
+                *([stop], [place], marker),
+                color=colour,
+                markeredgecolor="black",
+                markersize=11,
+                label=f"gate: {_VERDICT_WORDS[verdict]}",
+            )
             axes.annotate(verdict.name.lower(), (stop, place), va="center", xytext=(10, 0), **OFFSET)
     axes.set_yticks(range(len(rows)), [f"wave {place + 1}\n{row[0]:,} gateways" for place, row in enumerate(rows)])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, _until_h(result) * 1.08)
+    handles, labels = axes.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once), frameon=False)
     return Picture(figure, f"Waves, {whose(result, first=True)}: {'; '.join(told)}.")
 
 
@@ -131,6 +152,13 @@ _VERDICT_MARKS: Final[Mapping[Verdict, tuple[str, str]]] = {
     Verdict.GO: (">", BLUE),
     Verdict.ABORT: ("X", ORANGE),
     Verdict.HOLD: ("d", GREY),
+}
+
+
+_VERDICT_WORDS: Final[Mapping[Verdict, str]] = {
+    Verdict.GO: "go, the next wave begins",
+    Verdict.ABORT: "abort, no wave begins any more",
+    Verdict.HOLD: "hold, it has not decided",
 }
 
 

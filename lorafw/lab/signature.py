@@ -94,7 +94,7 @@ class Bench:
             raise Invalid("offset", offset, f"the update has bytes 0 to {len(self.update) - 1}")
         changed = bytearray(self.update)
         changed[offset] ^= 1
-        step = f"byte {offset} changed from {self.update[offset]:02X} to {changed[offset]:02X}"
+        step = f"byte {offset} changed from 0x{self.update[offset]:02X} to 0x{changed[offset]:02X}"
         return self._step(step, update=bytes(changed))
 
     def strip(self) -> Bench:

@@ -147,6 +147,11 @@ class Testbed:
         """What ``with`` does at its end. Twice is harmless."""
         self.__exit__()
 
+    @property
+    def is_open(self) -> bool:
+        """Has it been opened, and has it not ended?"""
+        return self._is_open
+
     def _check_open(self) -> None:
         if not self._is_open:
             raise LabError(
