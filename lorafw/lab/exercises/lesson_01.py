@@ -17,12 +17,12 @@ EXERCISES = {
         equals("cups.key"),
     ),
     "01-null": Exercise(
-        'Read the request once more: what stands behind "package" when there is no version.txt? What does json.loads '
-        "make of it?",
+        'Make the request anew, as above, now that version.txt is gone: what stands behind "package"? What does '
+        "json.loads make of it?",
         Judge("the value None", lambda answer: answer is None, _of_an_older_request),
     ),
     "01-trim": Exercise(
-        "A station cuts blanks and line ends off the end of version.txt, and leaves those at its beginning.",
+        "gateway.home.request(...).package shows it, as above. Count the characters: which blanks are still there?",
         equals(" 2.0.0"),
     ),
     "01-match": Exercise(
