@@ -80,6 +80,19 @@ def without_profile() -> Iterator[None]:
         os.environ.update(before)
 
 
+@contextmanager
+def in_region(region: str) -> Iterator[None]:
+    """Clients that are made without a Region have this one, until the end."""
+    before = os.environ.get("AWS_DEFAULT_REGION")
+    os.environ["AWS_DEFAULT_REGION"] = region
+    try:
+        yield
+    finally:
+        os.environ.pop("AWS_DEFAULT_REGION", None)
+        if before is not None:
+            os.environ["AWS_DEFAULT_REGION"] = before
+
+
 def profiles_chosen() -> list[str]:
     """Names of the variables that choose a profile here."""
     return [name for name in _PROFILES if name in os.environ]

@@ -6,6 +6,7 @@ import os
 import subprocess
 import urllib.request
 
+import boto3
 import pytest
 
 from lorafw.cloud import Cloud
@@ -27,6 +28,18 @@ def test_a_testbed_runs_beside_a_profile_and_gives_it_back() -> None:
         bed.advance(20)
         assert bed.status() == "COMPLETED"
     assert os.environ["AWS_PROFILE"] == "daily-work"
+
+
+def test_a_script_that_makes_its_own_clients_finds_the_gateways_of_the_testbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    with Testbed(gateways=2) as bed:
+        found = boto3.client("iotwireless").list_wireless_gateways()["WirelessGatewayList"]
+        assert [gateway["Id"] for gateway in found] == [gateway.id for gateway in bed.gateways]
+    assert os.environ["AWS_DEFAULT_REGION"] == "eu-west-1"
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with Testbed():
+        boto3.client("iotwireless").list_wireless_gateways()
+    assert "AWS_DEFAULT_REGION" not in os.environ
 
 
 def test_a_cloud_runs_beside_a_profile_and_gives_it_back() -> None:

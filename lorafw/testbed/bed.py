@@ -13,7 +13,7 @@ from lorafw import example
 from lorafw.clock import HandClock, iso
 from lorafw.cups.client import InProcessTransport
 from lorafw.cups.server import CupsServer
-from lorafw.environment import leading_to, without_profile
+from lorafw.environment import in_region, leading_to, without_profile
 from lorafw.errors import LabError
 from lorafw.eui import GatewayEui
 from lorafw.fault import Fault
@@ -108,6 +108,7 @@ class Testbed:
             opening.callback(setattr, self, "_started", False)
             self._started = started
             opening.enter_context(without_profile())
+            opening.enter_context(in_region(self.owner.region))
             opening.enter_context(mock_aws())
             # Set back before moto ends: nothing may go out in between.
             opening.callback(setattr, self, "_is_open", False)
