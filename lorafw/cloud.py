@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
-import socket
 import tempfile
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from lorafw.cups.limits import DEFAULT, Limits
 from lorafw.cups.server import CupsServer, Tls
 from lorafw.environment import DUMMY_CREDENTIALS, leading_to, without_profile
 from lorafw.example import REGION
+from lorafw.loopback import PAST_PROXIES, check_port
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 
@@ -47,9 +46,7 @@ class ApiServer:
         register()
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         # moto's thread would die in silence on a port that is taken, and its start() then wait for ever.
-        with contextlib.closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((self.host, self.port))
+        check_port(self.host, self.port)
         self._server = ThreadedMotoServer(self.host, self.port, verbose=False)
         self._server.start()
         self.port = self._server.get_host_and_port()[1]
@@ -61,8 +58,7 @@ class ApiServer:
 
     def reset(self) -> None:
         """Forget everything: moto keeps its state for as long as the process lives."""
-        past_proxies = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        past_proxies.open(f"{self.url}/moto-api/reset", data=b"", timeout=10).close()
+        PAST_PROXIES.open(f"{self.url}/moto-api/reset", data=b"", timeout=10).close()
 
     def __enter__(self) -> ApiServer:
         self.start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from lorafw.example import REGION
@@ -70,27 +70,14 @@ def set_to(environment: Mapping[str, str]) -> Iterator[None]:
         _replace(before)
 
 
-@contextmanager
-def without_profile() -> Iterator[None]:
+def without_profile() -> AbstractContextManager[None]:
     """No profile is chosen in this process, until the end: boto3 makes no client where the chosen one is not there."""
-    before = {name: os.environ.pop(name) for name in _PROFILES if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(before)
+    return _changed(dict.fromkeys(_PROFILES))
 
 
-@contextmanager
-def in_region(region: str) -> Iterator[None]:
+def in_region(region: str) -> AbstractContextManager[None]:
     """Clients that are made without a Region have this one, until the end."""
-    before = os.environ.get("AWS_DEFAULT_REGION")
-    os.environ["AWS_DEFAULT_REGION"] = region
-    try:
-        yield
-    finally:
-        os.environ.pop("AWS_DEFAULT_REGION", None)
-        if before is not None:
-            os.environ["AWS_DEFAULT_REGION"] = before
+    return _changed({"AWS_DEFAULT_REGION": region})
 
 
 def profiles_chosen() -> list[str]:
@@ -98,8 +85,24 @@ def profiles_chosen() -> list[str]:
     return [name for name in _PROFILES if name in os.environ]
 
 
+@contextmanager
+def _changed(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """These variables alone are other ones until the end; None: not there."""
+    before = {name: os.environ.get(name) for name in changes}
+    _put(changes)
+    try:
+        yield
+    finally:
+        _put(before)
+
+
+def _put(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
 def _replace(environment: Mapping[str, str]) -> None:
-    wanted = dict(environment)
-    for name in set(os.environ) - set(wanted):
-        del os.environ[name]
-    os.environ.update(wanted)
+    _put({**dict.fromkeys(os.environ), **environment})

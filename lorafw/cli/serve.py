@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from lorafw.cli.colour import show
 from lorafw.clock import iso
 from lorafw.cups.tally import LOG
 from lorafw.environment import profiles_chosen
+from lorafw.loopback import check_port
 from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.policy import Policy, all_decisions
 
@@ -159,16 +159,12 @@ def serve(
 
 def _check_port(option: str, host: str, port: int) -> None:
     """Raise ClickException that names the option where nobody can listen at this port; port 0 is always there."""
-    if port == 0:
-        return
-    with contextlib.closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise click.ClickException(
-                f"{option} {port}: {error.strerror or error} ({host}:{port}); give another port, or 0 for a free one"
-            ) from error
+    try:
+        check_port(host, port)
+    except OSError as error:
+        raise click.ClickException(
+            f"{option} {port}: {error.strerror or error} ({host}:{port}); give another port, or 0 for a free one"
+        ) from error
 
 
 def default_state_dir() -> Path:

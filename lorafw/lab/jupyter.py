@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Final
 from lorafw.environment import alone, leading_nowhere
 from lorafw.errors import LabError
 from lorafw.lab.lessons import WorkingCopy
+from lorafw.loopback import PAST_PROXIES, check_port
 
 START_LIMIT_S: Final = 120.0
 STOP_LIMIT_S: Final = 15.0
@@ -154,9 +154,8 @@ class LabServer:
 
     def _free_port(self) -> int:
         for port in [self._port] if self._port else range(PORT, PORT + TRIES):
-            with socket.socket() as probe, suppress(OSError):
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server does: just left is free
-                probe.bind(("127.0.0.1", port))
+            with suppress(OSError):
+                check_port("127.0.0.1", port)
                 return port
         raise LabError(f"port {self._port or PORT} is taken; give another with --port")
 
@@ -213,9 +212,8 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _answers(url: str) -> bool:
-    past_proxies = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with past_proxies.open(url, timeout=5) as reply:
+        with PAST_PROXIES.open(url, timeout=5) as reply:
             return bool(reply.status == 200)
     except (urllib.error.URLError, OSError):
         return False
