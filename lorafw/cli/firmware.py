@@ -8,12 +8,14 @@ from pathlib import Path
 import click
 
 from lorafw import example
+from lorafw.atomic import write_atomic
 from lorafw.firmware.image import build_image, is_image, read_update, unpack_image
 from lorafw.firmware.signing import KeyPair, PublicKey, UpdateSignature, check_given, decode_signature, find_key
 from lorafw.firmware.signing import sign_update as sign_bytes
 from lorafw.gateway.virtual import MODEL, STATION
 from lorafw.version import GatewayVersion
 
+EXECUTABLE_MODE = 0o755
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -51,9 +53,8 @@ def keygen(private_key: Path, sig_key: Path) -> None:
     pair = KeyPair.generate()
     pair.save(private_key)
     try:
-        with sig_key.open("xb") as file:
-            file.write(pair.public_key.sig_key)
-    except OSError:
+        write_atomic(sig_key, pair.public_key.sig_key, overwrite=False)
+    except BaseException:
         # Half a pair is of no use, and would be in the way of the next attempt.
         private_key.unlink()
         raise
@@ -93,8 +94,7 @@ def build(
             raise click.BadParameter(f"{other!r} is not NAME=PATH of a file", param_hint="--file")
         files[name] = Path(path)
     update = build_image(package_version=package, files=files, restart=restart, default_home=default_home)
-    output.write_bytes(update)
-    output.chmod(0o755)
+    write_atomic(output, update, mode=EXECUTABLE_MODE)
     click.echo(
         f"{output}: {len(update)} bytes, PackageVersion {package}, files: {', '.join(files) or 'version.txt only'}"
     )

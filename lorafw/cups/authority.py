@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import ssl
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from lorafw.atomic import PRIVATE_MODE, write_atomic
 from lorafw.cups.codec import MAX_URI
 from lorafw.errors import HomeError
 
@@ -71,7 +71,7 @@ def load_or_make(folder: Path, names: Sequence[str]) -> Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _server_certificate(key, ca_key, ca, names)
         # Certificate and key in one file: there is never one without its other.
-        _write(server, certificate.public_bytes(serialization.Encoding.PEM) + _pem(key))
+        write_atomic(server, certificate.public_bytes(serialization.Encoding.PEM) + _pem(key), mode=PRIVATE_MODE)
     return Authority(ca.public_bytes(serialization.Encoding.PEM).decode(), server)
 
 
@@ -98,8 +98,10 @@ def _load_or_make_ca(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Cer
     if not path.exists():
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _ca_certificate(key)
-        # Of two who make one at once, both go on with the one that was there first.
-        _write(path, _pem(key) + certificate.public_bytes(serialization.Encoding.PEM), only_first=True)
+        content = _pem(key) + certificate.public_bytes(serialization.Encoding.PEM)
+        # If two processes make a CA at the same time, both use the one that was written first.
+        with suppress(FileExistsError):
+            write_atomic(path, content, mode=PRIVATE_MODE, overwrite=False)
     content = path.read_bytes()
     try:
         loaded = serialization.load_pem_private_key(content, None)
@@ -182,21 +184,3 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, content: bytes, *, only_first: bool = False) -> None:
-    """Whole or not at all, and for us alone from the first byte."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        if not only_first:
-            temporary.replace(path)
-            return
-        with suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

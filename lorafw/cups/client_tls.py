@@ -6,10 +6,8 @@ key, both sides are; trust and a key without a certificate, the key is a token, 
 
 from __future__ import annotations
 
-import os
 import re
 import ssl
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from lorafw.cups.certificate_chain import load_cert_chain
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.station_http import TransportError
 from lorafw.station_log import Level, LogLine
@@ -35,7 +34,7 @@ def client_context(credentials: Credentials) -> ssl.SSLContext:
         context.load_verify_locations(cadata=credentials.trust.decode("ascii") if is_pem else credentials.trust)
     if credentials.certificate and credentials.key:
         with _station_words("cups key/cert rejected by MBedTLS"):
-            _load_chain(context, credentials)
+            load_cert_chain(context, _certificate_pem(credentials.certificate), _key_pem(credentials.key))
     return context
 
 
@@ -72,17 +71,6 @@ def token_text(credentials: Credentials) -> bytes:
         words = "cups contains malformed auth token - expecting: {header: value{\\r\\n|\\n}}*"
         raise TransportError(LogLine("AIO", Level.ERROR, words))
     return b"".join(line + b"\r\n" for line in lines)
-
-
-def _load_chain(context: ssl.SSLContext, credentials: Credentials) -> None:
-    """Python's ssl takes certificate and key from a file only; it is there for a moment, readable by us alone."""
-    descriptor, path = tempfile.mkstemp(prefix="lorafw-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_key_pem(credentials.key) + b"\n" + _certificate_pem(credentials.certificate))
-        context.load_cert_chain(path)
-    finally:
-        os.unlink(path)  # noqa: PTH108 -- a path of mkstemp
 
 
 def _certificate_pem(content: bytes) -> bytes:

@@ -29,9 +29,11 @@ file on the machine that built it.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import tempfile
-from collections.abc import Collection, Mapping
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -187,14 +189,48 @@ def install_image(image: FirmwareImage, home: Path) -> None:
     if folders := [name for name in contents if (home / name).is_dir()]:
         raise FirmwareError(f"{home / folders[0]} is a folder; nothing has changed")
     try:
-        with tempfile.TemporaryDirectory(prefix=".fwstation-", dir=home) as stage:
+        with _staging_folder(home) as stage:
             for name, content in contents.items():
-                (Path(stage) / name).write_bytes(content)
-                (Path(stage) / name).chmod(modes[name])
+                (stage / name).write_bytes(content)
+                (stage / name).chmod(modes[name])
             for name in contents:
-                (Path(stage) / name).replace(home / name)
+                (stage / name).replace(home / name)
     except OSError as error:
         raise FirmwareError(f"cannot install {image.package_version!r} into {home}: {error}") from error
+
+
+@contextmanager
+def _staging_folder(home: Path) -> Iterator[Path]:
+    """Make the folder in which an update is staged, and remove it at the end.
+
+    As in the script, the name ends with the process number. Folders of processes that were killed are removed first,
+    since they would fill the gateway's flash for ever.
+    """
+    for old in home.glob(".fwstation-*"):
+        if not _is_running(old.name.rpartition("-")[2]):
+            shutil.rmtree(old, ignore_errors=True)
+    stage = home / f".fwstation-{os.getpid()}"
+    shutil.rmtree(stage, ignore_errors=True)
+    stage.mkdir(mode=0o700)
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _is_running(process_number: str) -> bool:
+    """Return True if a process has this number, or if that cannot be asked."""
+    if not process_number.isdecimal():
+        return False
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(int(process_number), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _unpack_file(entry: Entry, data: bytes, start: int) -> FirmwareFile:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA512
 
+from lorafw.atomic import PRIVATE_MODE, write_atomic
 from lorafw.errors import BadSignature, InvalidKey, NoMatchingKey, SignatureError
 
 SIG_KEY_BYTES: Final = 64
@@ -155,10 +155,13 @@ class KeyPair:
         )
 
     def save(self, path: Path) -> None:
-        """Write the PEM file, readable by the owner only. Raises FileExistsError rather than lose a key."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(self.pem)
+        """Write the PEM file as a whole or not at all. Only the owner can read it.
+
+        Raises:
+            FileExistsError: The file exists. It is not overwritten, since a key may be lost.
+            OSError: The file cannot be written.
+        """
+        write_atomic(path, self.pem, mode=PRIVATE_MODE, overwrite=False)
 
     def sign(self, data: bytes) -> bytes:
         return self._private.sign(data, ec.ECDSA(SHA512(), deterministic_signing=self._deterministic))

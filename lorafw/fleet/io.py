@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -18,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from lorafw.atomic import open_atomic
 from lorafw.errors import FleetError
 from lorafw.fleet.codes import CAUSES, FAULTS, STATUSES
 from lorafw.fleet.documents import check_tables, fleet_of, plan_of
@@ -122,14 +121,8 @@ def write_parquet(result: Result, path: Path | str, replication: int = 0) -> int
     parquet = load_pyarrow()
     path = Path(path)
     table = _arrow(result.log(replication)).replace_schema_metadata({METADATA: json.dumps(origin(result, replication))})
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        parquet.write_table(table, name)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with open_atomic(path) as file:
+        parquet.write_table(table, file)
     return len(table)
 
 

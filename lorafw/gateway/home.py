@@ -20,12 +20,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from lorafw.atomic import PRIVATE_MODE, PUBLIC_MODE, write_atomic
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.cups.station_http import CUPS_URI
@@ -125,18 +125,10 @@ class Home:
             keys=self.key_crcs(),
         )
 
-    def write(self, name: str, content: bytes | str, *, mode: int = 0o644) -> Path:
-        """Write a file so that a reader sees the old or the new one, never half of it."""
-        data = content.encode() if isinstance(content, str) else content
+    def write(self, name: str, content: bytes | str, *, mode: int = PUBLIC_MODE) -> Path:
+        """Write a file as a whole or not at all, and return its path."""
         path = self.path / name
-        temporary = path.with_name(f".{path.name}.new")
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_atomic(path, content, mode=mode)
         return path
 
     def back_up_cups(self) -> None:
@@ -145,9 +137,9 @@ class Home:
         if done.exists():
             return
         for ending in ("uri", *CREDENTIAL_FILES.values()):
-            source = self.path / f"cups.{ending}"
-            if source.exists():
-                shutil.copy2(source, self.path / f"cups-bak.{ending}")
+            content = self._bytes(f"cups.{ending}")
+            if content is not None:
+                self.write(f"cups-bak.{ending}", content, mode=file_mode(ending))
         done.touch()
 
     def _bytes(self, name: str) -> bytes | None:
@@ -161,6 +153,13 @@ class Home:
     def _text(self, name: str) -> str | None:
         content = self._bytes(name)
         return None if content is None else content.decode("utf-8", "surrogateescape").rstrip(_TRIMMED)
+
+
+def file_mode(suffix: str) -> int:
+    """Return the permissions of a file of a home folder with this suffix. Keys are private."""
+    if suffix == CREDENTIAL_FILES["key"]:
+        return PRIVATE_MODE
+    return PUBLIC_MODE
 
 
 def check_cups_uri(uri: str) -> None:

@@ -9,13 +9,12 @@ Opening and saving is not touching.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Final
 
+from lorafw.atomic import write_atomic
 from lorafw.errors import LabError
 from lorafw.lab.delivery import digest, fresh
 
@@ -99,7 +98,7 @@ class WorkingCopy:
         return [Kept(name, folder.name) for name in names]
 
     def _deliver(self, name: str, content: bytes, delivered: dict[str, str]) -> None:
-        _write(self.path / name, content)
+        write_atomic(self.path / name, content)
         delivered[name] = digest(content)
 
     def untouched(self) -> list[Path]:
@@ -116,17 +115,8 @@ class WorkingCopy:
         return known if isinstance(known, dict) else {}
 
     def _remember(self, delivered: dict[str, str]) -> None:
-        _write(self.state / "delivered.json", json.dumps(delivered, indent=1).encode())
+        write_atomic(self.state / "delivered.json", json.dumps(delivered, indent=1).encode())
 
 
 def _digest(path: Path) -> str:
     return digest(path.read_bytes())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """The old file or the new one, never half of it."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    Path(temporary).chmod(0o644)
-    Path(temporary).replace(path)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
+from lorafw.atomic import write_atomic
 from lorafw.errors import FleetError
 from lorafw.fleet.result import Result
 from lorafw.tasks.lifecycle import TaskStatus
@@ -65,7 +66,7 @@ class Picture:
     def save(self, path: Path | str) -> None:
         """Write .png, .svg or .pdf, with the words inside. Raises FleetError, OSError."""
         path = Path(path)
-        path.write_bytes(self._written(check_format(path)))
+        write_atomic(path, self._written(check_format(path)))
 
     def _written(self, suffix: str) -> bytes:
         content = io.BytesIO()

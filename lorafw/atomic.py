@@ -1,0 +1,116 @@
+"""Write a file as a whole or not at all.
+
+The content goes into a temporary file in the same folder. That file has its final mode from the moment at which it is
+created, so a private key is never readable by others. It is flushed to the disk and then takes the place of the old
+file in one step: a reader sees the old file or the new one. If the disk is full or the process is interrupted, the old
+file stays as it was.
+
+Linux can create the temporary file without a name (``O_TMPFILE``). There, a process that is killed while it writes
+leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+PRIVATE_MODE: Final = 0o600
+PUBLIC_MODE: Final = 0o644
+
+_MAX_NAME_CHARS: Final = 40
+"""Characters of the final name in the temporary name, which must not get too long for a file system."""
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+_NOT_SUPPORTED: Final = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
+_NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+
+
+def write_atomic(path: Path, content: bytes | str, *, mode: int = PUBLIC_MODE, overwrite: bool = True) -> None:
+    """Write ``content`` to a file, as a whole or not at all.
+
+    Args:
+        path: The file. If it is a symbolic link, the link is replaced and the file that it points to stays.
+        content: Text is written as UTF-8.
+        mode: Permissions of the new file. The umask can only take some away.
+        overwrite: If False, an existing file is left alone.
+
+    Raises:
+        FileExistsError: The file exists and ``overwrite`` is False.
+        OSError: The file cannot be written. The old file is unchanged.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with open_atomic(path, mode=mode, overwrite=overwrite) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomic(path: Path, *, mode: int = PUBLIC_MODE, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """Open a file that appears under its name when the block ends, or not at all if the block raises.
+
+    Arguments and errors are those of ``write_atomic``.
+    """
+    _check_is_no_device(path)
+    temporary = path.with_name(f".{path.name[:_MAX_NAME_CHARS]}.{secrets.token_hex(8)}.tmp")
+    try:
+        descriptor, has_name = _create(temporary, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+            if not has_name:
+                # Python follows the symbolic link of /proc only if it is given a folder's descriptor, which it ignores.
+                os.link(_DESCRIPTORS / str(descriptor), temporary, src_dir_fd=descriptor, follow_symlinks=True)
+        if overwrite:
+            temporary.replace(path)
+        else:
+            _rename_if_new(temporary, path, mode)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Flush the names in a folder to the disk, so that new and replaced files survive a power failure."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        # Some network file systems cannot do it.
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_is_no_device(path: Path) -> None:
+    """Refuse to replace a device, a pipe or a folder, such as /dev/null."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is not a regular file and is not replaced; give the name of a file", str(path))
+
+
+def _create(temporary: Path, mode: int) -> tuple[int, bool]:
+    """Create the temporary file. Return its descriptor, and whether the file has a name yet."""
+    unnamed = getattr(os, "O_TMPFILE", 0)
+    if unnamed and _DESCRIPTORS.exists():
+        try:
+            return os.open(temporary.parent, os.O_WRONLY | unnamed, mode), False
+        except OSError as error:
+            if error.errno not in _NOT_SUPPORTED:
+                raise
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.open(temporary, flags, mode), True
+
+
+def _rename_if_new(temporary: Path, path: Path, mode: int) -> None:
+    """Give the temporary file its final name. Raises FileExistsError if another file has that name."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # FAT and some network file systems have no hard links: an empty file reserves the name first.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+        temporary.replace(path)
