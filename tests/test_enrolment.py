@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from click.testing import CliRunner
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import load_pem_x509_certificate
 
+from lorafw.atomic import write_atomic
 from lorafw.cli import main
 from lorafw.cloud import Cloud
 from lorafw.cups.client import HttpTransport
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
-from lorafw.gateway.attempt import JOURNAL
+from lorafw.gateway import enrolment, enrolment_journal
+from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME
+from lorafw.gateway.enrolment_rollback import DESCRIPTION
 from lorafw.gateway.home import Home, check_cups_uri
 from lorafw.gateway.setup import Enrolment, enrol, enrol_plain
 from lorafw.gateway.station import Outcome
 from lorafw.gateway.virtual import VirtualGateway
 
 EUI = GatewayEui(0x58A0CBFFFE800001)
-LOST = "CreateKeysAndCertificate"
-"""Where the answer to this call is lost, nobody knows of the certificate any more."""
+
+
+DECISIVE = r"(Create|Associate|Update|init\.json|cups\.key|station\.conf)"
+"""Steps between which something is made or written down."""
 
 
 class Interrupted(BaseException):
@@ -45,7 +54,7 @@ class Steps:
         self._interrupt = interrupt
 
     def step(self, name: str) -> None:
-        if not name.startswith(self._only):
+        if not re.match(self._only, name):
             return
         self.names.append(name)
         if len(self.names) == self._at:
@@ -57,7 +66,7 @@ class Watched:
 
     def __init__(self, make: Callable[[str], Any]) -> None:
         self.steps: Steps | None = None
-        self._clients = {name: make(name) for name in ("iotwireless", "iot")}
+        self._clients = {name: make(name) for name in ("iotwireless", "iot", "sts")}
         for client in self._clients.values():
             for when in ("before", "after"):
                 client.meta.events.register(f"{when}-call", lambda model, when=when, **_: self._tell(when, model.name))
@@ -95,22 +104,27 @@ def empty(cloud: Cloud) -> Iterator[None]:
 def writes(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[str], None]]:
     """Whoever is in this list is told of each file that is written, before and after."""
     told: list[Callable[[str], None]] = []
-    real = Home.write
 
-    def write(self: Home, name: str, content: bytes | str, *, mode: int = 0o644) -> Path:
+    def write(path: Path, content: bytes | str, **how: Any) -> None:
         for tell in told:
-            tell(f"before {name}")
-        path = real(self, name, content, mode=mode)
+            tell(f"before {path.name}")
+        write_atomic(path, content, **how)
         for tell in told:
-            tell(f"after {name}")
-        return path
+            tell(f"after {path.name}")
 
-    monkeypatch.setattr(Home, "write", write)
+    monkeypatch.setattr(enrolment, "write_atomic", write)
+    monkeypatch.setattr(enrolment_journal, "write_atomic", write)
     return told
 
 
-def init(path: Path, clients: Callable[[str], Any]) -> Enrolment:
-    return enrol(path, clients, eui=EUI, name="roof", rf_region="US915", package="1.0.0")
+@pytest.fixture
+def fast_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make EC keys, where a test makes many keys and their kind does not matter."""
+    monkeypatch.setattr(rsa, "generate_private_key", lambda **_: ec.generate_private_key(ec.SECP256R1()))
+
+
+def init(path: Path, clients: Callable[[str], Any], **more: Any) -> Enrolment:
+    return enrol(path, clients, **{"eui": EUI, "name": "roof", "rf_region": "US915", "package": "1.0.0", **more})
 
 
 def registered(client: Callable[[str], Any]) -> tuple[int, int]:
@@ -127,46 +141,74 @@ def interrupt() -> None:
     raise Interrupted
 
 
+STEPS = {
+    "after CreateWirelessGateway",
+    "after CreateCertificateFromCsr",
+    "after AssociateWirelessGatewayWithCertificate",
+    "before cups.key",
+    "after cups.key",
+    "before station.conf",
+}
+
+
 def test_wherever_an_init_is_interrupted_nothing_is_left_and_it_can_be_made_again(
-    cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]]
+    cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]], fast_keys: None
 ) -> None:
     seen: list[str] = []
     clients = Watched(cloud.client)
     for at in count(1):
-        steps = clients.steps = Steps(at, interrupt)
+        steps = clients.steps = Steps(at, interrupt, only=f"(before|after) {DECISIVE}")
         writes[:] = [steps.step]
         home = tmp_path / str(at)
-        try:
+        with suppress(Interrupted):
             init(home, clients)
-        except Interrupted:
-            where = steps.names[at - 1]
-        else:
             break
         writes.clear()
         clients.steps = None
-        seen.append(where)
-        lost = where == f"after {LOST}"
-        assert registered(clients) == (0, lost), f"interrupted {where}"
-        assert not home.exists(), f"interrupted {where}"
-        if lost:
-            clean(clients)
-    assert works(Home(home)), "made in the end, on the same EUI"
-    assert {"after CreateWirelessGateway", f"after {LOST}", "after AssociateWirelessGatewayWithCertificate"} <= set(
-        seen
-    )
-    assert {"before cups.key", "after cups.key", "before station.conf", "after station.conf"} <= set(seen)
+        if steps.names[-1] == "after station.conf":
+            break
+        seen.append(steps.names[at - 1])
+        assert registered(clients) == (0, 0), f"interrupted {seen[-1]}"
+        assert not home.exists(), f"interrupted {seen[-1]}"
+    assert set(seen) >= STEPS
+
+
+@pytest.mark.parametrize("at", ["after station.conf", "before UpdateWirelessGateway", "after UpdateWirelessGateway"])
+def test_an_init_that_is_interrupted_when_all_is_written_is_complete(
+    cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]], at: str
+) -> None:
+    clients = Watched(cloud.client)
+    steps = clients.steps = Steps(1, interrupt, only=at)
+    writes[:] = [steps.step]
+    with pytest.raises(Interrupted):
+        init(tmp_path / "home", clients)
+    writes.clear()
+    clients.steps = None
+    with pytest.raises(HomeError, match=r"had written all files\. It is complete now"):
+        init(tmp_path / "home", clients)
+    assert works(Home(tmp_path / "home"))
+    assert registered(clients) == (1, 1)
+    assert description(clients) == DESCRIPTION
+    with pytest.raises(HomeError, match="is the home of a gateway already; choose another folder"):
+        init(tmp_path / "home", clients)
+
+
+def description(clients: Callable[[str], Any]) -> str | None:
+    gateway = clients("iotwireless").get_wireless_gateway(Identifier=EUI.hex, IdentifierType="GatewayEui")
+    found: str | None = gateway.get("Description")
+    return found
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed is one of our own: os.fork")
 def test_wherever_the_process_is_killed_the_same_command_takes_back_what_was_made(
-    cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]]
+    cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]], fast_keys: None
 ) -> None:
     clients, childs = Watched(cloud.client), Watched(cloud.client)  # no connection is in the hands of both
     for at in count(1):
         home = tmp_path / str(at)
         child = os.fork()
         if child == 0:
-            childs.steps = Steps(at, lambda: os._exit(9), only="after")
+            childs.steps = Steps(at, lambda: os._exit(9), only=f"after {DECISIVE}")
             writes[:] = [childs.steps.step]
             try:
                 init(home, childs)
@@ -180,10 +222,8 @@ def test_wherever_the_process_is_killed_the_same_command_takes_back_what_was_mad
             assert works(Home(home)), "it was killed when all was done"
         else:
             assert works(init(home, clients).home)
-            assert not (home / JOURNAL).exists()
-        gateways, certificates = registered(clients)
-        assert gateways == 1
-        assert certificates <= 2, "one, and one whose answer may have been lost"
+        assert not (home / JOURNAL_FILENAME).exists()
+        assert registered(clients) == (1, 1), "one gateway and its certificate, and no orphan"
         clean(clients)
     assert at > 10
 
@@ -192,9 +232,9 @@ def test_a_gateway_that_had_a_certificate_has_it_again_after_an_init_that_broke_
     cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]]
 ) -> None:
     first = init(tmp_path / "first", cloud.client)
-    writes[:] = [Steps(12, interrupt).step]
+    writes[:] = [Steps(1, interrupt, only="before version.txt").step]
     with pytest.raises(Interrupted):
-        init(tmp_path / "second", cloud.client)
+        init(tmp_path / "second", cloud.client, replace_certificate=True)
     assert registered(cloud.client) == (1, 1)
     bound = cloud.client("iotwireless").get_wireless_gateway_certificate(Id=first.registration.id)
     assert bound["IotCertificateId"] == first.certificate_id
@@ -219,8 +259,8 @@ def test_where_it_cannot_be_taken_back_at_once_the_next_attempt_does(cloud: Clou
     down: list[bool] = []
     with pytest.raises(NoNetwork):
         init(tmp_path / "home", clients)
-    assert [file.name for file in (tmp_path / "home").iterdir()] == [JOURNAL]
-    assert stat.S_IMODE((tmp_path / "home" / JOURNAL).stat().st_mode) == 0o600
+    assert [file.name for file in (tmp_path / "home").iterdir()] == [JOURNAL_FILENAME]
+    assert stat.S_IMODE((tmp_path / "home" / JOURNAL_FILENAME).stat().st_mode) == 0o600
     assert registered(cloud.client) == (1, 1)
     assert works(init(tmp_path / "home", cloud.client).home)
     assert registered(cloud.client) == (1, 1)
@@ -230,14 +270,14 @@ def test_files_that_were_in_the_folder_before_stay_there(
     cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]]
 ) -> None:
     (tmp_path / "notes").write_text("mine")
-    writes[:] = [Steps(8, interrupt).step]
+    writes[:] = [Steps(1, interrupt, only="after cups.key").step]
     with pytest.raises(Interrupted):
         init(tmp_path, cloud.client)
     assert [file.name for file in tmp_path.iterdir()] == ["notes"]
 
 
 def test_a_plain_init_leaves_nothing_either(cloud: Cloud, tmp_path: Path, writes: list[Callable[[str], None]]) -> None:
-    writes[:] = [Steps(6, interrupt).step]
+    writes[:] = [Steps(1, interrupt, only="before station.conf").step]
     words: dict[str, Any] = {"eui": EUI, "name": None, "rf_region": "US915", "package": "1.0.0"}
     with pytest.raises(Interrupted):
         enrol_plain(tmp_path / "home", cloud.client, **words)
@@ -248,8 +288,8 @@ def test_a_plain_init_leaves_nothing_either(cloud: Cloud, tmp_path: Path, writes
 
 
 def test_a_record_that_cannot_be_read_is_named(cloud: Cloud, tmp_path: Path) -> None:
-    (tmp_path / JOURNAL).write_text('{"eui": 1, "what": 2}')
-    with pytest.raises(HomeError, match=r"init\.json is not the record of an attempt.*remove it"):
+    (tmp_path / JOURNAL_FILENAME).write_text('{"eui": 1, "what": 2}')
+    with pytest.raises(HomeError, match=r"init\.json is not the journal of.*remove it"):
         init(tmp_path, cloud.client)
 
 
@@ -285,9 +325,27 @@ def test_the_command_says_what_to_do_where_something_could_not_be_taken_back(
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 1
     assert "Is 'lorafw serve' running" in result.output
-    assert not home.exists()
-    home.mkdir()
-    record = {"eui": EUI.hex, "is_new": True, "before": None, "certificate_id": None}
-    (home / JOURNAL).write_text(json.dumps(record))
+    assert not home.exists(), "nothing was made, so nothing is left"
+
+
+def test_the_command_says_that_the_same_command_undoes_what_is_still_there(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: list[Callable[[str], None]]
+) -> None:
+    for name, value in cloud.environment().items():
+        monkeypatch.setenv(name, value)
+    real = cloud.client("iotwireless")
+    monkeypatch.setattr(enrolment, "roll_back", fail)
+    writes[:] = [Steps(1, fail, only="before cups.key").step]
+    words = ["gateway", "init", str(tmp_path / "home"), "--eui", EUI.hex]
     result = CliRunner().invoke(main, words)
-    assert "the same command takes it back" in result.output
+    assert result.exit_code == 1
+    assert "init.json names it: run the same command again" in result.output
+    monkeypatch.undo()
+    for name, value in cloud.environment().items():
+        monkeypatch.setenv(name, value)
+    assert CliRunner().invoke(main, words).exit_code == 0
+    assert len(real.list_wireless_gateways()["WirelessGatewayList"]) == 1
+
+
+def fail(*_: object) -> None:
+    raise EndpointConnectionError(endpoint_url="http://localhost")

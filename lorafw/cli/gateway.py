@@ -5,26 +5,29 @@ from __future__ import annotations
 import inspect
 import json
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
 from lorafw.cli.colour import show
+from lorafw.cli.signals import exit_on_signals
 from lorafw.eui import GatewayEui
 from lorafw.fault import Fault
 from lorafw.firmware.signing import PublicKey
-from lorafw.gateway.attempt import JOURNAL
+from lorafw.gateway.enrolment import Registration
+from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME
 from lorafw.gateway.faults import injection, kind_of
 from lorafw.gateway.home import Home
 from lorafw.gateway.judgement import judge_reply
-from lorafw.gateway.setup import check_new_home, enrol, enrol_plain
+from lorafw.gateway.setup import enrol, enrol_plain
 from lorafw.gateway.station import DEFAULT_TIMERS, Timers
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
 from lorafw.station_log import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 HOME = click.argument("home", type=click.Path(file_okay=False, path_type=Path))
 STATION_OPTION = click.option("--station", default=STATION, show_default=True, help="Station version it presents.")
@@ -63,6 +66,12 @@ def gateway() -> None:
     help="Public key (sig-0.key or PEM) for its sig-0.key, sig-1.key, ...; repeatable.",
 )
 @click.option("--rf-region", default="US915", show_default=True, help="RfRegion of the gateway in AWS.")
+@click.option(
+    "--replace-certificate",
+    is_flag=True,
+    help="If a certificate is bound to the gateway already, bind a new one. The old one stays active, but the gateway "
+    "that uses it is refused from then on.",
+)
 def init(
     *,
     home: Path,
@@ -73,43 +82,72 @@ def init(
     cups_uri: str | None,
     sig_keys: tuple[Path, ...],
     rf_region: str,
+    replace_certificate: bool,
 ) -> None:
     """Register a gateway at the endpoint that boto3 is set to, and write its HOME folder.
 
-    With its own certificate, made and bound by AWS IoT (or the lab): the folder serves a real station as it is
-    (station -N -h HOME -t HOME) and 'gateway run'. With --plain, without certificates, for the lab alone.
-    """
-    import boto3  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    The private key is made here. AWS IoT, or the lab, issues a certificate for it, which is then bound to the gateway.
+    A real station can use the folder (station -N -h HOME -t HOME), and so can 'gateway run'. With --plain the folder
+    has no certificates; that is for the lab alone.
 
+    Either everything is made or nothing. If the command is interrupted or fails, it undoes what it has made. If it
+    cannot do that, because it was killed or there is no network, HOME/init.json stays and names what was made. The
+    same command undoes that first. It deletes only what HOME/init.json says that it made, and refuses to run if boto3
+    is set to another account, Region or endpoint, or if EUI or folder differ.
+    """
     if cups_uri is not None and not plain:
         raise click.UsageError("--cups-uri goes with --plain; otherwise AWS says where CUPS is")
+    if replace_certificate and plain:
+        raise click.UsageError("--replace-certificate does not go with --plain, which binds no certificate")
     keys = [PublicKey.load(path) for path in sig_keys]
-    check_new_home(home)
-    clients = cast("Callable[[str], Any]", boto3.client)  # overloaded by service
-    about: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "eui": eui,
         "name": name,
         "rf_region": rf_region,
         "package": package or None,
         "sig_keys": keys,
     }
-    try:
-        if plain:
-            known = enrol_plain(home, clients, cups_uri=cups_uri, **about)
-        else:
-            known = enrol(home, clients, **about).registration
-    except (BotoCoreError, ClientError) as error:
-        left = "\nWhat was made is still there: the same command takes it back." if (home / JOURNAL).exists() else ""
-        raise click.ClickException(
-            f"{error}\nIs 'lorafw serve' running, and are the lines that it prints pasted here?{left}"
-        ) from error
-    verb = "Registered" if known.was_new else "Registered before:"
-    click.echo(f"{verb} {eui.hex} as {known.id}")
+    if plain:
+        arguments["cups_uri"] = cups_uri
+    else:
+        arguments["replace_certificate"] = replace_certificate
+    with exit_on_signals(), _explain_aws_errors(home):
+        registration = _enrol(home, plain=plain, arguments=arguments)
+    verb = "Registered" if registration.was_new else "Registered before:"
+    click.echo(f"{verb} {eui.hex} as {registration.id}")
     click.echo(f"Home folder {home}: {', '.join(sorted(path.name for path in home.iterdir()))}")
     click.echo(f"CUPS is at {Home(home).uri('cups')}")
     if not keys:
         click.echo("It has no sig-0.key, so it runs unsigned updates and refuses signed ones (--sig-key gives it one).")
+
+
+def _enrol(home: Path, *, plain: bool, arguments: dict[str, Any]) -> Registration:
+    import boto3  # noqa: PLC0415
+
+    clients = cast("Callable[[str], Any]", boto3.client)  # overloaded by service
+    if plain:
+        return enrol_plain(home, clients, **arguments)
+    enrolment = enrol(home, clients, **arguments)
+    if enrolment.replaced_certificate_id is not None:
+        click.echo(f"Certificate {enrolment.replaced_certificate_id} is not bound to it any more, but still active.")
+    return enrolment.registration
+
+
+@contextmanager
+def _explain_aws_errors(home: Path) -> Iterator[None]:
+    """Turn an error of boto3 into one that says what to do."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        lines = [str(error), "Is 'lorafw serve' running, and are the lines that it prints pasted here?"]
+        if (home / JOURNAL_FILENAME).exists():
+            lines.append(
+                f"What was made is still there, and {home / JOURNAL_FILENAME} names it: run the same command again, "
+                "and it is undone or completed."
+            )
+        raise click.ClickException("\n".join(lines)) from error
 
 
 @gateway.command()

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lorafw.cups.credentials import NO_CREDENTIALS, Credentials
-from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import PublicKey
-from lorafw.gateway.attempt import attempt
-from lorafw.gateway.home import CREDENTIAL_FILES, Home, check_cups_uri
+from lorafw.gateway.enrolment import (
+    Clients,
+    HomeFile,
+    Registration,
+    check_new_home,
+    enrolment_transaction,
+    gateway_parameters,
+)
+from lorafw.gateway.enrolment_journal import FOLDER_MODE, JOURNAL_FILENAME
+from lorafw.gateway.home import CREDENTIAL_FILES, Home, check_cups_uri, file_mode
 from lorafw.iotwireless.addresses import PLAIN_HEADER
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """A gateway as the API knows it."""
-
-    id: str
-    arn: str
-    was_new: bool
 
 
 def station_conf(eui: GatewayEui, *, interval_s: float | None = None, log_level: str = "VERBOSE") -> str:
@@ -34,8 +32,7 @@ def station_conf(eui: GatewayEui, *, interval_s: float | None = None, log_level:
     return json.dumps({"radio_conf": {}, "station_conf": settings}, indent=4) + "\n"
 
 
-def write_home(
-    path: Path,
+def home_files(
     *,
     eui: GatewayEui,
     cups_uri: str,
@@ -43,25 +40,45 @@ def write_home(
     sig_keys: Sequence[PublicKey] = (),
     interval_s: float | None = None,
     credentials: Credentials = NO_CREDENTIALS,
-) -> Home:
-    """Write the files of a gateway. Raises HomeError where the folder holds a gateway already.
+) -> list[HomeFile]:
+    """Return the files of a new home folder in the order in which they are written. station.conf is the last.
 
-    ``package`` None: no version.txt. ``interval_s`` None: the station's own interval.
+    Args:
+        eui: The gateway.
+        cups_uri: Where its CUPS server is.
+        package: Text of version.txt. None: there is no version.txt.
+        sig_keys: Public keys for sig-0.key, sig-1.key, ...
+        interval_s: Time between polls. None: the station's own.
+        credentials: Certificates and key for CUPS.
+
+    Raises:
+        HomeError: A station would not start with this ``cups_uri``.
     """
     check_cups_uri(cups_uri)
-    check_new_home(path)
-    path.mkdir(parents=True, exist_ok=True)
-    home = Home(path)
-    home.write("cups.uri", cups_uri)
-    for part, ending in CREDENTIAL_FILES.items():
+    files = [HomeFile("cups.uri", cups_uri.encode())]
+    for part, suffix in CREDENTIAL_FILES.items():
         if content := getattr(credentials, part):
-            home.write(f"cups.{ending}", content, mode=0o600 if part == "key" else 0o644)
+            files.append(HomeFile(f"cups.{suffix}", content, file_mode(suffix)))
     if package is not None:
-        home.write("version.txt", f"{package}\n")
+        files.append(HomeFile("version.txt", f"{package}\n".encode()))
     for index, key in enumerate(sig_keys):
-        home.write(f"sig-{index}.key", key.sig_key)
-    # Last, since it makes the folder a home: an attempt that breaks off can be made again.
-    home.write("station.conf", station_conf(eui, interval_s=interval_s))
+        files.append(HomeFile(f"sig-{index}.key", key.sig_key))
+    files.append(HomeFile("station.conf", station_conf(eui, interval_s=interval_s).encode()))
+    return files
+
+
+def write_home(path: Path, *, eui: GatewayEui, cups_uri: str, package: str | None, **more: Any) -> Home:
+    """Write the files of a gateway. The arguments are those of ``home_files``.
+
+    Raises:
+        HomeError: The folder holds files of a gateway already, or the ``cups_uri`` cannot be used.
+    """
+    files = home_files(eui=eui, cups_uri=cups_uri, package=package, **more)
+    check_new_home(path)
+    path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    home = Home(path)
+    for file in files:
+        home.write(file.name, file.content, mode=file.mode)
     return home
 
 
@@ -72,50 +89,62 @@ class Enrolment:
     registration: Registration
     certificate_id: str
     home: Home
+    replaced_certificate_id: str | None = None
+    """The certificate that was bound to the gateway before. It is still active, and not bound any more."""
 
 
 def enrol(
     path: Path,
-    clients: Callable[[str], Any],
+    clients: Clients,
     *,
     eui: GatewayEui,
     name: str | None,
     rf_region: str,
     package: str | None,
     sig_keys: Sequence[PublicKey] = (),
+    replace_certificate: bool = False,
 ) -> Enrolment:
-    """Register a gateway, make and bind its certificate, and write its home folder: all of it, or nothing.
+    """Register a gateway, bind a new certificate, and write its home folder: all of it, or nothing.
 
-    ``clients(name)`` makes boto3 clients, of the lab or of AWS. Raises HomeError, or what boto3 raises.
+    Args:
+        path: The new home folder.
+        clients: Makes boto3 clients for ``iotwireless``, ``iot`` and ``sts``, of the lab or of AWS.
+        eui: The gateway.
+        name: Its name in AWS, or None.
+        rf_region: Its RfRegion in AWS.
+        package: Text of version.txt. None: there is no version.txt.
+        sig_keys: Public keys for sig-0.key, sig-1.key, ...
+        replace_certificate: Bind the new certificate even if another one is bound to the gateway.
+
+    Raises:
+        HomeError: The folder is in use, or the gateway is, or an earlier run cannot be undone from here.
+        ClientError: From boto3, as are other errors of botocore.
     """
-    check_new_home(path)
-    wireless, iot = clients("iotwireless"), clients("iot")
-    endpoint = wireless.get_service_endpoint(ServiceType="CUPS")
-    check_cups_uri(endpoint["ServiceEndpoint"])
-    with attempt(path, clients, eui.hex) as under_way:
-        known = register_gateway(wireless, eui, name, rf_region)
-        certificate = iot.create_keys_and_certificate(setAsActive=True)
-        certificate_id = certificate["certificateId"]
-        under_way.made(certificate_id)
-        wireless.associate_wireless_gateway_with_certificate(Id=known.id, IotCertificateId=certificate_id)
-        home = write_home(
-            path,
+    _check_folder_is_free(path)
+    with enrolment_transaction(path, clients, eui) as transaction:
+        endpoint = clients("iotwireless").get_service_endpoint(ServiceType="CUPS")
+        check_cups_uri(endpoint["ServiceEndpoint"])
+        registration = transaction.register_gateway(name, rf_region)
+        transaction.check_certificate_is_replaceable(registration.id, replace_certificate=replace_certificate)
+        certificate = transaction.create_certificate()
+        transaction.bind_certificate(registration.id, certificate.id, replace_certificate=replace_certificate)
+        credentials = Credentials(
+            trust=endpoint["ServerTrust"].encode(), certificate=certificate.pem, key=certificate.key_pem
+        )
+        files = home_files(
             eui=eui,
             cups_uri=endpoint["ServiceEndpoint"],
             package=package,
             sig_keys=sig_keys,
-            credentials=Credentials(
-                trust=endpoint["ServerTrust"].encode(),
-                certificate=certificate["certificatePem"].encode(),
-                key=certificate["keyPair"]["PrivateKey"].encode(),
-            ),
+            credentials=credentials,
         )
-    return Enrolment(known, certificate_id, home)
+        transaction.write_files(files)
+    return Enrolment(registration, certificate.id, Home(path), transaction.entry.previous_certificate_id)
 
 
 def enrol_plain(
     path: Path,
-    clients: Callable[[str], Any],
+    clients: Clients,
     *,
     eui: GatewayEui,
     name: str | None,
@@ -124,33 +153,26 @@ def enrol_plain(
     sig_keys: Sequence[PublicKey] = (),
     cups_uri: str | None = None,
 ) -> Registration:
-    """Register a gateway and write a home folder without certificates, for the lab alone: all of it, or nothing.
+    """Register a gateway and write a home folder without certificates: all of it, or nothing. For the lab alone.
 
-    ``cups_uri`` None: the lab's plain address. Raises HomeError, or what boto3 raises.
+    Args:
+        cups_uri: Where the CUPS server is. None: the lab's plain address.
+
+    The other arguments and the errors are those of ``enrol``.
     """
-    check_new_home(path)
-    wireless = clients("iotwireless")
-    uri = cups_uri or plain_endpoint(wireless)
-    check_cups_uri(uri)
-    with attempt(path, clients, eui.hex):
-        known = register_gateway(wireless, eui, name, rf_region)
-        write_home(path, eui=eui, cups_uri=uri, package=package, sig_keys=sig_keys)
-    return known
-
-
-def check_new_home(path: Path) -> None:
-    """Raise HomeError where the folder holds a gateway already."""
-    if (path / "station.conf").exists():
-        raise HomeError(f"{path} is the home of a gateway already; choose another folder, or remove it")
+    _check_folder_is_free(path)
+    with enrolment_transaction(path, clients, eui) as transaction:
+        uri = cups_uri or plain_endpoint(clients("iotwireless"))
+        files = home_files(eui=eui, cups_uri=uri, package=package, sig_keys=sig_keys)
+        registration = transaction.register_gateway(name, rf_region)
+        transaction.write_files(files)
+    return registration
 
 
 def register_gateway(client: Any, eui: GatewayEui, name: str | None, rf_region: str) -> Registration:
-    """CreateWirelessGateway; a gateway that this account has already is taken as it is."""
-    parameters: dict[str, Any] = {"LoRaWAN": {"GatewayEui": eui.hex, "RfRegion": rf_region}}
-    if name is not None:
-        parameters["Name"] = name
+    """CreateWirelessGateway. A gateway that this account has already is used as it is."""
     try:
-        created = client.create_wireless_gateway(**parameters)
+        created = client.create_wireless_gateway(**gateway_parameters(eui, name, rf_region))
     except client.exceptions.ConflictException:
         known = client.get_wireless_gateway(Identifier=eui.hex, IdentifierType="GatewayEui")
         return Registration(known["Id"], known["Arn"], was_new=False)
@@ -158,8 +180,21 @@ def register_gateway(client: Any, eui: GatewayEui, name: str | None, rf_region: 
 
 
 def plain_endpoint(client: Any) -> str:
-    """The lab's CUPS without certificates: GetServiceEndpoint, asked with a header that only the lab knows."""
+    """Ask GetServiceEndpoint for the lab's CUPS without certificates, with a header that only the lab knows."""
     event = "before-call.iot-wireless.GetServiceEndpoint"
-    client.meta.events.register(event, lambda params, **_: params["headers"].update({PLAIN_HEADER: "1"}))
-    endpoint: str = client.get_service_endpoint(ServiceType="CUPS")["ServiceEndpoint"]
+    client.meta.events.register(event, _ask_for_plain_endpoint)
+    try:
+        endpoint: str = client.get_service_endpoint(ServiceType="CUPS")["ServiceEndpoint"]
+    finally:
+        client.meta.events.unregister(event, _ask_for_plain_endpoint)
     return endpoint
+
+
+def _ask_for_plain_endpoint(params: dict[str, Any], **_: Any) -> None:
+    params["headers"].update({PLAIN_HEADER: "1"})
+
+
+def _check_folder_is_free(path: Path) -> None:
+    """Raise HomeError before any request if the folder is in use and no interrupted run explains that."""
+    if not (path / JOURNAL_FILENAME).exists():
+        check_new_home(path)

@@ -1,0 +1,230 @@
+"""The journal of a ``gateway init``: what it is about to make, and what it has made.
+
+The journal is the file ``init.json`` in the new home folder. An entry is on the disk before each request that makes
+something at AWS, and is completed from the answer. If the process is killed, the file stays, and the next
+``gateway init`` in this folder reads from it what to undo. Each entry says where the things were made: account, Region
+and endpoint, EUI and folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from lorafw.atomic import PRIVATE_MODE, sync_folder, write_atomic
+from lorafw.errors import HomeError
+
+JOURNAL_FILENAME: Final = "init.json"
+COMMIT_FILENAME: Final = "station.conf"
+"""The last file that is written. It makes the folder a station's home."""
+
+FOLDER_MODE: Final = 0o755
+"""Permissions of a new home folder. Only its owner may put a file there, whatever the umask is."""
+
+_TEMPORARY: Final = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a gateway is registered: an account and a Region behind an endpoint."""
+
+    account: str
+    region: str
+    endpoint: str
+
+    def __str__(self) -> str:
+        return f"account {self.account}, Region {self.region}, endpoint {self.endpoint}"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """What one run of ``gateway init`` makes, and where."""
+
+    attempt_id: str
+    """A random id of this run. The Description of a gateway that it registers holds it until the run is complete."""
+    started: str
+    """When the run began, in ISO 8601."""
+    eui: str
+    folder: str
+    """Absolute path of the home folder."""
+    target: Target
+    created_folder: bool
+    created_gateway: bool | None = None
+    """From the answer of CreateWirelessGateway. None: there was no answer yet."""
+    gateway_id: str | None = None
+    key_sha256: str | None = None
+    """SHA-256 of the public key for which a certificate is requested."""
+    certificate_id: str | None = None
+    is_associating: bool = False
+    """The certificate is bound to the gateway, or the request to bind it may be under way."""
+    previous_certificate_id: str | None = None
+    """The certificate that was bound to the gateway before."""
+    file_sha256: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each file that this run writes, by name."""
+
+    @property
+    def started_at(self) -> datetime:
+        return datetime.fromisoformat(self.started)
+
+
+class EnrolmentJournal:
+    """The journal in a home folder. The folder must be locked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / JOURNAL_FILENAME
+
+    def read(self) -> JournalEntry | None:
+        """Return the entry of an interrupted run. Returns None if there is none.
+
+        Raises:
+            HomeError: The file is not a journal.
+        """
+        try:
+            members = json.loads(self._path.read_text("utf-8"))
+            return _entry(members)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise HomeError(
+                f"{self._path} is not the journal of a 'gateway init' of this version ({error}); "
+                "look at what it names, and then remove it"
+            ) from error
+
+    def write(self, entry: JournalEntry) -> JournalEntry:
+        """Write the entry, wait until it is on the disk, and return it."""
+        content = json.dumps(asdict(entry), indent=1) + "\n"
+        write_atomic(self._path, content, mode=PRIVATE_MODE)
+        sync_folder(self._folder)
+        return entry
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+        sync_folder(self._folder)
+
+    def is_committed(self, entry: JournalEntry) -> bool:
+        """Return True if the run wrote all of its files."""
+        return _has_sha256(self._folder / COMMIT_FILENAME, entry.file_sha256.get(COMMIT_FILENAME))
+
+    def delete_files(self, entry: JournalEntry) -> None:
+        """Delete the files that the run wrote and nobody has changed since, except for the journal."""
+        # station.conf first: without it, the folder is no home.
+        for name in sorted(entry.file_sha256, key=COMMIT_FILENAME.__ne__):
+            if _has_sha256(self._folder / name, entry.file_sha256[name]):
+                (self._folder / name).unlink()
+        for path in self._folder.iterdir():
+            match = _TEMPORARY.fullmatch(path.name)
+            if match and (match[1] in entry.file_sha256 or match[1] == JOURNAL_FILENAME):
+                path.unlink(missing_ok=True)
+
+    def delete_folder(self, entry: JournalEntry) -> None:
+        """Delete the home folder if the run made it and it is empty."""
+        if entry.created_folder:
+            with suppress(OSError):
+                self._folder.rmdir()
+
+
+def check_is_same_run(entry: JournalEntry, eui: str, folder: Path, target: Target) -> None:
+    """Make sure that an interrupted run can be undone from here.
+
+    Raises:
+        HomeError: It was about another gateway, or at another place. The message names both sides.
+    """
+    journal = folder / JOURNAL_FILENAME
+    remedy = f"Nothing was changed. If that place is gone for good, remove {journal}."
+    if entry.folder != str(folder.resolve()):
+        raise HomeError(
+            f"{journal} is about the folder {entry.folder}, and this folder is {folder.resolve()}. "
+            f"Run 'gateway init' again for that folder. {remedy}"
+        )
+    if entry.target != target:
+        raise HomeError(
+            f"An earlier 'gateway init' in {folder} was interrupted. It was at {entry.target}. boto3 is set to "
+            f"{target} now. Run it again with the earlier settings. {remedy}"
+        )
+    if entry.eui != eui:
+        raise HomeError(
+            f"An earlier 'gateway init' in {folder} was interrupted. It was for the gateway {entry.eui}, and this one "
+            f"is for {eui}. Run it again with --eui {entry.eui}, or choose another folder. {remedy}"
+        )
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Keep other runs of ``gateway init`` out of a folder. The lock ends with the process, however it ends.
+
+    Note:
+        The lock is on the folder itself, so it needs no file. On Windows there is no lock.
+
+    Raises:
+        HomeError: Another run has the lock.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 -- not there on Windows
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in {errno.EAGAIN, errno.EACCES}:
+                raise
+            raise _is_locked(folder) from None
+        if not _is_still_there(folder, descriptor):
+            raise _is_locked(folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def replace_entry(entry: JournalEntry, **changes: Any) -> JournalEntry:
+    """Return a copy of the entry with these changes."""
+    return replace(entry, **changes)
+
+
+def _is_locked(folder: Path) -> HomeError:
+    return HomeError(f"another 'gateway init' is at work in {folder}; wait until it has ended")
+
+
+def _is_still_there(folder: Path, descriptor: int) -> bool:
+    """Return False if the folder was removed, or made anew, before it was locked."""
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(descriptor))
+
+
+def _entry(members: dict[str, Any]) -> JournalEntry:
+    known = {item.name for item in fields(JournalEntry)}
+    if unknown := members.keys() - known:
+        raise ValueError(f"unknown member {sorted(unknown)[0]!r}")
+    entry = JournalEntry(**{**members, "target": Target(**members.get("target", {}))})
+    if not isinstance(entry.file_sha256, dict) or any(Path(name).name != name for name in entry.file_sha256):
+        raise ValueError("file_sha256 is not about files of this folder")
+    entry.started_at  # noqa: B018 -- raises ValueError if it is no time
+    return entry
+
+
+def _has_sha256(path: Path, expected: str | None) -> bool:
+    if expected is None or path.is_symlink():
+        return False
+    try:
+        return sha256_of(path.read_bytes()) == expected
+    except OSError:
+        return False
