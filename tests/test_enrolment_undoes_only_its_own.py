@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import shutil
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from test_enrolment import DECISIVE, EUI, Interrupted, Steps, Watched, clean, init, interrupt, registered, works
 
+from lorafw.cli.signals import exit_on_signals
 from lorafw.cloud import Cloud
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
@@ -299,3 +304,46 @@ def test_a_plain_init_leaves_the_callers_client_as_it_was(cloud: Cloud, clients:
     assert plain_endpoint(wireless) == cloud.cups.uri
     assert cloud.cups_tls is not None
     assert wireless.get_service_endpoint(ServiceType="CUPS")["ServiceEndpoint"] == cloud.cups_tls.uri
+
+
+# --- real processes ---
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed is one of our own: os.fork")
+def test_commands_that_are_ended_in_several_ways_harm_nobody() -> None:
+    """A sample of the bench: real commands, two real servers."""
+    tries = bench().measure(3, seed=11, ends=("SIGTERM", "SIGKILL", "other folder at once"))
+    assert tries.total() == 3
+
+
+def bench() -> Any:
+    path = Path(__file__).parent / "bench" / "enrolment.py"
+    spec = importlib.util.spec_from_file_location("enrolment_bench", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT"])
+def test_a_termination_signal_undoes_at_once_what_was_made(clients: Watched, tmp_path: Path, name: str) -> None:
+    number = getattr(signal, name)
+    clients.steps = Steps(1, lambda: signal.raise_signal(number), only=BOUND)
+    with pytest.raises(SystemExit) as end, exit_on_signals():
+        init(tmp_path / "home", clients)
+    assert end.value.code == 128 + number
+    clients.steps = None
+    assert registered(clients) == (0, 0)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_signal_that_is_ignored_stays_ignored(clients: Watched, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        clients.steps = Steps(1, lambda: signal.raise_signal(signal.SIGHUP), only=BOUND)
+        with exit_on_signals():
+            assert works(init(tmp_path / "home", clients).home)
+    finally:
+        signal.signal(signal.SIGHUP, before)

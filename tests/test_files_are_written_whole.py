@@ -270,6 +270,19 @@ def test_keygen_on_a_full_disk_leaves_no_key_at_all(tmp_path: Path, free_bytes: 
     assert keygen(tmp_path) == 0
 
 
+def test_keygen_that_is_terminated_between_its_two_files_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminate(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["lorafw.cli.firmware"], "write_atomic", terminate)
+        assert keygen(tmp_path) == 128 + signal.SIGTERM
+    assert names(tmp_path) == []
+    assert keygen(tmp_path) == 0
+
+
 def test_keygen_loses_no_old_key(tmp_path: Path) -> None:
     for name in ("private.pem", "sig-0.key"):
         folder = tmp_path / name

@@ -9,6 +9,7 @@ import click
 
 from lorafw import example
 from lorafw.atomic import write_atomic
+from lorafw.cli.signals import exit_on_signals
 from lorafw.firmware.image import build_image, is_image, read_update, unpack_image
 from lorafw.firmware.signing import KeyPair, PublicKey, UpdateSignature, check_given, decode_signature, find_key
 from lorafw.firmware.signing import sign_update as sign_bytes
@@ -51,15 +52,20 @@ def keygen(private_key: Path, sig_key: Path) -> None:
         if path.exists():
             raise click.ClickException(f"{path} exists; a key is not overwritten. Choose another name.")
     pair = KeyPair.generate()
+    with exit_on_signals():
+        _save_pair(pair, private_key, sig_key)
+    click.echo(f"Private key  {private_key}\nPublic key   {sig_key}")
+    click.echo(f"SigKeyCrc    {pair.public_key.crc}  (keycrc={pair.public_key.crc:08X} in a station's log)")
+
+
+def _save_pair(pair: KeyPair, private_key: Path, sig_key: Path) -> None:
+    """Write both keys or none. Half a pair is of no use, and would be in the way of the next attempt."""
     pair.save(private_key)
     try:
         write_atomic(sig_key, pair.public_key.sig_key, overwrite=False)
     except BaseException:
-        # Half a pair is of no use, and would be in the way of the next attempt.
         private_key.unlink()
         raise
-    click.echo(f"Private key  {private_key}\nPublic key   {sig_key}")
-    click.echo(f"SigKeyCrc    {pair.public_key.crc}  (keycrc={pair.public_key.crc:08X} in a station's log)")
 
 
 @firmware.command()

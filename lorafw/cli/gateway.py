@@ -88,7 +88,8 @@ def init(
 
     The private key is made here. AWS IoT, or the lab, issues a certificate for it, which is then bound to the gateway.
     A real station can use the folder (station -N -h HOME -t HOME), and so can 'gateway run'. With --plain the folder
-    has no certificates; that is for the lab alone.
+    has no certificates; that is for the lab alone. If the gateway is new to the account, its Description says that
+    this command registered it, or that it is still under way.
 
     Either everything is made or nothing. If the command is interrupted or fails, it undoes what it has made. If it
     cannot do that, because it was killed or there is no network, HOME/init.json stays and names what was made. The

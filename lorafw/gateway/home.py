@@ -140,7 +140,7 @@ class Home:
             content = self._bytes(f"cups.{ending}")
             if content is not None:
                 self.write(f"cups-bak.{ending}", content, mode=file_mode(ending))
-        done.touch()
+        done.touch(mode=PUBLIC_MODE)
 
     def _bytes(self, name: str) -> bytes | None:
         try:
