@@ -29,6 +29,7 @@ from lorafw.eui import GatewayEui
 from lorafw.firmware.image import FirmwareImage, build_image, install_image, unpack_image
 from lorafw.gateway.home import Home
 from lorafw.gateway.setup import write_home
+from lorafw.lab.lessons import WorkingCopy
 from lorafw.lab.picture import Picture
 
 OLD, NEW = b"old" * 1000, b"new" * 1000
@@ -347,3 +348,17 @@ def test_an_update_removes_what_a_killed_update_left_and_nothing_of_a_running_on
         (tmp_path / name / "station").write_bytes(OLD)
     install_image(image(), tmp_path)
     assert names(tmp_path) == [f".fwstation-{os.getppid()}", "notes", "version.txt"]
+
+
+# --- lessons ---
+
+
+def test_lessons_on_a_full_disk_are_whole_or_not_there(tmp_path: Path) -> None:
+    copy = WorkingCopy(tmp_path)
+    with full_disk(20_000), pytest.raises(OSError, match="File too large"):
+        copy.bring_up_to_date()
+    assert not [name for name in names(tmp_path) if ".ipynb." in name]
+    assert 0 < len(list(tmp_path.glob("*.ipynb"))) < 12
+    assert sorted(tmp_path.glob("*.ipynb")) == copy.untouched()
+    copy.bring_up_to_date()
+    assert len(copy.untouched()) == 12, "the next attempt delivers the others"
