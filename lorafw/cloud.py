@@ -114,7 +114,7 @@ class Cloud:
             opening.enter_context(without_profile())
             opening.enter_context(self.api)
             self.api.reset()
-            source = opening.enter_context(RoleSource(client_factory(endpoint_url=self.api.url)))
+            source = opening.enter_context(RoleSource(client_factory(endpoint_url=self.api.url), clock=self._clock))
             self.service = UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
             opening.enter_context(use_service(self.service))
             self.cups = CupsServer(self.service, host=loopback(self._host), port=self._cups_port, limits=self._limits)

@@ -38,6 +38,7 @@ LEVELS = {
         "gateway.enrolment_journal",
         "gateway.enrolment_rollback",
         "firmware.source",
+        "firmware.object_store",
         "firmware.spool",
         "firmware.flights",
         "fleet.io",

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafw.firmware.iam import AccessRequest, NamedPolicy, Principal, evaluate, glob
+from lorafw.firmware.iam import AccessRequest, NamedPolicy, Principal, RequestContext, evaluate
+from lorafw.firmware.iam_patterns import matches, to_pattern
 
 BUCKET = "arn:aws:s3:::iotwirelessfwupdate"
 OBJECT = f"{BUCKET}/fwstation"
 ROLE = "arn:aws:iam::123456789012:role/IoTWirelessFwUpdateRole"
-REQUEST = AccessRequest("s3:GetObject", OBJECT, context={"aws:PrincipalAccount": "123456789012", "aws:Flag": "true"})
+KNOWN = RequestContext({"aws:PrincipalAccount": "123456789012", "aws:Flag": "true"})
+REQUEST = AccessRequest("s3:GetObject", OBJECT, context=KNOWN)
 
 
 def allow(**parts: Any) -> dict[str, Any]:
@@ -77,7 +79,7 @@ TABLE: dict[str, tuple[Any, bool]] = {
         False,
     ),
     "an unknown key does not allow": (when("StringEquals", "aws:SourceVpc", "vpc-1"), False),
-    "an unknown operator does not allow": (when("NumericLessThan", OWN, 1), False),
+    "an unknown operator does not allow": (when("NumericAlmost", OWN, 1), False),
     "a policy variable does not allow": (allow(Resource=f"{BUCKET}/${{aws:username}}"), False),
     "a deny that cannot be judged denies": (
         [allow(), deny(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}})],
@@ -152,13 +154,19 @@ def test_a_bucket_policy_can_mean_a_role_in_several_ways(names: Any) -> None:
     asked = AccessRequest("s3:GetObject", OBJECT, Principal.role(ROLE))
     policy = NamedPolicy("bucket", {"Statement": allow(Principal={"AWS": names})})
     assert evaluate([policy], asked).allowed
-    turned = NamedPolicy("bucket", {"Statement": deny(NotPrincipal={"AWS": names})})
-    assert evaluate([policy, turned], asked).allowed
+
+
+def test_a_deny_with_not_principal_spares_a_role_whose_account_is_named_as_well() -> None:
+    asked = AccessRequest("s3:GetObject", OBJECT, Principal.role(ROLE))
+    opened = NamedPolicy("bucket", {"Statement": allow(Principal="*")})
+    for names, allowed in (([ROLE, "123456789012"], True), ([ROLE], False), (["123456789012"], False), (["x"], False)):
+        guard = NamedPolicy("guard", {"Statement": deny(NotPrincipal={"AWS": names})})
+        assert evaluate([opened, guard], asked).allowed is allowed
 
 
 def test_a_pattern_of_many_stars_ends() -> None:
-    assert not glob("a*" * 50 + "c", "a" * 5000 + "b")
-    assert glob("*" * 1000 + "b", "a" * 5000 + "b")
+    assert not matches(to_pattern("a*" * 50 + "c"), "a" * 5000 + "b")
+    assert matches(to_pattern("*" * 1000 + "b"), "a" * 5000 + "b")
 
 
 JSONISH = st.recursive(

@@ -1,253 +1,281 @@
-"""Does an IAM policy allow a request? Pure, and small: what reading one object through one role needs.
+"""Does AWS allow a request? AWS's documented evaluation logic as pure functions of documents and context.
 
-The law is AWS's evaluation logic (documented): without a matching Allow a request is denied, and a matching Deny wins
-over everything. Action names compare without case, resources with it; ``*`` stands for any characters, ``?`` for one,
-and everything else for itself.
+Without a matching Allow a request is denied, and a matching Deny wins over everything. Within one account an Allow of
+the caller's own policies or of the resource's policy is enough; across accounts both must allow.
 
-What cannot be judged here (a condition on something unknown, a policy variable, a document that is none) never lets a
-request through: such an Allow does not allow, and such a Deny denies. The decision says so.
+What cannot be evaluated here (a condition key of which nothing is known, a document that AWS would refuse) never lets
+a request through: such an Allow does not allow, and such a Deny denies. The decision says so. Service and resource
+control policies of an organisation, policies of VPC endpoints, and ACLs are not evaluated.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-MAX_DOCUMENT: Final = 64 * 1024
-"""Characters of a policy; AWS takes less of any kind."""
+from lorafw.firmware.iam_conditions import evaluate_conditions, list_texts
+from lorafw.firmware.iam_context import CannotEvaluate
+from lorafw.firmware.iam_context import RequestContext as RequestContext  # noqa: PLC0414
+from lorafw.firmware.iam_documents import NamedPolicy as NamedPolicy  # noqa: PLC0414 -- part of a question
+from lorafw.firmware.iam_documents import Statement, read_statements
+from lorafw.firmware.iam_patterns import matches, to_pattern
+from lorafw.firmware.iam_principals import Match
+from lorafw.firmware.iam_principals import Principal as Principal  # noqa: PLC0414
+from lorafw.firmware.iam_variables import replace_variables
 
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks: ``kind`` is Service or AWS; ``names`` are all the texts by which a policy can mean them."""
-
-    kind: str
-    names: tuple[str, ...]
-
-    @classmethod
-    def service(cls, name: str) -> Principal:
-        return cls("Service", (name,))
-
-    @classmethod
-    def role(cls, arn: str) -> Principal:
-        """A role is meant by its ARN, by its account, and by the account's root."""
-        partition, account = arn.split(":")[1], arn.split(":")[4]
-        return cls("AWS", (arn, account, f"arn:{partition}:iam::{account}:root"))
+MAX_REASONS = 3
+"""Statements that nearly allowed and are told."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """One question. ``context`` holds the condition keys whose values are known."""
+    """One question: may this be done to this resource?
+
+    Attributes:
+        principal: Who asks, for a policy that names principals; None for a policy of the caller's own.
+        context: What is known of the condition keys.
+    """
 
     action: str
     resource: str
     principal: Principal | None = None
-    context: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class NamedPolicy:
-    """A policy document (text, or parsed) with the name under which a person finds it."""
-
-    name: str
-    document: str | Mapping[str, Any]
+    context: RequestContext = field(default_factory=RequestContext)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer. ``denied_by`` is the statement that denies; None where nothing allows either."""
+    """The answer.
+
+    Attributes:
+        reason: Names the statement that decided, the condition key and its value.
+        denied_by: The statement that denies; None if nothing allows.
+        match: How the statement that allows names the caller; None in the caller's own policies.
+    """
 
     allowed: bool
     reason: str
     denied_by: str | None = None
+    match: Match | None = None
 
 
-class _Unjudged(Exception):
-    """Something in a statement cannot be judged here."""
+@dataclass(frozen=True, slots=True)
+class AccessPolicies:
+    """All policies that decide about one request.
+
+    Attributes:
+        identity: The caller's own policies.
+        boundary: The permissions boundary, if there is one.
+        session: The session policies, if the session was made with some.
+        resource: The policy of the resource, if it has one.
+        same_account: Whether the caller and the resource belong to one account.
+        resource_must_allow: Whether the policy of the resource must allow even within one account, as with KMS.
+    """
+
+    identity: Sequence[NamedPolicy]
+    boundary: NamedPolicy | None = None
+    session: Sequence[NamedPolicy] = ()
+    resource: NamedPolicy | None = None
+    same_account: bool = True
+    resource_must_allow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Whether one statement applies: with the reason, and with the match of its Principal."""
+
+    applies: bool
+    reason: str = ""
+    match: Match | None = None
 
 
 def evaluate(policies: Iterable[NamedPolicy], request: AccessRequest) -> Decision:
-    """Allowed where some statement allows and none denies. Never raises."""
-    allowed_by = None
-    unjudged: list[str] = []
-    names = []
+    """Evaluate policies of one kind. A request is allowed if a statement allows it and none denies it. Never raises."""
+    best: Decision | None = None
+    nearly: list[str] = []
+    names: list[str] = []
     for policy in policies:
         names.append(policy.name)
-        for label, effect, applies in _statements(policy, request):
-            if effect == "Deny" and applies is not False:
-                detail = "" if applies is True else f", which cannot be judged here: {applies}"
-                return Decision(False, f"{label} denies {request.action}{detail}", label)
-            if effect != "Deny" and applies is True:
-                allowed_by = allowed_by or label
-            elif effect != "Deny" and applies is not False:
-                unjudged.append(f"{label} cannot be judged here: {applies}")
-    if allowed_by is not None:
-        return Decision(True, f"{allowed_by} allows {request.action}")
-    looked_at = ", ".join(names) or "there is none"
-    why = "; ".join(unjudged[:3]) or f"no statement allows it (policies: {looked_at})"
+        for found in _decide_statements(policy, request):
+            if found.denied_by is not None:
+                return found
+            if not found.allowed:
+                nearly.append(found.reason)
+            elif best is None or (found.match or 0) > (best.match or 0):
+                best = found
+    if best is not None:
+        return best
+    why = "; ".join(nearly[:MAX_REASONS]) or f"no statement allows it (policies: {', '.join(names) or 'there is none'})"
     return Decision(False, f"{request.action} on {request.resource} is not allowed: {why}")
 
 
-def glob(pattern: str, text: str) -> bool:
-    """``*`` and ``?`` only. The time is bounded by the product of the lengths, whatever the pattern."""
-    at = seen = 0
-    star = mark = -1
-    while seen < len(text):
-        if at < len(pattern) and pattern[at] == "*":
-            star, mark = at, seen
-            at += 1
-        elif at < len(pattern) and pattern[at] in ("?", text[seen]):
-            at += 1
-            seen += 1
-        elif star >= 0:
-            mark += 1
-            at, seen = star + 1, mark
-        else:
-            return False
-    return pattern[at:].strip("*") == ""
+def evaluate_access(policies: AccessPolicies, request: AccessRequest) -> Decision:
+    """Evaluate all policies that decide about a request of a role's session, as AWS documents it.
+
+    Args:
+        policies: The policies.
+        request: What is asked for; its principal is who asks.
+    """
+    own = _evaluate_own(policies, AccessRequest(request.action, request.resource, context=request.context))
+    resource = None
+    if policies.resource is not None:
+        resource = evaluate([policies.resource], request)
+    if own.denied_by is not None:
+        return own
+    if resource is not None and resource.denied_by is not None:
+        return resource
+    if policies.same_account:
+        return _within_account(policies, request, own, resource)
+    return _across_accounts(request, own, resource)
 
 
-def _statements(policy: NamedPolicy, request: AccessRequest) -> Iterator[tuple[str, str, bool | str]]:
-    """Label, effect, and whether the statement applies: True, False, or why that cannot be judged."""
+def _across_accounts(request: AccessRequest, own: Decision, resource: Decision | None) -> Decision:
+    """Decide a request across accounts in which nothing denies: both sides must allow (documented)."""
+    if resource is None:
+        return Decision(False, f"{request.resource} is in another account, and no policy of it allows {request.action}")
+    for side in (resource, own):
+        if not side.allowed:
+            return Decision(False, f"across accounts both sides must allow (documented): {side.reason}")
+    return own
+
+
+def _evaluate_own(policies: AccessPolicies, request: AccessRequest) -> Decision:
+    """Evaluate the caller's own policies within boundary and session policies. A Deny in any of them wins."""
+    identity = evaluate(policies.identity, request)
+    limits = list(_evaluate_limits(policies, request))
+    for decision in (identity, *(limit for _, limit in limits)):
+        if decision.denied_by is not None:
+            return decision
+    if not identity.allowed:
+        return identity
+    for what, limit in limits:
+        if not limit.allowed:
+            return Decision(False, f"{what} does not allow it: {limit.reason}")
+    return identity
+
+
+def _evaluate_limits(policies: AccessPolicies, request: AccessRequest) -> Iterator[tuple[str, Decision]]:
+    if policies.boundary is not None:
+        yield "its permissions boundary", evaluate([policies.boundary], request)
+    if policies.session:
+        yield "its session policy", evaluate(policies.session, request)
+
+
+def _within_account(
+    policies: AccessPolicies, request: AccessRequest, own: Decision, resource: Decision | None
+) -> Decision:
+    """Decide a request in which nothing denies and both sides are of one account (documented)."""
+    if policies.resource_must_allow and (resource is None or not resource.allowed):
+        return resource or Decision(False, f"no policy of {request.resource} allows {request.action}")
+    if own.allowed:
+        return own
+    if resource is None or not resource.allowed or resource.match is None:
+        return own
+    if resource.match is Match.ACCOUNT:
+        return Decision(False, f"{resource.reason} to the account, which leaves it to its own policies; {own.reason}")
+    if resource.match is Match.ROLE:
+        own_request = AccessRequest(request.action, request.resource, context=request.context)
+        for what, limit in _evaluate_limits(policies, own_request):
+            if not limit.allowed:
+                return Decision(False, f"{what} does not allow it: {limit.reason}")
+    return resource
+
+
+def _decide_statements(policy: NamedPolicy, request: AccessRequest) -> Iterator[Decision]:
+    """Yield what each statement that matters says: it allows, it denies, or why it nearly allowed."""
     try:
-        document = _parsed(policy.document)
-    except _Unjudged as problem:
-        yield f"policy {policy.name!r}", "Allow", str(problem)
-        return
-    for index, statement in enumerate(_as_list(document.get("Statement")), start=1):
-        name = statement.get("Sid") if isinstance(statement, dict) else None
-        label = (
-            f"statement {name!r} of policy {policy.name!r}"
-            if isinstance(name, str) and name
-            else (f"statement {index} of policy {policy.name!r}")
-        )
-        effect = statement.get("Effect") if isinstance(statement, dict) else None
-        try:
-            yield label, "Deny" if effect == "Deny" else "Allow", _applies(statement, request)
-        except _Unjudged as problem:
-            yield label, "Deny" if effect == "Deny" else "Allow", str(problem)
+        for statement in read_statements(policy):
+            decision = _decide(statement, request)
+            if decision is not None:
+                yield decision
+    except CannotEvaluate as problem:
+        yield Decision(False, f"policy {policy.name!r} cannot be judged here: {problem}")
 
 
-def _parsed(document: object) -> Mapping[str, Any]:
-    if isinstance(document, str):
-        if len(document) > MAX_DOCUMENT:
-            raise _Unjudged(f"it has more than {MAX_DOCUMENT} characters")
-        try:
-            document = json.loads(document)
-        except (ValueError, RecursionError):
-            raise _Unjudged("it is not JSON") from None
-    if not isinstance(document, Mapping) or "Statement" not in document:
-        raise _Unjudged("it has no Statement")
-    return document
+def _decide(statement: Statement, request: AccessRequest) -> Decision | None:
+    """Return what one statement says, or None if it is about something else."""
+    label = statement.label
+    try:
+        outcome = _apply(statement, request)
+    except CannotEvaluate as problem:
+        if statement.is_deny:
+            return Decision(False, f"{label} denies {request.action}, which cannot be judged here: {problem}", label)
+        return Decision(False, f"{label} cannot be judged here: {problem}")
+    if statement.is_deny:
+        because = f" because of {outcome.reason}" if outcome.reason else ""
+        return Decision(False, f"{label} denies {request.action}{because}", label) if outcome.applies else None
+    if outcome.applies:
+        return Decision(True, f"{label} allows {request.action}", match=outcome.match)
+    if outcome.reason:
+        return Decision(False, f"{label} would allow it, but its condition does not hold: {outcome.reason}")
+    return None
 
 
-def _applies(statement: object, request: AccessRequest) -> bool:
-    if not isinstance(statement, dict):
-        raise _Unjudged("it is not an object")
-    if statement.get("Effect") not in ("Allow", "Deny"):
-        raise _Unjudged(f"its Effect is {statement.get('Effect')!r}, not Allow or Deny")
-    # All parts are asked, the condition last: a statement about something else need not be judged.
-    return (
-        _principal_applies(statement, request.principal)
-        and _part_applies(statement, "Action", request.action.lower(), str.lower)
-        and _part_applies(statement, "Resource", request.resource, str, optional=request.principal is not None)
-        and _conditions_hold(statement.get("Condition"), request.context)
-    )
+def _apply(statement: Statement, request: AccessRequest) -> _Outcome:
+    """Return whether a statement applies. The condition comes last: it counts only if the rest is about the request.
+
+    Raises:
+        CannotEvaluate: A part cannot be evaluated, and the parts before it apply.
+    """
+    elements = statement.check()
+    match = _match_principal(elements, request.principal, is_deny=statement.is_deny)
+    if match is _NOBODY:
+        return _Outcome(False)
+    if not _action_applies(elements, request.action) or not _resource_applies(statement, elements, request):
+        return _Outcome(False)
+    results = evaluate_conditions(elements.get("Condition"), request.context, with_variables=statement.with_variables)
+    if results and not results[-1].holds:
+        return _Outcome(False, results[-1].reason)
+    return _Outcome(True, "; ".join(result.reason for result in results), None if match is _OWN else match)
 
 
-def _part_applies(
-    statement: Mapping[str, Any], name: str, value: str, form: Callable[[str], str], *, optional: bool = False
-) -> bool:
-    """Action or NotAction, Resource or NotResource. A trust policy has no Resource."""
-    if name in statement:
-        return any(glob(form(pattern), value) for pattern in _texts(statement[name], name))
-    if f"Not{name}" in statement:
-        return not any(glob(form(pattern), value) for pattern in _texts(statement[f"Not{name}"], name))
-    if optional:
-        return True
-    raise _Unjudged(f"it has neither {name} nor Not{name}")
+_NOBODY = object()
+_OWN = object()
 
 
-def _principal_applies(statement: Mapping[str, Any], principal: Principal | None) -> bool:
-    """An identity's own policies name no principal; the others must."""
+def _match_principal(elements: Mapping[str, Any], principal: Principal | None, *, is_deny: bool) -> Any:
+    """Return how a statement names the caller: a Match, _NOBODY, or _OWN in a policy that names no principal."""
     if principal is None:
-        if "Principal" in statement or "NotPrincipal" in statement:
-            raise _Unjudged("it names a Principal, which the policy of a role cannot do")
+        if "Principal" in elements or "NotPrincipal" in elements:
+            raise CannotEvaluate("it names a Principal, which the policy of a role cannot do")
+        return _OWN
+    if "Principal" in elements:
+        match = principal.find(elements["Principal"])
+        return _NOBODY if match is None else match
+    if "NotPrincipal" not in elements:
+        raise CannotEvaluate("it has neither Principal nor NotPrincipal")
+    if not is_deny:
+        raise CannotEvaluate("it allows with NotPrincipal, which AWS does not support")
+    return _NOBODY if principal.is_excepted(elements["NotPrincipal"]) else Match.EVERYONE
+
+
+def _action_applies(elements: Mapping[str, Any], action: str) -> bool:
+    """Action or NotAction; the names of actions compare without case."""
+    name, is_inverted = _find_element(elements, "Action")
+    patterns = list_texts(elements[name], name)
+    return any(matches(to_pattern(one.lower()), action.lower()) for one in patterns) is not is_inverted
+
+
+def _resource_applies(statement: Statement, elements: Mapping[str, Any], request: AccessRequest) -> bool:
+    """Resource or NotResource. A trust policy has none of them: it is about its own role."""
+    if request.principal is not None and "Resource" not in elements and "NotResource" not in elements:
         return True
-    if "Principal" in statement:
-        return _names(statement["Principal"], principal)
-    if "NotPrincipal" in statement:
-        return not _names(statement["NotPrincipal"], principal)
-    raise _Unjudged("it has neither Principal nor NotPrincipal")
+    name, is_inverted = _find_element(elements, "Resource")
+    for one in list_texts(elements[name], name):
+        pattern: str | None = to_pattern(one)
+        if statement.with_variables:
+            pattern = replace_variables(one, request.context)
+        if pattern is None and is_inverted:
+            raise CannotEvaluate(f"a policy variable in NotResource {one[:60]!r} has no value in this request")
+        if pattern is not None and matches(pattern, request.resource):
+            return not is_inverted
+    return is_inverted
 
 
-def _names(value: object, principal: Principal) -> bool:
-    if value == "*":
-        return True
-    if not isinstance(value, dict):
-        raise _Unjudged(f"its Principal is {value!r}")
-    listed = _texts(value.get(principal.kind, []), "Principal")
-    return any(text in principal.names or (text == "*" and principal.kind == "AWS") for text in listed)
-
-
-def _conditions_hold(conditions: object, context: Mapping[str, str]) -> bool:
-    if conditions is None:
-        return True
-    if not isinstance(conditions, dict):
-        raise _Unjudged("its Condition is not an object")
-    known = {key.lower(): value for key, value in context.items()}
-    held = True
-    for operator, keys in conditions.items():
-        if not isinstance(keys, dict):
-            raise _Unjudged(f"its condition {operator!r} is not an object")
-        for key, wanted in keys.items():
-            held = _condition_holds(str(operator), str(key), wanted, known) and held
-    return held
-
-
-_OPERATORS: Final[Mapping[str, tuple[Callable[[str, str], bool], bool]]] = {
-    "stringequals": (lambda wanted, value: wanted == value, False),
-    "stringnotequals": (lambda wanted, value: wanted == value, True),
-    "stringequalsignorecase": (lambda wanted, value: wanted.lower() == value.lower(), False),
-    "stringnotequalsignorecase": (lambda wanted, value: wanted.lower() == value.lower(), True),
-    "stringlike": (glob, False),
-    "stringnotlike": (glob, True),
-    "arnequals": (glob, False),
-    "arnlike": (glob, False),
-    "arnnotequals": (glob, True),
-    "arnnotlike": (glob, True),
-    "bool": (lambda wanted, value: wanted.lower() == value.lower(), False),
-}
-"""Operator to comparison, and whether the result is turned round."""
-
-
-def _condition_holds(operator: str, key: str, wanted: object, known: Mapping[str, str]) -> bool:
-    comparison = _OPERATORS.get(operator.lower().removesuffix("ifexists"))
-    if comparison is None:
-        raise _Unjudged(f"condition operator {operator!r} is not known here")
-    if key.lower() not in known:
-        raise _Unjudged(f"the value of condition key {key!r} is not known here")
-    matches, is_turned = comparison
-    value = known[key.lower()]
-    return any(matches(text, value) for text in _texts(wanted, key)) is not is_turned
-
-
-def _texts(value: object, name: str) -> list[str]:
-    """A text or a list of texts; booleans and numbers as JSON writes them. A policy variable cannot be judged."""
-    texts = []
-    for item in _as_list(value):
-        if isinstance(item, bool):
-            texts.append(str(item).lower())
-        elif isinstance(item, str | int):
-            texts.append(str(item))
-        else:
-            raise _Unjudged(f"{name} holds {type(item).__name__}, not text")
-    if any("${" in text for text in texts):
-        raise _Unjudged(f"{name} uses a policy variable")
-    return texts
-
-
-def _as_list(value: object) -> Sequence[Any]:
-    return value if isinstance(value, list) else [value]
+def _find_element(elements: Mapping[str, Any], name: str) -> tuple[str, bool]:
+    """Return which of two elements a statement has, and whether it is the inverted one."""
+    if name in elements:
+        return name, False
+    if f"Not{name}" in elements:
+        return f"Not{name}", True
+    raise CannotEvaluate(f"it has neither {name} nor Not{name}")

@@ -1,8 +1,8 @@
 """The object at UpdateDataSource, read through UpdateDataRole, as AWS reads it.
 
 Each time it is asked for: the role must exist, its trust policy must let iotwireless.amazonaws.com assume it, and its
-policies must allow s3:GetObject (an emulated IAM lets anybody do anything, so the policies are judged here). Then the
-role is assumed and the object looked at with its credentials; its content is read once per version.
+policies, the bucket's and the key's must allow the reading. An emulated IAM lets anybody do anything, so all of this
+is judged by ``lorafw.firmware.access``. The content is read once per version.
 """
 
 from __future__ import annotations
@@ -10,22 +10,30 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from lorafw.clock import Clock, SystemClock
 from lorafw.errors import AccessDenied, InvalidSource, NoSuchObject, TrustPolicy, Unavailable
+from lorafw.firmware.access import (
+    BucketFacts,
+    RoleFacts,
+    check_key,
+    check_object,
+    check_trust,
+    may_list,
+)
 from lorafw.firmware.flights import Flights
-from lorafw.firmware.iam import AccessRequest, Decision, NamedPolicy, Principal, evaluate
+from lorafw.firmware.iam_documents import MAX_INLINE, MAX_MANAGED, MAX_TRUST, NamedPolicy
+from lorafw.firmware.iam_requests import Circumstances, IamRole
+from lorafw.firmware.object_store import MotoStore, ObjectStore, StoredObject
 from lorafw.firmware.spool import CHUNK, Spool, SpooledObject
-
-SERVICE: Final = "iotwireless.amazonaws.com"
-SESSION: Final = "lorafw-update"
 
 _S3_URI: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 _ROLE_ARN: Final = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/(?:[!-~]+/)?([\w+=,.@-]{1,64})", re.ASCII)
-_GONE: Final = frozenset(("NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404", "NotFound"))
+_GONE: Final = frozenset(("NoSuchEntity", "ValidationError"))
 _DENIED: Final = frozenset(("AccessDenied", "403", "Forbidden"))
 
 
@@ -101,6 +109,9 @@ class Location:
             )
         return cls(match[1], match[2])
 
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
 
 @dataclass(frozen=True, slots=True)
 class Role:
@@ -120,10 +131,21 @@ class Role:
 
 
 class RoleSource:
-    """An UpdateSource on S3 and IAM, by boto3. A context manager."""
+    """An UpdateSource on the S3, IAM and KMS of moto in this process. A context manager."""
 
-    def __init__(self, clients: Clients | None = None) -> None:
+    def __init__(
+        self, clients: Clients | None = None, *, store: ObjectStore | None = None, clock: Clock | None = None
+    ) -> None:
+        """Create a source.
+
+        Args:
+            clients: Makes the boto3 clients that ask IAM; as boto3 is set up, unless given.
+            store: Where buckets, objects and KMS keys are; moto in this process, unless given.
+            clock: The time that policies see; the machine's, unless given.
+        """
         self._clients = clients
+        self._store = store or MotoStore()
+        self._clock = clock or SystemClock()
         self._spool = Spool()
         self._flights: Flights[SpooledObject] = Flights()
 
@@ -142,103 +164,119 @@ class RoleSource:
         return self._flights.get(question, lambda: self._open(data_source, role, account, region))
 
     def _open(self, data_source: str, role: str | None, account: str, region: str) -> SpooledObject:
-        self.check(data_source, role, account=account, region=region)
-        location, parsed = Location.parse(data_source), Role.parse(role)
-        with _in_our_words(f"role {parsed.arn}", TrustPolicy):
-            sts = self._client("sts", region)
-            credentials = sts.assume_role(RoleArn=parsed.arn, RoleSessionName=SESSION)["Credentials"]
-        s3 = self._client("s3", region, credentials)
-        with _in_our_words(data_source, NoSuchObject):
-            head = s3.head_object(Bucket=location.bucket, Key=location.key)
-        version = (region, location, head.get("VersionId"), head["ETag"], head["ContentLength"])
-        return self._spool.get(version, lambda: self._read(s3, data_source, location, head))
+        location = Location.parse(data_source)
+        found = self._find(location, role, account, region)
+        version = (location, found.version_id, found.etag, found.size)
+        return self._spool.get(version, lambda: _spool(found))
 
     def check(self, data_source: str, role: str | None, *, account: str, region: str) -> None:
-        """May the role be assumed, and may it read the object? Raises a SourceError that names the statement."""
-        location, parsed = Location.parse(data_source), Role.parse(role)
-        if parsed.account != account:
-            raise AccessDenied(f"role {parsed.arn} is in another account than the gateway's, {account}")
-        iam = self._client("iam", region)
-        found = self._role(iam, parsed)
-        self._check_trust(parsed, found["AssumeRolePolicyDocument"], account)
-        request = AccessRequest(
-            "s3:GetObject",
-            f"arn:{parsed.partition}:s3:::{location.bucket}/{location.key}",
-            context={"aws:PrincipalArn": parsed.arn, "aws:PrincipalAccount": account},
-        )
-        own = self._own_decision(iam, found, request)
-        bucket = self._bucket_decision(location, request, parsed, region)
-        if bucket is not None and bucket.denied_by is not None:
-            raise AccessDenied(f"{parsed.arn} may not read {data_source}: {bucket.reason}")
-        if not own.allowed and (own.denied_by is not None or bucket is None or not bucket.allowed):
-            raise AccessDenied(f"{parsed.arn} may not read {data_source}: {own.reason}")
+        """Check that the object is there and may be read. Raises a SourceError that names what is in the way."""
+        self._find(Location.parse(data_source), role, account, region)
 
-    def _client(self, service: str, region: str, credentials: dict[str, str] | None = None) -> Any:
-        if self._clients is None:
-            self._clients = client_factory()
-        return self._clients(service, region=region, credentials=credentials)
-
-    def _role(self, iam: Any, role: Role) -> Any:
-        with _in_our_words(f"role {role.arn}", TrustPolicy):
-            found = iam.get_role(RoleName=role.name)["Role"]
-        if found["Arn"] != role.arn:
-            raise TrustPolicy(f"role {role.arn} does not exist; there is {found['Arn']}")
+    def _find(self, location: Location, role: str | None, account: str, region: str) -> StoredObject:
+        """Return the object if the role may read it. The checks are in the order in which AWS makes them."""
+        facts = self._role_facts(Role.parse(role), account, region)
+        circumstances = Circumstances(self._clock.now_ms(), region)
+        check_trust(facts, circumstances)
+        bucket = self._store.find_bucket(location.bucket)
+        if bucket is None:
+            raise NoSuchObject(f"bucket {location.bucket} does not exist here (NoSuchBucket){ELSEWHERE}")
+        found = self._store.find_object(bucket, location.key)
+        tags = None if found is None else found.tags
+        check_object(facts, bucket, location.key, circumstances, object_tags=tags)
+        if found is None:
+            raise NoSuchObject(_tell_missing(location, may_list(facts, bucket, circumstances)))
+        self._check_encryption(facts, bucket, location, found, circumstances)
         return found
 
-    def _check_trust(self, role: Role, document: Any, account: str) -> None:
-        policy = NamedPolicy(f"trust policy of {role.name}", document)
-        request = AccessRequest("sts:AssumeRole", role.arn, Principal.service(SERVICE), {"aws:SourceAccount": account})
-        decision = evaluate([policy], request)
-        if not decision.allowed:
-            raise TrustPolicy(f"{SERVICE} may not assume {role.arn}: {decision.reason}")
+    def _check_encryption(
+        self,
+        facts: RoleFacts,
+        bucket: BucketFacts,
+        location: Location,
+        found: StoredObject,
+        circumstances: Circumstances,
+    ) -> None:
+        """Check that the session may decrypt the object. S3's own keys (AES256) need no permission (documented)."""
+        if not found.uses_kms:
+            return
+        key = self._store.find_key(found.kms_key_id, bucket)
+        if key is None:
+            raise AccessDenied(f"{location} is under the KMS key {found.kms_key_id}, which does not exist here")
+        where = Circumstances(circumstances.now_ms, bucket.region)
+        check_key(facts, key, where, encryption_context=_encryption_context(facts, location, found))
 
-    def _own_decision(self, iam: Any, role: Any, request: AccessRequest) -> Decision:
-        """What the role's own policies say, within its boundary."""
-        with _in_our_words(f"the policies of {role['Arn']}", AccessDenied):
-            decision = evaluate(list(_role_policies(iam, role["RoleName"])), request)
-            boundary = role.get("PermissionsBoundary")
-            if not decision.allowed or boundary is None:
-                return decision
-            name = boundary["PermissionsBoundaryArn"]
-            limit = evaluate([NamedPolicy(f"boundary {name}", _managed_document(iam, name))], request)
-        if limit.allowed:
-            return decision
-        return Decision(False, f"its permissions boundary does not allow it: {limit.reason}", limit.denied_by or name)
+    def _client(self, service: str, region: str) -> Any:
+        if self._clients is None:
+            self._clients = client_factory()
+        return self._clients(service, region=region)
 
-    def _bucket_decision(self, location: Location, request: AccessRequest, role: Role, region: str) -> Decision | None:
-        from botocore.exceptions import ClientError  # noqa: PLC0415
-
-        s3 = self._client("s3", region)
-        try:
-            with _in_our_words(f"the policy of bucket {location.bucket}", NoSuchObject, let=("NoSuchBucketPolicy",)):
-                document = s3.get_bucket_policy(Bucket=location.bucket)["Policy"]
-        except ClientError:
-            return None
-        asked = AccessRequest(request.action, request.resource, Principal.role(role.arn), request.context)
-        return evaluate([NamedPolicy(f"policy of bucket {location.bucket}", document)], asked)
-
-    def _read(self, s3: Any, data_source: str, location: Location, head: Any) -> SpooledObject:
-        version = {"VersionId": head["VersionId"]} if head.get("VersionId") not in (None, "null") else {}
-        with _in_our_words(data_source, NoSuchObject):
-            answer = s3.get_object(Bucket=location.bucket, Key=location.key, IfMatch=head["ETag"], **version)
-            # With a key of KMS, once or in two layers, the ETag is not an MD5.
-            etag = "" if head.get("ServerSideEncryption", "").startswith("aws:kms") else head["ETag"].strip('"')
-            return SpooledObject(
-                answer["Body"].iter_chunks(CHUNK),
-                size=head["ContentLength"],
-                etag=etag,
-                version_id=head.get("VersionId"),
+    def _role_facts(self, role: Role, account: str, region: str) -> RoleFacts:
+        """Return what IAM holds of a role now. Raises a SourceError if there is no such role."""
+        if role.account != account:
+            raise AccessDenied(
+                f"role {role.arn} is in another account than the gateway's, {account}; a role cannot be passed to a "
+                "service across accounts (documented)"
             )
+        iam = self._client("iam", region)
+        found = _get_role(iam, role)
+        with _in_our_words(f"the policies of {role.arn}", AccessDenied):
+            policies = tuple(_role_policies(iam, role.name))
+            boundary = _read_boundary(iam, found)
+        tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
+        trust = NamedPolicy(f"trust policy of {role.name}", _document(found["AssumeRolePolicyDocument"]), MAX_TRUST)
+        return RoleFacts(IamRole(role.arn, account, found["RoleId"], tags), role.partition, trust, policies, boundary)
+
+
+ELSEWHERE: Final = "; if yours is elsewhere, lead S3 and IAM to this lorafw as well: set AWS_ENDPOINT_URL"
+
+
+def _tell_missing(location: Location, listable: bool) -> str:
+    """Return why an object cannot be found, and what AWS answers."""
+    if listable:
+        return f"{location} does not exist (NoSuchKey)"
+    return f"{location} does not exist; the role may not s3:ListBucket, so S3 answers AccessDenied (documented)"
+
+
+def _encryption_context(facts: RoleFacts, location: Location, found: StoredObject) -> Mapping[str, str]:
+    """Return the encryption context that S3 gives KMS: the object, or the bucket with a bucket key (documented)."""
+    arn = f"arn:{facts.partition}:s3:::{location.bucket}"
+    return {"aws:s3:arn": arn if found.has_bucket_key else f"{arn}/{location.key}"}
+
+
+def _spool(found: StoredObject) -> SpooledObject:
+    """Read an object whole."""
+    content = memoryview(found.read())
+    pieces = (bytes(content[start : start + CHUNK]) for start in range(0, len(content), CHUNK))
+    # With a key of KMS, once or in two layers, the ETag is not an MD5.
+    etag = "" if found.uses_kms else found.etag
+    return SpooledObject(pieces, size=found.size, etag=etag, version_id=found.version_id)
+
+
+def _get_role(iam: Any, role: Role) -> Any:
+    with _in_our_words(f"role {role.arn}", TrustPolicy):
+        found = iam.get_role(RoleName=role.name)["Role"]
+    if found["Arn"] != role.arn:
+        raise TrustPolicy(f"role {role.arn} does not exist; there is {found['Arn']}")
+    return found
+
+
+def _read_boundary(iam: Any, role: Any) -> NamedPolicy | None:
+    boundary = role.get("PermissionsBoundary")
+    if boundary is None:
+        return None
+    arn = boundary["PermissionsBoundaryArn"]
+    return NamedPolicy(f"boundary {arn}", _managed_document(iam, arn), MAX_MANAGED)
 
 
 def _role_policies(iam: Any, role_name: str) -> Iterator[NamedPolicy]:
     for page in iam.get_paginator("list_role_policies").paginate(RoleName=role_name):
         for name in page["PolicyNames"]:
             found = iam.get_role_policy(RoleName=role_name, PolicyName=name)
-            yield NamedPolicy(name, _document(found["PolicyDocument"]))
+            yield NamedPolicy(name, _document(found["PolicyDocument"]), MAX_INLINE)
     for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=role_name):
         for policy in page["AttachedPolicies"]:
-            yield NamedPolicy(policy["PolicyName"], _managed_document(iam, policy["PolicyArn"]))
+            yield NamedPolicy(policy["PolicyName"], _managed_document(iam, policy["PolicyArn"]), MAX_MANAGED)
 
 
 def _managed_document(iam: Any, arn: str) -> Any:
@@ -251,7 +289,7 @@ def _document(document: Any) -> Any:
 
 
 @contextmanager
-def _in_our_words(what: str, missing: Callable[[str], Exception], *, let: tuple[str, ...] = ()) -> Iterator[None]:
+def _in_our_words(what: str, missing: Callable[[str], Exception]) -> Iterator[None]:
     """Errors of boto3 as SourceErrors; ``missing`` is the error for something that is not there."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
     from urllib3.exceptions import HTTPError  # noqa: PLC0415
@@ -260,12 +298,13 @@ def _in_our_words(what: str, missing: Callable[[str], Exception], *, let: tuple[
         yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        if code in let:
-            raise
-        if code in _GONE or code in ("NoSuchEntity", "ValidationError"):
+        if code in _GONE:
             raise missing(f"{what} does not exist ({code})") from error
         if code in _DENIED:
             raise AccessDenied(f"{what}: access is denied ({code})") from error
         raise Unavailable(f"{what} cannot be read now: {error}") from error
     except (BotoCoreError, HTTPError, OSError) as error:
         raise Unavailable(f"{what} cannot be read now: {error}") from error
+    except (ValueError, RecursionError) as error:
+        # boto3 parses policy documents, and moto keeps some that are no JSON.
+        raise Unavailable(f"{what} cannot be read: IAM holds a document that is no JSON ({error})") from error

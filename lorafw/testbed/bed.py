@@ -117,7 +117,7 @@ class Testbed:
             self.clock, self.gateways = HandClock(self._start), []
             seed_ids(self._seed)
             clients = client_factory(ignore_endpoints=True, before_call=self._before_call)
-            source = opening.enter_context(RoleSource(clients))
+            source = opening.enter_context(RoleSource(clients, clock=self.clock))
             self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
             opening.enter_context(use_service(self.service))
             self.cups = CupsServer(self.service)

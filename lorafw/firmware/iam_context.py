@@ -1,0 +1,69 @@
+"""What is known of a request when IAM policies are evaluated: the condition keys and their values.
+
+A key is in one of four states. It has *values*; it is certainly *absent*; it is *present* with a value that nobody can
+know here (the address that AWS calls from); or it cannot be evaluated, because whether it is there is not known.
+Pure values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class CannotEvaluate(Exception):
+    """Something in a policy cannot be evaluated here. The message says what. It never leaves the evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """What is known of one condition key. ``values`` is empty if the key is absent or its value is not known."""
+
+    values: tuple[str, ...] = ()
+    is_present: bool = True
+
+
+ABSENT = KeyState(is_present=False)
+PRESENT_UNKNOWN = KeyState()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """The condition keys of one request.
+
+    Attributes:
+        values: Keys as AWS writes them, with one value or several.
+        absent: Keys that are certainly absent. A name that ends in ``:`` or ``/`` stands for all keys that begin so.
+        present_unknown: Keys that are present with a value that is not known.
+        unknown: Keys, or beginnings of keys, of which nothing is known although ``absent`` has a wider name.
+    """
+
+    values: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+    present_unknown: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+
+    def look_up(self, key: str) -> KeyState:
+        """Return what is known of a key; names of keys compare without case.
+
+        Raises:
+            CannotEvaluate: Nothing is known of this key.
+        """
+        wanted = key.lower()
+        for name, value in self.values.items():
+            if name.lower() == wanted:
+                return KeyState((value,) if isinstance(value, str) else value)
+        if _is_named(wanted, self.present_unknown):
+            return PRESENT_UNKNOWN
+        if _is_named(wanted, self.absent) and not _is_named(wanted, self.unknown):
+            return ABSENT
+        raise CannotEvaluate(f"the value of condition key {key!r} is not known here")
+
+
+def _is_named(key: str, names: frozenset[str]) -> bool:
+    """Return whether a key in lower case is one of the names, or begins as one that ends in ``:`` or ``/``."""
+    for name in names:
+        lower = name.lower()
+        if key == lower or (lower.endswith((":", "/")) and key.startswith(lower)):
+            return True
+    return False
