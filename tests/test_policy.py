@@ -39,6 +39,13 @@ QUESTIONS = {
     "GatewayEui in answers": ("gateway_eui_form", "16 lower-case hex digits"),
     "LastUplinkReceivedAt": ("last_uplink", "cups_request"),
     "ClientRequestToken": ("client_request_token", "the first answer again"),
+    "the name of the session": ("session_name", "lorafw-update"),
+    "aws:SourceArn": ("source_arn", "WirelessGatewayTaskDefinition/*"),
+    "aws:SourceAccount": ("source_account", "the account of the gateway"),
+    "a condition that cannot be judged": ("unjudged_condition", "a Deny denies"),
+    "aws:SourceIp": ("source_ip", "a public address of AWS"),
+    "an object under SSE-C": ("customer_key_encryption", "refused with AccessDenied"),
+    "a missing object, and no ListBucket": ("missing_object", "it is missing"),
     "TC URI, CUPS URI, credentials in the reply": ("reply_extras", "empty"),
 }
 """The rows of the table of decisions, and the decision that answers each with its default."""
