@@ -109,9 +109,11 @@ class Cloud:
     def __enter__(self) -> Cloud:
         from lorafw.firmware.source import RoleSource, client_factory  # noqa: PLC0415
         from lorafw.iotwireless.behind import new_id, set_cups_endpoint, use_service  # noqa: PLC0415
+        from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
 
         with contextlib.ExitStack() as opening:
             opening.enter_context(without_profile())
+            opening.enter_context(corrected_moto())
             opening.enter_context(self.api)
             self.api.reset()
             source = opening.enter_context(RoleSource(client_factory(endpoint_url=self.api.url), clock=self._clock))

@@ -98,6 +98,7 @@ class Testbed:
             set_cups_endpoint,
             use_service,
         )
+        from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
 
         if Testbed._in_process is not None:
             raise LabError("a Testbed is open in this process, and moto's state is one for all: end that one first")
@@ -110,6 +111,7 @@ class Testbed:
             opening.enter_context(without_profile())
             opening.enter_context(in_region(self.owner.region))
             opening.enter_context(mock_aws())
+            opening.enter_context(corrected_moto())
             # Set back before moto ends: nothing may go out in between.
             opening.callback(setattr, self, "_is_open", False)
             self._is_open = True
