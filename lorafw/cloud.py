@@ -12,7 +12,7 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lorafw.clock import Clock
 from lorafw.cups.identity import Gatekeeper
@@ -23,6 +23,9 @@ from lorafw.example import REGION
 from lorafw.loopback import PAST_PROXIES, check_port
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
+
+ELSEWHERE: Final = "; if yours is elsewhere, lead S3 and IAM here as well: set AWS_ENDPOINT_URL"
+"""Ends what is said of a missing role or bucket: perhaps only iotwireless was led to this server."""
 
 
 class ApiServer:
@@ -116,7 +119,8 @@ class Cloud:
             opening.enter_context(corrected_moto())
             opening.enter_context(self.api)
             self.api.reset()
-            source = opening.enter_context(RoleSource(client_factory(endpoint_url=self.api.url), clock=self._clock))
+            clients = client_factory(endpoint_url=self.api.url)
+            source = opening.enter_context(RoleSource(clients, clock=self._clock, missing_hint=ELSEWHERE))
             self.service = UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
             opening.enter_context(use_service(self.service))
             self.cups = CupsServer(self.service, host=loopback(self._host), port=self._cups_port, limits=self._limits)

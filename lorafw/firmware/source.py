@@ -134,7 +134,12 @@ class RoleSource:
     """An UpdateSource on the S3, IAM and KMS of moto in this process. A context manager."""
 
     def __init__(
-        self, clients: Clients | None = None, *, store: ObjectStore | None = None, clock: Clock | None = None
+        self,
+        clients: Clients | None = None,
+        *,
+        store: ObjectStore | None = None,
+        clock: Clock | None = None,
+        missing_hint: str = "",
     ) -> None:
         """Create a source.
 
@@ -142,10 +147,12 @@ class RoleSource:
             clients: Makes the boto3 clients that ask IAM; as boto3 is set up, unless given.
             store: Where buckets, objects and KMS keys are; moto in this process, unless given.
             clock: The time that policies see; the machine's, unless given.
+            missing_hint: What to try if a role or a bucket does not exist; ends the message.
         """
         self._clients = clients
         self._store = store or MotoStore()
         self._clock = clock or SystemClock()
+        self._missing_hint = missing_hint
         self._spool = Spool()
         self._flights: Flights[SpooledObject] = Flights()
 
@@ -180,7 +187,7 @@ class RoleSource:
         check_trust(facts, circumstances)
         bucket = self._store.find_bucket(location.bucket)
         if bucket is None:
-            raise NoSuchObject(f"bucket {location.bucket} does not exist here (NoSuchBucket){ELSEWHERE}")
+            raise NoSuchObject(f"bucket {location.bucket} does not exist (NoSuchBucket){self._missing_hint}")
         found = self._store.find_object(bucket, location.key)
         tags = None if found is None else found.tags
         check_object(facts, bucket, location.key, circumstances, object_tags=tags)
@@ -202,7 +209,7 @@ class RoleSource:
             return
         key = self._store.find_key(found.kms_key_id, bucket)
         if key is None:
-            raise AccessDenied(f"{location} is under the KMS key {found.kms_key_id}, which does not exist here")
+            raise AccessDenied(f"{location} is under the KMS key {found.kms_key_id}, which does not exist")
         where = Circumstances(circumstances.now_ms, bucket.region)
         check_key(facts, key, where, encryption_context=_encryption_context(facts, location, found))
 
@@ -219,16 +226,13 @@ class RoleSource:
                 "service across accounts (documented)"
             )
         iam = self._client("iam", region)
-        found = _get_role(iam, role)
+        found = _get_role(iam, role, self._missing_hint)
         with _in_our_words(f"the policies of {role.arn}", AccessDenied):
             policies = tuple(_role_policies(iam, role.name))
             boundary = _read_boundary(iam, found)
         tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
         trust = NamedPolicy(f"trust policy of {role.name}", _document(found["AssumeRolePolicyDocument"]), MAX_TRUST)
         return RoleFacts(IamRole(role.arn, account, found["RoleId"], tags), role.partition, trust, policies, boundary)
-
-
-ELSEWHERE: Final = "; if yours is elsewhere, lead S3 and IAM to this lorafw as well: set AWS_ENDPOINT_URL"
 
 
 def _tell_missing(location: Location, listable: bool) -> str:
@@ -253,8 +257,11 @@ def _spool(found: StoredObject) -> SpooledObject:
     return SpooledObject(pieces, size=found.size, etag=etag, version_id=found.version_id)
 
 
-def _get_role(iam: Any, role: Role) -> Any:
-    with _in_our_words(f"role {role.arn}", TrustPolicy):
+def _get_role(iam: Any, role: Role, missing_hint: str) -> Any:
+    def missing(message: str) -> TrustPolicy:
+        return TrustPolicy(f"{message}{missing_hint}")
+
+    with _in_our_words(f"role {role.arn}", missing):
         found = iam.get_role(RoleName=role.name)["Role"]
     if found["Arn"] != role.arn:
         raise TrustPolicy(f"role {role.arn} does not exist; there is {found['Arn']}")
