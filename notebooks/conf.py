@@ -155,7 +155,9 @@ def helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
     context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
     yield path, command.get_help(context)
     if isinstance(command, click.Group):
-        for name, part in command.commands.items():
+        for name in command.list_commands(context):
+            part = command.get_command(context, name)
+            assert part is not None
             yield from helps(part, f"{path} {name}")
 
 

@@ -1,25 +1,32 @@
-"""The `lorafw` command. Each verb is a thin call into the library; errors of the library become one line on stderr."""
+"""The `lorafw` command. Each verb is a thin call into the library; errors of the library become one line on stderr.
+
+Each subcommand has a module of its own, which is imported when the subcommand is used.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from lorafw.cli.cups import cups
-from lorafw.cli.demo import demo
-from lorafw.cli.explain import explain
-from lorafw.cli.firmware import firmware
-from lorafw.cli.gateway import gateway
-from lorafw.cli.lab import lab
-from lorafw.cli.serve import serve
-from lorafw.cli.simulate import simulate
+from lorafw.cli.lazy_group import LazyCommand, LazyGroup
 from lorafw.errors import LorafwError
 
+_COMMANDS: Final = {
+    "cups": LazyCommand("lorafw.cli.cups", "Decode what gateways send to CUPS."),
+    "demo": LazyCommand("lorafw.cli.demo", "Run AWS's documented update from the key to COMPLETED."),
+    "explain": LazyCommand("lorafw.cli.explain", "Say why a gateway is updated, or is not."),
+    "firmware": LazyCommand("lorafw.cli.firmware", "Make keys; build, sign, verify and inspect update files."),
+    "gateway": LazyCommand("lorafw.cli.gateway", "Set up and run virtual gateways."),
+    "lab": LazyCommand("lorafw.cli.lab", "Open the lessons in JupyterLab or Voila."),
+    "serve": LazyCommand("lorafw.cli.serve", "Serve the AWS API and CUPS on this machine."),
+    "simulate": LazyCommand("lorafw.cli.simulate", "Predict how a rollout to a fleet ends, and when."),
+}
 
-class _Group(click.Group):
+
+class _Group(LazyGroup):
     """A group in which an error of the library ends the command with its message and exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -34,7 +41,11 @@ class _Group(click.Group):
             raise click.ClickException(f"{name}{error.strerror or error}") from error
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Group,
+    lazy_commands=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="lorafw")
 def main() -> None:
     """Firmware updates of LoRaWAN gateways as AWS IoT Core for LoRaWAN does them, on this machine alone.
@@ -42,13 +53,3 @@ def main() -> None:
     Start with 'lorafw demo'. Then 'lorafw serve --world seed' in one terminal, and the AWS CLI in another.
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-
-
-main.add_command(serve)
-main.add_command(explain)
-main.add_command(gateway)
-main.add_command(cups)
-main.add_command(firmware)
-main.add_command(demo)
-main.add_command(lab)
-main.add_command(simulate)
