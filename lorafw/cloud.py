@@ -7,7 +7,6 @@ and goes with the process.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import tempfile
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from lorafw.cups.limits import DEFAULT, Limits
 from lorafw.cups.server import CupsServer, Tls
 from lorafw.environment import DUMMY_CREDENTIALS, leading_to, without_profile
 from lorafw.example import REGION
-from lorafw.loopback import PAST_PROXIES, check_port
+from lorafw.loopback import PAST_PROXIES, check_port, is_loopback
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 
@@ -176,8 +175,4 @@ class Cloud:
 
 def loopback(host: str) -> str:
     """``host`` if it is this machine's own, otherwise 127.0.0.1."""
-    try:
-        is_own = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_own = host == "localhost"
-    return host if is_own else "127.0.0.1"
+    return host if is_loopback(host) else "127.0.0.1"

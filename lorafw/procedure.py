@@ -6,22 +6,21 @@ import contextlib
 import json
 import os
 import shlex
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from lorafw import example
+from lorafw.aws_cli import aws_command, aws_environment, find_aws_cli
 from lorafw.cloud import Cloud
 from lorafw.cups.client import HttpTransport
-from lorafw.environment import alone
 from lorafw.errors import LorafwError
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.setup import register_gateway, write_home
 from lorafw.gateway.virtual import VirtualGateway
+from lorafw.lab_endpoint import LabEndpoint
 from lorafw.staging import make_bucket_and_role, upload
 from lorafw.tasks.model import Owner
 
@@ -29,12 +28,6 @@ MAX_POLLS: Final = 4
 """FAILED is judged at the fourth poll after the definition was made."""
 
 OWNER: Final = Owner(example.ACCOUNT, example.REGION)
-
-
-def find_aws_cli() -> str | None:
-    """The AWS CLI beside this Python, or on the PATH."""
-    beside = Path(sys.executable).with_name("aws")
-    return str(beside) if beside.exists() else shutil.which("aws")
 
 
 class Procedure:
@@ -158,9 +151,11 @@ class Procedure:
 
     def _by_cli(self, operation: str, arguments: tuple[str, ...]) -> str:
         assert self._aws is not None
+        endpoint = LabEndpoint(self._cloud.api.url, example.REGION)
+        command = ["iotwireless", operation, *arguments, "--output", "json"]
         done = subprocess.run(  # noqa: S603 -- the AWS CLI with arguments of ours
-            [self._aws, "iotwireless", operation, *arguments, "--output", "json"],
-            env=alone(os.environ) | self._cloud.environment(),
+            aws_command(self._aws, endpoint, command),
+            env=aws_environment(os.environ, endpoint),
             capture_output=True,
             text=True,
             check=False,

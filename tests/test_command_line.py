@@ -57,7 +57,7 @@ def test_every_command_has_a_help_that_says_what_it_does(cli: Cli) -> None:
 
     walked: list[str] = []
     walk(main, [])
-    assert {"demo", "serve", "gateway init", "firmware sign", "lab reset"} <= set(walked)
+    assert {"aws", "serve", "gateway init", "firmware sign", "lab reset"} <= set(walked)
 
 
 def test_keygen_keeps_the_private_key_private_and_overwrites_nothing(cli: Cli) -> None:

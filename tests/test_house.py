@@ -14,7 +14,7 @@ PACKAGE = Path(lorafw.errors.__file__).parent
 
 LEVELS = {
     5: ("cli", "lab", "__main__"),
-    4: ("testbed", "procedure", "world", "cloud", "staging", "environment", "loopback"),
+    4: ("testbed", "procedure", "world", "cloud", "staging", "environment", "loopback", "lab_endpoint", "aws_cli"),
     3: (
         "cups.limits",
         "cups.tally",

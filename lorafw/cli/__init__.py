@@ -15,6 +15,7 @@ from lorafw.cli.lazy_group import LazyCommand, LazyGroup
 from lorafw.errors import LorafwError
 
 _COMMANDS: Final = {
+    "aws": LazyCommand("lorafw.cli.aws", "Run the AWS CLI against a running 'lorafw serve'."),
     "cups": LazyCommand("lorafw.cli.cups", "Decode what gateways send to CUPS."),
     "demo": LazyCommand("lorafw.cli.demo", "Run AWS's documented update from the key to COMPLETED."),
     "explain": LazyCommand("lorafw.cli.explain", "Say why a gateway is updated, or is not."),
@@ -50,6 +51,6 @@ class _Group(LazyGroup):
 def main() -> None:
     """Firmware updates of LoRaWAN gateways as AWS IoT Core for LoRaWAN does them, on this machine alone.
 
-    Start with 'lorafw demo'. Then 'lorafw serve --world seed' in one terminal, and the AWS CLI in another.
+    Start with 'lorafw demo'. Then 'lorafw serve --world seed' in one terminal, and 'lorafw aws ...' in another.
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")

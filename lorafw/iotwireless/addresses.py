@@ -1,4 +1,4 @@
-"""Where the API is reached: AWS's hosts, and the two things that lorafw answers and AWS does not have."""
+"""Where the API is reached: AWS's hosts, and what lorafw answers and AWS does not have."""
 
 from typing import Final
 
@@ -13,3 +13,6 @@ PLAIN_HEADER: Final = "x-lorafw-plain"
 
 EXPLAIN_PATH: Final = "/lorafw/explain/"
 """GET of this path with a gateway's id or EUI behind it answers why it is updated or not."""
+
+ABOUT_PATH: Final = "/lorafw/about/"
+"""GET of this path with a number behind it answers {"lorafw": number}. It shows that the server is lorafw."""

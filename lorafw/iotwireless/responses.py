@@ -16,7 +16,7 @@ from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
 from lorafw.errors import Invalid, LorafwError
-from lorafw.iotwireless.addresses import EXPLAIN_PATH, PLAIN_HEADER
+from lorafw.iotwireless.addresses import ABOUT_PATH, EXPLAIN_PATH, PLAIN_HEADER
 from lorafw.iotwireless.behind import take_failure
 from lorafw.iotwireless.constraints import InvalidParameters, read_parameters
 from lorafw.iotwireless.exceptions import ToldToFail, ValidationException, to_aws
@@ -49,10 +49,8 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
 
     def call_action(self) -> Any:
         operation = self._get_action()
-        if not operation and urlsplit(self.uri).path.startswith(EXPLAIN_PATH):
-            return self._explain(unquote(urlsplit(self.uri).path.removeprefix(EXPLAIN_PATH)))
         if not operation:
-            return 404, self.response_headers, _UNKNOWN_OPERATION
+            return self._answer_own_path(urlsplit(self.uri).path)
         try:
             if failure := take_failure(operation):
                 raise ToldToFail(*failure)
@@ -85,6 +83,14 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
             return read_parameters(shape, labels, urlsplit(self.uri).query, body)
         except InvalidParameters as error:
             raise ValidationException(str(error)) from error
+
+    def _answer_own_path(self, path: str) -> Any:
+        """Answer a path that is no operation of AWS: one of lorafw's own, or none."""
+        if path.startswith(EXPLAIN_PATH):
+            return self._explain(unquote(path.removeprefix(EXPLAIN_PATH)))
+        if path.startswith(ABOUT_PATH):
+            return 200, self.response_headers, json.dumps({"lorafw": path.removeprefix(ABOUT_PATH)})
+        return 404, self.response_headers, _UNKNOWN_OPERATION
 
     def _explain(self, gateway: str) -> Any:
         """Not AWS's: why a gateway, given by id or EUI, is updated or is not."""
