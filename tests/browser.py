@@ -78,10 +78,10 @@ def chromium() -> Iterator[Any]:
 
 
 def expose_app(folder: Path) -> None:
-    """Let the page give its application to the test; a setting of JupyterLab's own."""
+    """Let the page give its application to the test; a setting of JupyterLab's own, in the lab's own folder."""
     config = folder / ".lab" / "config"
     config.mkdir(parents=True, exist_ok=True)
-    (config / "jupyter_lab_config.json").write_text('{"LabApp": {"expose_app_in_browser": true}}')
+    (config / "lab.json").write_text('{"LabApp": {"expose_app_in_browser": true}}')
 
 
 def write_notebook(path: Path, *cells: str) -> Path:

@@ -261,7 +261,7 @@ def test_a_panel_works_as_an_application_too_and_asks_nobody_beyond_this_machine
         page.set_default_timeout(120_000)
         page.goto(url)
         page.get_by_text(packaged_lessons()[0].name).wait_for()
-        page.goto(f"{url}voila/render/fleet.ipynb")
+        page.goto(f"{url.partition('?')[0]}voila/render/fleet.ipynb")
         before = page.wait_for_selector("img[alt*='100 gateways']").get_attribute("alt")
         assert page.get_by_text("import FleetDashboard").count() == 0
         page.locator(".noUi-handle").first.focus()

@@ -61,6 +61,9 @@ PROVIDED = {
     "werkzeug": "flask",
     "IPython": "ipykernel",
     "nbformat": "jupyterlab",
+    "jupyter_core": "jupyterlab",
+    "jupyter_server": "jupyterlab",
+    "tornado": "jupyterlab",
     "urllib3": "boto3",
     "pygments": "sphinx",
 }

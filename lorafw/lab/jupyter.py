@@ -1,8 +1,9 @@
 """JupyterLab or Voila as a process of its own, on loopback, offline, with folders of its own.
 
-Nothing of the learner's other Jupyter is read or changed: configuration, kernels, settings and workspaces lie in the
-working copy. Nothing asks the network: no news, no look for updates, no extension manager. And no AWS command in it
-reaches the learner's own account: until a lesson opens a lab, the AWS variables lead nowhere.
+Nothing of the learner's other Jupyter is read or changed. No variable and no configuration file of it counts, and
+kernels, settings and workspaces lie in the working copy. Nothing asks the network: no news, no look for updates, no
+extension manager. And no AWS command in it reaches the learner's own account: until a lesson opens a lab, the AWS
+variables lead nowhere.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
+import webbrowser
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from lorafw.aws_cli import AWS_CONFIG_FILE
 from lorafw.environment import alone, leading_nowhere
 from lorafw.errors import LabError
 from lorafw.lab.lessons import WorkingCopy
@@ -52,8 +56,28 @@ _OFFLINE: Final = (
     "--LabApp.news_url=None",
     "--LabApp.extension_manager=readonly",
 )
-# Voila's pages name style sheets on a server of others: the browser is told to ask nobody but this one.
-_OURS_ALONE: Final = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws://127.0.0.1:*"
+_FOREIGN_PREFIXES: Final = ("JUPYTER", "JPY_", "VOILA_")
+"""Variables with these prefixes are settings of the learner's other Jupyter."""
+
+_ACCESS: Final = "lorafw.lab.jupyter_access"
+_LAB_ACCESS: Final = (
+    f"--ServerApp.identity_provider_class={_ACCESS}.LabIdentityProvider",
+    "--ServerApp.jpserver_extensions=jupyter_server_terminals=True",
+    "--ServerApp.allow_remote_access=False",
+)
+# Voila's pages name style sheets on other servers. The browser may ask this server only. No other page may frame it.
+_CONTENT_POLICY: Final = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws://127.0.0.1:*; "
+    "frame-ancestors 'self'"
+)
+_VOILA_SETTINGS: Final = {"headers": {"Content-Security-Policy": _CONTENT_POLICY}, "allow_remote_access": False}
+_VOILA_ACCESS: Final = (
+    "--Voila.auto_token=True",
+    f"--Voila.identity_provider_class={_ACCESS}.LabIdentityProvider",
+    f"--VoilaConfiguration.multi_kernel_manager_class={_ACCESS}.BoundedKernelManager",
+    "--VoilaConfiguration.file_denylist=.*",
+    f"--Voila.tornado_settings={_VOILA_SETTINGS}",
+)
 
 
 class LabServer:
@@ -62,6 +86,7 @@ class LabServer:
     def __init__(self, copy: WorkingCopy, *, port: int | None = None, browser: bool = False, app: bool = False) -> None:
         self._copy, self._port, self._browser, self._app = copy, port, browser, app
         self._process: subprocess.Popen[bytes] | None = None
+        self._voila_token = secrets.token_hex(24)
         self.url = ""
 
     def start(self) -> LabServer:
@@ -70,19 +95,22 @@ class LabServer:
         self._settle()
         # JupyterLab looks for a free port itself, unless it is told which.
         port = self._free_port() if self._app or self._port else PORT
+        command = self._voila(port) if self._app else self._lab(port)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 -- this Python, this package
-                [sys.executable, "-m", *(self._voila(port) if self._app else self._lab(port))],
+                [sys.executable, "-m", "lorafw.lab.jupyter_launch", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self.environment(),
-                cwd=self._copy.path,
+                env=self._server_environment(),
+                cwd=self._copy.state / "config",  # Voila reads configuration files of its current folder.
                 start_new_session=True,  # Ctrl-C comes to the command alone, which then ends this in peace
             )
         try:
-            self.url = f"http://127.0.0.1:{port}/" if self._app else self._lab_url()
+            self.url = f"http://127.0.0.1:{port}/?token={self._voila_token}" if self._app else self._lab_url()
             self._wait_until(lambda: _answers(self.url if self._app else self.url.split("lab/tree/")[0] + "api"))
+            if self._app and self._browser:
+                self._open_browser()
         except BaseException:
             self.stop()
             raise
@@ -116,12 +144,19 @@ class LabServer:
         return self._copy.state / ("voila.log" if self._app else "jupyter.log")
 
     def environment(self) -> dict[str, str]:
-        """The variables of the server, of its kernels and of its terminals."""
+        """Return the variables of the kernels and of the terminals: those of the user without AWS's and Jupyter's."""
         folders = {name: str(self._copy.state / folder) for name, folder in _FOLDERS.items()}
         # '!aws' in a lesson is the AWS CLI that was installed beside this Python.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        ours = {**leading_nowhere(), **folders, "PATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
-        return alone(os.environ) | ours
+        config = {"AWS_CONFIG_FILE": str(AWS_CONFIG_FILE)}
+        ours = {**leading_nowhere(), **config, **folders, "PATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
+        return _without_jupyter(alone(os.environ)) | ours
+
+    def _server_environment(self) -> dict[str, str]:
+        """Return the variables of the server. Voila gets its token there: other users can read a command line."""
+        if self._app:
+            return self.environment() | {"JUPYTER_TOKEN": self._voila_token}
+        return self.environment()
 
     def _settle(self) -> None:
         for name in _FOLDERS.values():
@@ -143,14 +178,22 @@ class LabServer:
             f"--ServerApp.open_browser={self._browser}",
             f"--ServerApp.root_dir={self._copy.path}",
             f"--LabApp.default_url=/lab/tree/{self._copy.first}",
+            f"--config={self._copy.state / 'config' / 'lab.json'}",
+            *_LAB_ACCESS,
             *_OFFLINE,
         ]
 
     def _voila(self, port: int) -> list[str]:
-        browser = [] if self._browser else ["--no-browser"]
-        headers = {"headers": {"Content-Security-Policy": _OURS_ALONE}}
-        ours = [f"--port={port}", "--Voila.ip=127.0.0.1", f"--Voila.tornado_settings={headers}"]
-        return ["voila", str(self._copy.path), *ours, *browser]
+        ours = [f"--port={port}", "--Voila.port_retries=0", "--Voila.ip=127.0.0.1", "--no-browser"]
+        return ["voila", str(self._copy.path), *ours, *_VOILA_ACCESS]
+
+    def _open_browser(self) -> None:
+        """Open the address by way of a file, as JupyterLab does: other users can read the browser's command line."""
+        page = self._copy.state / "runtime" / "voila-open.html"
+        page.unlink(missing_ok=True)
+        page.touch(mode=0o600)
+        page.write_text(f'<!DOCTYPE html><meta http-equiv="refresh" content="0; url={self.url}">')
+        webbrowser.open(page.as_uri())
 
     def _free_port(self) -> int:
         for port in [self._port] if self._port else range(PORT, PORT + TRIES):
@@ -179,6 +222,10 @@ class LabServer:
                     f"{'Voila' if self._app else 'JupyterLab'} did not come up; {self.log} ends with\n{words}"
                 )
             time.sleep(0.05)
+
+
+def _without_jupyter(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not name.startswith(_FOREIGN_PREFIXES)}
 
 
 def trust(copy: WorkingCopy) -> None:
