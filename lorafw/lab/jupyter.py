@@ -62,7 +62,9 @@ _FOREIGN_PREFIXES: Final = ("JUPYTER", "JPY_", "VOILA_")
 _ACCESS: Final = "lorafw.lab.jupyter_access"
 _LAB_ACCESS: Final = (
     f"--ServerApp.identity_provider_class={_ACCESS}.LabIdentityProvider",
+    # JupyterLab enables itself. It also asks these two, which come with it.
     "--ServerApp.jpserver_extensions=jupyter_server_terminals=True",
+    "--ServerApp.jpserver_extensions=jupyter_lsp=True",
     "--ServerApp.allow_remote_access=False",
 )
 # Voila's pages name style sheets on other servers. The browser may ask this server only. No other page may frame it.
