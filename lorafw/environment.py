@@ -20,6 +20,41 @@ NOWHERE: Final = "http://127.0.0.1:9"
 _LOOPBACK: Final = ("127.0.0.1", "localhost")
 
 _PROFILES: Final = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+
+_SWITCHES_THAT_WIN: Final = (
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_USE_FIPS_ENDPOINT",
+)
+"""Variables that lead past AWS_ENDPOINT_URL if their value is true."""
+
+_NAMES_THAT_WIN: Final = (
+    *_PROFILES,
+    "AWS_REGION",  # The AWS CLI 2 reads it before AWS_DEFAULT_REGION.
+    "AWS_SESSION_TOKEN",  # This one and the next belong to other keys than the dummy ones.
+    "AWS_SECURITY_TOKEN",
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_CA_BUNDLE",
+    "AWS_DATA_PATH",  # Service models, and with them the addresses, come from there.
+    "AWS_CSM_ENABLED",  # Each call is also reported to AWS_CSM_HOST.
+    "AWS_AUTH_SCHEME_PREFERENCE",
+    "AWS_CLI_AUTO_PROMPT",
+    # botocore makes no client if one of these has a value that it does not know.
+    "AWS_ACCOUNT_ID_ENDPOINT_MODE",
+    "AWS_DEFAULTS_MODE",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
+    "AWS_METADATA_SERVICE_TIMEOUT",
+    "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION",
+    "AWS_RETRY_MODE",
+    "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT",
+    "AWS_STS_REGIONAL_ENDPOINTS",
+)
+
+_PREFIXES_THAT_WIN: Final = ("AWS_ENDPOINT_URL_", "AWS_BEARER_TOKEN_")
 _ALONE: Final = {
     "AWS_PAGER": "",
     "AWS_CONFIG_FILE": os.devnull,
@@ -83,6 +118,30 @@ def in_region(region: str) -> AbstractContextManager[None]:
 def profiles_chosen() -> list[str]:
     """Names of the variables that choose a profile here."""
     return [name for name in _PROFILES if name in os.environ]
+
+
+def aws_variables_that_win(environ: Mapping[str, str]) -> list[str]:
+    """Return the names of the variables that would win over a pasted AWS_ENDPOINT_URL, or would break it.
+
+    These are the ones to unset in a terminal before boto3 and the AWS CLI (version 1 or 2) are led to lorafw with
+    the variables of ``leading_to``. A switch that is not "true" does nothing, so it is not named; neither is an empty
+    AWS_ENDPOINT_URL_..., which botocore skips.
+
+    Args:
+        environ: The environment to look at, such as ``os.environ``. It is not changed.
+
+    Returns:
+        The names, sorted. The list is empty if nothing stands in the way.
+    """
+    return sorted(name for name, value in environ.items() if _wins(name, value))
+
+
+def _wins(name: str, value: str) -> bool:
+    if name in _SWITCHES_THAT_WIN:
+        return value.lower() == "true"
+    if name.startswith(_PREFIXES_THAT_WIN):
+        return value != ""
+    return name in _NAMES_THAT_WIN
 
 
 @contextmanager

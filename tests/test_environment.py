@@ -8,9 +8,10 @@ import urllib.request
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
 
 from lorafw.cloud import Cloud
-from lorafw.environment import alone, leading_nowhere, leading_to
+from lorafw.environment import alone, aws_variables_that_win, leading_nowhere, leading_to
 from lorafw.lab import ServeProcess, Workspace
 from lorafw.testbed import Testbed
 
@@ -95,3 +96,74 @@ def test_calls_to_this_machine_go_past_a_proxy_beside_those_that_do_already(
         monkeypatch.setenv(name, value)
     assert urllib.request.proxy_bypass("127.0.0.1:5000")
     assert urllib.request.proxy_bypass("localhost:5000")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_ENDPOINT_URL_IOT_WIRELESS",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+        "AWS_USE_DUALSTACK_ENDPOINT",
+        "AWS_USE_FIPS_ENDPOINT",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_CREDENTIAL_EXPIRATION",
+    ],
+)
+def test_a_variable_that_wins_over_the_pasted_endpoint_is_named(name: str) -> None:
+    assert aws_variables_that_win({name: "true", "HOME": "/home/me"}) == [name]
+
+
+def test_variables_that_do_no_harm_to_the_pasted_endpoint_are_not_named() -> None:
+    harmless = {"AWS_USE_FIPS_ENDPOINT": "false", "AWS_ENDPOINT_URL_S3": "", "AWS_PAGER": "less", "HOME": "/home/me"}
+    assert aws_variables_that_win(harmless | leading_to("http://127.0.0.1:5000")) == []
+
+
+BREAKS_BOTO3 = {
+    "AWS_ACCOUNT_ID_ENDPOINT_MODE": "x",
+    "AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z",
+    "AWS_DEFAULTS_MODE": "x",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "x",
+    "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:10",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+    "AWS_MAX_ATTEMPTS": "x",
+    "AWS_METADATA_SERVICE_TIMEOUT": "x",
+    "AWS_PROFILE": "daily-work",
+    "AWS_RETRY_MODE": "x",
+    "AWS_STS_REGIONAL_ENDPOINTS": "x",
+}
+
+
+@pytest.mark.parametrize("name", BREAKS_BOTO3)
+def test_what_really_leads_boto3_past_the_pasted_endpoint_or_breaks_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    pasted = leading_to("http://127.0.0.1:9")
+    for variable in aws_variables_that_win(os.environ):
+        monkeypatch.delenv(variable)
+    for variable, value in {**pasted, name: BREAKS_BOTO3[name]}.items():
+        monkeypatch.setenv(variable, value)
+    assert address_asked_by_boto3() != "http://127.0.0.1:9/"
+    for variable in aws_variables_that_win(os.environ):
+        monkeypatch.delenv(variable)
+    assert address_asked_by_boto3() == "http://127.0.0.1:9/"
+
+
+def address_asked_by_boto3() -> str:
+    """Return where a new client of STS would send its request, or the name of the error that keeps it from it."""
+    asked: list[str] = []
+
+    def note(request: AWSPreparedRequest, **_: object) -> None:
+        asked.append(request.url)
+        raise InterruptedError
+
+    try:
+        client = boto3.Session().client("sts")
+        client.meta.events.register_first("before-send", note)
+        client.get_caller_identity()
+    except Exception as error:
+        return asked[0] if asked else type(error).__name__
+    return ""
