@@ -11,6 +11,16 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 
+def real_monotonic_s() -> float:
+    """Return the machine's monotonic time in seconds, also while a test holds ``time.monotonic`` still.
+
+    Where the machine has no such clock (Windows) it is ``time.monotonic``.
+    """
+    if hasattr(time, "clock_gettime"):
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    return time.monotonic()
+
+
 class Clock(Protocol):
     """Anything that tells the time."""
 

@@ -17,8 +17,10 @@ from lorafw.clock import Clock
 from lorafw.cups.identity import Gatekeeper
 from lorafw.cups.limits import DEFAULT, Limits
 from lorafw.cups.server import CupsServer, Tls
-from lorafw.environment import DUMMY_CREDENTIALS, leading_to, without_profile
+from lorafw.environment import leading_to, without_profile
 from lorafw.example import REGION
+from lorafw.isolation.sessions import make_client
+from lorafw.isolation.settings import without_moto_switches
 from lorafw.loopback import PAST_PROXIES, check_port, is_loopback
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
@@ -114,6 +116,7 @@ class Cloud:
         from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
 
         with contextlib.ExitStack() as opening:
+            opening.enter_context(without_moto_switches())
             opening.enter_context(without_profile())
             opening.enter_context(corrected_moto())
             opening.enter_context(self.api)
@@ -160,17 +163,7 @@ class Cloud:
 
     def client(self, name: str, region: str = REGION) -> Any:
         """A boto3 client of this cloud."""
-        import boto3  # noqa: PLC0415
-        from botocore.config import Config  # noqa: PLC0415
-
-        return boto3.client(
-            name,  # type: ignore[call-overload]
-            config=Config(proxies={}),
-            region_name=region,
-            endpoint_url=self.api.url,
-            aws_access_key_id=DUMMY_CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=DUMMY_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        )
+        return make_client(name, region=region, endpoint_url=self.api.url)
 
 
 def loopback(host: str) -> str:

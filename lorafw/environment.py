@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from lorafw.example import REGION
+from lorafw.isolation.sessions import KEY_ID, SECRET
 
-DUMMY_CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+DUMMY_CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET}
 NOWHERE: Final = "http://127.0.0.1:9"
 """An address of this machine at which nobody answers."""
 
@@ -107,12 +108,12 @@ def set_to(environment: Mapping[str, str]) -> Iterator[None]:
 
 def without_profile() -> AbstractContextManager[None]:
     """No profile is chosen in this process, until the end: boto3 makes no client where the chosen one is not there."""
-    return _changed(dict.fromkeys(_PROFILES))
+    return changed(dict.fromkeys(_PROFILES))
 
 
 def in_region(region: str) -> AbstractContextManager[None]:
     """Clients that are made without a Region have this one, until the end."""
-    return _changed({"AWS_DEFAULT_REGION": region})
+    return changed({"AWS_DEFAULT_REGION": region})
 
 
 def profiles_chosen() -> list[str]:
@@ -145,8 +146,8 @@ def _wins(name: str, value: str) -> bool:
 
 
 @contextmanager
-def _changed(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """These variables alone are other ones until the end; None: not there."""
+def changed(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Let these variables alone have other values, or not be set if the value is None, until the end."""
     before = {name: os.environ.get(name) for name in changes}
     _put(changes)
     try:

@@ -15,6 +15,7 @@ PACKAGE = Path(lorafw.errors.__file__).parent
 LEVELS = {
     5: ("cli", "lab", "__main__"),
     4: ("testbed", "procedure", "world", "cloud", "staging", "environment", "loopback", "lab_endpoint", "aws_cli"),
+    4: ("testbed", "procedure", "world", "cloud", "staging", "environment", "loopback", "isolation"),
     3: (
         "cups.limits",
         "cups.tally",
@@ -44,6 +45,7 @@ LEVELS = {
         "fleet.io",
         "fleet.account",
         "iotwireless",
+        "isolation.sessions",
     ),
     2: ("tasks", "fleet", "gateway.station", "gateway.signature", "gateway.intake", "gateway.judgement", "example"),
     1: ("cups", "firmware", "gateway", "tasks.lifecycle"),

@@ -64,6 +64,7 @@ PROVIDED = {
     "jupyter_core": "jupyterlab",
     "jupyter_server": "jupyterlab",
     "tornado": "jupyterlab",
+    "pytest_socket": "pytest-socket",
     "urllib3": "boto3",
     "pygments": "sphinx",
 }

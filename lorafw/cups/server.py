@@ -22,6 +22,7 @@ from typing import Final
 
 from aiohttp import web
 
+from lorafw.clock import real_monotonic_s
 from lorafw.cups.codec import RequestDecoder, encode_head
 from lorafw.cups.connections import Connections, Conversation, Phase, Visit
 from lorafw.cups.delivery import Pace, is_taken, watch
@@ -44,6 +45,13 @@ READERS: Final = 16
 
 _NOTHING: Final = encode_head(NOTHING, 0)
 _HEADERS: Final = {"Content-Type": CONTENT_TYPE, "Server": "lorafw"}
+
+
+class RealTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose timers go on while a test holds ``time.monotonic`` still, as freezegun does."""
+
+    def time(self) -> float:
+        return real_monotonic_s()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,7 @@ class CupsServer:
     @contextmanager
     def in_thread(self) -> Iterator[CupsServer]:
         """Serve from a thread of its own, for notebooks and tests."""
-        loop = asyncio.new_event_loop()
+        loop = RealTimeLoop()
         thread = threading.Thread(target=loop.run_forever, name="lorafw-cups", daemon=True)
         thread.start()
         try:

@@ -30,6 +30,7 @@ from lorafw.firmware.iam_documents import MAX_INLINE, MAX_MANAGED, MAX_TRUST, Na
 from lorafw.firmware.iam_requests import Circumstances, IamRole
 from lorafw.firmware.object_store import MotoStore, ObjectStore, StoredObject
 from lorafw.firmware.spool import CHUNK, Spool, SpooledObject
+from lorafw.isolation.sessions import make_client, session_keys
 
 _S3_URI: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 _ROLE_ARN: Final = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/(?:[!-~]+/)?([\w+=,.@-]{1,64})", re.ASCII)
@@ -47,43 +48,43 @@ def client_factory(
     endpoint_url: str | None = None,
     *,
     ignore_endpoints: bool = False,
+    isolated: bool = False,
     before_call: Callable[..., None] | None = None,
 ) -> Clients:
-    """boto3 clients that give up within seconds; at ``endpoint_url``, with dummy credentials, or as boto3 is set up.
+    """Return a maker of boto3 clients that give up within seconds.
 
-    ``ignore_endpoints``: AWS_ENDPOINT_URL in the environment does not count. ``before_call`` is asked before each call
-    of such a client, and an error that it raises keeps the call from being sent.
+    Args:
+        endpoint_url: An address of this machine. Its clients read no setting of the user, and have dummy credentials.
+            None means AWS's own addresses.
+        ignore_endpoints: Whether clients that are made as boto3 is set up ignore AWS_ENDPOINT_URL.
+        isolated: Whether clients without ``endpoint_url`` read no setting of the user either. Otherwise they are made
+            as boto3 is set up.
+        before_call: Called before each call of such a client. An error that it raises keeps the call from being sent.
     """
-    import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
     config = Config(  # type: ignore[call-arg]  # the stubs do not know the last one
         connect_timeout=1,
         read_timeout=20,
         retries={"total_max_attempts": 2, "mode": "standard"},
-        proxies={} if endpoint_url else None,  # an endpoint that is given is this machine's own
         ignore_configured_endpoint_urls=ignore_endpoints,
     )
+    is_own = isolated or endpoint_url is not None
     making = threading.Lock()
     made: dict[tuple[str, str], Any] = {}
-    local = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"} if endpoint_url else {}
 
     def make(service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any:
-        keys = dict(local)
         # Threads may share a client. One of an endpoint that was given stays right; others follow the environment.
         is_lasting = credentials is None and endpoint_url is not None
         if is_lasting and (service, region) in made:
             return made[service, region]
-        if credentials is not None:
-            keys = {
-                "aws_access_key_id": credentials["AccessKeyId"],
-                "aws_secret_access_key": credentials["SecretAccessKey"],
-                "aws_session_token": credentials["SessionToken"],
-            }
-        options: dict[str, Any] = {**keys, "region_name": region, "endpoint_url": endpoint_url, "config": config}
-        # Making a client is the one thing about boto3 that threads must not do at once.
-        with making:
-            client = boto3.client(service, **options)  # type: ignore[call-overload]
+        if is_own:
+            client = make_client(
+                service, region=region, endpoint_url=endpoint_url, config=config, credentials=credentials
+            )
+        else:
+            with making:
+                client = _users_client(service, region, config, credentials)
         if before_call is not None:
             client.meta.events.register_first("before-call", before_call)
         if is_lasting:
@@ -91,6 +92,14 @@ def client_factory(
         return client
 
     return make
+
+
+def _users_client(service: str, region: str, config: Any, credentials: dict[str, str] | None) -> Any:
+    """Return a client as boto3 is set up. boto3 makes clients in one thread at a time only."""
+    import boto3  # noqa: PLC0415
+
+    keys = {} if credentials is None else session_keys(credentials)
+    return boto3.client(service, region_name=region, config=config, **keys)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, slots=True)

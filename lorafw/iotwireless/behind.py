@@ -24,7 +24,7 @@ class _Behind:
     """What stands behind the API in this process."""
 
     service: UpdateService | None = None
-    cups_uri: str | None = None
+    cups_uri: str | Callable[[], str] | None = None
     cups_trust: str | None = None
     cups_plain_uri: str | None = None
     on_certificate: Callable[[Owner, str], None] | None = None
@@ -62,8 +62,12 @@ def use_service(service: UpdateService) -> Iterator[UpdateService]:
 
 
 @contextmanager
-def set_cups_endpoint(uri: str, trust: str | None = None, *, plain_uri: str | None = None) -> Iterator[None]:
+def set_cups_endpoint(
+    uri: str | Callable[[], str], trust: str | None = None, *, plain_uri: str | None = None
+) -> Iterator[None]:
     """What GetServiceEndpoint answers for CUPS for a while: the address, and the certificate to trust in PEM.
+
+    ``uri`` may be a function: it is called whenever the address is asked for.
 
     ``plain_uri`` is what it answers to a request with the header PLAIN_HEADER, which AWS does not have: the lab's way
     around certificates.
@@ -80,7 +84,10 @@ def cups_endpoint(*, plain: bool = False) -> tuple[str | None, str | None]:
     """Address and trust of the CUPS server in this process, if there is one."""
     if plain and _behind.cups_plain_uri is not None:
         return _behind.cups_plain_uri, None
-    return _behind.cups_uri, _behind.cups_trust
+    uri = _behind.cups_uri
+    if callable(uri):
+        uri = uri()
+    return uri, _behind.cups_trust
 
 
 @contextmanager

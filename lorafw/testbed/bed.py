@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import EllipsisType
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from lorafw import example
 from lorafw.clock import HandClock, iso
 from lorafw.cups.client import InProcessTransport
 from lorafw.cups.server import CupsServer
-from lorafw.environment import in_region, leading_to, without_profile
+from lorafw.environment import leading_to
 from lorafw.errors import LabError
 from lorafw.eui import GatewayEui
 from lorafw.fault import Fault
@@ -23,6 +23,9 @@ from lorafw.gateway.faults import injection
 from lorafw.gateway.setup import register_gateway, write_home
 from lorafw.gateway.station import Verdict
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
+from lorafw.isolation.opening import isolated
+from lorafw.isolation.reach import check_hosts
+from lorafw.isolation.sessions import make_client
 from lorafw.staging import make_bucket_and_role, upload
 from lorafw.tasks.explain import Explanation
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
@@ -31,6 +34,7 @@ from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 from lorafw.testbed import arguments
 from lorafw.testbed.gateways import BedGateway, Which, check_new, choose, poll_until, presented, read_eui
+from lorafw.testbed.serving import CupsOnDemand
 from lorafw.version import GatewayVersion
 
 LAB_SECRET = 0x10AF
@@ -44,6 +48,9 @@ class Testbed:
     ``package`` what their version.txt says at first. With ``staged`` the documented bucket and role are there already.
     Each opening starts afresh. Outside of it, every method that could reach AWS raises LabError, and so does every
     client that ``client`` made: without moto they would speak to the real AWS. ``log`` and ``now`` stay readable.
+
+    While it is open, all that botocore sends in this process goes to the testbed or to loopback, whatever the user's
+    settings are. For any other host LabError is raised before a byte leaves, unless ``allow_hosts`` has the host.
     """
 
     __test__ = False  # not a test, whatever pytest makes of the name
@@ -59,12 +66,28 @@ class Testbed:
         seed: int = 0,
         start: str = "2021-03-12T09:56:12.047Z",
         staged: bool = True,
+        allow_hosts: Sequence[str] = (),
     ) -> None:
-        """Raises LabError for a value that cannot work."""
+        """Prepare a testbed; nothing is opened yet.
+
+        Args:
+            gateways: The number of gateways that it has at first.
+            package: The text of their version.txt, or None for no such file.
+            interval_s: Their regular interval.
+            policy: Decisions that differ from lorafw's, or None.
+            seed: Decides the ids.
+            start: The time at which the clock begins.
+            staged: Whether the documented bucket and role are there.
+            allow_hosts: Hosts beside this machine that botocore may reach, such as "minio" or "minio:9000".
+
+        Raises:
+            LabError: A value cannot work.
+        """
         arguments.check_gateways(gateways)
         arguments.check_interval(interval_s)
         arguments.check_policy(policy)
         arguments.check_start(start)
+        check_hosts(allow_hosts)
         self.clock = HandClock(start)
         self.owner = Owner(example.ACCOUNT, example.REGION)
         self.key_pair = KeyPair.from_secret(LAB_SECRET)
@@ -76,19 +99,18 @@ class Testbed:
         self._seed = seed
         self._staged = staged
         self._start = start
+        self._allow_hosts = allow_hosts
         self._is_open = False
         self._started = False
         self._open = contextlib.ExitStack()
 
     service: UpdateService
-    cups: CupsServer
+    _cups: CupsOnDemand
 
     def __enter__(self) -> Testbed:
         return self._begin(started=False)
 
     def _begin(self, *, started: bool) -> Testbed:
-        from moto import mock_aws  # noqa: PLC0415
-
         from lorafw.firmware.source import RoleSource, client_factory  # noqa: PLC0415
         from lorafw.iotwireless import register  # noqa: PLC0415
         from lorafw.iotwireless.behind import (  # noqa: PLC0415
@@ -108,9 +130,7 @@ class Testbed:
             Testbed._in_process = self
             opening.callback(setattr, self, "_started", False)
             self._started = started
-            opening.enter_context(without_profile())
-            opening.enter_context(in_region(self.owner.region))
-            opening.enter_context(mock_aws())
+            opening.enter_context(isolated(self.owner.region, self._allow_hosts))
             opening.enter_context(corrected_moto())
             # Set back before moto ends: nothing may go out in between.
             opening.callback(setattr, self, "_is_open", False)
@@ -118,13 +138,12 @@ class Testbed:
             opening.callback(forget_failures)
             self.clock, self.gateways = HandClock(self._start), []
             seed_ids(self._seed)
-            clients = client_factory(ignore_endpoints=True, before_call=self._before_call)
+            clients = client_factory(isolated=True, before_call=self._before_call)
             source = opening.enter_context(RoleSource(clients, clock=self.clock))
             self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
             opening.enter_context(use_service(self.service))
-            self.cups = CupsServer(self.service)
-            opening.enter_context(self.cups.in_thread())
-            opening.enter_context(set_cups_endpoint(self.cups.uri))
+            self._cups = opening.enter_context(CupsOnDemand(self.service, self.gateways))
+            opening.enter_context(set_cups_endpoint(self._cups.server_uri))
             self._folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-bed-")))
             if self._staged:
                 make_bucket_and_role(self.client, readable="*")
@@ -155,6 +174,12 @@ class Testbed:
         """Has it been opened, and has it not ended?"""
         return self._is_open
 
+    @property
+    def cups(self) -> CupsServer:
+        """The CUPS server. It is opened when it is first asked for. Raises LabError outside of the testbed."""
+        self._check_open()
+        return self._cups.server
+
     def _check_open(self) -> None:
         if not self._is_open:
             raise LabError(
@@ -169,11 +194,7 @@ class Testbed:
     def client(self, name: str, region: str = example.REGION) -> Any:
         """A boto3 client of the testbed's AWS, whatever AWS_ENDPOINT_URL says; it is of no use after the end."""
         self._check_open()
-        import boto3  # noqa: PLC0415
-        from botocore.config import Config  # noqa: PLC0415
-
-        config = Config(ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]  # unknown to the stubs
-        client: Any = boto3.client(name, region_name=region, config=config)  # type: ignore[call-overload]
+        client = make_client(name, region=region)
         client.meta.events.register_first("before-call", self._before_call)
         return client
 
@@ -206,10 +227,11 @@ class Testbed:
         eui = read_eui(eui)
         check_new(eui, self.gateways, self.service, self.owner)
         registered = register_gateway(self.client("iotwireless"), eui, example.GATEWAY_NAME, example.RF_REGION)
+        cups_uri = self._cups.server_uri() if http else self._cups.home_uri()
         home = write_home(
             self._folder / eui.hex,
             eui=eui,
-            cups_uri=self.cups.uri,
+            cups_uri=cups_uri,
             package=self._package if package is ... else package,
             sig_keys=[self.key_pair.public_key],
             interval_s=self._interval_s,

@@ -1,0 +1,109 @@
+"""The testbed's answer to a request for AWS: moto's, wherever the request was addressed to.
+
+moto knows a service by the host of the request. Some addresses of AWS are unknown to it (dual stack, FIPS), and a
+redirect names another host altogether. There the service is read from the signature, as moto's own server does it.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from lorafw.isolation.reach import Reach, is_aws
+
+_HOSTS: Final = {"s3control": "s3-control"}
+"""Services that moto's server calls by a name that is no host."""
+
+
+def answer(request: Any, reach: Reach) -> Any:
+    """Return moto's answer to a prepared request of botocore, or None if moto has none."""
+    redirect = reach.redirect_of(request.url)
+    prefix = "" if redirect is None else redirect.path
+    url = _without_path(request.url, prefix)
+    is_for_aws = redirect is not None or is_aws(urlsplit(url).hostname)
+    if is_for_aws and (redirect is not None or not _is_known(url)):
+        url = _home(request, urlsplit(url), redirect)
+    return _ask_moto(request, url) if _is_known(url) else None
+
+
+def _is_known(url: str) -> bool:
+    from moto.backend_index import backend_url_patterns  # noqa: PLC0415
+
+    parts = urlsplit(url)
+    clean = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    return any(pattern.match(clean) for _, pattern in backend_url_patterns)
+
+
+def _ask_moto(request: Any, url: str) -> Any:
+    from botocore.awsrequest import AWSPreparedRequest, AWSResponse  # noqa: PLC0415
+    from moto.core.botocore_stubber import MockRawResponse  # noqa: PLC0415
+    from moto.core.models import botocore_stubber  # noqa: PLC0415
+
+    addressed = AWSPreparedRequest(request.method, url, request.headers, request.body, request.stream_output)
+    found = botocore_stubber.process_request(addressed)
+    if found is None:
+        return None
+    status, headers, body = found
+    return AWSResponse(request.url, status, headers, MockRawResponse(body))
+
+
+def _without_path(url: str, prefix: str) -> str:
+    """Return the URL without the path of a configured address."""
+    if not prefix.rstrip("/"):
+        return url
+    parts = urlsplit(url)
+    path = parts.path.removeprefix(prefix.rstrip("/"))
+    return urlunsplit(parts._replace(path=path or "/"))
+
+
+def _home(request: Any, parts: SplitResult, redirect: SplitResult | None) -> str:
+    """Return the URL at AWS's usual host of the service that the request was signed for."""
+    host = _service_host(request, parts)
+    if host is None:
+        return urlunsplit(parts)
+    bucket = _bucket_before(parts.hostname or "", redirect)
+    if bucket and host.startswith("s3."):
+        host = f"{bucket}.{host}"
+    return urlunsplit(parts._replace(scheme="https", netloc=host))
+
+
+def _service_host(request: Any, parts: SplitResult) -> str | None:
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
+
+    dispatcher = DomainDispatcherApplication(create_backend_app)
+    body = _form_of(request)
+    environ: dict[str, Any] = {
+        f"HTTP_{name.upper().replace('-', '_')}": _text(value) for name, value in request.headers.items()
+    }
+    environ |= {
+        "REQUEST_METHOD": request.method,
+        "PATH_INFO": parts.path,
+        "HTTP_HOST": parts.netloc,
+        "CONTENT_TYPE": _text(request.headers.get("Content-Type", "")),
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+    }
+    host = dispatcher.infer_service_region_host(environ, parts.path)
+    if host is None or "." in host:
+        return host
+    return f"{_HOSTS.get(host, host)}.us-east-1.amazonaws.com"
+
+
+def _form_of(request: Any) -> bytes:
+    """Return the body as bytes; of a file, which no unsigned call that moto tells apart by its body has, nothing."""
+    if isinstance(request.body, str):
+        return request.body.encode()
+    return request.body if isinstance(request.body, bytes) else b""
+
+
+def _bucket_before(host: str, redirect: SplitResult | None) -> str:
+    """Return the bucket that stands before the service's part of a host, or ''."""
+    if redirect is not None:
+        return host.removesuffix(redirect.hostname or "").rstrip(".")
+    before, found, _ = host.partition(".s3")
+    return before if found else ""
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)

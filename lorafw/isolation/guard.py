@@ -1,0 +1,185 @@
+"""Everything that botocore sends goes through here while a testbed is open.
+
+All of botocore's HTTP goes through one method, ``URLLib3Session.send``: that of clients, whenever they were made, and
+that of credential providers, which have sessions of their own. It is replaced while the guard is on. A request for AWS
+is answered by moto, without the hook that moto puts into clients: clients that are older than moto do not have it.
+
+Credentials are not looked up. Those that a program names in code stay; all others are dummy ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from lorafw.errors import LabError
+from lorafw.isolation.answers import answer
+from lorafw.isolation.reach import Place, Reach, is_loopback
+from lorafw.isolation.sessions import KEY_ID, SECRET
+from lorafw.isolation.settings import replaced
+
+_operation: ContextVar[str | None] = ContextVar("operation", default=None)
+"""What the client that sends now was asked for, such as "s3 ListBuckets"."""
+
+_REMEDY: Final = "allow its host with Testbed(allow_hosts=[...]) if that is meant"
+
+Send = Callable[[Any, Any], Any]
+
+
+@contextlib.contextmanager
+def guarding(reach: Reach) -> Iterator[None]:
+    """Let nothing that botocore sends go anywhere but where ``reach`` says, until the end.
+
+    Changes classes of botocore and boto3, and changes them back. Only one guard is on at a time.
+
+    Args:
+        reach: What may be reached.
+
+    Raises:
+        LabError: The installed botocore has another shape, so that requests could not be kept in.
+    """
+    from botocore import configprovider, credentials, endpoint, httpsession, monitoring, session, signers  # noqa: PLC0415
+    from moto.core.models import botocore_stubber  # noqa: PLC0415
+
+    with contextlib.ExitStack() as stack:
+
+        def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+            stack.enter_context(replaced(owner, name, make(getattr(owner, name, None))))
+
+        replace(httpsession.URLLib3Session, "send", lambda send: _guarded_send(send, reach))
+        replace(endpoint.Endpoint, "make_request", _named_request)
+        replace(session.Session, "get_credentials", _dummy_credentials)
+        replace(signers.RequestSigner, "get_auth_instance", _dummy_signature)
+        replace(credentials.ProcessProvider, "_retrieve_credentials_using", _refused_process)
+        replace(configprovider.ConfiguredEndpointProvider, "provide", lambda find: _allowed_endpoint(find, reach))
+        replace(monitoring.SocketPublisher, "publish", _dropped_event)
+        # moto's own hook would answer 404 for addresses that it does not know, before they come here.
+        stack.enter_context(replaced(botocore_stubber, "enabled", False))
+        _keep_transfers_in_python(stack)
+        yield
+
+
+def _guarded_send(send: Send, reach: Reach) -> Send:
+    """Return a ``URLLib3Session.send`` that sends only what may leave."""
+
+    def guarded(self: Any, request: Any) -> Any:
+        place = reach.place_of(request.url)
+        if place is not Place.NETWORK:
+            answered = answer(request, reach)
+            if answered is not None:
+                return answered
+            raise _refusal(request, _why_unanswered())
+        _check_proxy(self, request, reach)
+        return send(self, request)
+
+    return guarded
+
+
+def _why_unanswered() -> str:
+    from moto.core.config import default_user_config  # noqa: PLC0415
+
+    if any(default_user_config.get("core", {}).get("passthrough", {}).values()):
+        return "moto's passthrough does not lead out of a testbed, and no AWS of it answers at this address"
+    return "no AWS of the testbed answers at this address"
+
+
+def _check_proxy(http_session: Any, request: Any, reach: Reach) -> None:
+    """Raise LabError if the request would go through a proxy on another machine."""
+    proxy = http_session._proxy_config.proxy_url_for(request.url)
+    if proxy is None or is_loopback(urlsplit(proxy).hostname) or reach.allows(proxy):
+        return
+    raise _refusal(request, f"it would go through the proxy {urlsplit(proxy).hostname}; set NO_PROXY for the host")
+
+
+def _refusal(request: Any, reason: str) -> LabError:
+    parts = urlsplit(request.url)
+    operation = _operation.get() or f"{request.method} {parts.path or '/'}"
+    return LabError(
+        f"{operation} would be sent to {parts.hostname}, which is not this machine, while a Testbed is open, and was "
+        f"kept back: {reason}; {_REMEDY}"
+    )
+
+
+def _named_request(make_request: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an ``Endpoint.make_request`` that notes the operation, for the message of a refusal."""
+
+    def named(self: Any, operation_model: Any, request_dict: Any) -> Any:
+        token = _operation.set(f"{operation_model.service_model.service_name} {operation_model.name}")
+        try:
+            return make_request(self, operation_model, request_dict)
+        finally:
+            _operation.reset(token)
+
+    return named
+
+
+def _dummy_credentials(get_credentials: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a ``Session.get_credentials`` that asks no provider. Keys that were named in code stay."""
+
+    def get(self: Any) -> Any:
+        return _static(self._credentials)
+
+    return get
+
+
+def _dummy_signature(get_auth_instance: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a ``RequestSigner.get_auth_instance`` that renews no credentials. Keys that were named in code stay."""
+
+    def get(self: Any, *arguments: Any, request_credentials: Any = None, **options: Any) -> Any:
+        static = _static(request_credentials or self._credentials)
+        return get_auth_instance(self, *arguments, request_credentials=static, **options)
+
+    return get
+
+
+def _static(credentials: Any) -> Any:
+    """Return these credentials if nothing has to be asked for them, or dummy ones."""
+    from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials  # noqa: PLC0415
+
+    is_static = isinstance(credentials, Credentials | ReadOnlyCredentials)
+    if is_static and not isinstance(credentials, RefreshableCredentials):
+        return credentials
+    return Credentials(KEY_ID, SECRET)
+
+
+def _refused_process(_: Callable[..., Any]) -> Callable[..., Any]:
+    def refuse(self: Any, credential_process: str) -> Any:
+        raise LabError(
+            f"credential_process of the profile {self._profile_name!r} would run a command while a Testbed is open, "
+            "and was not run; the testbed takes any credentials, so name none"
+        )
+
+    return refuse
+
+
+def _allowed_endpoint(provide: Callable[..., Any], reach: Reach) -> Callable[..., Any]:
+    """Return a ``ConfiguredEndpointProvider.provide`` that finds addresses of allowed hosts only."""
+
+    def find(self: Any) -> Any:
+        found = provide(self)
+        return found if found is not None and reach.allows(found) else None
+
+    return find
+
+
+def _dropped_event(_: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a ``SocketPublisher.publish`` that reports no call to a monitor (AWS_CSM_HOST)."""
+
+    def publish(self: Any, event: Any) -> None:
+        """Report nothing."""
+
+    return publish
+
+
+def _keep_transfers_in_python(stack: contextlib.ExitStack) -> None:
+    """Let boto3 not use awscrt for files of S3: it has an HTTP client of its own, in C."""
+    from boto3.s3 import transfer  # noqa: PLC0415
+
+    stack.enter_context(replaced(transfer, "_should_use_crt", _never))
+
+
+def _never(_: Any) -> bool:
+    return False

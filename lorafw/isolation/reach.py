@@ -1,0 +1,136 @@
+"""Where a request may go while a testbed is open: to the testbed, to the network, or nowhere.
+
+One rule, and it is pure: it looks at the address alone, and asks no name server.
+
+1. A host that the test allowed is on the network.
+2. An address that a variable or a file names for AWS is a redirect of the user's daily work: it means the testbed.
+3. An address of AWS means the testbed.
+4. Loopback is on the network.
+5. Everything else is refused.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from lorafw.errors import LabError
+
+_PORTS: Final = {"http": 80, "https": 443}
+_AWS_DOMAINS: Final = (
+    "amazonaws.com",
+    "api.aws",
+    "amazonaws.com.cn",
+    "api.amazonwebservices.com.cn",
+    "amazonaws.eu",
+    "on.aws",
+    "c2s.ic.gov",
+    "sc2s.sgov.gov",
+)
+
+
+class Place(Enum):
+    """Where a request goes."""
+
+    TESTBED = "testbed"
+    NETWORK = "network"
+    NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What may be reached. Immutable, so threads share it."""
+
+    allowed: frozenset[str] = frozenset()
+    """Hosts as ``name`` or ``name:port``, in lower case."""
+    redirects: tuple[SplitResult, ...] = ()
+    """Addresses that variables and files name for AWS."""
+
+    def place_of(self, url: str) -> Place:
+        """Return where a request to this URL goes."""
+        parts = urlsplit(url)
+        if self.allows(url):
+            return Place.NETWORK
+        if self.redirect_of(url) is not None or is_aws(parts.hostname):
+            return Place.TESTBED
+        return Place.NETWORK if is_loopback(parts.hostname) else Place.NOWHERE
+
+    def allows(self, url: str) -> bool:
+        """Return whether the test allowed this host."""
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        return bool({host, f"{host}:{_port(parts)}"} & self.allowed)
+
+    def redirect_of(self, url: str) -> SplitResult | None:
+        """Return the configured address that this URL belongs to. A bucket may stand before its host."""
+        parts = urlsplit(url)
+        for redirect in self.redirects:
+            host, own = parts.hostname or "", redirect.hostname or ""
+            if _port(parts) == _port(redirect) and (host == own or host.endswith(f".{own}")):
+                return redirect
+        return None
+
+
+def make_reach(allow_hosts: Sequence[str], configured: Iterable[str]) -> Reach:
+    """Return what may be reached.
+
+    Args:
+        allow_hosts: Hosts that the test allows, such as "minio" or "minio:9000".
+        configured: Addresses that variables and files name for AWS. One that is no URL is left out.
+
+    Raises:
+        LabError: An allowed host is not written as one.
+    """
+    return Reach(check_hosts(allow_hosts), tuple(_urls(configured)))
+
+
+def check_hosts(allow_hosts: Sequence[str]) -> frozenset[str]:
+    """Return the allowed hosts in lower case. Raises LabError if one is not written as a host."""
+    if isinstance(allow_hosts, str):
+        raise LabError(f"allow_hosts: {allow_hosts!r} is one text; give a list, [{allow_hosts!r}]")
+    return frozenset(_checked_host(host) for host in allow_hosts)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Return whether a host is this machine, by its name or address alone."""
+    if host is None:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # Not "bucket.localhost": many machines ask a name server for that.
+        return host.lower() == "localhost"
+
+
+def is_aws(host: str | None) -> bool:
+    """Return whether a host belongs to AWS."""
+    name = (host or "").lower()
+    return any(name.endswith(f".{domain}") for domain in _AWS_DOMAINS)
+
+
+def _checked_host(host: object) -> str:
+    if isinstance(host, str) and host and host == host.strip() and not set(host) & set("/@?#*"):
+        name = host.lower()
+        if name.startswith("["):
+            return name.replace("[", "").replace("]", "")
+        return name
+    raise LabError(f"allow_hosts: {host!r} is not a host; give its name or address, such as 'minio' or 'minio:9000'")
+
+
+def _urls(texts: Iterable[str]) -> Iterable[SplitResult]:
+    for text in texts:
+        try:
+            parts = urlsplit(text)
+            is_url = parts.scheme in _PORTS and bool(parts.hostname) and _port(parts) is not None
+        except ValueError:
+            continue
+        if is_url:
+            yield parts
+
+
+def _port(parts: SplitResult) -> int | None:
+    return parts.port or _PORTS.get(parts.scheme)

@@ -1,0 +1,86 @@
+"""boto3 sessions of lorafw's own. They read no variable, no file and no metadata service of the user."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from typing import Any, Final
+
+from lorafw.errors import LabError
+
+KEY_ID: Final = "testing"
+SECRET: Final = "testing"  # noqa: S105 -- no emulated AWS checks it
+
+_making = threading.Lock()
+
+
+def make_client(
+    service: str,
+    *,
+    region: str,
+    endpoint_url: str | None = None,
+    config: Any = None,
+    credentials: dict[str, str] | None = None,
+) -> Any:
+    """Make a boto3 client that knows nothing but these arguments.
+
+    Proxies are not used: such a client speaks to the testbed, or to a port of this machine.
+
+    Args:
+        service: The name of the service, such as "s3".
+        region: The Region.
+        endpoint_url: Where the service is. None means AWS's own address, which a testbed answers.
+        config: A botocore Config with more settings, or None.
+        credentials: The Credentials of an assumed role, or None for dummy ones.
+
+    Returns:
+        The client. Several threads may call this function at once.
+    """
+    from botocore.config import Config  # noqa: PLC0415 -- botocore takes a tenth of a second
+
+    keys = {"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET}
+    if credentials is not None:
+        keys = session_keys(credentials)
+    own = Config(proxies={}, ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]  # unknown to the stubs
+    merged = own if config is None else config.merge(own)
+    # Making a client is the one thing about boto3 that threads must not do at once.
+    with _making:
+        return _session().client(service, region_name=region, endpoint_url=endpoint_url, config=merged, **keys)
+
+
+def session_keys(credentials: dict[str, str]) -> dict[str, str]:
+    """Return the Credentials of an assumed role as arguments of a client."""
+    return {
+        "aws_access_key_id": credentials["AccessKeyId"],
+        "aws_secret_access_key": credentials["SecretAccessKey"],
+        "aws_session_token": credentials["SessionToken"],
+    }
+
+
+@functools.cache
+def _session() -> Any:
+    import boto3  # noqa: PLC0415
+    from botocore.configprovider import ConfigValueStore  # noqa: PLC0415
+    from botocore.loaders import Loader  # noqa: PLC0415
+    from botocore.session import Session  # noqa: PLC0415
+
+    core = Session()
+    core.register_component("config_store", ConfigValueStore(_defaults()))
+    # Without the default paths: a folder ~/.aws/models would change what the services look like.
+    models = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    core.register_component("data_loader", models)
+    return boto3.Session(botocore_session=core)
+
+
+def _defaults() -> dict[str, Any]:
+    """Return botocore's defaults as providers that look nowhere else. The two files of settings are empty ones."""
+    from botocore import configprovider  # noqa: PLC0415
+
+    try:
+        variables = configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES  # botocore spells it so
+    except AttributeError as error:
+        raise LabError(f"this botocore keeps its settings in another way ({error}): pip install -U lorafw") from error
+    values = {name: default for name, (_, _, default, _) in variables.items()}
+    values |= {"config_file": os.devnull, "credentials_file": os.devnull}
+    return {name: configprovider.ConstantProvider(value) for name, value in values.items() if value is not None}

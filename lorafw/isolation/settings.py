@@ -1,0 +1,163 @@
+"""The user's AWS settings, put aside while a testbed is open: variables, files, profiles, and switches of moto.
+
+Programs that a test starts see the changed variables too. They find no AWS with them, unless they are given the ones of
+``Testbed.api_over_http``: AWS_ENDPOINT_URL is an address of this machine at which nobody answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from lorafw.environment import NOWHERE, changed, leading_to
+from lorafw.errors import LabError
+from lorafw.isolation.sessions import KEY_ID, SECRET
+
+ENDPOINT: Final = "AWS_ENDPOINT_URL"
+CREDENTIAL_VARIABLES: Final = (
+    "AWS_ACCOUNT_ID",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_CREDENTIAL_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_SECURITY_TOKEN",
+    "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "BOTO_CONFIG",
+)
+"""What botocore's credential providers read beside its table of settings."""
+
+MOTO_ACCOUNT: Final = "MOTO_ACCOUNT_ID"
+
+
+def endpoint_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return the addresses that variables name for AWS."""
+    return [value for name, value in environ.items() if value and (name == ENDPOINT or name.startswith(f"{ENDPOINT}_"))]
+
+
+def endpoints_in_files() -> list[str]:
+    """Return the addresses that the user's configuration file names, in all profiles. A broken file names none."""
+    return list(_endpoints_in(_configuration()))
+
+
+@contextlib.contextmanager
+def put_aside(region: str) -> Iterator[None]:
+    """Let clients and sessions that are made without any argument be those of the testbed, until the end.
+
+    The user's profiles keep their names, and nothing else: a script that names one goes on to work. Changes the
+    variables of this process.
+
+    Args:
+        region: The Region of clients that are made without one.
+    """
+    with tempfile.TemporaryDirectory(prefix="lorafw-aws-") as folder:
+        config = Path(folder) / "config"
+        config.write_text(_neutral_config(_configuration().get("profiles", {})), encoding="utf-8")
+        nowhere = {
+            **leading_to(NOWHERE, region),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": str(config),
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+        with changed({**dict.fromkeys(_read_by_botocore(os.environ)), **nowhere}):
+            yield
+
+
+@contextlib.contextmanager
+def without_moto_switches() -> Iterator[None]:
+    """Let moto be as it is without any of its variables that would break lorafw, until the end.
+
+    Some of them moto reads once, when it is imported. That may have been before.
+
+    Raises:
+        LabError: moto cannot be imported with the variables that are set.
+    """
+    with changed({MOTO_ACCOUNT: None}), contextlib.ExitStack() as stack:
+        try:
+            from moto import settings  # noqa: PLC0415
+            from moto.s3 import utils  # noqa: PLC0415
+        except ValueError as error:
+            raise LabError(f"moto cannot read one of its variables (MOTO_... or S3_...): {error}; unset it") from error
+        stack.enter_context(replaced(settings, "INITIAL_NO_AUTH_ACTION_COUNT", math.inf))
+        stack.enter_context(replaced(settings, "S3_IGNORE_SUBDOMAIN_BUCKETNAME", False))
+        stack.enter_context(replaced(utils, "S3_IGNORE_SUBDOMAIN_BUCKETNAME", False))
+        yield
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[Any]:
+    """Let an attribute of somebody else's module, class or object be another one, until the end.
+
+    Yields:
+        What it was before.
+
+    Raises:
+        LabError: There is no such attribute, so this release of the library has another shape.
+    """
+    try:
+        before = getattr(owner, name)
+    except AttributeError as error:
+        raise LabError(
+            f"{error}: lorafw does not know this release, and would not keep requests in; "
+            "install releases of boto3 and moto that lorafw's requirements name"
+        ) from error
+    setattr(owner, name, value)
+    try:
+        yield before
+    finally:
+        setattr(owner, name, before)
+
+
+def _read_by_botocore(environ: Mapping[str, str]) -> list[str]:
+    """Return the variables that are set and that botocore reads."""
+    from botocore import configprovider  # noqa: PLC0415
+
+    tables = (configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES, configprovider.DEFAULT_S3_CONFIG_VARS)
+    known = set(CREDENTIAL_VARIABLES)
+    for table in tables:
+        for _, names, _, _ in table.values():
+            known.update([names] if isinstance(names, str) else names or ())
+    prefixes = (ENDPOINT, "AWS_BEARER_TOKEN_")
+    return [name for name in environ if name in known or name.startswith(prefixes)]
+
+
+def _configuration() -> dict[str, Any]:
+    """Return the user's configuration as botocore reads it; empty if there is none, or none that can be read."""
+    from botocore.configloader import load_config, raw_config_parse  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
+    found: dict[str, Any] = {"profiles": {}}
+    with contextlib.suppress(BotoCoreError, OSError, ValueError):
+        found = load_config(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config"))
+    with contextlib.suppress(BotoCoreError, OSError, ValueError):
+        for name in raw_config_parse(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")):
+            found["profiles"].setdefault(name, {})
+    return found
+
+
+def _neutral_config(profiles: Mapping[str, Any]) -> str:
+    keys = f"aws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n"
+    sections = ["[default]\n" + keys]
+    for name in profiles:
+        if name != "default" and not set(name) & set("[]\n"):
+            sections.append(f"[profile {shlex.quote(name)}]\n{keys}")
+    return "\n".join(sections)
+
+
+def _endpoints_in(node: Any) -> Iterator[str]:
+    if not isinstance(node, Mapping):
+        return
+    for name, value in node.items():
+        if name == "endpoint_url" and isinstance(value, str):
+            yield value
+        yield from _endpoints_in(value)

@@ -1,0 +1,304 @@
+"""Nothing leaves, and nobody's settings get in, while a testbed is open: the rules, one by one.
+
+The whole table of hostile environments is `tests/bench/isolation.py`; four of its rows run here.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from bench import isolation
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import ProcessProvider
+from botocore.httpsession import URLLib3Session
+from botocore.session import Session
+from botocore.utils import ContainerMetadataFetcher
+from moto import mock_aws
+
+from lorafw import Testbed
+from lorafw.cloud import Cloud
+from lorafw.errors import LabError
+from lorafw.isolation.reach import Place, make_reach
+
+REDIRECT = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if botocore's own method would send anything to another host. Clients that are made before have no keys."""
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    send = URLLib3Session.send
+
+    def checked(self: Any, request: Any) -> Any:
+        assert request.url.startswith(("http://127.0.0.1:", "http://localhost:")), f"sent to {request.url}"
+        return send(self, request)
+
+    monkeypatch.setattr(URLLib3Session, "send", checked)
+
+
+def gateways_seen(client: Any) -> list[str]:
+    return [gateway["Id"] for gateway in client.list_wireless_gateways()["WirelessGatewayList"]]
+
+
+def ids_of(bed: Testbed) -> list[str]:
+    return [gateway.id for gateway in bed.gateways]
+
+
+@pytest.mark.parametrize("name", isolation.SAMPLE)
+def test_a_script_sees_the_testbed_and_nothing_else_in_a_hostile_environment(name: str) -> None:
+    (row,) = [row for row in isolation.ROWS if row.name == name]
+    assert isolation.run(row, demo=False, namespace=isolation.can_unshare()) == []
+
+
+def test_the_table_has_forty_environments_and_no_name_twice() -> None:
+    names = [row.name for row in isolation.ROWS]
+    assert len(names) == len(set(names)) >= 40
+
+
+def test_a_machine_that_permits_namespaces_is_required_in_ci() -> None:
+    if os.environ.get("CI") != "true":
+        pytest.skip("CI is not true here")
+    assert isolation.can_unshare()
+
+
+def test_importing_lorafw_stays_light() -> None:
+    code = "import sys, lorafw; print([name for name in ('boto3', 'botocore', 'moto') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_client_that_is_older_than_moto_reaches_the_testbed() -> None:
+    client = boto3.client("iotwireless", region_name="us-east-1")
+    for hook in ("before-send",):
+        client.meta.events._emitter._handlers._root["children"].pop(hook, None)  # as if moto had not been imported
+        client.meta.events._emitter._lookup_cache.clear()
+    with Testbed() as bed:
+        assert gateways_seen(client) == ids_of(bed)
+
+
+def test_a_client_without_credentials_reaches_the_testbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "get_credentials", lambda _: None)
+    client = boto3.Session().client("iotwireless", region_name="us-east-1")
+    with Testbed() as bed:
+        assert gateways_seen(client) == ids_of(bed)
+
+
+@pytest.mark.parametrize(
+    ("variable", "address"),
+    [
+        ("AWS_ENDPOINT_URL", REDIRECT),
+        ("AWS_ENDPOINT_URL", "https://aws.example.com"),
+        ("AWS_ENDPOINT_URL_IOT_WIRELESS", "http://localhost:4566/aws"),
+    ],
+)
+def test_an_endpoint_variable_does_not_lead_out_of_the_testbed(
+    monkeypatch: pytest.MonkeyPatch, variable: str, address: str
+) -> None:
+    monkeypatch.setenv(variable, address)
+    before = boto3.client("iotwireless", region_name="us-east-1")
+    with Testbed() as bed:
+        assert gateways_seen(before) == ids_of(bed)
+        assert gateways_seen(boto3.client("iotwireless")) == ids_of(bed)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_IOT_WIRELESS", "http://127.0.0.1:10")
+        assert gateways_seen(boto3.client("iotwireless")) == ids_of(bed)
+
+
+@pytest.mark.parametrize("address", ["http://localhost:4566", REDIRECT])
+def test_a_bucket_is_found_behind_a_redirect_whatever_its_place_in_the_address(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
+    s3 = [
+        boto3.client("s3", region_name="us-east-1", config=Config(s3={"addressing_style": style}))
+        for style in ("path", "virtual", "auto")
+    ]
+    with Testbed() as bed:
+        for number, client in enumerate(s3):
+            client.put_object(Bucket="iotwirelessfwupdate", Key=f"a/{number}", Body=b"update")
+        listed = bed.client("s3").list_objects_v2(Bucket="iotwirelessfwupdate")["Contents"]
+        assert [entry["Key"] for entry in listed] == ["a/0", "a/1", "a/2"]
+
+
+def test_dual_stack_and_fips_addresses_are_the_testbeds_too() -> None:
+    operations = {
+        "iotwireless": "list_wireless_gateways",
+        "s3": "list_buckets",
+        "iam": "list_roles",
+        "sts": "get_caller_identity",
+    }
+    options = (Config(use_dualstack_endpoint=True), Config(use_fips_endpoint=True))
+    clients = [
+        (boto3.client(service, region_name="us-east-1", config=option), operation)
+        for option in options
+        for service, operation in operations.items()
+    ]
+    with Testbed(gateways=0):
+        for client, operation in clients:
+            assert getattr(client, operation)()["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+
+def test_motos_account_switch_does_not_move_the_testbed_nor_the_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTO_ACCOUNT_ID", "999999999999")
+    with Testbed() as bed:
+        assert gateways_seen(boto3.client("iotwireless")) == ids_of(bed)
+    with Cloud() as cloud:
+        assert cloud.client("sts").get_caller_identity()["Account"] == "123456789012"
+    assert os.environ["MOTO_ACCOUNT_ID"] == "999999999999"
+
+
+def test_motos_server_mode_resets_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moto.settings.TEST_SERVER_MODE", True)
+    monkeypatch.setattr("requests.post", lambda *_, **__: pytest.fail("a server was reset"))
+    with Testbed() as bed:
+        assert gateways_seen(boto3.client("iotwireless")) == ids_of(bed)
+
+
+@pytest.mark.parametrize("passthrough", [{"services": ["iotwireless"], "urls": []}, {"services": [], "urls": [".*"]}])
+def test_motos_passthrough_is_refused(passthrough: Any) -> None:
+    with Testbed(), mock_aws(config={"core": {"passthrough": passthrough}}):
+        client = boto3.client("iotwireless")
+        with pytest.raises(LabError, match=r"ListWirelessGateways would be sent to .*moto's passthrough"):
+            client.list_wireless_gateways()
+
+
+def test_the_own_clients_of_a_cloud_read_no_setting_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("[default\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
+    monkeypatch.setenv("AWS_RETRY_MODE", "none of them")
+    with Cloud() as cloud:
+        cloud.client("s3").create_bucket(Bucket="some-bucket")
+        assert cloud.client("iotwireless").list_wireless_gateways()["WirelessGatewayList"] == []
+
+
+def test_another_host_is_refused_by_name_before_a_byte_leaves() -> None:
+    client = boto3.client("s3", region_name="us-east-1", endpoint_url="http://minio.example.com:9000")
+    with Testbed(), pytest.raises(LabError) as refused:
+        client.list_buckets()
+    assert "s3 ListBuckets would be sent to minio.example.com" in str(refused.value)
+    assert "allow_hosts" in str(refused.value)
+
+
+def test_a_service_that_the_testbed_has_not_is_refused_by_name() -> None:
+    with Testbed(), pytest.raises(LabError, match=r"outposts ListSites would be sent to outposts\.us-east-1"):
+        boto3.client("outposts").list_sites()
+
+
+def test_an_allowed_host_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def record(_: Any, request: Any) -> Any:
+        asked.append(request.url)
+        raise InterruptedError
+
+    monkeypatch.setattr(URLLib3Session, "send", record)
+    client = boto3.client("s3", region_name="us-east-1", endpoint_url="http://minio:9000")
+    for allowed in ("minio", "MinIO:9000"):
+        with Testbed(allow_hosts=[allowed]), pytest.raises(InterruptedError):
+            client.list_buckets()
+    assert asked == ["http://minio:9000/"] * 2
+    with Testbed(allow_hosts=["minio:9001"]), pytest.raises(LabError, match="would be sent to minio"):
+        client.list_buckets()
+
+
+@pytest.mark.parametrize("hosts", [["http://minio:9000"], [""], "minio", ["*"], [1]])
+def test_an_allowed_host_that_is_none_is_refused(hosts: Any) -> None:
+    with pytest.raises(LabError, match=r"^allow_hosts: "):
+        Testbed(allow_hosts=hosts)
+
+
+def test_an_endpoint_of_this_machine_that_code_names_is_reached() -> None:
+    with Testbed() as bed, bed.api_over_http() as variables:
+        client = boto3.client("iotwireless", endpoint_url=variables["AWS_ENDPOINT_URL"])
+        assert gateways_seen(client) == ids_of(bed)
+
+
+def test_a_proxy_on_another_machine_is_not_used() -> None:
+    proxied = Config(proxies={"http": "http://proxy.example.com:3128"})
+    with Testbed(), pytest.raises(LabError, match=r"the proxy proxy\.example\.com"):
+        boto3.client("s3", endpoint_url="http://127.0.0.1:10", config=proxied).list_buckets()
+
+
+def test_no_credential_provider_asks_or_runs_anything(tmp_path: Path) -> None:
+    profile = {"profiles": {"work": {"credential_process": f"touch {tmp_path / 'ran'}"}}}
+    provider = ProcessProvider("work", lambda: profile)
+    with Testbed():
+        with pytest.raises(LabError, match="credential_process of the profile 'work' would run a command"):
+            provider.load()
+        with pytest.raises(LabError, match=r"would be sent to 169\.254\.170\.2"):
+            ContainerMetadataFetcher().retrieve_uri("/v2/credentials")
+        with pytest.raises(LabError, match=r"GET /latest would be sent to imds\.example\.com"):
+            URLLib3Session().send(AWSRequest("GET", "http://imds.example.com/latest").prepare())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_afterwards_everything_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", REDIRECT)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    variables, send = dict(os.environ), URLLib3Session.send
+    with Testbed():
+        assert URLLib3Session.send is not send
+        assert "AWS_SESSION_TOKEN" not in os.environ
+    assert URLLib3Session.send is send
+    assert dict(os.environ) == variables
+
+
+def test_a_refused_testbed_inside_another_leaves_the_guard_of_the_outer_one() -> None:
+    client = boto3.client("s3", region_name="us-east-1", endpoint_url="http://minio.example.com:9000")
+    with Testbed():
+        with pytest.raises(LabError, match="end that one first"), Testbed():
+            pass
+        with pytest.raises(LabError, match="kept back"):
+            client.list_buckets()
+
+
+def test_a_program_that_a_test_starts_finds_no_aws_unless_it_is_given_one(tmp_path: Path) -> None:
+    code = "import boto3; print(boto3.client('sts').meta.endpoint_url)"
+    with Testbed() as bed:
+        alone = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        with bed.api_over_http() as variables:
+            given = subprocess.run(
+                [sys.executable, "-c", code],
+                env={**os.environ, **variables},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+    assert alone.stdout.strip() == REDIRECT
+    assert given.stdout.strip() == variables["AWS_ENDPOINT_URL"]
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://s3.us-east-1.amazonaws.com/", Place.TESTBED),
+        ("https://iam.global.api.aws/", Place.TESTBED),
+        ("http://work.example.com:4566/aws/x", Place.TESTBED),
+        ("http://bucket.work.example.com:4566/x", Place.TESTBED),
+        ("http://127.0.0.1:5000/", Place.NETWORK),
+        ("http://[::1]:5000/", Place.NETWORK),
+        ("http://LOCALHOST/", Place.NETWORK),
+        ("http://minio:9000/", Place.NETWORK),
+        ("http://minio:9001/", Place.NOWHERE),
+        ("http://work.example.com:80/", Place.NOWHERE),
+        ("http://0.0.0.0:80/", Place.NOWHERE),
+        ("http://127.0.0.1.example.com/", Place.NOWHERE),
+        ("http://2130706433/", Place.NOWHERE),
+        ("http://bucket.localhost/", Place.NOWHERE),
+        ("http://amazonaws.com.example.com/", Place.NOWHERE),
+        ("http://169.254.169.254/latest", Place.NOWHERE),
+    ],
+)
+def test_the_place_of_a_request_follows_from_its_address_alone(url: str, place: Place) -> None:
+    reach = make_reach(["minio:9000"], ["http://work.example.com:4566/aws", "no address", "http://[x"])
+    assert reach.place_of(url) is place
