@@ -9,19 +9,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from lorafw.admission import HostNames
 from lorafw.clock import Clock
 from lorafw.cups.identity import Gatekeeper
 from lorafw.cups.limits import DEFAULT, Limits
 from lorafw.cups.server import CupsServer, Tls
 from lorafw.environment import leading_to, without_profile
+from lorafw.errors import LabError
 from lorafw.example import REGION
 from lorafw.isolation.sessions import make_client
 from lorafw.isolation.settings import without_moto_switches
-from lorafw.loopback import PAST_PROXIES, check_port, is_loopback
+from lorafw.loopback import as_url_host, check_port, loopback, reachable
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 
@@ -30,39 +33,53 @@ ELSEWHERE: Final = "; if yours is elsewhere, lead S3 and IAM here as well: set A
 
 
 class ApiServer:
-    """moto's server with the API of iotwireless, in a thread."""
+    """moto's server with the API of iotwireless, in a thread. It admits no request that a web page caused."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, public_names: Sequence[str] = ()) -> None:
+        """Prepare a server. ``public_names`` are Host names that are admitted besides those that mean loopback."""
         self.host = host
         self.port = port
+        self._public_names = tuple(public_names)
         self._server: Any = None
+        self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        """An address that works on this machine, also if the server listens at all interfaces."""
+        return f"http://{as_url_host(reachable(self.host))}:{self.port}"
+
+    @property
+    def refused(self) -> str:
+        """What was refused so far and how often, for a person. Empty if nothing was."""
+        return str(self._server.tally) if self._server is not None else ""
 
     def start(self) -> None:
-        """Raises OSError where the port is taken."""
-        from moto.server import ThreadedMotoServer  # noqa: PLC0415
-
+        """Listen, and serve in a thread. Raises OSError if the port is taken."""
         from lorafw.iotwireless import register  # noqa: PLC0415
+        from lorafw.iotwireless.http_server import ApiWsgiServer  # noqa: PLC0415
 
         register()
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        # moto's thread would die in silence on a port that is taken, and its start() then wait for ever.
+        # werkzeug prints and exits if a port is taken.
         check_port(self.host, self.port)
-        self._server = ThreadedMotoServer(self.host, self.port, verbose=False)
-        self._server.start()
-        self.port = self._server.get_host_and_port()[1]
+        self._server = ApiWsgiServer(self.host, self.port, HostNames([self.host, *self._public_names]))
+        self.port = self._server.port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="lorafw-api", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
+        """Stop listening. Calling it twice is harmless."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._thread.join()
+        self._server = self._thread = None
 
     def reset(self) -> None:
         """Forget everything: moto keeps its state for as long as the process lives."""
-        PAST_PROXIES.open(f"{self.url}/moto-api/reset", data=b"", timeout=10).close()
+        from moto.moto_api._internal import moto_api_backend  # noqa: PLC0415
+
+        moto_api_backend.reset()
 
     def __enter__(self) -> ApiServer:
         self.start()
@@ -78,9 +95,10 @@ class Cloud:
     def __init__(
         self,
         *,
-        host: str = "127.0.0.1",
+        api_host: str = "127.0.0.1",
+        cups_host: str = "127.0.0.1",
         api_port: int = 0,
-        cups_port: int = 0,
+        cups_port: int | None = 0,
         cups_tls_port: int | None = None,
         cups_tls_or_another: bool = False,
         state_dir: Path | None = None,
@@ -89,30 +107,55 @@ class Cloud:
         clock: Clock | None = None,
         limits: Limits = DEFAULT,
     ) -> None:
-        """``cups_tls_port`` None: no HTTPS. ``state_dir`` keeps CA and server key; without it they are made anew.
+        """Prepare a cloud; nothing listens yet.
 
-        ``host`` is for API and HTTPS; the plain port knows no identity and stays on loopback.
+        Args:
+            api_host: Address of the API, which asks nobody for credentials.
+            cups_host: Address of CUPS over HTTPS. Plain CUPS knows no identity and stays on loopback.
+            api_port: Port of the API.
+            cups_port: Port of plain CUPS. None: there is no plain CUPS.
+            cups_tls_port: Port of CUPS over HTTPS. None: there is no HTTPS.
+            cups_tls_or_another: Take a free port if ``cups_tls_port`` is taken.
+            state_dir: Folder that keeps the CA and the server's key. None: they are made anew.
+            public_names: Names of this machine on the network, for the server's certificate and for Host headers.
+            policy: Decisions of the service.
+            clock: Clock of the service.
+            limits: What one gateway may take of the CUPS servers.
+
+        Raises:
+            LabError: There would be no CUPS at all.
         """
-        self.api = ApiServer(host, api_port)
+        if cups_port is None and cups_tls_port is None:
+            raise LabError("cups_port and cups_tls_port are both None: a cloud has one of them at least")
+        self.api = ApiServer(api_host, api_port, public_names)
         self._cups_port = cups_port
         self._cups_tls_port = cups_tls_port
         self._or_another = cups_tls_or_another
         self._state_dir = state_dir
         self._names = ["localhost", *public_names]
-        self._host = host
+        self._public_names = tuple(public_names)
+        self._cups_host = cups_host
         self._policy = policy
         self._clock = clock
         self._limits = limits
         self._open = contextlib.ExitStack()
 
     service: UpdateService
-    cups: CupsServer
-    """The plain server."""
+    cups_plain: CupsServer | None = None
+    """CUPS over plain HTTP; None if there is none."""
     cups_tls: CupsServer | None = None
+    """CUPS over HTTPS; None if there is none."""
+
+    @property
+    def cups(self) -> CupsServer:
+        """CUPS over plain HTTP. Raises LabError if this cloud has none."""
+        if self.cups_plain is None:
+            raise LabError("this cloud has no plain CUPS; give it a cups_port, or use cups_tls")
+        return self.cups_plain
 
     def __enter__(self) -> Cloud:
         from lorafw.firmware.source import RoleSource, client_factory  # noqa: PLC0415
-        from lorafw.iotwireless.behind import new_id, set_cups_endpoint, use_service  # noqa: PLC0415
+        from lorafw.iotwireless.behind import new_id, use_service  # noqa: PLC0415
         from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
 
         with contextlib.ExitStack() as opening:
@@ -125,17 +168,30 @@ class Cloud:
             source = opening.enter_context(RoleSource(clients, clock=self._clock, missing_hint=ELSEWHERE))
             self.service = UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
             opening.enter_context(use_service(self.service))
-            self.cups = CupsServer(self.service, host=loopback(self._host), port=self._cups_port, limits=self._limits)
-            opening.enter_context(self.cups.in_thread())
-            if self._cups_tls_port is None:
-                opening.enter_context(set_cups_endpoint(self.cups.uri))
-            else:
+            if self._cups_port is not None:
+                self._open_plain(opening, self._cups_port)
+            if self._cups_tls_port is not None:
                 self._open_tls(opening, self._cups_tls_port)
             self._open = opening.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    def _open_plain(self, opening: contextlib.ExitStack, port: int) -> None:
+        from lorafw.iotwireless.behind import set_cups_endpoint  # noqa: PLC0415
+
+        self.cups_plain = CupsServer(
+            self.service,
+            host=loopback(self._cups_host),
+            port=port,
+            names=HostNames(self._public_names),
+            # A gateway that has a certificate could otherwise be impersonated here, without it.
+            refuse_bound=self._cups_tls_port is not None,
+            limits=self._limits,
+        )
+        opening.enter_context(self.cups_plain.in_thread())
+        opening.enter_context(set_cups_endpoint(self.cups_plain.uri))
 
     def _open_tls(self, opening: contextlib.ExitStack, port: int) -> None:
         from lorafw.cups.authority import load_or_make  # noqa: PLC0415
@@ -152,10 +208,13 @@ class Cloud:
         # A gateway on the network knows this machine by its public name.
         tls = Tls(context, gatekeeper, self._names[-1])
         self.cups_tls = CupsServer(
-            self.service, host=self._host, port=port, or_another=self._or_another, tls=tls, limits=self._limits
+            self.service, host=self._cups_host, port=port, or_another=self._or_another, tls=tls, limits=self._limits
         )
         opening.enter_context(self.cups_tls.in_thread())
-        opening.enter_context(set_cups_endpoint(self.cups_tls.uri, authority.ca_pem, plain_uri=self.cups.uri))
+        plain_uri = None
+        if self.cups_plain is not None:
+            plain_uri = self.cups_plain.uri
+        opening.enter_context(set_cups_endpoint(self.cups_tls.uri, authority.ca_pem, plain_uri=plain_uri))
 
     def environment(self, region: str = REGION) -> dict[str, str]:
         """What boto3 and the AWS CLI need to find this cloud and no other."""
@@ -164,8 +223,3 @@ class Cloud:
     def client(self, name: str, region: str = REGION) -> Any:
         """A boto3 client of this cloud."""
         return make_client(name, region=region, endpoint_url=self.api.url)
-
-
-def loopback(host: str) -> str:
-    """``host`` if it is this machine's own, otherwise 127.0.0.1."""
-    return host if is_loopback(host) else "127.0.0.1"

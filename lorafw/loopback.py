@@ -13,15 +13,37 @@ PAST_PROXIES: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises OSError where no server can listen at this port; one that was just left counts as free."""
-    with contextlib.closing(socket.socket()) as probe:
+    """Raise OSError if no server can listen at this port. A port that was just left counts as free."""
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    with contextlib.closing(socket.socket(family, kind)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
+        probe.bind(address)
+
+
+def loopback(host: str) -> str:
+    """Return ``host`` if it is an address of loopback, otherwise 127.0.0.1."""
+    if is_loopback(host):
+        return host
+    return "127.0.0.1"
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is this machine's own. Looks up no name."""
+    """Return True if only this machine can reach a server that listens at ``host``."""
+    if host == "localhost":
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return False
+
+
+def reachable(host: str) -> str:
+    """Return an address at which a client on this machine reaches a server that listens at ``host``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 -- nothing listens here
+
+
+def as_url_host(host: str) -> str:
+    """Return ``host`` as it stands in a URL: an IPv6 address in brackets."""
+    if ":" in host:
+        return f"[{host}]"
+    return host

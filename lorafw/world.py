@@ -105,4 +105,7 @@ class DocumentedWorld:
             except LorafwError as error:
                 self._log(f"the gateway cannot poll: {error}")
                 wait_s = example.POLL_INTERVAL_S
+            except Exception as error:  # a thread that ended here would end in silence, and serve would stay
+                self._log(f"the gateway failed to poll: {type(error).__name__}: {error}")
+                wait_s = example.POLL_INTERVAL_S
             due = time.monotonic() + wait_s

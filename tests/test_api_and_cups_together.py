@@ -182,7 +182,7 @@ class ApiAndCups(RuleBasedStateMachine):
         body = self.body(gateway, OLD)
         with socket.create_connection(("127.0.0.1", self.bed.cups.port)) as station:
             station.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            head = f"POST /update-info HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = f"POST /update-info HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
             station.sendall(head.encode() + body)
             station.recv(1)
         self.wait_until_idle(gateway)

@@ -210,7 +210,9 @@ def test_a_gateway_that_breaks_off_uses_up_no_attempt_and_is_offered_again(world
     body = world.request()
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", world.server.port)) as station:
-            station.sendall(b"POST /update-info HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            station.sendall(
+                b"POST /update-info HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
             assert station.recv(1000)
             if how == "reset":
                 station.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -42,7 +42,7 @@ OWNER = Owner("123456789012", "us-east-1")
 OLD = GatewayVersion(station="2.0.5", package="1.0.0", model="rpi")
 IMAGE = bytes(range(256)) * 12_000
 HOUR = 3600.0
-HEAD = b"POST /update-info HTTP/1.1\r\nHost: x\r\nContent-Length: %5d\r\n\r\n"
+HEAD = b"POST /update-info HTTP/1.1\r\nHost: localhost\r\nContent-Length: %5d\r\n\r\n"
 
 
 class Bucket:
@@ -218,7 +218,9 @@ def test_only_the_first_of_several_requests_on_a_connection_is_answered(tmp_path
 def test_a_compressed_body_is_taken_as_it_is_and_never_inflated(tmp_path: Path) -> None:
     bomb = gzip.compress(bytes(5_000_000))
     with serving(tmp_path) as place, place.connect() as hostile:
-        hostile.sendall((HEAD % len(bomb)).replace(b"Host: x", b"Host: x\r\nContent-Encoding: gzip") + bomb)
+        hostile.sendall(
+            (HEAD % len(bomb)).replace(b"Host: localhost", b"Host: localhost\r\nContent-Encoding: gzip") + bomb
+        )
         assert read_all(hostile).startswith(b"HTTP/1.1 400 ")
         assert place.counts == {Refused.MALFORMED: 1}
 
@@ -355,7 +357,7 @@ def test_a_refusal_tells_no_secret(tmp_path: Path, caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.DEBUG)
     with serving(tmp_path) as place, place.connect() as client:
         body = b'{"router": 7, "secret": "hunter2"}'
-        head = (HEAD % len(body)).replace(b"Host: x", b"Host: x\r\nAuthorization: Bearer hunter2")
+        head = (HEAD % len(body)).replace(b"Host: localhost", b"Host: localhost\r\nAuthorization: Bearer hunter2")
         client.sendall(head + body)
         assert b"hunter2" not in read_all(client)
         assert place.counts == {Refused.MALFORMED: 1}

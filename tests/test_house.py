@@ -16,8 +16,12 @@ LEVELS = {
     5: ("cli", "lab", "__main__"),
     4: ("testbed", "procedure", "world", "cloud", "staging", "environment", "loopback", "lab_endpoint", "aws_cli"),
     4: ("testbed", "procedure", "world", "cloud", "staging", "environment", "loopback", "isolation"),
+    4: ("testbed", "procedure", "world", "cloud", "staging", "environment"),
     3: (
+        "file_budget",
+        "loopback",
         "cups.limits",
+        "cups.listener",
         "cups.tally",
         "cups.tls",
         "cups.server",
@@ -50,6 +54,7 @@ LEVELS = {
     2: ("tasks", "fleet", "gateway.station", "gateway.signature", "gateway.intake", "gateway.judgement", "example"),
     1: ("cups", "firmware", "gateway", "tasks.lifecycle"),
     0: ("errors", "atomic", "eui", "version", "clock", "fault", "lazy", "station_log"),
+    0: ("admission", "errors", "eui", "version", "clock", "fault", "lazy", "station_log"),
 }
 OUTSIDE_ONLY_FROM = {
     "aiohttp": 3,

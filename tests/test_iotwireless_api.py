@@ -546,7 +546,7 @@ def test_a_new_mock_and_a_reset_forget_everything() -> None:
     with ApiServer() as server:
         iot = boto3.client("iotwireless", region_name="us-east-1", endpoint_url=server.url)
         gateway(iot)
-        urllib.request.urlopen(f"{server.url}/moto-api/reset", data=b"", timeout=20).close()
+        server.reset()
         assert call(iot, "ListWirelessGateways")["WirelessGatewayList"] == []
         gateway(iot)
     for _ in range(2):

@@ -44,7 +44,7 @@ def test_a_workspace_opened_again_takes_the_place_of_the_first_and_leaves_as_lit
         second = Workspace(bed).open()
         assert not first.path.exists()
         assert Path.cwd().resolve() == second.path.resolve()
-        assert urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/moto-api/", timeout=10).status == 200
+        assert urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"], timeout=10).status == 200
         first.close()
         assert Path.cwd().resolve() == second.path.resolve()
         second.close()
@@ -63,11 +63,11 @@ def test_a_server_started_again_takes_the_place_of_the_first() -> None:
     assert first.stop() == 0  # it has ended already
     with pytest.raises(OSError):
         urllib.request.urlopen(first.api, timeout=10)
-    assert urllib.request.urlopen(second.api + "/moto-api/", timeout=10).status == 200
+    assert urllib.request.urlopen(second.api, timeout=10).status == 200
     api = second.api
     assert second.start().api != api
     with ServeProcess() as third:
-        assert urllib.request.urlopen(second.api + "/moto-api/", timeout=10).status == 200
+        assert urllib.request.urlopen(second.api, timeout=10).status == 200
         assert third.api != second.api
     assert second.stop() == 0
 

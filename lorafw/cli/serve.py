@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
 import os
-import signal
-import tempfile
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lorafw.cli.colour import show
-from lorafw.clock import iso
-from lorafw.cups.tally import LOG
-from lorafw.environment import profiles_chosen
-from lorafw.loopback import check_port
-from lorafw.tasks.lifecycle import LogRow
+from lorafw.cli.serve_process import (
+    BROKEN_PIPE_STATUS,
+    Output,
+    announced,
+    open_many_files,
+    refusals_shown,
+    stop_on_signals,
+)
+from lorafw.environment import aws_variables_that_win
+from lorafw.loopback import check_port, is_loopback, loopback
 from lorafw.tasks.policy import Policy, all_decisions
+
+if TYPE_CHECKING:
+    from lorafw.cloud import Cloud
+    from lorafw.cups.server import CupsServer
 
 HTTPS_PORT = 8443
 
@@ -49,10 +53,23 @@ def show_policies(context: click.Context, _: click.Parameter, wanted: bool) -> N
 
 @click.command()
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address of API and HTTPS. The plain port stays on loopback."
+    "--cups-host",
+    "--host",
+    "cups_host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address of CUPS over HTTPS, for gateways on the network. Plain CUPS stays on loopback.",
+)
+@click.option(
+    "--api-host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address of the AWS API. It asks nobody for credentials: on another address than loopback everybody on the "
+    "network can read and change all of it.",
 )
 @click.option("--api-port", default=5000, show_default=True, help="AWS API: iotwireless, s3, iam, ... 0 picks one.")
 @click.option("--cups-plain-port", default=8080, show_default=True, help="CUPS over plain HTTP. 0 picks one.")
+@click.option("--no-plain", is_flag=True, help="Serve no CUPS over plain HTTP.")
 @click.option(
     "--cups-port",
     type=click.IntRange(0, 65535),
@@ -68,7 +85,7 @@ def show_policies(context: click.Context, _: click.Parameter, wanted: bool) -> N
     "public_names",
     multiple=True,
     metavar="NAME",
-    help="Name of this machine for gateways on the network (with --host); repeatable.",
+    help="Name of this machine on the network, for gateways and for callers of the API; repeatable.",
 )
 @click.option(
     "--ready-file",
@@ -93,9 +110,11 @@ def show_policies(context: click.Context, _: click.Parameter, wanted: bool) -> N
 )
 def serve(
     *,
-    host: str,
+    cups_host: str,
+    api_host: str,
     api_port: int,
     cups_plain_port: int,
+    no_plain: bool,
     cups_port: int | None,
     state_dir: Path | None,
     public_names: tuple[str, ...],
@@ -107,54 +126,100 @@ def serve(
 
     When it is ready, it prints the addresses and the lines to paste into another terminal.
     """
-    from lorafw.cloud import Cloud, loopback  # noqa: PLC0415
+    from lorafw.cloud import Cloud  # noqa: PLC0415
 
-    profiles = profiles_chosen()
+    if no_plain and world == "seed":
+        raise click.UsageError("--world seed: its gateways speak plain CUPS; leave --no-plain out")
+    variables_to_unset = aws_variables_that_win(os.environ)
     if ready_file is not None:
-        # One that a process left when it was killed would say that this one is ready.
+        # If a process was killed, its file would say that this one is ready.
         ready_file.unlink(missing_ok=True)
-    _check_port("--api-port", host, api_port)
-    _check_port("--cups-plain-port", loopback(host), cups_plain_port)
-    _check_port("--cups-port", host, cups_port or 0)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    plain_port = None if no_plain else cups_plain_port
+    _check_port("--api-port", api_host, api_port)
+    _check_port("--cups-plain-port", loopback(cups_host), plain_port or 0)
+    _check_port("--cups-port", cups_host, cups_port or 0)
+    _warn_of_open_api(api_host)
     cloud = Cloud(
-        host=host,
+        api_host=api_host,
+        cups_host=cups_host,
         api_port=api_port,
-        cups_port=cups_plain_port,
+        cups_port=plain_port,
         cups_tls_port=HTTPS_PORT if cups_port is None else cups_port,
         cups_tls_or_another=cups_port is None,
         state_dir=state_dir or default_state_dir(),
         public_names=public_names,
         policy=Policy().with_texts(policy),
     )
-    _open_many_files()
-    with _refusals_shown(), cloud, contextlib.ExitStack() as stack:
-        cloud.service.listeners.append(show_row)
-        files: dict[str, str] = {}
-        if world == "seed":
-            from lorafw.world import DocumentedWorld  # noqa: PLC0415
+    open_many_files()
+    with Output() as output, stop_on_signals(output.stop), refusals_shown(output), contextlib.ExitStack() as stack:
+        stack.enter_context(cloud)
+        cloud.service.listeners.append(output.show_row)
+        seed = _open_world(cloud, world, output, stack)
+        _show_addresses(cloud, output)
+        _show_variables(variables_to_unset, cloud.environment(), output)
+        content = {**_addresses(cloud), "environment": cloud.environment(), **seed}
+        stack.enter_context(announced(ready_file, content))
+        output.stop.wait()
+        _show_refusals(cloud, output)
+    if output.is_broken:
+        raise SystemExit(BROKEN_PIPE_STATUS)
 
-            seed = stack.enter_context(DocumentedWorld(cloud, show))
-            files = {"home": str(seed.home.path), "private_key": str(seed.private_key)}
-            click.echo(f"Gateway's home folder:  {seed.home.path}")
-            click.echo(f"Key that it trusts too: {seed.private_key}  (sign with 'lorafw firmware sign')")
-        click.echo(f"API   {cloud.api.url}   (state is in memory and ends with this process)")
-        assert cloud.cups_tls is not None
-        click.echo(f"CUPS  {cloud.cups_tls.uri}   (client certificates: 'lorafw gateway init')")
-        click.echo(f"CUPS  {cloud.cups.uri}   (plain, no identity: 'lorafw gateway init --plain')\n")
-        click.echo("Paste into another terminal:\n")
-        for name in profiles:
-            click.echo(f"unset {name}")
-        for name, value in cloud.environment().items():
-            click.echo(f"export {name}={value}")
-        click.echo("")
-        addresses = {"api": cloud.api.url, "cups": cloud.cups_tls.uri, "cups_plain": cloud.cups.uri}
-        with _announced(ready_file, {**addresses, "environment": cloud.environment(), **files}):
-            stop.wait()
-        for server in (cloud.cups_tls, cloud.cups):
-            click.echo(f"Refused at {server.uri}: {server.tally or 'nothing'}")
+
+def _warn_of_open_api(host: str) -> None:
+    if is_loopback(host):
+        return
+    click.echo(
+        f"Warning: --api-host {host} opens the AWS API to the network. It asks nobody for credentials: whoever "
+        "reaches it can read and change everything in it, and decides what your gateways run.",
+        err=True,
+    )
+
+
+def _open_world(cloud: Cloud, world: str, output: Output, stack: contextlib.ExitStack) -> dict[str, str]:
+    """Set up the world that was chosen. Return the paths that belong into the ready file."""
+    if world == "empty":
+        return {}
+    from lorafw.world import DocumentedWorld  # noqa: PLC0415
+
+    seed = stack.enter_context(DocumentedWorld(cloud, output.show))
+    output.show(f"Gateway's home folder:  {seed.home.path}")
+    output.show(f"Key that it trusts too: {seed.private_key}  (sign with 'lorafw firmware sign')")
+    return {"home": str(seed.home.path), "private_key": str(seed.private_key)}
+
+
+def _show_addresses(cloud: Cloud, output: Output) -> None:
+    output.show(f"API   {cloud.api.url}   (state is in memory and ends with this process)")
+    if cloud.cups_tls is not None:
+        output.show(f"CUPS  {cloud.cups_tls.uri}   (client certificates: 'lorafw gateway init')")
+    if cloud.cups_plain is not None:
+        output.show(f"CUPS  {cloud.cups_plain.uri}   (plain, no identity: 'lorafw gateway init --plain')")
+
+
+def _show_variables(to_unset: Iterable[str], to_set: Mapping[str, str], output: Output) -> None:
+    output.show("\nPaste into another terminal:\n")
+    for name in to_unset:
+        output.show(f"unset {name}")
+    for name, value in to_set.items():
+        output.show(f"export {name}={value}")
+    output.show("")
+
+
+def _addresses(cloud: Cloud) -> dict[str, str | None]:
+    """Return the addresses for the ready file. A server that is not there has None."""
+    return {"api": cloud.api.url, "cups": _uri(cloud.cups_tls), "cups_plain": _uri(cloud.cups_plain)}
+
+
+def _uri(server: CupsServer | None) -> str | None:
+    if server is None:
+        return None
+    return server.uri
+
+
+def _show_refusals(cloud: Cloud, output: Output) -> None:
+    output.show(f"Refused at {cloud.api.url}: {cloud.api.refused or 'nothing'}")
+    for server in (cloud.cups_tls, cloud.cups_plain):
+        if server is not None:
+            output.show(f"Refused at {server.uri}: {server.tally or 'nothing'}")
 
 
 def _check_port(option: str, host: str, port: int) -> None:
@@ -170,55 +235,3 @@ def _check_port(option: str, host: str, port: int) -> None:
 def default_state_dir() -> Path:
     """Where programs keep what is to survive a restart."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lorafw"
-
-
-def show_row(row: LogRow) -> None:
-    """One line for what has happened to a task."""
-    change = f"{row.from_status or 'no task'} -> {row.to_status or 'no task'}"
-    show(f"{iso(row.time)} task of gateway {row.gateway}: {change} ({row.cause})")
-
-
-@contextlib.contextmanager
-def _refusals_shown() -> Iterator[None]:
-    """Print a line for what the CUPS server refuses; it sees to it that there are not too many."""
-    handler = _Shown(logging.INFO)
-    before = LOG.level, LOG.propagate
-    LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
-    LOG.propagate = False
-    try:
-        yield
-    finally:
-        LOG.removeHandler(handler)
-        LOG.level, LOG.propagate = before
-
-
-class _Shown(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        time = iso(round(record.created * 1000))
-        show(f"{time} {self.format(record)}")
-
-
-def _open_many_files() -> None:
-    """Each connection is a file, and the usual limit of 1024 is a habit from before there were so many."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource  # noqa: PLC0415 -- not there on Windows
-
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-@contextlib.contextmanager
-def _announced(path: Path | None, content: Mapping[str, object]) -> Iterator[None]:
-    """The ready file is there, whole, exactly while its addresses answer."""
-    if path is None:
-        yield
-        return
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(content, file)
-    Path(temporary).replace(path)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)

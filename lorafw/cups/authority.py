@@ -106,7 +106,7 @@ def _load_or_make_ca(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Cer
     try:
         loaded = serialization.load_pem_private_key(content, None)
         certificate = x509.load_pem_x509_certificate(content)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise HomeError(f"{path} cannot be read ({error}); remove it, and a new CA is made") from error
     if not isinstance(loaded, ec.EllipticCurvePrivateKey):
         raise HomeError(f"{path} holds no EC key; remove it, and a new CA is made")

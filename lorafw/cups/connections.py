@@ -31,10 +31,12 @@ from lorafw.cups.delivery import Pace
 from lorafw.cups.limits import Limits
 from lorafw.cups.tally import LOG, Refused, Tally
 from lorafw.cups.tls import TlsTransport
+from lorafw.file_budget import PROCESS
 
 HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _PATIENCE: Final = 16
 """So many times the length of a request are read from a client that was told that it was too long."""
+_FILES_EACH: Final = 2
 _LOOK_S: Final = 0.1
 _TOO_LONG: Final = (
     b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: text/plain\r\nContent-Length: 17\r\n"
@@ -96,6 +98,10 @@ class Visit(asyncio.Protocol):
                 tls.close()
         except ssl.SSLError as error:
             self._broken(error)
+        except Exception as error:
+            if self._visits.tally.add(Refused.SERVER_ERROR, self.peer):
+                LOG.error("a connection failed", exc_info=error)
+            self.abort()
 
     def eof_received(self) -> bool:
         if self._tls is not None and not self._tls.is_open:
@@ -214,8 +220,8 @@ class Conversation(web.RequestHandler):
             self.tally.add(Refused.NO_HTTP, self.visit.peer)
             response = web.Response(status=status, body=b"not HTTP\n", content_type="text/plain")
         else:
-            self.tally.add(Refused.SERVER_ERROR, self.visit.peer)
-            LOG.error("a request failed", exc_info=exc)
+            if self.tally.add(Refused.SERVER_ERROR, self.visit.peer):
+                LOG.error("a request failed", exc_info=exc)
             response = web.Response(status=status, body=b"server error\n", content_type="text/plain")
         response.force_close()
         return response
@@ -240,7 +246,7 @@ class Connections(web.Server):
         self.tally = tally
         self.context = context
         self.now = asyncio.get_running_loop().time
-        self._most = min(limits.connections, _files() // 2)
+        self._files = PROCESS.join()
         self._visits: dict[Visit, None] = {}
         self._is_over = False
         self._sweeping: asyncio.TimerHandle | None = None
@@ -256,7 +262,7 @@ class Connections(web.Server):
         if self._is_over:
             visit.abort()
             return False
-        if len(self._visits) >= self._most and not self._make_room():
+        if not self.has_room() and not self.make_room():
             visit.end(Refused.CROWDED_OUT)
             return False
         visit.enter(Phase.ARRIVING)
@@ -275,10 +281,20 @@ class Connections(web.Server):
             self._sweeping.cancel()
         for visit in list(self._visits):
             visit.abort()
+        self._files.leave()
         self.tally.tell(all_of_it=True)
 
-    def _make_room(self) -> bool:
-        """The oldest few that idle go, of the address that has most of them."""
+    @property
+    def _most(self) -> int:
+        """Connections at once. A connection on which a reply is sent holds two files."""
+        return max(min(self.limits.connections, self._files.files // _FILES_EACH), 1)
+
+    def has_room(self, opening: int = 0) -> bool:
+        """Return True if one more connection may be accepted beside those that are there and ``opening`` others."""
+        return len(self._visits) + opening < self._most
+
+    def make_room(self) -> bool:
+        """Close the oldest idle connections, of the address that has most of them. Return False if none is idle."""
         idle = [visit for visit in self._visits if visit.phase in _IDLE]
         if not idle:
             return False
@@ -300,12 +316,3 @@ class Connections(web.Server):
                 visit.abort()
         self.tally.tell()
         self._sweeping = self._loop.call_later(min(limits.request_s, limits.pace_s) / 60, self._sweep)
-
-
-def _files() -> int:
-    """How many files this process may open, less what it needs for itself. A reply holds two on its connection."""
-    try:
-        import resource  # noqa: PLC0415 -- not there on Windows
-    except ImportError:
-        return 1 << 20
-    return max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 128, 64)

@@ -104,12 +104,15 @@ class Leaf:
 
 @lru_cache(maxsize=4096)
 def read_leaf(pem: str) -> Leaf | None:
-    """The first certificate of a text, which is the client's own; None where there is none.
+    """Return the first certificate of a text, which is the client's own, or None if no client can use it.
 
-    Others that follow, its issuers, are left alone: who trusted them would let in all that they have issued.
+    None is for a text without a certificate, and for one that cryptography or OpenSSL does not take, such as one of
+    X.509 version 2. Further certificates, its issuers, are ignored: trusting them would let in all that they issued.
     """
     try:
         found = x509.load_pem_x509_certificate(pem.encode())
-    except ValueError:
+        leaf = Leaf(found.public_bytes(Encoding.DER), found.not_valid_before_utc, found.not_valid_after_utc)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=leaf.der)
+    except (ValueError, x509.InvalidVersion, ssl.SSLError):
         return None
-    return Leaf(found.public_bytes(Encoding.DER), found.not_valid_before_utc, found.not_valid_after_utc)
+    return leaf

@@ -11,6 +11,7 @@ What one gateway may take of the server is in Limits; whatever is refused is cou
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -18,28 +19,30 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
+from lorafw.admission import Denial, HostNames, RequestSource, decide_without_browsers
 from lorafw.clock import real_monotonic_s
 from lorafw.cups.codec import RequestDecoder, encode_head
 from lorafw.cups.connections import Connections, Conversation, Phase, Visit
 from lorafw.cups.delivery import Pace, is_taken, watch
 from lorafw.cups.identity import Gatekeeper
 from lorafw.cups.limits import DEFAULT, Limits
+from lorafw.cups.listener import Listener, listen
 from lorafw.cups.messages import NOTHING, UpdateInfoRequest
 from lorafw.cups.refusal import refusal, tiny
 from lorafw.cups.station_http import PATH
 from lorafw.cups.tally import LOG, Refused, Tally, reason_of
 from lorafw.errors import LorafwError, NotAllowed
+from lorafw.loopback import as_url_host
 from lorafw.tasks.ports import UpdateImage
 from lorafw.tasks.reply import Reply
 from lorafw.tasks.service import UpdateService
 
 CONTENT_TYPE: Final = "application/octet-stream"
 CHUNK: Final = 64 * 1024
-BACKLOG: Final = 1024
 READERS: Final = 16
 """Updates that are read at once."""
 
@@ -74,11 +77,21 @@ class CupsServer:
         port: int = 0,
         or_another: bool = False,
         tls: Tls | None = None,
+        names: HostNames | None = None,
+        refuse_bound: bool = False,
         limits: Limits = DEFAULT,
     ) -> None:
-        """Loopback unless told otherwise; port 0 picks a free one, and ``or_another`` does so where it is taken.
+        """Prepare a server; it does not listen yet.
 
-        Without ``tls``: plain HTTP, and no identity.
+        Args:
+            service: Answers the requests.
+            host: Address to listen at, loopback by default.
+            port: Port to listen at. 0 picks a free one.
+            or_another: Pick a free port if ``port`` is taken.
+            tls: HTTPS with client certificates. None: plain HTTP, without identity.
+            names: Host names that plain HTTP admits besides those that mean loopback.
+            refuse_bound: Refuse gateways that a certificate is bound to, over plain HTTP. They must use HTTPS.
+            limits: What one gateway may take of the server.
         """
         self.service = service
         self.host = host
@@ -86,9 +99,11 @@ class CupsServer:
         self.tally = Tally()
         self.tls = tls
         self.limits = limits
+        self._names = names or HostNames([host])
+        self._refuse_bound = refuse_bound
         self._or_another = or_another
         self._readers: ThreadPoolExecutor | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._connections: Connections | None = None
 
     @property
@@ -96,25 +111,25 @@ class CupsServer:
         """What belongs into cups.uri."""
         if self.tls is not None:
             return f"https://{self.tls.name}:{self.port}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{as_url_host(self.host)}:{self.port}"
 
     async def start(self) -> None:
-        """Listen. Raises OSError where the port is taken."""
+        """Listen. Raises OSError if the port is taken."""
+        listening = self._listen()
         connections = Connections(self._handle, self.limits, self.tally, self.tls.context if self.tls else None)
+        self._listener = Listener(listening, connections)
+        self._listener.start()
+        self._connections = connections
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="lorafw-update")
+        self.port = listening.getsockname()[1]
+
+    def _listen(self) -> socket.socket:
         try:
-            self._listener = await self._listen(connections, self.port)
+            return listen(self.host, self.port)
         except OSError:
             if not self._or_another:
                 raise
-            self._listener = await self._listen(connections, 0)
-        self._connections = connections
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="lorafw-update")
-        self.port = self._listener.sockets[0].getsockname()[1]
-
-    async def _listen(self, connections: Connections, port: int) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(lambda: Visit(connections), self.host, port, backlog=BACKLOG)
+            return listen(self.host, 0)
 
     async def stop(self) -> None:
         if self._listener is None or self._connections is None or self._readers is None:
@@ -128,7 +143,9 @@ class CupsServer:
     @contextmanager
     def in_thread(self) -> Iterator[CupsServer]:
         """Serve from a thread of its own, for notebooks and tests."""
+        # The listener needs an event loop with readers, which is not the default one on Windows.
         loop = RealTimeLoop()
+        loop.set_exception_handler(self._count_error)
         thread = threading.Thread(target=loop.run_forever, name="lorafw-cups", daemon=True)
         thread.start()
         try:
@@ -153,10 +170,33 @@ class CupsServer:
         visit = http.protocol.visit
         try:
             return await self._respond(http, visit)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            return self._fail(visit, error)
         finally:
             visit.enter(Phase.LEAVING)
 
+    def _fail(self, visit: Visit, error: Exception) -> web.StreamResponse:
+        """Count an error that nobody expected, and answer 500. Raises ConnectionResetError if a reply has begun."""
+        if self.tally.add(Refused.SERVER_ERROR, visit.peer):
+            LOG.error("a request failed", exc_info=error)
+        if visit.phase is Phase.SENDING:
+            # Whatever is written now would count as a part of the reply.
+            visit.abort()
+            raise ConnectionResetError("the reply broke off")
+        return _answer(500, b"server error\n")
+
+    def _count_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Count what went wrong outside of a request. The log is limited as that of refusals is."""
+        if self.tally.add(Refused.SERVER_ERROR, context.get("message", "")):
+            LOG.error("the server failed: %s", context.get("message"), exc_info=context.get("exception"))
+
     async def _respond(self, http: web.BaseRequest, visit: Visit) -> web.StreamResponse:
+        denial = self._decide_admission(http)
+        if denial is not None:
+            self.tally.add(Refused.NOT_ADMITTED, f"{visit.peer}: {denial}")
+            return _answer(403, tiny(denial))
         if http.path != PATH or http.method != "POST":
             self.tally.add(Refused.WRONG_PATH, visit.peer)
             return _answer(404 if http.path != PATH else 405, b"CUPS is at POST /update-info\n")
@@ -181,12 +221,29 @@ class CupsServer:
 
     def _check_identity(self, http: web.BaseRequest, request: UpdateInfoRequest) -> None:
         if self.tls is None:
+            self._check_unbound(request)
             return
         tls_object = http.transport.get_extra_info("ssl_object") if http.transport is not None else None
         certificate = tls_object.getpeercert(binary_form=True) if tls_object is not None else None
         if certificate is None:
             raise NotAllowed("no client certificate")
         self.tls.gatekeeper.check(certificate, request.router)
+
+    def _check_unbound(self, request: UpdateInfoRequest) -> None:
+        """Raise NotAllowed for a gateway whose certificate would be worth nothing if it could do without."""
+        if not self._refuse_bound:
+            return
+        gateway = self.service.find_gateway(request.router)
+        if gateway is not None and gateway.certificate_id is not None:
+            raise NotAllowed(f"gateway {request.router.hex} has a certificate: it must use HTTPS")
+
+    def _decide_admission(self, http: web.BaseRequest) -> Denial | None:
+        """Decide on the headers of a plain request. Over HTTPS the client's certificate decides, which no page has."""
+        if self.tls is not None:
+            return None
+        headers = http.headers
+        host, origin, site = headers.get("Host"), headers.get("Origin"), headers.get("Sec-Fetch-Site")
+        return decide_without_browsers(RequestSource(host, origin, site), self._names)
 
     async def _answer(self, request: UpdateInfoRequest) -> Reply:
         """Most requests end at once; reading an update may take long, so that is done in a thread."""

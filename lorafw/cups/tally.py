@@ -29,12 +29,14 @@ class Refused(StrEnum):
     TOO_LATE = "no request in time"
     TOO_LONG = "request too long"
     NO_HTTP = "not HTTP"
+    NOT_ADMITTED = "not admitted"
     WRONG_PATH = "not POST /update-info"
     MALFORMED = "malformed request"
     NOT_ALLOWED = "not allowed"
     UNKNOWN_GATEWAY = "unknown gateway"
     TOO_SLOW = "reply taken too slowly"
     CROWDED_OUT = "too many connections"
+    NO_FILES = "no file left to accept a connection"
     SERVER_ERROR = "server error"
 
 
@@ -62,16 +64,22 @@ class Tally:
         self._now = now
         self._spans: dict[Refused, _Span] = {}
 
-    def add(self, reason: Refused, detail: object = "") -> None:
-        """One more. ``detail`` is for the log only."""
+    def add(self, reason: Refused, detail: object = "") -> bool:
+        """Count one more. ``detail`` is for the log only.
+
+        Returns:
+            True if it was logged. False if this span has had its lines about this reason, so that whatever else the
+            caller would log about it is left out too.
+        """
         self.counts[reason] += 1
         self.tell()
         span = self._spans.setdefault(reason, _Span(self._now()))
         if span.lines < LINES:
             span.lines += 1
             LOG.info("refused: %s%s", reason, f" ({detail})" if detail else "")
-        else:
-            span.untold += 1
+            return True
+        span.untold += 1
+        return False
 
     def tell(self, *, all_of_it: bool = False) -> None:
         """Log what was left out, of spans that are over."""
@@ -88,3 +96,25 @@ class Tally:
     def __str__(self) -> str:
         """For a person: ``3 malformed request, 1 not allowed``; empty where nothing was refused."""
         return ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())
+
+
+class LineLimit(logging.Filter):
+    """Lets LINES records through in each SPAN_S, for a logger that others write to, such as asyncio's."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._span = _Span(now())
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return True if the record is within the limit. The first record of a span tells how many were left out."""
+        now = self._now()
+        if now - self._span.started >= SPAN_S:
+            untold, self._span = self._span.untold, _Span(now)
+            if untold:
+                record.msg, record.args = f"{record.getMessage()} ({untold} more records were left out)", ()
+        if self._span.lines >= LINES:
+            self._span.untold += 1
+            return False
+        self._span.lines += 1
+        return True

@@ -10,6 +10,7 @@ from moto.core.base_backend import BackendDict, BaseBackend
 from moto.utilities.tagging_service import TaggingService
 
 from lorafw.clock import iso
+from lorafw.cups.identity import read_leaf
 from lorafw.errors import Conflict, Invalid, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.iotwireless.behind import certificate_bound, cups_endpoint, current_service
@@ -116,8 +117,13 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     def associate_wireless_gateway_with_certificate(self, gateway_id: str, certificate_id: str) -> Members:
         self.service.gateway(self.owner, gateway_id)
-        if certificate_id not in self._iot().certificates:
+        certificate = self._iot().certificates.get(certificate_id)
+        if certificate is None:
             raise NotFound("Certificate", certificate_id)
+        # Read it before it is bound: afterwards an error would leave the gateway with a certificate of no use.
+        if read_leaf(certificate.certificate_pem) is None:
+            reason = "no TLS client can use it (X.509 of version 1 or 3 is needed); register another certificate"
+            raise Invalid("IotCertificateId", certificate_id, reason)
         self._bind(gateway_id, "Certificate", "certificate_id", certificate_id)
         certificate_bound(self.owner, certificate_id)
         return {"IotCertificateId": certificate_id}

@@ -1,0 +1,173 @@
+"""The AWS API on a port: moto's application behind a check of who calls, on werkzeug's threaded server.
+
+The API asks nobody for credentials, as moto does not. So requests that a web page causes are refused, and moto's own
+control paths (reset, configuration, recorder, proxy, dashboard) are not served.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Final
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import ThreadedWSGIServer
+
+from lorafw.admission import Denial, HostNames, RequestSource, decide
+from lorafw.cups.tally import Refused, Tally
+from lorafw.file_budget import PROCESS
+
+READ_TIMEOUT_S: Final = 20
+"""A client that sends nothing for this long in the middle of a request is dropped."""
+MAX_CONNECTIONS: Final = 512
+"""Connections at once; each has a thread."""
+_WAIT_FOR_ROOM_S: Final = 0.5
+_CONTROL_PATH: Final = "moto-api"
+_SHOWN_HOST: Final = 60
+
+StartResponse = Callable[..., Any]
+Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+class AdmissionMiddleware:
+    """WSGI middleware that admits only requests which no web page of another server can have caused.
+
+    It also takes the headers out of replies with which moto would let every page read them.
+    """
+
+    def __init__(self, application: Application, names: HostNames, refuse: Callable[[Denial, str], None]) -> None:
+        """Wrap ``application``. ``refuse`` is called with the reason and the client's address, to count it."""
+        self._application = application
+        self._names = names
+        self._refuse = refuse
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        denial = self._decide(environ)
+        if denial is not None:
+            self._refuse(denial, environ.get("REMOTE_ADDR", "?"))
+            return _answer_denied(denial, environ, start_response)
+
+        def start_without_cors(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            return start_response(status, _without_cors(headers), exc_info)
+
+        return self._application(environ, start_without_cors)
+
+    def _decide(self, environ: dict[str, Any]) -> Denial | None:
+        source = RequestSource(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE"))
+        if is_control_path(environ.get("PATH_INFO", "")):
+            return decide(source, self._names) or Denial.PATH
+        return decide(source, self._names)
+
+
+def is_control_path(path: str) -> bool:
+    """Return True if moto would take a path as one of its own: any that begins with /moto-api, also after //."""
+    return path.lstrip("/").lower().startswith(_CONTROL_PATH)
+
+
+def _without_cors(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in headers if not name.lower().startswith("access-control-")]
+
+
+def _answer_denied(denial: Denial, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+    body = json.dumps({"message": _explain(denial, environ)}).encode()
+    status = "404 Not Found" if denial is Denial.PATH else "403 Forbidden"
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("X-Content-Type-Options", "nosniff"),
+        # botocore reads the name of a JSON error from this header.
+        ("x-amzn-ErrorType", "AccessDeniedException"),
+    ]
+    start_response(status, headers)
+    return [body]
+
+
+def _explain(denial: Denial, environ: dict[str, Any]) -> str:
+    if denial is not Denial.HOST:
+        return f"lorafw refused this request: {denial}"
+    host = environ.get("HTTP_HOST", "")[:_SHOWN_HOST]
+    return f"lorafw does not know the host {host!r}; call it localhost, or start `lorafw serve` with --public-name"
+
+
+class ApiWsgiServer(ThreadedWSGIServer):
+    """Serves moto's backends with admission. ``tally`` counts refusals.
+
+    It holds no more connections than its share of the process's files. If there is one more, the oldest whose request
+    has not arrived yet is closed. If there is none, the server stops accepting until one of them ends.
+    """
+
+    def __init__(self, host: str, port: int, names: HostNames) -> None:
+        """Listen. Raises OSError if that is not possible; check the port first, because werkzeug prints and exits."""
+        self.tally = Tally()
+        self._counting = threading.Lock()
+        self._room = threading.Condition()
+        self._arriving: dict[socket.socket, None] = {}
+        self._count = 0
+        self._files = PROCESS.join()
+        application = AdmissionMiddleware(DomainDispatcherApplication(create_backend_app), names, self._refuse)
+        try:
+            super().__init__(host, port, application, handler=_ApiHandler)
+        except BaseException:
+            self._files.leave()
+            raise
+
+    def _refuse(self, denial: Denial, client: str) -> None:
+        with self._counting:
+            self.tally.add(Refused.NOT_ADMITTED, f"{client}: {denial}, at the API")
+
+    # --- connections ---
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a connection if there is room. Raises OSError if not, which socketserver takes as "try again"."""
+        if not self._make_room():
+            raise OSError("no room for another connection")
+        connection, address = super().get_request()
+        with self._room:
+            self._arriving[connection] = None
+            self._count += 1
+        return connection, address
+
+    def _make_room(self) -> bool:
+        most = max(min(self._files.files, MAX_CONNECTIONS), 1)
+        with self._room:
+            if self._count >= most:
+                self._push_out()
+            return self._room.wait_for(lambda: self._count < most, _WAIT_FOR_ROOM_S)
+
+    def _push_out(self) -> None:
+        oldest = next(iter(self._arriving), None)
+        if oldest is None:
+            return
+        del self._arriving[oldest]
+        with suppress(OSError):
+            oldest.shutdown(socket.SHUT_RDWR)
+        with self._counting:
+            self.tally.add(Refused.CROWDED_OUT, "at the API")
+
+    def has_arrived(self, connection: socket.socket) -> None:
+        """A request was read to the end of its header. Its connection is not pushed out any more."""
+        with self._room:
+            self._arriving.pop(connection, None)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self._room:
+            self._arriving.pop(request, None)
+            self._count -= 1
+            self._room.notify()
+
+    def server_close(self) -> None:
+        super().server_close()
+        self._files.leave()
+
+
+class _ApiHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no types
+    timeout = READ_TIMEOUT_S
+    server: ApiWsgiServer
+
+    def run_wsgi(self) -> None:
+        self.server.has_arrived(self.connection)
+        super().run_wsgi()
