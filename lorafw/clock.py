@@ -1,12 +1,14 @@
 """Time as an argument: nothing in lorafw reads the clock of the machine except through one of these.
 
-Times are whole milliseconds since 1970-01-01 UTC, the resolution of AWS's TaskCreatedAt.
+Times are whole milliseconds since 1970-01-01 UTC, the resolution of AWS's TaskCreatedAt. They are for time stamps.
+Durations are measured on a second scale that never steps: somebody may set the clock of the machine.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -25,15 +27,44 @@ class Clock(Protocol):
     """Anything that tells the time."""
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970-01-01 UTC."""
+        """Milliseconds since 1970-01-01 UTC, for time stamps. They can step, forward and back."""
+        ...
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds since an arbitrary moment, for durations. They never go back."""
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One reading of a clock.
+
+    Attributes:
+        utc_ms: Milliseconds since 1970-01-01 UTC, for time stamps.
+        monotonic_ms: The same moment on the scale for durations.
+    """
+
+    utc_ms: int
+    monotonic_ms: int
+
+    @classmethod
+    def of(cls, clock: Clock) -> Moment:
+        """Read ``clock`` now."""
+        return cls(clock.now_ms(), clock.monotonic_ms())
+
+    def at(self, monotonic_ms: int) -> Moment:
+        """Return the moment at ``monotonic_ms``, with the time stamp that the clock of this moment gives it."""
+        return Moment(self.utc_ms + monotonic_ms - self.monotonic_ms, monotonic_ms)
+
+
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's own clocks. The monotonic one stands still while the machine sleeps, as Linux has it."""
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
 
 
 class HandClock:
@@ -45,6 +76,10 @@ class HandClock:
         self._lock = threading.Lock()
 
     def now_ms(self) -> int:
+        return self._now_ms
+
+    def monotonic_ms(self) -> int:
+        """The same as ``now_ms``: this clock never steps back."""
         return self._now_ms
 
     def advance(self, seconds: float) -> int:

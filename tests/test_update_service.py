@@ -945,9 +945,23 @@ def test_what_goes_while_the_update_is_read_is_not_sent_it(world, gateway, defin
 def test_the_end_of_a_reply_means_nothing_to_what_came_after(world, gateway, definition, vanish, whole):
     reply = world.answer(gateway)
     vanish(world, gateway)
-    before = snapshot(world)
+    before = apart_from_exchanges(snapshot(world))
     world.service.finish(reply, whole=whole)
-    assert snapshot(world) == before
+    assert apart_from_exchanges(snapshot(world)) == before
+
+
+def apart_from_exchanges(seen: object) -> list[object]:
+    """The snapshot without the last exchanges: those do learn how the reply ended."""
+    entries: list[object] = []
+    for entry in seen:  # type: ignore[attr-defined]
+        if isinstance(entry, tuple):
+            *facts, explanation = entry
+            explanation, told, _ = explanation.partition(" exchange(s):")
+            assert told or "has not sent a CUPS request yet" in explanation
+            entries.append((*facts, explanation))
+        else:
+            entries.append(entry)
+    return entries
 
 
 @pytest.mark.parametrize("vanish", VANISHING, ids=lambda f: f.__name__)

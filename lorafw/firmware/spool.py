@@ -60,35 +60,46 @@ class SpooledObject:
 
 
 class Spool:
-    """The last few update files, by version. Two who want the same version at once cause one reading."""
+    """An LRU cache of update files. Concurrent requests for one version share a single read."""
 
     def __init__(self, keep: int = 8) -> None:
         self._keep = keep
         self._lock = threading.Lock()
         self._objects: OrderedDict[object, SpooledObject] = OrderedDict()
-        self._reading: dict[object, threading.Lock] = {}
+        self._reading: dict[object, threading.Event] = {}
+        """One entry for each version that is being read now. Its event is set when the reading has ended."""
 
     def get(self, version: object, read: Callable[[], SpooledObject]) -> SpooledObject:
-        """The object of this version, read with ``read`` unless it is here."""
-        with self._lock:
-            reading = self._reading.setdefault(version, threading.Lock())
-        with reading:
+        """Return the object of this version, read with ``read`` unless the cache has it.
+
+        Waits while another thread reads the same version. If that reading fails, the waiting threads read themselves.
+        """
+        while True:
             with self._lock:
                 if version in self._objects:
                     self._objects.move_to_end(version)
                     return self._objects[version]
-            try:
-                found = read()
-            finally:
-                with self._lock:
-                    self._reading.pop(version, None)
-            with self._lock:
-                self._objects[version] = found
-                while len(self._objects) > self._keep:
-                    self._objects.popitem(last=False)
+                others_reading = self._reading.get(version)
+                if others_reading is None:
+                    ended = self._reading[version] = threading.Event()
+                    break
+            others_reading.wait()
+        try:
+            found = read()
+            self._put(version, found)
             return found
+        finally:
+            with self._lock:
+                del self._reading[version]
+            ended.set()
 
     def clear(self) -> None:
         """Let go of everything; a reply under way keeps its own object until it ends."""
         with self._lock:
             self._objects.clear()
+
+    def _put(self, version: object, found: SpooledObject) -> None:
+        with self._lock:
+            self._objects[version] = found
+            while len(self._objects) > self._keep:
+                self._objects.popitem(last=False)

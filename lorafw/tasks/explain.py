@@ -297,7 +297,8 @@ def _next_line(exchanges: tuple[Exchange, ...], now_ms: int) -> str:
 
 
 def _span(ms: int) -> str:
-    """A span of time with its two largest units, as ``1 d 3 h`` or ``10.5 s``."""
+    """A span of time with its two largest units, as ``1 d 3 h`` or ``10.5 s``; ``0 s`` if a clock was set back."""
+    ms = max(ms, 0)
     if ms < 60_000:
         return f"{ms / 1000:.3g} s"
     minutes = ms // 60_000

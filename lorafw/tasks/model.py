@@ -112,7 +112,7 @@ class Task:
     """A firmware update of one gateway. ``definition`` is the one it was made from, even if that is deleted since.
 
     ``offered_version`` is what the gateway presented when the update was first offered; ``sent_ms`` when the last
-    whole send ended; ``sends`` how many ended whole.
+    whole send ended, on the monotonic scale of the service's clock; ``sends`` how many ended whole.
     """
 
     definition: Definition

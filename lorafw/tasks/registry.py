@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final
 
+from lorafw.clock import Moment
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import Conflict, Invalid, LorafwError, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.matcher import Matcher
-from lorafw.tasks.model import Answer, Definition, Exchange, Gateway, Owner, Task, Update
+from lorafw.tasks.model import Definition, Exchange, Gateway, Owner, Task, Update
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.reply import Due
 from lorafw.version import GatewayVersion
@@ -39,19 +40,13 @@ class Station:
 
     gateway: Gateway
     request: UpdateInfoRequest | None = None
-    seen_ms: int | None = None
+    seen: Moment | None = None
     task: Task | None = None
-    status_ms: int = 0
+    status_since: Moment | None = None
     in_hand: Due | None = None
     problem: LorafwError | None = None
     recent: deque[LogRow] = field(default_factory=lambda: deque(maxlen=RECENT_ROWS))
     exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=RECENT_EXCHANGES))
-    exchange_in_hand: Exchange | None = None
-
-    def answered(self, answer: Answer) -> None:
-        """The exchange that is in hand has come so far."""
-        if self.exchange_in_hand is not None:
-            self.exchange_in_hand.answer = answer
 
 
 @dataclass(slots=True)
@@ -133,7 +128,10 @@ class Registry:
     def last_seen_ms(self, owner: Owner, gateway_id: str) -> int | None:
         """The time of the last request; None before the first."""
         with self._lock:
-            return self._station(owner, gateway_id).seen_ms if self.policy.last_uplink != "never" else None
+            seen = self._station(owner, gateway_id).seen
+            if seen is None or self.policy.last_uplink == "never":
+                return None
+            return seen.utc_ms
 
     # --- definitions ---
 

@@ -10,18 +10,21 @@ One request, one straight line::
 between receive and begin; until begin nothing has changed, and a second request of the same gateway gets nothing.
 
 Every public method but ``explain`` is one step: it holds the lock from its first line to its last, and after an error
-nothing has changed. Times come from the clock.
+nothing has changed. Time stamps come from the clock; durations are measured on its monotonic scale, so a clock that
+somebody sets back stops no task.
 """
 
 from __future__ import annotations
 
 import heapq
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 from uuid import uuid4
 
-from lorafw.clock import Clock, SystemClock
+from lorafw.clock import Clock, Moment, SystemClock
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import Conflict, FirmwareError, Invalid, LorafwError, NotFound, SourceError
 from lorafw.eui import GatewayEui
@@ -38,6 +41,8 @@ from lorafw.tasks.snapshot import Look, Snapshot
 
 LOG_ROWS = 1_000_000
 """The task log keeps this many rows; older ones go."""
+
+_LOGGER: Final = logging.getLogger("lorafw.tasks")
 
 
 class UpdateService(Registry):
@@ -57,7 +62,10 @@ class UpdateService(Registry):
         self._deadlines: list[tuple[int, GatewayEui]] = []
         self._log: deque[LogRow] = deque(maxlen=LOG_ROWS)
         self.listeners: list[Callable[[LogRow], None]] = []
-        """Called with each row of the log as it is written, with the lock held: be quick, and call nothing here."""
+        """Called with each row of the log as it is written, with the lock held: be quick, and call nothing here.
+
+        An exception of a listener is logged under ``lorafw.tasks``. It changes nothing for the task.
+        """
 
     # --- tasks ---
 
@@ -110,15 +118,15 @@ class UpdateService(Registry):
             station = self._world.stations.get(request.router)
             if station is None:
                 raise NotFound(GATEWAY, request.router.hex)
-            station.request, station.seen_ms = request, now
-            station.exchanges.append(Exchange(now, request.version))
+            station.request, station.seen = request, now
+            station.exchanges.append(Exchange(now.utc_ms, request.version))
             self._watch_silence(station)
             task = station.task
             if task is None or self._gives_way(task):
                 task = self._create_automatic_task(station, now)
             if task is None or station.in_hand is not None:
                 return None
-            move = judge(task, request.version, now, self.policy)
+            move = judge(task, request.version, now.monotonic_ms, self.policy)
             if move.send:
                 return self._take_in_hand(station, task, now)
             if move.event is not None and move.cause is not None:
@@ -133,12 +141,12 @@ class UpdateService(Registry):
             if station is None or station.task is None:
                 return Reply()
             task = station.task
-            move = judge(task, due.request.version, now, self.policy)
+            move = judge(task, due.request.version, now.monotonic_ms, self.policy)
             if not move.send or move.cause is None:
                 station.in_hand = None
                 return Reply()
             station.problem = None
-            station.answered(Answer.UNDER_WAY)
+            due.exchange.answer = Answer.UNDER_WAY
             if move.event is not None:
                 task = self._apply(station, task, move.event, move.cause, now)
             else:
@@ -158,20 +166,27 @@ class UpdateService(Registry):
             if station is None or station.task is None:
                 return
             station.in_hand, station.problem = None, problem
-            station.answered(Answer.UNREADABLE)
+            due.exchange.answer = Answer.UNREADABLE
             self._record(station, now, station.task.status, station.task.status, Cause.SOURCE_UNREADABLE)
 
     def finish(self, reply: Reply, *, whole: bool) -> None:
-        """The reply has ended; ``whole`` where all its bytes were written."""
+        """Record that the reply has ended. The exchange learns it even if the task was deleted meanwhile.
+
+        Args:
+            reply: What ``begin`` returned. A reply without an update changes nothing, nor does a second call.
+            whole: True if all bytes of the reply were written.
+        """
         with self._lock:
             now = self._tick()
-            station = self._in_hand(reply.due) if reply.due is not None else None
+            if reply.due is None or reply.due.exchange.answer is not Answer.UNDER_WAY:
+                return
+            reply.due.exchange.answer = Answer.WHOLE if whole else Answer.BROKEN
+            station = self._in_hand(reply.due)
             if station is None or station.task is None:
                 return
             station.in_hand = None
-            station.answered(Answer.WHOLE if whole else Answer.BROKEN)
             if whole:
-                station.task = station.task.send_whole(now)
+                station.task = station.task.send_whole(now.monotonic_ms)
             else:
                 self._record(station, now, station.task.status, station.task.status, Cause.REPLY_BROKEN)
 
@@ -184,13 +199,13 @@ class UpdateService(Registry):
         """Read the update through the service's source and begin, or decline."""
         try:
             image = self._open(due.gateway.owner, due.update)
+            return self.begin(due, image)
         except (SourceError, FirmwareError, Invalid) as problem:
             self.decline(due, problem)
             return Reply()
         except BaseException:
             self._let_go(due)
             raise
-        return self.begin(due, image)
 
     def is_sending(self, owner: Owner, gateway_id: str) -> bool:
         """Is an update being read for this gateway, or a reply with one under way?"""
@@ -209,16 +224,17 @@ class UpdateService(Registry):
         with self._lock:
             now = self._tick()
             station = self._station(owner, gateway_id)
+            deadline_ms = self._silence_deadline(station)
             return Snapshot(
-                now_ms=now,
+                now_ms=now.utc_ms,
                 gateway=station.gateway,
                 request=station.request,
-                seen_ms=station.seen_ms,
+                seen_ms=None if station.seen is None else station.seen.utc_ms,
                 task=station.task,
                 problem=station.problem,
                 definitions=tuple(self.definitions(owner)),
                 matching=tuple(self._matcher.find_all(owner, station.request.version) if station.request else ()),
-                deadline_ms=self._silence_deadline(station),
+                deadline_ms=None if deadline_ms is None else now.at(deadline_ms).utc_ms,
                 log=tuple(station.recent),
                 exchanges=tuple(replace(exchange) for exchange in station.exchanges),
             )
@@ -258,34 +274,34 @@ class UpdateService(Registry):
     def _gives_way(self, task: Task) -> bool:
         return task.is_ended and self.policy.existing_task == "ended_gives_way"
 
-    def _create_automatic_task(self, station: Station, now: int) -> Task | None:
+    def _create_automatic_task(self, station: Station, now: Moment) -> Task | None:
         if self.policy.automatic_creation == "never" or station.request is None:
             return None
         definition = self._matcher.find(station.gateway.owner, station.request.version)
         return self._create_task(station, definition, now, automatic=True) if definition else None
 
-    def _create_task(self, station: Station, definition: Definition, now: int, *, automatic: bool) -> Task:
+    def _create_task(self, station: Station, definition: Definition, now: Moment, *, automatic: bool) -> Task:
         if station.task is not None:
             self._drop_task(station, now)
-        station.task, station.status_ms = Task(definition, automatic, now), now
+        station.task, station.status_since = Task(definition, automatic, now.utc_ms), now
         cause = Cause.CREATED_AUTOMATICALLY if automatic else Cause.CREATED_MANUALLY
         self._record(station, now, None, station.task.status, cause)
         return station.task
 
-    def _drop_task(self, station: Station, now: int) -> None:
+    def _drop_task(self, station: Station, now: Moment) -> None:
         assert station.task is not None
         self._record(station, now, station.task.status, None, Cause.DELETED)
         station.task = station.in_hand = station.problem = None
 
-    def _take_in_hand(self, station: Station, task: Task, now: int) -> Due | None:
+    def _take_in_hand(self, station: Station, task: Task, now: Moment) -> Due | None:
         assert station.request is not None
         if not task.definition.can_offer:
             return None
-        due = Due(station.gateway, task.definition, station.request)
+        due = Due(station.gateway, task.definition, station.request, station.exchanges[-1])
         if self._is_withheld(due):
             self._record(station, now, task.status, task.status, Cause.KEY_WITHHELD)
             return None
-        station.in_hand, station.exchange_in_hand = due, station.exchanges[-1]
+        station.in_hand = due
         return due
 
     def _is_withheld(self, due: Due) -> bool:
@@ -293,8 +309,8 @@ class UpdateService(Registry):
             return False
         return due.update.sig_key_crc not in due.request.keys
 
-    def _apply(self, station: Station, task: Task, event: TaskEvent, cause: Cause, now: int) -> Task:
-        station.task, station.status_ms = task.after(event), now
+    def _apply(self, station: Station, task: Task, event: TaskEvent, cause: Cause, now: Moment) -> Task:
+        station.task, station.status_since = task.after(event), now
         if station.task.is_ended:
             station.problem = None
         self._record(station, now, task.status, station.task.status, cause)
@@ -302,14 +318,17 @@ class UpdateService(Registry):
         return station.task
 
     def _record(
-        self, station: Station, time: int, before: TaskStatus | None, after: TaskStatus | None, cause: Cause
+        self, station: Station, now: Moment, before: TaskStatus | None, after: TaskStatus | None, cause: Cause
     ) -> None:
         attempt = station.task.attempt if station.task else 0
-        row = LogRow(time, station.gateway.eui.hex, attempt, before, after, cause)
+        row = LogRow(now.utc_ms, station.gateway.eui.hex, attempt, before, after, cause)
         self._log.append(row)
         station.recent.append(row)
         for listener in self.listeners:
-            listener(row)
+            try:
+                listener(row)
+            except Exception:
+                _LOGGER.exception("a listener of the task log failed at this row: %s", row)
 
     def _watch_silence(self, station: Station) -> None:
         deadline = self._silence_deadline(station)
@@ -317,21 +336,23 @@ class UpdateService(Registry):
             heapq.heappush(self._deadlines, (deadline, station.gateway.eui))
 
     def _silence_deadline(self, station: Station) -> int | None:
-        if station.task is None or station.seen_ms is None:
+        """Return when silence ends the task, on the monotonic scale. None if it does not."""
+        if station.task is None or station.seen is None or station.status_since is None:
             return None
         # Reading the update may outlast the timeout: silence is not counted from before the status began.
-        return silence_deadline(station.task, max(station.seen_ms, station.status_ms), self.policy)
+        since_ms = max(station.seen.monotonic_ms, station.status_since.monotonic_ms)
+        return silence_deadline(station.task, since_ms, self.policy)
 
-    def _tick(self) -> int:
+    def _tick(self) -> Moment:
         """The present time, after every deadline that has passed was applied at its own time."""
-        now = self.clock.now_ms()
+        now = Moment.of(self.clock)
         deadlines = self._deadlines
-        while deadlines and deadlines[0][0] <= now:
+        while deadlines and deadlines[0][0] <= now.monotonic_ms:
             deadline, eui = heapq.heappop(deadlines)
             station = self._world.stations.get(eui)
             if station is None or station.task is None:
                 continue
             # A later request moved the deadline; that one has an entry of its own.
             if self._silence_deadline(station) == deadline:
-                self._apply(station, station.task, TaskEvent.SILENCE, Cause.SILENCE, deadline)
+                self._apply(station, station.task, TaskEvent.SILENCE, Cause.SILENCE, now.at(deadline))
         return now

@@ -1,0 +1,68 @@
+"""The cache of update files reads each version once, and keeps nothing but the files."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lorafw.firmware.spool import Spool, SpooledObject
+
+
+class PausingLock:
+    """A lock that lets other threads run each time it is given up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        time.sleep(0.04)
+
+
+def test_one_who_comes_just_when_a_reading_has_ended_does_not_read_again() -> None:
+    spool, reads = Spool(), list[int]()
+    spool._lock = PausingLock()  # type: ignore[assignment]
+
+    def read() -> SpooledObject:
+        reads.append(1)
+        if len(reads) == 1:
+            newcomer.start()
+        return SpooledObject([b"x"], size=1)
+
+    newcomer = threading.Timer(0.02, spool.get, ("v", read))
+    spool.get("v", read)
+    newcomer.join()
+    assert len(reads) == 1
+
+
+def test_a_hit_leaves_nothing_behind() -> None:
+    spool = Spool()
+    for _ in range(3):
+        spool.get("v", lambda: SpooledObject([b"x"], size=1))
+    assert not spool._reading
+
+
+def test_when_a_reading_fails_those_who_waited_for_it_read_themselves() -> None:
+    spool = Spool()
+    entered, gate = threading.Event(), threading.Event()
+
+    def fail() -> SpooledObject:
+        entered.set()
+        gate.wait(10)
+        raise OSError("no")
+
+    with ThreadPoolExecutor(2) as pool:
+        failing = pool.submit(spool.get, "v", fail)
+        assert entered.wait(10)
+        waiting = pool.submit(spool.get, "v", lambda: SpooledObject([b"y"], size=1))
+        gate.set()
+        with pytest.raises(OSError, match="no"):
+            failing.result(10)
+        assert waiting.result(10).read() == b"y"
+    assert not spool._reading
