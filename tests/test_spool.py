@@ -12,7 +12,7 @@ from lorafw.firmware.spool import Spool, SpooledObject
 
 
 class PausingLock:
-    """A lock that lets other threads run each time it is given up."""
+    """A lock after which the main thread rests, so that others run meanwhile."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -22,7 +22,8 @@ class PausingLock:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
-        time.sleep(0.04)
+        if threading.current_thread() is threading.main_thread():
+            time.sleep(0.04)
 
 
 def test_one_who_comes_just_when_a_reading_has_ended_does_not_read_again() -> None:
