@@ -56,7 +56,12 @@ class GatewayEui:
         front = head.split(":") if head else []
         back = tail.split(":") if tail else []
         missing = 4 - len(front) - len(back)
-        if any(not _GROUP.fullmatch(group) for group in front + back) or (missing < 1 if gap else missing != 0):
+        has_no_group = not front and not back
+        if (
+            has_no_group
+            or any(not _GROUP.fullmatch(group) for group in front + back)
+            or (missing < 1 if gap else missing != 0)
+        ):
             raise ValueError(
                 f"{text!r} is not a gateway EUI: give sixteen hex digits (5a11b0a85a11b0a8, or with '-' or ':' "
                 "between the bytes) or ID6 (5a11:b0a8:5a11:b0a8)"

@@ -124,7 +124,7 @@ class Twin:
         self.fleet, self.plan, self.conditions, self.update = fleet, plan, fleet.conditions, plan.update
         self.seed, self.replication = seed, replication
         self.horizon = ms(plan.horizon_s)
-        self.silence = ms(plan.silence_timeout_s) or None
+        self.silence = None if plan.silence_timeout_s == "never" else ms(plan.silence_timeout_s)
         self.resync = ms(self.conditions.resync_s)
         regions = len(fleet.names["region"])
         self.groups = {

@@ -114,7 +114,7 @@ class RealRollout(Twin):
         super().__init__(fleet, plan, seed)
         self.clock = HandClock()
         self.start_ms = self.clock.now_ms()
-        silence = plan.silence_timeout_s or LONGEST_S
+        silence = LONGEST_S if plan.silence_timeout_s == "never" else plan.silence_timeout_s
         self.service = UpdateService(source=Source(), clock=self.clock, policy=Policy(silence_timeout_s=silence))
         self.service.listeners.append(self.written)
         by_hand = bool(plan.waves or plan.rate or plan.random_delay_s)
@@ -388,7 +388,7 @@ def test_waves_made_by_hand_with_gates_and_an_abort(folder: Path) -> None:
         rate=Rate(maximum_per_minute=2),
         abort=Abort(threshold=0.12, minimum_executed=100),
         random_delay_s=3600,
-        silence_timeout_s=0,
+        silence_timeout_s="never",
         horizon_s=14 * DAY_S,
     )
     real = RealRollout(fleet, plan, 5, folder).run()

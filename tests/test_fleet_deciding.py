@@ -146,7 +146,7 @@ def test_a_gate_is_exact_against_the_gate_asked_for_every_count(gate: Threshold 
 def test_a_simulated_plan_agrees_with_its_gate_judged_exactly() -> None:
     """All of the first wave have ended after eight periods without missed polls, so the gate alone decides."""
     gate, bake = Threshold(success=0.95, error=0.05), 8 * 86_400.0
-    plan = Plan(waves=(Wave(size=80, bake_s=bake, gate=gate), Wave(size=20)), silence_timeout_s=0)
+    plan = Plan(waves=(Wave(size=80, bake_s=bake, gate=gate), Wave(size=20)), silence_timeout_s="never")
     rates = [0.01, 0.04, 0.1]
     exact = operating_characteristic(gate, rates, gateways=80)
     for point, truth in zip(

@@ -305,7 +305,7 @@ def test_a_file_that_is_no_page_of_text_is_not_read_to_its_end(tmp_path: Path) -
     path = tmp_path / "huge.toml"
     with path.open("wb") as file:
         file.truncate(1 << 33)
-    with pytest.raises(FleetError, match="more than 1048576 bytes"):
+    with pytest.raises(FleetError, match="more than 262144 bytes"):
         read_plan(path)
 
 

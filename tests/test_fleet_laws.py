@@ -182,7 +182,7 @@ def test_the_machine_changes_a_status_by_the_transition_table_and_by_nothing_els
 def test_a_better_update_makes_no_gateway_later(seed: int) -> None:
     """The same luck, fewer failing scripts: nobody's COMPLETED comes later, and nobody loses it."""
     fleet = mixed_fleet(4000, seed=seed, no_restart=0.2, wrong_key=0.02, conditions=EVERY_TROUBLE)
-    plan = replace(typical_plan(), rate=Rate(maximum_per_minute=50), silence_timeout_s=0)
+    plan = replace(typical_plan(), rate=Rate(maximum_per_minute=50), silence_timeout_s="never")
     before = None
     for fails in (0.6, 0.3, 0.1, 0.0):
         histories = simulate(fleet, replace(plan, update=Update(fails=fails)), seed=seed).gateways
@@ -197,7 +197,7 @@ def test_a_better_update_makes_no_gateway_later(seed: int) -> None:
 def test_a_worse_world_makes_no_gateway_earlier(name: str) -> None:
     """Not so with what lets a station try again within a minute: that can come before its regular poll."""
     fleet = mixed_fleet(4000, conditions=Conditions())
-    plan = replace(typical_plan(fails=0.2), silence_timeout_s=0)
+    plan = replace(typical_plan(fails=0.2), silence_timeout_s="never")
     good, bad = (simulate(fleet.under(**{name: share}), plan, seed=2).gateways for share in (0.05, 0.3))
     assert (
         np.where(bad.status == COMPLETED, bad.ended, NEVER) >= np.where(good.status == COMPLETED, good.ended, 0)
@@ -207,7 +207,7 @@ def test_a_worse_world_makes_no_gateway_earlier(name: str) -> None:
 def test_one_trouble_is_drawn_independently_of_another() -> None:
     """The power goes at a fifth of those whose script fails, and at a fifth of the others."""
     fleet = make_fleet(20_000, period_ms=48 * HOUR_MS, conditions=Conditions(power_cut=0.2, repair_median_s=5 * DAY_S))
-    plan = Plan(update=Update(fails=0.5), horizon_s=DAY_S, silence_timeout_s=0)
+    plan = Plan(update=Update(fails=0.5), horizon_s=DAY_S, silence_timeout_s="never")
     fault = simulate(fleet, plan, seed=3).gateways.fault[0]
     shares = [np.mean(fault == fault_code(trouble)) for trouble in (Fault.SCRIPT_FAILS, Fault.POWER_CUT)]
     assert shares == pytest.approx([0.5 * 0.8, 0.2], abs=0.015)  # four standard errors

@@ -163,7 +163,7 @@ def plans(draw: Any, size: int) -> Plan:
         abort=draw(aborts),
         random_delay_s=draw(st.sampled_from([0.0, 0.0, 3600.0])),
         order=draw(st.sampled_from(["random", "number"])),
-        silence_timeout_s=draw(st.sampled_from([0.0, 60.0, 3600.0, DAY_S, 2 * DAY_S])),
+        silence_timeout_s=draw(st.sampled_from(["never", 60.0, 3600.0, DAY_S, 2 * DAY_S])),
         horizon_s=draw(st.sampled_from([DAY_S, 8 * DAY_S, 8 * DAY_S, 8 * DAY_S])),
     )
 
@@ -184,7 +184,9 @@ def test_a_later_wave_that_succeeds_keeps_the_abort_from_being_met() -> None:
     """Two of the first twenty end FAILED, after three days; until then two hundred more have succeeded."""
     fleet = make_fleet(220, refuses=np.arange(220) < 2)
     waves = (Wave(size=20, bake_s=3600.0), Wave(size=200))
-    plan = Plan(waves=waves, abort=Abort(threshold=0.08, minimum_executed=20), order="number", silence_timeout_s=0)
+    plan = Plan(
+        waves=waves, abort=Abort(threshold=0.08, minimum_executed=20), order="number", silence_timeout_s="never"
+    )
     assert equal(fleet, plan, 1).stopped[0] == NEVER
     alone = simulate(fleet.part(slice(0, 20)), replace(plan, waves=waves[:1]), seed=1)
     assert alone.stopped[0] < NEVER
@@ -200,12 +202,12 @@ def test_a_gate_that_would_look_after_the_horizon_says_nothing() -> None:
 def test_who_is_offered_the_update_in_the_moment_of_the_abort_still_gets_it() -> None:
     """The first fails for good at its fourth poll, after three hours; the second first polls in that millisecond."""
     fleet = make_fleet(2, period_ms=[HOUR_MS, 4 * HOUR_MS], phase_ms=[0, 3 * HOUR_MS], refuses=[True, False])
-    plan = Plan(abort=Abort(threshold=1.0, minimum_executed=1), silence_timeout_s=0)
+    plan = Plan(abort=Abort(threshold=1.0, minimum_executed=1), silence_timeout_s="never")
     result = equal(fleet, plan, 1)
     assert result.stopped[0] == result.gateways.offered[0, 1] == 3 * HOUR_MS
 
 
 def test_a_download_that_takes_longer_than_the_interval_puts_the_next_poll_off() -> None:
     fleet = make_fleet(2, period_ms=HOUR_MS, goodput_Bps=2e3)
-    result = equal(fleet, Plan(update=Update(size_bytes=20_000_000, fails=1.0), silence_timeout_s=0), 1)
+    result = equal(fleet, Plan(update=Update(size_bytes=20_000_000, fails=1.0), silence_timeout_s="never"), 1)
     assert (result.gateways.ended == 3 * 10_000 * 1000).all()

@@ -47,6 +47,7 @@ LEVELS = {
         "firmware.spool",
         "firmware.flights",
         "fleet.io",
+        "fleet.csv_table",
         "fleet.account",
         "iotwireless",
         "isolation.sessions",

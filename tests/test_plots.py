@@ -50,7 +50,7 @@ def clockwork() -> Result:
     fleet = make_fleet(
         4, phase_ms=[hour * 3_600_000 for hour in (0, 6, 12, 18)], refuses=[False, False, True, False], goodput_Bps=1e6
     )
-    return simulate(fleet, Plan(update=Update(size_bytes=1_800_000_000, apply_s=0), silence_timeout_s=0))
+    return simulate(fleet, Plan(update=Update(size_bytes=1_800_000_000, apply_s=0), silence_timeout_s="never"))
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -93,7 +93,9 @@ def _decision(result: Result, index: int) -> str:
         return ""
     verdict = Verdict(int(result.waves[index].verdict[0]))
     if verdict is Verdict.HOLD:
-        return "; stopped before its gate"
+        if result.stopped[0] < NEVER:
+            return "; stopped before its gate"
+        return f"; its gate had not decided when the plan's horizon came, after {lasting(result.plan.horizon_s)}"
     when = result.waves[index].decided[0] if verdict is Verdict.GO else result.stopped[0]
     return f"; its gate said {verdict.name.lower()}" + (f" after {lasting(when / 1000)}" if when < NEVER else "")
 

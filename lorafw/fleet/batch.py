@@ -43,6 +43,7 @@ class Rules:
     @classmethod
     def of(cls, fleet: Fleet, plan: Plan) -> Rules:
         update, conditions = plan.update, fleet.conditions
+        silence_ms = plan.silence_timeout_ms
         return cls(
             conditions,
             update.size_bytes,
@@ -51,7 +52,7 @@ class Rules:
             round(update.apply_s * 1000),
             round(conditions.resync_s * 1000),
             round(conditions.conn_timeout_s * 1000),
-            round(plan.silence_timeout_s * 1000) or NEVER,
+            NEVER if silence_ms is None else silence_ms,
             round(plan.horizon_s * 1000),
             not update.signed or bool(fleet.refuses.any() or fleet.keyless.any()),
             bool(fleet.version_differs.any()),

@@ -33,8 +33,9 @@ _FLEET_KEYS: Final = {
 def plan_of(document: Table) -> Plan:
     """The plan that the document's table ``plan`` describes. Raises FleetError."""
     table = dict(_table(document, "plan"))
-    preset = table.pop("preset", None)
-    base = Plan() if preset is None else PLANS[nearest("plan.preset", preset, PLANS)]()
+    base = Plan()
+    if "preset" in table:
+        base = PLANS[nearest("plan.preset", table.pop("preset"), PLANS)]()
     given: dict[str, Any] = {}
     for name, content in table.items():
         path = f"plan.{name}"
@@ -62,9 +63,6 @@ def fleet_of(document: Table, *, gateways: int | None = None) -> Fleet:
         table["gateways"] = gateways
     if "gateways" not in table:
         raise FleetError("fleet.gateways", None, "fleet.gateways is missing: how many gateways has the fleet?")
-    seed = table.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise FleetError("fleet.seed", seed, f"fleet.seed {seed!r} is not a whole number from 0")
     return _made("fleet", lambda: FLEETS[preset](table.pop("gateways"), **table))
 
 

@@ -88,7 +88,7 @@ class Conditions:
         if check_number("resync_s", self.resync_s) < _SHORTEST_S:
             raise FleetError("resync_s", self.resync_s, f"resync_s {self.resync_s!r} is less than {_SHORTEST_S} s")
         if self.download not in ("steady", "exponential"):
-            raise FleetError("download", self.download, f"{self.download!r} is not one of: steady, exponential")
+            raise FleetError("download", self.download, f"{shown(self.download)} is not one of: steady, exponential")
 
     @property
     def breaks(self) -> bool:
@@ -197,8 +197,7 @@ def make_fleet(
 
     Defaults: polls every 24 h from 0, 1 MB/s, one group of each kind, and nothing wrong with any gateway.
     """
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise FleetError("gateways", size, f"{size!r}: a fleet needs a whole number of gateways, at least one")
+    check_gateways(size)
     given: dict[str, Any] = {**_DEFAULTS, **columns}
     if unknown := set(given) - set(COLUMNS):
         raise FleetError(
@@ -248,12 +247,45 @@ def _check_range(name: str, column: Column, low: float, high: float) -> None:
         raise FleetError(name, bad.item(), f"{name} holds {bad.item()!r}; allowed is {low:g} to {high:g}")
 
 
+LARGEST_FLEET: Final = 1_000_000_000
+"""Gateways of one fleet. More is a slip of the keyboard, and would not fit into memory."""
+
+_SHOWN: Final = 60
+
+
+def shown(value: object) -> str:
+    """Return ``value`` as an error message shows it: its repr, cut to a few characters, whatever its size."""
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def check_gateways(count: object) -> int:
+    """Return the number of gateways of a fleet. Raises FleetError."""
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= LARGEST_FLEET:
+        raise FleetError(
+            "gateways",
+            count,
+            f"{shown(count)}: a fleet needs a whole number of gateways, at least one and at most {LARGEST_FLEET:,}",
+        )
+    return count
+
+
+def check_seed(seed: object) -> int:
+    """Return a seed. Raises FleetError."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise FleetError("seed", seed, f"seed {shown(seed)} is not a whole number from 0 to 2**63 - 1")
+    return seed
+
+
 def check_share(name: str, value: float, *, below_one: bool = False) -> float:
     """A share or probability, as it came. Raises FleetError."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 <= value <= 1 or (below_one and value == 1):
         limit = "from 0 to less than 1" if below_one else "from 0 to 1"
-        raise FleetError(name, value, f"{name} {value!r} is not a share {limit}")
+        raise FleetError(name, value, f"{name} {shown(value)} is not a share {limit}")
     return value
 
 
@@ -262,5 +294,5 @@ def check_number(name: str, value: float, *, positive: bool = False, most: float
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 <= value <= most or (positive and value == 0):
         wanted = "more than 0" if positive else "0 or more"
-        raise FleetError(name, value, f"{name} {value!r} is not a number, {wanted} (and at most {most:g})")
+        raise FleetError(name, value, f"{name} {shown(value)} is not a number, {wanted} (and at most {most:g})")
     return value

@@ -6,67 +6,38 @@ and one that is written appears whole or not at all.
 
 from __future__ import annotations
 
-import csv
 import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 import numpy as np
 
 from lorafw.atomic import open_atomic
 from lorafw.errors import FleetError
 from lorafw.fleet.codes import CAUSES, FAULTS, STATUSES
+from lorafw.fleet.csv_table import read_csv as read_csv  # noqa: PLC0414 -- exported here as well
 from lorafw.fleet.documents import check_tables, fleet_of, plan_of
-from lorafw.fleet.fleet import Conditions, Fleet
+from lorafw.fleet.fleet import Fleet, shown
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.result import Result
 from lorafw.fleet.rows import DTYPES, Events
-from lorafw.fleet.tables import Rows, fleet_from_rows
 
 T = TypeVar("T")
 
-LARGEST_DOCUMENT: Final = 1 << 20
+LARGEST_DOCUMENT: Final = 256 * 1024
 """Bytes of a TOML file: a plan is a page of text."""
 
+MOST_KEY_PARTS: Final = 32
+"""Parts of a dotted key: tomllib takes quadratic time and memory for long ones."""
 
-def read_csv(path: Path | str, *, seed: int = 0, conditions: Conditions | None = None) -> Fleet:
-    """A fleet from a CSV file with a header line; ``tables.COLUMNS`` says which columns. Raises FleetError, OSError."""
-    path = Path(path)
-    lines: list[int] = []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, strict=True)
-        try:
-            header = [name.strip() for name in next(reader, [])]
-            _check_header(path, header)
-            cells: list[list[str]] = []
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    problem = f"line {reader.line_num} has {len(row)} values; the header has {len(header)}"
-                    raise FleetError("row", reader.line_num, f"{path}: {problem}")
-                lines.append(reader.line_num)
-                cells.append(row)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise FleetError("csv", reader.line_num + 1, f"{path}: line {reader.line_num + 1}: {error}") from error
-    columns = {name: [row[place] for row in cells] for place, name in enumerate(header)}
-    rows = Rows(columns, len(cells), str(path), lambda row: f"line {lines[row]}")
-    return fleet_from_rows(rows, seed=seed, conditions=conditions)
-
-
-def _check_header(path: Path, header: list[str]) -> None:
-    if not header:
-        raise FleetError("csv", 0, f"{path}: the file is empty; its first line names the columns")
-    if len(header) == 1 and (other := next((sign for sign in ";\t|" if sign in header[0]), None)):
-        raise FleetError(
-            "delimiter", other, f"{path}: the columns are divided by {other!r}; give a file with commas between them"
-        )
-    twice = {name for name in header if header.count(name) > 1}
-    if twice:
-        raise FleetError("column", sorted(twice), f"{path}: column {sorted(twice)[0]!r} is there twice")
+_STRINGS_AND_COMMENTS: Final = re.compile(
+    r"""\"{3}[\s\S]*?\"{3}|'{3}[\s\S]*?'{3}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*"""
+)
+_LONG_KEY: Final = re.compile(rf"(?:\.[^.\n=,\[\]{{}}]*){{{MOST_KEY_PARTS}}}")
 
 
 def read_document(path: Path | str) -> dict[str, Any]:
@@ -77,13 +48,31 @@ def read_document(path: Path | str) -> dict[str, Any]:
     if len(content) > LARGEST_DOCUMENT:
         raise FleetError("toml", len(content), f"{path}: more than {LARGEST_DOCUMENT} bytes are no plan")
     try:
-        document = tomllib.loads(content.decode())
+        text = content.decode()
+        _check_keys(text)
+        document = tomllib.loads(text)
         check_tables(document)
         return document
     except FleetError as error:
         raise FleetError(error.field, error.value, f"{path}: {error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FleetError("toml", str(path), f"{path}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise FleetError("toml", str(path), f"{path}: not a plan: tables or lists are nested too deeply") from error
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, and that of a number of thousands of digits
+        raise FleetError("toml", str(path), f"{path}: not TOML: {shown_error(error)}") from error
+
+
+def _check_keys(text: str) -> None:
+    if _LONG_KEY.search(_STRINGS_AND_COMMENTS.sub("s", text)):
+        raise FleetError("toml", None, f"not a plan: a key has more than {MOST_KEY_PARTS} parts")
+
+
+def shown_error(error: Exception) -> str:
+    """Return the message of a library, cut to a line."""
+    text = str(error)
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}..."
+
+
+_LONGEST_MESSAGE: Final = 200
 
 
 def read_plan(path: Path | str) -> Plan:
@@ -129,15 +118,45 @@ def write_parquet(result: Result, path: Path | str, replication: int = 0) -> int
 def read_parquet(path: Path | str) -> tuple[Events, dict[str, Any]]:
     """The log that ``write_parquet`` wrote, and what it came from. Raises FleetError, OSError."""
     parquet = load_pyarrow()
-    try:
-        table = parquet.read_table(path)
-    except ValueError as error:  # pyarrow.ArrowInvalid is one
-        raise FleetError("parquet", str(path), f"{path}: {error}") from error
-    metadata = table.schema.metadata or {}
-    if METADATA not in metadata or table.column_names != list(DTYPES):
-        raise FleetError("parquet", table.column_names, f"{path}: this is no log that lorafw wrote")
+    path = Path(path)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        try:
+            return _read_log(parquet, file, size)
+        except FleetError as error:
+            raise FleetError(error.field, error.value, f"{path}: {error}") from error
+        except _ARROW_ERRORS as error:
+            raise FleetError("parquet", str(path), f"{path}: {shown_error(error)}") from error
+
+
+_ARROW_ERRORS: Final = (ValueError, OSError, NotImplementedError, TypeError, KeyError, IndexError, RecursionError)
+"""What pyarrow and json raise for a broken file; pyarrow.ArrowInvalid is a ValueError."""
+
+
+def _read_log(parquet: Any, file: BinaryIO, size: int) -> tuple[Events, dict[str, Any]]:
+    """Read the log from a file of ``size`` bytes, after its head has been checked."""
+    found = parquet.ParquetFile(file, thrift_string_size_limit=size, thrift_container_size_limit=size)
+    schema, rows = found.schema_arrow, found.metadata.num_rows
+    metadata = schema.metadata or {}
+    if METADATA not in metadata or schema.names != list(DTYPES):
+        raise FleetError("parquet", shown(schema.names), "this is no log that lorafw wrote")
+    if not all(_is_as_written(name, schema.field(name).type) for name in DTYPES):
+        raise FleetError("parquet", None, "its columns have other types than those that lorafw writes")
+    # Names and times of a real log take more than a byte a row; a file that claims more rows would fill the memory.
+    if rows > size:
+        raise FleetError("parquet", rows, f"it claims {rows} rows in {size} bytes")
+    origin_of_log = json.loads(metadata[METADATA])
+    table = found.read()
     columns = {name: _codes(name, table[name].combine_chunks()) for name in DTYPES}
-    return Events(**columns), json.loads(metadata[METADATA])
+    return Events(**columns), origin_of_log
+
+
+def _is_as_written(name: str, found: Any) -> bool:
+    import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    if name in _WORDS:
+        return bool(pa.types.is_dictionary(found) and pa.types.is_string(found.value_type))
+    return bool(found == pa.from_numpy_dtype(DTYPES[name]))
 
 
 def origin(result: Result, replication: int = 0) -> dict[str, Any]:
@@ -179,9 +198,14 @@ def _arrow(log: Events) -> Any:
 
 def _codes(name: str, column: Any) -> Any:
     if name not in _WORDS:
+        if column.null_count:
+            raise FleetError(name, None, f"column {name!r} has {column.null_count} rows without a value")
         return column.to_numpy(zero_copy_only=False).astype(DTYPES[name])
     # A writer may have put the words into another order: they are looked up, and null is "no task".
     words, known = column.dictionary.to_pylist(), _WORDS[name]
+    for word in words:
+        if word not in known:
+            raise FleetError(name, word, f"column {name!r} holds {shown(word)}; known: {', '.join(known)}")
     codes = np.array([*map(known.index, words), len(known)], dtype=np.uint8)
     indices = column.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
     return codes[indices]

@@ -8,6 +8,7 @@ where it is missing nothing changes but the speed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,12 +20,39 @@ _switch: Any = getattr(getattr(getattr(np, "_core", None), "multiarray", None), 
 
 @contextmanager
 def small_pages() -> Iterator[None]:
-    """Let NumPy ask for no huge pages for a while; a decorator too. The switch is one for the whole process."""
+    """Let NumPy ask for no huge pages for a while; a decorator too. The switch is one for the whole process.
+
+    Calls can overlap, in this thread or in several: the last one that ends sets the switch back.
+    """
     if _switch is None:
         yield
         return
-    before = _switch(False)
+    _users.enter(_switch)
     try:
         yield
     finally:
-        _switch(before)
+        _users.leave(_switch)
+
+
+class _Users:
+    """Counts who needs the switch off, and remembers how it stood before the first of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._before = True
+
+    def enter(self, switch: Any) -> None:
+        with self._lock:
+            if self._count == 0:
+                self._before = switch(False)
+            self._count += 1
+
+    def leave(self, switch: Any) -> None:
+        with self._lock:
+            self._count -= 1
+            if self._count == 0:
+                switch(self._before)
+
+
+_users = _Users()

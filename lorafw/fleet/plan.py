@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from lorafw.errors import FleetError
-from lorafw.fleet.fleet import check_number, check_share
+from lorafw.fleet.fleet import check_number, check_share, shown
 
-SILENCE_OFF_S: Final = 0.0
-"""A ``silence_timeout_s`` of 0 means that silence never ends a task."""
+Never = Literal["never"]
+NEVER_ENDS: Final[Never] = "never"
+"""A ``silence_timeout_s`` with this value: silence never ends a task."""
+
+_SHORTEST_S: Final = 0.001
+"""The clock has whole milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +108,10 @@ class Wave:
         if self.share is not None and check_share("share", self.share) == 0:
             raise FleetError("share", 0, "a wave with share 0 has no gateways; leave it out")
         if self.size is not None and (isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1):
-            raise FleetError("size", self.size, f"a wave of {self.size!r} gateways: size is a whole number from 1")
+            raise FleetError("size", self.size, f"a wave of {shown(self.size)} gateways: size is a whole number from 1")
         check_number("bake_s", self.bake_s)
-        check_number("again_s", self.again_s, positive=True)
+        if check_number("again_s", self.again_s) < _SHORTEST_S:
+            raise FleetError("again_s", self.again_s, f"again_s {self.again_s!r} is less than {_SHORTEST_S} s")
         check_number("give_up_s", self.give_up_s)
         if self.gate is not None and self.give_up_s / self.again_s > 100_000:
             raise FleetError(
@@ -165,8 +170,8 @@ class Plan:
 
     Without waves, rate and abort every gateway gets its task from AutoCreateTasks at its first request. ``order``: in
     which order waves take gateways: "random" (a stream of its own) or "number". ``random_delay_s``: each task waits
-    up to so long more, uniformly. ``silence_timeout_s``: see Policy; 0: never. ``horizon_s``: nothing is looked at
-    after it.
+    up to so long more, uniformly. ``silence_timeout_s``: see Policy; "never" if silence ends no task (0, which the
+    service takes as "at once", is refused here). ``horizon_s``: nothing is looked at after it.
     """
 
     name: str = "everything at once"
@@ -176,15 +181,15 @@ class Plan:
     abort: Abort | None = None
     random_delay_s: float = 0.0
     order: Literal["random", "number"] = "random"
-    silence_timeout_s: float = 48 * 3600.0
+    silence_timeout_s: float | Never = 48 * 3600.0
     horizon_s: float = 60 * 86400.0
 
     def __post_init__(self) -> None:
         check_number("random_delay_s", self.random_delay_s)
-        check_number("silence_timeout_s", self.silence_timeout_s)
+        self._check_silence()
         check_number("horizon_s", self.horizon_s, positive=True, most=3650 * 86400)
         if self.order not in ("random", "number"):
-            raise FleetError("order", self.order, f"order {self.order!r} is not one of: random, number")
+            raise FleetError("order", self.order, f"order {shown(self.order)} is not one of: random, number")
         shares = [wave.share for wave in self.waves if wave.share is not None]
         if sum(shares) > 1 + 1e-9:
             raise FleetError(
@@ -192,6 +197,26 @@ class Plan:
             )
         if self.waves and len(shares) == len(self.waves) and abs(sum(shares) - 1) > 1e-9:
             raise FleetError("share", shares, f"the shares of the waves add up to {sum(shares):g}, not to 1")
+
+    def _check_silence(self) -> None:
+        timeout_s: object = self.silence_timeout_s
+        if timeout_s == NEVER_ENDS:
+            return
+        if isinstance(timeout_s, str):
+            problem = f"silence_timeout_s {shown(timeout_s)} is neither a number of seconds nor {NEVER_ENDS!r}"
+            raise FleetError("silence_timeout_s", timeout_s, problem)
+        if check_number("silence_timeout_s", cast("float", timeout_s)) < _SHORTEST_S:
+            problem = (
+                f"silence_timeout_s {timeout_s!r} is less than {_SHORTEST_S} s; give {NEVER_ENDS!r} for no timeout"
+            )
+            raise FleetError("silence_timeout_s", timeout_s, problem)
+
+    @property
+    def silence_timeout_ms(self) -> int | None:
+        """Whole milliseconds of silence that end a task in SECOND_RETRY. None if silence never ends one."""
+        if isinstance(self.silence_timeout_s, str):
+            return None
+        return round(self.silence_timeout_s * 1000)
 
     @property
     def is_automatic(self) -> bool:

@@ -13,9 +13,18 @@ from scipy.special import ndtri
 
 from lorafw.errors import FleetError
 from lorafw.fleet.defaults import value
-from lorafw.fleet.fleet import Conditions, Fleet, check_number, check_share, make_fleet
+from lorafw.fleet.fleet import (
+    Conditions,
+    Fleet,
+    check_gateways,
+    check_number,
+    check_seed,
+    check_share,
+    make_fleet,
+    shown,
+)
 from lorafw.fleet.pages import small_pages
-from lorafw.fleet.plan import BetaBinomial, Plan, Threshold, Update, Wave
+from lorafw.fleet.plan import NEVER_ENDS, BetaBinomial, Plan, Threshold, Update, Wave
 from lorafw.fleet.streams import BLOCK, U64, Stream, draw, positions
 
 BACKHAULS: Final = {
@@ -47,8 +56,8 @@ def mixed_fleet(
 
     Mixes are shares by name that add up to 1; ``backhaul`` from the names of BACKHAULS.
     """
-    if isinstance(gateways, bool) or not isinstance(gateways, int) or gateways < 1:
-        raise FleetError("gateways", gateways, f"{gateways!r}: a fleet needs a whole number of gateways, at least one")
+    check_gateways(gateways)
+    check_seed(seed)
     backhaul = backhaul or {"ethernet": 0.3, "lte-cat4": 0.3, "lte-cat1": 0.25, "3g": 0.1, "cat-m1": 0.05}
     for name in backhaul:
         nearest("backhaul", name, BACKHAULS)
@@ -100,12 +109,16 @@ def _groups(name: str, shares: Mapping[str, float], position: U64, stream: Strea
 
 REFERENCE_SIZE: Final = 2_000_000
 
+_LONGEST_NAME: Final = 100
+"""Characters of an unknown name that are compared with the known ones."""
+
 
 @small_pages()
 def reference_fleet(gateways: int, *, seed: int = 0, missed_poll: float = 0.02, download_s: float = 30.0) -> Fleet:
     """The reference model: phases uniform over 24 h, 2 % of polls missed, downloads exponential with mean 30 s."""
-    if isinstance(gateways, bool) or not isinstance(gateways, int) or gateways < 1:
-        raise FleetError("gateways", gateways, f"{gateways!r}: a fleet needs a whole number of gateways, at least one")
+    check_gateways(gateways)
+    check_seed(seed)
+    check_number("download_s", download_s, positive=True)
     fleet = make_fleet(
         gateways,
         goodput_Bps=REFERENCE_SIZE / download_s,
@@ -127,7 +140,7 @@ def _phases(gateways: int, seed: int, period_ms: int) -> npt.NDArray[np.int64]:
 def reference_plan(*, fails: float = 0.1, apply_s: float = 90.0) -> Plan:
     """Everything at once, 0.9 a try, applied and restarted in 90 s, FAILED at the poll after the third send."""
     update = Update(size_bytes=REFERENCE_SIZE, apply_s=apply_s, fails=fails)
-    return Plan(name="reference", update=update, silence_timeout_s=0)
+    return Plan(name="reference", update=update, silence_timeout_s=NEVER_ENDS)
 
 
 def typical_plan(*, fails: float = 0.02) -> Plan:
@@ -164,10 +177,15 @@ PLANS: Final[Mapping[str, Callable[..., Plan]]] = {
 }
 
 
-def nearest(field: str, name: str, known: Any) -> str:
-    """``name`` if it is known. Raises FleetError that offers the nearest right one."""
-    if name in known:
+def nearest(field: str, name: object, known: Any) -> str:
+    """Return ``name`` if it is known. Raises FleetError that offers the nearest right one."""
+    if isinstance(name, str) and name in known:
         return name
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-    raise FleetError(field, name, f"{field} {name!r} is not known; {hint}")
+    names = ", ".join(known)
+    if name is None:
+        raise FleetError(field, None, f"{field} is missing; known: {names}")
+    if not isinstance(name, str):
+        raise FleetError(field, name, f"{field} {shown(name)} is not a text; known: {names}")
+    close = difflib.get_close_matches(name[:_LONGEST_NAME], list(known), n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known: {names}"
+    raise FleetError(field, name, f"{field} {shown(name)} is not known; {hint}")

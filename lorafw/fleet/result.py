@@ -21,6 +21,7 @@ from lorafw.fleet.estimators import summarise
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.rows import Events, join
+from lorafw.fleet.samples import check_level
 from lorafw.fleet.summary import Summary
 from lorafw.fleet.workers import Run, workers_of
 
@@ -96,11 +97,13 @@ class Result:
 
     def summary(self, ci: float = 0.95, *, replication: int | None = None) -> Summary:
         """The figures of the rollout with their intervals at level ``ci``; of one replication, as if it were alone."""
+        check_level(ci)
         rows = slice(None) if replication is None else slice(self._check(replication), replication + 1)
         return summarise(self.gateways.rows(rows), self.stopped[rows], self.plan.update.size_bytes, ci)
 
     def _check(self, replication: int) -> int:
-        if not 0 <= replication < self.replications:
+        is_whole = isinstance(replication, int | np.integer) and not isinstance(replication, bool)
+        if not is_whole or not 0 <= replication < self.replications:
             raise FleetError("replication", replication, f"there are replications 0 to {self.replications - 1}")
         return replication
 

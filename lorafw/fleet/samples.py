@@ -140,8 +140,9 @@ def fixed_sample(good: float, bad: float, alpha: float, beta: float, most: int =
 
 
 def check_level(level: float) -> float:
-    if not 0 < level < 1:
-        raise FleetError("level", level, f"level {level!r} is not between 0 and 1, e.g. 0.95")
+    is_number = isinstance(level, int | float) and not isinstance(level, bool)
+    if not is_number or not 0 < level < 1:
+        raise FleetError("level", level, f"level {level!r} is not a number between 0 and 1, e.g. 0.95")
     return level
 
 

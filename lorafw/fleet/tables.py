@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +17,7 @@ from scipy.special import ndtri
 
 from lorafw.errors import FleetError
 from lorafw.fleet.defaults import value
-from lorafw.fleet.fleet import LONGEST_MS, Conditions, Fleet, make_fleet
+from lorafw.fleet.fleet import LONGEST_MS, Conditions, Fleet, check_seed, make_fleet, shown
 from lorafw.fleet.pages import small_pages
 from lorafw.fleet.presets import BACKHAULS, nearest, typical_conditions
 from lorafw.fleet.streams import Stream, draw, positions
@@ -26,6 +26,7 @@ Cells = Sequence[Any]
 Array = npt.NDArray[Any]
 
 _LONGEST_S: Final = LONGEST_MS / 1000
+DEFAULT_BACKHAUL: Final = "ethernet"
 TRIPLE: Final = ("station", "package", "model")
 """The columns that make up a gateway's version."""
 
@@ -52,22 +53,34 @@ _NAMES_OF_A_GATEWAY: Final = frozenset(("eui", "gateway_eui", "gatewayeui", "id"
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Columns of equal length, and how a row is called: ("line", 2) says that the first one is line 2 of its file."""
+    """Columns of equal length, and how a row is called: ("line", 2) says that the first one is line 2 of its file.
+
+    ``fill_empty``: an empty cell gets what the whole column would have if it were left out; otherwise it is refused.
+    """
 
     columns: Mapping[str, Cells]
     size: int
     source: str
     called: Callable[[int], str]
+    fill_empty: bool = False
 
     def refuse(self, column: str, row: int, problem: str) -> FleetError:
         cell = self.columns[column][row]
         return FleetError(column, cell, f"{self.source}: {self.called(row)}, column {column!r}: {problem}")
 
 
-def fleet_from_table(table: Any, *, seed: int = 0, conditions: Conditions | None = None) -> Fleet:
+def fleet_from_table(
+    table: Any,
+    *,
+    seed: int = 0,
+    conditions: Conditions | None = None,
+    ignore_unknown: bool = False,
+    fill_empty: bool = False,
+) -> Fleet:
     """A fleet from a pandas DataFrame, or a mapping from names of columns to values. Raises FleetError.
 
-    ``COLUMNS`` says which columns there are; all can be left out but one.
+    ``COLUMNS`` says which columns there are; all can be left out but one. ``ignore_unknown`` and ``fill_empty`` are
+    those of ``read_csv``.
     """
     columns = {str(name): table[name] for name in table}
     index = getattr(table, "index", None)
@@ -77,13 +90,16 @@ def fleet_from_table(table: Any, *, seed: int = 0, conditions: Conditions | None
     if len(sizes) > 1:
         raise FleetError("table", sorted(sizes), "the columns of the table have different lengths")
     labels = range(max(sizes, default=0)) if index is None else index
-    rows = Rows(columns, max(sizes, default=0), "table", lambda row: f"row {labels[row]}")
-    return fleet_from_rows(rows, seed=seed, conditions=conditions)
+    rows = Rows(columns, max(sizes, default=0), "table", lambda row: f"row {labels[row]}", fill_empty)
+    return fleet_from_rows(rows, seed=seed, conditions=conditions, ignore_unknown=ignore_unknown)
 
 
 @small_pages()
-def fleet_from_rows(rows: Rows, *, seed: int, conditions: Conditions | None) -> Fleet:
+def fleet_from_rows(rows: Rows, *, seed: int, conditions: Conditions | None, ignore_unknown: bool = False) -> Fleet:
     """All rows are read before anything is made of them. Raises FleetError."""
+    check_seed(seed)
+    if ignore_unknown:
+        rows = _known_columns(rows)
     for name in rows.columns:
         if name.casefold() in _NAMES_OF_A_GATEWAY:
             problem = f"column {name!r} is not known; a gateway's name or EUI goes into the column 'gateway'"
@@ -120,6 +136,14 @@ def fleet_from_rows(rows: Rows, *, seed: int, conditions: Conditions | None) -> 
     )
 
 
+def _known_columns(rows: Rows) -> Rows:
+    """The columns that lorafw knows. Raises FleetError if there is none."""
+    known = {name: cells for name, cells in rows.columns.items() if name in COLUMNS}
+    if not known:
+        raise FleetError("column", None, f"{rows.source}: no column is known; known: {', '.join(COLUMNS)}")
+    return replace(rows, columns=known)
+
+
 def _is_missing(cell: Any) -> bool:
     # NaN, NaT and pandas' NA are the values that do not equal themselves; NA will not even say so.
     if cell is None or (isinstance(cell, str) and not cell.strip()):
@@ -131,8 +155,10 @@ def _is_missing(cell: Any) -> bool:
 
 
 def _cells(rows: Rows, column: str) -> Cells:
-    """The cells of a column, none of them missing."""
+    """The cells of a column. A missing one is None where empty cells are filled, and refused otherwise."""
     cells = rows.columns[column]
+    if rows.fill_empty and column != "gateway":
+        return [None if _is_missing(cell) else cell for cell in cells]
     for row, cell in enumerate(cells):
         if _is_missing(cell):
             raise rows.refuse(column, row, "there is no value; fill it in, or leave the whole column out")
@@ -148,23 +174,30 @@ def _numbers(rows: Rows) -> tuple[Array, tuple[str, ...]]:
     for row, text in enumerate(texts):
         if first.setdefault(text, row) != row:
             raise rows.refuse("gateway", row, f"{text!r} is also in {rows.called(first[text])}; each gateway once")
-    # Sixteen digits may be an EUI: then the gateways are numbered as they come.
-    if all(text.isascii() and text.isdecimal() and len(text) < 16 for text in texts):
+    if all(_is_number(text) for text in texts):
         return np.array([int(text) for text in texts], dtype=np.int64), ()
     return np.arange(rows.size), tuple(texts)
 
 
-def _measures(rows: Rows, column: str, least: float, most: float) -> npt.NDArray[np.float64]:
-    """Numbers within bounds."""
+def _is_number(text: str) -> bool:
+    """Is this name a gateway's number? Sixteen digits may be an EUI, and 07 is another name than 7."""
+    has_zeros_in_front = len(text) > 1 and text.startswith("0")
+    return text.isascii() and text.isdecimal() and len(text) < 16 and not has_zeros_in_front
+
+
+def _measures(rows: Rows, column: str, default: Any, least: float, most: float) -> npt.NDArray[np.float64]:
+    """Numbers within bounds; the default in rows without one."""
     cells = _cells(rows, column)
-    result = np.empty(rows.size)
+    result = np.array(np.broadcast_to(default, (rows.size,)), dtype=np.float64)
     for row, cell in enumerate(cells):
+        if cell is None:
+            continue
         try:
             number = float(cell)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if isinstance(cell, bool) or not least <= number <= most:
-            raise rows.refuse(column, row, f"{cell!r} is not a number from {least:g} to {most:g}")
+            raise rows.refuse(column, row, f"{shown(cell)} is not a number from {least:g} to {most:g}")
         result[row] = number
     return result
 
@@ -172,7 +205,8 @@ def _measures(rows: Rows, column: str, least: float, most: float) -> npt.NDArray
 def _milliseconds(rows: Rows, column: str, default: Any, least: float = 0.0) -> Any:
     if column not in rows.columns:
         return default
-    return np.rint(_measures(rows, column, least, _LONGEST_S) * 1000).astype(np.int64)
+    default_s = np.asarray(default) / 1000
+    return np.rint(_measures(rows, column, default_s, least, _LONGEST_S) * 1000).astype(np.int64)
 
 
 _WORDS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -181,21 +215,26 @@ _WORDS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": Fal
 def _flags(rows: Rows, column: str, default: bool) -> Array:
     if column not in rows.columns:
         return np.broadcast_to(np.bool_(default), (rows.size,))
-    result = np.empty(rows.size, dtype=np.bool_)
+    result = np.full(rows.size, default)
     for row, cell in enumerate(_cells(rows, column)):
+        if cell is None:
+            continue
         flag = _WORDS.get(str(cell).strip().lower())
         if flag is None:
-            raise rows.refuse(column, row, f"{cell!r} is not one of: true, false, yes, no, 1, 0")
+            raise rows.refuse(column, row, f"{shown(cell)} is not one of: true, false, yes, no, 1, 0")
         result[row] = flag
     return result
 
 
-def _grouped(rows: Rows, columns: tuple[str, ...]) -> tuple[Array, tuple[str, ...]]:
-    """Which of the different texts each row has; several columns together make one text."""
+def _grouped(rows: Rows, columns: tuple[str, ...], default: str = "unknown") -> tuple[Array, tuple[str, ...]]:
+    """Which of the different texts each row has; several columns together make one text.
+
+    ``default`` is the text of a cell without one.
+    """
     given = [column for column in columns if column in rows.columns]
     if not given:
         return np.zeros(rows.size, dtype=np.int16), ("all",)
-    parts = [[str(cell).strip() for cell in _cells(rows, column)] for column in given]
+    parts = [[_text(cell, default) for cell in _cells(rows, column)] for column in given]
     texts = [" / ".join(row) for row in zip(*parts, strict=True)]
     known = {text: index for index, text in enumerate(dict.fromkeys(texts))}
     if len(known) > np.iinfo(np.int16).max:
@@ -203,10 +242,14 @@ def _grouped(rows: Rows, columns: tuple[str, ...]) -> tuple[Array, tuple[str, ..
     return np.array([known[text] for text in texts], dtype=np.int16), tuple(known)
 
 
+def _text(cell: Any, default: str) -> str:
+    return default if cell is None else str(cell).strip()
+
+
 def _backhauls(rows: Rows) -> tuple[Array, tuple[str, ...]]:
     if "backhaul" not in rows.columns:
-        return np.zeros(rows.size, dtype=np.int16), ("ethernet",)
-    codes, known = _grouped(rows, ("backhaul",))
+        return np.zeros(rows.size, dtype=np.int16), (DEFAULT_BACKHAUL,)
+    codes, known = _grouped(rows, ("backhaul",), DEFAULT_BACKHAUL)
     for index, name in enumerate(known):
         try:
             nearest("backhaul", name, BACKHAULS)
@@ -217,9 +260,10 @@ def _backhauls(rows: Rows) -> tuple[Array, tuple[str, ...]]:
 
 def _goodput(rows: Rows, backhauls: list[str], position: Any) -> npt.NDArray[np.float64]:
     """Bytes a second."""
-    if "goodput_Mbps" in rows.columns:
-        return _measures(rows, "goodput_Mbps", 1e-6, 1e6) * 1e6 / 8
     medians = np.array([value(BACKHAULS[name]) for name in backhauls])
     spread = np.exp(ndtri(draw(position, Stream.GOODPUT)) * value("goodput_sigma"))
-    result: npt.NDArray[np.float64] = medians * spread * 1e6 / 8
+    drawn_Mbps = medians * spread  # noqa: N806 -- a unit
+    if "goodput_Mbps" in rows.columns:
+        return _measures(rows, "goodput_Mbps", drawn_Mbps, 1e-6, 1e6) * 1e6 / 8
+    result: npt.NDArray[np.float64] = drawn_Mbps * 1e6 / 8
     return result

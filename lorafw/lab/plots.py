@@ -164,7 +164,7 @@ _VERDICT_WORDS: Final[Mapping[Verdict, str]] = {
 
 def _wave_rows(result: Result) -> list[tuple[int, float | None, float, Verdict | None]]:
     """(gateways, start, end, what the gate said) of each wave of the first replication; times in h."""
-    end_h = _until_h(result)
+    end_h, horizon_h = _until_h(result), result.plan.horizon_s / 3600
     if not result.waves:
         return [(result.fleet.size, 0.0, end_h, None)]
     rows: list[tuple[int, float | None, float, Verdict | None]] = []
@@ -176,14 +176,14 @@ def _wave_rows(result: Result) -> list[tuple[int, float | None, float, Verdict |
         verdict = None if gate is None else Verdict(int(record.verdict[0]))
         stop = decided if decided < NEVER else int(result.stopped[0])
         last = index + 1 == len(result.waves) or stop >= NEVER
-        rows.append(
-            (
-                end - begin,
-                start / HOUR_MS if start < NEVER else None,
-                end_h if last and gate is None else stop / HOUR_MS,
-                verdict,
-            )
-        )
+        start_h = start / HOUR_MS if start < NEVER else None
+        if last and gate is None:
+            stop_h = end_h
+        elif stop < NEVER:
+            stop_h = stop / HOUR_MS
+        else:  # the gate had not decided when the horizon came
+            stop_h = horizon_h
+        rows.append((end - begin, start_h, stop_h, verdict))
         begin = end
     return rows
 
