@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +20,7 @@ from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.setup import register_gateway, write_home
 from lorafw.gateway.virtual import VirtualGateway
 from lorafw.lab_endpoint import LabEndpoint
+from lorafw.scratch import scratch_folder
 from lorafw.staging import make_bucket_and_role, upload
 from lorafw.tasks.model import Owner
 
@@ -42,7 +42,7 @@ class Procedure:
 
     def __enter__(self) -> Procedure:
         with contextlib.ExitStack() as opening:
-            self._folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-demo-")))
+            self._folder = opening.enter_context(scratch_folder("lorafw-demo-"))
             self._cloud = opening.enter_context(Cloud())
             self._open = opening.pop_all()
         return self

@@ -17,6 +17,7 @@ LEVELS = {
     4: ("testbed", "procedure", "world", "cloud", "staging", "environment", "loopback", "lab_endpoint", "aws_cli"),
     4: ("testbed", "procedure", "world", "cloud", "staging", "environment", "loopback", "isolation"),
     4: ("testbed", "procedure", "world", "cloud", "staging", "environment"),
+    4: ("testbed", "procedure", "world", "cloud", "staging", "environment", "loopback", "scratch"),
     3: (
         "file_budget",
         "loopback",

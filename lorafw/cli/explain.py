@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
@@ -12,6 +13,9 @@ import click
 
 from lorafw.cli.colour import show
 from lorafw.example import REGION
+
+_LARGEST_ANSWER = 1 << 20
+"""Bytes of an answer that are read; an explanation has a few thousand."""
 
 
 @click.command()
@@ -47,18 +51,25 @@ def _ask(gateway: str, region: str) -> dict[str, list[str]]:
     )
     try:
         with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-            answer: dict[str, list[str]] = json.load(response)
-            return answer
+            return _read_answer(response.read(_LARGEST_ANSWER))
     except urllib.error.HTTPError as error:
         raise click.ClickException(_message(error)) from error
-    except (urllib.error.URLError, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:  # URLError is an OSError
         raise click.ClickException(f"{endpoint} does not answer as 'lorafw serve' does: {error}") from error
+
+
+def _read_answer(body: bytes) -> dict[str, list[str]]:
+    """Raises ValueError if this is no explanation."""
+    answer = json.loads(body)
+    if not isinstance(answer, dict) or not isinstance(answer.get("lines"), list):
+        raise ValueError("the answer is no explanation")
+    return answer
 
 
 def _message(error: urllib.error.HTTPError) -> str:
     try:
-        message = str(json.load(error)["Message"])
-    except (ValueError, KeyError, TypeError):
+        message = str(json.loads(error.read(_LARGEST_ANSWER))["Message"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
         return f"the server answered {error.code} {error.reason}; is it 'lorafw serve'?"
     return (
         f"{message} (the gateways there are: 'aws iotwireless list-wireless-gateways')"

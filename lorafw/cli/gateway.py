@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import click
 
 from lorafw.cli.colour import show
+from lorafw.cli.numbers import FiniteRange
 from lorafw.cli.signals import exit_on_signals
 from lorafw.eui import GatewayEui
 from lorafw.fault import Fault
@@ -28,6 +29,9 @@ from lorafw.station_log import Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+LONGEST_INTERVAL_S = 366 * 86400.0
+"""A year: ``time.sleep`` takes no number that is much longer."""
 
 HOME = click.argument("home", type=click.Path(file_okay=False, path_type=Path))
 STATION_OPTION = click.option("--station", default=STATION, show_default=True, help="Station version it presents.")
@@ -160,7 +164,7 @@ def _explain_aws_errors(home: Path) -> Iterator[None]:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A sig-N.key on the gateway, in the order of N; repeatable. Taken as it is, 64 bytes or not.",
 )
-@click.option("--interval", type=click.FloatRange(min=0), metavar="SECONDS", help="Both intervals of station.conf.")
+@click.option("--interval", type=FiniteRange(min=0), metavar="SECONDS", help="Both intervals of station.conf.")
 @click.option("--keeps-open", is_flag=True, help="The server falls silent behind these bytes and does not close.")
 @click.option("--log-level", type=click.Choice([level.name for level in Level]), default="INFO", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -197,13 +201,17 @@ def judge(
 def faults() -> None:
     """What can be made to go wrong, with 'gateway run --fault NAME' and on a Testbed.
 
-    The second column is what becomes of an automatic task, by lorafw's default decisions, while the fault holds.
+    The second column is what becomes of an automatic task, by lorafw's default decisions, while the fault holds; the
+    third is the same for a definition with a full UpdateVersion.
     """
+    click.echo(f"{'FAULT':20}{'TASK':13}{'WITH VERSION':14}WHAT HAPPENS")
     for fault in Fault:
         if fault is Fault.NONE:
             continue
         kind = kind_of(fault)
-        click.echo(f"{fault.value:20}{kind.leaves or 'no task':13}{inspect.getdoc(kind)}")
+        leaves = kind.leaves or "no task"
+        leaves_if_version_given = kind.leaves_if_version_given or leaves
+        click.echo(f"{fault.value:20}{leaves:13}{leaves_if_version_given:14}{inspect.getdoc(kind)}")
 
 
 @gateway.command()
@@ -223,7 +231,7 @@ def info(home: Path, station: str, model: str) -> None:
 @MODEL_OPTION
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.01),
+    type=FiniteRange(min=0.01, max=LONGEST_INTERVAL_S),
     metavar="SECONDS",
     help="Time between polls, instead of station.conf's (24 h there without a setting).",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from lorafw.fleet import Fleet, Plan
@@ -57,6 +57,23 @@ class Wanted:
     account: bool
     gateways: int | None
     fails: float | None
+    ignore_unknown: bool = False
+    fill_empty: bool = False
+
+    def count_gateways(self) -> int:
+        """Return how many gateways are asked for, before the fleet is made. Of a table nobody knows it yet: 0."""
+        if self.account or self.fleet is not None:
+            return 0
+        if self.gateways is not None:
+            return self.gateways
+        given = self._document().get("fleet")
+        count = given.get("gateways") if isinstance(given, dict) else None
+        return count if isinstance(count, int) else GATEWAYS
+
+    def _document(self) -> dict[str, Any]:
+        from lorafw.fleet import io  # noqa: PLC0415
+
+        return io.read_document(self.file) if self.file is not None else {}
 
     def make_fleet(self, progress: Callable[[int, int], None] | None = None) -> Fleet:
         from lorafw.fleet import io  # noqa: PLC0415
@@ -67,7 +84,7 @@ class Wanted:
 
             return fleet_from_account(account_client(), progress=progress)
         if self.fleet is not None:
-            return io.read_csv(self.fleet)
+            return io.read_csv(self.fleet, ignore_unknown=self.ignore_unknown, fill_empty=self.fill_empty)
         if self.file is not None and "fleet" in io.read_document(self.file):
             return io.read_fleet(self.file, gateways=self.gateways)
         fleet: Fleet = FLEETS[FLEET_OF[self.preset or "at-once"]](self.gateways or GATEWAYS)

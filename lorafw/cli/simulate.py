@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from lorafw.cli.colour import show
+from lorafw.cli.numbers import FiniteRange
 from lorafw.cli.progress import bar_for, reading, steps
 from lorafw.cli.rollouts import EXAMPLE, FLEET_OF, GATEWAYS, Wanted, failing
 
@@ -53,11 +54,11 @@ WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
     help="at-once: AutoCreateTasks; canary, waves: with gates; reference: the proven model.  [default: at-once]",
 )
 @click.option("--fleet", type=READABLE, metavar="CSV", help="The gateways, one a line (see --columns).")
+@click.option("--ignore-unknown", is_flag=True, help="Leave out columns of the CSV that lorafw does not know.")
+@click.option("--fill-empty", is_flag=True, help="Give empty cells of the CSV what the column would have if left out.")
 @click.option("--account", is_flag=True, help="The gateways of the AWS account that boto3 is set to (10 requests/s).")
 @click.option("--gateways", type=click.IntRange(min=1), metavar="N", help=f"Size of the fleet.  [default: {GATEWAYS}]")
-@click.option(
-    "--fails", type=click.FloatRange(0, 1), metavar="P", help="Probability that one install fails, e.g. 0.02."
-)
+@click.option("--fails", type=FiniteRange(0, 1), metavar="P", help="Probability that one install fails, e.g. 0.02.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Equal seeds, equal results.")
 @click.option(
     "--replications",
@@ -65,7 +66,7 @@ WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
     metavar="N",
     help="Rollouts with independent luck.  [default: 1; with --compare 20]",
 )
-@click.option("--ci", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.95, show_default=True)
+@click.option("--ci", type=FiniteRange(0, 1, min_open=True, max_open=True), default=0.95, show_default=True)
 @click.option("--sweep/--no-sweep", default=None, help="Also for 0.5 to 10 % failing installs.  [default: not in JSON]")
 @click.option("--compare", nargs=2, metavar="A B", help="Two plans (presets or TOML files) on one fleet, equal luck.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -93,6 +94,8 @@ def simulate(
     file: Path | None,
     preset: str | None,
     fleet: Path | None,
+    ignore_unknown: bool,
+    fill_empty: bool,
     account: bool,
     gateways: int | None,
     fails: float | None,
@@ -118,12 +121,14 @@ def simulate(
       lorafw simulate rollout.toml --json
     """
     _check_sources(file, fleet, account, gateways)
+    if (ignore_unknown or fill_empty) and fleet is None:
+        raise click.UsageError("--ignore-unknown and --fill-empty say how a CSV is read: give one with --fleet")
     if compare and (parquet or plot):
         raise click.UsageError("--parquet and --plot go with one rollout, not with --compare")
     count = replications or (20 if compare else 1)
-    _check_room((gateways or GATEWAYS) * count)
+    wanted = Wanted(preset, file, fleet, account, gateways, fails, ignore_unknown, fill_empty)
+    _check_room(wanted.count_gateways() * count)
     writers = _writers(parquet, plot, picture)
-    wanted = Wanted(preset, file, fleet, account, gateways, fails)
     made = wanted.make_fleet(reading() if account else None)
     if compare:
         _compare(made, [wanted.plan_named(name) for name in compare], seed, count, ci, as_json)

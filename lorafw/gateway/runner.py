@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import selectors
 import subprocess
+import time
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -23,6 +25,9 @@ from lorafw.station_log import Level, LogLine
 UPDATE_BIN: Final = "/tmp/update.bin"  # noqa: S108 -- the name in a station's log, not a file of ours
 EXEC_LIMIT_S: Final = 60.0
 """So long is waited for an executed update; a real station does not wait at all."""
+
+MOST_OUTPUT: Final = 64 * 1024
+"""So many bytes of an executed update's output are kept."""
 
 next_pid = count(6873).__next__
 """Process numbers for a log in which nothing was executed. The first is that of the documented log."""
@@ -55,12 +60,32 @@ def execute(home: Home, update_bin: Path) -> Run:
     except OSError as error:
         failure = LogLine("SYS", Level.ERROR, f"{UPDATE_BIN}: Failed to exec: {error.strerror}")
         return Run((*launch_lines(next_pid()), failure))
-    try:
-        output, _ = process.communicate(timeout=EXEC_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        output = b"still running"
+    output = _output_of(process)
     output_lines = tuple(said(line) for line in output.decode("utf-8", "replace").splitlines())
     return Run((*launch_lines(process.pid), *output_lines))
+
+
+def _output_of(process: subprocess.Popen[bytes]) -> bytes:
+    """Read what the process says until it ends. Waits; keeps the first MOST_OUTPUT bytes and drops the rest."""
+    kept, dropped, deadline = bytearray(), 0, time.monotonic() + EXEC_LIMIT_S
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while (left_s := deadline - time.monotonic()) > 0 and selector.select(left_s):
+            piece = os.read(process.stdout.fileno(), MOST_OUTPUT)
+            if not piece:
+                break
+            taken = piece[: MOST_OUTPUT - len(kept)]
+            kept += taken
+            dropped += len(piece) - len(taken)
+    try:
+        process.wait(max(deadline - time.monotonic(), 0))
+    except subprocess.TimeoutExpired:
+        return b"still running"
+    process.stdout.close()
+    if dropped:
+        kept += b"\n(%d more bytes of output were dropped)" % dropped
+    return bytes(kept)
 
 
 def _popen(program: str, folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:

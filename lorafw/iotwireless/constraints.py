@@ -140,6 +140,9 @@ def _scalar_faults(shape: Any, value: Any, path: str) -> Iterator[str]:
 
 
 def _text_faults(shape: Any, value: str, path: str) -> Iterator[str]:
+    if _has_lone_surrogate(value):
+        yield _fault(value, path, "Member must be valid Unicode, without lone surrogates")
+        return
     enum = shape.metadata.get("enum")
     if enum and value not in enum:
         yield _fault(value, path, f"Member must satisfy enum value set: [{', '.join(enum)}]")
@@ -147,6 +150,11 @@ def _text_faults(shape: Any, value: str, path: str) -> Iterator[str]:
     compiled = _compiled(pattern) if pattern else None
     if compiled is not None and not compiled.fullmatch(value):
         yield _fault(value, path, f"Member must satisfy regular expression pattern: {pattern}")
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    """Is there half of a character in it? JSON can write one, and no answer could repeat it."""
+    return any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 @cache
@@ -162,4 +170,5 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
 def _fault(value: Any, path: str, constraint: str) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
+    shown = shown.encode("utf-8", "backslashreplace").decode()
     return f"Value '{shown}' at '{path}' failed to satisfy constraint: {constraint}"

@@ -87,8 +87,11 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         )
         listed = []
         for gateway in gateways:
-            members = gateway_members(gateway, self.arn(GATEWAY_RESOURCE, gateway.id))
-            listed.append({**members, **self._last_uplink(gateway.id)})
+            try:
+                seen = self._last_uplink(gateway.id)
+            except NotFound:  # somebody deleted it after the page was cut
+                continue
+            listed.append({**gateway_members(gateway, self.arn(GATEWAY_RESOURCE, gateway.id)), **seen})
         return {"WirelessGatewayList": listed, **token}
 
     def update_wireless_gateway(self, gateway_id: str, parameters: Members) -> None:

@@ -67,6 +67,8 @@ class TaskBoard(Panel):
 
     def __init__(self, bed: Testbed) -> None:
         super().__init__()
+        if not bed.gateways:
+            raise LabError("gateways: a task board shows those of a testbed, and this one has none; add one first")
         self.bed = bed
         self._defined = 0
         self.gateway = self.reacts(choice("Gateway", [gateway.eui.hex for gateway in bed.gateways]), lambda: None)

@@ -8,6 +8,7 @@ variables lead nowhere.
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import json
 import os
@@ -15,7 +16,6 @@ import secrets
 import subprocess
 import sys
 import time
-import urllib.error
 import webbrowser
 from collections.abc import Mapping
 from contextlib import suppress
@@ -253,7 +253,7 @@ def is_open(copy: WorkingCopy) -> bool:
 
 
 def _read(path: Path) -> dict[str, str]:
-    with suppress(ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         content = json.loads(path.read_text())
         if isinstance(content, dict):
             return content
@@ -264,7 +264,7 @@ def _answers(url: str) -> bool:
     try:
         with PAST_PROXIES.open(url, timeout=5) as reply:
             return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
+    except (OSError, http.client.HTTPException, ValueError):  # URLError is an OSError
         return False
 
 

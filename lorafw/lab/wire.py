@@ -17,6 +17,7 @@ from lorafw import example
 from lorafw.cups.anatomy import Part, part_at, request_parts, response_parts
 from lorafw.cups.codec import encode_request, encode_response
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
+from lorafw.errors import LabError
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.lab.markup import Html, block, bold, breakable, heading, html, inverse, mark, side_by_side, table
 from lorafw.lab.panel import Panel, button, choice, slider
@@ -95,6 +96,8 @@ class WireInspector(Panel):
         response = example_response() if response is None else response
         sent = encode_request(request) if isinstance(request, UpdateInfoRequest) else request
         got = encode_response(response) if isinstance(response, UpdateInfoResponse) else response
+        if not got:
+            raise LabError("response: there are no bytes to look at; a reply with nothing to do has 14")
         self._wires = {
             "request": Wire("request", sent, tuple(request_parts(sent))),
             "response": Wire("response", got, tuple(response_parts(got))),

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from lorafw.environment import alone, leading_nowhere, set_to
 from lorafw.lab.serving import ServeProcess
+from lorafw.scratch import scratch_folder
 from lorafw.testbed import Testbed
 
 
@@ -38,7 +38,7 @@ class Workspace:
             Workspace._in_process.close()
         with contextlib.ExitStack() as opening:
             variables = opening.enter_context(_variables_of(self._server))
-            self.path = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-work-")))
+            self.path = opening.enter_context(scratch_folder("lorafw-work-"))
             # The commands that were installed with this package come first.
             search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
             # Colours are for a screen.

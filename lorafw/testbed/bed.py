@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from types import EllipsisType
 from typing import Any, ClassVar
 
@@ -26,6 +24,7 @@ from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
 from lorafw.isolation.opening import isolated
 from lorafw.isolation.reach import check_hosts
 from lorafw.isolation.sessions import make_client
+from lorafw.scratch import scratch_folder
 from lorafw.staging import make_bucket_and_role, upload
 from lorafw.tasks.explain import Explanation
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
@@ -144,7 +143,7 @@ class Testbed:
             opening.enter_context(use_service(self.service))
             self._cups = opening.enter_context(CupsOnDemand(self.service, self.gateways))
             opening.enter_context(set_cups_endpoint(self._cups.server_uri))
-            self._folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-bed-")))
+            self._folder = opening.enter_context(scratch_folder("lorafw-bed-"))
             if self._staged:
                 make_bucket_and_role(self.client, readable="*")
             for index in range(self._count):
@@ -314,13 +313,19 @@ class Testbed:
         self._gateway(gateway).virtual.heal()
 
     def poll(self, gateway: Which | None = None) -> Verdict:
-        """One exchange of a gateway (the first, unless told otherwise), now. Raises HomeError where it cannot start."""
+        """One exchange of a gateway (the first, unless told otherwise), now.
+
+        Raises:
+            HomeError: Its station would not start with the files in its home folder.
+            LabError: The exchange failed in a way that no station fails; the cause is chained.
+        """
         return self._gateway(gateway).poll(self.clock)
 
     def advance(self, seconds: float) -> None:
         """Turn the clock; each gateway polls whenever its own wait is over. Raises LabError for less than 0.
 
         A gateway that cannot start is silent, as its log says; the others go on. ``poll`` wakes it once it can.
+        If an exchange fails in a way that no station fails, the others go on too; LabError tells it at the end.
         """
         self._check_open()
         arguments.check_seconds(seconds)

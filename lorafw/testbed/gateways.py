@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from lorafw.clock import HandClock
 from lorafw.errors import HomeError, LabError
@@ -23,6 +24,9 @@ from lorafw.station_log import Level, LogLine
 from lorafw.tasks.model import Owner
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
+
+_AFTER_ERROR_MS: Final = 60_000
+"""A gateway whose exchange failed unexpectedly polls again after a station's CUPS_RESYNC_INTV."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,17 +45,30 @@ class BedGateway:
     is_silent: bool = False
 
     def poll(self, clock: HandClock) -> Verdict:
-        """One exchange, now. Raises HomeError where its station would not start; it is silent then, until one works."""
+        """One exchange, now.
+
+        Raises:
+            HomeError: Its station would not start. The gateway is silent from now on, until a poll works.
+            LabError: Something unexpected failed. The gateway polls again after a minute.
+        """
         try:
             verdict = self.virtual.poll()
         except HomeError as error:
             self.is_silent = True
-            self.log.append(LogLine(REMARK, Level.ERROR, f"the station does not start: {error}").at(clock.now_ms()))
+            self._remark(f"the station does not start: {error}", clock)
             raise
+        except Exception as error:
+            self.next_poll_ms = clock.now_ms() + _AFTER_ERROR_MS
+            problem = f"the exchange failed: {type(error).__name__}: {error}"
+            self._remark(problem, clock)
+            raise LabError(f"gateway {self.eui.hex}: {problem}") from error
         self.is_silent = False
         # An update may have written an interval of 0 into station.conf; the clock must go on all the same.
         self.next_poll_ms = clock.now_ms() + max(1, round(verdict.wait_s * 1000))
         return verdict
+
+    def _remark(self, problem: str, clock: HandClock) -> None:
+        self.log.append(LogLine(REMARK, Level.ERROR, problem).at(clock.now_ms()))
 
 
 Which = BedGateway | GatewayEui | str | int
@@ -96,13 +113,27 @@ def presented(gateways: Sequence[BedGateway]) -> GatewayVersion | None:
 
 
 def poll_until(end_ms: int, gateways: Sequence[BedGateway], clock: HandClock) -> None:
-    """Turn the clock to ``end_ms``; each gateway polls whenever its own wait is over."""
+    """Turn the clock to ``end_ms``; each gateway polls whenever its own wait is over.
+
+    Raises:
+        LabError: A poll failed unexpectedly; the clock was turned all the same, and all other polls were made.
+    """
+    problems: list[LabError] = []
     while due := [gateway for gateway in gateways if not gateway.is_silent and gateway.next_poll_ms <= end_ms]:
         gateway = min(due, key=lambda candidate: candidate.next_poll_ms)
         clock.advance_to(gateway.next_poll_ms)
         with suppress(HomeError):  # it is silent from now on
-            gateway.poll(clock)
+            _poll_or_note(gateway, clock, problems)
     clock.advance_to(end_ms)
+    if problems:
+        raise problems[0]
+
+
+def _poll_or_note(gateway: BedGateway, clock: HandClock, problems: list[LabError]) -> None:
+    try:
+        gateway.poll(clock)
+    except LabError as error:
+        problems.append(error)
 
 
 def read_eui(eui: GatewayEui | str) -> GatewayEui:

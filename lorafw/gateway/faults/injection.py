@@ -17,6 +17,8 @@ class Injection:
     fault: ClassVar[Fault]
     leaves: ClassVar[TaskStatus | None]
     """What becomes of an automatic task under the default policy, as long as the fault holds; None: there is none."""
+    leaves_if_version_given: ClassVar[TaskStatus | None] = None
+    """The same for a definition with a full UpdateVersion. None if that makes no difference."""
 
     def home(self, inner: Home) -> Home:
         return inner

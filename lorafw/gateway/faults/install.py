@@ -123,6 +123,7 @@ class VersionMismatch(Injection):
 
     fault = Fault.VERSION_MISMATCH
     leaves = TaskStatus.COMPLETED
+    leaves_if_version_given = TaskStatus.FAILED
 
     def runner(self, inner: Runner) -> Runner:
         def run(home: Home, update_bin: Path) -> Run:
@@ -141,6 +142,7 @@ class OtherBuildTime(Injection):
 
     fault = Fault.VERSION_MISMATCH
     leaves = TaskStatus.COMPLETED
+    leaves_if_version_given = TaskStatus.FAILED
 
     def __init__(self) -> None:
         self._is_new = False
