@@ -1,0 +1,162 @@
+"""The recorded differences between a real Basics Station and lorafw are none any more, except those listed here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from station_replay import RECORDED_PORT, Case, Ports, judged, recorded_cases, replay_virtual, write_home
+
+from lorafw.gateway.station import Timers
+
+CASES = recorded_cases()
+
+# Cases that still differ. A case that becomes equal must leave its list, because the marks are strict.
+VIRTUAL_HTTP_AND_LOG = [
+    "D01a",
+    "D01b",
+    "D09",
+    "D10a",
+    "D11",
+    "D12a",
+    "D13a",
+    "D13b",
+    "D13c",
+    "D13d",
+    "D14a",
+    "D14b",
+    "D14c",
+    "D14d",
+    "D14e",
+    "D15a",
+    "D15b",
+    "D16a",
+    "D16b",
+    "D17",
+    "D18a",
+    "D19a",
+    "D29",
+    "D30",
+    "D33",
+]
+
+VIRTUAL_HOME_FILES = [
+    "D02a",
+    "D03a",
+    "D03b",
+    "D04",
+    "D05a",
+    "D05b",
+    "D05c",
+    "D06a",
+    "D06b",
+    "D06c",
+    "D07a",
+    "D07b",
+    "D08a",
+    "D20a",
+    "D21",
+    "D22a",
+    "D23a",
+    "D23b",
+    "D24",
+    "D25a",
+    "D25b",
+    "D26a",
+    "D26b",
+    "D26c",
+    "D27a",
+    "D27b",
+]
+
+JUDGE_HTTP_AND_LOG = [
+    "D01a",
+    "D01b",
+    "D09",
+    "D10a",
+    "D11",
+    "D12a",
+    "D13a",
+    "D13b",
+    "D13c",
+    "D13d",
+    "D15a",
+    "D15b",
+    "D19a",
+    "D29",
+    "D30",
+    "D33",
+]
+
+JUDGE_HOME_FILES = [
+    "D25a",
+    "D25b",
+    "D26a",
+    "D26b",
+    "D26c",
+]
+NOT_YET_EQUAL = {
+    "virtual": frozenset(VIRTUAL_HTTP_AND_LOG + VIRTUAL_HOME_FILES),
+    "judge": frozenset(JUDGE_HTTP_AND_LOG + JUDGE_HOME_FILES),
+}
+
+
+def cases(client: str, chosen: list[Case]) -> list[object]:
+    """Parameters for a test, with the cases that are known to differ marked."""
+    known = NOT_YET_EQUAL[client]
+    unknown = known - {case.id for case in chosen}
+    assert not unknown, f"no such cases for {client}: {sorted(unknown)}"
+    mark = pytest.mark.xfail(reason="differs from the real client", strict=True)
+    return [pytest.param(case, id=case.id, marks=[mark] if case.id in known else []) for case in chosen]
+
+
+@pytest.mark.parametrize("case", cases("virtual", CASES))
+def test_the_virtual_gateway_does_what_the_real_client_did(case: Case, tmp_path: Path) -> None:
+    seen = replay_virtual(case, tmp_path)
+    if case.real_crashed:
+        # The last lines of a client that crashes are lost with the buffer of its log.
+        lost = [lines[: len(real)] for lines, real in zip(seen.logs, case.real_logs, strict=True)]
+        assert lost == case.real_logs
+    else:
+        assert seen.logs == case.real_logs
+    real_exchanges = [tuple(exchange.values()) for exchange in case.real["exchanges"]]
+    assert seen.exchanges == real_exchanges
+    assert seen.crashed is case.real_crashed
+    assert files_of(case, seen.files) == case.real_files
+    for request in case.real_requests:
+        assert request in seen.requests
+
+
+def files_of(case: Case, files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files without the certificates that the replay has put in place of the recorded ones."""
+    if not case.uses_tls:
+        return files
+    return {name: case.real_files.get(name, b"") for name in files}
+
+
+@pytest.mark.parametrize("case", cases("judge", [case for case in CASES if case.is_for_judge]))
+def test_judge_says_what_the_real_client_did(case: Case, tmp_path: Path) -> None:
+    verdict = judged(case, timers_of(case, tmp_path))
+    real = case.real["verdict"]
+    if case.real_crashed and case.polls == 1:
+        assert verdict["log"][: len(real["log"])] == real["log"]
+        assert without_log(verdict) == without_log(real)
+        return
+    if case.polls > 1:
+        # What the client did afterwards is not in the first reply.
+        real = {**real, "exit_code": 143}
+    assert verdict == real
+
+
+def without_log(verdict: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in verdict.items() if name != "log"}
+
+
+def timers_of(case: Case, folder: Path) -> Timers:
+    """The intervals of the case, read as a home folder is read."""
+    return write_home(case, folder / "home", Ports(RECORDED_PORT, RECORDED_PORT)).conf().timers
+
+
+def test_the_recording_has_the_cases_that_these_tests_run() -> None:
+    assert len(CASES) > 50
+    assert len({case.id for case in CASES}) == len(CASES)
