@@ -11,6 +11,10 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Final
 
+LINE_BYTES: Final = 511
+"""Bytes of a line in the station's log, with time and level. The rest of a longer line is not shown."""
+
+_TIME_BYTES: Final = len("2021-03-12 09:56:13.148 ")
 _US: Final = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000))
 
 
@@ -40,7 +44,10 @@ class LogLine:
     text: str
 
     def __str__(self) -> str:
-        return f"[{self.module}:{self.level.short}] {self.text}"
+        """The line without its time. A text that ends with a line feed gets no second one, and a long one is cut."""
+        head = f"[{self.module}:{self.level.short}] "
+        text = self.text.encode("utf-8", "surrogateescape")[: LINE_BYTES - _TIME_BYTES - len(head)]
+        return head + text.decode("utf-8", "surrogateescape").removesuffix("\n")
 
     def at(self, time_ms: int) -> str:
         """With the time in front, as in the station's log file."""

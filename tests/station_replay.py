@@ -14,9 +14,10 @@ import ssl
 import struct
 import threading
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ import station_certificates
 
 from lorafw.cups.client import HttpTransport
 from lorafw.gateway.home import Home
-from lorafw.gateway.judgement import judge_reply
+from lorafw.gateway.judgement import ASSUMED_REQUEST, Judgement, judge_reply
 from lorafw.gateway.runner import execute
-from lorafw.gateway.station import REMARK, Action, Timers, Verdict
+from lorafw.gateway.station import REMARK, Timers, Verdict
 from lorafw.gateway.virtual import VirtualGateway
 from lorafw.station_log import Level, LogLine
 
@@ -107,8 +108,8 @@ class Case:
 
     @property
     def is_for_judge(self) -> bool:
-        """Whether ``judge`` can know all that matters: a default home, and a connection that is not reset."""
-        return not self.files and self.replies[0].end in {"close", "hold"}
+        """Whether ``judge`` can know all that matters: the client had a default home."""
+        return not self.files
 
     @property
     def real_logs(self) -> list[list[str]]:
@@ -297,9 +298,9 @@ def _lines(log: Sequence[LogLine], home: Home, ports: Ports) -> list[str]:
 
 
 def as_recorded(line: str, ports: Ports) -> str:
-    """A log line with the substitutions of the recording: descriptor, process, ports, and line ends in a text."""
+    """A log line with the substitutions of the recording: descriptor, process and ports."""
     line = re.sub(r"^(\[AIO:[A-Z]+\]) \[3\]", r"\1 [fd]", line)
-    line = re.sub(r"\(pid=\d+\)", "(pid=N)", line).replace("\r\n", "\n")
+    line = re.sub(r"\(pid=\d+\)", "(pid=N)", line)
     line = ports.recorded_in(line.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
     return re.sub(rf"\blocalhost:{RECORDED_PORT}\b", "localhost:PORT", line)
 
@@ -319,11 +320,28 @@ def _is_listed(name: str) -> bool:
 # --- judge ---------------------------------------------------------------------------------------------------------
 
 
-def judged(case: Case, timers: Timers) -> dict[str, Any]:
-    """The verdict of ``judge`` on the first reply, in the form of a recorded verdict."""
+def judged(case: Case, timers: Timers) -> Judgement:
+    """The verdict of ``judge`` on the first reply, and on the request that the recorded client sent."""
     reply = case.replies[0]
-    judgement = judge_reply(reply.data, sig_keys=case.station_keys, timers=timers, closes=reply.end == "close")
-    verdict = judgement.to_json()
-    assert verdict["executed"] is (judgement.update is Action.RUN)
+    request = replace(
+        ASSUMED_REQUEST,
+        cups_uri=f"http://localhost:{RECORDED_PORT}",
+        station=STATION,
+        keys=tuple(zlib.crc32(key) for key in case.station_keys),
+    )
+    return judge_reply(
+        reply.data,
+        sig_keys=case.station_keys,
+        timers=timers,
+        closes=reply.end == "close",
+        resets=reply.end == "rst",
+        is_http=True,
+        request=request,
+    )
+
+
+def verdict_as_recorded(judgement: Judgement, level: Level) -> dict[str, Any]:
+    """The verdict in the form of a recorded one."""
+    verdict = judgement.to_json(level)
     verdict["log"] = [as_recorded(line, Ports(RECORDED_PORT, RECORDED_PORT)) for line in verdict["log"]]
     return verdict

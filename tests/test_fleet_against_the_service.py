@@ -97,8 +97,10 @@ class PausingTransport:
         self.poll: Paused | None = None
 
     @contextmanager
-    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
-        with self._inner.post(uri, body, timeout_s, credentials) as reply:
+    def post(
+        self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
+    ) -> Iterator[HttpReply]:
+        with self._inner.post(uri, body, timeout_s, credentials, on_connected) as reply:
             yield replace(reply, body=self._later(reply.body)) if reply.content_length > len(IMAGE) else reply
 
     def _later(self, pieces: Iterator[bytes]) -> Iterator[bytes]:

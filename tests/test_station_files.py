@@ -44,7 +44,9 @@ class Scripted:
         self.asked: list[tuple[str, dict]] = []
 
     @contextmanager
-    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
+    def post(
+        self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
+    ) -> Iterator[HttpReply]:
         self.asked.append((uri, json.loads(body)))
         answer = self.answers.pop(0)
         if isinstance(answer, TransportError):

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import click
 
+from lorafw.cli.files import MAX_HTTP_REQUEST, read_at_most
 from lorafw.cups.codec import decode_request, encode_request
 from lorafw.cups.messages import NO_CREDENTIALS_CRC, UpdateInfoRequest
 from lorafw.cups.station_http import request_body
@@ -23,7 +24,7 @@ def cups() -> None:
 @click.option("--json", "as_json", is_flag=True, help="The members as they were sent, as JSON.")
 def decode(request: BinaryIO, *, as_json: bool) -> None:
     """Read REQUEST, a file ('-' is the input) with a request to /update-info: the whole HTTP request, or its body."""
-    decoded = decode_request(request_body(request.read()))
+    decoded = decode_request(request_body(read_at_most(request, MAX_HTTP_REQUEST)))
     if as_json:
         # Through the encoder, whose members are the station's.
         members = json.loads(encode_request(decoded).decode("utf-8", "surrogateescape"))

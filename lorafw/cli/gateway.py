@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import click
 
 from lorafw.cli.colour import show
+from lorafw.cli.files import MAX_RESPONSE, MAX_SIG_KEY, read_at_most
 from lorafw.cli.numbers import FiniteRange
 from lorafw.cli.signals import exit_on_signals
 from lorafw.eui import GatewayEui
@@ -166,6 +167,8 @@ def _explain_aws_errors(home: Path) -> Iterator[None]:
 )
 @click.option("--interval", type=FiniteRange(min=0), metavar="SECONDS", help="Both intervals of station.conf.")
 @click.option("--keeps-open", is_flag=True, help="The server falls silent behind these bytes and does not close.")
+@click.option("--resets", is_flag=True, help="Assume that the server resets the connection behind these bytes.")
+@click.option("--http", "is_http", is_flag=True, help="RESPONSE is a whole response, even if it lacks 'HTTP/'.")
 @click.option("--log-level", type=click.Choice([level.name for level in Level]), default="INFO", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def judge(
@@ -174,17 +177,28 @@ def judge(
     sig_keys: tuple[Path, ...],
     interval: float | None,
     keeps_open: bool,
+    resets: bool,
+    is_http: bool,
     log_level: str,
     as_json: bool,
 ) -> None:
     """What would a Basics Station 2.0.6 do with RESPONSE? For whoever writes a CUPS server.
 
     RESPONSE is a file ('-' is the input) with the body of a reply to /update-info, or with the whole HTTP response.
-    Nothing is executed, and nothing is written.
+    Nothing is executed, and nothing is written. Whether a script could be executed is judged by this machine: its
+    interpreter must be here.
     """
     timers = DEFAULT_TIMERS if interval is None else Timers(oksync_s=interval, resync_s=interval)
-    keys = [path.read_bytes() for path in sig_keys]
-    judgement = judge_reply(response.read(), sig_keys=keys, timers=timers, closes=not keeps_open)
+    keys = [_sig_key(path) for path in sig_keys]
+    judgement = judge_reply(
+        read_at_most(response, MAX_RESPONSE),
+        sig_keys=keys,
+        timers=timers,
+        closes=not keeps_open,
+        resets=resets,
+        is_http=is_http or None,
+        log_level=Level[log_level],
+    )
     fields = judgement.to_json(Level[log_level])
     if judgement.remark:
         click.echo(judgement.remark, err=True)
@@ -195,6 +209,11 @@ def judge(
     click.echo()
     for name, value in fields.items():
         click.echo(f"{name}: {json.dumps(value)}")
+
+
+def _sig_key(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return read_at_most(file, MAX_SIG_KEY)
 
 
 @gateway.command()

@@ -12,7 +12,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
@@ -24,10 +24,10 @@ from lorafw.cups.refusal import refusal
 from lorafw.cups.station_http import (
     BUFFER,
     CUPS_URI,
-    NO_BODY,
     TIMED_OUT,
     HttpReply,
     LinkLost,
+    ReceiveError,
     TransportError,
     aio,
     cut_to_buffer,
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 UNTRUSTED: Final = "X509 - Certificate verification failed, e.g. CRL, CA or signature check failed"
 ALERT: Final = "SSL - A fatal alert message was received from our peer"
 RESET: Final = "NET - Connection was reset by peer"
+SENDING: Final = "NET - Sending information through the socket failed"
+RECEIVING: Final = "NET - Reading information from the socket failed"
 NOTIFIED: Final = "SSL - The peer notified us that the connection is going to be closed"
 
 
@@ -80,8 +82,14 @@ class Transport(Protocol):
     """Carries one request to the CUPS server at ``uri``."""
 
     def post(
-        self, uri: str, body: bytes, timeout_s: float, credentials: Credentials
-    ) -> AbstractContextManager[HttpReply]: ...
+        self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
+    ) -> AbstractContextManager[HttpReply]:
+        """Send the request, and yield the reply. Call ``on_connected`` once, before the request is sent.
+
+        Raises:
+            TransportError: The exchange broke. If ``on_connected`` was not called, no connection was made.
+        """
+        ...
 
 
 class HttpTransport:
@@ -95,20 +103,25 @@ class HttpTransport:
         self._tls_sni = tls_sni
 
     @contextmanager
-    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
+    def post(
+        self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
+    ) -> Iterator[HttpReply]:
         host_port = urlsplit(uri).netloc
         token = token_text(credentials) if uri.startswith("https:") else b""
-        with self._connect(uri, timeout_s, credentials) as connection:
+        with self._connect(uri, timeout_s, credentials, on_connected) as connection:
             wire = _SocketWire(connection, timeout_s)
-            wire.send(request_bytes(host_port, body, token))
+            request = request_bytes(host_port, body, token)
+            wire.send(request)
             try:
-                yield read_reply(wire, host_port)
+                yield read_reply(wire, host_port, request)
             except LinkLost:
                 # Closed without waiting: a reset, however much of the reply lies in buffers of this machine.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 raise
 
-    def _connect(self, uri: str, timeout_s: float, credentials: Credentials) -> socket.socket:
+    def _connect(
+        self, uri: str, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
+    ) -> socket.socket:
         parts = CUPS_URI.fullmatch(uri)
         if parts is None:
             raise bad_uri(uri)
@@ -122,7 +135,11 @@ class HttpTransport:
             raise no_such_host(uri) from None
         except (OSError, OverflowError):
             raise not_connected(uri) from None
-        return _handshake(plain, context, host if self._tls_sni else None) if context else plain
+        on_connected()
+        if context is None:
+            return plain
+        server_name = host if self._tls_sni else None
+        return _handshake(plain, context, server_name)
 
 
 def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str | None) -> socket.socket:
@@ -145,6 +162,15 @@ def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str | None) 
     return secure
 
 
+def _cause(error: OSError, otherwise: str) -> str:
+    """Return the words of the station's TLS library for an error of a connection."""
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return RESET
+    if isinstance(error, ssl.SSLError):
+        return ALERT
+    return otherwise
+
+
 class _SocketWire:
     """A socket with a time limit that only a full buffer sets back."""
 
@@ -159,8 +185,8 @@ class _SocketWire:
             self._socket.sendall(data)
         except TimeoutError:
             raise TransportError(TIMED_OUT) from None
-        except OSError:
-            raise TransportError(aio(f"Send failed: {RESET}")) from None
+        except OSError as error:
+            raise TransportError(aio(f"Send failed: {_cause(error, SENDING)}")) from None
 
     def read(self, size: int) -> bytes:
         try:
@@ -170,10 +196,10 @@ class _SocketWire:
             raise TransportError(TIMED_OUT) from None
         except ssl.SSLEOFError:
             return b""
-        except OSError:
-            raise TransportError(aio(f"Recv failed: {RESET}")) from None
+        except OSError as error:
+            raise ReceiveError(LogLine("AIO", Level.ERROR, f"Recv failed: {_cause(error, RECEIVING)}")) from None
         if not data and isinstance(self._socket, ssl.SSLSocket):
-            raise TransportError(LogLine("AIO", Level.ERROR, f"Recv failed: {NOTIFIED}"), NO_BODY)
+            raise ReceiveError(LogLine("AIO", Level.ERROR, f"Recv failed: {NOTIFIED}"))
         return data
 
     def rearm(self) -> None:
@@ -190,7 +216,10 @@ class InProcessTransport:
         self._service = service
 
     @contextmanager
-    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
+    def post(
+        self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
+    ) -> Iterator[HttpReply]:
+        on_connected()
         try:
             reply = self._service.answer(decode_request(cut_to_buffer(urlsplit(uri).netloc, body)))
         except LorafwError as error:

@@ -1,8 +1,8 @@
 """HTTP as a Basics Station speaks it: one request, and what it takes for a reply.
 
-One buffer serves request and reply, and its first bytes hold the port. So a request that does not fit is cut; a
-reply must bring its header, and both URIs of its body, within the first buffer; and a client that finds an error reply
-larger than the buffer crashes. A reply has a Content-Length, or it is empty: chunked bodies, and bodies that end
+One buffer serves request and reply, and its first bytes hold the port. So a request that does not fit is cut; a reply
+must bring its header, and both URIs of its body, within the first buffer; and a client that has filled the buffer with
+an error reply that is larger crashes. A reply has a Content-Length, or it is empty: chunked bodies, and bodies that end
 with the connection, are bytes too many. Source: recorded from Basics Station 2.0.6.
 """
 
@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NoReturn, Protocol
+from typing import Final, Protocol
 
+from lorafw.cups.station_header import HEADER_END, content_length, status_code, status_text
 from lorafw.errors import LorafwError, MalformedRequest
 from lorafw.station_log import Level, LogLine
 
@@ -20,15 +21,10 @@ PATH: Final = "/update-info"
 BUFFER: Final = 8192
 """CUPS_BUFSZ: the station reads in pieces of this size, and each must come within its time limit."""
 
-NO_HTTP: Final = 65535
-"""The status of a reply that does not begin as HTTP/1.x."""
-
 CUPS_URI: Final = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^/:\s\[\]]+):([0-9]{1,5})")
 """Scheme, host and port: all that a station takes for the address of a server."""
 
-_HEADER_END: Final = b"\r\n\r\n"
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] +([0-9]{3})[ \t]*([^\r\n]*)")
-_CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:(?:[ \t]|\r\n[ \t])*([0-9]{1,18})", re.IGNORECASE)
+_REQUEST_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})", re.IGNORECASE)
 
 
 class TransportError(LorafwError):
@@ -51,12 +47,17 @@ class StationCrash(TransportError):
         self.why = why
 
 
+class ReceiveError(TransportError):
+    """Receiving failed with this line. The station logs a second line, which says what it was reading."""
+
+
 def aio(text: str) -> LogLine:
     """An error of the connection. A station puts its descriptor in front; in every recorded log that was 3."""
     return LogLine("AIO", Level.ERROR, f"[3] {text}")
 
 
 TIMED_OUT: Final = LogLine("CUP", Level.ERROR, "CUPS timed out")
+RESET: Final = LogLine("AIO", Level.ERROR, "Recv failed: NET - Connection was reset by peer")
 NO_HEADER: Final = aio("Error reading HTTP Header")
 NO_BODY: Final = aio("Error reading HTTP Body")
 PEER_CLOSED: Final = LogLine("AIO", Level.DEBUG, "[3] Connection closed unexpectedly")
@@ -65,9 +66,9 @@ CLOSED: Final = (PEER_CLOSED, NO_BODY)
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """A reply whose body is still to come. ``body`` may raise TransportError.
+    """A reply whose body is still to come, except that of an error. ``body`` may raise TransportError.
 
-    ``in_first_buffer``: so much of the body fits behind the header; both URIs must.
+    ``in_first_buffer`` is the number of bytes of the body that fit behind the header; both URIs must.
     """
 
     status: int
@@ -81,7 +82,12 @@ class Wire(Protocol):
     """The connection, as far as a reply needs it."""
 
     def read(self, size: int) -> bytes:
-        """At most so many bytes, at least one; none where the other side has closed. Raises TransportError."""
+        """Receive at least one byte and at most this number, or none if the other side has closed.
+
+        Raises:
+            ReceiveError: The connection is broken.
+            TransportError: The time limit has passed.
+        """
         ...
 
     def rearm(self) -> None:
@@ -111,15 +117,58 @@ def _head(host_port: str, length: int, token: bytes) -> bytes:
     return b"".join((lines.encode("utf-8", "surrogateescape"), token, b"\r\n"))
 
 
-def read_reply(wire: Wire, host_port: str) -> HttpReply:
-    """Header and beginning of a reply. Raises TransportError with what a station logs of it."""
-    room = _room(host_port)
-    head, begun = _read_header(wire, room)
-    status, reason, length = _parse(head)
-    reply = HttpReply(status, reason, length, _body(wire, begun, length, len(head), room), room - len(head))
-    if status != 200:
-        _read_error(reply, len(head), room)
-    return reply
+class _Buffer:
+    """The station's buffer behind ``:port`` and a zero byte. The reply overwrites the request from its beginning."""
+
+    def __init__(self, wire: Wire, size: int, request: bytes) -> None:
+        self.memory = bytearray(request[:size].ljust(size, b"\0"))
+        self.received = 0
+        self._wire = wire
+
+    def receive(self, failure: LogLine) -> None:
+        """Receive more. Raises TransportError, which ends with the line ``failure`` unless the time limit passed."""
+        space = len(self.memory) - self.received
+        try:
+            # The station receives 0 bytes into a full buffer, and takes that for the end of the connection.
+            data = self._wire.read(space) if space else b""
+        except ReceiveError as error:
+            raise TransportError(*error.lines, failure) from None
+        if not data:
+            raise TransportError(PEER_CLOSED, failure)
+        self.memory[self.received : self.received + len(data)] = data
+        self.received += len(data)
+
+    def header_length(self) -> int:
+        """Return the length of the header with its blank line, or 0 if that has not come yet."""
+        end = self.memory.find(HEADER_END, 0, self.received)
+        return end + len(HEADER_END) if end >= 0 else 0
+
+
+def read_reply(wire: Wire, host_port: str, request: bytes) -> HttpReply:
+    """Read the header of a reply, and the whole of an error reply.
+
+    Args:
+        wire: The connection, on which the request was sent.
+        host_port: The server's address, as in cups.uri.
+        request: The request as it was sent. The reply overwrites it in the buffer.
+
+    Raises:
+        TransportError: The exchange broke. The error has the lines that a station logs.
+    """
+    buffer = _Buffer(wire, _room(host_port), request)
+    while not (header_length := buffer.header_length()):
+        buffer.receive(NO_HEADER)
+    memory = bytes(buffer.memory)
+    status, length = status_code(memory), content_length(memory) or 0
+    body = _body(wire, buffer, length, header_length)
+    in_first_buffer = len(buffer.memory) - header_length
+    if status == 200:
+        return HttpReply(status, "", length, body, in_first_buffer)
+    next(body)
+    if length > in_first_buffer:
+        raise _station_crash(header_length + length, len(buffer.memory))
+    reason = status_text(bytes(buffer.memory)).decode("utf-8", "surrogateescape")
+    return HttpReply(status, reason, length, iter(()), in_first_buffer)
 
 
 def _room(host_port: str) -> int:
@@ -127,64 +176,27 @@ def _room(host_port: str) -> int:
     return BUFFER - len(host_port.rpartition(":")[2]) - 2
 
 
-def _read_header(wire: Wire, room: int) -> tuple[bytes, bytes]:
-    """The header with its blank line, and what came behind it in the same reads."""
-    buffer = bytearray()
-    while (end := buffer.find(_HEADER_END)) < 0:
-        if len(buffer) == room:
-            raise TransportError(NO_HEADER)
-        data = wire.read(room - len(buffer))
-        if not data:
-            raise TransportError(PEER_CLOSED, NO_HEADER)
-        buffer += data
-    end += len(_HEADER_END)
-    return bytes(buffer[:end]), bytes(buffer[end:])
-
-
-def _parse(head: bytes) -> tuple[int, str, int]:
-    """Status, reason and Content-Length; the first of two wins, and none at all is 0."""
-    line, length = _STATUS_LINE.match(head), _CONTENT_LENGTH.search(head)
-    status, reason = (int(line[1]), line[2].decode("latin-1")) if line else (NO_HTTP, "")
-    return status, reason, int(length[1]) if length else 0
-
-
-def _body(wire: Wire, begun: bytes, length: int, head: int, room: int) -> Iterator[bytes]:
-    """The body, a full buffer at a time, or the rest; ``begun`` lies in the first buffer behind the header."""
-    missing, space = length, room - head
+def _body(wire: Wire, buffer: _Buffer, length: int, start: int) -> Iterator[bytes]:
+    """Yield the body, a full buffer at a time, or the rest. In the first buffer it begins at ``start``."""
+    missing = length
     while True:
-        piece = _fill(wire, begun, min(space, missing), space)
-        missing -= len(piece)
-        if missing < 0:
-            too_much = f"Received more data than expected HTTP content size: {-missing} extra bytes"
+        end = start + min(missing, len(buffer.memory) - start)
+        while buffer.received < end:
+            buffer.receive(NO_BODY)
+        extra = buffer.received - end
+        if extra:
+            too_much = f"Received more data than expected HTTP content size: {extra} extra bytes"
             raise TransportError(aio(too_much), NO_BODY)
         wire.rearm()
-        yield piece
-        if missing == 0:
+        missing -= end - start
+        yield bytes(buffer.memory[start:end])
+        if not missing:
             return
-        begun, space = b"", room
+        start = buffer.received = 0
 
 
-def _fill(wire: Wire, begun: bytes, size: int, space: int) -> bytes:
-    """So many bytes; more, where more has come with them and there is space."""
-    piece = bytearray(begun)
-    while len(piece) < size:
-        data = wire.read(space - len(piece))
-        if not data:
-            raise TransportError(*CLOSED)
-        piece += data
-    return bytes(piece)
-
-
-def _read_error(reply: HttpReply, head: int, room: int) -> None:
-    """A station takes an error reply whole before it looks at it, in the buffer that it has."""
-    if head + reply.content_length > room:
-        _crash(head + reply.content_length, room)
-    for _ in reply.body:
-        pass
-
-
-def _crash(size: int, room: int) -> NoReturn:
-    raise StationCrash(
+def _station_crash(size: int, room: int) -> StationCrash:
+    return StationCrash(
         f"a Basics Station 2.0.6 crashes here (net.c, line 58): the error reply has {size} bytes with its header, and "
         f"the buffer of the station {room}; keep the bodies of errors tiny"
     )
@@ -194,8 +206,8 @@ def request_body(data: bytes) -> bytes:
     """The body of a whole HTTP request, or of bytes that are a body already. Raises MalformedRequest."""
     if not data.startswith(b"POST "):
         return data
-    head, blank_line, body = data.partition(_HEADER_END)
-    length = _CONTENT_LENGTH.search(head)
+    head, blank_line, body = data.partition(HEADER_END)
+    length = _REQUEST_LENGTH.search(head)
     if not blank_line or length is None:
         raise MalformedRequest("the HTTP header has no end, or no Content-Length")
     if len(body) < int(length[1]):

@@ -132,11 +132,14 @@ class Home:
         return path
 
     def back_up_cups(self) -> None:
-        """Copy cups.* to cups-bak.*, once."""
+        """Copy cups.* to cups-bak.*, once. Older cups-bak.* files are removed first."""
         done = self.path / "cups-bak.done"
         if done.exists():
             return
-        for ending in ("uri", *CREDENTIAL_FILES.values()):
+        endings = ("uri", *CREDENTIAL_FILES.values())
+        for ending in endings:
+            (self.path / f"cups-bak.{ending}").unlink(missing_ok=True)
+        for ending in endings:
             content = self._bytes(f"cups.{ending}")
             if content is not None:
                 self.write(f"cups-bak.{ending}", content, mode=file_mode(ending))

@@ -10,21 +10,31 @@ from lorafw.gateway.station import Exchange
 from lorafw.station_log import Level
 
 
-def take_reply(exchange: Exchange, reply: HttpReply, on_answer: Callable[[], None] = lambda: None) -> bool:
-    """Feed a reply to an exchange; True where the server rejected the request.
+def take_reply(exchange: Exchange, reply: HttpReply, on_answer: Callable[[], None] | None = None) -> bool:
+    """Feed a reply to an exchange.
 
-    ``on_answer`` is called before the body of an answer, a status of 200, is looked at. Raises TransportError.
+    Args:
+        on_answer: Called once, when the first buffer of an answer (a reply with status 200) has come, before the
+            station looks at it.
+
+    Returns:
+        True if the server rejected the request.
+
+    Raises:
+        TransportError: The reply broke off.
     """
     if reply.status != 200:
         exchange.log(Level.VERBOSE, f"Failed to retrieve TCURI from CUPS: ({reply.status}) {reply.reason}")
         return True
-    on_answer()
     decoder = ResponseDecoder(min(reply.content_length, reply.in_first_buffer))
-    for piece in reply.body:
+    for index, piece in enumerate(reply.body):
+        if index == 0 and on_answer is not None:
+            on_answer()
         exchange.feed(decoder.feed(piece))
-        if decoder.ended:
+        if decoder.ended or exchange.has_crashed:
             break
-    exchange.feed(decoder.finish())
+    if not exchange.has_crashed:
+        exchange.feed(decoder.finish())
     return False
 
 

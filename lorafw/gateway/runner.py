@@ -18,11 +18,11 @@ from typing import Final
 from lorafw.errors import FirmwareError
 from lorafw.firmware.image import install_image, unpack_image
 from lorafw.gateway.home import Home
+from lorafw.gateway.launch import exec_failure, launch_lines
 from lorafw.gateway.station import REMARK
 from lorafw.gateway.storage import Run
 from lorafw.station_log import Level, LogLine
 
-UPDATE_BIN: Final = "/tmp/update.bin"  # noqa: S108 -- the name in a station's log, not a file of ours
 EXEC_LIMIT_S: Final = 60.0
 """So long is waited for an executed update; a real station does not wait at all."""
 
@@ -35,17 +35,19 @@ next_pid = count(6873).__next__
 
 def install_only(home: Home, update_bin: Path) -> Run:
     """Do what an update file that lorafw built would do, without executing it."""
+    content = update_bin.read_bytes()
+    lines = launch_lines(next_pid(), exec_failure(content))
     try:
-        image = unpack_image(update_bin.read_bytes())
+        image = unpack_image(content)
     except FirmwareError as error:
-        return Run((*launch_lines(next_pid()), said(f"not executed (that needs --exec), and not installed: {error}")))
+        return Run((*lines, said(f"not executed (that needs --exec), and not installed: {error}")))
     try:
         install_image(image, home.path)
     except (FirmwareError, OSError) as error:
-        return Run((*launch_lines(next_pid()), said(f"the update failed: {error}")))
+        return Run((*lines, said(f"the update failed: {error}")))
     finally:
         update_bin.unlink(missing_ok=True)
-    return Run(launch_lines(next_pid()), restarts=image.restart is not None)
+    return Run(lines, restarts=image.restart is not None)
 
 
 def execute(home: Home, update_bin: Path) -> Run:
@@ -58,8 +60,7 @@ def execute(home: Home, update_bin: Path) -> Run:
     try:
         process = _popen(str(update_bin.resolve()), home.tmp, environment)
     except OSError as error:
-        failure = LogLine("SYS", Level.ERROR, f"{UPDATE_BIN}: Failed to exec: {error.strerror}")
-        return Run((*launch_lines(next_pid()), failure))
+        return Run(launch_lines(next_pid(), error.strerror))
     output = _output_of(process)
     output_lines = tuple(said(line) for line in output.decode("utf-8", "replace").splitlines())
     return Run((*launch_lines(process.pid), *output_lines))
@@ -106,14 +107,6 @@ def _popen(program: str, folder: Path, environment: dict[str, str]) -> subproces
             if error.errno != errno.ENOEXEC or len(words) > 1:
                 raise
             words = ["/bin/sh", program]
-
-
-def launch_lines(pid: int) -> tuple[LogLine, ...]:
-    """What a station logs when it has started an update; of how it ends, a station hears nothing."""
-    return (
-        LogLine("SYS", Level.VERBOSE, f"{UPDATE_BIN}: Forked, waiting..."),
-        LogLine("SYS", Level.INFO, f"Process {UPDATE_BIN} (pid={pid}) completed"),
-    )
 
 
 def said(text: str) -> LogLine:

@@ -25,7 +25,7 @@ from lorafw.cups.codec import (
     SegmentData,
     SegmentEnd,
 )
-from lorafw.cups.credentials import Credentials, layout, parse_credentials
+from lorafw.cups.credentials import Credentials, Layout, layout, parse_credentials
 from lorafw.errors import MalformedResponse
 from lorafw.gateway.credential_log import credential_lines
 from lorafw.gateway.signature import station_verifies
@@ -54,6 +54,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
     CUPS_UPDATES = "cups-updates"
     """Done, and the station reconnects because its CUPS URI or credentials changed."""
+    NONE = "none"
+    """The station crashed before the exchange had ended."""
 
 
 class Action(StrEnum):
@@ -131,12 +133,14 @@ class Verdict:
 class Exchange:
     """One exchange with CUPS. Feed it the events of the decoder; ``verdict()`` when it is over.
 
-    ``sig_keys`` are the contents of sig-0.key, sig-1.key, ... up to the first that is missing.
+    ``sig_keys`` are the contents of sig-0.key, sig-1.key, ... up to the first that is missing. ``log_level`` is that of
+    the station: it crashes in one of its log lines, if it shows lines of that level.
     """
 
     storage: Storage
     sig_keys: Sequence[bytes] = ()
     timers: Timers = DEFAULT_TIMERS
+    log_level: Level = Level.INFO
     emit: Callable[[LogLine], None] = lambda line: None
     lines: list[LogLine] = field(default_factory=list)
     key_results: list[tuple[int, str]] = field(default_factory=list)
@@ -154,6 +158,8 @@ class Exchange:
 
     def feed(self, events: Iterable[ResponseEvent]) -> None:
         for event in events:
+            if self._crashed:
+                return
             match event:
                 case SegmentBegin():
                     self._begin(event)
@@ -171,7 +177,13 @@ class Exchange:
     def crash(self, why: str) -> None:
         """The station's process ends here. It logs nothing of it; ``why`` is said under the name of a remark."""
         self._is_over = self._crashed = True
+        self._outcome = Outcome.NONE
         self.log(Level.CRITICAL, why, REMARK)
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether the station's process has ended."""
+        return self._crashed
 
     def verdict(self) -> Verdict:
         """The exchange is over, as it went. Calling it again gives the same."""
@@ -224,7 +236,8 @@ class Exchange:
             self._changed.add(segment)
         elif segment in (Segment.CUPS_CRED, Segment.TC_CRED):
             self._credentials(_CATEGORY[segment], held)
-            self.log(Level.INFO, f"[Segment] {_LABEL[segment]} update completed ({event.length} bytes)")
+            if not self._crashed:
+                self.log(Level.INFO, f"[Segment] {_LABEL[segment]} update completed ({event.length} bytes)")
         elif segment is Segment.SIGNATURE:
             self._signature = held
             self._changed.add(segment)
@@ -236,14 +249,29 @@ class Exchange:
 
     def _credentials(self, category: str, segment: bytes) -> None:
         try:
-            for text in credential_lines(segment, layout(segment)):
-                self.log(Level.INFO, text, "SYS")
+            found = layout(segment)
+            self._show_credentials(segment, found)
+            if self._crashed:
+                return
             credentials = parse_credentials(segment)
         except MalformedResponse as error:
             mark = "!" if str(error).startswith("Lengths do not align") else ":"
             self.log(Level.ERROR, f"Failed to parse {category} credentials{mark} {error}", "SYS")
             return
         self.storage.save_credentials(category, credentials)
+
+    def _show_credentials(self, segment: bytes, found: Layout) -> None:
+        """Log where the three parts are. The station shows four bytes before each, and crashes if there are none."""
+        trust, certificate, key = credential_lines(segment, found)
+        self.log(Level.INFO, trust, "SYS")
+        if found.certificate[0] < 4 and self.log_level <= Level.INFO:
+            self.crash(
+                "a Basics Station 2.0.6 crashes here (sys.c, sys_credComplete): the trust part of the credentials has "
+                f"{found.trust[1]} bytes, and the log line about the certificate shows the 4 bytes before it"
+            )
+            return
+        self.log(Level.INFO, certificate, "SYS")
+        self.log(Level.INFO, key, "SYS")
 
     def _complete(self) -> None:
         self._outcome = Outcome.DONE

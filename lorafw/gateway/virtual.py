@@ -138,7 +138,11 @@ class VirtualGateway:
         conf = self._conf()
         storage = HomeStorage(path.home, path.runner, path.disk)
         exchange = Exchange(
-            storage, path.home.sig_keys(), conf.timers, emit=lambda line: self._emit(line, conf.log_level)
+            storage,
+            path.home.sig_keys(),
+            conf.timers,
+            conf.log_level,
+            emit=lambda line: self._emit(line, conf.log_level),
         )
         suffix = _SETS[self._set]
         uri = path.home.uri("cups", suffix)
@@ -173,10 +177,15 @@ class VirtualGateway:
         exchange.log(Level.INFO, f"Connecting to CUPS{suffix} ... {uri} (try #{self._failures + 1})")
         body = encode_request(path.home.request(self.station, self.model))
         credentials = path.home.credentials(f"cups{suffix}")
+        back_up = self.home.back_up_cups if self._set == 0 else None
+
+        def on_connected() -> None:
+            exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS{suffix} {uri}...")
+
         try:
-            with path.transport.post(uri, body, conf.timers.conn_timeout_s, credentials) as reply:
-                exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS{suffix} {uri}...")
-                return take_reply(exchange, reply, self.home.back_up_cups if self._set == 0 else lambda: None)
+            timeout_s = conf.timers.conn_timeout_s
+            with path.transport.post(uri, body, timeout_s, credentials, on_connected) as reply:
+                return take_reply(exchange, reply, back_up)
         except TransportError as error:
             break_off(exchange, error)
         return False

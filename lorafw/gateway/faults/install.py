@@ -14,7 +14,8 @@ from lorafw.fault import Fault
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.faults.injection import Injection
 from lorafw.gateway.home import Home
-from lorafw.gateway.runner import UPDATE_BIN, launch_lines, next_pid, said
+from lorafw.gateway.launch import UPDATE_BIN, launch_lines
+from lorafw.gateway.runner import next_pid, said
 from lorafw.gateway.storage import Disk, Run, Runner
 from lorafw.tasks.lifecycle import TaskStatus
 

@@ -28,7 +28,9 @@ class _NoExchange:
 
     error: Callable[[str], TransportError]
 
-    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> NoReturn:
+    def post(
+        self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
+    ) -> NoReturn:
         raise self.error(uri)
 
 
@@ -40,8 +42,10 @@ class _Changed:
     change: Callable[[HttpReply, float], HttpReply]
 
     @contextmanager
-    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
-        with self.inner.post(uri, body, timeout_s, credentials) as reply:
+    def post(
+        self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
+    ) -> Iterator[HttpReply]:
+        with self.inner.post(uri, body, timeout_s, credentials, on_connected) as reply:
             is_full = reply.status == 200 and reply.content_length > NOTHING_BYTES
             yield self.change(reply, timeout_s) if is_full else reply
 
@@ -64,10 +68,12 @@ class _WithoutStorage:
     service: UpdateService
 
     @contextmanager
-    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
+    def post(
+        self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
+    ) -> Iterator[HttpReply]:
         source, self.service.source = self.service.source, _DeadSource()
         try:
-            with self.inner.post(uri, body, timeout_s, credentials) as reply:
+            with self.inner.post(uri, body, timeout_s, credentials, on_connected) as reply:
                 yield reply
         finally:
             self.service.source = source
@@ -96,7 +102,10 @@ class _ErrorPage:
     reply: HttpReply
 
     @contextmanager
-    def post(self, uri: str, body: bytes, timeout_s: float, credentials: Credentials) -> Iterator[HttpReply]:
+    def post(
+        self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
+    ) -> Iterator[HttpReply]:
+        on_connected()
         yield self.reply
 
 
