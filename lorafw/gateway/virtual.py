@@ -67,7 +67,8 @@ class _Active:
 class VirtualGateway:
     """A station's side of CUPS, without the station.
 
-    ``log`` gets each line, as text with its time, that station.conf lets through; all lines are in the verdicts.
+    ``log`` gets each line, as text with its time, that station.conf lets through. A verdict has the lines of its
+    exchange at all levels, from "Connecting to CUPS" on, as the recorded ones have.
     ``interval_s`` stands for both intervals of station.conf.
     """
 
@@ -136,6 +137,8 @@ class VirtualGateway:
         path = self._path()
         self._faults = [left for active in self._faults if (left := active.after_a_poll()) is not None]
         conf = self._conf()
+        for text in ("Starting a CUPS session in 0 seconds.", "Starting a CUPS session now."):
+            self._emit(LogLine("CUP", Level.INFO, text), conf.log_level)
         storage = HomeStorage(path.home, path.runner, path.disk)
         exchange = Exchange(
             storage,

@@ -1,11 +1,13 @@
-"""Random and mutated requests and responses: a value or a CupsError, nothing else, and no growth of memory.
+"""Random and mutated requests, responses, exchanges and home folders: a value or an error of lorafw, nothing else.
 
-    python tests/bench/fuzz.py                     five minutes of requests, five of responses
+    python tests/bench/fuzz.py                     five minutes of each
     python tests/bench/fuzz.py requests --seconds 60 --seed 7
+    python tests/bench/fuzz.py replies             HTTP replies: the virtual gateway does what ``judge`` says
+    python tests/bench/fuzz.py home                home folders
 
-Each input is made from (seed, number) alone, so that a failure can be had again: it is printed with both. Inputs are
-recorded ones, changed in one to eight places, and bytes of chance. Exit status 1 where anything but a value or a
-CupsError came out, or where the process grew by more than 4 MB after the first tenth of the time.
+Each input is made from (seed, number) alone, so that a failure can be had again: it is printed with both. Inputs of the
+first two are recorded ones, changed in one to eight places, and bytes of chance. Exit status 1 where anything but a
+value or an error of lorafw came out, or where the process grew by more than 4 MB after the first tenth of the time.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+from fuzz_exchanges import HomeFiles, Replies
 
 from lorafw.cups.codec import RequestDecoder, ResponseDecoder, decode_request, decode_response, encode_request
 from lorafw.cups.credentials import parse_credentials
@@ -83,8 +88,20 @@ def pieces(chance: random.Random, data: bytes) -> Iterator[bytes]:
         at = until
 
 
-class Requests:
+class Mutating:
+    """A target whose inputs are changed ones of a corpus."""
+
+    corpus: list[bytes]
+    nasty: list[bytes]
+
+    def make(self, chance: random.Random) -> bytes:
+        return mutated(chance, self.corpus, self.nasty)
+
+
+class Requests(Mutating):
     """Decoders of requests: bodies, whole ones and in pieces, and HTTP around them."""
+
+    nasty = NASTY_JSON
 
     def __init__(self) -> None:
         whole = recorded("station-requests.json", "raw")
@@ -104,8 +121,10 @@ class Requests:
         return True
 
 
-class Responses:
+class Responses(Mutating):
     """Decoders of responses, the whole judgement of a station, and the parser of credentials."""
+
+    nasty = NASTY_BYTES
 
     def __init__(self) -> None:
         bodies = recorded("station-responses.json", "response")
@@ -128,9 +147,23 @@ class Responses:
         return True
 
 
-TARGETS: dict[str, tuple[Callable[[], Requests | Responses], list[bytes]]] = {
-    "requests": (Requests, NASTY_JSON),
-    "responses": (Responses, NASTY_BYTES),
+class Target(Protocol):
+    """What is fuzzed."""
+
+    def make(self, chance: random.Random) -> bytes:
+        """Make an input."""
+        ...
+
+    def check(self, data: bytes, chance: random.Random) -> bool:
+        """Was it a value? Raises what is looked for."""
+        ...
+
+
+TARGETS: dict[str, Callable[[], Target]] = {
+    "requests": Requests,
+    "responses": Responses,
+    "replies": Replies,
+    "home": HomeFiles,
 }
 
 
@@ -147,8 +180,7 @@ class Run:
     """Inputs of one kind, by number."""
 
     def __init__(self, name: str, seed: int) -> None:
-        make, self._nasty = TARGETS[name]
-        self.name, self._seed, self._target = name, seed, make()
+        self.name, self._seed, self._target = name, seed, TARGETS[name]()
         self.tally = Tally()
 
     def some(self, count: int) -> None:
@@ -158,7 +190,7 @@ class Run:
 
     def one(self, number: int) -> None:
         chance = random.Random(f"{self._seed}-{self.name}-{number}")
-        data = mutated(chance, self._target.corpus, self._nasty)
+        data = self._target.make(chance)
         try:
             self.tally.values += self._target.check(data, chance)
         except Exception as error:  # every other exception is what is looked for
@@ -189,7 +221,7 @@ def run_for(name: str, seconds: float, seed: int) -> bool:
     refused = tally.inputs - tally.values - tally.failures
     first, last, more = (size / 2**20 for size in (seen[0], seen[-1], growth))
     print(
-        f"{name}: {seconds:g} s, seed {seed}: {tally.inputs} inputs, {tally.values} values, {refused} CupsErrors, "
+        f"{name}: {seconds:g} s, seed {seed}: {tally.inputs} inputs, {tally.values} values, {refused} refused, "
         f"{tally.failures} other exceptions; resident memory {first:.1f} MB after a tenth of the time, {last:.1f} MB "
         f"at the end ({more:+.2f} MB)"
     )
@@ -198,11 +230,11 @@ def run_for(name: str, seconds: float, seed: int) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["both", *TARGETS], default="both")
+    parser.add_argument("what", nargs="?", choices=["all", *TARGETS], default="all")
     parser.add_argument("--seconds", type=float, default=300.0, help="for each of them (default: 300)")
     parser.add_argument("--seed", type=int, default=0)
     words = parser.parse_args()
-    names = [*TARGETS] if words.what == "both" else [words.what]
+    names = [*TARGETS] if words.what == "all" else [words.what]
     well = [run_for(name, words.seconds, words.seed) for name in names]
     return 0 if all(well) else 1
 
