@@ -48,8 +48,6 @@ VIRTUAL_HOME_FILES = [
     "D26a",
     "D26b",
     "D26c",
-    "D27a",
-    "D27b",
 ]
 
 

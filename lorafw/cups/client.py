@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
-from lorafw.cups.client_tls import client_context, is_named, token_text
+from lorafw.cups.client_tls import UnmatchedKey, client_context, is_named, token_text
 from lorafw.cups.codec import decode_request, encode_head
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.refusal import refusal
@@ -128,7 +128,12 @@ class HttpTransport:
         scheme, host, port = parts[1], parts[2].strip("[]"), int(parts[3])
         if scheme == "https" and not credentials.trust:
             raise TransportError(LogLine("AIO", Level.ERROR, "cups URI requires TLS but no trust configured"))
-        context = client_context(credentials) if scheme == "https" else None
+        unmatched_key: UnmatchedKey | None = None
+        context: ssl.SSLContext | None = None
+        try:
+            context = client_context(credentials) if scheme == "https" else None
+        except UnmatchedKey as error:
+            unmatched_key = error
         try:
             plain = socket.create_connection((host, port), timeout_s)
         except (socket.gaierror, UnicodeError):
@@ -136,6 +141,9 @@ class HttpTransport:
         except (OSError, OverflowError):
             raise not_connected(uri) from None
         on_connected()
+        if unmatched_key is not None:
+            plain.close()
+            raise TransportError(aio(f"Send failed: {ALERT}"))
         if context is None:
             return plain
         server_name = host if self._tls_sni else None

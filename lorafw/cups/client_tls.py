@@ -24,8 +24,17 @@ _PEM = b"-----BEGIN"
 _TOKEN_LINE = re.compile(rb"[A-Za-z0-9_-]+: ")
 
 
+class UnmatchedKey(TransportError):
+    """The key is not that of the certificate. A station finds that out when the server refuses its signature."""
+
+
 def client_context(credentials: Credentials) -> ssl.SSLContext:
-    """A context for one connection. Raises TransportError where a file cannot be used."""
+    """Return a context for one connection.
+
+    Raises:
+        UnmatchedKey: The certificate is of another key.
+        TransportError: A file cannot be used.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # is_named does it, in the station's way
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -42,7 +51,9 @@ def client_context(credentials: Credentials) -> ssl.SSLContext:
 def _station_words(words: str) -> Iterator[None]:
     try:
         yield
-    except (ssl.SSLError, ValueError, TypeError):
+    except (ssl.SSLError, ValueError, TypeError) as error:
+        if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+            raise UnmatchedKey from None
         raise TransportError(LogLine("AIO", Level.ERROR, words)) from None
 
 

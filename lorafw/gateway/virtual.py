@@ -15,6 +15,7 @@ from lorafw.cups.client import Transport
 from lorafw.cups.codec import encode_request
 from lorafw.cups.station_http import TransportError
 from lorafw.fault import Fault
+from lorafw.gateway.certificate_log import tls_setup_lines
 from lorafw.gateway.faults.injection import Injection
 from lorafw.gateway.home import Home, StationConf, check_cups_uri
 from lorafw.gateway.intake import break_off, take_reply
@@ -180,6 +181,9 @@ class VirtualGateway:
         exchange.log(Level.INFO, f"Connecting to CUPS{suffix} ... {uri} (try #{self._failures + 1})")
         body = encode_request(path.home.request(self.station, self.model))
         credentials = path.home.credentials(f"cups{suffix}")
+        if uri.startswith("https:"):
+            for text in tls_setup_lines(credentials, f"cups{suffix}", str(path.home.path)):
+                exchange.log(Level.INFO, text, "AIO")
         back_up = self.home.back_up_cups if self._set == 0 else None
 
         def on_connected() -> None:
