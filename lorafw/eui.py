@@ -85,10 +85,15 @@ class GatewayEui:
             raise ValueError(f"{routerid!r} is not a routerid: it must not be zero")
         if value > _MAC_MASK:
             return cls(value)
+        return cls.from_mac(value, euiprefix)
+
+    @classmethod
+    def from_mac(cls, mac: int, euiprefix: str = "::1") -> GatewayEui:
+        """Return what a Basics Station makes of 48 bits and the ``euiprefix`` of station.conf."""
         prefix = _read_routerid(euiprefix)
         if prefix & _MAC_MASK:
-            return cls((value & 0xFFFFFF000000) << 16 | 0xFFFE000000 | value & 0xFFFFFF)
-        return cls(prefix | value)
+            return cls((mac & 0xFFFFFF000000) << 16 | 0xFFFE000000 | mac & 0xFFFFFF)
+        return cls(prefix | mac)
 
     @property
     def hex(self) -> str:
@@ -123,6 +128,8 @@ def _read_routerid(text: str) -> int:
     colons, dashes = text.count(":"), text.count("-")
     digits = _SEPARATORS.sub("", text)
     if digits and colons in _ID6_COLONS and not dashes:
+        if text[0] == ":" and text[1] != ":":
+            raise ValueError(f"{text!r} is not a routerid: a single ':' has nothing in front of it")
         return GatewayEui.from_id6(text if "::" in text else "0:" * (3 - colons) + text).value
     if not 0 < len(digits) <= 16 or (dashes and colons) or max(dashes, colons) > _MOST_SEPARATORS:
         raise ValueError(f"{text!r} is not a routerid: give 1 to 16 hex digits and one kind of separator")

@@ -15,7 +15,7 @@ LINE_BYTES: Final = 511
 """Bytes of a line in the station's log, with time and level. The rest of a longer line is not shown."""
 
 _TIME_BYTES: Final = len("2021-03-12 09:56:13.148 ")
-_US: Final = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000))
+_US: Final = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000), ("us", 1))
 
 
 class Level(IntEnum):
@@ -56,11 +56,19 @@ class LogLine:
 
 
 def interval(seconds: float) -> str:
-    """A span of time as a station prints it: ``1d``, ``1m``, ``10s``, ``1m30s``, ``300ms``."""
-    rest = round(seconds * 1_000_000)
-    parts = []
-    for unit, size in _US:
-        count, rest = divmod(rest, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0"
+    """Return a span of time as a station prints it: ``1d``, ``1m30s``, ``300ms``.
+
+    There are at most two units, the second being the next smaller one, and what is smaller still is left out: 3601
+    seconds are ``1h0m``.
+    """
+    span_us = round(seconds * 1_000_000)
+    if span_us == 0:
+        return "0"
+    first = next(index for index, (_, size) in enumerate(_US) if span_us >= size)
+    unit, size = _US[first]
+    count, rest = divmod(span_us, size)
+    text = f"{count}{unit}"
+    if rest and first + 1 < len(_US):
+        next_unit, next_size = _US[first + 1]
+        text += f"{rest // next_size}{next_unit}"
+    return text

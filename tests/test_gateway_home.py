@@ -120,7 +120,7 @@ def test_station_conf_may_hold_comments(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.write(
         "station.conf",
-        '/* a\n comment */ {"station_conf": { // and\n "routerid": "a:/*no*/".0 }}'.replace('a:/*no*/".0', 'a::b"'),
+        '/* a\n comment */ {"station_conf": {/**/ "routerid": /* "1:: */ "a::b", "web_dir": "/*no*/" }}',
     )
     assert home.conf().eui == GatewayEui.parse("a::b")
 
@@ -128,13 +128,22 @@ def test_station_conf_may_hold_comments(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
-        ("[]", "has no object 'station_conf'"),
-        ('{"station_conf": {}}', "'routerid' is missing"),
+        ("", "Expecting an object"),
+        ("[]", "Expecting an object"),
+        ("[" * 100_000, "Expecting an object"),
+        ('{"other": ' + "[" * 100_000, "JSON nested too deeply"),
+        ('{"station_conf": []}', "Expecting an object"),
+        ('{"station_conf": {}} // a comment', "Bad start of comment"),
+        ('{"station_conf": {}} /* a comment', "Unterminated /*.. comment"),
+        ('{"station_conf": {}} {}', "Expecting EOF but found garbage: {}"),
         ('{"station_conf": {"routerid": "no hex"}}', "is not a routerid"),
-        ('{"station_conf": {"routerid": "::1", "CUPS_OKSYNC_INTV": "soon"}}', "is not a span of time"),
+        ('{"station_conf": {"routerid": 1}}', "'routerid': Expecting a string value"),
+        ('{"station_conf": {"routerid": "0"}}', "must not be zero"),
+        ('{"station_conf": {"euiprefix": "::"}}', "'euiprefix': Illegal EUI"),
         ('{"station_conf": {"routerid": "::1", "log_level": "LOUD"}}', "LOUD"),
+        ('{"station_conf": {"routerid": "::1", "log_level": 3}}', "'log_level': Expecting a string value"),
+        ('{"station_conf": {"web_port": 0}}', "not in range"),
+        ('{"station_conf": {"device_mode": 1}}', "'device_mode': Expecting a bool value"),
     ],
 )
 def test_a_bad_station_conf_is_named_with_its_fault(tmp_path: Path, text: str, words: str) -> None:
@@ -152,14 +161,36 @@ def test_a_missing_station_conf_says_how_to_get_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "uri",
-    ["http://h", "http://h:80/", "h:80", "ftp://h:80", "http://h:80/x", "http://:80", "http://" + "h" * 130 + ":1"],
+    [
+        "http://h",
+        "http://h:80/",
+        "h:80",
+        "ftp://h:80",
+        "http://h:80/x",
+        "http://:80",
+        "http://" + "h" * 130 + ":1",
+        "",
+        "http:h:80",
+        "http:/h:80",
+        "HTTPS://h:80",
+        "http://h:",
+        "http://[::1]",
+        "http://[1]:1",
+        "http://[::1:1",
+        "http://[::1]x:1",
+        "http://h:1234567890123456",
+        "\ud800http://h:1",
+    ],
 )
 def test_a_cups_uri_that_a_station_would_not_start_with_is_refused(uri: str) -> None:
-    with pytest.raises(HomeError, match=r"http\(s\)://host:port"):
+    with pytest.raises(HomeError, match=r"a station takes http\(s\)://host:port"):
         check_cups_uri(uri)
 
 
-@pytest.mark.parametrize("uri", ["http://localhost:80", "https://a.b.c:443", "http://[::1]:45121"])
+@pytest.mark.parametrize(
+    "uri",
+    ["http://localhost:80", "https://a.b.c:443", "http://[::1]:45121", "HTTP://h:80", "HTTPs://h:1", "http://a b: 80"],
+)
 def test_a_good_cups_uri_is_taken(uri: str) -> None:
     check_cups_uri(uri)
 

@@ -14,10 +14,18 @@ PACKAGE = Path(lorafw.errors.__file__).parent
 
 LEVELS = {
     5: ("cli", "lab", "__main__"),
-    4: ("testbed", "procedure", "world", "cloud", "staging", "environment", "loopback", "lab_endpoint", "aws_cli"),
-    4: ("testbed", "procedure", "world", "cloud", "staging", "environment", "loopback", "isolation"),
-    4: ("testbed", "procedure", "world", "cloud", "staging", "environment"),
-    4: ("testbed", "procedure", "world", "cloud", "staging", "environment", "loopback", "scratch"),
+    4: (
+        "testbed",
+        "procedure",
+        "world",
+        "cloud",
+        "staging",
+        "environment",
+        "lab_endpoint",
+        "aws_cli",
+        "isolation",
+        "scratch",
+    ),
     3: (
         "file_budget",
         "loopback",
@@ -57,6 +65,7 @@ LEVELS = {
         "tasks",
         "fleet",
         "gateway.station",
+        "gateway.station_conf",
         "gateway.signature",
         "gateway.intake",
         "gateway.judgement",
@@ -64,8 +73,7 @@ LEVELS = {
         "example",
     ),
     1: ("cups", "firmware", "gateway", "tasks.lifecycle"),
-    0: ("errors", "atomic", "eui", "version", "clock", "fault", "lazy", "station_log"),
-    0: ("admission", "errors", "eui", "version", "clock", "fault", "lazy", "station_log"),
+    0: ("admission", "atomic", "errors", "eui", "version", "clock", "fault", "lazy", "station_log"),
 }
 OUTSIDE_ONLY_FROM = {
     "aiohttp": 3,

@@ -31,6 +31,9 @@ class Files:
         self.executed = False
         self.update = b""
 
+    def reset_config(self) -> None:
+        self.saved.clear()
+
     def save_uri(self, category: str, uri: str) -> None:
         self.saved[category] = uri
 
@@ -141,7 +144,14 @@ def test_a_bad_key_in_front_does_not_hide_the_good_one() -> None:
         (0.3, "300ms"),
         (7200, "2h"),
         (0, "0"),
-        (90061, "1d1h1m1s"),
+        (90061, "1d1h"),
+        (86461, "1d0h"),
+        (3601, "1h0m"),
+        (3661, "1h1m"),
+        (61.5, "1m1s"),
+        (1.0005, "1s0ms"),
+        (0.0015, "1ms500us"),
+        (1e-6, "1us"),
     ],
 )
 def test_intervals_are_printed_as_the_station_prints_them(seconds: float, text: str) -> None:

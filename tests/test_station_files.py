@@ -113,6 +113,8 @@ def test_new_addresses_of_a_reply_that_breaks_off_before_the_update_stay_tempora
     polls(home, (reply(tc_uri="wss://lns:443", **SIGNED), cut))
     assert home.uri("tc") is None
     assert files(home) == {"tc-temp.uri", "cups-bak.uri", "cups-bak.done"}
+    polls(home, 403)
+    assert "tc-temp.uri" in files(home), "a rejection removes nothing"
     polls(home, NOTHING)
     assert files(home) == {"cups-bak.uri", "cups-bak.done"}, "the next exchange begins without them"
 
@@ -308,12 +310,16 @@ def test_intervals_come_from_the_environment_where_station_conf_is_silent(
     assert home.conf().timers.oksync_s == 9
 
 
-def test_an_interval_without_json_in_the_environment_is_named_with_the_remedy(
+def test_an_interval_without_json_in_the_environment_is_logged_and_has_no_effect(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUPS_RESYNC_INTV", "7s")
-    with pytest.raises(HomeError, match="CUPS_RESYNC_INTV='\"10s\"'"):
-        home.conf()
+    conf = home.conf()
+    assert conf.timers.resync_s == 60
+    assert [str(line) for line in conf.log] == [
+        "[JSN:ERRO] : Expecting EOF but found garbage: s",
+        "[any:ERRO] Parsing of config param 'CUPS_RESYNC_INTV' (env) as 'tspan' failed: 7s",
+    ]
 
 
 # --- running ---------------------------------------------------------------------------------------------------------

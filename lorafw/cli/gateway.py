@@ -282,9 +282,10 @@ def run(
     from lorafw.cups.client import HttpTransport  # noqa: PLC0415
     from lorafw.gateway import runner  # noqa: PLC0415
 
+    conf = Home(home).conf()
     virtual = VirtualGateway(
         Home(home),
-        HttpTransport(tls_sni=Home(home).conf().tls_sni),
+        HttpTransport(tls_sni=conf.tls_sni, buffer_bytes=conf.buffer_bytes),
         station=station,
         model=model,
         log=show,

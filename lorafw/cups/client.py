@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
-from urllib.parse import urlsplit
 
 from lorafw.cups.client_tls import UnmatchedKey, client_context, is_named, token_text
 from lorafw.cups.codec import decode_request, encode_head
@@ -23,7 +22,6 @@ from lorafw.cups.credentials import Credentials
 from lorafw.cups.refusal import refusal
 from lorafw.cups.station_http import (
     BUFFER,
-    CUPS_URI,
     TIMED_OUT,
     HttpReply,
     LinkLost,
@@ -34,6 +32,7 @@ from lorafw.cups.station_http import (
     read_reply,
     request_bytes,
 )
+from lorafw.cups.station_uri import StationAddress, parse_cups_uri
 from lorafw.errors import LorafwError
 from lorafw.station_log import Level, LogLine
 
@@ -48,18 +47,6 @@ RESET: Final = "NET - Connection was reset by peer"
 SENDING: Final = "NET - Sending information through the socket failed"
 RECEIVING: Final = "NET - Reading information from the socket failed"
 NOTIFIED: Final = "SSL - The peer notified us that the connection is going to be closed"
-
-
-def bad_uri(uri: str) -> TransportError:
-    """A cups.uri that is no address: one that came in a reply, since a station does not start with such a one."""
-    if not uri.lower().startswith(("http:", "https:")):
-        why = "expecting http://.. or https://.."
-    else:
-        why = "expecting http(s)://host:port (no path, port mandatory)"
-    return TransportError(
-        LogLine("AIO", Level.ERROR, f"Malformed URI - {why} but found: {uri}"),
-        LogLine("CUP", Level.ERROR, f"Bad CUPS URI: {uri}"),
-    )
 
 
 def not_connected(uri: str) -> TransportError:
@@ -95,59 +82,77 @@ class Transport(Protocol):
 class HttpTransport:
     """Over HTTP or HTTPS, byte for byte as a Basics Station.
 
-    ``tls_sni`` False: no name is sent, and the name in the server's certificate is not looked at, as with TLS_SNI in
-    station.conf.
+    Args:
+        tls_sni: False sends no name, and does not look at the name in the server's certificate (TLS_SNI in
+            station.conf).
+        buffer_bytes: The size of the station's buffer (CUPS_BUFSZ in station.conf).
     """
 
-    def __init__(self, *, tls_sni: bool = True) -> None:
+    def __init__(self, *, tls_sni: bool = True, buffer_bytes: int = BUFFER) -> None:
         self._tls_sni = tls_sni
+        self._buffer_bytes = buffer_bytes
 
     @contextmanager
     def post(
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> Iterator[HttpReply]:
-        host_port = urlsplit(uri).netloc
-        token = token_text(credentials) if uri.startswith("https:") else b""
-        with self._connect(uri, timeout_s, credentials, on_connected) as connection:
+        address = parse_cups_uri(uri)
+        token = token_text(credentials) if address.is_tls else b""
+        with self._connect(uri, address, timeout_s, credentials, on_connected) as connection:
             wire = _SocketWire(connection, timeout_s)
-            request = request_bytes(host_port, body, token)
+            request = request_bytes(address.host_port, body, token, self._buffer_bytes)
             wire.send(request)
             try:
-                yield read_reply(wire, host_port, request)
+                yield read_reply(wire, address.host_port, request, self._buffer_bytes)
             except LinkLost:
                 # Closed without waiting: a reset, however much of the reply lies in buffers of this machine.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 raise
 
     def _connect(
-        self, uri: str, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
+        self,
+        uri: str,
+        address: StationAddress,
+        timeout_s: float,
+        credentials: Credentials,
+        on_connected: Callable[[], None],
     ) -> socket.socket:
-        parts = CUPS_URI.fullmatch(uri)
-        if parts is None:
-            raise bad_uri(uri)
-        scheme, host, port = parts[1], parts[2].strip("[]"), int(parts[3])
-        if scheme == "https" and not credentials.trust:
+        if address.is_tls and not credentials.trust:
             raise TransportError(LogLine("AIO", Level.ERROR, "cups URI requires TLS but no trust configured"))
         unmatched_key: UnmatchedKey | None = None
         context: ssl.SSLContext | None = None
         try:
-            context = client_context(credentials) if scheme == "https" else None
+            if address.is_tls:
+                context = client_context(credentials)
         except UnmatchedKey as error:
             unmatched_key = error
-        try:
-            plain = socket.create_connection((host, port), timeout_s)
-        except (socket.gaierror, UnicodeError):
-            raise no_such_host(uri) from None
-        except (OSError, OverflowError):
-            raise not_connected(uri) from None
+        plain = _open_socket(uri, address, timeout_s)
         on_connected()
         if unmatched_key is not None:
             plain.close()
             raise TransportError(aio(f"Send failed: {ALERT}"))
         if context is None:
             return plain
-        server_name = host if self._tls_sni else None
+        server_name = address.host.decode("utf-8", "surrogateescape") if self._tls_sni else None
         return _handshake(plain, context, server_name)
+
+
+def _open_socket(uri: str, address: StationAddress, timeout_s: float) -> socket.socket:
+    """Connect to the first address of the host that answers. The port is text, and the C library reads it."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    except (socket.gaierror, UnicodeError):
+        raise no_such_host(uri) from None
+    for family, kind, protocol, _, peer in found:
+        opened = socket.socket(family, kind, protocol)
+        opened.settimeout(timeout_s)
+        try:
+            opened.connect(peer)
+        except OSError:
+            opened.close()
+            continue
+        return opened
+    raise not_connected(uri)
 
 
 def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str | None) -> socket.socket:
@@ -227,9 +232,10 @@ class InProcessTransport:
     def post(
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> Iterator[HttpReply]:
+        host_port = parse_cups_uri(uri).host_port
         on_connected()
         try:
-            reply = self._service.answer(decode_request(cut_to_buffer(urlsplit(uri).netloc, body)))
+            reply = self._service.answer(decode_request(cut_to_buffer(host_port, body)))
         except LorafwError as error:
             status, text = refusal(error, self._service.policy)
             yield HttpReply(status, http.client.responses[status], len(text), iter((text,)))

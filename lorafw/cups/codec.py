@@ -287,6 +287,11 @@ class ResponseDecoder:
         self._begun = False
         self.ended = False
 
+    @property
+    def has_uris(self) -> bool:
+        """Whether both URI segments have come and were accepted."""
+        return self._segment is not None
+
     def feed(self, data: bytes) -> list[ResponseEvent]:
         events: list[ResponseEvent] = []
         if self.ended:

@@ -86,12 +86,17 @@ def layout(segment: bytes) -> Layout:
 
 
 def parse_credentials(segment: bytes) -> Credentials:
-    """Take a segment apart as a Basics Station does. Raises MalformedResponse with the words of its log."""
+    """Take a segment apart as a Basics Station does. Raises MalformedResponse with the words of its log.
+
+    The station does not count the 4 zero bytes of an absent certificate. So a key that lacks up to 4 bytes at its end
+    is accepted, and gets zero bytes in their place.
+    """
     found = layout(segment)
     if found.parsed > len(segment):
         raise MalformedResponse(f"Lengths do not align segment_len={len(segment)} parsed_len={found.parsed}. Ignoring.")
+    padded = segment + ABSENT
     return Credentials(
-        *(segment[start : start + length] for start, length in (found.trust, found.certificate, found.key))
+        *(padded[start : start + length] for start, length in (found.trust, found.certificate, found.key))
     )
 
 

@@ -21,9 +21,8 @@ PATH: Final = "/update-info"
 BUFFER: Final = 8192
 """CUPS_BUFSZ: the station reads in pieces of this size, and each must come within its time limit."""
 
-CUPS_URI: Final = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^/:\s\[\]]+):([0-9]{1,5})")
-"""Scheme, host and port: all that a station takes for the address of a server."""
-
+_CLOSING: Final = b"]}"
+_NO_KEYS: Final = b"[]}"
 _REQUEST_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})", re.IGNORECASE)
 
 
@@ -94,19 +93,32 @@ class Wire(Protocol):
         """A full buffer has come: the time limit begins anew."""
 
 
-def request_bytes(host_port: str, body: bytes, token: bytes = b"") -> bytes:
-    """The whole request: header lines in the station's order, blanks included, and no other.
+def request_bytes(host_port: str, body: bytes, token: bytes = b"", buffer_bytes: int = BUFFER) -> bytes:
+    """Return the whole request: header lines in the station's order, blanks included, and no other.
 
-    ``token`` is the text of a key file that holds header lines.
+    Args:
+        host_port: The server's address, as in cups.uri.
+        body: The body as it would be sent if the buffer had room for it.
+        token: The text of a key file that holds header lines.
+        buffer_bytes: CUPS_BUFSZ, the size of the station's buffer.
     """
-    body = cut_to_buffer(host_port, body, token)
+    body = cut_to_buffer(host_port, body, token, buffer_bytes)
     return _head(host_port, len(body), token) + body
 
 
-def cut_to_buffer(host_port: str, body: bytes, token: bytes = b"") -> bytes:
-    """A body as it is sent: one that the buffer cannot hold ends with a zero byte where the buffer does."""
-    room = _room(host_port) - len(_head(host_port, 0, token))
-    return body if len(body) < room else body[: room - 1] + b"\0"
+def cut_to_buffer(host_port: str, body: bytes, token: bytes = b"", buffer_bytes: int = BUFFER) -> bytes:
+    """Return a body as it is sent: without what the buffer has no room for.
+
+    The station ends the buffer with a zero byte when it prints the CRC of a key there and finds no room.
+    """
+    room = max(_room(host_port, buffer_bytes) - len(_head(host_port, 0, token)), 0)
+    if len(body) <= room:
+        return body
+    has_keys = not body.endswith(_NO_KEYS)
+    keys_end = len(body) - len(_CLOSING)
+    if has_keys and keys_end >= room:
+        return body[: room - 1] + b"\0"
+    return body[:room]
 
 
 def _head(host_port: str, length: int, token: bytes) -> bytes:
@@ -144,18 +156,19 @@ class _Buffer:
         return end + len(HEADER_END) if end >= 0 else 0
 
 
-def read_reply(wire: Wire, host_port: str, request: bytes) -> HttpReply:
+def read_reply(wire: Wire, host_port: str, request: bytes, buffer_bytes: int = BUFFER) -> HttpReply:
     """Read the header of a reply, and the whole of an error reply.
 
     Args:
         wire: The connection, on which the request was sent.
         host_port: The server's address, as in cups.uri.
         request: The request as it was sent. The reply overwrites it in the buffer.
+        buffer_bytes: CUPS_BUFSZ, the size of the station's buffer.
 
     Raises:
         TransportError: The exchange broke. The error has the lines that a station logs.
     """
-    buffer = _Buffer(wire, _room(host_port), request)
+    buffer = _Buffer(wire, _room(host_port, buffer_bytes), request)
     while not (header_length := buffer.header_length()):
         buffer.receive(NO_HEADER)
     memory = bytes(buffer.memory)
@@ -171,9 +184,9 @@ def read_reply(wire: Wire, host_port: str, request: bytes) -> HttpReply:
     return HttpReply(status, reason, length, iter(()), in_first_buffer)
 
 
-def _room(host_port: str) -> int:
+def _room(host_port: str, buffer_bytes: int) -> int:
     """What is left of the buffer for header and body behind ``:port`` and a zero byte (from a request that was cut)."""
-    return BUFFER - len(host_port.rpartition(":")[2]) - 2
+    return buffer_bytes - len(host_port.rpartition(":")[2]) - 2
 
 
 def _body(wire: Wire, buffer: _Buffer, length: int, start: int) -> Iterator[bytes]:

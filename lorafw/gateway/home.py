@@ -3,7 +3,7 @@
 ===============================  ===========================================================================
 file                             meaning
 ===============================  ===========================================================================
-station.conf                     JSON, comments allowed; ``station_conf`` holds routerid, intervals, log_level
+station.conf                     JSON with ``/* */`` comments; ``station_conf`` holds routerid, intervals, log_level
 cups.uri, tc.uri                 ``http(s)://host:port``: scheme, host and port, no path
 {cups,tc}.{trust,crt,key}        credentials
 sig-0.key, sig-1.key, ...        64 bytes each; the list ends at the first that is missing
@@ -12,48 +12,43 @@ cups-bak.*, cups-bak.done        copies of cups.*, made once, at the first good 
 ``update.bi_``, ``update.bin``    in tmp/, a virtual gateway's own, so that many can live on one machine
 ===============================  ===========================================================================
 
-Source: Basics Station 2.0.6. ``-temp`` files are an update of the configuration that was not committed.
+The texts are C strings: they end at their first zero byte, and what is blank at their end does not count. A file that
+is there counts, even if it is empty. ``-temp`` files are an update of the configuration that was not committed.
+Source: Basics Station 2.0.6, sys.c and sys_linux.c.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from lorafw.atomic import PRIVATE_MODE, PUBLIC_MODE, write_atomic
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoRequest
-from lorafw.cups.station_http import CUPS_URI
+from lorafw.cups.station_http import StationCrash
+from lorafw.cups.station_uri import MAX_URI, MalformedUri, parse_cups_uri
 from lorafw.errors import HomeError
-from lorafw.eui import GatewayEui
-from lorafw.gateway.station import DEFAULT_TIMERS, Timers
-from lorafw.station_log import Level
+from lorafw.gateway.station_conf import StationConf, parse_station_conf
+from lorafw.station_log import Level, LogLine
 
-MAX_URI: Final = 127
-_CONF_BYTES: Final = 1 << 20
-_TRIMMED: Final = " \t\r\n"
-_COMMENT_OR_STRING: Final = re.compile(r'("(?:\\.|[^"\\])*")|/\*.*?\*/|//[^\n]*', re.DOTALL)
-_SPAN: Final = re.compile(r"(\d+)(d|h|ms|m|s)")
-_UNIT_S: Final = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+MAX_FILE_BYTES: Final = 1 << 20
+"""A home file with more is refused. A decision of lorafw: a station reads up to 2 GB."""
+MAX_CONF_BYTES: Final = 1 << 17
+"""The same for station.conf."""
+
+_TRIMMED: Final = b" \t\r\n"
+_MAX_EUI_TEXT: Final = 100
+_NETWORK_DEVICES: Final = Path("/sys/class/net")
 
 CREDENTIAL_FILES: Final = {"trust": "trust", "certificate": "crt", "key": "key"}
 """Part of the credentials to the ending of its file."""
 
 
-@dataclass(frozen=True, slots=True)
-class StationConf:
-    """What station.conf says, as far as CUPS needs it."""
-
-    eui: GatewayEui
-    timers: Timers = DEFAULT_TIMERS
-    log_level: Level = Level.INFO
-    tls_sni: bool = True
-    """False: the name in the server's certificate is not looked at."""
+def ignore_line(line: LogLine) -> None:
+    """Log nothing."""
 
 
 class Home:
@@ -68,27 +63,39 @@ class Home:
         return self.path / "tmp"
 
     def conf(self) -> StationConf:
-        """station.conf. Raises HomeError."""
+        """Read station.conf. Raises HomeError where a station would not start with it."""
         path = self.path / "station.conf"
-        settings = _settings(path)
+        content = self._bytes("station.conf", MAX_CONF_BYTES)
+        if content is None:
+            raise HomeError(f"{path} is missing; 'lorafw gateway init' writes a home folder")
         try:
-            eui = GatewayEui.from_station_conf(str(settings["routerid"]), str(settings.get("euiprefix", "::1")))
-            timers = Timers(
-                oksync_s=_span_s(_setting(settings, "CUPS_OKSYNC_INTV", "24h"), 3600.0),
-                resync_s=_span_s(_setting(settings, "CUPS_RESYNC_INTV", "1m"), 60.0),
-                conn_timeout_s=_span_s(_setting(settings, "CUPS_CONN_TIMEOUT", "60s"), 1.0),
+            return parse_station_conf(
+                content,
+                read_router_id=self._router_id,
+                default_router_id=default_mac(_NETWORK_DEVICES),
+                environment=os.environ,
             )
-            level = Level[str(settings.get("log_level", "INFO"))]
-        except KeyError as error:
-            raise HomeError(f"{path}: {error.args[0]!r} is missing from station_conf, or no log level") from error
         except ValueError as error:
-            raise HomeError(f"{path}: {error}") from error
-        return StationConf(eui, timers, level, tls_sni=_setting(settings, "TLS_SNI", True) is not False)
+            raise HomeError(f"{path}: a station does not start with it: {error}") from error
 
-    def uri(self, category: str, suffix: str = "") -> str | None:
-        """The text of ``cups.uri`` or ``tc.uri``; None where there is none, or it is too long to be used."""
-        text = self._text(f"{category}{suffix}.uri")
-        return text if text and len(text.encode("utf-8", "surrogateescape")) <= MAX_URI else None
+    def uri(self, category: str, suffix: str = "", on_log: Callable[[LogLine], None] = ignore_line) -> str | None:
+        """Return the text of ``cups.uri`` or ``tc.uri``, which may be empty.
+
+        Args:
+            category: ``cups`` or ``tc``.
+            suffix: ``-bak`` or ``-boot`` for another set of files than the regular one.
+            on_log: Called with the line that a station logs if the text is too long to be used.
+
+        Returns:
+            The text, or None if there is no file or its text is too long.
+        """
+        name = f"{category}{suffix}.uri"
+        text = self._text(name)
+        if text is None or len(text.encode("utf-8", "surrogateescape")) <= MAX_URI:
+            return text
+        too_long = f"URI in '{self.path / name}' too long (max {MAX_URI + 1}): {text}"
+        on_log(LogLine("SYS", Level.ERROR, too_long))
+        return None
 
     def credentials(self, category: str) -> Credentials:
         return Credentials(
@@ -111,12 +118,15 @@ class Home:
         crcs = [zlib.crc32(key) for key in self.sig_keys()]
         return tuple(crcs[: crcs.index(0)] if 0 in crcs else crcs)
 
-    def request(self, station: str, model: str) -> UpdateInfoRequest:
-        """What a station of this version presents from this folder."""
+    def request(self, station: str, model: str, on_log: Callable[[LogLine], None] = ignore_line) -> UpdateInfoRequest:
+        """Return what a station of this version presents from this folder.
+
+        ``on_log`` is called with the lines that the station logs about the files.
+        """
         return UpdateInfoRequest(
             router=self.conf().eui,
-            cups_uri=self.uri("cups"),
-            tc_uri=self.uri("tc"),
+            cups_uri=self.uri("cups", on_log=on_log),
+            tc_uri=self.uri("tc", on_log=on_log),
             cups_cred_crc=self.credentials("cups").crc,
             tc_cred_crc=self.credentials("tc").crc,
             station=station,
@@ -132,10 +142,15 @@ class Home:
         return path
 
     def back_up_cups(self) -> None:
-        """Copy cups.* to cups-bak.*, once. Older cups-bak.* files are removed first."""
-        done = self.path / "cups-bak.done"
-        if done.exists():
+        """Copy cups.* to cups-bak.*, once. Older cups-bak.* files are removed first.
+
+        The file cups-temp.cpy is there in the meantime, so that the copy is done again after a power cut.
+        """
+        done, copying = self.path / "cups-bak.done", self.path / "cups-temp.cpy"
+        if done.exists() and not copying.exists():
             return
+        copying.touch()
+        done.unlink(missing_ok=True)
         endings = ("uri", *CREDENTIAL_FILES.values())
         for ending in endings:
             (self.path / f"cups-bak.{ending}").unlink(missing_ok=True)
@@ -144,18 +159,56 @@ class Home:
             if content is not None:
                 self.write(f"cups-bak.{ending}", content, mode=file_mode(ending))
         done.touch(mode=PUBLIC_MODE)
+        copying.unlink()
 
-    def _bytes(self, name: str) -> bytes | None:
-        try:
-            return (self.path / name).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise HomeError(f"{self.path / name}: {error.strerror}") from error
+    def _bytes(self, name: str, most: int = MAX_FILE_BYTES) -> bytes | None:
+        return _read_file(self.path / name, most)
 
     def _text(self, name: str) -> str | None:
         content = self._bytes(name)
-        return None if content is None else content.decode("utf-8", "surrogateescape").rstrip(_TRIMMED)
+        return None if content is None else _c_string(content)
+
+    def _router_id(self, text: str) -> str:
+        """Return the text of the file that ``routerid`` names, or ``routerid`` itself if it names none."""
+        path = Path(text.removeprefix("~/"))
+        if not text.startswith(("/", "./")):
+            path = self.path / path
+        if not text or not os.path.isfile(path):  # noqa: PTH113 -- Path.is_file() raises for a name that is too long
+            return text
+        return _c_string(_read_file(path, MAX_CONF_BYTES) or b"")[:_MAX_EUI_TEXT]
+
+
+def default_mac(devices: Path) -> str:
+    """Return the MAC that a station takes if station.conf has no ``routerid``, or "" if there is none.
+
+    An Ethernet device (``eth...``) comes before any other, then the first by name. The loopback device does not count.
+    """
+    found = []
+    for path in sorted(devices.glob("*/address")):
+        name = path.parent.name
+        mac = _c_string(_read_file(path, MAX_CONF_BYTES) or b"")
+        if name != "lo" and mac.strip("0:-"):
+            found.append((not name.startswith("eth"), name, mac))
+    return min(found)[-1] if found else ""
+
+
+def _read_file(path: Path, most: int) -> bytes | None:
+    """Return the content of a file, or None if there is none. Raises HomeError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise HomeError(f"{path}: {error.strerror}") from error
+    if len(content) > most:
+        raise HomeError(f"{path} has more than {most} bytes: that is no file of a gateway")
+    return content
+
+
+def _c_string(content: bytes) -> str:
+    text, _, _ = content.partition(b"\0")
+    return text.rstrip(_TRIMMED).decode("utf-8", "surrogateescape")
 
 
 def file_mode(suffix: str) -> int:
@@ -166,45 +219,14 @@ def file_mode(suffix: str) -> int:
 
 
 def check_cups_uri(uri: str) -> None:
-    """Raise HomeError where a station would not start with this cups.uri."""
-    if not CUPS_URI.fullmatch(uri) or len(uri.encode("utf-8", "surrogateescape")) > MAX_URI:
+    """Raise HomeError if a station would not start with this cups.uri."""
+    try:
+        parse_cups_uri(uri)
+    except StationCrash as error:
+        raise HomeError(error.why) from error
+    except MalformedUri as error:
         raise HomeError(
-            f"cups.uri is {uri!r}; a station takes http(s)://host:port with the port, without a path, "
-            f"at most {MAX_URI} bytes"
-        )
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text("utf-8")[:_CONF_BYTES]
-        content = json.loads(_COMMENT_OR_STRING.sub(lambda match: match[1] or " ", text))
-    except FileNotFoundError:
-        raise HomeError(f"{path} is missing; 'lorafw gateway init' writes a home folder") from None
-    except (ValueError, OSError, RecursionError) as error:
-        raise HomeError(f"{path} is not JSON: {error}") from error
-    settings = content.get("station_conf") if isinstance(content, dict) else None
-    if not isinstance(settings, dict):
-        raise HomeError(f"{path} has no object 'station_conf'")
-    return settings
-
-
-def _setting(settings: dict[str, Any], name: str, default: str | bool) -> object:
-    """From station.conf, else from an environment variable of this name, whose text is JSON: '"7s"'."""
-    if name in settings:
-        return settings[name]
-    text = os.environ.get(name)
-    try:
-        return default if text is None else json.loads(text)
-    except ValueError:
-        raise ValueError(f"""the environment has {name}={text}; a station wants JSON there: {name}='"10s"'""") from None
-
-
-def _span_s(value: object, unit_s: float) -> float:
-    """``10s``, ``1m30s``, ``300ms``, or a number in the setting's own unit."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
-        return value * unit_s
-    text = str(value)
-    parts = _SPAN.findall(text)
-    if not parts or "".join(count + unit for count, unit in parts) != text:
-        raise ValueError(f"{text!r} is not a span of time: write 10s, 1m30s, 24h or 300ms")
-    return sum(int(count) * _UNIT_S[unit] for count, unit in parts)
+            f"cups.uri is {uri!r}; a station takes http(s)://host:port with the port, without a path: {error}"
+        ) from error
+    if len(uri.encode("utf-8", "surrogateescape")) > MAX_URI:
+        raise HomeError(f"cups.uri is {uri!r}; a station takes http(s)://host:port with at most {MAX_URI} bytes")

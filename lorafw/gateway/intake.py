@@ -27,10 +27,15 @@ def take_reply(exchange: Exchange, reply: HttpReply, on_answer: Callable[[], Non
         exchange.log(Level.VERBOSE, f"Failed to retrieve TCURI from CUPS: ({reply.status}) {reply.reason}")
         return True
     decoder = ResponseDecoder(min(reply.content_length, reply.in_first_buffer))
+    was_reset = False
     for index, piece in enumerate(reply.body):
         if index == 0 and on_answer is not None:
             on_answer()
-        exchange.feed(decoder.feed(piece))
+        events = decoder.feed(piece)
+        if decoder.has_uris and not was_reset:
+            was_reset = True
+            exchange.storage.reset_config()
+        exchange.feed(events)
         if decoder.ended or exchange.has_crashed:
             break
     if not exchange.has_crashed:

@@ -88,6 +88,9 @@ class MemoryStorage:
     update_head: bytes = b""
     executed: bool = False
 
+    def reset_config(self) -> None:
+        self.temporary.clear()
+
     def save_uri(self, category: str, uri: str) -> None:
         self.temporary[f"{category}.uri"] = uri.encode("utf-8", "surrogateescape")
 

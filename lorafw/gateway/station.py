@@ -69,6 +69,9 @@ class Action(StrEnum):
 class Storage(Protocol):
     """The files of a station, as far as a reply changes them. ``category`` is ``cups`` or ``tc``."""
 
+    def reset_config(self) -> None:
+        """Remove the temporary files that an earlier exchange left."""
+
     def save_uri(self, category: str, uri: str) -> None:
         """Into a temporary file."""
 
@@ -155,6 +158,10 @@ class Exchange:
 
     def log(self, level: Level, text: str, module: str = "CUP") -> None:
         self._write(LogLine(module, level, text))
+
+    def log_line(self, line: LogLine) -> None:
+        """Log a line that another part of the station made."""
+        self._write(line)
 
     def feed(self, events: Iterable[ResponseEvent]) -> None:
         for event in events:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from lorafw.cups.credentials import Credentials
 from lorafw.gateway.home import CREDENTIAL_FILES, Home
@@ -21,6 +21,8 @@ class Run:
     lines: tuple[LogLine, ...]
     restarts: bool = False
 
+
+CATEGORIES: Final = ("cups", "tc")
 
 Runner = Callable[[Home, Path], Run]
 """Runs an update file that a station would run."""
@@ -47,8 +49,12 @@ class HomeStorage:
         self._file: BinaryIO | None = None
         self._changed: set[str] = set()
         self.restarts = False
-        for leftover in home.path.glob("*-temp.*"):
-            leftover.unlink()
+
+    def reset_config(self) -> None:
+        self._changed.clear()
+        for category in CATEGORIES:
+            for name in (f"{category}-temp.upd", *_temporary_files(category)):
+                (self._home.path / name).unlink(missing_ok=True)
 
     def save_uri(self, category: str, uri: str) -> None:
         self._save(category, "uri", uri.encode("utf-8", "surrogateescape"))
@@ -58,9 +64,10 @@ class HomeStorage:
             self._save(category, ending, getattr(credentials, part))
 
     def commit_config(self) -> None:
-        for name in sorted(self._changed):
-            category, _, ending = name.partition("-temp.")
-            (self._home.path / name).replace(self._home.path / f"{category}.{ending}")
+        for category in CATEGORIES:
+            if category in self._changed:
+                (self._home.path / f"{category}-temp.upd").touch()
+                _replace_config(self._home, category)
         self._changed.clear()
 
     def update_begin(self, length: int) -> Iterable[LogLine]:
@@ -119,6 +126,30 @@ class HomeStorage:
         return self._home.tmp / "update.bi_"
 
     def _save(self, category: str, ending: str, content: bytes) -> None:
-        name = f"{category}-temp.{ending}"
-        self._home.write(name, content, mode=0o600)
-        self._changed.add(name)
+        self._home.write(f"{category}-temp.{ending}", content, mode=0o600)
+        self._changed.add(category)
+
+
+def complete_interrupted(home: Home) -> None:
+    """Finish what a power cut interrupted: the files of a reply take effect, and the backup is made.
+
+    A marker in the home folder tells that the files were written: ``{cups,tc}-temp.upd`` and ``cups-temp.cpy``.
+    """
+    for category in CATEGORIES:
+        if (home.path / f"{category}-temp.upd").exists():
+            _replace_config(home, category)
+    if (home.path / "cups-temp.cpy").exists():
+        home.back_up_cups()
+
+
+def _replace_config(home: Home, category: str) -> None:
+    """Rename the temporary files of a category to the regular ones, and remove the marker."""
+    for name in _temporary_files(category):
+        path = home.path / name
+        if path.exists():
+            path.replace(home.path / name.replace("-temp.", "."))
+    (home.path / f"{category}-temp.upd").unlink(missing_ok=True)
+
+
+def _temporary_files(category: str) -> list[str]:
+    return [f"{category}-temp.{ending}" for ending in (*CREDENTIAL_FILES.values(), "uri")]

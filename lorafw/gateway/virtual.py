@@ -13,15 +13,18 @@ from typing import Final
 from lorafw.clock import Clock, SystemClock
 from lorafw.cups.client import Transport
 from lorafw.cups.codec import encode_request
-from lorafw.cups.station_http import TransportError
+from lorafw.cups.station_http import StationCrash, TransportError
+from lorafw.errors import HomeError
 from lorafw.fault import Fault
 from lorafw.gateway.certificate_log import tls_setup_lines
 from lorafw.gateway.faults.injection import Injection
-from lorafw.gateway.home import Home, StationConf, check_cups_uri
+from lorafw.gateway.home import Home, check_cups_uri
 from lorafw.gateway.intake import break_off, take_reply
+from lorafw.gateway.log_levels import LogLevels
 from lorafw.gateway.runner import install_only
 from lorafw.gateway.station import Action, Exchange, Outcome, Verdict
-from lorafw.gateway.storage import Disk, HomeStorage, Runner, open_update
+from lorafw.gateway.station_conf import StationConf
+from lorafw.gateway.storage import Disk, HomeStorage, Runner, complete_interrupted, open_update
 from lorafw.station_log import Level, LogLine
 from lorafw.version import GatewayVersion
 
@@ -99,19 +102,27 @@ class VirtualGateway:
         self._restarts = False
 
     def start(self) -> None:
-        """Power on: a left-over update.bin is run again, and nobody checks its signature.
+        """Power on: complete an interrupted update of the configuration, and run a left-over update.bin again.
 
-        Raises HomeError where a station would not start: cups.uri is not an address.
+        Nobody checks the signature of that file.
+
+        Raises:
+            HomeError: A station would not start: station.conf cannot be read, or a cups.uri is not an address.
         """
         self._set = self._failures = 0
         self._restarts = False
-        if (uri := self.home.uri("cups")) is not None:
-            check_cups_uri(uri)
+        conf = self.home.conf()
+        for line in conf.log:
+            self._emit(line, conf.log_levels)
+        complete_interrupted(self.home)
+        for suffix in _SETS:
+            uri = self.home.uri("cups", suffix, lambda line: self._emit(line, conf.log_levels))
+            if uri is not None:
+                check_cups_uri(uri)
         leftover = self.home.tmp / "update.bin"
         if leftover.exists():
-            level = self.home.conf().log_level
             for line in self._path().runner(self.home, leftover).lines:
-                self._emit(line, level)
+                self._emit(line, conf.log_levels)
 
     def inject(self, fault: Injection, polls: int | None = None) -> None:
         """Let this fault hold from now on; for so many polls, where ``polls`` is given."""
@@ -134,22 +145,27 @@ class VirtualGateway:
     def poll(self) -> Verdict:
         """One exchange. Raises HomeError where the home folder cannot be used."""
         if self._restarts:
-            self.start()
+            try:
+                self.start()
+            except HomeError as error:
+                if not isinstance(error.__cause__, StationCrash):
+                    raise
+                return self._crash_at_start(error.__cause__)
         path = self._path()
         self._faults = [left for active in self._faults if (left := active.after_a_poll()) is not None]
         conf = self._conf()
         for text in ("Starting a CUPS session in 0 seconds.", "Starting a CUPS session now."):
-            self._emit(LogLine("CUP", Level.INFO, text), conf.log_level)
+            self._emit(LogLine("CUP", Level.INFO, text), conf.log_levels)
         storage = HomeStorage(path.home, path.runner, path.disk)
         exchange = Exchange(
             storage,
             path.home.sig_keys(),
             conf.timers,
-            conf.log_level,
-            emit=lambda line: self._emit(line, conf.log_level),
+            conf.log_levels.of("SYS"),
+            emit=lambda line: self._emit(line, conf.log_levels),
         )
         suffix = _SETS[self._set]
-        uri = path.home.uri("cups", suffix)
+        uri = path.home.uri("cups", suffix, exchange.log_line)
         if uri is None:
             return self._without_uri(exchange, suffix, conf)
         try:
@@ -179,7 +195,8 @@ class VirtualGateway:
     def _exchange(self, exchange: Exchange, path: _Path, uri: str, suffix: str, conf: StationConf) -> bool:
         """True where the server rejected the request."""
         exchange.log(Level.INFO, f"Connecting to CUPS{suffix} ... {uri} (try #{self._failures + 1})")
-        body = encode_request(path.home.request(self.station, self.model))
+        about_files: list[LogLine] = []
+        body = encode_request(path.home.request(self.station, self.model, about_files.append))
         credentials = path.home.credentials(f"cups{suffix}")
         if uri.startswith("https:"):
             for text in tls_setup_lines(credentials, f"cups{suffix}", str(path.home.path)):
@@ -188,6 +205,8 @@ class VirtualGateway:
 
         def on_connected() -> None:
             exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS{suffix} {uri}...")
+            for line in about_files:
+                exchange.log_line(line)
 
         try:
             timeout_s = conf.timers.conn_timeout_s
@@ -214,6 +233,18 @@ class VirtualGateway:
         self._set = (self._set + 1) % len(_SETS)
         self._failures += 1
 
-    def _emit(self, line: LogLine, level: Level) -> None:
-        if self._log is not None and line.level >= level:
+    def _crash_at_start(self, crash: StationCrash) -> Verdict:
+        """The station's process ended while it started. It is started again, and ends again."""
+        self._restarts = True
+        conf = self._conf()
+        exchange = Exchange(
+            HomeStorage(self.home, self._runner),
+            timers=conf.timers,
+            emit=lambda line: self._emit(line, conf.log_levels),
+        )
+        exchange.crash(crash.why)
+        return exchange.verdict()
+
+    def _emit(self, line: LogLine, levels: LogLevels) -> None:
+        if self._log is not None and levels.shows(line):
             self._log(line.at(self._clock.now_ms()))

@@ -38,6 +38,9 @@ class MemoryStorage:
     ran: list[bytes] = field(default_factory=list)
     _partial: bytearray = field(default_factory=bytearray)
 
+    def reset_config(self) -> None:
+        """Not looked at here."""
+
     def save_uri(self, category: str, uri: str) -> None:
         """Not looked at here."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -13,10 +14,11 @@ from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.fault import Fault
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.faults.injection import Injection
-from lorafw.gateway.home import Home
+from lorafw.gateway.home import Home, ignore_line
 from lorafw.gateway.launch import UPDATE_BIN, launch_lines
 from lorafw.gateway.runner import next_pid, said
 from lorafw.gateway.storage import Disk, Run, Runner
+from lorafw.station_log import LogLine
 from lorafw.tasks.lifecycle import TaskStatus
 
 
@@ -164,9 +166,11 @@ class OtherBuildTime(Injection):
 class _HomeBuiltLater(Home):
     """A home folder whose station has another build time than it is said to have."""
 
-    def request(self, station: str, model: str) -> UpdateInfoRequest:
+    def request(self, station: str, model: str, on_log: Callable[[LogLine], None] = ignore_line) -> UpdateInfoRequest:
         front, _, seconds = station.rpartition(":")
-        return super().request(f"{front}:{(int(seconds) + 1) % 60:02d}" if seconds.isdecimal() else station, model)
+        if seconds.isdecimal():
+            station = f"{front}:{(int(seconds) + 1) % 60:02d}"
+        return super().request(station, model, on_log)
 
 
 def _version_txt(home: Home) -> bytes | None:
