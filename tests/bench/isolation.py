@@ -127,7 +127,15 @@ ROWS = [
         {"AWS_ROLE_ARN": "arn:aws:iam::1:role/x", "AWS_WEB_IDENTITY_TOKEN_FILE": "/dev/null"},
         order="session-first",
     ),
-    Row("expired credentials", {"AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z"}, why_not="still expired"),
+    Row(
+        "expired credentials",
+        {
+            "AWS_ACCESS_KEY_ID": "A",
+            "AWS_SECRET_ACCESS_KEY": "s",
+            "AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z",
+        },
+        why_not="still expired",
+    ),
     Row("real keys", {"AWS_ACCESS_KEY_ID": "AKIAREAL", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t"}),
     Row(
         "metadata service elsewhere",
