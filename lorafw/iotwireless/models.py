@@ -204,6 +204,8 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         """CUPS unless asked otherwise (documented). Without a CUPS server in this process, an address in AWS's form."""
         kind = service_type or "CUPS"
         uri, trust = cups_endpoint(plain=plain) if kind == "CUPS" else (None, None)
+        if plain and trust is not None:
+            raise Invalid("ServiceType", kind, "plain CUPS is not served (--no-plain); use HTTPS, without --plain")
         scheme = "https" if kind == "CUPS" else "wss"
         endpoint = uri or f"{scheme}://lorafw.{kind.lower()}.lorawan.{self.region_name}.amazonaws.com:443"
         return {"ServiceType": kind, "ServiceEndpoint": endpoint} | ({"ServerTrust": trust} if trust else {})
