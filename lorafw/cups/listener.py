@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
 from typing import Final
 
 from lorafw.cups.connections import Connections, Visit
@@ -30,7 +29,8 @@ class Listener:
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._pausing: asyncio.TimerHandle | None = None
-        self._opening: set[asyncio.Task[object]] = set()
+        self._opening = 0
+        """Connections that were accepted and are not with ``Connections`` yet."""
         self._is_closed = False
 
     def start(self) -> None:
@@ -64,18 +64,23 @@ class Listener:
 
     def _has_room(self) -> bool:
         """Return True if there are files for one more, also counting those that are being opened."""
-        connections = self._connections
-        return connections.has_room(len(self._opening)) or (not self._opening and connections.make_room())
+        connections, opening = self._connections, self._opening
+        return connections.has_room(opening) or (opening == 0 and connections.make_room())
 
     def _open(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        opening = self._loop.create_task(self._connect(connection))
-        self._opening.add(opening)
-        opening.add_done_callback(self._opening.discard)
+        self._opening += 1
+        self._loop.create_task(self._connect(connection))
 
     async def _connect(self, connection: socket.socket) -> None:
-        with suppress(OSError):
-            await self._loop.connect_accepted_socket(lambda: Visit(self._connections), connection)
+        try:
+            await self._loop.connect_accepted_socket(self._make_visit, connection)
+        except OSError:
+            connection.close()
+
+    def _make_visit(self) -> Visit:
+        self._opening -= 1
+        return Visit(self._connections)
 
     def _pause(self) -> None:
         self._loop.remove_reader(self._socket)
