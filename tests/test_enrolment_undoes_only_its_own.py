@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from test_enrolment import DECISIVE, EUI, Interrupted, Steps, Watched, clean, init, interrupt, registered, works
+from test_enrolment import EUI, Interrupted, Steps, Watched, clean, init, interrupt, registered, works
 
 from lorafw.cli.signals import exit_on_signals
 from lorafw.cloud import Cloud
@@ -182,7 +182,7 @@ def test_two_inits_of_one_gateway_in_two_folders_do_not_harm_each_other(
             with suppress(HomeError):
                 init(folder, other)
 
-        steps = clients.steps = Steps(at, run_second, only=f"(before|after) {DECISIVE}")
+        steps = clients.steps = Steps(at, run_second, only="(before|after) (Create|Associate|Update)")
         with suppress(HomeError):
             init(folders[0], clients)
         clients.steps = None
@@ -312,8 +312,8 @@ def test_a_plain_init_leaves_the_callers_client_as_it_was(cloud: Cloud, clients:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed is one of our own: os.fork")
 def test_commands_that_are_ended_in_several_ways_harm_nobody() -> None:
     """A sample of the bench: real commands, two real servers."""
-    tries = bench().measure(3, seed=11, ends=("SIGTERM", "SIGKILL", "other folder at once"))
-    assert tries.total() == 3
+    tries = bench().measure(2, seed=11, ends=("SIGKILL", "other folder at once"))
+    assert tries.total() == 2
 
 
 def bench() -> Any:
