@@ -150,6 +150,25 @@ def test_a_certificate_that_somebody_else_bound_meanwhile_stays(
     assert bound["IotCertificateId"] == other
 
 
+def test_an_init_whose_certificate_was_replaced_while_it_ran_fails_and_leaves_the_other_one(
+    clients: Watched, tmp_path: Path
+) -> None:
+    wireless = clients("iotwireless")
+    made = wireless.create_wireless_gateway(LoRaWAN={"GatewayEui": EUI.hex, "RfRegion": "EU868"})["Id"]
+    other = clients("iot").create_keys_and_certificate(setAsActive=True)["certificateId"]
+
+    def bind_other() -> None:
+        wireless.associate_wireless_gateway_with_certificate(Id=made, IotCertificateId=other)
+
+    clients.steps = Steps(1, bind_other, only=BOUND)
+    with pytest.raises(HomeError, match=f"certificate {other} was bound to gateway {EUI.hex} while"):
+        init(tmp_path / "home", clients)
+    clients.steps = None
+    assert wireless.get_wireless_gateway_certificate(Id=made)["IotCertificateId"] == other
+    assert registered(clients) == (1, 1)
+    assert not (tmp_path / "home").exists()
+
+
 def test_a_gateway_with_a_certificate_keeps_it_unless_it_is_to_be_replaced(clients: Watched, tmp_path: Path) -> None:
     first = init(tmp_path / "first", clients)
     with pytest.raises(HomeError, match=f"certificate {first.certificate_id} is bound to it.*--replace-certificate"):
@@ -311,8 +330,9 @@ def test_a_plain_init_leaves_the_callers_client_as_it_was(cloud: Cloud, clients:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed is one of our own: os.fork")
 def test_commands_that_are_ended_in_several_ways_harm_nobody() -> None:
-    """A sample of the bench: real commands, two real servers."""
-    tries = bench().measure(2, seed=11, ends=("SIGKILL", "other folder at once"))
+    """A sample of the bench: real commands, a real server."""
+    ends = "SIGKILL", "other folder at once"
+    tries = bench().measure(2, seed=11, ends=ends, detours=("another EUI", "moved folder"), server_count=1)
     assert tries.total() == 2
 
 

@@ -164,7 +164,7 @@ class Failed(Exception):
 
 def one_try(servers: list[Server], folder: Path, how: str, detour: str, luck: random.Random, usual_s: float) -> str:
     """Do one try. Return what became of it. Raises Failed."""
-    first, second = servers
+    first, second = servers[0], servers[-1]
     before = [server.state() for server in servers]
     home, beside = folder / "home", folder / "beside"
     _end_in_some_way(first, home, beside, how, luck, usual_s)
@@ -180,7 +180,7 @@ def one_try(servers: list[Server], folder: Path, how: str, detour: str, luck: ra
             raise Failed("a moved journal was used")
         (folder / "moved").rename(home)
     _check_untouched(before, servers)
-    if second.state() != before[1]:
+    if second is not first and second.state() != before[-1]:
         raise Failed("something was made at the second server")
     if not (beside / "station.conf").exists():
         run(first, home)
@@ -230,16 +230,18 @@ def _check_result(server: Server, before: State, homes: list[Path]) -> None:
         raise Failed("the home folder does not work")
 
 
-def measure(tries: int, seed: int, ends: tuple[str, ...] = ENDS) -> Counter[str]:
+def measure(
+    tries: int, seed: int, ends: tuple[str, ...] = ENDS, detours: tuple[str, ...] = DETOURS, server_count: int = 2
+) -> Counter[str]:
     """Make all tries. Raises Failed with the try that failed."""
     luck = random.Random(seed)
     outcomes: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="lorafw-bench-") as name, serving(Path(name)) as servers:
+    with tempfile.TemporaryDirectory(prefix="lorafw-bench-") as name, serving(Path(name), server_count) as servers:
         for server in servers:
             server.register(OTHER_EUI if server is servers[0] else EUI)
         usual_s = _usual_s(servers[0], Path(name))
         for number in range(tries):
-            how, detour = ends[number % len(ends)], luck.choice(DETOURS)
+            how, detour = ends[number % len(ends)], luck.choice(detours)
             folder = Path(name) / str(number)
             folder.mkdir()
             try:
