@@ -84,6 +84,8 @@ class Case:
     version: str | None = "2012-10-17"
     owner: str = ACCOUNT
     """The account of the bucket."""
+    tag_keys: tuple[str, ...] = ()
+    """The values of aws:TagKeys, if a case gives the request some."""
     inside_only: str = ""
     """Why an outside simulator cannot express the case."""
 
@@ -298,6 +300,14 @@ CASES = [
     Case("for-all", "one value that matches", True, [when("ForAllValues:StringLike", TEAM, ["f*", "x"])]),
     Case("for-all", "one value that does not", False, [when("ForAllValues:StringEquals", TEAM, ["a", "b"])]),
     Case("for-all", "negated", False, [when("ForAllValues:StringNotEquals", TEAM, ["a", "firmware"])]),
+    Case("for-all", "two values, both listed", True, [when("ForAllValues:StringEquals", "aws:TagKeys", ["a", "b", "c"])], tag_keys=("a", "b")),
+    Case("for-all", "two values, one listed", False, [when("ForAllValues:StringEquals", "aws:TagKeys", ["a"])], tag_keys=("a", "b")),
+    Case("for-all", "negated, one of two listed", False, [when("ForAllValues:StringNotEquals", "aws:TagKeys", ["a"])], tag_keys=("a", "b")),
+    Case("for-all", "negated, none listed", True, [when("ForAllValues:StringNotLike", "aws:TagKeys", ["c*"])], tag_keys=("a", "b")),
+    Case("for-any", "one of two listed", True, [when("ForAnyValue:StringLike", "aws:TagKeys", ["a*"])], tag_keys=("a", "b")),
+    Case("for-any", "none of two listed", False, [when("ForAnyValue:StringEquals", "aws:TagKeys", ["c"])], tag_keys=("a", "b")),
+    Case("for-any", "negated, one of two listed", True, [when("ForAnyValue:StringNotEquals", "aws:TagKeys", ["a"])], tag_keys=("a", "b")),
+    Case("for-any", "negated, both listed", False, [when("ForAnyValue:StringNotEquals", "aws:TagKeys", ["a", "b"])], tag_keys=("a", "b")),
     Case("for-any", "the key is absent", False, [when("ForAnyValue:StringEquals", "aws:TagKeys", ["a"])]),
     Case("for-any", "negated and absent", False, [when("ForAnyValue:StringNotEquals", "aws:TagKeys", ["a"])]),
     Case("for-any", "one value that matches", True, [when("ForAnyValue:StringEquals", TEAM, ["a", "firmware"])]),

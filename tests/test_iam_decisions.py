@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import iam_cases as table
@@ -17,6 +18,7 @@ from lorafw.firmware.iam_requests import (
     decrypt_request,
     get_object_request,
 )
+from lorafw.tasks.policy import all_decisions
 
 ROLE = IamRole(table.ROLE, table.ACCOUNT, "AROAEXAMPLE", {"team": "firmware", "prefix": "fwst"})
 HERE = Circumstances(parse_iso("2021-03-12T09:56:12.047Z"), "us-east-1")
@@ -34,7 +36,11 @@ def request_of(case: table.Case) -> AccessRequest:
         return assume_role_request(ROLE, HERE, "aws")
     if case.request == "decrypt":
         return decrypt_request(ROLE, HERE, table.KEY, encryption_context=ENCRYPTION_CONTEXT)
-    return get_object_request(ROLE, HERE, table.OBJECT, bucket_account=case.owner, object_tags={"release": "stable"})
+    request = get_object_request(ROLE, HERE, table.OBJECT, bucket_account=case.owner, object_tags={"release": "stable"})
+    if case.tag_keys:
+        values = {**request.context.values, "aws:TagKeys": case.tag_keys}
+        request = replace(request, context=replace(request.context, values=values))
+    return request
 
 
 def document_of(case: table.Case, statements: list[Any]) -> dict[str, Any]:
@@ -97,3 +103,11 @@ def test_a_verdict_names_statement_policy_key_and_value() -> None:
     denied = decide(table.Case("bool", "x", False, [table.ALLOW, table.deny_when("Bool", table.TLS, "true")]), "text")
     assert denied.denied_by == "statement 2 of policy 'own'"
     assert "because of Bool aws:SecureTransport 'true', and its value is 'true'" in denied.reason
+
+
+def test_the_decisions_about_the_service_are_those_that_requests_are_made_of() -> None:
+    decisions = {decision.name: str(decision.value) for decision in all_decisions()}
+    request = assume_role_request(ROLE, HERE, "aws")
+    told = decisions["source_arn"].replace("REGION", HERE.region).replace("ACCOUNT", table.ACCOUNT)
+    assert request.context.values["aws:SourceArn"] == told
+    assert request.context.values["sts:RoleSessionName"] == decisions["session_name"]

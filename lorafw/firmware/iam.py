@@ -202,8 +202,18 @@ def _decide(statement: Statement, request: AccessRequest) -> Decision | None:
             return Decision(False, f"{label} denies {request.action}, which cannot be judged here: {problem}", label)
         return Decision(False, f"{label} cannot be judged here: {problem}")
     if statement.is_deny:
-        because = f" because of {outcome.reason}" if outcome.reason else ""
-        return Decision(False, f"{label} denies {request.action}{because}", label) if outcome.applies else None
+        return _decide_deny(label, request, outcome)
+    return _decide_allow(label, request, outcome)
+
+
+def _decide_deny(label: str, request: AccessRequest, outcome: _Outcome) -> Decision | None:
+    if not outcome.applies:
+        return None
+    because = f" because of {outcome.reason}" if outcome.reason else ""
+    return Decision(False, f"{label} denies {request.action}{because}", label)
+
+
+def _decide_allow(label: str, request: AccessRequest, outcome: _Outcome) -> Decision | None:
     if outcome.applies:
         return Decision(True, f"{label} allows {request.action}", match=outcome.match)
     if outcome.reason:
@@ -218,35 +228,38 @@ def _apply(statement: Statement, request: AccessRequest) -> _Outcome:
         CannotEvaluate: A part cannot be evaluated, and the parts before it apply.
     """
     elements = statement.check()
-    match = _match_principal(elements, request.principal, is_deny=statement.is_deny)
-    if match is _NOBODY:
-        return _Outcome(False)
+    match = None
+    if request.principal is None:
+        _check_names_no_principal(elements)
+    else:
+        match = _match_principal(elements, request.principal, is_deny=statement.is_deny)
+        if match is None:
+            return _Outcome(False)
     if not _action_applies(elements, request.action) or not _resource_applies(statement, elements, request):
         return _Outcome(False)
     results = evaluate_conditions(elements.get("Condition"), request.context, with_variables=statement.with_variables)
     if results and not results[-1].holds:
         return _Outcome(False, results[-1].reason)
-    return _Outcome(True, "; ".join(result.reason for result in results), None if match is _OWN else match)
+    return _Outcome(True, "; ".join(result.reason for result in results), match)
 
 
-_NOBODY = object()
-_OWN = object()
+def _check_names_no_principal(elements: Mapping[str, Any]) -> None:
+    """Check a statement of the caller's own policies. Raises CannotEvaluate if it names a principal."""
+    if "Principal" in elements or "NotPrincipal" in elements:
+        raise CannotEvaluate("it names a Principal, which the policy of a role cannot do")
 
 
-def _match_principal(elements: Mapping[str, Any], principal: Principal | None, *, is_deny: bool) -> Any:
-    """Return how a statement names the caller: a Match, _NOBODY, or _OWN in a policy that names no principal."""
-    if principal is None:
-        if "Principal" in elements or "NotPrincipal" in elements:
-            raise CannotEvaluate("it names a Principal, which the policy of a role cannot do")
-        return _OWN
+def _match_principal(elements: Mapping[str, Any], principal: Principal, *, is_deny: bool) -> Match | None:
+    """Return how a statement of a resource's policy names the caller, or None if it does not."""
     if "Principal" in elements:
-        match = principal.find(elements["Principal"])
-        return _NOBODY if match is None else match
+        return principal.find(elements["Principal"])
     if "NotPrincipal" not in elements:
         raise CannotEvaluate("it has neither Principal nor NotPrincipal")
     if not is_deny:
         raise CannotEvaluate("it allows with NotPrincipal, which AWS does not support")
-    return _NOBODY if principal.is_excepted(elements["NotPrincipal"]) else Match.EVERYONE
+    if principal.is_excepted(elements["NotPrincipal"]):
+        return None
+    return Match.EVERYONE
 
 
 def _action_applies(elements: Mapping[str, Any], action: str) -> bool:

@@ -310,7 +310,9 @@ def list_texts(value: object, name: str) -> list[str]:
 def shorten(value: object) -> str:
     """Return a value in quotes for a message, cut if it is long."""
     text = str(value)
-    return repr(text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}...")
+    if len(text) > SHOWN_CHARS:
+        text = f"{text[:SHOWN_CHARS]}..."
+    return repr(text)
 
 
 def _tell(texts: Sequence[str]) -> str:

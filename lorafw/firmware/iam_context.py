@@ -52,7 +52,8 @@ class RequestContext:
         wanted = key.lower()
         for name, value in self.values.items():
             if name.lower() == wanted:
-                return KeyState((value,) if isinstance(value, str) else value)
+                values = (value,) if isinstance(value, str) else value
+                return KeyState(values)
         if _is_named(wanted, self.present_unknown):
             return PRESENT_UNKNOWN
         if _is_named(wanted, self.absent) and not _is_named(wanted, self.unknown):

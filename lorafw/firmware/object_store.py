@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from lorafw.errors import Unavailable
@@ -88,11 +89,12 @@ class MotoStore:
             return None
         if found.storage_class in _ARCHIVED and "x-amz-restore" not in found.response_dict:
             raise Unavailable(f"s3://{bucket.name}/{key} is archived ({found.storage_class}) and was not restored")
+        version_id = None if found.version_id in (None, "null") else str(found.version_id)
         return StoredObject(
             etag=found.etag.strip('"'),
             size=found.contentsize,
-            read=lambda: _read(found, f"s3://{bucket.name}/{key}"),
-            version_id=None if found.version_id in (None, "null") else str(found.version_id),
+            read=partial(_read, found, f"s3://{bucket.name}/{key}"),
+            version_id=version_id,
             tags=backend.tagger.get_tag_dict_for_resource(found.arn),
             encryption=found.encryption,
             kms_key_id=found.kms_key_id,

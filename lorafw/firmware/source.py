@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 from lorafw.clock import Clock, SystemClock
@@ -183,7 +184,7 @@ class RoleSource:
         location = Location.parse(data_source)
         found = self._find(location, role, account, region)
         version = (location, found.version_id, found.etag, found.size)
-        return self._spool.get(version, lambda: _spool(found))
+        return self._spool.get(version, partial(_spool, found))
 
     def check(self, data_source: str, role: str | None, *, account: str, region: str) -> None:
         """Check that the object is there and may be read. Raises a SourceError that names what is in the way."""
@@ -254,7 +255,9 @@ def _tell_missing(location: Location, listable: bool) -> str:
 def _encryption_context(facts: RoleFacts, location: Location, found: StoredObject) -> Mapping[str, str]:
     """Return the encryption context that S3 gives KMS: the object, or the bucket with a bucket key (documented)."""
     arn = f"arn:{facts.partition}:s3:::{location.bucket}"
-    return {"aws:s3:arn": arn if found.has_bucket_key else f"{arn}/{location.key}"}
+    if not found.has_bucket_key:
+        arn = f"{arn}/{location.key}"
+    return {"aws:s3:arn": arn}
 
 
 def _spool(found: StoredObject) -> SpooledObject:
