@@ -7,6 +7,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from house_table import CONTRIBUTING, house_table, table_in
 
 import lorafw.errors
 
@@ -139,6 +140,18 @@ def test_no_path_of_imports_comes_back_to_where_it_began() -> None:
     """Imports for types and imports inside functions included; a package's table of lazy names is not a path."""
     found = {name: imports(path, for_types=path.name != "__init__") & set(NAMES) for name, path in NAMES.items()}
     assert len(list(TopologicalSorter(found).static_order())) == len(NAMES) > 100
+
+
+def test_the_table_in_contributing_is_the_one_that_holds() -> None:
+    """``python tests/house_table.py`` writes it anew."""
+    assert table_in(CONTRIBUTING.read_text()) == house_table(LEVELS)
+
+
+def test_each_room_of_the_house_is_there() -> None:
+    modules = [dotted(path) for path in MODULES]
+    for rooms in LEVELS.values():
+        for room in rooms:
+            assert any(module == room or module.startswith(f"{room}.") for module in modules), f"there is no {room}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: dotted(path) or "lorafw")
