@@ -9,9 +9,11 @@ the site is built, so that nothing is told twice.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, ClassVar
@@ -166,7 +168,26 @@ def law(module: str) -> str:
     return f"### {module}\n\n```{{eval-rst}}\n.. automodule:: lorafw.{module}\n   :no-members:\n```"
 
 
+def public(module: str) -> str:
+    """The public names of ``lorafw.fleet`` that a module defines, functions first."""
+    package = importlib.import_module("lorafw.fleet")
+    names = [name for name in package.__all__ if getattr(package, name).__module__ == f"lorafw.{module}"]
+    classes = [name for name in names if inspect.isclass(getattr(package, name))]
+    functions = [name for name in names if name not in classes]
+    lines = [f".. autofunction:: lorafw.fleet.{name}" for name in functions]
+    lines += [f".. autoclass:: lorafw.fleet.{name}{fields_of(getattr(package, name))}" for name in classes]
+    return "\n".join(("```{eval-rst}", *lines, "```"))
+
+
+def fields_of(cls: type) -> str:
+    """A signature without types for a dataclass of arrays, whose types say nothing; otherwise Sphinx finds it."""
+    if not is_dataclass(cls) or not any(field.type == "Column" for field in fields(cls)):
+        return ""
+    return f"(*, {', '.join(field.name for field in fields(cls))})"
+
+
 MADE = {
+    "public": public,
     "lessons": lessons,
     "objectives": objectives,
     "timetable": timetable,

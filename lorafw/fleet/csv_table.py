@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -56,10 +57,10 @@ def read_csv(
     return fleet_from_rows(rows, seed=seed, conditions=conditions, ignore_unknown=ignore_unknown)
 
 
-def _read_columns(path: Path, file: BinaryIO) -> tuple[dict[str, list[str]], list[int]]:
+def _read_columns(path: Path, file: BinaryIO) -> tuple[dict[str, list[str]], array[int]]:
     """Return the cells by column, and the line of each row."""
     reader = csv.reader(_text_lines(path, file), strict=True)
-    lines: list[int] = []
+    lines = array("q")  # not a list: a file of short lines has many
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(path, header)
@@ -90,8 +91,11 @@ def _text_lines(path: Path, file: BinaryIO) -> Iterator[str]:
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             _refuse(path, number, f"the byte 0x{byte:02x} is not UTF-8 (Latin-1 or Windows-1252?); {_REMEDY}")
-        # A line of an old Macintosh file ends with a carriage return alone; csv wants each as a line of its own.
-        yield from io.StringIO(text, newline="")
+        if "\r" in text:
+            # A line of an old Macintosh file ends with a carriage return alone; csv wants each as a line of its own.
+            yield from io.StringIO(text, newline="")
+        else:
+            yield text
 
 
 def _check_encoding(path: Path, line: bytes) -> None:
