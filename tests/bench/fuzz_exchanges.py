@@ -201,6 +201,7 @@ class HomeFiles(_Target):
             gateway.poll()
         except LorafwError:
             return False
+        assert "my-temp.txt" not in files or (self.home.path / "my-temp.txt").exists(), "a file of the user is gone"
         return True
 
 
