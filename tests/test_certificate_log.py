@@ -80,7 +80,8 @@ def test_the_second_certificate_of_a_file_must_be_readable_too_but_is_not_shown(
 
 def test_which_files_there_are_decides_what_is_logged() -> None:
     content = pem(certificate())
-    both = list(tls_setup_lines(Credentials(content, content, b"key"), "cups-bak", "/home"))
+    key = KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    both = list(tls_setup_lines(Credentials(content, content, key), "cups-bak", "/home"))
     assert [text.partition(" ")[0] for text in both] == ["/home/cups-bak.trust:", "/home/cups-bak.crt:"]
     server_only = [Credentials(content), Credentials(content, content)]
     for credentials in server_only:

@@ -97,9 +97,9 @@ class HttpTransport:
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> Iterator[HttpReply]:
         address = parse_cups_uri(uri)
-        token = token_text(credentials) if address.is_tls else b""
         with self._connect(uri, address, timeout_s, credentials, on_connected) as connection:
             wire = _SocketWire(connection, timeout_s)
+            token = token_text(credentials) if address.is_tls else b""
             request = request_bytes(address.host_port, body, token, self._buffer_bytes)
             wire.send(request)
             try:

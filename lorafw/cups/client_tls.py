@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,9 +18,12 @@ from cryptography.hazmat.primitives import serialization
 from lorafw.cups.certificate_chain import load_cert_chain
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.station_http import TransportError
+from lorafw.cups.tls_files import PrivateKey, TlsFileError, read_certificates, read_private_key
 from lorafw.station_log import Level, LogLine
 
-_PEM = b"-----BEGIN"
+_PEM = serialization.Encoding.PEM
+_DER = serialization.Encoding.DER
+_KEY_REJECTED = "cups key/cert rejected by MBedTLS"
 _TOKEN_LINE = re.compile(rb"[A-Za-z0-9_-]+: ")
 
 
@@ -38,23 +41,30 @@ def client_context(credentials: Credentials) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # is_named does it, in the station's way
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with _station_words("cups trust certificates rejected by MBedTLS"):
-        is_pem = credentials.trust.startswith(_PEM)
-        context.load_verify_locations(cadata=credentials.trust.decode("ascii") if is_pem else credentials.trust)
+    with _station_words("Parsing trust certificate", "cups trust certificates rejected by MBedTLS"):
+        trusted = read_certificates(credentials.trust)
+        context.load_verify_locations(cadata=b"".join(certificate.public_bytes(_DER) for certificate in trusted))
+    token_text(credentials)
     if credentials.certificate and credentials.key:
-        with _station_words("cups key/cert rejected by MBedTLS"):
-            load_cert_chain(context, _certificate_pem(credentials.certificate), _key_pem(credentials.key))
+        with _station_words("Parsing key", _KEY_REJECTED):
+            key = read_private_key(credentials.key)
+        with _station_words("Parsing my cert certificate", _KEY_REJECTED):
+            _load_chain(context, key, read_certificates(credentials.certificate))
     return context
 
 
 @contextmanager
-def _station_words(words: str) -> Iterator[None]:
+def _station_words(what: str, words: str) -> Iterator[None]:
+    """Turn an error about a file into the lines that a station logs: ``what`` and the cause, then ``words``."""
+    rejected = LogLine("AIO", Level.ERROR, words)
     try:
         yield
-    except (ssl.SSLError, ValueError, TypeError) as error:
-        if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+    except TlsFileError as error:
+        raise TransportError(LogLine("any", Level.ERROR, f"{what}: {error}"), rejected) from None
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
             raise UnmatchedKey from None
-        raise TransportError(LogLine("AIO", Level.ERROR, words)) from None
+        raise TransportError(rejected) from None
 
 
 def is_named(certificate: Mapping[str, Any], host: str) -> bool:
@@ -74,26 +84,25 @@ def is_named(certificate: Mapping[str, Any], host: str) -> bool:
 
 
 def token_text(credentials: Credentials) -> bytes:
-    """The header lines in a key file that is a token. Raises TransportError where they are none."""
-    if credentials.certificate or not credentials.key:
+    """Return the header lines of a key file that is a token, or b"" if it is none or has blank lines only.
+
+    Raises:
+        TransportError: The text is not made of header lines.
+    """
+    if credentials.certificate:
         return b""
-    lines = credentials.key.rstrip(b"\r\n").replace(b"\r\n", b"\n").split(b"\n")
+    text = credentials.key.partition(b"\0")[0].replace(b"\r\n", b"\n").rstrip(b"\n")
+    if not text:
+        return b""
+    lines = text.split(b"\n")
     if not all(_TOKEN_LINE.match(line) for line in lines):
         words = "cups contains malformed auth token - expecting: {header: value{\\r\\n|\\n}}*"
         raise TransportError(LogLine("AIO", Level.ERROR, words))
     return b"".join(line + b"\r\n" for line in lines)
 
 
-def _certificate_pem(content: bytes) -> bytes:
-    if content.startswith(_PEM):
-        return content
-    return x509.load_der_x509_certificate(content).public_bytes(serialization.Encoding.PEM)
-
-
-def _key_pem(content: bytes) -> bytes:
-    if content.startswith(_PEM):
-        return content
-    key = serialization.load_der_private_key(content, None)
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
+def _load_chain(context: ssl.SSLContext, key: PrivateKey, certificates: Sequence[x509.Certificate]) -> None:
+    """Let a context present a certificate chain."""
+    key_pem = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    certificate_pem = b"".join(certificate.public_bytes(_PEM) for certificate in certificates)
+    load_cert_chain(context, certificate_pem, key_pem)

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
 
 from lorafw.cups.credentials import Credentials
+from lorafw.cups.tls_files import TlsFileError, read_certificates, read_private_key
 
-_PEM: Final = b"-----BEGIN"
 _SHOWN_SERIAL_BYTES: Final = 28
 _LONGEST_SERIAL_BYTES: Final = 32
 
@@ -86,12 +85,21 @@ def tls_setup_lines(credentials: Credentials, name: str, folder: str) -> Iterato
     yield f"{folder}/{name}.trust: \n{trust}"
     if credentials.certificate and credentials.key:
         certificate = certificate_info(credentials.certificate)
-        if certificate is not None:
+        if certificate is not None and _is_key(credentials.key):
             yield f"{folder}/{name}.crt: \n{certificate}"
         return
     is_token = bool(credentials.key) and not credentials.certificate
     if not is_token:
         yield f"{name} has no key+cert configured - running server auth only"
+
+
+def _is_key(content: bytes) -> bool:
+    """Whether the station can read the key, which it does before it reads the certificate."""
+    try:
+        read_private_key(content)
+    except TlsFileError:
+        return False
+    return True
 
 
 def certificate_info(content: bytes) -> str | None:
@@ -100,19 +108,13 @@ def certificate_info(content: bytes) -> str | None:
     The station prints into a buffer of the file's size, so the text of a small file is cut.
     """
     try:
-        text = "\n".join(_lines(_first_certificate(content))) + "\n"
-    except (ValueError, UnsupportedAlgorithm):
+        first = read_certificates(content)[0]
+    except TlsFileError:
         return None
-    if content.startswith(_PEM):
+    text = "\n".join(_lines(first)) + "\n"
+    if content.startswith(b"-"):
         return text[: len(content)]
     return text[: len(content) - 1]
-
-
-def _first_certificate(content: bytes) -> x509.Certificate:
-    """Return the first certificate. Raises ValueError if it or another one of the file cannot be read."""
-    if content.startswith(_PEM):
-        return x509.load_pem_x509_certificates(content)[0]
-    return x509.load_der_x509_certificate(content)
 
 
 def _lines(certificate: x509.Certificate) -> Iterator[str]:

@@ -1,0 +1,185 @@
+"""The TLS files of a gateway as the station's library reads them: mbed TLS 2.28, each file by itself.
+
+A file of certificates is PEM if it begins with ``-``, or ends with a zero byte; one certificate in it that cannot be
+read makes the whole file useless. A key may have text before its PEM. Bytes behind DER do not count. RSA and elliptic
+curves are known, and nothing is asked of the user: an encrypted key cannot be read.
+Source: tls.c of Basics Station 2.0.6; x509_crt.c, pem.c and pkparse.c of mbed TLS 2.28. The texts of the errors are the
+library's; no recorded exchange has them.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
+
+NOT_A_CERTIFICATE: Final = "X509 - The CRT/CRL/CSR format is invalid, e.g. different type expected"
+UNKNOWN_SIGNATURE: Final = "X509 - Signature algorithm (oid) is unsupported : OID - OID is not found"
+UNKNOWN_KEY_KIND: Final = "PK - Key algorithm is unsupported (only RSA and EC are supported)"
+NOT_A_KEY: Final = "PK - Invalid key tag or value"
+ENCRYPTED_KEY: Final = "PK - Private key password can't be empty"
+BAD_BASE64: Final = "PEM - PEM string is not as expected : BASE64 - Invalid character in input"
+
+_SIGNATURES: Final = frozenset(
+    {
+        SignatureAlgorithmOID.RSA_WITH_MD5,
+        SignatureAlgorithmOID.RSA_WITH_SHA1,
+        SignatureAlgorithmOID.RSA_WITH_SHA224,
+        SignatureAlgorithmOID.RSA_WITH_SHA256,
+        SignatureAlgorithmOID.RSA_WITH_SHA384,
+        SignatureAlgorithmOID.RSA_WITH_SHA512,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA1,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA224,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA256,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA384,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA512,
+        SignatureAlgorithmOID.RSASSA_PSS,
+    }
+)
+_KNOWN_EXTENSIONS: Final = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.CERTIFICATE_POLICIES,
+        x509.ObjectIdentifier("2.16.840.1.113730.1.1"),
+    }
+)
+_SEQUENCE: Final = 0x30
+_LINE_END: Final = re.compile(rb" ?\r?\n")
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+_KEY_LABELS: Final = (b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"PRIVATE KEY", b"ENCRYPTED PRIVATE KEY")
+_ENCRYPTED: Final = b"Proc-Type: 4,ENCRYPTED"
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+class TlsFileError(ValueError):
+    """The library cannot read a file. The message is the text of its error."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PemBlock:
+    """What is between the lines of one PEM block, and where the block ends."""
+
+    content: bytes
+    end: int
+
+    def to_der(self) -> bytes:
+        lines = (line.rstrip(b" ") for line in self.content.replace(b"\r\n", b"\n").split(b"\n"))
+        text = b"".join(lines)
+        if not _BASE64.fullmatch(text):
+            raise TlsFileError(BAD_BASE64)
+        digits = text.rstrip(b"=")
+        if len(digits) % 4 == 1:
+            digits = digits[:-1]
+        return base64.b64decode(digits + b"=" * (-len(digits) % 4))
+
+
+def read_certificates(content: bytes) -> list[x509.Certificate]:
+    """Return the certificates of a file, at least one.
+
+    Raises:
+        TlsFileError: The station refuses the file.
+    """
+    is_text = content[:1] == b"-" or content[-1:] == b"\0"
+    text = content.partition(b"\0")[0]
+    if not is_text or b"-----BEGIN CERTIFICATE-----" not in text:
+        return [_certificate(content)]
+    certificates: list[x509.Certificate] = []
+    errors: list[TlsFileError] = []
+    for block in _pem_blocks(text, b"CERTIFICATE"):
+        try:
+            certificates.append(_certificate(block.to_der()))
+        except TlsFileError as error:
+            errors.append(error)
+    if certificates and errors:
+        raise TlsFileError(f"UNKNOWN ERROR CODE ({len(errors):04X})")
+    if errors:
+        raise errors[0]
+    if not certificates:
+        raise TlsFileError("X509 - Format not recognized as DER or PEM")
+    return certificates
+
+
+def read_private_key(content: bytes) -> PrivateKey:
+    """Return the key of a file.
+
+    Raises:
+        TlsFileError: The station refuses the file.
+    """
+    text = content.partition(b"\0")[0]
+    for label in _KEY_LABELS:
+        block = next(_pem_blocks(text, label), None)
+        if block is None:
+            continue
+        if label.startswith(b"ENCRYPTED") or block.content.startswith(_ENCRYPTED):
+            raise TlsFileError(ENCRYPTED_KEY)
+        return _private_key(block.to_der())
+    return _private_key(content)
+
+
+def _pem_blocks(text: bytes, label: bytes) -> Iterator[_PemBlock]:
+    """Yield the blocks with this label, up to the first that is not whole. Text between them does not count."""
+    header, footer = b"-----BEGIN %s-----" % label, b"-----END %s-----" % label
+    at = 0
+    while True:
+        begin, end = text.find(header, at), text.find(footer, at)
+        if begin < 0 or end <= begin:
+            return
+        line_end = _LINE_END.match(text, begin + len(header))
+        if line_end is None:
+            return
+        yield _PemBlock(text[line_end.end() : end], end + len(footer))
+        at = end + len(footer)
+
+
+def _certificate(content: bytes) -> x509.Certificate:
+    try:
+        certificate = x509.load_der_x509_certificate(_first_sequence(content))
+        signature = certificate.signature_algorithm_oid
+        extensions = list(certificate.extensions)
+    except ValueError as error:
+        raise TlsFileError(NOT_A_CERTIFICATE) from error
+    if signature not in _SIGNATURES:
+        raise TlsFileError(UNKNOWN_SIGNATURE)
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise TlsFileError(UNKNOWN_KEY_KIND) from error
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        raise TlsFileError(UNKNOWN_KEY_KIND)
+    if any(extension.critical and extension.oid not in _KNOWN_EXTENSIONS for extension in extensions):
+        raise TlsFileError("X509 - The extension tag or value is invalid : ASN1 - ASN1 tag was of an unexpected value")
+    return certificate
+
+
+def _private_key(content: bytes) -> PrivateKey:
+    try:
+        key = serialization.load_der_private_key(_first_sequence(content), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise TlsFileError(NOT_A_KEY) from error
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        raise TlsFileError(UNKNOWN_KEY_KIND)
+    return key
+
+
+def _first_sequence(content: bytes) -> bytes:
+    """Return the DER sequence at the beginning, without what follows it. Raises ValueError if there is none."""
+    if content[:1] != bytes([_SEQUENCE]) or len(content) < 2:
+        raise ValueError("no sequence")
+    length_bytes = content[1] & 0x7F if content[1] & 0x80 else 0
+    if length_bytes > 4:
+        raise ValueError("a length of more than 4 bytes")
+    header = 2 + length_bytes
+    length = int.from_bytes(content[2:header], "big") if length_bytes else content[1]
+    return content[: header + length]

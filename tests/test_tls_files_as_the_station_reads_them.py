@@ -1,0 +1,140 @@
+"""TLS files as mbed TLS reads them, each by itself, and against what OpenSSL makes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from lorafw.cups.client_tls import UnmatchedKey, client_context, token_text
+from lorafw.cups.credentials import Credentials
+from lorafw.cups.station_http import TransportError
+from lorafw.cups.tls_files import TlsFileError, read_certificates, read_private_key
+
+OpenSsl = Callable[..., bytes]
+NOT_A_CERTIFICATE = "X509 - The CRT/CRL/CSR format is invalid, e.g. different type expected"
+
+
+@pytest.fixture
+def made(openssl: OpenSsl, tmp_path: Path) -> Callable[..., tuple[bytes, bytes]]:
+    def make(algorithm: str = "ec", form: str = "PEM") -> tuple[bytes, bytes]:
+        options = ["-pkeyopt", "ec_paramgen_curve:prime256v1"] if algorithm == "ec" else []
+        key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+        openssl("req", "-x509", "-newkey", algorithm, *options, "-nodes", "-subj", "/CN=x", "-keyout", key,
+                "-out", certificate)  # fmt: skip
+        if form == "DER":
+            return openssl("x509", "-in", certificate, "-outform", "DER"), openssl(
+                "pkey", "-in", key, "-outform", "DER"
+            )
+        return certificate.read_bytes(), key.read_bytes()
+
+    return make
+
+
+def lines(credentials: Credentials) -> list[str]:
+    with pytest.raises(TransportError) as caught:
+        client_context(credentials)
+    return [str(line) for line in caught.value.lines]
+
+
+def test_swapped_key_and_certificate_are_refused_for_the_key_which_is_read_first(made: Callable) -> None:
+    certificate, key = made()
+    assert lines(Credentials(certificate, key, certificate)) == [
+        "[any:ERRO] Parsing key: PK - Invalid key tag or value",
+        "[AIO:ERRO] cups key/cert rejected by MBedTLS",
+    ]
+
+
+def test_an_ed25519_root_is_refused_and_makes_the_whole_file_useless(made: Callable) -> None:
+    good, _ = made()
+    bad, key = made("ed25519")
+    assert lines(Credentials(bad)) == [
+        "[any:ERRO] Parsing trust certificate: X509 - Signature algorithm (oid) is unsupported : "
+        "OID - OID is not found",
+        "[AIO:ERRO] cups trust certificates rejected by MBedTLS",
+    ]
+    assert "UNKNOWN ERROR CODE (0001)" in lines(Credentials(good + bad))[0]
+    assert "only RSA and EC are supported" in lines(Credentials(good, good, key))[0]
+
+
+@pytest.mark.parametrize("form", [["-traditional"], []])
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(
+    made: Callable, openssl: OpenSsl, tmp_path: Path, form: list[str]
+) -> None:
+    certificate, _ = made("rsa:2048")
+    encrypted = openssl("pkey", "-in", tmp_path / "key.pem", "-aes128", "-passout", "pass:secret", *form)
+    assert lines(Credentials(certificate, certificate, encrypted))[0] == (
+        "[any:ERRO] Parsing key: PK - Private key password can't be empty"
+    )
+
+
+def test_two_certificates_without_a_line_end_between_are_two(made: Callable) -> None:
+    certificate, key = made()
+    both = certificate.rstrip(b"\n") + certificate
+    assert len(read_certificates(both)) == 2
+    client_context(Credentials(both, both, key))
+
+
+def test_der_may_be_followed_by_a_line_end_or_anything_else(made: Callable) -> None:
+    certificate, key = made(form="DER")
+    for end in (b"", b"\n", b"\r\n", b"garbage"):
+        client_context(Credentials(certificate + end, certificate + end, key + end))
+
+
+def test_text_before_pem_is_refused_in_certificates_and_accepted_in_a_key(made: Callable) -> None:
+    certificate, key = made()
+    client_context(Credentials(certificate + b"text behind", certificate, b"text before\n" + key + b"text behind"))
+    assert lines(Credentials(b"text before\n" + certificate))[0].endswith(NOT_A_CERTIFICATE)
+    assert read_certificates(b"text before\n" + certificate + b"\0"), "a zero byte at the end makes it text"
+    assert lines(Credentials(b"\xef\xbb\xbf" + certificate))[0].endswith(NOT_A_CERTIFICATE)
+
+
+def test_line_ends_of_windows_are_accepted(made: Callable) -> None:
+    certificate, key = (content.replace(b"\n", b"\r\n") for content in made())
+    client_context(Credentials(certificate, certificate, key))
+
+
+def test_a_broken_certificate_among_good_ones_is_refused(made: Callable) -> None:
+    certificate, _ = made()
+    broken = certificate.replace(b"MII", b"!II", 1)
+    assert read_certificates(certificate)
+    for content in (certificate + broken, broken + certificate, broken):
+        with pytest.raises(TlsFileError):
+            read_certificates(content)
+
+
+def test_a_key_of_another_certificate_is_no_fault_of_a_file(made: Callable) -> None:
+    certificate, _ = made()
+    _, other_key = made()
+    with pytest.raises(UnmatchedKey):
+        client_context(Credentials(certificate, certificate, other_key))
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has files in memory")
+def test_a_key_is_never_written_to_a_folder(made: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = made()
+    monkeypatch.setattr("tempfile.mkstemp", lambda **_: pytest.fail("the key would be in a file"))
+    client_context(Credentials(certificate, certificate, key))
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [(b"\n\r\n", b""), (b"A: b\0rest", b"A: b\r\n"), (b"A: b\nC: d", b"A: b\r\nC: d\r\n"), (b"\0", b"")],
+)
+def test_a_token_is_a_c_string_and_may_be_empty(text: bytes, sent: bytes) -> None:
+    assert token_text(Credentials(b"trust", b"", text)) == sent
+
+
+@given(
+    st.binary(max_size=60), st.sampled_from([b"", b"-----BEGIN CERTIFICATE-----\n", b"-----BEGIN PRIVATE KEY-----\n"])
+)
+@example(b"MA==\n-----END CERTIFICATE-----", b"-----BEGIN CERTIFICATE-----\n")
+@example(b"\x30\x84\xff\xff\xff\xff", b"")
+def test_any_bytes_are_read_or_refused_with_an_error_of_the_library(content: bytes, begin: bytes) -> None:
+    for read in (read_certificates, read_private_key):
+        with pytest.raises(TlsFileError):
+            read(begin + content)
