@@ -201,7 +201,8 @@ def test_a_name_that_is_no_fault_is_answered_with_those_that_are() -> None:
 def test_the_command_line_lists_the_faults_and_takes_them_by_name(tmp_path) -> None:
     from lorafw.gateway.setup import write_home
 
-    listed = CliRunner().invoke(main, ["gateway", "faults"]).output.splitlines()
+    heading, *listed = CliRunner().invoke(main, ["gateway", "faults"]).output.splitlines()
+    assert heading.split()[0] == "FAULT"
     assert [line.split()[0] for line in listed] == [fault.value for fault in BY_NAME]
     assert [line.split()[1] for line in listed if "COMPLETED" in line] == ["COMPLETED"] * 2
     assert "The server's side: on a Testbed" in listed[0]
