@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -59,6 +59,18 @@ def endpoint_of_environment(environ: Mapping[str, str]) -> LabEndpoint:
     return LabEndpoint(_loopback_url("AWS_ENDPOINT_URL", url), region)
 
 
+def find_service_url(environ: Mapping[str, str]) -> str:
+    """Return the address of the lab's iotwireless API, which may have a variable of its own.
+
+    Raises:
+        LabError: No variable is set, or its address is not on this machine.
+    """
+    for name in ("AWS_ENDPOINT_URL_IOT_WIRELESS", "AWS_ENDPOINT_URL"):
+        if url := environ.get(name, ""):
+            return _loopback_url(name, url)
+    raise LabError(f"AWS_ENDPOINT_URL is not set, so no lab is known (AWS has no explain): {_REMEDY}")
+
+
 def endpoint_of_ready_file(path: Path) -> LabEndpoint:
     """Return the endpoint in a file that ``lorafw serve --ready-file`` wrote.
 
@@ -82,9 +94,8 @@ def check_is_lab(endpoint: LabEndpoint) -> None:
         LabError: Nothing answers there, or something else does.
     """
     nonce = secrets.token_hex(16)
-    request = lab_request(endpoint, f"{ABOUT_PATH}{nonce}")
     try:
-        with _DIRECT_OPENER.open(request, timeout=_TIMEOUT_S) as response:
+        with open_directly(endpoint, f"{ABOUT_PATH}{nonce}", timeout_s=_TIMEOUT_S) as response:
             answer = json.loads(response.read(_MAX_ANSWER_BYTES))
     except urllib.error.HTTPError as error:
         raise LabError(f"{endpoint.url} is not a lab (it answers HTTP {error.code}): {_REMEDY}") from error
@@ -102,6 +113,17 @@ def lab_request(endpoint: LabEndpoint, path: str) -> urllib.request.Request:
     credential = f"testing/20210312/{quote(endpoint.region)}/iotwireless/aws4_request"
     authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"
     return urllib.request.Request(f"{endpoint.url}{path}", headers={"Authorization": authorization})  # noqa: S310
+
+
+def open_directly(endpoint: LabEndpoint, path: str, *, timeout_s: float) -> HTTPResponse:
+    """Send a GET request to the lab, without a proxy, and return the response. A redirect is an error.
+
+    Raises:
+        urllib.error.HTTPError: The answer has another status than 200, or is a redirect.
+        OSError: Nothing answers.
+    """
+    response: HTTPResponse = _DIRECT_OPENER.open(lab_request(endpoint, path), timeout=timeout_s)
+    return response
 
 
 class _RefuseRedirects(urllib.request.HTTPRedirectHandler):

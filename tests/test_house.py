@@ -74,7 +74,7 @@ LEVELS = {
         "example",
     ),
     1: ("cups", "firmware", "gateway", "tasks.lifecycle"),
-    0: ("admission", "atomic", "errors", "eui", "version", "clock", "fault", "lazy", "station_log"),
+    0: ("admission", "atomic", "errors", "eui", "version", "clock", "fault", "lazy", "station_log", "text"),
 }
 OUTSIDE_ONLY_FROM = {
     "aiohttp": 3,

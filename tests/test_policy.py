@@ -39,6 +39,7 @@ QUESTIONS = {
     "GatewayEui in answers": ("gateway_eui_form", "16 lower-case hex digits"),
     "LastUplinkReceivedAt": ("last_uplink", "cups_request"),
     "ClientRequestToken": ("client_request_token", "the first answer again"),
+    "how long a ClientRequestToken is remembered": ("client_request_token_memory", "ten minutes"),
     "the name of the session": ("session_name", "lorafw-update"),
     "aws:SourceArn": ("source_arn", "WirelessGatewayTaskDefinition/*"),
     "aws:SourceAccount": ("source_account", "the account of the gateway"),

@@ -13,6 +13,7 @@ import click
 
 from lorafw.cli.lazy_group import LazyCommand, LazyGroup
 from lorafw.errors import LorafwError
+from lorafw.text import visible
 
 _COMMANDS: Final = {
     "aws": LazyCommand("lorafw.cli.aws", "Run the AWS CLI against a running 'lorafw serve'."),
@@ -33,13 +34,23 @@ class _Group(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = visible(error.message, keep_lines=True)  # type: ignore[misc]  # click has no other way
+            raise
         except LorafwError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(visible(str(error), keep_lines=True)) from error
         except BrokenPipeError:
             raise  # click ends in silence, as a command before `| head` should
         except OSError as error:
             name = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{name}{error.strerror or error}") from error
+            raise click.ClickException(visible(f"{name}{error.strerror or error}")) from error
+
+
+class _VisibleFormatter(logging.Formatter):
+    """Keeps control characters in a message away from the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), keep_lines=True)
 
 
 @click.group(
@@ -53,4 +64,6 @@ def main() -> None:
 
     Start with 'lorafw demo'. Then 'lorafw serve --world seed' in one terminal, and 'lorafw aws ...' in another.
     """
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_VisibleFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])

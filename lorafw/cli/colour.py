@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from lorafw.text import visible
+
 _STYLES: Final = (
     (re.compile(r"^\$ .*$", re.MULTILINE), {"bold": True}),
     (re.compile(r"\[\w{3}:(?:ERRO|CRIT)\].*"), {"fg": "red"}),
@@ -20,7 +22,13 @@ _STYLES: Final = (
 
 
 def show(text: str) -> None:
-    """Print, with commands, statuses and warnings standing out. The words alone say everything, too."""
+    """Print lines of text, with commands, statuses and warnings standing out. The words alone say everything, too."""
+    text = visible(text, keep_lines=True)
     for pattern, style in _STYLES:
         text = pattern.sub(lambda match, style=style: click.style(match[0], **style), text)  # type: ignore[misc]
     click.echo(text)
+
+
+def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
+    """Print lines of text without colour. Nothing in them reaches the terminal as a control character."""
+    click.echo(visible(text, keep_lines=True), nl=nl, err=err)

@@ -8,10 +8,12 @@ from typing import BinaryIO
 
 import click
 
+from lorafw.cli.colour import echo
 from lorafw.cli.files import MAX_HTTP_REQUEST, read_at_most
 from lorafw.cups.codec import decode_request, encode_request
 from lorafw.cups.messages import NO_CREDENTIALS_CRC, UpdateInfoRequest
 from lorafw.cups.station_http import request_body
+from lorafw.text import visible
 
 
 @click.group()
@@ -28,10 +30,10 @@ def decode(request: BinaryIO, *, as_json: bool) -> None:
     if as_json:
         # Through the encoder, whose members are the station's.
         members = json.loads(encode_request(decoded).decode("utf-8", "surrogateescape"))
-        click.echo(json.dumps(members, indent=4))
+        echo(json.dumps(members, indent=4))
         return
     for name, value in _members(decoded):
-        click.echo(f"{name:15}{value}")
+        echo(f"{name:15}{visible(str(value))}")
 
 
 def _members(request: UpdateInfoRequest) -> Iterator[tuple[str, str]]:

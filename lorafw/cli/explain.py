@@ -6,12 +6,11 @@ import http.client
 import json
 import os
 import urllib.error
-import urllib.request
 from urllib.parse import quote
 
 import click
 
-from lorafw.cli.colour import show
+from lorafw.cli.colour import echo, show
 from lorafw.example import REGION
 
 _LARGEST_ANSWER = 1 << 20
@@ -30,32 +29,23 @@ def explain(gateway: str, region: str | None, as_json: bool) -> None:
     """
     answer = _ask(gateway, region or os.environ.get("AWS_DEFAULT_REGION") or REGION)
     if as_json:
-        click.echo(json.dumps(answer, indent=4))
+        echo(json.dumps(answer, indent=4))
     else:
         show("\n".join(answer["lines"]))
 
 
 def _ask(gateway: str, region: str) -> dict[str, list[str]]:
     from lorafw.iotwireless.addresses import EXPLAIN_PATH  # noqa: PLC0415
+    from lorafw.lab_endpoint import LabEndpoint, find_service_url, open_directly  # noqa: PLC0415
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_IOT_WIRELESS") or os.environ.get("AWS_ENDPOINT_URL")
-    if not endpoint or not endpoint.startswith(("http://", "https://")):
-        raise click.ClickException(
-            "AWS_ENDPOINT_URL is not set: start 'lorafw serve' and paste the lines that it prints (AWS has no explain)"
-        )
-    # moto's server finds the service and the Region in the credential of a signature; the signature itself it ignores.
-    credential = f"{os.environ.get('AWS_ACCESS_KEY_ID', 'testing')}/20210312/{region}/iotwireless/aws4_request"
-    request = urllib.request.Request(  # noqa: S310 -- the scheme was checked
-        endpoint.rstrip("/") + EXPLAIN_PATH + quote(gateway, safe=""),
-        headers={"Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"},
-    )
+    endpoint = LabEndpoint(find_service_url(os.environ), region)
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+        with open_directly(endpoint, EXPLAIN_PATH + quote(gateway, safe=""), timeout_s=30) as response:
             return _read_answer(response.read(_LARGEST_ANSWER))
     except urllib.error.HTTPError as error:
         raise click.ClickException(_message(error)) from error
     except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:  # URLError is an OSError
-        raise click.ClickException(f"{endpoint} does not answer as 'lorafw serve' does: {error}") from error
+        raise click.ClickException(f"{endpoint.url} does not answer as 'lorafw serve' does: {error}") from error
 
 
 def _read_answer(body: bytes) -> dict[str, list[str]]:

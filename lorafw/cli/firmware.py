@@ -9,11 +9,15 @@ import click
 
 from lorafw import example
 from lorafw.atomic import write_atomic
+from lorafw.cli.colour import echo
 from lorafw.cli.signals import exit_on_signals
+from lorafw.errors import NoMatchingKey
 from lorafw.firmware.image import build_image, is_image, read_update, unpack_image
+from lorafw.firmware.signature_fault import find_signature_fault
 from lorafw.firmware.signing import KeyPair, PublicKey, UpdateSignature, check_given, decode_signature, find_key
 from lorafw.firmware.signing import sign_update as sign_bytes
 from lorafw.gateway.virtual import MODEL, STATION
+from lorafw.text import visible
 from lorafw.version import GatewayVersion
 
 EXECUTABLE_MODE = 0o755
@@ -54,8 +58,8 @@ def keygen(private_key: Path, sig_key: Path) -> None:
     pair = KeyPair.generate()
     with exit_on_signals():
         _save_pair(pair, private_key, sig_key)
-    click.echo(f"Private key  {private_key}\nPublic key   {sig_key}")
-    click.echo(f"SigKeyCrc    {pair.public_key.crc}  (keycrc={pair.public_key.crc:08X} in a station's log)")
+    echo(f"Private key  {private_key}\nPublic key   {sig_key}")
+    echo(f"SigKeyCrc    {pair.public_key.crc}  (keycrc={pair.public_key.crc:08X} in a station's log)")
 
 
 def _save_pair(pair: KeyPair, private_key: Path, sig_key: Path) -> None:
@@ -101,11 +105,9 @@ def build(
         files[name] = Path(path)
     update = build_image(package_version=package, files=files, restart=restart, default_home=default_home)
     write_atomic(output, update, mode=EXECUTABLE_MODE)
-    click.echo(
-        f"{output}: {len(update)} bytes, PackageVersion {package}, files: {', '.join(files) or 'version.txt only'}"
-    )
+    echo(f"{output}: {len(update)} bytes, PackageVersion {package}, files: {', '.join(files) or 'version.txt only'}")
     if station is not None and restart is None:
-        click.echo("Note: a new station runs only after a restart; --restart COMMAND does it.", err=True)
+        echo("Note: a new station runs only after a restart; --restart COMMAND does it.", err=True)
 
 
 @firmware.command()
@@ -117,9 +119,9 @@ def sign(update: Path, key: Path, deterministic: bool, as_json: bool) -> None:
     """Sign an UPDATE file: UpdateSignature and SigKeyCrc."""
     signed = sign_bytes(KeyPair.load(key, deterministic=deterministic), read_update(update))
     if as_json:
-        click.echo(json.dumps({"UpdateSignature": signed.base64, "SigKeyCrc": signed.key_crc}))
+        echo(json.dumps({"UpdateSignature": signed.base64, "SigKeyCrc": signed.key_crc}))
         return
-    click.echo(f"UpdateSignature  {signed.base64}\nSigKeyCrc        {signed.key_crc}")
+    echo(f"UpdateSignature  {signed.base64}\nSigKeyCrc        {signed.key_crc}")
 
 
 @firmware.command()
@@ -129,8 +131,15 @@ def sign(update: Path, key: Path, deterministic: bool, as_json: bool) -> None:
 def verify(update: Path, signature: str, sig_keys: tuple[Path, ...]) -> None:
     """Check the signature of an UPDATE file against the keys of a gateway, in their order."""
     keys = [PublicKey.load(path) for path in sig_keys]
-    index = find_key(read_update(update), decode_signature(signature), keys)
-    click.echo(f"VERIFIED with {sig_keys[index]} (SigKeyCrc {keys[index].crc})")
+    data, decoded = read_update(update), decode_signature(signature)
+    try:
+        index = find_key(data, decoded, keys)
+    except NoMatchingKey as error:
+        fault = find_signature_fault(lambda: [data], decoded, error.known)
+        if fault is None:
+            raise
+        raise click.ClickException(f"{error}. {fault}") from error
+    echo(f"VERIFIED with {sig_keys[index]} (SigKeyCrc {keys[index].crc})")
 
 
 @firmware.command()
@@ -143,12 +152,14 @@ def inspect(update: Path, as_json: bool) -> None:
         raise click.ClickException(f"{update} is not an update file that lorafw built; read it before you run it")
     image = unpack_image(data)
     if as_json:
-        click.echo(json.dumps(image.describe()))
+        echo(json.dumps(image.describe()))
         return
-    click.echo(f"PackageVersion  {image.package_version}\nSize            {len(data)} bytes")
-    click.echo(f"Restart         {image.restart or 'none'}")
+    echo(f"PackageVersion  {visible(image.package_version)}\nSize            {len(data)} bytes")
+    echo(f"Restart         {visible(image.restart or 'none')}")
     for file in image.files:
-        click.echo(f"File            {file.name}  {len(file.content)} bytes  mode {file.mode:o}  sha256 {file.sha256}")
+        echo(
+            f"File            {visible(file.name)}  {len(file.content)} bytes  mode {file.mode:o}  sha256 {file.sha256}"
+        )
 
 
 @firmware.command("task-definition")
@@ -207,7 +218,10 @@ def task_definition(
         update_version=GatewayVersion(package=update_version) if update_version is not None else None,
         auto_create_tasks=not no_auto,
     )
-    click.echo(json.dumps(members, indent=4, ensure_ascii=False))
+    text = json.dumps(members, indent=4, ensure_ascii=False)
+    if visible(text, keep_lines=True) != text:
+        text = json.dumps(members, indent=4)  # JSON has escapes of its own
+    echo(text)
 
 
 def _given(update: Path | None, text: str, sig_key: Path | None, crc: int | None) -> UpdateSignature:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
-from lorafw.cli.colour import show
+from lorafw.cli.colour import echo, show
 from lorafw.cli.files import MAX_RESPONSE, MAX_SIG_KEY, read_at_most
 from lorafw.cli.numbers import FiniteRange
 from lorafw.cli.signals import exit_on_signals
@@ -27,6 +27,7 @@ from lorafw.gateway.setup import enrol, enrol_plain
 from lorafw.gateway.station import DEFAULT_TIMERS, Timers
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
 from lorafw.station_log import Level
+from lorafw.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,11 +121,11 @@ def init(
     with exit_on_signals(), _explain_aws_errors(home):
         registration = _enrol(home, plain=plain, arguments=arguments)
     verb = "Registered" if registration.was_new else "Registered before:"
-    click.echo(f"{verb} {eui.hex} as {registration.id}")
-    click.echo(f"Home folder {home}: {', '.join(sorted(path.name for path in home.iterdir()))}")
-    click.echo(f"CUPS is at {Home(home).uri('cups')}")
+    echo(f"{verb} {eui.hex} as {registration.id}")
+    echo(f"Home folder {home}: {', '.join(sorted(path.name for path in home.iterdir()))}")
+    echo(f"CUPS is at {Home(home).uri('cups')}")
     if not keys:
-        click.echo("It has no sig-0.key, so it runs unsigned updates and refuses signed ones (--sig-key gives it one).")
+        echo("It has no sig-0.key, so it runs unsigned updates and refuses signed ones (--sig-key gives it one).")
 
 
 def _enrol(home: Path, *, plain: bool, arguments: dict[str, Any]) -> Registration:
@@ -135,7 +136,7 @@ def _enrol(home: Path, *, plain: bool, arguments: dict[str, Any]) -> Registratio
         return enrol_plain(home, clients, **arguments)
     enrolment = enrol(home, clients, **arguments)
     if enrolment.replaced_certificate_id is not None:
-        click.echo(f"Certificate {enrolment.replaced_certificate_id} is not bound to it any more, but still active.")
+        echo(f"Certificate {enrolment.replaced_certificate_id} is not bound to it any more, but still active.")
     return enrolment.registration
 
 
@@ -201,14 +202,14 @@ def judge(
     )
     fields = judgement.to_json(Level[log_level])
     if judgement.remark:
-        click.echo(judgement.remark, err=True)
+        echo(judgement.remark, err=True)
     if as_json:
-        click.echo(json.dumps(fields, indent=4))
+        echo(json.dumps(fields, indent=4))
         return
     show("\n".join(fields.pop("log")))
-    click.echo()
+    echo()
     for name, value in fields.items():
-        click.echo(f"{name}: {json.dumps(value)}")
+        echo(f"{name}: {json.dumps(value)}")
 
 
 def _sig_key(path: Path) -> bytes:
@@ -223,14 +224,14 @@ def faults() -> None:
     The second column is what becomes of an automatic task, by lorafw's default decisions, while the fault holds; the
     third is the same for a definition with a full UpdateVersion.
     """
-    click.echo(f"{'FAULT':20}{'TASK':13}{'WITH VERSION':14}WHAT HAPPENS")
+    echo(f"{'FAULT':20}{'TASK':13}{'WITH VERSION':14}WHAT HAPPENS")
     for fault in Fault:
         if fault is Fault.NONE:
             continue
         kind = kind_of(fault)
         leaves = kind.leaves or "no task"
         leaves_if_version_given = kind.leaves_if_version_given or leaves
-        click.echo(f"{fault.value:20}{leaves:13}{leaves_if_version_given:14}{inspect.getdoc(kind)}")
+        echo(f"{fault.value:20}{leaves:13}{leaves_if_version_given:14}{inspect.getdoc(kind)}")
 
 
 @gateway.command()
@@ -241,7 +242,8 @@ def info(home: Path, station: str, model: str) -> None:
     """The three fields that the gateway would present, as CurrentVersion has them."""
     request = Home(home).request(station, model)
     for name, value in (("PackageVersion", request.package), ("Model", model), ("Station", station)):
-        click.echo(f"{name}: {'(none: there is no version.txt)' if value is None else value}")
+        shown = "(none: there is no version.txt)" if value is None else visible(value)
+        echo(f"{name}: {shown}")
 
 
 @gateway.command()
@@ -307,4 +309,4 @@ def run(
                 return
             time.sleep(verdict.wait_s)
     except KeyboardInterrupt:
-        click.echo(f"Stopped after {done} polls.", err=True)
+        echo(f"Stopped after {done} polls.", err=True)

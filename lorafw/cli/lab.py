@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from lorafw.cli.colour import echo
 from lorafw.errors import LabError
 
 _FOLDER = click.option(
@@ -44,16 +45,16 @@ def lab(context: click.Context, *, folder: Path | None, port: int | None, browse
     copy = WorkingCopy((folder or default_folder()).absolute())
     copy.bring_up_to_date()
     trust(copy)
-    click.echo(f"Starting {'Voila' if app else 'JupyterLab'} ...", err=True)
+    echo(f"Starting {'Voila' if app else 'JupyterLab'} ...", err=True)
     status = 0
     try:
         with LabServer(copy, port=port, browser=browser, app=app) as server:
-            click.echo(f"\nThe lessons are open at\n\n    {server.url}\n")
-            click.echo(f"Your copy of them is in {copy.path}. Ctrl-C ends the lab; 'lorafw lab reset' starts afresh.")
+            echo(f"\nThe lessons are open at\n\n    {server.url}\n")
+            echo(f"Your copy of them is in {copy.path}. Ctrl-C ends the lab; 'lorafw lab reset' starts afresh.")
             status = server.wait()
     except KeyboardInterrupt:
         pass
-    click.echo("\nThe lab has ended.")
+    echo("\nThe lab has ended.")
     context.exit(status)
 
 
@@ -73,11 +74,11 @@ def reset(above: Path | None, folder: Path | None) -> None:
     if is_open(copy):
         raise LabError(f"a lab is open on {copy.path}: close its pages and end it with Ctrl-C, then reset")
     kept = copy.reset()
-    click.echo(f"Fresh lessons are in {copy.path}.")
+    echo(f"Fresh lessons are in {copy.path}.")
     if kept:
-        click.echo(f"The lessons that were changed are in {copy.path / kept[0].folder}:")
+        echo(f"The lessons that were changed are in {copy.path / kept[0].folder}:")
     for one in kept:
-        click.echo(f"    {one.lesson}")
+        echo(f"    {one.lesson}")
 
 
 def _end(*_: object) -> NoReturn:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafw.cli.colour import echo
 from lorafw.cli.serve_process import (
     BROKEN_PIPE_STATUS,
     Output,
@@ -46,8 +47,8 @@ def show_policies(context: click.Context, _: click.Parameter, wanted: bool) -> N
         return
     for decision in all_decisions():
         choices = f"  ({', '.join(map(str, decision.choices))})" if decision.choices else ""
-        click.echo(f"{decision.name} = {decision.value}{choices}\n    {decision.question}")
-        click.echo(f"    {decision.tag}: {decision.reason}")
+        echo(f"{decision.name} = {decision.value}{choices}\n    {decision.question}")
+        echo(f"    {decision.tag}: {decision.reason}")
     context.exit()
 
 
@@ -168,7 +169,7 @@ def serve(
 def _warn_of_open_api(host: str) -> None:
     if is_loopback(host):
         return
-    click.echo(
+    echo(
         f"Warning: --api-host {host} opens the AWS API to the network. It asks nobody for credentials: whoever "
         "reaches it can read and change everything in it, and decides what your gateways run.",
         err=True,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from lorafw.cli.colour import show
+from lorafw.cli.colour import echo, show
 from lorafw.cli.numbers import FiniteRange
 from lorafw.cli.progress import bar_for, reading, steps
 from lorafw.cli.rollouts import EXAMPLE, FLEET_OF, GATEWAYS, Wanted, failing
@@ -28,7 +28,7 @@ PICTURES: Final = ("timeline", "completion", "retries", "waves", "causes", "load
 def show_example(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     """Print a rollout to start from, and end."""
     if wanted and not context.resilient_parsing:
-        click.echo(EXAMPLE, nl=False)
+        echo(EXAMPLE, nl=False)
         context.exit()
 
 
@@ -38,7 +38,7 @@ def show_columns(context: click.Context, _: click.Parameter, wanted: bool) -> No
         from lorafw.fleet.tables import COLUMNS  # noqa: PLC0415
 
         for name, meaning in COLUMNS.items():
-            click.echo(f"{name:<16} {meaning}")
+            echo(f"{name:<16} {meaning}")
         context.exit()
 
 
@@ -140,13 +140,13 @@ def simulate(
         rows = [(one, _rollout(made, one, seed, count, bar).summary(ci)) for one in swept]
     summary = result.summary(ci)
     if as_json:
-        click.echo(json.dumps(_document(result, summary, rows), indent=4))
+        echo(json.dumps(_document(result, summary, rows), indent=4))
     else:
         from lorafw.cli.figures import report  # noqa: PLC0415
 
         show(report(result, summary, rows))
     for write in writers:
-        click.echo(f"Wrote {write(result)}", err=True)
+        echo(f"Wrote {write(result)}", err=True)
 
 
 def _check_sources(file: Path | None, fleet: Path | None, account: bool, gateways: int | None) -> None:
@@ -189,7 +189,7 @@ def _compare(fleet: Fleet, plans: list[Plan], seed: int, replications: int, leve
     if as_json:
         names = {"first": plans[0].name, "second": plans[1].name}
         facts = {"gateways": fleet.size, "replications": replications, "seed": seed, "level": level}
-        click.echo(json.dumps({**names, **facts, "figures": [asdict(row) for row in rows]}, indent=4))
+        echo(json.dumps({**names, **facts, "figures": [asdict(row) for row in rows]}, indent=4))
         return
     from lorafw.cli.figures import comparison  # noqa: PLC0415
 

@@ -13,9 +13,10 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from lorafw.errors import BadSignature, InvalidKey, SignatureError
+from lorafw.firmware.der_signature import read_der_signature
 from lorafw.firmware.signing import PublicKey
 
 # The curve P-256 (FIPS 186-4, D.1.2.3): y^2 = x^3 - 3x + B over the integers modulo P, base point G of order N.
@@ -36,6 +37,10 @@ def recover_public_keys(data: bytes, signature: bytes) -> list[PublicKey]:
 
     Raises SignatureError where the signature is not DER or no key exists for it.
     """
+    try:
+        decode_dss_signature(signature)
+    except ValueError as error:
+        raise SignatureError("the signature is not in DER") from error
     return _recover(hashlib.sha512(data).digest(), signature)
 
 
@@ -45,23 +50,33 @@ def signer_crcs(pieces: Iterable[bytes | memoryview], signature: bytes) -> froze
     for piece in pieces:
         digest.update(piece)
     try:
-        return frozenset(key.crc for key in _recover(digest.digest(), signature))
+        return recovered_crcs(digest.digest(), signature)
     except SignatureError:
         return frozenset()
 
 
+def recovered_crcs(digest: bytes, signature: bytes) -> frozenset[int]:
+    """Return the CRCs of the public keys with which ``signature`` verifies for a digest, of whatever hash.
+
+    Raises:
+        SignatureError: The signature is not DER, or no key exists for it.
+    """
+    return frozenset(key.crc for key in _recover(digest, signature))
+
+
 def _recover(digest: bytes, signature: bytes) -> list[PublicKey]:
-    """``digest`` is the SHA-512 of the file."""
+    """``digest`` is of SHA-512, or of the hash that a signer is thought to have used."""
     try:
-        r, s = decode_dss_signature(signature)
+        r, s = read_der_signature(signature)
     except ValueError as error:
         raise SignatureError("the signature is not in DER") from error
+    strict = encode_dss_signature(r, s)  # a station takes DER that OpenSSL refuses
     number = int.from_bytes(digest[:32], "big")
     found = []
     for nonce_point in _points_with_x(r):
         inverse = pow(r, -1, N)
         point = _add(_multiply(s * inverse % N, nonce_point), _multiply(-number * inverse % N, G))
-        if point is not None and (key := _verifying_key(point, digest, signature)):
+        if point is not None and (key := _verifying_key(point, digest, strict)):
             found.append(key)
     if not found:
         raise SignatureError("no public key verifies this signature for any file: its r or s is none of P-256")

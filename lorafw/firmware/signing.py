@@ -24,7 +24,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 
 from lorafw.atomic import PRIVATE_MODE, write_atomic
 from lorafw.errors import BadSignature, InvalidKey, NoMatchingKey, SignatureError
@@ -32,6 +32,11 @@ from lorafw.errors import BadSignature, InvalidKey, NoMatchingKey, SignatureErro
 SIG_KEY_BYTES: Final = 64
 MAX_SIGNATURE: Final = 128
 MIN_SIGNATURE: Final = 4
+
+_HASH_OF_LENGTH: Final[dict[int, HashAlgorithm]] = {
+    algorithm.digest_size: algorithm
+    for algorithm in (SHA1(), SHA256(), SHA384(), SHA512())  # noqa: S303 -- only to say that a signer used it
+}
 
 
 class PublicKey:
@@ -84,9 +89,9 @@ class PublicKey:
             raise BadSignature(f"the signature does not verify with key {self.crc:08X}", self.crc) from error
 
     def verify_digest(self, digest: bytes, signature: bytes) -> None:
-        """As ``verify``, for data of which only the SHA-512 is at hand."""
+        """As ``verify``, for data of which only the digest is at hand. Its length tells the hash: 64 bytes, SHA-512."""
         try:
-            self._key.verify(signature, digest, ec.ECDSA(Prehashed(SHA512())))
+            self._key.verify(signature, digest, ec.ECDSA(Prehashed(_HASH_OF_LENGTH[len(digest)])))
         except InvalidSignature as error:
             raise BadSignature(f"the signature does not verify with key {self.crc:08X}", self.crc) from error
 

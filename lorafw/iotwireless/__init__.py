@@ -3,6 +3,7 @@
 After ``register()``, ``@mock_aws``, moto's server and the AWS CLI cover ``iotwireless``. moto knows a service by three
 things, none of them public, so ``register`` looks before it touches them: a pattern of host names in
 ``moto.backend_index``, a module ``moto.iotwireless``, and the ``..._backends`` in it. What answers is in ``behind``.
+CloudFormation refuses what lorafw does not build.
 moto's CreateCertificateFromCsr is replaced, since its certificates do not belong to the requested key.
 """
 
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lorafw.errors import IncompatibleMoto
 from lorafw.iotwireless.addresses import HOSTS
 from lorafw.iotwireless.behind import put_behind
+from lorafw.iotwireless.cloudformation import refuse_in_stacks
 from lorafw.iotwireless.signing_request import certify_requested_keys
 from lorafw.lazy import names_of
 from lorafw.tasks.service import UpdateService
@@ -35,6 +37,7 @@ def register(service: UpdateService | None = None) -> None:
         sys.modules["moto.iotwireless"] = sys.modules[__name__]
         index.backend_url_patterns.extend(("iotwireless", re.compile(host)) for host in HOSTS)
         certify_requested_keys()
+        refuse_in_stacks()
     if service is not None:
         put_behind(service)
 

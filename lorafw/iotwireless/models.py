@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from moto.core.base_backend import BackendDict, BaseBackend
@@ -32,7 +33,19 @@ from lorafw.tasks.service import UpdateService
 MAX_TAGS: Final = 50
 """Tags of one resource (documented; the model's own limit is for one call)."""
 
+TOKEN_MEMORY_MS: Final = 10 * 60 * 1000
+"""So long a ClientRequestToken is remembered (assumed: the policy's ``client_request_token_memory``)."""
+
 Members = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What a call with a ClientRequestToken gave, and was answered."""
+
+    time_ms: int
+    parameters: Members
+    answer: Members
 
 
 class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not typed for us
@@ -41,7 +54,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.tagger = TaggingService(key_name="Key", value_name="Value")
-        self._answered: dict[tuple[str, str], tuple[Members, Members]] = {}
+        self._answered: dict[tuple[str, str], _Answered] = {}
         self._lock = threading.RLock()
         """Held where one look decides what the next step does."""
 
@@ -111,10 +124,13 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         return {"LoRaWAN": {"CurrentVersion": version.to_aws()} if version is not None else {}}
 
     def get_wireless_gateway_statistics(self, gateway_id: str) -> Members:
-        """Connected once a CUPS request was seen (assumed: there is no connection to a network server here)."""
+        """Return the statistics. A gateway that never connected has no ConnectionStatus (documented).
+
+        A gateway that sent a CUPS request counts as connected (assumed: there is no network server here).
+        """
         seen = self._last_uplink(gateway_id)
-        status = "Connected" if seen else "Disconnected"
-        return {"WirelessGatewayId": gateway_id, **seen, "ConnectionStatus": status}
+        status = {"ConnectionStatus": "Connected"} if seen else {}
+        return {"WirelessGatewayId": gateway_id, **seen, **status}
 
     # --- certificates and things ---
 
@@ -203,7 +219,10 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
     def get_service_endpoint(self, service_type: str | None, *, plain: bool = False) -> Members:
         """CUPS unless asked otherwise (documented). Without a CUPS server in this process, an address in AWS's form."""
         kind = service_type or "CUPS"
-        uri, trust = cups_endpoint(plain=plain) if kind == "CUPS" else (None, None)
+        uri, trust = cups_endpoint(plain=plain)
+        if kind != "CUPS":
+            # One authority signs for both servers (assumed), and there is no LNS in this process.
+            uri, trust = None, cups_endpoint()[1]
         if plain and trust is not None:
             raise Invalid("ServiceType", kind, "plain CUPS is not served (--no-plain); use HTTPS, without --plain")
         scheme = "https" if kind == "CUPS" else "wss"
@@ -280,18 +299,32 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         return {"Id": resource_id, "Arn": arn}
 
     def _once(self, resource: str, parameters: Members, create: Callable[[], Members]) -> Members:
-        """The same ClientRequestToken with the same parameters is answered again, not done again (documented)."""
+        """Answer a call with a ClientRequestToken once; the same call gets the same answer for ten minutes.
+
+        The answer comes again even if the resource was deleted in between, since it may be a late try of the first
+        call (see ``client_request_token`` and ``client_request_token_memory`` in the policy).
+        """
         token = parameters.get("ClientRequestToken")
         if token is None:
             return create()
         given = {name: value for name, value in parameters.items() if name != "ClientRequestToken"}
         with self._lock:
+            now_ms = self.service.clock.monotonic_ms()
+            self._forget_tokens(now_ms)
             if (resource, token) not in self._answered:
-                self._answered[resource, token] = given, create()
-            known, answer = self._answered[resource, token]
-        if known != given:
-            raise Conflict(f"ClientRequestToken {token!r} came before with other parameters", resource, answer["Id"])
-        return answer
+                self._answered[resource, token] = _Answered(now_ms, given, create())
+            known = self._answered[resource, token]
+        if known.parameters != given:
+            message = f"ClientRequestToken {token!r} came before with other parameters"
+            raise Conflict(message, resource, known.answer["Id"])
+        return known.answer
+
+    def _forget_tokens(self, now_ms: int) -> None:
+        """Forget the tokens whose time is over. The oldest come first."""
+        for key, answered in list(self._answered.items()):
+            if now_ms - answered.time_ms < TOKEN_MEMORY_MS:
+                return
+            del self._answered[key]
 
     def _check_arn(self, arn: str) -> None:
         for resource, known in (

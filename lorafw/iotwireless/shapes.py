@@ -10,6 +10,7 @@ from typing import Any, Final
 from lorafw.clock import iso
 from lorafw.errors import Invalid, SignatureError
 from lorafw.eui import GatewayEui
+from lorafw.firmware.der_signature import check_is_der
 from lorafw.firmware.signing import decode_signature
 from lorafw.iotwireless.constraints import SHOWN
 from lorafw.tasks.model import Definition, Gateway, Task, Update
@@ -126,7 +127,9 @@ def _signature(text: str | None, policy: Policy) -> tuple[bytes, str | None]:
     if text is None:
         return b"", None
     try:
-        return decode_signature(text), None
+        signature = decode_signature(text)
+        check_is_der(signature)
+        return signature, None
     except SignatureError as error:
         if policy.unusable_signature == "accept":
             return text.encode(), text

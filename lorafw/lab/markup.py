@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Final
 
+from lorafw.text import visible
+
 if TYPE_CHECKING:
     from lorafw.lab.picture import Picture
 
@@ -34,7 +36,7 @@ class Html(str):
 
 def html(text: object) -> Html:
     """``text`` as HTML: escaped, unless it is HTML."""
-    return text if isinstance(text, Html) else Html(escape(str(text)))
+    return text if isinstance(text, Html) else Html(escape(visible(str(text), keep_lines=True)))
 
 
 def bold(text: object) -> Html:
@@ -81,7 +83,9 @@ def image(picture: Picture) -> Html:
     content = io.BytesIO()
     picture.figure.savefig(content, format="png", dpi=_DPI, metadata={"Software": None})
     source = base64.b64encode(content.getvalue()).decode()
-    return Html(f'<img alt="{escape(picture.alt)}" src="data:image/png;base64,{source}" style="max-width:100%">')
+    return Html(
+        f'<img alt="{escape(visible(picture.alt))}" src="data:image/png;base64,{source}" style="max-width:100%">'
+    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -> Html:

@@ -6,7 +6,7 @@ one screen: what could be long is cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final
@@ -21,9 +21,13 @@ from lorafw.tasks.near_miss import NearMiss, near_misses
 from lorafw.tasks.near_miss import differences as differences  # noqa: PLC0414
 from lorafw.tasks.policy import Policy, Tag
 from lorafw.tasks.snapshot import Snapshot
+from lorafw.text import visible
 
 SEVERAL: Final = 3
 """So many definitions that match as well are named, and keys."""
+
+LONGEST_PACKAGE: Final = 32
+"""Characters of a PackageVersion in a definition (documented: AWS's service model)."""
 
 NAME_CHARS: Final = 60
 """So much of a name is shown."""
@@ -70,7 +74,7 @@ def explain(snapshot: Snapshot, policy: Policy) -> Explanation:
         *_exchange_lines(snapshot),
     ]
     status = snapshot.task.status if snapshot.task else None
-    return Explanation(snapshot.gateway.eui.hex, status, tuple(lines), misses)
+    return Explanation(snapshot.gateway.eui.hex, status, tuple(visible(line) for line in lines), misses)
 
 
 def at_stake(snapshot: Snapshot, policy: Policy) -> Definition | None:
@@ -117,6 +121,19 @@ def _gateway_lines(snapshot: Snapshot) -> Iterator[str]:
     yield f"  {snapshot.request.version}"
     if snapshot.request.package is None:
         yield "It presents no PackageVersion: there is no version.txt in its home folder."
+    elif problem := _unnameable(snapshot.request.package):
+        yield problem
+
+
+def _unnameable(package: str) -> str | None:
+    """Return why no definition can name this package. Return None if one can."""
+    if 1 <= len(package) <= LONGEST_PACKAGE:
+        return None
+    length = f"has {len(package)} characters" if package else "is empty"
+    return (
+        f"Its PackageVersion {length}, and a definition's has 1 to {LONGEST_PACKAGE} ({Tag.DOCUMENTED}), "
+        "so no definition can name it: correct its version.txt."
+    )
 
 
 def _matching_lines(snapshot: Snapshot, misses: tuple[NearMiss, ...], policy: Policy) -> Iterator[str]:
@@ -221,6 +238,16 @@ def _key_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
     sent = "is offered all the same" if policy.key_mismatch == "offer" else "is withheld"
     has = f"the keys {names}" if keys else "no key"
     yield f"The update is signed with {wanted}; the gateway has {has}. It {sent} ({tag})."
+    yield from _verdict_lines(snapshot, keys)
+
+
+def _verdict_lines(snapshot: Snapshot, keys: Sequence[int]) -> Iterator[str]:
+    """What a station does with a signed update whose SigKeyCrc is none of its keys: it tries them all."""
+    signers = snapshot.look.signers if snapshot.look is not None else None
+    if not keys:
+        yield f"  A station without a key refuses a signed update ({Tag.OBSERVED}): put sig-0.key into its home folder."
+    elif signers is not None and not signers.isdisjoint(keys):
+        yield f"  One of these keys verifies the signature, so a station runs the update ({Tag.OBSERVED})."
 
 
 def _key_name(crc: int) -> str:
@@ -250,10 +277,15 @@ def _signature_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
         return
     if snapshot.request is not None and not signers.isdisjoint(snapshot.request.keys):
         return
+    belongs_but_faulty = snapshot.look is not None and snapshot.look.signature_fault is not None
+    does_not_fit = "cannot be verified" if belongs_but_faulty else "does not belong to the object that is there now"
     yield (
-        f"Its signature does not belong to the object that is there now: no key with SigKeyCrc "
+        f"Its signature {does_not_fit}: no key with SigKeyCrc "
         f"{_key_name(update.sig_key_crc)} verifies it, so a station refuses it ({Tag.OBSERVED})."
     )
+    if snapshot.look is not None and snapshot.look.signature_fault is not None:
+        yield f"  {snapshot.look.signature_fault}"
+        return
     yield "  Was the object overwritten? Sign what is there now, or give each update a key of its own in the bucket."
 
 

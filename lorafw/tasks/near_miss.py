@@ -22,7 +22,9 @@ _BUILD_TIME: Final = re.compile(r"\s*\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}\s*$"
 _CASE: Final = "upper and lower case differ"
 _BLANK: Final = "a blank too many or too few"
 _BUILD: Final = "only the build time differs"
-_SLIPS: Final = frozenset((_CASE, _BLANK, _BUILD))
+_BUILD_NOT_PRESENTED: Final = f"{_BUILD}: the gateway presents none"
+_BUILD_NOT_WANTED: Final = f"{_BUILD}: the definition gives none"
+_SLIPS: Final = frozenset((_CASE, _BLANK, _BUILD, _BUILD_NOT_PRESENTED, _BUILD_NOT_WANTED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +92,13 @@ def _kind(wanted: str | None, presented: str | None) -> str:
     if wanted.casefold() == presented.casefold():
         return _CASE
     if _BUILD_TIME.sub("", wanted) == _BUILD_TIME.sub("", presented):
-        return _BUILD
+        return _build_kind(wanted, presented)
     return "the values differ"
+
+
+def _build_kind(wanted: str, presented: str) -> str:
+    if not _BUILD_TIME.search(presented):
+        return _BUILD_NOT_PRESENTED
+    if not _BUILD_TIME.search(wanted):
+        return _BUILD_NOT_WANTED
+    return _BUILD

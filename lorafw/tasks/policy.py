@@ -85,8 +85,8 @@ class Policy:
         "reject",
         Tag.ASSUMED,
         "Can a definition be created with an UpdateSignature that no station could take?",
-        "reject: ValidationException where it is not base64 of 4 to 128 bytes; accept: any 1 to 4096 characters, as in "
-        "AWS's model, and the update is never sent, as one that cannot be read",
+        "reject: ValidationException if it is not base64 of 4 to 128 bytes of DER; accept: any 1 to 4096 characters, "
+        "as in AWS's model, and the update is never sent, as one that cannot be read",
         "reject",
         "accept",
     )
@@ -312,6 +312,13 @@ FIXED: Final = (
         "same parameters: the first answer again",
         Tag.DOCUMENTED,
         "other parameters: ConflictException",
+    ),
+    _fixed(
+        "client_request_token_memory",
+        "How long is a ClientRequestToken remembered, and what after its resource was deleted?",
+        "ten minutes on the service's clock; the first answer again, and nothing is made",
+        Tag.ASSUMED,
+        "AWS speaks of ten minutes, and not of deletions; a late try of a call must not make what was deleted",
     ),
     _fixed(
         "session_name",

@@ -19,7 +19,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 from uuid import uuid4
@@ -29,6 +29,7 @@ from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import Conflict, FirmwareError, Invalid, LorafwError, NotFound, SourceError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.recovery import signer_crcs
+from lorafw.firmware.signature_fault import find_signature_fault
 from lorafw.tasks.explain import Explanation, at_stake, explain, sent_in_vain
 from lorafw.tasks.judge import judge, silence_deadline
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskEvent, TaskStatus
@@ -218,7 +219,11 @@ class UpdateService(Registry):
         """Why this gateway is updated, or is not. The update is looked at as a request would, with no lock held."""
         snapshot = self._snapshot(owner, gateway_id)
         definition = at_stake(snapshot, self.policy) or sent_in_vain(snapshot)
-        return explain(replace(snapshot, look=self._look(owner, definition) if definition else None), self.policy)
+        look = None
+        if definition is not None:
+            keys = () if snapshot.request is None else snapshot.request.keys
+            look = self._look(owner, definition, keys)
+        return explain(replace(snapshot, look=look), self.policy)
 
     def _snapshot(self, owner: Owner, gateway_id: str) -> Snapshot:
         with self._lock:
@@ -239,13 +244,19 @@ class UpdateService(Registry):
                 exchanges=tuple(replace(exchange) for exchange in station.exchanges),
             )
 
-    def _look(self, owner: Owner, definition: Definition) -> Look:
+    def _look(self, owner: Owner, definition: Definition, keys: Sequence[int]) -> Look:
         update = definition.update
         assert update is not None
         try:
             image = self._open(owner, update)
-            signers = signer_crcs(image.chunks(), update.signature) if update.signature else None
-            return Look(image.size, signers=signers)
+            if not update.signature:
+                return Look(image.size)
+            signers = signer_crcs(image.chunks(), update.signature)
+            known_crcs = {crc for crc in (update.sig_key_crc, *keys) if crc is not None}
+            fault = None
+            if signers.isdisjoint(known_crcs):
+                fault = find_signature_fault(image.chunks, update.signature, known_crcs)
+            return Look(image.size, signers=signers, signature_fault=fault)
         except (SourceError, FirmwareError, Invalid) as problem:
             return Look(None, problem)
 

@@ -15,11 +15,13 @@ class Look:
     """What came of looking at an update just now: its size in bytes, or what keeps it from being read.
 
     ``signers`` are the CRCs of the keys with which its signature verifies; None where it has none, or was not read.
+    ``signature_fault`` says what the signer did wrong. It is None if nothing is wrong, or if that cannot be known.
     """
 
     size: int | None
     problem: LorafwError | None = None
     signers: frozenset[int] | None = None
+    signature_fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
