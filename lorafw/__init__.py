@@ -18,12 +18,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lorafw.lazy import names_of
+from lorafw._lazy import names_of
 
 if TYPE_CHECKING:
     from lorafw.clock import HandClock as HandClock
-    from lorafw.cloud import Cloud as Cloud
-    from lorafw.cups.server import CupsServer as CupsServer
     from lorafw.errors import LorafwError as LorafwError
     from lorafw.eui import GatewayEui as GatewayEui
     from lorafw.firmware.image import build_image as build_image
@@ -38,14 +36,16 @@ if TYPE_CHECKING:
     from lorafw.gateway.home import Home as Home
     from lorafw.gateway.virtual import VirtualGateway as VirtualGateway
     from lorafw.iotwireless import register as register
+    from lorafw.localaws.cloud import Cloud as Cloud
+    from lorafw.server.app import CupsServer as CupsServer
     from lorafw.tasks.policy import Policy as Policy
     from lorafw.tasks.service import UpdateService as UpdateService
     from lorafw.testbed import Testbed as Testbed
     from lorafw.version import GatewayVersion as GatewayVersion
 
 _HOME_OF = {
-    "Cloud": "cloud",
-    "CupsServer": "cups.server",
+    "Cloud": "localaws.cloud",
+    "CupsServer": "server.app",
     "Fleet": "fleet",
     "GatewayEui": "eui",
     "GatewayVersion": "version",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from lorafw.fault import Fault
-from lorafw.gateway.station import Verdict
+from lorafw.faults import Fault
+from lorafw.station.exchange import Verdict
 from lorafw.tasks.lifecycle import Cause
 from lorafw.testbed import BedGateway, Testbed
 

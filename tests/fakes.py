@@ -11,9 +11,8 @@ from lorafw.clock import HandClock
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import TaskStatus
-from lorafw.tasks.model import Definition, Gateway, Owner, Task, Update
+from lorafw.tasks.model import Definition, Due, Gateway, Owner, Reply, Task, Update
 from lorafw.tasks.policy import Policy
-from lorafw.tasks.reply import Due, Reply
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
 

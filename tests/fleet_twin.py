@@ -16,9 +16,9 @@ from typing import Any
 import simpy
 from scipy.special import betainc
 
-from lorafw.fault import Fault
+from lorafw.faults import Fault
 from lorafw.fleet import Fleet, Plan, Threshold, Wave
-from lorafw.fleet.streams import Stream, draw_one
+from lorafw.fleet.simulation.random_streams import Stream, draw_one
 from lorafw.tasks.lifecycle import ATTEMPT, Cause, TaskEvent, TaskStatus, advance
 
 DAY_MS = 86_400_000

@@ -23,13 +23,13 @@ from typing import Any
 
 import station_certificates
 
-from lorafw.cups.client import HttpTransport
 from lorafw.gateway.home import Home
-from lorafw.gateway.judgement import ASSUMED_REQUEST, Judgement, judge_reply
 from lorafw.gateway.runner import execute
-from lorafw.gateway.station import REMARK, Timers, Verdict
+from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.station_log import Level, LogLine
+from lorafw.station.evaluation import ASSUMED_REQUEST, Judgement, judge_reply
+from lorafw.station.exchange import REMARK, Timers, Verdict
+from lorafw.station.log import Level, LogLine
 
 RECORDING = Path(__file__).parent.parent / "data" / "station-differences.json"
 RECORDED_PORT = 41741

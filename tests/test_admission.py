@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorafw.admission import Denial, HostNames, RequestSource, decide, decide_without_browsers
+from lorafw.server.admission import Denial, HostNames, RequestSource, decide, decide_without_browsers
 
 NAMES = HostNames(["lab.example", "192.168.1.5", "fd00::5"])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lorafw.iotwireless.behind import set_cups_endpoint
+from lorafw.iotwireless.context import set_cups_endpoint
 from lorafw.testbed import Testbed
 
 GATEWAY = {

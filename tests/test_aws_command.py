@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 from outside import World
 
-import lorafw.procedure
-from lorafw.aws_cli import aws_command, aws_environment, find_aws_cli
+import lorafw.localaws.walkthrough
 from lorafw.errors import LabError
-from lorafw.lab.serving import ServeProcess
-from lorafw.lab_endpoint import LabEndpoint, check_is_lab, endpoint_of_environment, endpoint_of_ready_file
+from lorafw.lab.serve_process import ServeProcess
+from lorafw.localaws.aws_cli import aws_command, aws_environment, find_aws_cli
+from lorafw.localaws.lab_endpoint import LabEndpoint, check_is_lab, endpoint_of_environment, endpoint_of_ready_file
 
 ENDPOINT = LabEndpoint("http://127.0.0.1:5000", "us-east-1")
 LIST = ("iotwireless", "list-wireless-gateways", "--query", "length(WirelessGatewayList)")
@@ -64,7 +64,7 @@ def run(
     *arguments: str, user: Path, variables: Mapping[str, str], python: Path | str = sys.executable, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run ``lorafw aws`` in a terminal whose other variables are those of daily work."""
-    packages = os.pathsep.join([str(Path(lorafw.procedure.__file__).parent.parent), sysconfig.get_path("purelib")])
+    packages = os.pathsep.join([str(Path(lorafw.__file__).parent.parent), sysconfig.get_path("purelib")])
     terminal = {"HOME": str(user), "PATH": str(user), "PYTHONPATH": packages, "AWS_PROFILE": "prod"}
     return subprocess.run(
         [str(python), "-m", "lorafw", "aws", *arguments],
@@ -128,8 +128,8 @@ def test_the_stand_in_for_old_versions_leaves_without_lorafw(lab: ServeProcess, 
 
 def test_the_demo_reaches_its_lab_with_an_old_aws_cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(tmp_path / "bin", OLD_CLI)
-    monkeypatch.setattr(lorafw.procedure, "find_aws_cli", lambda: str(tmp_path / "bin" / "aws"))
-    with World() as world, lorafw.procedure.Procedure(lambda _: None, package="1.0.1") as procedure:
+    monkeypatch.setattr(lorafw.localaws.walkthrough, "find_aws_cli", lambda: str(tmp_path / "bin" / "aws"))
+    with World() as world, lorafw.localaws.walkthrough.Procedure(lambda _: None, package="1.0.1") as procedure:
         monkeypatch.setenv("HTTPS_PROXY", world.address)
         assert procedure._command("list-wireless-gateways") == {"WirelessGatewayList": []}
     assert world.asked == []
@@ -168,7 +168,7 @@ def test_arguments_are_passed_on_unchanged(lab: ServeProcess, user: Path, tmp_pa
 
 def test_a_signal_ends_the_aws_cli_itself(lab: ServeProcess, user: Path, tmp_path: Path) -> None:
     python = install(tmp_path / "bin", "#!/bin/sh\necho started\nexec /bin/sleep 60\n")
-    packages = os.pathsep.join([str(Path(lorafw.procedure.__file__).parent.parent), sysconfig.get_path("purelib")])
+    packages = os.pathsep.join([str(Path(lorafw.__file__).parent.parent), sysconfig.get_path("purelib")])
     environment = {"AWS_ENDPOINT_URL": lab.api, "PYTHONPATH": packages, "HOME": str(user)}
     command = [str(python), "-m", "lorafw", "aws", "s3", "ls"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:

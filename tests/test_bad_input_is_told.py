@@ -21,8 +21,8 @@ from lorafw.errors import LabError
 from lorafw.gateway import runner
 from lorafw.gateway.home import Home
 from lorafw.iotwireless import models
-from lorafw.lab.board import TaskBoard
-from lorafw.lab.wire import WireInspector
+from lorafw.lab.panels.task_board import TaskBoard
+from lorafw.lab.panels.wire_inspector import WireInspector
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.testbed import Testbed
 from lorafw.version import GatewayVersion

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lorafw.cups.credentials import Credentials
-from lorafw.gateway.certificate_log import certificate_info, tls_setup_lines
+from lorafw.station.certificate_log import certificate_info, tls_setup_lines
 
 KEY = rsa.generate_private_key(65537, 2048)
 

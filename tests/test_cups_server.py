@@ -18,10 +18,10 @@ import pytest
 from lorafw.clock import HandClock
 from lorafw.cups.codec import decode_response, encode_request
 from lorafw.cups.messages import UpdateInfoRequest
-from lorafw.cups.server import CupsServer
-from lorafw.cups.tally import Refused
 from lorafw.errors import NoSuchObject
 from lorafw.eui import GatewayEui
+from lorafw.server.app import CupsServer
+from lorafw.server.refusals import Refused
 from lorafw.tasks.lifecycle import Cause, TaskStatus
 from lorafw.tasks.model import Gateway, Owner, Update
 from lorafw.tasks.service import UpdateService

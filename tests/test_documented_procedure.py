@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from lorafw.firmware.signing import KeyPair, sign_update
-from lorafw.lab.serving import ServeProcess
+from lorafw.lab.serve_process import ServeProcess
 
 LORAFW = [sys.executable, "-m", "lorafw"]
 BIN = Path(sys.executable).parent

@@ -17,16 +17,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lorafw import Testbed, example
-from lorafw.cloud import ApiServer, Cloud
-from lorafw.cups.client import HttpTransport
 from lorafw.cups.codec import encode_request
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoRequest
-from lorafw.cups.tally import Refused
 from lorafw.errors import LabError
 from lorafw.eui import GatewayEui
-from lorafw.gateway.setup import enrol, plain_endpoint
+from lorafw.gateway.provisioning import enrol, plain_endpoint
+from lorafw.gateway.transport import HttpTransport
 from lorafw.iotwireless.http_server import is_control_path
+from lorafw.localaws.cloud import ApiServer, Cloud
+from lorafw.server.refusals import Refused
 from lorafw.tasks.model import Owner
 
 OWNER = Owner(example.ACCOUNT, example.REGION)

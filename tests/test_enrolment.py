@@ -21,17 +21,17 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from lorafw.atomic import write_atomic
 from lorafw.cli import main
-from lorafw.cloud import Cloud
-from lorafw.cups.client import HttpTransport
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
 from lorafw.gateway import enrolment, enrolment_journal
 from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME
 from lorafw.gateway.enrolment_rollback import DESCRIPTION
 from lorafw.gateway.home import Home, check_cups_uri
-from lorafw.gateway.setup import Enrolment, enrol, enrol_plain
-from lorafw.gateway.station import Outcome
+from lorafw.gateway.provisioning import Enrolment, enrol, enrol_plain
+from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
+from lorafw.localaws.cloud import Cloud
+from lorafw.station.exchange import Outcome
 
 EUI = GatewayEui(0x58A0CBFFFE800001)
 

@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from test_enrolment import EUI, Interrupted, Steps, Watched, clean, init, interrupt, registered, works
 
 from lorafw.cli.signals import exit_on_signals
-from lorafw.cloud import Cloud
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME, lock_folder
 from lorafw.gateway.home import Home
-from lorafw.gateway.setup import enrol_plain, plain_endpoint
+from lorafw.gateway.provisioning import enrol_plain, plain_endpoint
+from lorafw.localaws.cloud import Cloud
 
 PLAIN: dict[str, Any] = {"eui": EUI, "name": None, "rf_region": "US915", "package": "1.0.0"}
 

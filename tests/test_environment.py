@@ -10,9 +10,9 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
-from lorafw.cloud import Cloud
-from lorafw.environment import alone, aws_variables_that_win, leading_nowhere, leading_to
+from lorafw.isolation.environment import alone, aws_variables_that_win, leading_nowhere, leading_to
 from lorafw.lab import ServeProcess, Workspace
+from lorafw.localaws.cloud import Cloud
 from lorafw.testbed import Testbed
 
 
@@ -61,7 +61,7 @@ def test_the_aws_cli_of_a_lesson_speaks_to_the_lab_with_every_service() -> None:
 def test_serve_says_that_the_profile_must_go(monkeypatch: pytest.MonkeyPatch) -> None:
     with ServeProcess() as server:
         assert "unset" not in server.output
-    monkeypatch.setattr("lorafw.lab.serving.alone", dict)
+    monkeypatch.setattr("lorafw.lab.serve_process.alone", dict)
     with ServeProcess() as server:
         assert "\nunset AWS_PROFILE\nexport AWS_ENDPOINT_URL=" in server.output
 

@@ -12,10 +12,10 @@ import pytest
 from lorafw.clock import HandClock
 from lorafw.cups.codec import encode_request
 from lorafw.cups.messages import UpdateInfoRequest
-from lorafw.cups.server import CupsServer
-from lorafw.cups.tally import LINES, SPAN_S, LineLimit, Refused
 from lorafw.eui import GatewayEui
-from lorafw.file_budget import UNLIMITED, FileBudget, free_files, read_file_limit
+from lorafw.server.app import CupsServer
+from lorafw.server.file_budget import UNLIMITED, FileBudget, free_files, read_file_limit
+from lorafw.server.refusals import LINES, SPAN_S, LineLimit, Refused
 from lorafw.tasks.model import Owner
 from lorafw.tasks.service import UpdateService
 

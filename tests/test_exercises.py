@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lorafw import KeyPair, sign_update
-from lorafw.fault import Fault
+from lorafw.faults import Fault
 from lorafw.lab import SignatureWorkbench, check
 from lorafw.lab.exercises.lesson_02 import MINE, SECRET
 from lorafw.tasks.lifecycle import TaskStatus

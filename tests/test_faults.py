@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from lorafw.cli import main
 from lorafw.errors import FaultError, NotFound
 from lorafw.eui import GatewayEui
-from lorafw.fault import Fault
+from lorafw.faults import Fault
 from lorafw.gateway.faults import injection, kind_of
 from lorafw.gateway.faults.link import SlowLink
-from lorafw.gateway.station import Action, Outcome
+from lorafw.station.exchange import Action, Outcome
 from lorafw.tasks.lifecycle import Cause, TaskStatus
 from lorafw.testbed import Testbed
 
@@ -199,7 +199,7 @@ def test_a_name_that_is_no_fault_is_answered_with_those_that_are() -> None:
 
 
 def test_the_command_line_lists_the_faults_and_takes_them_by_name(tmp_path) -> None:
-    from lorafw.gateway.setup import write_home
+    from lorafw.gateway.provisioning import write_home
 
     heading, *listed = CliRunner().invoke(main, ["gateway", "faults"]).output.splitlines()
     assert heading.split()[0] == "FAULT"

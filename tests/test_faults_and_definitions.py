@@ -8,12 +8,12 @@ import pytest
 from beds import BROKEN_REPLY, by_name, causes, polls, wait_until_sent
 
 from lorafw.eui import GatewayEui
-from lorafw.fault import Fault
-from lorafw.fleet import codes
+from lorafw.faults import Fault
+from lorafw.fleet.simulation import codes
 from lorafw.gateway.faults import injection
 from lorafw.gateway.faults.install import OtherBuildTime
-from lorafw.gateway.station import Action, Outcome
 from lorafw.gateway.virtual import STATION
+from lorafw.station.exchange import Action, Outcome
 from lorafw.tasks.lifecycle import Cause, TaskStatus
 from lorafw.testbed import Testbed
 

@@ -22,15 +22,15 @@ import lorafw.atomic
 import lorafw.errors
 from lorafw.atomic import PRIVATE_MODE, open_atomic, write_atomic
 from lorafw.cli import main
-from lorafw.cups import certificate_chain
-from lorafw.cups.authority import load_or_make
 from lorafw.cups.credentials import Credentials
 from lorafw.eui import GatewayEui
 from lorafw.firmware.image import FirmwareImage, build_image, install_image, unpack_image
+from lorafw.gateway import certificate_chain
 from lorafw.gateway.home import Home
-from lorafw.gateway.setup import write_home
+from lorafw.gateway.provisioning import write_home
 from lorafw.lab.lessons import WorkingCopy
-from lorafw.lab.picture import Picture
+from lorafw.lab.plots.figure import Picture
+from lorafw.server.certificate_authority import load_or_make
 
 OLD, NEW = b"old" * 1000, b"new" * 1000
 

@@ -23,23 +23,23 @@ from fakes import OWNER, FakeImage
 from fleet_twin import ENDED, Luck, Row, Task, Twin, ms
 
 from lorafw.clock import HandClock
-from lorafw.cups.client import InProcessTransport
 from lorafw.cups.credentials import Credentials
-from lorafw.cups.station_http import HttpReply
 from lorafw.eui import GatewayEui
-from lorafw.fault import Fault
+from lorafw.faults import Fault
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.fleet import Abort, Conditions, Fleet, Plan, Rate, Threshold, Wave, make_fleet, simulate
 from lorafw.fleet import Update as Rollout
-from lorafw.fleet.streams import Stream
+from lorafw.fleet.simulation.random_streams import Stream
 from lorafw.gateway.faults import injection
 from lorafw.gateway.home import Home
+from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.runner import install_only
-from lorafw.gateway.setup import write_home
-from lorafw.gateway.station import Verdict
 from lorafw.gateway.storage import Run
+from lorafw.gateway.transport import InProcessTransport
 from lorafw.gateway.virtual import FIRST_POLL_S, MODEL, STATION, VirtualGateway
+from lorafw.station.exchange import Verdict
+from lorafw.station.http import HttpReply
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskStatus
 from lorafw.tasks.model import Update
 from lorafw.tasks.policy import LONGEST_S, Policy

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorafw.errors import FleetError
-from lorafw.fleet.closed_forms import abort_law, abort_probability, end_time, task_chain
 from lorafw.fleet.plan import Abort
+from lorafw.fleet.statistics.closed_forms import abort_law, abort_probability, end_time, task_chain
 from lorafw.tasks.lifecycle import TaskStatus
 
 SHARE = st.floats(0, 1)

@@ -27,18 +27,11 @@ from lorafw.fleet import (
     typical_plan,
     waves_plan,
 )
-from lorafw.fleet.comparing import compare, measures
-from lorafw.fleet.deciding import operating_characteristic
-from lorafw.fleet.gates import Verdict
-from lorafw.fleet.samples import (
-    belief,
-    canaries_for,
-    canary_table,
-    fixed_sample,
-    sequential_test,
-    smallest_go,
-    still_possible,
-)
+from lorafw.fleet.simulation.gates import Verdict
+from lorafw.fleet.statistics.comparison import compare, measures
+from lorafw.fleet.statistics.operating_characteristic import operating_characteristic
+from lorafw.fleet.statistics.sample_size import belief, canaries_for, canary_table, smallest_go, still_possible
+from lorafw.fleet.statistics.sprt import fixed_sample, sequential_test
 
 
 def test_clean_canaries_still_allow_what_the_binomial_says() -> None:
@@ -134,7 +127,7 @@ def test_an_abort_is_exact_against_every_possible_order_of_a_small_fleet() -> No
 
 @pytest.mark.parametrize("gate", [Threshold(success=0.95, error=0.05), BetaBinomial(acceptable=0.05)])
 def test_a_gate_is_exact_against_the_gate_asked_for_every_count(gate: Threshold | BetaBinomial) -> None:
-    from lorafw.fleet.gates import verdicts
+    from lorafw.fleet.simulation.gates import verdicts
 
     (point,) = operating_characteristic(gate, [0.04], gateways=80)
     stops = sum(

@@ -22,12 +22,12 @@ from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import FleetError
 from lorafw.eui import GatewayEui
 from lorafw.fleet import BetaBinomial, Threshold, canary_plan, mixed_fleet, replay, simulate
-from lorafw.fleet.account import REQUESTS_PER_S, fleet_from_account
 from lorafw.fleet.io import read_csv, read_fleet, read_parquet, read_plan, write_parquet
+from lorafw.fleet.io.account import REQUESTS_PER_S, fleet_from_account
+from lorafw.fleet.io.columns import COLUMNS, fleet_from_table
 from lorafw.fleet.presets import typical_conditions
-from lorafw.fleet.tables import COLUMNS, fleet_from_table
 from lorafw.iotwireless import register
-from lorafw.iotwireless.behind import use_service
+from lorafw.iotwireless.context import use_service
 from lorafw.tasks.service import UpdateService
 
 GOOD = (

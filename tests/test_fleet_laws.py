@@ -11,7 +11,7 @@ import pytest
 from scipy.special import bdtr
 
 from lorafw.errors import FleetError
-from lorafw.fault import Fault
+from lorafw.faults import Fault
 from lorafw.fleet import (
     Abort,
     Conditions,
@@ -29,13 +29,14 @@ from lorafw.fleet import (
     simulate,
     typical_plan,
 )
-from lorafw.fleet.batch import NEVER, Histories
-from lorafw.fleet.closed_forms import abort_probability, end_time, task_chain
-from lorafw.fleet.codes import AFTER, NO_TASK, STATUSES, fault_code, status_code
-from lorafw.fleet.estimators import rank, student, wilson
-from lorafw.fleet.gates import abort_time
-from lorafw.fleet.outages import Outages
-from lorafw.fleet.streams import Stream, draw, draw_one, key_of, positions
+from lorafw.fleet.simulation.codes import AFTER, NO_TASK, STATUSES, fault_code, status_code
+from lorafw.fleet.simulation.gates import abort_time
+from lorafw.fleet.simulation.histories import Histories
+from lorafw.fleet.simulation.inputs import NEVER
+from lorafw.fleet.simulation.outages import Outages
+from lorafw.fleet.simulation.random_streams import Stream, draw, draw_one, key_of, positions
+from lorafw.fleet.statistics.closed_forms import abort_probability, end_time, task_chain
+from lorafw.fleet.statistics.estimates import rank, student, wilson
 from lorafw.tasks.lifecycle import TRANSITIONS, TaskEvent, TaskStatus
 
 HOUR_MS, DAY_S = 3_600_000, 86_400.0

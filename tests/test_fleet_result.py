@@ -11,7 +11,7 @@ import pytest
 import lorafw
 from lorafw.errors import FleetError
 from lorafw.fleet import Abort, Conditions, Plan, Result, Update, Wave, make_fleet, mixed_fleet, simulate
-from lorafw.fleet.codes import status_code
+from lorafw.fleet.simulation.codes import status_code
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskStatus
 
 HOUR_MS, DAY_S = 3_600_000, 86_400.0

@@ -26,9 +26,9 @@ from lorafw.fleet import (
     reference_plan,
     simulate,
 )
-from lorafw.fleet.batch import NEVER
-from lorafw.fleet.codes import NO_TASK, STATUSES
-from lorafw.fleet.gates import Verdict
+from lorafw.fleet.simulation.codes import NO_TASK, STATUSES
+from lorafw.fleet.simulation.gates import Verdict
+from lorafw.fleet.simulation.inputs import NEVER
 
 HOUR_MS, DAY_S = 3_600_000, 86_400.0
 

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lorafw.cli.figures import report
+from lorafw.cli.report import report
 from lorafw.errors import FleetError
 from lorafw.eui import GatewayEui
-from lorafw.fleet import Plan, Threshold, Update, Wave, io, make_fleet, pages, simulate
-from lorafw.fleet.documents import fleet_of, plan_of
-from lorafw.fleet.tables import fleet_from_table
+from lorafw.fleet import Plan, Threshold, Update, Wave, io, make_fleet, simulate
+from lorafw.fleet.io.columns import fleet_from_table
+from lorafw.fleet.io.toml import fleet_of, plan_of
+from lorafw.fleet.simulation import numpy_memory as pages
 from lorafw.lab.plots import waves
 
 HOUR_S = 3600.0

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lorafw.firmware.flights import Flights
+from lorafw.sources.cache import Flights
 
 
 def test_who_asks_while_an_answer_is_being_found_shares_the_next_one() -> None:

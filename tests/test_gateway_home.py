@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from lorafw.cups.codec import encode_request
-from lorafw.cups.station_http import request_bytes
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.home import Home, check_cups_uri
-from lorafw.gateway.setup import station_conf, write_home
-from lorafw.station_log import Level
+from lorafw.gateway.provisioning import station_conf, write_home
+from lorafw.station.http import request_bytes
+from lorafw.station.log import Level
 
 RECORDED = json.loads((Path(__file__).parent.parent / "data" / "station-requests.json").read_text())
 STATION = "2.0.6(linux/std) 2026-11-23 15:58:28"

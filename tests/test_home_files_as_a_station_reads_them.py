@@ -14,17 +14,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_station_files import NOTHING, Scripted
 
-from lorafw.cups.client import HttpTransport
 from lorafw.cups.credentials import Credentials, parse_credentials
-from lorafw.cups.station_http import HttpReply, cut_to_buffer, request_bytes
-from lorafw.cups.station_uri import MalformedUri, parse_cups_uri
 from lorafw.errors import HomeError, LorafwError, MalformedResponse
 from lorafw.eui import GatewayEui
 from lorafw.gateway.home import MAX_CONF_BYTES, MAX_FILE_BYTES, Home, default_mac
-from lorafw.gateway.log_levels import parse_log_levels
-from lorafw.gateway.station import Outcome
+from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.station_log import Level, LogLine
+from lorafw.station.exchange import Outcome
+from lorafw.station.http import HttpReply, cut_to_buffer, request_bytes
+from lorafw.station.log import Level, LogLine
+from lorafw.station.log_levels import parse_log_levels
+from lorafw.station.uri import MalformedUri, parse_cups_uri
 
 NINES = f'"{"9" * 400}s"'
 FILES = ("station.conf", "cups.uri", "tc.uri", "version.txt", "cups.trust", "cups.crt", "cups.key", "sig-0.key")

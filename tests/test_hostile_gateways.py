@@ -24,15 +24,15 @@ import pytest
 from test_mutual_tls import certificate_by_openssl
 
 from lorafw.clock import HandClock
-from lorafw.cups.authority import load_or_make
 from lorafw.cups.codec import decode_response, encode_request
-from lorafw.cups.identity import BoundCertificate, Gatekeeper
-from lorafw.cups.limits import Limits
 from lorafw.cups.messages import UpdateInfoRequest
-from lorafw.cups.server import CupsServer, Tls
-from lorafw.cups.tally import LINES, SPAN_S, Refused, Tally
 from lorafw.eui import GatewayEui
-from lorafw.firmware.spool import Spool, SpooledObject
+from lorafw.server.app import CupsServer, Tls
+from lorafw.server.authorization import BoundCertificate, Gatekeeper
+from lorafw.server.certificate_authority import load_or_make
+from lorafw.server.config import Limits
+from lorafw.server.refusals import LINES, SPAN_S, Refused, Tally
+from lorafw.sources.cache import Spool, SpooledObject
 from lorafw.tasks.lifecycle import Cause
 from lorafw.tasks.model import Owner, Update
 from lorafw.tasks.service import UpdateService

@@ -14,7 +14,7 @@ from fakes import OLD, World
 
 from lorafw.cli import _VisibleFormatter, main
 from lorafw.firmware.image import build_image
-from lorafw.lab.markup import html
+from lorafw.lab.panels.html import html
 from lorafw.text import visible
 from lorafw.version import GatewayVersion
 

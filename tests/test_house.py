@@ -1,4 +1,4 @@
-"""The house: imports go downwards only, modules stay small, and errors are all in one tree."""
+"""The layout of the package: imports go down the levels only, modules say what they are for, errors form one tree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from house_table import CONTRIBUTING, house_table, table_in
+from levels_table import CONTRIBUTING, levels_table, table_in
 
 import lorafw.errors
 
@@ -15,67 +15,25 @@ PACKAGE = Path(lorafw.errors.__file__).parent
 
 LEVELS = {
     5: ("cli", "lab", "__main__"),
-    4: (
-        "testbed",
-        "procedure",
-        "world",
-        "cloud",
-        "staging",
-        "environment",
-        "lab_endpoint",
-        "aws_cli",
-        "isolation",
-        "scratch",
-    ),
-    3: (
-        "file_budget",
-        "loopback",
-        "cups.limits",
-        "cups.listener",
-        "cups.tally",
-        "cups.tls",
-        "cups.server",
-        "cups.client",
-        "cups.refusal",
-        "cups.authority",
-        "cups.identity",
-        "cups.delivery",
-        "cups.connections",
-        "cups.client_tls",
-        "cups.certificate_chain",
-        "gateway.home",
-        "gateway.storage",
-        "gateway.runner",
-        "gateway.virtual",
-        "gateway.faults",
-        "gateway.setup",
-        "gateway.enrolment",
-        "gateway.enrolment_journal",
-        "gateway.enrolment_rollback",
-        "firmware.source",
-        "firmware.object_store",
-        "firmware.spool",
-        "firmware.flights",
-        "fleet.io",
-        "fleet.csv_table",
-        "fleet.account",
-        "iotwireless",
-        "isolation.sessions",
-    ),
-    2: (
-        "tasks",
-        "fleet",
-        "gateway.station",
-        "gateway.station_conf",
-        "gateway.signature",
-        "gateway.intake",
-        "gateway.judgement",
-        "gateway.launch",
-        "example",
-    ),
-    1: ("cups", "firmware", "gateway", "tasks.lifecycle"),
-    0: ("admission", "atomic", "errors", "eui", "version", "clock", "fault", "lazy", "station_log", "text"),
+    4: ("localaws", "testbed"),
+    3: ("server", "gateway", "iotwireless", "isolation", "sources", "fleet.io"),
+    2: ("station", "tasks", "fleet", "example"),
+    1: ("cups", "firmware"),
+    0: ("atomic", "clock", "errors", "eui", "faults", "scratch", "text", "version", "_lazy"),
 }
+SAME_LEVEL = {
+    ("__main__", "cli"): "`python -m lorafw` runs the command",
+    ("cli", "lab"): "the lab and simulate commands show what the lab draws",
+    ("fleet", "tasks"): "the simulator uses the transition table, the statuses and the causes of the service",
+    ("gateway", "iotwireless"): "enrolment reads the name of the endpoint's service type",
+    ("gateway", "server"): "a virtual gateway tells the in-process server which gateway it is",
+    ("iotwireless", "server"): "IoT certificates decide which gateway may speak over TLS",
+    ("iotwireless", "sources"): "the API reads update files through the caller's role",
+    ("sources", "isolation"): "lorafw's own clients read nothing of the user's AWS settings",
+    ("testbed", "localaws"): "a testbed is a local AWS with gateways",
+}
+"""Imports between packages of one level, each with its reason. They must not form a cycle."""
+
 OUTSIDE_ONLY_FROM = {
     "aiohttp": 3,
     "boto3": 3,
@@ -92,14 +50,20 @@ MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.r
 NAMES = {f"lorafw.{'.'.join(part for part in path.parts if part != '__init__')}": path for path in MODULES}
 
 
-def level_of(module: str) -> int:
-    """The level of the longest name in LEVELS that ``module`` is or lies in."""
-    names = {name: level for level, names in LEVELS.items() for name in names}
+def package_of(module: str) -> str:
+    """Return the longest name in LEVELS that is ``module`` or contains it."""
+    packages = {name for names in LEVELS.values() for name in names}
     parts = module.split(".")
     for end in range(len(parts), 0, -1):
-        if ".".join(parts[:end]) in names:
-            return names[".".join(parts[:end])]
-    raise LookupError(f"{module} has no room in the house: give it one in LEVELS")
+        if ".".join(parts[:end]) in packages:
+            return ".".join(parts[:end])
+    raise LookupError(f"{module} has no level: give its package one in LEVELS")
+
+
+def level_of(module: str) -> int:
+    """Return the level of the package that contains a module."""
+    package = package_of(module)
+    return next(level for level, names in LEVELS.items() if package in names)
 
 
 def dotted(path: Path) -> str:
@@ -107,7 +71,7 @@ def dotted(path: Path) -> str:
 
 
 def imports(path: Path, *, for_types: bool = False) -> set[str]:
-    """What a module imports when it runs; with ``for_types`` names under TYPE_CHECKING, too."""
+    """Return what a module imports when it runs and, with ``for_types``, what it imports for type checkers."""
     tree = ast.parse((PACKAGE / path.with_suffix(".py")).read_text())
     typing_only = {
         id(node)
@@ -126,38 +90,56 @@ def imports(path: Path, *, for_types: bool = False) -> set[str]:
     return found
 
 
+def package_imports() -> dict[str, set[str]]:
+    """Return for each package the other packages that its modules import."""
+    found: dict[str, set[str]] = {}
+    for path in MODULES:
+        if not dotted(path):
+            continue
+        package = package_of(dotted(path))
+        others = {package_of(name.removeprefix("lorafw.")) for name in imports(path) if name.startswith("lorafw.")}
+        found.setdefault(package, set()).update(others - {package})
+    return found
+
+
 @pytest.mark.parametrize("path", [path for path in MODULES if dotted(path)], ids=dotted)
-def test_a_module_imports_downwards_only(path: Path) -> None:
+def test_a_module_imports_only_from_its_own_level_or_below(path: Path) -> None:
     level = level_of(dotted(path))
     for name in imports(path):
         if name.startswith("lorafw."):
-            assert level_of(name.removeprefix("lorafw.")) <= level, f"{dotted(path)} reaches up to {name}"
+            assert level_of(name.removeprefix("lorafw.")) <= level, f"{dotted(path)} imports {name} from a higher level"
         top = name.split(".")[0]
         assert OUTSIDE_ONLY_FROM.get(top, 0) <= level, f"{dotted(path)} at level {level} uses {top}"
 
 
-def test_no_path_of_imports_comes_back_to_where_it_began() -> None:
-    """Imports for types and imports inside functions included; a package's table of lazy names is not a path."""
+def test_imports_between_packages_of_one_level_are_listed_with_a_reason_and_form_no_cycle() -> None:
+    found = package_imports()
+    level_0 = set(LEVELS[0])
+    same_level = {
+        (package, other)
+        for package, others in found.items()
+        for other in others
+        if level_of(package) == level_of(other) and package not in level_0
+    }
+    assert same_level == set(SAME_LEVEL)
+    assert list(TopologicalSorter(found).static_order())
+
+
+def test_no_chain_of_imports_returns_to_the_module_where_it_started() -> None:
+    """Imports for types and imports inside functions are included. A package's table of lazy names is not an import."""
     found = {name: imports(path, for_types=path.name != "__init__") & set(NAMES) for name, path in NAMES.items()}
     assert len(list(TopologicalSorter(found).static_order())) == len(NAMES) > 100
 
 
-def test_the_table_in_contributing_is_the_one_that_holds() -> None:
-    """``python tests/house_table.py`` writes it anew."""
-    assert table_in(CONTRIBUTING.read_text()) == house_table(LEVELS)
-
-
-def test_each_room_of_the_house_is_there() -> None:
-    modules = [dotted(path) for path in MODULES]
-    for rooms in LEVELS.values():
-        for room in rooms:
-            assert any(module == room or module.startswith(f"{room}.") for module in modules), f"there is no {room}"
-
-
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: dotted(path) or "lorafw")
-def test_a_module_opens_with_its_law(path: Path) -> None:
+def test_a_module_opens_with_a_docstring(path: Path) -> None:
     tree = ast.parse((PACKAGE / path.with_suffix(".py")).read_text())
     assert ast.get_docstring(tree), f"{path} has no docstring"
+
+
+def test_the_table_in_contributing_shows_the_levels() -> None:
+    """``python tests/levels_table.py`` writes it."""
+    assert table_in(CONTRIBUTING.read_text()) == levels_table(LEVELS)
 
 
 def test_every_error_is_drawn_in_the_tree() -> None:

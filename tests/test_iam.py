@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafw.firmware.iam import AccessRequest, NamedPolicy, Principal, RequestContext, evaluate
-from lorafw.firmware.iam_patterns import matches, to_pattern
+from lorafw.sources.iam.evaluation import AccessRequest, NamedPolicy, Principal, RequestContext, evaluate
+from lorafw.sources.iam.patterns import matches, to_pattern
 
 BUCKET = "arn:aws:s3:::iotwirelessfwupdate"
 OBJECT = f"{BUCKET}/fwstation"

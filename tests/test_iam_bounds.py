@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorafw.clock import parse_iso
-from lorafw.firmware.iam import Decision, NamedPolicy, evaluate
-from lorafw.firmware.iam_documents import MAX_DOCUMENT
-from lorafw.firmware.iam_patterns import matches, matches_arn, to_pattern
-from lorafw.firmware.iam_requests import Circumstances, IamRole, get_object_request
+from lorafw.sources.iam.documents import MAX_DOCUMENT
+from lorafw.sources.iam.evaluation import Decision, NamedPolicy, evaluate
+from lorafw.sources.iam.patterns import matches, matches_arn, to_pattern
+from lorafw.sources.iam.requests import Circumstances, IamRole, get_object_request
 
 ROLE = IamRole("arn:aws:iam::123456789012:role/Role", "123456789012", "AROA", {"team": "a" * 256})
 OBJECT = "arn:aws:s3:::bucket/" + "ab" * 500

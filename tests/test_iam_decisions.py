@@ -10,8 +10,15 @@ import iam_cases as table
 import pytest
 
 from lorafw.clock import parse_iso
-from lorafw.firmware.iam import AccessPolicies, AccessRequest, Decision, NamedPolicy, evaluate, evaluate_access
-from lorafw.firmware.iam_requests import (
+from lorafw.sources.iam.evaluation import (
+    AccessPolicies,
+    AccessRequest,
+    Decision,
+    NamedPolicy,
+    evaluate,
+    evaluate_access,
+)
+from lorafw.sources.iam.requests import (
     Circumstances,
     IamRole,
     assume_role_request,

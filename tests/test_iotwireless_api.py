@@ -23,9 +23,9 @@ from fakes import FakeSource
 from moto import mock_aws
 
 import lorafw
-from lorafw.cloud import ApiServer
 from lorafw.errors import IncompatibleMoto
-from lorafw.iotwireless.behind import use_service
+from lorafw.iotwireless.context import use_service
+from lorafw.localaws.cloud import ApiServer
 from lorafw.tasks.service import UpdateService
 
 MODEL = botocore.session.get_session().get_service_model("iotwireless")
@@ -506,8 +506,8 @@ def test_twenty_threads_that_come_first_and_want_one_eui_get_one_gateway(
         time.sleep(0.05)
         return FakeSource()
 
-    monkeypatch.setattr("lorafw.iotwireless.behind._behind.service", None)
-    monkeypatch.setattr("lorafw.firmware.source.RoleSource", slow_source)
+    monkeypatch.setattr("lorafw.iotwireless.context._behind.service", None)
+    monkeypatch.setattr("lorafw.sources.s3.RoleSource", slow_source)
     codes = at_once(lambda _: code_of(lambda: gateway(iot)))
     assert Counter(codes) == {"created": 1, "ConflictException": 19}
     assert next(made) == 1

@@ -23,9 +23,9 @@ from botocore.utils import ContainerMetadataFetcher
 from moto import mock_aws
 
 from lorafw import Testbed
-from lorafw.cloud import Cloud
 from lorafw.errors import LabError
 from lorafw.isolation.reach import Place, make_reach
+from lorafw.localaws.cloud import Cloud
 
 REDIRECT = "http://127.0.0.1:9"
 

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 from fakes import NEW, OLD, OTHER, OWNER, STATION
 
-from lorafw.tasks.judge import STAY, Move, judge, silence_deadline
+from lorafw.tasks.evaluation import STAY, Move, judge, silence_deadline
 from lorafw.tasks.lifecycle import ATTEMPT, Cause, TaskEvent, TaskStatus, can
 from lorafw.tasks.model import NO_VERSION, Definition, Delivery, Task, Update
 from lorafw.tasks.policy import Policy

@@ -15,9 +15,9 @@ from lorafw.cups.codec import encode_response
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.firmware.signing import KeyPair
-from lorafw.gateway.judgement import judge_reply
-from lorafw.gateway.station import Timers
-from lorafw.station_log import Level
+from lorafw.station.evaluation import judge_reply
+from lorafw.station.exchange import Timers
+from lorafw.station.log import Level
 
 STALE = re.compile(r"URI segments lengths \(\d+\)")
 KEY = KeyPair.from_secret(77)

@@ -22,9 +22,8 @@ import lorafw.lab.jupyter
 import lorafw.lab.lessons
 from lorafw.cli import main
 from lorafw.errors import LabError
-from lorafw.lab.delivery import fresh
 from lorafw.lab.jupyter import LabServer, trust
-from lorafw.lab.lessons import WorkingCopy, packaged_lessons
+from lorafw.lab.lessons import WorkingCopy, fresh, packaged_lessons
 
 ROOT = Path(__file__).parent.parent
 NAMES = [path.name for path in packaged_lessons()]

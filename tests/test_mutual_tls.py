@@ -22,18 +22,18 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
 from lorafw import example
-from lorafw.cloud import Cloud
-from lorafw.cups.authority import load_or_make
-from lorafw.cups.client import HttpTransport
-from lorafw.cups.tally import Refused
 from lorafw.errors import HomeError, NotAllowed
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.home import Home
-from lorafw.gateway.setup import Enrolment, enrol
-from lorafw.gateway.station import Outcome
+from lorafw.gateway.provisioning import Enrolment, enrol
+from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.staging import make_bucket_and_role, upload
+from lorafw.localaws.cloud import Cloud
+from lorafw.localaws.provisioning import make_bucket_and_role, upload
+from lorafw.server.certificate_authority import load_or_make
+from lorafw.server.refusals import Refused
+from lorafw.station.exchange import Outcome
 from lorafw.tasks.model import Owner
 
 OWNER = Owner(example.ACCOUNT, example.REGION)

@@ -14,9 +14,9 @@ from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 
 from lorafw import Testbed, example
-from lorafw.cloud import Cloud
 from lorafw.errors import NoSuchObject, SourceError, TrustPolicy
 from lorafw.iotwireless.corrections import corrected_moto
+from lorafw.localaws.cloud import Cloud
 from lorafw.tasks.lifecycle import TaskStatus
 
 OBJECT = f"arn:aws:s3:::{example.BUCKET}/{example.KEY}"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lorafw.lab import check_setup, readiness
+from lorafw.lab import check_setup
+from lorafw.lab import setup_check as readiness
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:

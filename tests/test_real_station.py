@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from lorafw import example
-from lorafw.cloud import Cloud
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import KeyPair, sign_update
-from lorafw.gateway.setup import enrol
-from lorafw.staging import make_bucket_and_role, upload
+from lorafw.gateway.provisioning import enrol
+from lorafw.localaws.cloud import Cloud
+from lorafw.localaws.provisioning import make_bucket_and_role, upload
 
 STATION = os.environ.get("LORAFW_STATION")
 LEFT_OVER = Path("/tmp/update.bin")

@@ -13,7 +13,7 @@ from lorafw.cups.codec import encode_response
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.home import Home
-from lorafw.gateway.station import Action
+from lorafw.station.exchange import Action
 
 ROOT = Path(__file__).parent.parent
 KEY = KeyPair.from_secret(11)
@@ -68,9 +68,8 @@ def test_every_test_that_the_page_names_is_there() -> None:
 
 @pytest.mark.parametrize("word", ["request_s", "closing_s", "pace_s", "connections", "unsent_bytes", "request_bytes"])
 def test_the_page_gives_the_limits_that_are_in_force(word: str) -> None:
-    from lorafw.cups.limits import DEFAULT
-    from lorafw.cups.refusal import MAX_BODY
-    from lorafw.cups.tally import LINES
+    from lorafw.server.config import DEFAULT
+    from lorafw.server.refusals import LINES, MAX_BODY
 
     page = (ROOT / "SECURITY.md").read_text()
     told = {

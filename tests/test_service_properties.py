@@ -26,9 +26,8 @@ from hypothesis.stateful import (
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import Conflict, Invalid, NotFound, TaskError, Unavailable
 from lorafw.eui import GatewayEui
-from lorafw.tasks.model import NO_VERSION, Definition, Gateway
+from lorafw.tasks.model import NO_VERSION, Definition, Due, Gateway, Reply
 from lorafw.tasks.policy import Policy
-from lorafw.tasks.reply import Due, Reply
 from lorafw.version import GatewayVersion
 
 CHANGES = {

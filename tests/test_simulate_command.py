@@ -17,13 +17,13 @@ from click.testing import CliRunner, Result
 from moto.server import ThreadedMotoServer
 
 from lorafw.cli import main
-from lorafw.cli.rollouts import FLEET_OF
+from lorafw.cli.rollout_inputs import FLEET_OF
 from lorafw.cli.simulate import PICTURES, SWEEP
 from lorafw.fleet import compare, mixed_fleet, reference_fleet, reference_plan, simulate, typical_plan, waves_plan
-from lorafw.fleet.account import fleet_from_account
 from lorafw.fleet.io import read_parquet
+from lorafw.fleet.io.account import fleet_from_account
+from lorafw.fleet.io.columns import COLUMNS
 from lorafw.fleet.presets import PLANS
-from lorafw.fleet.tables import COLUMNS
 from lorafw.iotwireless import register
 
 Run = Callable[..., Any]

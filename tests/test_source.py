@@ -26,10 +26,10 @@ from lorafw.errors import (
     TrustPolicy,
     Unavailable,
 )
-from lorafw.firmware.access import BucketFacts
-from lorafw.firmware.object_store import MotoStore, StoredObject
-from lorafw.firmware.source import RoleSource, client_factory
-from lorafw.firmware.spool import Spool, SpooledObject
+from lorafw.sources.access import BucketFacts
+from lorafw.sources.cache import Spool, SpooledObject
+from lorafw.sources.object_store import MotoStore, StoredObject
+from lorafw.sources.s3 import RoleSource, client_factory
 
 UPDATE = bytes(range(256)) * 300
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lorafw.firmware.spool import Spool, SpooledObject
+from lorafw.sources.cache import Spool, SpooledObject
 
 
 class PausingLock:

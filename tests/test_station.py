@@ -14,8 +14,8 @@ import pytest
 
 from lorafw.cups.codec import ResponseDecoder
 from lorafw.cups.credentials import Credentials
-from lorafw.gateway.station import Exchange, Timers, Verdict
-from lorafw.station_log import Level, LogLine, interval
+from lorafw.station.exchange import Exchange, Timers, Verdict
+from lorafw.station.log import Level, LogLine, interval
 
 RECORDED = json.loads((Path(__file__).parent.parent / "data" / "station-responses.json").read_text())
 # Where a length byte was never sent, the real client read one out of its stale buffer.

@@ -16,8 +16,8 @@ from station_replay import (
     write_home,
 )
 
-from lorafw.gateway.station import Timers
-from lorafw.station_log import Level
+from lorafw.station.exchange import Timers
+from lorafw.station.log import Level
 
 CASES = recorded_cases()
 RECORDED_FILE_BYTES = 300

@@ -12,22 +12,22 @@ from pathlib import Path
 import pytest
 
 from lorafw.clock import HandClock
-from lorafw.cups.client import HttpTransport
-from lorafw.cups.client_tls import is_named, token_text
 from lorafw.cups.codec import encode_response
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoResponse
-from lorafw.cups.station_http import CLOSED, HttpReply, TransportError
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair
+from lorafw.gateway.client_tls import is_named, token_text
 from lorafw.gateway.faults.install import TmpFull
 from lorafw.gateway.home import Home
+from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.runner import execute
-from lorafw.gateway.setup import write_home
-from lorafw.gateway.station import Outcome, Verdict
+from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
+from lorafw.station.exchange import Outcome, Verdict
+from lorafw.station.http import CLOSED, HttpReply, TransportError
 
 NOTHING = bytes(14)
 KEY = KeyPair.from_secret(77)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafw.cups.station_header import NO_HTTP, content_length, status_code, status_text
-from lorafw.gateway.judgement import Judgement, judge_reply
-from lorafw.station_log import LINE_BYTES, Level, LogLine
+from lorafw.station.evaluation import Judgement, judge_reply
+from lorafw.station.http_header import NO_HTTP, content_length, status_code, status_text
+from lorafw.station.log import LINE_BYTES, Level, LogLine
 
 NOTHING = bytes(14)
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lorafw.fleet import Abort, Plan, Threshold, Update, Wave, make_fleet, simulate
+from lorafw.fleet.describe import plan_in_words, stop_in_words
 from lorafw.fleet.plan import BetaBinomial, Rate
 from lorafw.fleet.presets import PLANS
-from lorafw.fleet.telling import plan_in_words, stop_in_words
 
 BAD = Update(fails=1.0)
 STRICT = Threshold(success=1.0, error=0.01)

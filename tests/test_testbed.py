@@ -10,10 +10,10 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from lorafw import Testbed, example
-from lorafw.cloud import Cloud
 from lorafw.errors import HomeError, LabError, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.gateway.virtual import MODEL, STATION
+from lorafw.localaws.cloud import Cloud
 from lorafw.tasks.lifecycle import Cause
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion

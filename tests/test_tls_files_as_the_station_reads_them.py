@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lorafw.cups.client_tls import UnmatchedKey, client_context, token_text
 from lorafw.cups.credentials import Credentials
-from lorafw.cups.station_http import TransportError
-from lorafw.cups.tls_files import TlsFileError, read_certificates, read_private_key
+from lorafw.gateway.client_tls import UnmatchedKey, client_context, token_text
+from lorafw.station.http import TransportError
+from lorafw.station.tls_files import TlsFileError, read_certificates, read_private_key
 
 OpenSsl = Callable[..., bytes]
 NOT_A_CERTIFICATE = "X509 - The CRT/CRL/CSR format is invalid, e.g. different type expected"

@@ -12,8 +12,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lorafw import Testbed
-from lorafw.environment import set_to
 from lorafw.errors import LabError
+from lorafw.isolation.environment import set_to
 
 MODEL = botocore.session.get_session().get_service_model("iotwireless")
 ERRORS = MODEL.operation_model("GetWirelessGateway").error_shapes

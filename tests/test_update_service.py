@@ -15,7 +15,6 @@ from fakes import DAY_S, FIRMWARE, HOUR_S, NEW, OLD, OTHER, OWNER, STRANGER, Fak
 
 from lorafw.clock import HandClock, iso
 from lorafw.cups.messages import NOTHING, UpdateInfoRequest
-from lorafw.cups.refusal import refusal
 from lorafw.errors import (
     AccessDenied,
     Conflict,
@@ -28,11 +27,11 @@ from lorafw.errors import (
     Unavailable,
 )
 from lorafw.eui import GatewayEui
-from lorafw.iotwireless.shapes import read_update
+from lorafw.iotwireless.serializers import read_update
+from lorafw.server.refusals import refusal
 from lorafw.tasks.lifecycle import Cause, TaskStatus
-from lorafw.tasks.model import NO_VERSION, Definition, Gateway, Update
+from lorafw.tasks.model import NO_VERSION, Definition, Gateway, Reply, Update
 from lorafw.tasks.policy import Policy
-from lorafw.tasks.reply import Reply
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
 

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 from lorafw.clock import HandClock
-from lorafw.cups.client import HttpTransport, InProcessTransport
 from lorafw.cups.codec import encode_response
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.eui import GatewayEui
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.home import Home
+from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.runner import execute, install_only
-from lorafw.gateway.setup import write_home
-from lorafw.gateway.station import Action, Outcome
+from lorafw.gateway.transport import HttpTransport, InProcessTransport
 from lorafw.gateway.virtual import FIRST_POLL_S, VirtualGateway
+from lorafw.station.exchange import Action, Outcome
 from lorafw.tasks.service import UpdateService
 
 KEY = KeyPair.from_secret(77)

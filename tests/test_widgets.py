@@ -15,11 +15,11 @@ from conftest import RecordedRequest, RecordedResponse
 
 import lorafw.lab
 from lorafw import Testbed, example
-from lorafw.cups.anatomy import part_at, request_parts, response_parts
+from lorafw.cups.annotate import part_at, request_parts, response_parts
 from lorafw.cups.codec import decode_response, encode_response
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.errors import MalformedRequest, MalformedResponse
-from lorafw.fleet.words import lasting
+from lorafw.fleet.formatting import lasting
 from lorafw.lab import (
     FleetDashboard,
     MatchExplorer,
@@ -29,13 +29,13 @@ from lorafw.lab import (
     TaskBoard,
     WireInspector,
 )
-from lorafw.lab.board import FAULT_NAMES, SIGNS
-from lorafw.lab.dashboard import Shown
-from lorafw.lab.job import Job
-from lorafw.lab.markup import is_face
-from lorafw.lab.match import carets, definition
-from lorafw.lab.panel import Panel
-from lorafw.lab.signature import Bench
+from lorafw.lab.panels.background import Job
+from lorafw.lab.panels.base import Panel
+from lorafw.lab.panels.fleet_dashboard import Shown
+from lorafw.lab.panels.html import is_face
+from lorafw.lab.panels.match_explorer import carets, definition
+from lorafw.lab.panels.signature_workbench import Bench
+from lorafw.lab.panels.task_board import FAULT_NAMES, SIGNS
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
@@ -294,7 +294,7 @@ def test_a_version_that_cannot_be_built_is_refused_with_its_reason_and_nothing_c
 
 
 def test_a_refused_update_leaves_no_file_and_one_that_ran_does() -> None:
-    key = next(iter(lorafw.lab.signature.KEYS.values()))
+    key = next(iter(lorafw.lab.panels.signature_workbench.KEYS.values()))
     bench = Bench(b"update", sig_keys=(key.public_key.sig_key,)).sign(key, "a key")
     assert bench.judged()[1].ran == [b"update"]
     assert bench.strip().judged()[1].update is None
@@ -408,7 +408,7 @@ def test_a_small_fleet_is_simulated_as_soon_as_a_slider_is_let_go() -> None:
 
 
 def test_a_large_one_waits_for_run_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lorafw.lab.dashboard.AT_ONCE", 300)
+    monkeypatch.setattr("lorafw.lab.panels.fleet_dashboard.AT_ONCE", 300)
     dash = FleetDashboard(SMALL)
     dash.devices.value = 400
     assert dash.is_stale

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from lorafw.cli import main
 from lorafw.cups.codec import decode_request, decode_response
 from lorafw.cups.credentials import parse_credentials
-from lorafw.cups.station_http import request_body
 from lorafw.errors import LorafwError
-from lorafw.gateway.judgement import judge_reply
+from lorafw.station.evaluation import judge_reply
+from lorafw.station.http import request_body
 
 LONGEST_S = 1.0
 MOST_BYTES = 64 << 20

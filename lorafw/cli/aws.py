@@ -32,8 +32,8 @@ def aws(*, ready_file: Path | None, arguments: tuple[str, ...]) -> None:
     Your profiles, configuration, credentials and proxies are not used. The command is refused if no lab answers on
     this machine. For the AWS CLI's own help run 'lorafw aws help' or 'lorafw aws iotwireless help'.
     """
-    from lorafw.aws_cli import aws_command, aws_environment, require_aws_cli  # noqa: PLC0415 -- 0.1 s
-    from lorafw.lab_endpoint import check_is_lab, find_endpoint  # noqa: PLC0415
+    from lorafw.localaws.aws_cli import aws_command, aws_environment, require_aws_cli  # noqa: PLC0415 -- 0.1 s
+    from lorafw.localaws.lab_endpoint import check_is_lab, find_endpoint  # noqa: PLC0415
 
     endpoint = find_endpoint(os.environ, ready_file)
     command = aws_command(require_aws_cli(), endpoint, arguments)

@@ -8,11 +8,11 @@ from typing import BinaryIO
 
 import click
 
-from lorafw.cli.colour import echo
+from lorafw.cli.console import echo
 from lorafw.cli.files import MAX_HTTP_REQUEST, read_at_most
 from lorafw.cups.codec import decode_request, encode_request
 from lorafw.cups.messages import NO_CREDENTIALS_CRC, UpdateInfoRequest
-from lorafw.cups.station_http import request_body
+from lorafw.station.http import request_body
 from lorafw.text import visible
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lorafw import example
-from lorafw.cli.colour import show
+from lorafw.cli.console import show
 
 
 @click.command()
@@ -28,7 +28,7 @@ def demo(context: click.Context, fail: str | None, package: str) -> None:
     Everything is on this machine: the AWS API and CUPS on loopback, one virtual gateway, the AWS CLI if it is
     installed (otherwise boto3). It ends with COMPLETED; with --fail, it ends with FAILED and says why.
     """
-    from lorafw.procedure import Procedure  # noqa: PLC0415
+    from lorafw.localaws.walkthrough import Procedure  # noqa: PLC0415
 
     with Procedure(show, package=package, fail=fail) as procedure:
         status = procedure.run()

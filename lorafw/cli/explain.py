@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from lorafw.cli.colour import echo, show
+from lorafw.cli.console import echo, show
 from lorafw.example import REGION
 
 _LARGEST_ANSWER = 1 << 20
@@ -35,8 +35,8 @@ def explain(gateway: str, region: str | None, as_json: bool) -> None:
 
 
 def _ask(gateway: str, region: str) -> dict[str, list[str]]:
-    from lorafw.iotwireless.addresses import EXPLAIN_PATH  # noqa: PLC0415
-    from lorafw.lab_endpoint import LabEndpoint, find_service_url, open_directly  # noqa: PLC0415
+    from lorafw.iotwireless.constants import EXPLAIN_PATH  # noqa: PLC0415
+    from lorafw.localaws.lab_endpoint import LabEndpoint, find_service_url, open_directly  # noqa: PLC0415
 
     endpoint = LabEndpoint(find_service_url(os.environ), region)
     try:

@@ -9,7 +9,7 @@ import click
 
 from lorafw import example
 from lorafw.atomic import write_atomic
-from lorafw.cli.colour import echo
+from lorafw.cli.console import echo
 from lorafw.cli.signals import exit_on_signals
 from lorafw.errors import NoMatchingKey
 from lorafw.firmware.image import build_image, is_image, read_update, unpack_image

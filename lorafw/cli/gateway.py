@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
-from lorafw.cli.colour import echo, show
+from lorafw.cli.console import echo, show
 from lorafw.cli.files import MAX_RESPONSE, MAX_SIG_KEY, read_at_most
 from lorafw.cli.numbers import FiniteRange
 from lorafw.cli.signals import exit_on_signals
 from lorafw.eui import GatewayEui
-from lorafw.fault import Fault
+from lorafw.faults import Fault
 from lorafw.firmware.signing import PublicKey
 from lorafw.gateway.enrolment import Registration
 from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME
 from lorafw.gateway.faults import injection, kind_of
 from lorafw.gateway.home import Home
-from lorafw.gateway.judgement import judge_reply
-from lorafw.gateway.setup import enrol, enrol_plain
-from lorafw.gateway.station import DEFAULT_TIMERS, Timers
+from lorafw.gateway.provisioning import enrol, enrol_plain
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
-from lorafw.station_log import Level
+from lorafw.station.evaluation import judge_reply
+from lorafw.station.exchange import DEFAULT_TIMERS, Timers
+from lorafw.station.log import Level
 from lorafw.text import visible
 
 if TYPE_CHECKING:
@@ -281,8 +281,8 @@ def run(
     faults: tuple[str, ...],
 ) -> None:
     """Power the gateway on: poll CUPS, take updates, write a station's log."""
-    from lorafw.cups.client import HttpTransport  # noqa: PLC0415
     from lorafw.gateway import runner  # noqa: PLC0415
+    from lorafw.gateway.transport import HttpTransport  # noqa: PLC0415
 
     conf = Home(home).conf()
     virtual = VirtualGateway(

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from lorafw.cli.colour import echo
+from lorafw.cli.console import echo
 from lorafw.errors import LabError
 
 _FOLDER = click.option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafw.cli.colour import echo
+from lorafw.cli.console import echo
 from lorafw.cli.serve_process import (
     BROKEN_PIPE_STATUS,
     Output,
@@ -19,13 +19,13 @@ from lorafw.cli.serve_process import (
     refusals_shown,
     stop_on_signals,
 )
-from lorafw.environment import aws_variables_that_win
-from lorafw.loopback import check_port, is_loopback, loopback
+from lorafw.isolation.environment import aws_variables_that_win
+from lorafw.server.loopback import check_port, is_loopback, loopback
 from lorafw.tasks.policy import Policy, all_decisions
 
 if TYPE_CHECKING:
-    from lorafw.cloud import Cloud
-    from lorafw.cups.server import CupsServer
+    from lorafw.localaws.cloud import Cloud
+    from lorafw.server.app import CupsServer
 
 HTTPS_PORT = 8443
 
@@ -127,7 +127,7 @@ def serve(
 
     When it is ready, it prints the addresses and the lines to paste into another terminal.
     """
-    from lorafw.cloud import Cloud  # noqa: PLC0415
+    from lorafw.localaws.cloud import Cloud  # noqa: PLC0415
 
     if no_plain and world == "seed":
         raise click.UsageError("--world seed: its gateways speak plain CUPS; leave --no-plain out")
@@ -180,7 +180,7 @@ def _open_world(cloud: Cloud, world: str, output: Output, stack: contextlib.Exit
     """Set up the world that was chosen. Return the paths that belong into the ready file."""
     if world == "empty":
         return {}
-    from lorafw.world import DocumentedWorld  # noqa: PLC0415
+    from lorafw.localaws.documented_setup import DocumentedWorld  # noqa: PLC0415
 
     seed = stack.enter_context(DocumentedWorld(cloud, output.show))
     output.show(f"Gateway's home folder:  {seed.home.path}")

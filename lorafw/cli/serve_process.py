@@ -15,9 +15,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final
 
-from lorafw.cli.colour import show
+from lorafw.cli.console import show
 from lorafw.clock import iso
-from lorafw.cups.tally import LOG, LineLimit
+from lorafw.server.refusals import LOG, LineLimit
 from lorafw.tasks.lifecycle import LogRow
 
 BROKEN_PIPE_STATUS: Final = 141

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from lorafw.cli.colour import echo, show
+from lorafw.cli.console import echo, show
 from lorafw.cli.numbers import FiniteRange
 from lorafw.cli.progress import bar_for, reading, steps
-from lorafw.cli.rollouts import EXAMPLE, FLEET_OF, GATEWAYS, Wanted, failing
+from lorafw.cli.rollout_inputs import EXAMPLE, FLEET_OF, GATEWAYS, Wanted, failing
 
 if TYPE_CHECKING:
     from lorafw.fleet import Fleet, Plan, Result
@@ -35,7 +35,7 @@ def show_example(context: click.Context, _: click.Parameter, wanted: bool) -> No
 def show_columns(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     """Print what a table of gateways may have, and end."""
     if wanted and not context.resilient_parsing:
-        from lorafw.fleet.tables import COLUMNS  # noqa: PLC0415
+        from lorafw.fleet.io.columns import COLUMNS  # noqa: PLC0415
 
         for name, meaning in COLUMNS.items():
             echo(f"{name:<16} {meaning}")
@@ -142,7 +142,7 @@ def simulate(
     if as_json:
         echo(json.dumps(_document(result, summary, rows), indent=4))
     else:
-        from lorafw.cli.figures import report  # noqa: PLC0415
+        from lorafw.cli.report import report  # noqa: PLC0415
 
         show(report(result, summary, rows))
     for write in writers:
@@ -191,7 +191,7 @@ def _compare(fleet: Fleet, plans: list[Plan], seed: int, replications: int, leve
         facts = {"gateways": fleet.size, "replications": replications, "seed": seed, "level": level}
         echo(json.dumps({**names, **facts, "figures": [asdict(row) for row in rows]}, indent=4))
         return
-    from lorafw.cli.figures import comparison  # noqa: PLC0415
+    from lorafw.cli.report import comparison  # noqa: PLC0415
 
     show(comparison(fleet, plans, rows, seed, replications, level))
 
@@ -214,7 +214,7 @@ def _writers(parquet: Path | None, plot: Path | None, picture: str) -> list[Call
     """What writes the files; what it needs is looked for before the work begins."""
     writers: list[Callable[[Result], str]] = []
     if parquet is not None:
-        from lorafw.fleet.io import load_pyarrow, write_parquet  # noqa: PLC0415
+        from lorafw.fleet.io.parquet import load_pyarrow, write_parquet  # noqa: PLC0415
 
         load_pyarrow()
         writers.append(lambda result: f"{parquet}: {write_parquet(result, parquet)} rows")
@@ -227,8 +227,8 @@ def _writers(parquet: Path | None, plot: Path | None, picture: str) -> list[Call
 def _drawer(plot: Path, picture: str) -> Callable[[Result, Path], str]:
     """Draws, writes, and gives the words."""
     try:
-        from lorafw.lab.picture import check_format  # noqa: PLC0415
         from lorafw.lab.plots import PICTURES as PLOTS  # noqa: PLC0415
+        from lorafw.lab.plots.figure import check_format  # noqa: PLC0415
     except ImportError as error:
         raise click.ClickException("--plot needs matplotlib: pip install 'lorafw[lab]'") from error
     check_format(plot)

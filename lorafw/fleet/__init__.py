@@ -10,9 +10,8 @@
 Needs NumPy and SciPy and nothing else; files and accounts are read by ``fleet.io``.
 """
 
-from lorafw.fleet.comparing import compare
-from lorafw.fleet.deciding import operating_characteristic
-from lorafw.fleet.fleet import Conditions, Fleet, make_fleet
+from lorafw.fleet.conditions import Conditions
+from lorafw.fleet.fleet import Fleet, make_fleet
 from lorafw.fleet.plan import Abort, BetaBinomial, Plan, Rate, Threshold, Update, Wave
 from lorafw.fleet.presets import (
     canary_plan,
@@ -25,8 +24,11 @@ from lorafw.fleet.presets import (
 )
 from lorafw.fleet.result import Result
 from lorafw.fleet.rollout import replay, simulate
-from lorafw.fleet.samples import canary_table, sequential_test
-from lorafw.fleet.summary import Figure, Summary
+from lorafw.fleet.statistics.comparison import compare
+from lorafw.fleet.statistics.operating_characteristic import operating_characteristic
+from lorafw.fleet.statistics.sample_size import canary_table
+from lorafw.fleet.statistics.sprt import sequential_test
+from lorafw.fleet.statistics.summary import Figure, Summary
 
 __all__ = [
     "Abort",

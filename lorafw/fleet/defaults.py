@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from lorafw.fleet.fleet import PROBABILITIES, Fleet
+from lorafw.fleet.conditions import PROBABILITIES
+from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 
 

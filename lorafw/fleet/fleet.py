@@ -14,86 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lorafw.errors import FleetError
+from lorafw.fleet._validation import check_gateways
+from lorafw.fleet.conditions import Conditions
 
 Column = npt.NDArray[Any]
 DAY_MS: Final = 86_400_000
 LONGEST_MS: Final = 400 * DAY_MS
 """No period or phase is longer."""
-
-
-PROBABILITIES: Final = (
-    "missed_poll",
-    "unreached",
-    "server_error",
-    "storage_error",
-    "slow_link",
-    "truncated_body",
-    "tmp_full",
-    "power_cut",
-)
-"""Causes of trouble that a share switches on, and 0 off."""
-
-_SHORTEST_S: Final = 1.0
-"""A station that tries again at once would try for ever in no time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conditions:
-    """What the world does to gateways; every cause can be switched off with 0. Rates and shares are assumptions.
-
-    ``missed_poll``: probability that a poll does not happen (gateway or backhaul off for a while); ``unreached``,
-    ``server_error``: that a connection fails, or the server answers with an error, and it is tried again after
-    ``resync_s``; ``storage_error``: that the service cannot read the update when a send is due.
-
-    ``link_drops_per_h``: rate at which a running download breaks; ``slow_link``: probability that it stalls for longer
-    than ``conn_timeout_s`` (no resume: both times it starts again after ``resync_s``); ``truncated_body``: that not all
-    of what was sent arrives; ``tmp_full``: that there is no room for it.
-
-    ``power_cut``: probability that power fails while an update is installed, with a lognormal time to repair;
-    ``outages_per_day``: how often one (ISP, region) goes down whole, for a lognormal time.
-    ``download``: "steady" takes size / goodput; "exponential" is exponential with that mean.
-    """
-
-    missed_poll: float = 0.0
-    unreached: float = 0.0
-    server_error: float = 0.0
-    storage_error: float = 0.0
-    link_drops_per_h: float = 0.0
-    slow_link: float = 0.0
-    truncated_body: float = 0.0
-    tmp_full: float = 0.0
-    power_cut: float = 0.0
-    repair_median_s: float = 2 * 3600.0
-    repair_sigma: float = 1.0
-    outages_per_day: float = 0.0
-    outage_median_s: float = 3600.0
-    outage_sigma: float = 1.0
-    download: str = "steady"
-    resync_s: float = 60.0
-    conn_timeout_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        for name in PROBABILITIES:
-            check_share(name, getattr(self, name), below_one=True)
-        for name in (
-            "link_drops_per_h",
-            "repair_median_s",
-            "repair_sigma",
-            "outages_per_day",
-            "outage_median_s",
-            "outage_sigma",
-            "conn_timeout_s",
-        ):
-            check_number(name, getattr(self, name))
-        if check_number("resync_s", self.resync_s) < _SHORTEST_S:
-            raise FleetError("resync_s", self.resync_s, f"resync_s {self.resync_s!r} is less than {_SHORTEST_S} s")
-        if self.download not in ("steady", "exponential"):
-            raise FleetError("download", self.download, f"{shown(self.download)} is not one of: steady, exponential")
-
-    @property
-    def breaks(self) -> bool:
-        """Can a download break off?"""
-        return bool(self.link_drops_per_h or self.slow_link or self.outages_per_day)
 
 
 _INTEGERS: Final = {"phase_ms": np.int64, "period_ms": np.int64}
@@ -245,54 +172,3 @@ def _check_range(name: str, column: Column, low: float, high: float) -> None:
     if not (smallest >= low and largest <= high):
         bad = smallest if not smallest >= low else largest
         raise FleetError(name, bad.item(), f"{name} holds {bad.item()!r}; allowed is {low:g} to {high:g}")
-
-
-LARGEST_FLEET: Final = 1_000_000_000
-"""Gateways of one fleet. More is a slip of the keyboard, and would not fit into memory."""
-
-_SHOWN: Final = 60
-
-
-def shown(value: object) -> str:
-    """Return ``value`` as an error message shows it: its repr, cut to a few characters, whatever its size."""
-    try:
-        text = repr(value)
-    except ValueError:  # a number of thousands of digits
-        return "a number of thousands of digits"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def check_gateways(count: object) -> int:
-    """Return the number of gateways of a fleet. Raises FleetError."""
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= LARGEST_FLEET:
-        raise FleetError(
-            "gateways",
-            count,
-            f"{shown(count)}: a fleet needs a whole number of gateways, at least one and at most {LARGEST_FLEET:,}",
-        )
-    return count
-
-
-def check_seed(seed: object) -> int:
-    """Return a seed. Raises FleetError."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise FleetError("seed", seed, f"seed {shown(seed)} is not a whole number from 0 to 2**63 - 1")
-    return seed
-
-
-def check_share(name: str, value: float, *, below_one: bool = False) -> float:
-    """A share or probability, as it came. Raises FleetError."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= 1 or (below_one and value == 1):
-        limit = "from 0 to less than 1" if below_one else "from 0 to 1"
-        raise FleetError(name, value, f"{name} {shown(value)} is not a share {limit}")
-    return value
-
-
-def check_number(name: str, value: float, *, positive: bool = False, most: float = 1e12) -> float:
-    """A duration, rate or size, as it came. Raises FleetError."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= most or (positive and value == 0):
-        wanted = "more than 0" if positive else "0 or more"
-        raise FleetError(name, value, f"{name} {shown(value)} is not a number, {wanted} (and at most {most:g})")
-    return value

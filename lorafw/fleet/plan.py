@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Any, Final, Literal, cast
 
 from lorafw.errors import FleetError
-from lorafw.fleet.fleet import check_number, check_share, shown
+from lorafw.fleet._validation import check_number, check_share, shown
 
 Never = Literal["never"]
 NEVER_ENDS: Final[Never] = "never"

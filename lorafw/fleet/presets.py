@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -12,20 +11,13 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from lorafw.errors import FleetError
+from lorafw.fleet._validation import check_gateways, check_number, check_seed, check_share, nearest
+from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.defaults import value
-from lorafw.fleet.fleet import (
-    Conditions,
-    Fleet,
-    check_gateways,
-    check_number,
-    check_seed,
-    check_share,
-    make_fleet,
-    shown,
-)
-from lorafw.fleet.pages import small_pages
+from lorafw.fleet.fleet import Fleet, make_fleet
 from lorafw.fleet.plan import NEVER_ENDS, BetaBinomial, Plan, Threshold, Update, Wave
-from lorafw.fleet.streams import BLOCK, U64, Stream, draw, positions
+from lorafw.fleet.simulation.numpy_memory import small_pages
+from lorafw.fleet.simulation.random_streams import BLOCK, U64, Stream, draw, positions
 
 BACKHAULS: Final = {
     "ethernet": "goodput_ethernet_Mbps",
@@ -109,9 +101,6 @@ def _groups(name: str, shares: Mapping[str, float], position: U64, stream: Strea
 
 REFERENCE_SIZE: Final = 2_000_000
 
-_LONGEST_NAME: Final = 100
-"""Characters of an unknown name that are compared with the known ones."""
-
 
 @small_pages()
 def reference_fleet(gateways: int, *, seed: int = 0, missed_poll: float = 0.02, download_s: float = 30.0) -> Fleet:
@@ -175,17 +164,3 @@ PLANS: Final[Mapping[str, Callable[..., Plan]]] = {
     "canary": canary_plan,
     "waves": waves_plan,
 }
-
-
-def nearest(field: str, name: object, known: Any) -> str:
-    """Return ``name`` if it is known. Raises FleetError that offers the nearest right one."""
-    if isinstance(name, str) and name in known:
-        return name
-    names = ", ".join(known)
-    if name is None:
-        raise FleetError(field, None, f"{field} is missing; known: {names}")
-    if not isinstance(name, str):
-        raise FleetError(field, name, f"{field} {shown(name)} is not a text; known: {names}")
-    close = difflib.get_close_matches(name[:_LONGEST_NAME], list(known), n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known: {names}"
-    raise FleetError(field, name, f"{field} {shown(name)} is not known; {hint}")

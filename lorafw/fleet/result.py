@@ -15,15 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from lorafw.errors import FleetError
-from lorafw.fleet.batch import I64, Histories
-from lorafw.fleet.codes import CAUSES, FAULTS, NO_TASK, STATUSES
-from lorafw.fleet.estimators import summarise
+from lorafw.fleet._validation import check_level
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
-from lorafw.fleet.rows import Events, join
-from lorafw.fleet.samples import check_level
-from lorafw.fleet.summary import Summary
-from lorafw.fleet.workers import Run, workers_of
+from lorafw.fleet.simulation.codes import CAUSES, FAULTS, NO_TASK, STATUSES
+from lorafw.fleet.simulation.event_log import Events, join
+from lorafw.fleet.simulation.histories import Histories
+from lorafw.fleet.simulation.inputs import I64
+from lorafw.fleet.simulation.runners import Run, workers_of
+from lorafw.fleet.statistics.estimates import summarise
+from lorafw.fleet.statistics.summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 
 from lorafw.errors import FleetError
-from lorafw.fleet.admission import delays, offsets, order_of
-from lorafw.fleet.batch import I64, NEVER, Histories
-from lorafw.fleet.codes import NO_TASK
 from lorafw.fleet.fleet import Fleet
-from lorafw.fleet.gates import Verdict, abort_time, first_verdict
-from lorafw.fleet.pages import small_pages
 from lorafw.fleet.plan import Plan, Wave
 from lorafw.fleet.result import Result, WaveRecord
-from lorafw.fleet.streams import positions
-from lorafw.fleet.workers import Run, Workers, workers_of
+from lorafw.fleet.simulation.codes import NO_TASK
+from lorafw.fleet.simulation.gates import Verdict, abort_time, first_verdict
+from lorafw.fleet.simulation.histories import Histories
+from lorafw.fleet.simulation.inputs import I64, NEVER
+from lorafw.fleet.simulation.numpy_memory import small_pages
+from lorafw.fleet.simulation.random_streams import positions
+from lorafw.fleet.simulation.runners import Run, Workers, workers_of
+from lorafw.fleet.simulation.task_creation import delays, offsets, order_of
 
 
 @small_pages()

@@ -28,11 +28,11 @@ from typing import Final
 from lorafw.atomic import PRIVATE_MODE, PUBLIC_MODE, write_atomic
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoRequest
-from lorafw.cups.station_http import StationCrash
-from lorafw.cups.station_uri import MAX_URI, MalformedUri, parse_cups_uri
 from lorafw.errors import HomeError
-from lorafw.gateway.station_conf import StationConf, parse_station_conf
-from lorafw.station_log import Level, LogLine
+from lorafw.station.conf import StationConf, parse_station_conf
+from lorafw.station.http import StationCrash
+from lorafw.station.log import Level, LogLine
+from lorafw.station.uri import MAX_URI, MalformedUri, parse_cups_uri
 
 MAX_FILE_BYTES: Final = 1 << 20
 """A home file with more is refused. A decision of lorafw: a station reads up to 2 GB."""

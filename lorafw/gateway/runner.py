@@ -18,10 +18,10 @@ from typing import Final
 from lorafw.errors import FirmwareError
 from lorafw.firmware.image import install_image, unpack_image
 from lorafw.gateway.home import Home
-from lorafw.gateway.launch import exec_failure, launch_lines
-from lorafw.gateway.station import REMARK
 from lorafw.gateway.storage import Run
-from lorafw.station_log import Level, LogLine
+from lorafw.station.exchange import REMARK
+from lorafw.station.launch import exec_failure, launch_lines
+from lorafw.station.log import Level, LogLine
 
 EXEC_LIMIT_S: Final = 60.0
 """So long is waited for an executed update; a real station does not wait at all."""

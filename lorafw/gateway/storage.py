@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 
 from lorafw.cups.credentials import Credentials
 from lorafw.gateway.home import CREDENTIAL_FILES, Home
-from lorafw.station_log import Level, LogLine
+from lorafw.station.log import Level, LogLine
 
 
 @dataclass(frozen=True, slots=True)

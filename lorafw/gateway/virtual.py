@@ -11,21 +11,20 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lorafw.clock import Clock, SystemClock
-from lorafw.cups.client import Transport
 from lorafw.cups.codec import encode_request
-from lorafw.cups.station_http import StationCrash, TransportError
 from lorafw.errors import HomeError
-from lorafw.fault import Fault
-from lorafw.gateway.certificate_log import tls_setup_lines
-from lorafw.gateway.faults.injection import Injection
+from lorafw.faults import Fault
+from lorafw.gateway.faults.injector import Injection
 from lorafw.gateway.home import Home, check_cups_uri
-from lorafw.gateway.intake import break_off, take_reply
-from lorafw.gateway.log_levels import LogLevels
 from lorafw.gateway.runner import install_only
-from lorafw.gateway.station import Action, Exchange, Outcome, Verdict
-from lorafw.gateway.station_conf import StationConf
 from lorafw.gateway.storage import Disk, HomeStorage, Runner, complete_interrupted, open_update
-from lorafw.station_log import Level, LogLine
+from lorafw.gateway.transport import Transport
+from lorafw.station.certificate_log import tls_setup_lines
+from lorafw.station.conf import StationConf
+from lorafw.station.exchange import Action, Exchange, Outcome, Verdict, break_off, take_reply
+from lorafw.station.http import StationCrash, TransportError
+from lorafw.station.log import Level, LogLine
+from lorafw.station.log_levels import LogLevels
 from lorafw.version import GatewayVersion
 
 STATION: Final = "2.0.5(rpi/std) 2021-03-09 03:45:09"

@@ -13,12 +13,12 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from lorafw._lazy import names_of
 from lorafw.errors import IncompatibleMoto
-from lorafw.iotwireless.addresses import HOSTS
-from lorafw.iotwireless.behind import put_behind
 from lorafw.iotwireless.cloudformation import refuse_in_stacks
+from lorafw.iotwireless.constants import HOSTS
+from lorafw.iotwireless.context import put_behind
 from lorafw.iotwireless.signing_request import certify_requested_keys
-from lorafw.lazy import names_of
 from lorafw.tasks.service import UpdateService
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Where moto decides about S3 and IAM otherwise than AWS, and an update depends on it: corrected while it is in use.
 
 * A bucket policy: moto applies a Deny whatever its Condition and Principal say. Here only a Deny of everyone without a
-  condition keeps the user's own requests out; what the update role may read is decided by ``lorafw.firmware.access``.
+  condition keeps the user's own requests out; what the update role may read is decided by ``lorafw.sources.access``.
 * AWS-managed policies such as AmazonS3ReadOnlyAccess: moto loads all 1,500 at its start, or none. Here the one that is
   named is loaded when it is needed.
 * SSE-C: moto accepts the upload and forgets the key. AWS refuses it by default since April 2026 (documented).
@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any, Final
 
-from lorafw.firmware.iam import AccessRequest, NamedPolicy, Principal, evaluate
+from lorafw.sources.iam.evaluation import AccessRequest, NamedPolicy, Principal, evaluate
 
 _AWS_MANAGED: Final = ":iam::aws:policy/"
 _SSE_C_HEADER: Final = "x-amz-server-side-encryption-customer-algorithm"

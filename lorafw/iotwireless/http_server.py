@@ -16,9 +16,9 @@ from typing import Any, Final
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
 
-from lorafw.admission import Denial, HostNames, RequestSource, decide
-from lorafw.cups.tally import Refused, Tally
-from lorafw.file_budget import PROCESS
+from lorafw.server.admission import Denial, HostNames, RequestSource, decide
+from lorafw.server.file_budget import PROCESS
+from lorafw.server.refusals import Refused, Tally
 
 READ_TIMEOUT_S: Final = 20
 """A client that sends nothing for this long in the middle of a request is dropped."""

@@ -11,13 +11,12 @@ from moto.core.base_backend import BackendDict, BaseBackend
 from moto.utilities.tagging_service import TaggingService
 
 from lorafw.clock import iso
-from lorafw.cups.identity import read_leaf
 from lorafw.errors import Conflict, Invalid, NotFound
 from lorafw.eui import GatewayEui
-from lorafw.iotwireless.behind import certificate_bound, cups_endpoint, current_service
+from lorafw.iotwireless.context import certificate_bound, cups_endpoint, current_service
 from lorafw.iotwireless.exceptions import TooManyTagsException
-from lorafw.iotwireless.paging import page
-from lorafw.iotwireless.shapes import (
+from lorafw.iotwireless.pagination import page
+from lorafw.iotwireless.serializers import (
     DEFINITION_RESOURCE,
     GATEWAY_RESOURCE,
     definition_members,
@@ -27,6 +26,7 @@ from lorafw.iotwireless.shapes import (
     task_members,
     version_members,
 )
+from lorafw.server.authorization import read_leaf
 from lorafw.tasks.model import Gateway, Owner
 from lorafw.tasks.service import UpdateService
 

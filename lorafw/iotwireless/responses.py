@@ -16,12 +16,12 @@ from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
 from lorafw.errors import Invalid, LorafwError
-from lorafw.iotwireless.addresses import ABOUT_PATH, EXPLAIN_PATH, PLAIN_HEADER
-from lorafw.iotwireless.behind import take_failure
-from lorafw.iotwireless.constraints import InvalidParameters, read_parameters
+from lorafw.iotwireless.constants import ABOUT_PATH, EXPLAIN_PATH, PLAIN_HEADER
+from lorafw.iotwireless.context import take_failure
 from lorafw.iotwireless.exceptions import ToldToFail, ValidationException, to_aws
 from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends
 from lorafw.iotwireless.routing import Route, find_route
+from lorafw.iotwireless.validation import InvalidParameters, read_parameters
 
 _UNKNOWN_OPERATION: Final = json.dumps(
     {"__type": "UnknownOperationException", "Message": "iotwireless has no such operation"}

@@ -1,6 +1,6 @@
 """Where the API answers. Which operation a request means is read from botocore's own model."""
 
-from lorafw.iotwireless.addresses import HOSTS
+from lorafw.iotwireless.constants import HOSTS
 from lorafw.iotwireless.responses import IoTWirelessResponse
 
 url_bases = list(HOSTS)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from lorafw.environment import NOWHERE
+from lorafw.isolation.environment import NOWHERE
 from lorafw.isolation.guard import guarding
 from lorafw.isolation.reach import make_reach
 from lorafw.isolation.settings import endpoint_variables, endpoints_in_files, put_aside, without_moto_switches

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from lorafw.environment import NOWHERE, changed, leading_to
 from lorafw.errors import LabError
+from lorafw.isolation.environment import NOWHERE, changed, leading_to
 from lorafw.isolation.sessions import KEY_ID, SECRET
 
 ENDPOINT: Final = "AWS_ENDPOINT_URL"

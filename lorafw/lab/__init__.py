@@ -7,33 +7,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lorafw.lazy import names_of
+from lorafw._lazy import names_of
 
 if TYPE_CHECKING:
-    from lorafw.lab.board import TaskBoard as TaskBoard
-    from lorafw.lab.dashboard import FleetDashboard as FleetDashboard
     from lorafw.lab.exercises import check as check
-    from lorafw.lab.match import MatchExplorer as MatchExplorer
-    from lorafw.lab.planner import RolloutPlanner as RolloutPlanner
-    from lorafw.lab.readiness import check_setup as check_setup
-    from lorafw.lab.scenario import Scenario as Scenario
-    from lorafw.lab.serving import ServeProcess as ServeProcess
-    from lorafw.lab.signature import SignatureWorkbench as SignatureWorkbench
-    from lorafw.lab.wire import WireInspector as WireInspector
+    from lorafw.lab.panels.fleet_dashboard import FleetDashboard as FleetDashboard
+    from lorafw.lab.panels.match_explorer import MatchExplorer as MatchExplorer
+    from lorafw.lab.panels.rollout_planner import RolloutPlanner as RolloutPlanner
+    from lorafw.lab.panels.scenario import Scenario as Scenario
+    from lorafw.lab.panels.signature_workbench import SignatureWorkbench as SignatureWorkbench
+    from lorafw.lab.panels.task_board import TaskBoard as TaskBoard
+    from lorafw.lab.panels.wire_inspector import WireInspector as WireInspector
+    from lorafw.lab.serve_process import ServeProcess as ServeProcess
+    from lorafw.lab.setup_check import check_setup as check_setup
     from lorafw.lab.workspace import Workspace as Workspace
 
 _HOME_OF = {
-    "FleetDashboard": "dashboard",
-    "MatchExplorer": "match",
-    "RolloutPlanner": "planner",
-    "Scenario": "scenario",
-    "ServeProcess": "serving",
-    "SignatureWorkbench": "signature",
-    "TaskBoard": "board",
-    "WireInspector": "wire",
+    "FleetDashboard": "panels.fleet_dashboard",
+    "MatchExplorer": "panels.match_explorer",
+    "RolloutPlanner": "panels.rollout_planner",
+    "Scenario": "panels.scenario",
+    "ServeProcess": "serve_process",
+    "SignatureWorkbench": "panels.signature_workbench",
+    "TaskBoard": "panels.task_board",
+    "WireInspector": "panels.wire_inspector",
     "Workspace": "workspace",
     "check": "exercises",
-    "check_setup": "readiness",
+    "check_setup": "setup_check",
 }
 
 __all__ = [  # noqa: PLE0604 -- the table above is the one place where a public name is written

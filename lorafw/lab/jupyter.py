@@ -22,11 +22,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from lorafw.aws_cli import AWS_CONFIG_FILE
-from lorafw.environment import alone, leading_nowhere
 from lorafw.errors import LabError
+from lorafw.isolation.environment import alone, leading_nowhere
 from lorafw.lab.lessons import WorkingCopy
-from lorafw.loopback import PAST_PROXIES, check_port
+from lorafw.localaws.aws_cli import AWS_CONFIG_FILE
+from lorafw.server.loopback import PAST_PROXIES, check_port
 
 START_LIMIT_S: Final = 120.0
 STOP_LIMIT_S: Final = 15.0

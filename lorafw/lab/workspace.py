@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from lorafw.environment import alone, leading_nowhere, set_to
-from lorafw.lab.serving import ServeProcess
+from lorafw.isolation.environment import alone, leading_nowhere, set_to
+from lorafw.lab.serve_process import ServeProcess
 from lorafw.scratch import scratch_folder
 from lorafw.testbed import Testbed
 

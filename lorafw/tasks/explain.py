@@ -13,12 +13,12 @@ from typing import Final
 
 from lorafw.clock import iso
 from lorafw.errors import LorafwError
-from lorafw.tasks.judge import accepts, is_send_open
+from lorafw.tasks.evaluation import accepts, is_send_open
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.tasks.model import NO_VERSION, Answer, Definition, Delivery, Exchange, Task
-from lorafw.tasks.near_miss import Difference as Difference  # noqa: PLC0414 -- part of an explanation
-from lorafw.tasks.near_miss import NearMiss, near_misses
-from lorafw.tasks.near_miss import differences as differences  # noqa: PLC0414
+from lorafw.tasks.near_misses import Difference as Difference  # noqa: PLC0414 -- part of an explanation
+from lorafw.tasks.near_misses import NearMiss, near_misses
+from lorafw.tasks.near_misses import differences as differences  # noqa: PLC0414
 from lorafw.tasks.policy import Policy, Tag
 from lorafw.tasks.snapshot import Snapshot
 from lorafw.text import visible

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from lorafw.tasks.judge import comparable
+from lorafw.tasks.evaluation import comparable
 from lorafw.tasks.model import Definition, Owner
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion

@@ -2,14 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from lorafw.cups.messages import NOTHING, UpdateInfoRequest, UpdateInfoResponse
 from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import ATTEMPT, INITIAL, TERMINAL, TaskEvent, TaskStatus, advance
 from lorafw.version import GatewayVersion
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Due:
+    """An update that is to be sent as soon as it has been read.
+
+    ``exchange`` is the gateway's request as the service remembers it: it is told how its answer goes.
+    """
+
+    gateway: Gateway
+    definition: Definition
+    request: UpdateInfoRequest
+    exchange: Exchange
+
+    @property
+    def update(self) -> Update:
+        assert self.definition.update is not None
+        return self.definition.update
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reply:
+    """What goes back to the gateway: the response without its update, and the update, if any."""
+
+    response: UpdateInfoResponse = NOTHING
+    image: UpdateImage | None = None
+    due: Due | None = None
+
+
+class UpdateImage(Protocol):
+    """An update file that was read whole and checked; many replies share one copy."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    def read(self) -> bytes:
+        """All of it."""
+        ...
+
+    def chunks(self, size: int = ...) -> Iterator[bytes | memoryview]:
+        """All of it, in pieces of at most ``size`` bytes."""
+        ...
+
+
+class UpdateSource(Protocol):
+    """Reads the object at UpdateDataSource through UpdateDataRole."""
+
+    def open(self, data_source: str, role: str | None, *, account: str, region: str) -> UpdateImage:
+        """The object, whole. Raises a SourceError; which one says what is wrong."""
+        ...
+
 
 NO_VERSION: Final = GatewayVersion()
 """None of the three fields given."""

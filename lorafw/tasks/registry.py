@@ -19,9 +19,8 @@ from lorafw.errors import Conflict, Invalid, LorafwError, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.matcher import Matcher
-from lorafw.tasks.model import Definition, Exchange, Gateway, Owner, Task, Update
+from lorafw.tasks.model import Definition, Due, Exchange, Gateway, Owner, Task, Update
 from lorafw.tasks.policy import Policy
-from lorafw.tasks.reply import Due
 from lorafw.version import GatewayVersion
 
 GATEWAY: Final = "WirelessGateway"

@@ -30,14 +30,12 @@ from lorafw.errors import Conflict, FirmwareError, Invalid, LorafwError, NotFoun
 from lorafw.eui import GatewayEui
 from lorafw.firmware.recovery import signer_crcs
 from lorafw.firmware.signature_fault import find_signature_fault
+from lorafw.tasks.evaluation import judge, silence_deadline
 from lorafw.tasks.explain import Explanation, at_stake, explain, sent_in_vain
-from lorafw.tasks.judge import judge, silence_deadline
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskEvent, TaskStatus
-from lorafw.tasks.model import Answer, Definition, Exchange, Owner, Task, Update
+from lorafw.tasks.model import Answer, Definition, Due, Exchange, Owner, Reply, Task, Update, UpdateImage, UpdateSource
 from lorafw.tasks.policy import Policy
-from lorafw.tasks.ports import UpdateImage, UpdateSource
 from lorafw.tasks.registry import GATEWAY, TASK, Registry, Station
-from lorafw.tasks.reply import Due, Reply
 from lorafw.tasks.snapshot import Look, Snapshot
 
 LOG_ROWS = 1_000_000

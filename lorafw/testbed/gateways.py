@@ -18,9 +18,9 @@ from lorafw.clock import HandClock
 from lorafw.errors import HomeError, LabError
 from lorafw.eui import GatewayEui
 from lorafw.gateway.home import Home
-from lorafw.gateway.station import REMARK, Verdict
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.station_log import Level, LogLine
+from lorafw.station.exchange import REMARK, Verdict
+from lorafw.station.log import Level, LogLine
 from lorafw.tasks.model import Owner
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from lorafw.cups.server import CupsServer
-from lorafw.environment import NOWHERE
+from lorafw.isolation.environment import NOWHERE
+from lorafw.server.app import CupsServer
 from lorafw.tasks.service import UpdateService
 from lorafw.testbed.gateways import BedGateway
 

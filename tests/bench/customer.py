@@ -137,11 +137,11 @@ def demo(*, with_cli: bool) -> str:
     """Return the last status of `lorafw demo`, or why there is none. Without the AWS CLI, boto3 asks in its place."""
     from click.testing import CliRunner
 
-    import lorafw.procedure
+    import lorafw.localaws.walkthrough
     from lorafw.cli import main
 
     if not with_cli:
-        lorafw.procedure.find_aws_cli = lambda: None
+        lorafw.localaws.walkthrough.find_aws_cli = lambda: None
 
     done = CliRunner().invoke(main, ["demo"])
     if done.exit_code != 0:

@@ -25,8 +25,8 @@ from pathlib import Path
 from load import Identity
 from servers import OWNER, make_identities, process, serve, service_with, tls_of
 
-from lorafw.cups.server import CupsServer
-from lorafw.firmware.spool import Spool, SpooledObject
+from lorafw.server.app import CupsServer
+from lorafw.sources.cache import Spool, SpooledObject
 from lorafw.tasks.model import Update
 from lorafw.version import GatewayVersion
 

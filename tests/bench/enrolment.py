@@ -32,10 +32,10 @@ import boto3
 import botocore.config
 
 from lorafw.cli import main
-from lorafw.cups.client import HttpTransport
 from lorafw.gateway.home import Home
-from lorafw.gateway.station import Outcome
+from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
+from lorafw.station.exchange import Outcome
 
 EUI, OTHER_EUI = "58a0cbfffe800001", "58a0cbfffe800002"
 ENDS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGKILL", "full disk", "same folder at once", "other folder at once")

@@ -30,10 +30,10 @@ from fuzz_exchanges import HomeFiles, Replies
 
 from lorafw.cups.codec import RequestDecoder, ResponseDecoder, decode_request, decode_response, encode_request
 from lorafw.cups.credentials import parse_credentials
-from lorafw.cups.station_http import request_body
 from lorafw.errors import CupsError
 from lorafw.firmware.signing import KeyPair
-from lorafw.gateway.judgement import judge_reply
+from lorafw.station.evaluation import judge_reply
+from lorafw.station.http import request_body
 
 DATA = Path(__file__).parents[2] / "data"
 GROWTH_LIMIT = 4 << 20

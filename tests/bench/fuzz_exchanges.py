@@ -14,17 +14,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from lorafw.cups.client import HttpTransport
 from lorafw.cups.codec import encode_response
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.errors import LorafwError
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.home import Home
-from lorafw.gateway.judgement import Judgement, judge_reply
-from lorafw.gateway.station import REMARK, Verdict
+from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.station_log import LogLine
+from lorafw.station.evaluation import Judgement, judge_reply
+from lorafw.station.exchange import REMARK, Verdict
+from lorafw.station.log import LogLine
 
 KEY = KeyPair.from_secret(1)
 URI = b"http://localhost:34783"

@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from load import Identity
 
-from lorafw.cups.authority import load_or_make
-from lorafw.cups.identity import BoundCertificate, Gatekeeper
-from lorafw.cups.server import CupsServer, Tls
+from lorafw.server.app import CupsServer, Tls
+from lorafw.server.authorization import BoundCertificate, Gatekeeper
+from lorafw.server.certificate_authority import load_or_make
 from lorafw.tasks.model import Owner, Update
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion

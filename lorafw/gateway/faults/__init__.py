@@ -32,8 +32,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from lorafw.errors import FaultError
-from lorafw.fault import Fault
-from lorafw.gateway.faults.injection import Injection
+from lorafw.faults import Fault
+from lorafw.gateway.faults.injector import Injection
 from lorafw.gateway.faults.install import (
     NoKey,
     PowerCut,

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from lorafw.cups.messages import UpdateInfoRequest
-from lorafw.fault import Fault
+from lorafw.faults import Fault
 from lorafw.firmware.signing import KeyPair
-from lorafw.gateway.faults.injection import Injection
+from lorafw.gateway.faults.injector import Injection
 from lorafw.gateway.home import Home, ignore_line
-from lorafw.gateway.launch import UPDATE_BIN, launch_lines
 from lorafw.gateway.runner import next_pid, said
 from lorafw.gateway.storage import Disk, Run, Runner
-from lorafw.station_log import LogLine
+from lorafw.station.launch import UPDATE_BIN, launch_lines
+from lorafw.station.log import LogLine
 from lorafw.tasks.lifecycle import TaskStatus
 
 

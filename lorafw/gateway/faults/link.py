@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
-from lorafw.cups.client import Transport, no_such_host, not_connected
 from lorafw.cups.codec import decode_response, encode_response
 from lorafw.cups.credentials import Credentials
-from lorafw.cups.station_http import BUFFER, CLOSED, TIMED_OUT, HttpReply, LinkLost, TransportError
 from lorafw.errors import Unavailable
-from lorafw.fault import Fault
-from lorafw.gateway.faults.injection import Injection
+from lorafw.faults import Fault
+from lorafw.gateway.faults.injector import Injection
+from lorafw.gateway.transport import Transport, no_such_host, not_connected
+from lorafw.station.http import BUFFER, CLOSED, TIMED_OUT, HttpReply, LinkLost, TransportError
 from lorafw.tasks.lifecycle import TaskStatus
-from lorafw.tasks.ports import UpdateImage
+from lorafw.tasks.model import UpdateImage
 from lorafw.tasks.service import UpdateService
 
 NOTHING_BYTES: Final = 14

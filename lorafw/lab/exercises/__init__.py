@@ -21,7 +21,7 @@ from lorafw.lab.exercises import (
     lesson_10,
     lesson_11,
 )
-from lorafw.lab.exercises.answers import Exercise
+from lorafw.lab.exercises.grading import Exercise
 
 _LESSONS: Final = (
     lesson_00,

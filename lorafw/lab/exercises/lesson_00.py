@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorafw.lab.exercises.answers import Exercise, Judge, equals
+from lorafw.lab.exercises.grading import Exercise, Judge, equals
 
 GATEWAYS = 3
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorafw.lab.exercises.answers import Exercise, Judge, equals
+from lorafw.lab.exercises.grading import Exercise, Judge, equals
 
 
 def _of_an_older_request(answer: object) -> str | None:

@@ -6,7 +6,7 @@ from base64 import b64decode
 from typing import Final
 
 from lorafw.firmware.signing import KeyPair, UpdateSignature
-from lorafw.lab.exercises.answers import Exercise, Judge, equals
+from lorafw.lab.exercises.grading import Exercise, Judge, equals
 
 MINE: Final = b"#!/bin/sh\necho signed by me\n"
 SECRET: Final = 815

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, cast
 
-from lorafw.firmware.iam import AccessRequest, NamedPolicy, evaluate
-from lorafw.lab.exercises.answers import Exercise, Judge, equals
+from lorafw.lab.exercises.grading import Exercise, Judge, equals
+from lorafw.sources.iam.evaluation import AccessRequest, NamedPolicy, evaluate
 
 _BUCKET: Final = "arn:aws:s3:::iotwirelessfwupdate"
 _FILE: Final = "fwstation-2"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorafw.lab.exercises.answers import Exercise, equals
+from lorafw.lab.exercises.grading import Exercise, equals
 
 EXERCISES = {
     "04-third": Exercise(

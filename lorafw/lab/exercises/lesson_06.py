@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from lorafw.lab.exercises.answers import Exercise, Judge, equals, is_number
+from lorafw.lab.exercises.grading import Exercise, Judge, equals, is_number
 
 EXERCISES = {
     "06-deadline": Exercise(

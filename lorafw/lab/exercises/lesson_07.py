@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from lorafw.lab.exercises.answers import Exercise, Judge, equals
+from lorafw.lab.exercises.grading import Exercise, Judge, equals
 
 EXERCISES = {
     "07-nothing": Exercise(

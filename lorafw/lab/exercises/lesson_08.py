@@ -7,8 +7,8 @@ from typing import Final
 from lorafw.cups.codec import encode_response
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.firmware.signing import KeyPair, PublicKey, sign_update
-from lorafw.gateway.judgement import judge_reply
-from lorafw.lab.exercises.answers import Exercise, Judge, equals
+from lorafw.lab.exercises.grading import Exercise, Judge, equals
+from lorafw.station.evaluation import judge_reply
 
 UPDATE: Final = b"#!/bin/sh\necho an update\n"
 NEW_SECRET: Final = 4712
@@ -17,8 +17,8 @@ VENDOR_SECRET: Final = 31337
 
 def _runs_a_changed_update(answer: object) -> bool:
     """The state of the workbench: a byte was changed, and the station runs what came of it."""
-    from lorafw.gateway.station import Action  # noqa: PLC0415 -- only who asks pays for it
-    from lorafw.lab.signature import Bench  # noqa: PLC0415
+    from lorafw.lab.panels.signature_workbench import Bench  # noqa: PLC0415
+    from lorafw.station.exchange import Action  # noqa: PLC0415 -- only who asks pays for it
 
     assert isinstance(answer, Bench)
     verdict, _ = answer.judged()
@@ -26,7 +26,7 @@ def _runs_a_changed_update(answer: object) -> bool:
 
 
 def _changed_back(answer: object) -> str | None:
-    from lorafw.lab.signature import Bench  # noqa: PLC0415 -- as above
+    from lorafw.lab.panels.signature_workbench import Bench  # noqa: PLC0415 -- as above
 
     if not isinstance(answer, Bench):
         return "hand in workbench.bench, the state of the panel."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorafw.lab.exercises.answers import Exercise, Judge, number
+from lorafw.lab.exercises.grading import Exercise, Judge, number
 
 
 def _left_after_two_days(answer: object) -> bool:

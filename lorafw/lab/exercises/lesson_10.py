@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from lorafw.lab.exercises.answers import Exercise, Judge, is_number, number
+from lorafw.lab.exercises.grading import Exercise, Judge, is_number, number
 
 
 def _smallest_minimum(answer: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lorafw.lab.exercises.answers import Exercise, Judge, equals
+from lorafw.lab.exercises.grading import Exercise, Judge, equals
 
 GATEWAYS = 5
 

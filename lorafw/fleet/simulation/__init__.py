@@ -1,0 +1,1 @@
+"""The simulator's engine. Nothing outside `lorafw.fleet` imports it."""

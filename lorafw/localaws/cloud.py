@@ -1,0 +1,225 @@
+"""The lab's AWS: the API on one port, CUPS on another, one UpdateService behind both.
+
+The API is moto's own server with ``iotwireless`` in it, so S3, IAM, STS and IoT are there too. Its state is in memory
+and goes with the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from lorafw.clock import Clock
+from lorafw.errors import LabError
+from lorafw.example import REGION
+from lorafw.isolation.environment import leading_to, without_profile
+from lorafw.isolation.sessions import make_client
+from lorafw.isolation.settings import without_moto_switches
+from lorafw.server.admission import HostNames
+from lorafw.server.app import CupsServer, Tls
+from lorafw.server.authorization import Gatekeeper
+from lorafw.server.config import DEFAULT, Limits
+from lorafw.server.loopback import as_url_host, check_port, loopback, reachable
+from lorafw.tasks.policy import Policy
+from lorafw.tasks.service import UpdateService
+
+ELSEWHERE: Final = "; if yours is elsewhere, lead S3 and IAM here as well: set AWS_ENDPOINT_URL"
+"""Ends what is said of a missing role or bucket: perhaps only iotwireless was led to this server."""
+
+
+class ApiServer:
+    """moto's server with the API of iotwireless, in a thread. It admits no request that a web page caused."""
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, public_names: Sequence[str] = ()) -> None:
+        """Prepare a server. ``public_names`` are Host names that are admitted besides those that mean loopback."""
+        self.host = host
+        self.port = port
+        self._public_names = tuple(public_names)
+        self._server: Any = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """An address that works on this machine, also if the server listens at all interfaces."""
+        return f"http://{as_url_host(reachable(self.host))}:{self.port}"
+
+    @property
+    def refused(self) -> str:
+        """What was refused so far and how often, for a person. Empty if nothing was."""
+        return str(self._server.tally) if self._server is not None else ""
+
+    def start(self) -> None:
+        """Listen, and serve in a thread. Raises OSError if the port is taken."""
+        from lorafw.iotwireless import register  # noqa: PLC0415
+        from lorafw.iotwireless.http_server import ApiWsgiServer  # noqa: PLC0415
+
+        register()
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        # werkzeug prints and exits if a port is taken.
+        check_port(self.host, self.port)
+        self._server = ApiWsgiServer(self.host, self.port, HostNames([self.host, *self._public_names]))
+        self.port = self._server.port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="lorafw-api", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening. Calling it twice is harmless."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._thread.join()
+        self._server = self._thread = None
+
+    def reset(self) -> None:
+        """Forget everything: moto keeps its state for as long as the process lives."""
+        from moto.moto_api._internal import moto_api_backend  # noqa: PLC0415
+
+        moto_api_backend.reset()
+
+    def __enter__(self) -> ApiServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class Cloud:
+    """API and CUPS together, empty at first. A context manager, one at a time in a process; ports of 0 are picked."""
+
+    def __init__(
+        self,
+        *,
+        api_host: str = "127.0.0.1",
+        cups_host: str = "127.0.0.1",
+        api_port: int = 0,
+        cups_port: int | None = 0,
+        cups_tls_port: int | None = None,
+        cups_tls_or_another: bool = False,
+        state_dir: Path | None = None,
+        public_names: Sequence[str] = (),
+        policy: Policy | None = None,
+        clock: Clock | None = None,
+        limits: Limits = DEFAULT,
+    ) -> None:
+        """Prepare a cloud; nothing listens yet.
+
+        Args:
+            api_host: Address of the API, which asks nobody for credentials.
+            cups_host: Address of CUPS over HTTPS. Plain CUPS knows no identity and stays on loopback.
+            api_port: Port of the API.
+            cups_port: Port of plain CUPS. None: there is no plain CUPS.
+            cups_tls_port: Port of CUPS over HTTPS. None: there is no HTTPS.
+            cups_tls_or_another: Take a free port if ``cups_tls_port`` is taken.
+            state_dir: Folder that keeps the CA and the server's key. None: they are made anew.
+            public_names: Names of this machine on the network, for the server's certificate and for Host headers.
+            policy: Decisions of the service.
+            clock: Clock of the service.
+            limits: What one gateway may take of the CUPS servers.
+
+        Raises:
+            LabError: There would be no CUPS at all.
+        """
+        if cups_port is None and cups_tls_port is None:
+            raise LabError("cups_port and cups_tls_port are both None: a cloud has one of them at least")
+        self.api = ApiServer(api_host, api_port, public_names)
+        self._cups_port = cups_port
+        self._cups_tls_port = cups_tls_port
+        self._or_another = cups_tls_or_another
+        self._state_dir = state_dir
+        self._names = ["localhost", *public_names]
+        self._public_names = tuple(public_names)
+        self._cups_host = cups_host
+        self._policy = policy
+        self._clock = clock
+        self._limits = limits
+        self._open = contextlib.ExitStack()
+
+    service: UpdateService
+    cups_plain: CupsServer | None = None
+    """CUPS over plain HTTP; None if there is none."""
+    cups_tls: CupsServer | None = None
+    """CUPS over HTTPS; None if there is none."""
+
+    @property
+    def cups(self) -> CupsServer:
+        """CUPS over plain HTTP. Raises LabError if this cloud has none."""
+        if self.cups_plain is None:
+            raise LabError("this cloud has no plain CUPS; give it a cups_port, or use cups_tls")
+        return self.cups_plain
+
+    def __enter__(self) -> Cloud:
+        from lorafw.iotwireless.context import new_id, use_service  # noqa: PLC0415
+        from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
+        from lorafw.sources.s3 import RoleSource, client_factory  # noqa: PLC0415
+
+        with contextlib.ExitStack() as opening:
+            opening.enter_context(without_moto_switches())
+            opening.enter_context(without_profile())
+            opening.enter_context(corrected_moto())
+            opening.enter_context(self.api)
+            self.api.reset()
+            clients = client_factory(endpoint_url=self.api.url)
+            source = opening.enter_context(RoleSource(clients, clock=self._clock, missing_hint=ELSEWHERE))
+            self.service = UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
+            opening.enter_context(use_service(self.service))
+            if self._cups_port is not None:
+                self._open_plain(opening, self._cups_port)
+            if self._cups_tls_port is not None:
+                self._open_tls(opening, self._cups_tls_port)
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def _open_plain(self, opening: contextlib.ExitStack, port: int) -> None:
+        from lorafw.iotwireless.context import set_cups_endpoint  # noqa: PLC0415
+
+        self.cups_plain = CupsServer(
+            self.service,
+            host=loopback(self._cups_host),
+            port=port,
+            names=HostNames(self._public_names),
+            # A gateway that has a certificate could otherwise be impersonated here, without it.
+            refuse_bound=self._cups_tls_port is not None,
+            limits=self._limits,
+        )
+        opening.enter_context(self.cups_plain.in_thread())
+        opening.enter_context(set_cups_endpoint(self.cups_plain.uri))
+
+    def _open_tls(self, opening: contextlib.ExitStack, port: int) -> None:
+        from lorafw.iotwireless.context import IotCertificates, set_cups_endpoint, tell_certificates  # noqa: PLC0415
+        from lorafw.server.certificate_authority import load_or_make  # noqa: PLC0415
+
+        folder = self._state_dir
+        if folder is None:
+            folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-state-")))
+        authority = load_or_make(folder, self._names)
+        gatekeeper = Gatekeeper(IotCertificates(), self.service.find_gateway)
+        context = authority.server_context()
+        gatekeeper.attach(context)
+        opening.enter_context(tell_certificates(gatekeeper.trust))
+        # A gateway on the network knows this machine by its public name.
+        tls = Tls(context, gatekeeper, self._names[-1])
+        self.cups_tls = CupsServer(
+            self.service, host=self._cups_host, port=port, or_another=self._or_another, tls=tls, limits=self._limits
+        )
+        opening.enter_context(self.cups_tls.in_thread())
+        plain_uri = None
+        if self.cups_plain is not None:
+            plain_uri = self.cups_plain.uri
+        opening.enter_context(set_cups_endpoint(self.cups_tls.uri, authority.ca_pem, plain_uri=plain_uri))
+
+    def environment(self, region: str = REGION) -> dict[str, str]:
+        """What boto3 and the AWS CLI need to find this cloud and no other."""
+        return leading_to(self.api.url, region)
+
+    def client(self, name: str, region: str = REGION) -> Any:
+        """A boto3 client of this cloud."""
+        return make_client(name, region=region, endpoint_url=self.api.url)

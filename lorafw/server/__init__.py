@@ -1,0 +1,1 @@
+"""The CUPS server: connections, TLS, authorization and limits around the update service."""

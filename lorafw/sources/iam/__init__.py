@@ -1,0 +1,1 @@
+"""IAM policy evaluation: documents, conditions, principals, and the decision. Pure."""

@@ -1,0 +1,104 @@
+"""Who makes a request, and by which names a Principal element can mean it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from lorafw.sources.iam.conditions import list_texts, shorten
+from lorafw.sources.iam.context import CannotEvaluate
+
+_KINDS = frozenset(("AWS", "Service", "Federated", "CanonicalUser"))
+
+
+class Match(IntEnum):
+    """How a Principal element means the caller. It decides what else must allow a request in the same account."""
+
+    ACCOUNT = 1
+    """By its account: the account then decides by its own policies."""
+    ROLE = 2
+    """By the ARN of its role: a permissions boundary still limits it."""
+    EVERYONE = 3
+    """By ``*``: needs no other permission in the same account."""
+    CALLER = 4
+    """By the service's name or by the ARN of the session itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. ``names`` are the texts by which a policy of this ``kind`` (Service or AWS) can mean it."""
+
+    kind: str
+    names: tuple[tuple[Match, tuple[str, ...]], ...]
+
+    @classmethod
+    def service(cls, name: str) -> Principal:
+        """Return an AWS service."""
+        return cls("Service", ((Match.CALLER, (name,)),))
+
+    @classmethod
+    def role(cls, arn: str, session: str = "") -> Principal:
+        """Return a session of a role: it is meant by its own ARN, the role's, and the account's."""
+        partition, account = arn.split(":")[1], arn.split(":")[4]
+        role_name = arn.rsplit("/", 1)[-1]
+        names = [
+            (Match.ACCOUNT, (account, f"arn:{partition}:iam::{account}:root")),
+            (Match.ROLE, (arn,)),
+        ]
+        if session:
+            session_arn = f"arn:{partition}:sts::{account}:assumed-role/{role_name}/{session}"
+            names.append((Match.CALLER, (session_arn,)))
+        return cls("AWS", tuple(names))
+
+    def find(self, element: object) -> Match | None:
+        """Return how a Principal element means this caller most directly, or None if it does not.
+
+        Raises:
+            CannotEvaluate: The element is not written as one, or names somebody whom lorafw does not know.
+        """
+        if element == "*":
+            return Match.EVERYONE
+        if not isinstance(element, Mapping):
+            raise CannotEvaluate(f"its Principal is {shorten(element)}")
+        listed = self._list_names(element)
+        if self.kind == "AWS" and "*" in listed:
+            return Match.EVERYONE
+        found = [match for match, names in self.names if not listed.isdisjoint(names)]
+        if found:
+            return max(found)
+        _check_names(element, listed, self.kind)
+        return None
+
+    def is_excepted(self, element: object) -> bool:
+        """Return whether a NotPrincipal element excepts this caller.
+
+        Documented: to except a session of a role, AWS wants the session, the role and the account to be named.
+
+        Raises:
+            CannotEvaluate: Only some of these are named, and AWS says that it then might deny.
+        """
+        if self.find(element) is None:
+            return False
+        if element == "*":
+            return True
+        listed = self._list_names(element) if isinstance(element, Mapping) else frozenset()
+        missing = [names[-1] for _, names in self.names if listed.isdisjoint(names)]
+        if missing and "*" not in listed:
+            raise CannotEvaluate(f"its NotPrincipal does not name {' and '.join(missing)} as well (documented)")
+        return True
+
+    def _list_names(self, element: Mapping[str, object]) -> frozenset[str]:
+        return frozenset(list_texts(element.get(self.kind, []), "Principal"))
+
+
+def _check_names(element: Mapping[str, object], listed: frozenset[str], kind: str) -> None:
+    """Refuse what AWS refuses, and whom lorafw does not know, since the caller could be meant."""
+    for name in element:
+        if name not in _KINDS:
+            raise CannotEvaluate(f"its Principal names {shorten(name)}, which is no kind of principal")
+    if kind == "AWS" and "CanonicalUser" in element:
+        raise CannotEvaluate("its Principal names a CanonicalUser, whose account is not known here")
+    for text in listed:
+        if "*" in text or "?" in text:
+            raise CannotEvaluate(f"its Principal {shorten(text)} has a wildcard in a name, which AWS refuses")

@@ -1,0 +1,213 @@
+"""The requests that AWS makes to read an update, each with what is known of its condition keys. Pure.
+
+AWS IoT Wireless assumes the role (AssumeRole, as a service), and reads the object with the session (GetObject). If the
+object is encrypted with a KMS key, S3 asks KMS to decrypt on behalf of the session (Decrypt).
+
+Documented: which keys exist and when each is present. Assumed, since AWS does not say it of this service: the name of
+the session, the resource in aws:SourceArn, TLS 1.3, and that the service calls S3 from a public address of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from lorafw.clock import iso
+from lorafw.sources.iam.context import RequestContext
+from lorafw.sources.iam.evaluation import AccessRequest
+from lorafw.sources.iam.principals import Principal
+
+SERVICE: Final = "iotwireless.amazonaws.com"
+SESSION: Final = "lorafw-update"
+SOURCE_RESOURCE: Final = "WirelessGatewayTaskDefinition/*"
+"""The resource in aws:SourceArn: some task definition of the account."""
+
+_NEVER_IN_A_ROLE_SESSION: Final = frozenset(
+    (
+        "aws:username",
+        "aws:MultiFactorAuthAge",
+        "aws:FederatedProvider",
+        "aws:SourceIdentity",
+        "aws:AssumedRoot",
+        "aws:ChatbotSourceArn",
+        "aws:Ec2InstanceSourceVpc",
+        "aws:Ec2InstanceSourcePrivateIPv4",
+        "aws:SourceAccount",
+        "aws:SourceArn",
+        "aws:SourceOwner",
+        "aws:SourceOrgID",
+        "aws:SourceOrgPaths",
+        "aws:PrincipalServiceName",
+        "aws:PrincipalServiceNamesList",
+        "aws:referer",
+    )
+)
+_NO_TAGS_IN_THE_REQUEST: Final = frozenset(("aws:RequestTag/", "aws:TagKeys"))
+_NOT_CALLED_VIA: Final = frozenset(("aws:CalledVia", "aws:CalledViaFirst", "aws:CalledViaLast"))
+_OTHER_SERVICES: Final = frozenset(
+    f"{name}:"
+    for name in (
+        *("accounts.google.com", "cloudformation", "cloudfront", "cognito-identity.amazonaws.com", "dynamodb", "ec2"),
+        *("ecs", "elasticloadbalancing", "events", "glue", "iot", "iotwireless", "lambda", "saml", "secretsmanager"),
+        *("sns", "sqs", "ssm", "www.amazon.com", "graph.facebook.com"),
+    )
+)
+"""Prefixes of condition keys of other services: none is part of these requests."""
+
+_S3_UNKNOWN: Final = frozenset(("s3:signatureAge", "s3:x-amz-content-sha256", "s3:AccessGrantsInstanceArn"))
+
+
+@dataclass(frozen=True, slots=True)
+class IamRole:
+    """What a request says of the role: its ARN, its account, its unique id, and its tags."""
+
+    arn: str
+    account: str
+    role_id: str = ""
+    tags: Mapping[str, str] | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """The session that the service makes of this role."""
+        return Principal.role(self.arn, SESSION)
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """When and where the service asks: the time on its clock, and the Region."""
+
+    now_ms: int
+    region: str
+
+
+def assume_role_request(role: IamRole, circumstances: Circumstances, partition: str) -> AccessRequest:
+    """Return the request with which the service assumes the role."""
+    region = circumstances.region
+    values: dict[str, str | tuple[str, ...]] = {
+        **_common_values(circumstances),
+        "aws:SourceAccount": role.account,
+        "aws:SourceArn": f"arn:{partition}:iotwireless:{region}:{role.account}:{SOURCE_RESOURCE}",
+        "aws:PrincipalIsAWSService": "true",
+        "aws:PrincipalServiceName": SERVICE,
+        "aws:PrincipalServiceNamesList": (SERVICE,),
+        "aws:ViaAWSService": "false",
+        "aws:ResourceAccount": role.account,
+        "aws:RequestedRegion": region,
+        "sts:RoleSessionName": SESSION,
+        **_tags("aws:ResourceTag", role.tags),
+        **_tags("iam:ResourceTag", role.tags),
+    }
+    absent = frozenset(
+        (
+            *("aws:username", "aws:TokenIssueTime", "aws:MultiFactorAuthPresent", "aws:MultiFactorAuthAge"),
+            *("aws:FederatedProvider", "aws:SourceIdentity", "aws:PrincipalTag/", "aws:ResourceTag/"),
+            *("iam:", "kms:", "s3:", "sts:", "aws:referer"),
+        )
+    )
+    known = RequestContext(values, absent | _NO_TAGS_IN_THE_REQUEST | _NOT_CALLED_VIA | _OTHER_SERVICES)
+    return AccessRequest("sts:AssumeRole", role.arn, Principal.service(SERVICE), known)
+
+
+def get_object_request(
+    role: IamRole,
+    circumstances: Circumstances,
+    arn: str,
+    *,
+    bucket_account: str,
+    object_tags: Mapping[str, str] | None = None,
+    action: str = "s3:GetObject",
+) -> AccessRequest:
+    """Return the request with which the session reads an object.
+
+    Args:
+        role: The role of the session.
+        circumstances: When the service asks, and the Region of the bucket.
+        arn: The ARN of the object, or of the bucket for ``s3:ListBucket``.
+        bucket_account: The account that owns the bucket.
+        object_tags: The tags of the object, if it is there.
+        action: The action that AWS checks.
+    """
+    values = {
+        **_session_values(role, circumstances),
+        "aws:ViaAWSService": "false",
+        "aws:ResourceAccount": bucket_account,
+        "aws:RequestedRegion": circumstances.region,
+        "s3:ResourceAccount": bucket_account,
+        "s3:TlsVersion": "1.3",
+        "s3:authType": "REST-HEADER",
+        "s3:signatureversion": "AWS4-HMAC-SHA256",
+        **_tags("s3:ExistingObjectTag", object_tags),
+    }
+    absent = frozenset(("s3:", "kms:", "sts:", "iam:"))
+    context = RequestContext(
+        values,
+        absent | _NEVER_IN_A_ROLE_SESSION | _NO_TAGS_IN_THE_REQUEST | _NOT_CALLED_VIA | _OTHER_SERVICES | _untagged(),
+        present_unknown=frozenset(("aws:SourceIp",)),
+        unknown=_S3_UNKNOWN,
+    )
+    return AccessRequest(action, arn, role.principal, context)
+
+
+def decrypt_request(
+    role: IamRole, circumstances: Circumstances, key_arn: str, *, encryption_context: Mapping[str, str]
+) -> AccessRequest:
+    """Return the request with which S3 asks KMS, for the session, to decrypt the key of an object.
+
+    Args:
+        role: The role of the session.
+        circumstances: When the service asks, and the Region of bucket and key.
+        key_arn: The KMS key.
+        encryption_context: What S3 gives as encryption context.
+    """
+    region, key_account = circumstances.region, key_arn.split(":")[4]
+    values = {
+        **_session_values(role, circumstances),
+        "aws:ResourceAccount": key_account,
+        "aws:RequestedRegion": region,
+        "kms:CallerAccount": role.account,
+        "kms:ViaService": f"s3.{region}.amazonaws.com",
+        "kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+        "kms:EncryptionContextKeys": tuple(encryption_context),
+        **{f"kms:EncryptionContext:{name}": value for name, value in encryption_context.items()},
+    }
+    absent = frozenset(("s3:", "sts:", "iam:", "kms:EncryptionContext:", "kms:RecipientAttestation:"))
+    context = RequestContext(
+        values, absent | _NEVER_IN_A_ROLE_SESSION | _NO_TAGS_IN_THE_REQUEST | _OTHER_SERVICES | _untagged()
+    )
+    return AccessRequest("kms:Decrypt", key_arn, role.principal, context)
+
+
+def _common_values(circumstances: Circumstances) -> dict[str, str | tuple[str, ...]]:
+    """Return the keys that every request has: documented. AWS's services speak TLS."""
+    return {
+        "aws:SecureTransport": "true",
+        "aws:CurrentTime": iso(circumstances.now_ms),
+        "aws:EpochTime": str(circumstances.now_ms // 1000),
+    }
+
+
+def _session_values(role: IamRole, circumstances: Circumstances) -> dict[str, str | tuple[str, ...]]:
+    """Return the keys of a session that a service made of a role. It was made just now."""
+    values = {
+        **_common_values(circumstances),
+        "aws:PrincipalArn": role.arn,
+        "aws:PrincipalAccount": role.account,
+        "aws:PrincipalType": "AssumedRole",
+        "aws:PrincipalIsAWSService": "false",
+        "aws:TokenIssueTime": iso(circumstances.now_ms),
+        "aws:MultiFactorAuthPresent": "false",
+        **_tags("aws:PrincipalTag", role.tags),
+    }
+    if role.role_id:
+        values["aws:userid"] = f"{role.role_id}:{SESSION}"
+    return values
+
+
+def _tags(prefix: str, tags: Mapping[str, str] | None) -> dict[str, str | tuple[str, ...]]:
+    return {f"{prefix}/{name}": value for name, value in (tags or {}).items()}
+
+
+def _untagged() -> frozenset[str]:
+    """Return the tags of the principal: those that it does not have are absent."""
+    return frozenset(("aws:PrincipalTag/",))
