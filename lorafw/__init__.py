@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lorafw._lazy import names_of
+from lorafw._lazy import attach
 
 if TYPE_CHECKING:
-    from lorafw.clock import HandClock as HandClock
+    from lorafw.clock import ManualClock as ManualClock
     from lorafw.errors import LorafwError as LorafwError
     from lorafw.eui import GatewayEui as GatewayEui
     from lorafw.firmware.image import build_image as build_image
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from lorafw.testbed import Testbed as Testbed
     from lorafw.version import GatewayVersion as GatewayVersion
 
-_HOME_OF = {
+_MODULE_BY_NAME = {
     "Cloud": "localaws.cloud",
     "CupsServer": "server.app",
     "Fleet": "fleet",
     "GatewayEui": "eui",
     "GatewayVersion": "version",
-    "HandClock": "clock",
+    "ManualClock": "clock",
     "Home": "gateway.home",
     "KeyPair": "firmware.signing",
     "LorafwError": "errors",
@@ -68,7 +68,7 @@ _HOME_OF = {
 }
 
 __all__ = [  # noqa: PLE0604 -- the table above is the one place where a public name is written
-    *_HOME_OF
+    *_MODULE_BY_NAME
 ]
 
-__getattr__, __dir__ = names_of(__name__, _HOME_OF)
+__getattr__, __dir__ = attach(__name__, _MODULE_BY_NAME)

@@ -67,7 +67,7 @@ class SystemClock:
         return time.monotonic_ns() // 1_000_000
 
 
-class HandClock:
+class ManualClock:
     """A clock that moves only when it is told to."""
 
     def __init__(self, start: str = "2021-03-12T09:56:12.047Z") -> None:
@@ -97,7 +97,7 @@ class HandClock:
             return self._now_ms
 
 
-def iso(time_ms: int) -> str:
+def format_iso(time_ms: int) -> str:
     """AWS's form of a time in task answers: ``2021-03-12T09:56:12.047Z``."""
     return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ms % 1000:03d}Z"
 

@@ -50,7 +50,7 @@ class MalformedRequest(CupsError):
     """An update-info request that no Basics Station would send. The gateway's fault."""
 
 
-class NotAllowed(CupsError):
+class CertificateNotAllowed(CupsError):
     """The client certificate is not the one that is bound to the gateway, or is not active."""
 
 
@@ -58,7 +58,7 @@ class MalformedResponse(CupsError):
     """An update-info response that a Basics Station would refuse. The server's fault."""
 
 
-class FieldTooLong(CupsError):
+class InvalidFieldLength(CupsError):
     """A value does not fit into its length field, or not into what the real client accepts. Our fault."""
 
     def __init__(self, field: str, length: int, maximum: int, minimum: int = 0) -> None:
@@ -118,11 +118,11 @@ class AccessDenied(SourceError):
     """The role's policies, or the bucket's, do not let the role read the object."""
 
 
-class TrustPolicy(SourceError):
+class RoleNotTrusted(SourceError):
     """The role does not exist, or its trust policy does not let iotwireless.amazonaws.com assume it."""
 
 
-class Unavailable(SourceError):
+class SourceUnavailable(SourceError):
     """S3 or IAM does not answer, or the object changed or ended while it was read."""
 
 
@@ -148,7 +148,7 @@ class Conflict(TaskError):
         self.resource_id = resource_id
 
 
-class Invalid(TaskError):
+class InvalidValue(TaskError):
     """A value that AWS's model would take and that can never work."""
 
     def __init__(self, field: str, value: object, message: str) -> None:

@@ -29,7 +29,7 @@ _SEPARATORS: Final = re.compile(r"[-: ]")
 _MAC_BITS: Final = 48
 _MAC_MASK: Final = (1 << _MAC_BITS) - 1
 _ID6_COLONS: Final = (2, 3)
-_MOST_SEPARATORS: Final = 7
+_MAX_SEPARATORS: Final = 7
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -131,6 +131,6 @@ def _read_routerid(text: str) -> int:
         if text[0] == ":" and text[1] != ":":
             raise ValueError(f"{text!r} is not a routerid: a single ':' has nothing in front of it")
         return GatewayEui.from_id6(text if "::" in text else "0:" * (3 - colons) + text).value
-    if not 0 < len(digits) <= 16 or (dashes and colons) or max(dashes, colons) > _MOST_SEPARATORS:
+    if not 0 < len(digits) <= 16 or (dashes and colons) or max(dashes, colons) > _MAX_SEPARATORS:
         raise ValueError(f"{text!r} is not a routerid: give 1 to 16 hex digits and one kind of separator")
     return int(digits, 16)

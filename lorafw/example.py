@@ -61,7 +61,7 @@ TRUST_POLICY: Final = json.dumps(
 """Who may assume the update role (documented)."""
 
 
-def read_policy(bucket: str = BUCKET, key: str = KEY) -> str:
+def permission_policy(bucket: str = BUCKET, key: str = KEY) -> str:
     """What the update role may do (documented): read one object and list its bucket."""
     statement = {
         "Effect": "Allow",

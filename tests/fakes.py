@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from lorafw.clock import HandClock
+from lorafw.clock import ManualClock
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import TaskStatus
-from lorafw.tasks.model import Definition, Due, Gateway, Owner, Reply, Task, Update
+from lorafw.tasks.model import AccountRegion, Definition, Due, Gateway, Reply, Task, UpdateSpec
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
@@ -19,8 +19,8 @@ from lorafw.version import GatewayVersion
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 
-OWNER = Owner("123456789012", "us-east-1")
-STRANGER = Owner("999999999999", "eu-west-1")
+OWNER = AccountRegion("123456789012", "us-east-1")
+STRANGER = AccountRegion("999999999999", "eu-west-1")
 
 STATION = "2.0.4(linux/std) 2021-03-12 09:03:20"
 OLD = GatewayVersion(station=STATION, package="1.0.0", model="linux")
@@ -66,28 +66,28 @@ class World:
     """An UpdateService with everything it needs, and short words for what a test does most. Ids are 1, 2, 3, ..."""
 
     def __init__(self, **policy: Any) -> None:
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self.source = FakeSource()
         self.ids = count(1)
         self.service = UpdateService(
             source=self.source, clock=self.clock, policy=Policy(**policy), new_id=lambda: str(next(self.ids))
         )
 
-    def gateway(self, eui: int = 0xA, owner: Owner = OWNER, **attributes: Any) -> Gateway:
+    def gateway(self, eui: int = 0xA, owner: AccountRegion = OWNER, **attributes: Any) -> Gateway:
         return self.service.create_gateway(owner, GatewayEui(eui), **attributes)
 
     def definition(
         self,
         current: GatewayVersion = OLD,
         *,
-        owner: Owner = OWNER,
+        owner: AccountRegion = OWNER,
         auto: bool = True,
         name: str | None = None,
         source: str | None = FIRMWARE,
         update_version: GatewayVersion | None = None,
         **update: Any,
     ) -> Definition:
-        content = Update(data_source=source, current_version=current, update_version=update_version, **update)
+        content = UpdateSpec(data_source=source, current_version=current, update_version=update_version, **update)
         return self.service.create_definition(owner, auto_create_tasks=auto, name=name, update=content)
 
     def request(self, gateway: Gateway, version: GatewayVersion = OLD, keys: tuple[int, ...] = ()) -> UpdateInfoRequest:

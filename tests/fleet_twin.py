@@ -1,6 +1,6 @@
 """The specification of a rollout as an event loop to be read: one process for each gateway, one for the waves.
 
-It shares nothing with the array machine but the draws (``draw_one``, in plain integers) and the words of
+It shares nothing with the array machine but the draws (``uniform_scalar``, in plain integers) and the words of
 ``tasks.lifecycle``. Gateways act at whole milliseconds; whoever watches the rollout acts after all that happened in the
 same millisecond: the abort criterion a quarter of it later, gates half of it.
 """
@@ -18,8 +18,8 @@ from scipy.special import betainc
 
 from lorafw.faults import Fault
 from lorafw.fleet import Fleet, Plan, Threshold, Wave
-from lorafw.fleet.simulation.random_streams import Stream, draw_one
-from lorafw.tasks.lifecycle import ATTEMPT, Cause, TaskEvent, TaskStatus, advance
+from lorafw.fleet.simulation.random_streams import Stream, uniform_scalar
+from lorafw.tasks.lifecycle import ATTEMPT_BY_STATUS, Cause, TaskEvent, TaskStatus, next_status
 
 DAY_MS = 86_400_000
 SOON = 2.0**-10
@@ -44,7 +44,7 @@ class Luck:
     number: int
 
     def __call__(self, stream: Stream, turn: int = 0) -> float:
-        return draw_one(self.seed, self.replication, self.number, stream, turn)
+        return uniform_scalar(self.seed, self.replication, self.number, stream, turn)
 
     def hits(self, share: float, stream: Stream, turn: int) -> bool:
         return share > 0 and self(stream, turn) < share
@@ -106,15 +106,15 @@ class Task:
 
     def move(self, time: int, event: TaskEvent, cause: Cause, fault: Fault) -> None:
         assert self.status is not None
-        after = advance(self.status, event)
-        attempt = ATTEMPT.get(after, ATTEMPT.get(self.status, 0))
+        after = next_status(self.status, event)
+        attempt = ATTEMPT_BY_STATUS.get(after, ATTEMPT_BY_STATUS.get(self.status, 0))
         self.row(time, attempt, after, cause, fault)
         if after in ENDED:
             self.ended_ms = time
 
     def remark(self, time: int, cause: Cause, fault: Fault) -> None:
         assert self.status is not None
-        self.row(time, ATTEMPT.get(self.status, 3), self.status, cause, fault)
+        self.row(time, ATTEMPT_BY_STATUS.get(self.status, 3), self.status, cause, fault)
 
 
 class Twin:
@@ -263,11 +263,11 @@ class Twin:
         time = int(fleet.phase_ms[place])
         while opens is not None and time < opens:
             time += period
-        shows, surely, broken, turn, seen = "old", False, False, -1, 0
+        shows, poll_certain, broken, turn, seen = "old", False, False, -1, 0
         while True:
             turn += 1
             due = time
-            if not surely:
+            if not poll_certain:
                 time += period * luck.run(conditions.missed_poll, Stream.MISSED, turn)
             time += self.resync * luck.run(conditions.unreached, Stream.UNREACHED, turn)
             time += self.resync * luck.run(conditions.server_error, Stream.SERVER_ERROR, turn)
@@ -281,7 +281,7 @@ class Twin:
             if task.status is None:
                 task.created_ms = time
                 task.row(time, 0, TaskStatus.PENDING, Cause.CREATED_AUTOMATICALLY, Fault.NONE)
-            seen, surely = time, False
+            seen, poll_certain = time, False
 
             if shows == "new" or (shows == "other" and not self.update.version_given):
                 behind = task.fault if shows == "other" else Fault.NONE
@@ -319,7 +319,7 @@ class Twin:
                 task.remark(time + ends, Cause.REPLY_BROKEN, why)
                 if over:
                     return
-                time, surely = time + ends + self.resync, True
+                time, poll_certain = time + ends + self.resync, True
                 continue
             arrived = time + takes
             trouble = self.trouble(task, luck, turn)
@@ -328,7 +328,7 @@ class Twin:
             task.sends += 1
             if over:
                 return
-            time, shows, surely = self.install(task, luck, turn, arrived, max(time + period, arrived))
+            time, shows, poll_certain = self.install(task, luck, turn, arrived, max(time + period, arrived))
 
     def until(self, time: int) -> Any:
         return self.env.timeout(max(time - self.env.now, 0))

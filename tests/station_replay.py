@@ -27,8 +27,8 @@ from lorafw.gateway.home import Home
 from lorafw.gateway.runner import execute
 from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.station.evaluation import ASSUMED_REQUEST, Judgement, judge_reply
-from lorafw.station.exchange import REMARK, Timers, Verdict
+from lorafw.station.evaluation import ASSUMED_REQUEST, ReplyEvaluation, evaluate_reply
+from lorafw.station.exchange import NOTE_MODULE, ExchangeResult, Timers
 from lorafw.station.log import Level, LogLine
 
 RECORDING = Path(__file__).parent.parent / "data" / "station-differences.json"
@@ -264,10 +264,10 @@ def replay_virtual(case: Case, folder: Path) -> Seen:
     )
 
 
-def _poll(gateway: VirtualGateway, count: int) -> list[Verdict]:
+def _poll(gateway: VirtualGateway, count: int) -> list[ExchangeResult]:
     """Start the gateway and poll this number of times, or until it crashes."""
     gateway.start()
-    verdicts: list[Verdict] = []
+    verdicts: list[ExchangeResult] = []
     while len(verdicts) < count and not any(verdict.crashed for verdict in verdicts):
         verdicts.append(gateway.poll())
     return verdicts
@@ -289,12 +289,12 @@ def write_home(case: Case, path: Path, ports: Ports) -> Home:
     return Home(path)
 
 
-def _ending(verdict: Verdict) -> tuple[str, str, list[list[Any]]]:
+def _ending(verdict: ExchangeResult) -> tuple[str, str, list[list[Any]]]:
     return verdict.exchange.value, verdict.update.value, [list(result) for result in verdict.key_results]
 
 
 def _lines(log: Sequence[LogLine], home: Home, ports: Ports) -> list[str]:
-    shown = [line for line in log if line.level >= Level.VERBOSE and line.module != REMARK]
+    shown = [line for line in log if line.level >= Level.VERBOSE and line.module != NOTE_MODULE]
     return [as_recorded(str(line), ports).replace(str(home.path), "HOME") for line in shown]
 
 
@@ -321,7 +321,7 @@ def _is_listed(name: str) -> bool:
 # --- judge ---------------------------------------------------------------------------------------------------------
 
 
-def judged(case: Case, timers: Timers) -> Judgement:
+def judged(case: Case, timers: Timers) -> ReplyEvaluation:
     """The verdict of ``judge`` on the first reply, and on the request that the recorded client sent."""
     reply = case.replies[0]
     request = replace(
@@ -330,18 +330,18 @@ def judged(case: Case, timers: Timers) -> Judgement:
         station=STATION,
         keys=tuple(zlib.crc32(key) for key in case.station_keys),
     )
-    return judge_reply(
+    return evaluate_reply(
         reply.data,
         sig_keys=case.station_keys,
         timers=timers,
-        closes=reply.end == "close",
+        server_closes=reply.end == "close",
         resets=reply.end == "rst",
         is_http=True,
         request=request,
     )
 
 
-def verdict_as_recorded(judgement: Judgement, level: Level) -> dict[str, Any]:
+def verdict_as_recorded(judgement: ReplyEvaluation, level: Level) -> dict[str, Any]:
     """The verdict in the form of a recorded one."""
     verdict = judgement.to_json(level)
     verdict["log"] = [as_recorded(line, Ports(RECORDED_PORT, RECORDED_PORT)) for line in verdict["log"]]

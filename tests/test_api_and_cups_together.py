@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 from lorafw import example
 from lorafw.cups.codec import decode_response, encode_request
 from lorafw.cups.messages import UpdateInfoRequest
-from lorafw.testbed import BedGateway, Testbed
+from lorafw.testbed import Testbed, TestbedGateway
 from lorafw.version import GatewayVersion
 
 OLD = example.CURRENT_VERSION
@@ -74,7 +74,7 @@ class ApiAndCups(RuleBasedStateMachine):
 
     # --- what is known from outside ---
 
-    def task(self, gateway: BedGateway) -> dict[str, Any] | None:
+    def task(self, gateway: TestbedGateway) -> dict[str, Any] | None:
         try:
             answer = self.iot.get_wireless_gateway_task(Id=gateway.id)
         except self.iot.exceptions.ResourceNotFoundException:
@@ -157,7 +157,7 @@ class ApiAndCups(RuleBasedStateMachine):
         for _ in range(times):
             self.poll_once(self.bed.gateways[index], version)
 
-    def poll_once(self, gateway: BedGateway, version: GatewayVersion) -> None:
+    def poll_once(self, gateway: TestbedGateway, version: GatewayVersion) -> None:
         before = self.task(gateway)
         matching = self.matching(version)
         response = decode_response(self.post(self.body(gateway, version)))
@@ -224,7 +224,7 @@ class ApiAndCups(RuleBasedStateMachine):
 
     # --- inside ---
 
-    def body(self, gateway: BedGateway, version: GatewayVersion) -> bytes:
+    def body(self, gateway: TestbedGateway, version: GatewayVersion) -> bytes:
         self.bed.clock.advance(1)
         return encode_request(
             UpdateInfoRequest(gateway.eui, station=version.station, model=version.model, package=version.package)
@@ -239,12 +239,12 @@ class ApiAndCups(RuleBasedStateMachine):
         connection.close()
         return content
 
-    def wait_until_counted(self, gateway: BedGateway) -> None:
+    def wait_until_counted(self, gateway: TestbedGateway) -> None:
         """The gateway has closed; that its reply was whole is known a moment later."""
         self.wait_until_idle(gateway)
         assert self.bed.service.task(self.bed.owner, gateway.id).sends == self.sends[gateway.id]
 
-    def wait_until_idle(self, gateway: BedGateway) -> None:
+    def wait_until_idle(self, gateway: TestbedGateway) -> None:
         deadline = time.monotonic() + 5
         while self.bed.service.is_sending(self.bed.owner, gateway.id):
             assert time.monotonic() < deadline

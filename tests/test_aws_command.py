@@ -129,9 +129,12 @@ def test_the_stand_in_for_old_versions_leaves_without_lorafw(lab: ServeProcess, 
 def test_the_demo_reaches_its_lab_with_an_old_aws_cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(tmp_path / "bin", OLD_CLI)
     monkeypatch.setattr(lorafw.localaws.walkthrough, "find_aws_cli", lambda: str(tmp_path / "bin" / "aws"))
-    with World() as world, lorafw.localaws.walkthrough.Procedure(lambda _: None, package="1.0.1") as procedure:
+    with (
+        World() as world,
+        lorafw.localaws.walkthrough.DocumentedWalkthrough(lambda _: None, package="1.0.1") as procedure,
+    ):
         monkeypatch.setenv("HTTPS_PROXY", world.address)
-        assert procedure._command("list-wireless-gateways") == {"WirelessGatewayList": []}
+        assert procedure._run_aws_command("list-wireless-gateways") == {"WirelessGatewayList": []}
     assert world.asked == []
 
 

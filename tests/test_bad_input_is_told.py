@@ -78,7 +78,7 @@ def test_a_server_that_is_no_lorafw_serve_behind_explain_is_told(
 
 
 def test_a_server_that_does_not_speak_http_is_no_open_lab(tmp_path: Path) -> None:
-    from lorafw.lab.jupyter import is_open
+    from lorafw.lab.jupyter import is_lab_running
     from lorafw.lab.lessons import WorkingCopy
 
     copy = WorkingCopy(tmp_path)
@@ -86,7 +86,7 @@ def test_a_server_that_does_not_speak_http_is_no_open_lab(tmp_path: Path) -> Non
     runtime.mkdir(parents=True)
     with server_that_says(b"SSH-2.0-OpenSSH_9\r\n") as url:
         (runtime / "jpserver-1.json").write_text(json.dumps({"url": f"{url}/"}))
-        assert not is_open(copy)
+        assert not is_lab_running(copy)
 
 
 def test_the_number_of_gateways_in_a_file_is_held_against_the_memory_of_the_machine(tmp_path: Path) -> None:

@@ -27,12 +27,12 @@ from lorafw.cups.codec import (
     assemble,
     decode_request,
     decode_response,
-    encode_head,
     encode_request,
     encode_response,
+    encode_response_header,
 )
-from lorafw.cups.messages import NO_CREDENTIALS_CRC, NOTHING, UpdateInfoRequest, UpdateInfoResponse
-from lorafw.errors import FieldTooLong, MalformedRequest, MalformedResponse
+from lorafw.cups.messages import EMPTY_RESPONSE, NO_CREDENTIALS_CRC, UpdateInfoRequest, UpdateInfoResponse
+from lorafw.errors import InvalidFieldLength, MalformedRequest, MalformedResponse
 from lorafw.eui import GatewayEui
 
 U32 = st.integers(0, 2**32 - 1)
@@ -428,7 +428,7 @@ def test_a_recorded_response_as_a_value_says_what_the_log_says(recorded_response
     assert (said in log) == bool(value.update and value.signature)
     assert (value.tc_uri or None) == recorded_response.verdict["tc_uri"]
     assert ("[CUP:INFO] CUPS provided update.bin" in log) == bool(value.update)
-    assert any("(no updates)" in line for line in log) == value.is_nothing
+    assert any("(no updates)" in line for line in log) == value.is_empty
 
 
 def test_a_recorded_response_is_encoded_to_the_same_bytes(recorded_response: Any) -> None:
@@ -457,9 +457,9 @@ def test_the_recorded_update_is_encoded_from_its_parts(responses_by_name: Any) -
 
 def test_nothing_to_do_is_fourteen_zero_bytes(responses_by_name: Any) -> None:
     assert responses_by_name["nothing"].body == bytes(14)
-    assert encode_response(NOTHING) == bytes(14)
-    assert decode_response(bytes(14)) is not NOTHING
-    assert decode_response(bytes(14)) == NOTHING
+    assert encode_response(EMPTY_RESPONSE) == bytes(14)
+    assert decode_response(bytes(14)) is not EMPTY_RESPONSE
+    assert decode_response(bytes(14)) == EMPTY_RESPONSE
 
 
 def test_a_sig_len_without_the_crc_is_refused(responses_by_name: Any) -> None:
@@ -552,7 +552,7 @@ def test_a_field_may_be_as_long_as_the_station_takes_it(member: str, field: str,
     fits = UpdateInfoResponse(**{member: of(maximum)})
     assert decode_response(encode_response(fits)) == fits
     with pytest.raises(
-        FieldTooLong, match=rf"{field} has {maximum + 1} bytes; the station takes at most {maximum}$"
+        InvalidFieldLength, match=rf"{field} has {maximum + 1} bytes; the station takes at most {maximum}$"
     ) as caught:
         encode_response(UpdateInfoResponse(**{member: of(maximum + 1)}))
     assert (caught.value.field, caught.value.length, caught.value.maximum) == (field, maximum + 1, maximum)
@@ -560,23 +560,23 @@ def test_a_field_may_be_as_long_as_the_station_takes_it(member: str, field: str,
 
 def test_a_uri_is_measured_in_bytes() -> None:
     assert encode_response(UpdateInfoResponse(tc_uri="ä" * 63))[1] == 126
-    with pytest.raises(FieldTooLong) as caught:
+    with pytest.raises(InvalidFieldLength) as caught:
         encode_response(UpdateInfoResponse(tc_uri="ä" * 64))
     assert caught.value.length == 128
 
 
 def test_a_signature_has_at_least_four_bytes() -> None:
     assert encode_response(UpdateInfoResponse(signature=bytes(4)))[6:10] == struct.pack("<I", 8)
-    with pytest.raises(FieldTooLong, match=r"signature has 3 bytes; the station takes at least 4$") as caught:
+    with pytest.raises(InvalidFieldLength, match=r"signature has 3 bytes; the station takes at least 4$") as caught:
         encode_response(UpdateInfoResponse(signature=bytes(3)))
     assert (caught.value.field, caught.value.length, caught.value.minimum) == ("signature", 3, 4)
 
 
 def test_an_update_may_have_one_byte_less_than_2_gb() -> None:
-    assert encode_head(NOTHING, 2**31 - 1) == bytes(10) + b"\xff\xff\xff\x7f"
+    assert encode_response_header(EMPTY_RESPONSE, 2**31 - 1) == bytes(10) + b"\xff\xff\xff\x7f"
     for length in (2**31, -1):
-        with pytest.raises(FieldTooLong) as caught:
-            encode_head(NOTHING, length)
+        with pytest.raises(InvalidFieldLength) as caught:
+            encode_response_header(EMPTY_RESPONSE, length)
         assert (caught.value.field, caught.value.length, caught.value.maximum) == ("update", length, 2**31 - 1)
 
 
@@ -584,7 +584,7 @@ def test_an_update_may_have_one_byte_less_than_2_gb() -> None:
 def test_a_response_survives_the_wire(value: UpdateInfoResponse) -> None:
     body = encode_response(value)
     assert decode_response(body) == value
-    assert encode_head(value, len(value.update)) + value.update == body
+    assert encode_response_header(value, len(value.update)) + value.update == body
 
 
 @given(RESPONSES, st.randoms(use_true_random=False))

@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
-from lorafw.clock import HandClock
+from lorafw.clock import ManualClock
 from lorafw.cups.codec import decode_response, encode_request
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import NoSuchObject
 from lorafw.eui import GatewayEui
 from lorafw.server.app import CupsServer
-from lorafw.server.refusals import Refused
+from lorafw.server.refusals import RefusalReason
 from lorafw.tasks.lifecycle import Cause, TaskStatus
-from lorafw.tasks.model import Gateway, Owner, Update
+from lorafw.tasks.model import AccountRegion, Gateway, UpdateSpec
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
 
-OWNER = Owner("123456789012", "us-east-1")
+OWNER = AccountRegion("123456789012", "us-east-1")
 EUI = GatewayEui.parse("5a11b0a85a11b0a8")
 OLD = GatewayVersion(station="2.0.5", package="1.0.0", model="rpi")
 
@@ -83,7 +83,7 @@ class World:
 
     def define(self) -> None:
         self.service.create_definition(
-            OWNER, auto_create_tasks=True, update=Update("s3://b/k", "role", b"x" * 70, 7, OLD)
+            OWNER, auto_create_tasks=True, update=UpdateSpec("s3://b/k", "role", b"x" * 70, 7, OLD)
         )
 
     def status(self) -> TaskStatus:
@@ -105,9 +105,9 @@ class World:
 @pytest.fixture
 def world() -> Iterator[World]:
     bucket = Bucket()
-    service = UpdateService(source=bucket, clock=HandClock())
+    service = UpdateService(source=bucket, clock=ManualClock())
     gateway = service.create_gateway(OWNER, EUI)
-    with CupsServer(service).in_thread() as server:
+    with CupsServer(service).run_in_thread() as server:
         yield World(service, server, gateway, bucket)
 
 
@@ -158,7 +158,7 @@ def test_a_malformed_request_gets_400_and_a_tiny_body_and_changes_nothing(world:
     assert 0 < len(response.body) < 100
     assert int(response.headers["Content-Length"]) == len(response.body)
     assert world.service.log == []
-    assert world.server.tally.counts == {Refused.MALFORMED: 1}
+    assert world.server.tally.counts == {RefusalReason.MALFORMED: 1}
 
 
 def test_an_unknown_gateway_gets_403_and_is_not_created(world: World) -> None:
@@ -277,7 +277,7 @@ def test_a_gateway_that_goes_away_in_the_middle_of_its_request_is_no_fault_of_th
         gateway.sendall(b"POST /update-info HTTP/1.1\r\nHost: localhost\r\nContent-Length:   200\r\n\r\n{")
         time.sleep(0.05)
     deadline = time.monotonic() + 5
-    while world.server.tally.counts != {Refused.TOO_LATE: 1}:
+    while world.server.tally.counts != {RefusalReason.REQUEST_TIMEOUT: 1}:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     assert not caplog.records

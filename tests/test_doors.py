@@ -22,14 +22,14 @@ from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import LabError
 from lorafw.eui import GatewayEui
-from lorafw.gateway.provisioning import enrol, plain_endpoint
+from lorafw.gateway.provisioning import enrol, plain_cups_uri
 from lorafw.gateway.transport import HttpTransport
 from lorafw.iotwireless.http_server import is_control_path
 from lorafw.localaws.cloud import ApiServer, Cloud
-from lorafw.server.refusals import Refused
-from lorafw.tasks.model import Owner
+from lorafw.server.refusals import RefusalReason
+from lorafw.tasks.model import AccountRegion
 
-OWNER = Owner(example.ACCOUNT, example.REGION)
+OWNER = AccountRegion(example.ACCOUNT, example.REGION)
 EUI = GatewayEui(7)
 MAX_BODY = 99
 
@@ -166,12 +166,12 @@ def test_the_api_of_a_testbed_is_behind_the_same_door() -> None:
     ids=[*FOREIGN.keys(), "a person with a browser", "a page of its own"],
 )
 def test_plain_cups_refuses_browsers_in_a_few_bytes(cloud: Cloud, headers: dict[str, str]) -> None:
-    before = cloud.cups.tally.counts[Refused.NOT_ADMITTED]
+    before = cloud.cups.tally.counts[RefusalReason.NOT_ADMITTED]
     status, body, answered = ask(cloud.cups.port, "POST", "/update-info", update_info(), **headers)
     assert status == 403
     assert 0 < len(body) <= MAX_BODY
     assert answered["Access-Control-Allow-Origin"] is None
-    assert cloud.cups.tally.counts[Refused.NOT_ADMITTED] == before + 1
+    assert cloud.cups.tally.counts[RefusalReason.NOT_ADMITTED] == before + 1
 
 
 def test_plain_cups_answers_a_station(cloud: Cloud) -> None:
@@ -184,7 +184,7 @@ def test_a_gateway_that_has_a_certificate_must_use_it(cloud: Cloud, tmp_path: Pa
     enrol(tmp_path / "home", cloud.client, eui=bound, name="g", rf_region="US915", package="1.0.0")
     status, body, _ = ask(cloud.cups.port, "POST", "/update-info", update_info(bound))
     assert (status, body) == (403, "not allowed\n")
-    assert cloud.cups.tally.counts[Refused.NOT_ALLOWED] == 1
+    assert cloud.cups.tally.counts[RefusalReason.NOT_ALLOWED] == 1
 
 
 def test_plain_cups_can_be_left_out(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_plain_cups_can_be_left_out(tmp_path: Path) -> None:
         with pytest.raises(LabError, match="no plain CUPS"):
             _ = cloud.cups
         with pytest.raises(ClientError, match="without --plain"):
-            plain_endpoint(cloud.client("iotwireless"))
+            plain_cups_uri(cloud.client("iotwireless"))
     with pytest.raises(LabError, match="one of them"):
         Cloud(cups_port=None)
 

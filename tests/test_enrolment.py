@@ -27,11 +27,11 @@ from lorafw.gateway import enrolment, enrolment_journal
 from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME
 from lorafw.gateway.enrolment_rollback import DESCRIPTION
 from lorafw.gateway.home import Home, check_cups_uri
-from lorafw.gateway.provisioning import Enrolment, enrol, enrol_plain
+from lorafw.gateway.provisioning import Enrolment, enrol, enrol_without_tls
 from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
 from lorafw.localaws.cloud import Cloud
-from lorafw.station.exchange import Outcome
+from lorafw.station.exchange import ExchangeOutcome
 
 EUI = GatewayEui(0x58A0CBFFFE800001)
 
@@ -134,7 +134,7 @@ def registered(client: Callable[[str], Any]) -> tuple[int, int]:
 
 
 def works(home: Home) -> bool:
-    return VirtualGateway(home, HttpTransport()).poll().exchange is Outcome.DONE
+    return VirtualGateway(home, HttpTransport()).poll().exchange is ExchangeOutcome.DONE
 
 
 def interrupt() -> None:
@@ -280,10 +280,10 @@ def test_a_plain_init_leaves_nothing_either(cloud: Cloud, tmp_path: Path, writes
     writes[:] = [Steps(1, interrupt, only="before station.conf").step]
     words: dict[str, Any] = {"eui": EUI, "name": None, "rf_region": "US915", "package": "1.0.0"}
     with pytest.raises(Interrupted):
-        enrol_plain(tmp_path / "home", cloud.client, **words)
+        enrol_without_tls(tmp_path / "home", cloud.client, **words)
     assert registered(cloud.client) == (0, 0)
     writes.clear()
-    assert enrol_plain(tmp_path / "home", cloud.client, **words).was_new
+    assert enrol_without_tls(tmp_path / "home", cloud.client, **words).was_new
     assert works(Home(tmp_path / "home"))
 
 

@@ -24,7 +24,7 @@ from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME, lock_folder
 from lorafw.gateway.home import Home
-from lorafw.gateway.provisioning import enrol_plain, plain_endpoint
+from lorafw.gateway.provisioning import enrol_without_tls, plain_cups_uri
 from lorafw.localaws.cloud import Cloud
 
 PLAIN: dict[str, Any] = {"eui": EUI, "name": None, "rf_region": "US915", "package": "1.0.0"}
@@ -221,7 +221,7 @@ def test_many_plain_inits_of_one_gateway_at_once_leave_homes_that_work(
 ) -> None:
     def run(folder: Path) -> None:
         with suppress(HomeError):
-            enrol_plain(folder, Watched(cloud.client), **PLAIN)
+            enrol_without_tls(folder, Watched(cloud.client), **PLAIN)
 
     threads = [threading.Thread(target=run, args=(tmp_path / str(number),)) for number in range(4)]
     for thread in threads:
@@ -320,7 +320,7 @@ def test_a_run_is_not_split_between_aws_and_the_lab(cloud: Cloud, tmp_path: Path
 
 def test_a_plain_init_leaves_the_callers_client_as_it_was(cloud: Cloud, clients: Watched) -> None:
     wireless = clients("iotwireless")
-    assert plain_endpoint(wireless) == cloud.cups.uri
+    assert plain_cups_uri(wireless) == cloud.cups.uri
     assert cloud.cups_tls is not None
     assert wireless.get_service_endpoint(ServiceType="CUPS")["ServiceEndpoint"] == cloud.cups_tls.uri
 

@@ -10,7 +10,12 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
-from lorafw.isolation.environment import alone, aws_variables_that_win, leading_nowhere, leading_to
+from lorafw.isolation.environment import (
+    aws_variables,
+    aws_variables_that_win,
+    unreachable_aws_variables,
+    without_aws_settings,
+)
 from lorafw.lab import ServeProcess, Workspace
 from lorafw.localaws.cloud import Cloud
 from lorafw.testbed import Testbed
@@ -67,7 +72,9 @@ def test_serve_says_that_the_profile_must_go(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_leads_to_the_lab_is_all_that_is_left() -> None:
-    found = alone({"AWS_PROFILE": "daily-work", "AWS_REGION": "eu-west-1", "HOME": "/home/me"}) | leading_to("http://x")
+    found = without_aws_settings(
+        {"AWS_PROFILE": "daily-work", "AWS_REGION": "eu-west-1", "HOME": "/home/me"}
+    ) | aws_variables("http://x")
     assert found["AWS_ENDPOINT_URL"] == "http://x"
     assert not {"AWS_PROFILE", "AWS_REGION"} & set(found)
     assert found["HOME"] == "/home/me"
@@ -90,7 +97,7 @@ def test_calls_to_this_machine_go_past_a_proxy_beside_those_that_do_already(
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HTTP_PROXY": "http://127.0.0.1:9", **there}.items():
         monkeypatch.setenv(name, value)
-    found = {name: value for name, value in leading_nowhere().items() if "proxy" in name.lower()}
+    found = {name: value for name, value in unreachable_aws_variables().items() if "proxy" in name.lower()}
     assert found == wanted
     for name, value in found.items():
         monkeypatch.setenv(name, value)
@@ -119,7 +126,7 @@ def test_a_variable_that_wins_over_the_pasted_endpoint_is_named(name: str) -> No
 
 def test_variables_that_do_no_harm_to_the_pasted_endpoint_are_not_named() -> None:
     harmless = {"AWS_USE_FIPS_ENDPOINT": "false", "AWS_ENDPOINT_URL_S3": "", "AWS_PAGER": "less", "HOME": "/home/me"}
-    assert aws_variables_that_win(harmless | leading_to("http://127.0.0.1:5000")) == []
+    assert aws_variables_that_win(harmless | aws_variables("http://127.0.0.1:5000")) == []
 
 
 BREAKS_BOTO3 = {
@@ -141,7 +148,7 @@ BREAKS_BOTO3 = {
 def test_what_really_leads_boto3_past_the_pasted_endpoint_or_breaks_it_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    pasted = leading_to("http://127.0.0.1:9")
+    pasted = aws_variables("http://127.0.0.1:9")
     for variable in aws_variables_that_win(os.environ):
         monkeypatch.delenv(variable)
     for variable, value in {**pasted, name: BREAKS_BOTO3[name]}.items():

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from lorafw.clock import HandClock
+from lorafw.clock import ManualClock
 from lorafw.cups.codec import encode_request
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.eui import GatewayEui
 from lorafw.server.app import CupsServer
 from lorafw.server.file_budget import UNLIMITED, FileBudget, free_files, read_file_limit
-from lorafw.server.refusals import LINES, SPAN_S, LineLimit, Refused
-from lorafw.tasks.model import Owner
+from lorafw.server.refusals import MAX_LINES_PER_WINDOW, WINDOW_S, LineLimit, RefusalReason
+from lorafw.tasks.model import AccountRegion
 from lorafw.tasks.service import UpdateService
 
 EUI = GatewayEui(1)
@@ -31,9 +31,9 @@ class NoBucket:
 
 @pytest.fixture
 def server() -> Iterator[CupsServer]:
-    service = UpdateService(source=NoBucket(), clock=HandClock())
-    service.create_gateway(Owner("123456789012", "us-east-1"), EUI)
-    with CupsServer(service).in_thread() as running:
+    service = UpdateService(source=NoBucket(), clock=ManualClock())
+    service.create_gateway(AccountRegion("123456789012", "us-east-1"), EUI)
+    with CupsServer(service).run_in_thread() as running:
         yield running
 
 
@@ -57,7 +57,7 @@ def test_an_error_that_nobody_expected_is_answered_and_counted(
     answer = ask(server)
     assert answer.startswith(b"HTTP/1.1 500 ")
     assert answer.endswith(b"\r\n\r\nserver error\n")
-    assert server.tally.counts == {Refused.SERVER_ERROR: 1}
+    assert server.tally.counts == {RefusalReason.SERVER_ERROR: 1}
     assert [record.exc_info and record.exc_info[1] for record in caplog.records] == [error]
     monkeypatch.undo()
     assert ask(server).startswith(b"HTTP/1.1 200 ")
@@ -70,10 +70,10 @@ def test_many_such_errors_do_not_flood_the_log(
         raise ValueError("again")
 
     monkeypatch.setattr(server.service, "receive", fail)
-    for _ in range(3 * LINES):
+    for _ in range(3 * MAX_LINES_PER_WINDOW):
         assert b" 500 " in ask(server)
-    assert server.tally.counts == {Refused.SERVER_ERROR: 3 * LINES}
-    assert len(caplog.records) <= 2 * LINES
+    assert server.tally.counts == {RefusalReason.SERVER_ERROR: 3 * MAX_LINES_PER_WINDOW}
+    assert len(caplog.records) <= 2 * MAX_LINES_PER_WINDOW
 
 
 def test_an_error_in_a_callback_of_the_loop_is_counted(server: CupsServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -84,7 +84,7 @@ def test_an_error_in_a_callback_of_the_loop_is_counted(server: CupsServer, caplo
 
     loop.call_soon_threadsafe(fail)
     assert ask(server).startswith(b"HTTP/1.1 200 ")
-    assert server.tally.counts == {Refused.SERVER_ERROR: 1}
+    assert server.tally.counts == {RefusalReason.SERVER_ERROR: 1}
     assert "in a callback" in str(caplog.records[0].exc_info)
 
 
@@ -92,11 +92,11 @@ def test_a_logger_of_others_is_limited_and_tells_how_much_was_left_out() -> None
     now = [0.0]
     limit = LineLimit(lambda: now[0])
     records = [logging.LogRecord("asyncio", logging.ERROR, "", 0, "x %d", (number,), None) for number in range(50)]
-    assert sum(limit.filter(record) for record in records) == LINES
-    now[0] = SPAN_S
+    assert sum(limit.filter(record) for record in records) == MAX_LINES_PER_WINDOW
+    now[0] = WINDOW_S
     last = logging.LogRecord("asyncio", logging.ERROR, "", 0, "x %d", (50,), None)
     assert limit.filter(last)
-    assert last.getMessage() == f"x 50 ({50 - LINES} more records were left out)"
+    assert last.getMessage() == f"x 50 ({50 - MAX_LINES_PER_WINDOW} more records were left out)"
 
 
 def test_the_servers_of_a_process_share_one_budget_of_files() -> None:

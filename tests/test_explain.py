@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from fakes import DAY_S, FIRMWARE, HOUR_S, NEW, OLD, OTHER, OWNER, STATION, STRANGER, World
 
-from lorafw.clock import iso
-from lorafw.errors import AccessDenied, FirmwareError, NoSuchObject, NotFound, TrustPolicy, Unavailable
+from lorafw.clock import format_iso
+from lorafw.errors import AccessDenied, FirmwareError, NoSuchObject, NotFound, RoleNotTrusted, SourceUnavailable
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.tasks.explain import Explanation, differences
 from lorafw.tasks.lifecycle import TaskStatus
@@ -68,7 +68,7 @@ def test_a_gateway_without_version_txt(world, gateway):
 
 def test_a_gateway_with_version_txt_is_not_told_to_have_none(world, gateway):
     world.poll(gateway)
-    assert "version.txt" not in str(says(world, gateway, "PackageVersion='1.0.0'", iso(world.clock.now_ms())))
+    assert "version.txt" not in str(says(world, gateway, "PackageVersion='1.0.0'", format_iso(world.clock.now_ms())))
 
 
 def test_no_definitions(world, gateway):
@@ -358,9 +358,9 @@ def test_where_by_policy_a_broken_reply_counts_it_is_not_told_to_be_sent_again()
 def test_the_deadline_of_silence(world):
     gateway = world.in_status(SECOND_RETRY)
     deadline = world.service.last_seen_ms(OWNER, gateway.id) + 48 * HOUR_S * 1000
-    says(world, gateway, f"Without one until {iso(deadline)} it is FAILED (assumed).")
+    says(world, gateway, f"Without one until {format_iso(deadline)} it is FAILED (assumed).")
     world.clock.advance(48 * HOUR_S)
-    assert iso(deadline) in str(says(world, gateway, "FAILED", "silent after the last retry"))
+    assert format_iso(deadline) in str(says(world, gateway, "FAILED", "silent after the last retry"))
 
 
 def test_the_longest_silence_that_a_policy_can_have_is_told():
@@ -376,7 +376,7 @@ def test_a_task_that_has_ended(world, gateway, versions, status):
     words = says(world, gateway, str(status), "It has ended; delete it before starting a new one (documented).")
     assert words.status is status
     cause = "presents the new version" if status is COMPLETED else "still presents the old version"
-    assert f"Last event {iso(world.clock.now_ms())}: {cause}." in words.lines
+    assert f"Last event {format_iso(world.clock.now_ms())}: {cause}." in words.lines
 
 
 def test_where_by_policy_an_ended_task_gives_way_nobody_is_told_to_delete_it():
@@ -393,10 +393,10 @@ def test_where_by_policy_an_ended_task_gives_way_nobody_is_told_to_delete_it():
     [
         NoSuchObject("there is no key '1.0.1' in bucket 'firmware'"),
         AccessDenied("the role may not s3:GetObject"),
-        TrustPolicy("the role does not trust iotwireless.amazonaws.com"),
-        Unavailable("S3 does not answer"),
+        RoleNotTrusted("the role does not trust iotwireless.amazonaws.com"),
+        SourceUnavailable("S3 does not answer"),
         FirmwareError("the file has 0 bytes"),
-        Unavailable("many\n" * 50),
+        SourceUnavailable("many\n" * 50),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -418,7 +418,7 @@ def test_the_update_is_looked_at_before_any_request_needs_it(world, gateway):
 
 def test_what_kept_it_from_being_read_is_told_apart_from_what_is_now(world, gateway):
     world.definition()
-    world.source.trouble = Unavailable("S3 does not answer")
+    world.source.trouble = SourceUnavailable("S3 does not answer")
     world.poll(gateway)
     world.source.trouble = None
     says(
@@ -584,7 +584,7 @@ def test_the_last_three_exchanges_are_told_with_their_answers_and_when_the_next_
     world.poll(gateway, NEW)
     world.clock.advance(10)
     world.poll(gateway, NEW)
-    due = iso(world.clock.now_ms() + 10_000)
+    due = format_iso(world.clock.now_ms() + 10_000)
     text = str(
         says(world, gateway, "Last 3 exchange(s):", "got the update, broken off", f"The next is due {due}, in 10 s")
     )
@@ -594,7 +594,7 @@ def test_the_last_three_exchanges_are_told_with_their_answers_and_when_the_next_
 
 def test_after_one_exchange_the_next_is_due_after_a_stations_regular_check(world, gateway) -> None:
     world.poll(gateway, replace(OLD, package=None))
-    due = iso(world.clock.now_ms() + DAY_S * 1000)
+    due = format_iso(world.clock.now_ms() + DAY_S * 1000)
     says(world, gateway, "presented no PackageVersion, got nothing to do", f"due {due}, in 1 d", "24 h (observed)")
     world.clock.advance(DAY_S + 90 * 60)
     says(world, gateway, "(1 d 1 h ago) presented:", "; that was 1 h 30 min ago, if")
@@ -604,7 +604,12 @@ def test_after_a_broken_reply_the_next_is_due_a_minute_later(world, gateway) -> 
     world.definition()
     for _ in range(2):
         world.poll(gateway, whole=False)
-        says(world, gateway, f"due {iso(world.clock.now_ms() + 60_000)}, in 1 min", "after a broken reply (observed)")
+        says(
+            world,
+            gateway,
+            f"due {format_iso(world.clock.now_ms() + 60_000)}, in 1 min",
+            "after a broken reply (observed)",
+        )
         world.clock.advance(60)
 
 

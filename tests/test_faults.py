@@ -15,7 +15,7 @@ from lorafw.eui import GatewayEui
 from lorafw.faults import Fault
 from lorafw.gateway.faults import injection, kind_of
 from lorafw.gateway.faults.link import SlowLink
-from lorafw.station.exchange import Action, Outcome
+from lorafw.station.exchange import ExchangeOutcome, UpdateAction
 from lorafw.tasks.lifecycle import Cause, TaskStatus
 from lorafw.testbed import Testbed
 
@@ -66,7 +66,7 @@ def bed(shared: Testbed) -> Iterator[Testbed]:
 def test_trouble_on_the_way_there_shows_the_service_nothing(bed: Testbed, fault: Fault) -> None:
     bed.inject(fault, polls=1)
     (verdict,) = polls(bed, 1)
-    assert (verdict.exchange, verdict.wait_s) == (Outcome.FAILED, 60)
+    assert (verdict.exchange, verdict.wait_s) == (ExchangeOutcome.FAILED, 60)
     assert causes(bed) == []
     assert bed.service.last_seen_ms(bed.owner, bed.gateways[0].id) is None
     bed.advance(300)
@@ -76,7 +76,7 @@ def test_trouble_on_the_way_there_shows_the_service_nothing(bed: Testbed, fault:
 @pytest.mark.parametrize("fault", BROKEN_REPLY, ids=by_name)
 def test_a_reply_that_was_not_taken_whole_uses_no_attempt_up(bed: Testbed, fault: Fault) -> None:
     bed.inject(fault)
-    assert {verdict.exchange for verdict in polls(bed, 5)} == {Outcome.FAILED}
+    assert {verdict.exchange for verdict in polls(bed, 5)} == {ExchangeOutcome.FAILED}
     assert causes(bed) == [Cause.OFFERED, Cause.REPLY_BROKEN] + [Cause.OFFERED_AGAIN, Cause.REPLY_BROKEN] * 4
     assert bed.status() is TaskStatus.IN_PROGRESS
     bed.heal()
@@ -100,22 +100,22 @@ def test_an_update_that_was_sent_whole_and_does_not_take_effect_fails_at_the_fou
 @pytest.mark.parametrize(
     ("fault", "action", "word"),
     [
-        (Fault.WRONG_KEY, Action.REFUSED, "No key could verify signature. Tried 1 keys"),
-        (Fault.NO_KEY, Action.REFUSED, "No key could verify signature. Tried 0 keys"),
-        (Fault.UNSIGNED_WITH_KEY, Action.REFUSED, "Keyfile present, but no signature provided. Aborting update."),
-        (Fault.TMP_FULL, Action.NONE, "but failed to write (ignored)"),
-        (Fault.SCRIPT_FAILS, Action.RUN, "prepare_versionp: command not found"),
-        (Fault.TRUNCATED_BODY, Action.NONE, "[3] Error reading HTTP Body"),
-        (Fault.LINK_DROP, Action.NONE, "[3] Connection closed unexpectedly"),
-        (Fault.SLOW_LINK, Action.NONE, "CUPS timed out"),
-        (Fault.OFFLINE, Action.NONE, "NET - Failed to get an IP address for the given hostname"),
-        (Fault.CONNECTION_REFUSED, Action.NONE, "NET - The connection to the given server / port failed"),
-        (Fault.SERVER_ERROR, Action.NONE, "Failed to retrieve TCURI from CUPS: (500) Internal Server Error"),
+        (Fault.WRONG_KEY, UpdateAction.REFUSED, "No key could verify signature. Tried 1 keys"),
+        (Fault.NO_KEY, UpdateAction.REFUSED, "No key could verify signature. Tried 0 keys"),
+        (Fault.UNSIGNED_WITH_KEY, UpdateAction.REFUSED, "Keyfile present, but no signature provided. Aborting update."),
+        (Fault.TMP_FULL, UpdateAction.NONE, "but failed to write (ignored)"),
+        (Fault.SCRIPT_FAILS, UpdateAction.RUN, "prepare_versionp: command not found"),
+        (Fault.TRUNCATED_BODY, UpdateAction.NONE, "[3] Error reading HTTP Body"),
+        (Fault.LINK_DROP, UpdateAction.NONE, "[3] Connection closed unexpectedly"),
+        (Fault.SLOW_LINK, UpdateAction.NONE, "CUPS timed out"),
+        (Fault.OFFLINE, UpdateAction.NONE, "NET - Failed to get an IP address for the given hostname"),
+        (Fault.CONNECTION_REFUSED, UpdateAction.NONE, "NET - The connection to the given server / port failed"),
+        (Fault.SERVER_ERROR, UpdateAction.NONE, "Failed to retrieve TCURI from CUPS: (500) Internal Server Error"),
     ],
     ids=lambda value: value.value if isinstance(value, Fault) else "",
 )
 def test_the_station_says_of_its_trouble_what_a_station_says(
-    bed: Testbed, fault: Fault, action: Action, word: str
+    bed: Testbed, fault: Fault, action: UpdateAction, word: str
 ) -> None:
     bed.inject(fault)
     (verdict,) = polls(bed, 1)
@@ -156,7 +156,7 @@ def test_an_update_that_stays_runs_again_at_every_start(bed: Testbed) -> None:
 def test_a_body_that_is_cut_behind_the_server_counts_as_sent_over_a_socket(bed: Testbed) -> None:
     gateway = bed.add_gateway(GatewayEui(next(EUIS)), http=True)
     bed.inject("truncated-body", gateway, polls=1)
-    assert bed.poll(gateway).exchange is Outcome.FAILED
+    assert bed.poll(gateway).exchange is ExchangeOutcome.FAILED
     wait_until_sent(bed, gateway)
     bed.poll(gateway)
     assert causes(bed, gateway) == [Cause.OFFERED, Cause.OLD_VERSION]
@@ -165,7 +165,7 @@ def test_a_body_that_is_cut_behind_the_server_counts_as_sent_over_a_socket(bed: 
 def test_a_link_is_too_slow_only_past_the_time_of_one_buffer(bed: Testbed) -> None:
     size = len(bed.client("s3").get_object(Bucket="iotwirelessfwupdate", Key="fwstation")["Body"].read())
     bed.gateways[0].virtual.inject(SlowLink(bytes_per_s=size))
-    assert polls(bed, 1)[0].update is Action.RUN
+    assert polls(bed, 1)[0].update is UpdateAction.RUN
 
 
 def test_a_fault_holds_for_as_many_polls_as_were_asked_for(bed: Testbed) -> None:
@@ -187,7 +187,7 @@ def test_what_a_fault_leaves_of_a_task_is_what_is_said_of_it(bed: Testbed, fault
         left = bed.status()
     except NotFound:
         left = None
-    assert left == kind_of(fault).leaves == BY_NAME[fault]
+    assert left == kind_of(fault).expected_status == BY_NAME[fault]
 
 
 def test_a_name_that_is_no_fault_is_answered_with_those_that_are() -> None:

@@ -13,7 +13,7 @@ from lorafw.fleet.simulation import codes
 from lorafw.gateway.faults import injection
 from lorafw.gateway.faults.install import OtherBuildTime
 from lorafw.gateway.virtual import STATION
-from lorafw.station.exchange import Action, Outcome
+from lorafw.station.exchange import ExchangeOutcome, UpdateAction
 from lorafw.tasks.lifecycle import Cause, TaskStatus
 from lorafw.testbed import Testbed
 
@@ -96,10 +96,10 @@ def test_a_link_that_breaks_over_a_socket_is_seen_by_the_server(fault: Fault, si
         bed.define_update("1.0.1", files={"station": bytes(size)})
         gateway = bed.add_gateway(GatewayEui(0xABCDEF), http=True)
         bed.inject(fault, gateway, polls=1)
-        assert bed.poll(gateway).exchange is Outcome.FAILED
+        assert bed.poll(gateway).exchange is ExchangeOutcome.FAILED
         wait_until_sent(bed, gateway)
         assert causes(bed) == [Cause.OFFERED, Cause.REPLY_BROKEN]
         left = gateway.home.tmp / "update.bi_"
         assert left.exists() is (size > 8192), "what has come in whole buffers stays, and is never executed"
-        assert bed.poll(gateway).update is Action.RUN
+        assert bed.poll(gateway).update is UpdateAction.RUN
         assert not left.exists()

@@ -29,8 +29,8 @@ from lorafw.gateway import certificate_chain
 from lorafw.gateway.home import Home
 from lorafw.gateway.provisioning import write_home
 from lorafw.lab.lessons import WorkingCopy
-from lorafw.lab.plots.figure import Picture
-from lorafw.server.certificate_authority import load_or_make
+from lorafw.lab.plots.figure import AccessibleFigure
+from lorafw.server.certificate_authority import load_or_create
 
 OLD, NEW = b"old" * 1000, b"new" * 1000
 
@@ -201,7 +201,7 @@ def test_the_backup_of_a_gateways_key_is_never_readable_by_others(tmp_path: Path
 def test_no_key_is_ever_readable_by_others(tmp_path: Path, no_umask: None) -> None:
     with modes_seen(tmp_path) as seen:
         assert keygen(tmp_path) == 0
-        load_or_make(tmp_path / "state", ["localhost"])
+        load_or_create(tmp_path / "state", ["localhost"])
         write_home(
             tmp_path / "home",
             eui=GatewayEui(1),
@@ -215,7 +215,7 @@ def test_no_key_is_ever_readable_by_others(tmp_path: Path, no_umask: None) -> No
 
 
 def key_and_certificate(folder: Path) -> tuple[bytes, bytes]:
-    load_or_make(folder, ["localhost"])
+    load_or_create(folder, ["localhost"])
     content = (folder / "server.pem").read_bytes()
     certificate, _, key = content.partition(b"-----BEGIN PRIVATE KEY-----")
     return b"-----BEGIN PRIVATE KEY-----" + key, certificate
@@ -321,7 +321,7 @@ def test_a_picture_is_whole_or_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "figure.svg"
     path.write_bytes(OLD)
     with full_disk(), pytest.raises(OSError, match="File too large"):
-        Picture(Figure(), "nothing").save(path)
+        AccessibleFigure(Figure(), "nothing").save(path)
     assert path.read_bytes() == OLD
 
 

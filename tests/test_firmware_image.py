@@ -29,7 +29,7 @@ from lorafw.firmware.image import (
     FirmwareImage,
     build_image,
     install_image,
-    is_image,
+    looks_like_image,
     unpack_image,
 )
 from lorafw.firmware.template import BLOCK, MAGIC, MAX_HEAD_BLOCKS, render
@@ -611,11 +611,11 @@ def test_the_summary_is_json_and_names_each_file_with_its_hash() -> None:
 
 
 def test_is_image_looks_at_the_first_line_only() -> None:
-    assert is_image(image_of())
-    assert is_image(MAGIC + b"99 what a later lorafw writes")
-    assert not is_image(b"")
-    assert not is_image(b"#!/bin/sh\nexit 0\n")
-    assert not is_image(b"\x7fELF" + image_of())
+    assert looks_like_image(image_of())
+    assert looks_like_image(MAGIC + b"99 what a later lorafw writes")
+    assert not looks_like_image(b"")
+    assert not looks_like_image(b"#!/bin/sh\nexit 0\n")
+    assert not looks_like_image(b"\x7fELF" + image_of())
 
 
 def with_manifest(data: bytes, **changes: object) -> bytes:

@@ -22,7 +22,7 @@ import pytest
 from fakes import OWNER, FakeImage
 from fleet_twin import ENDED, Luck, Row, Task, Twin, ms
 
-from lorafw.clock import HandClock
+from lorafw.clock import ManualClock
 from lorafw.cups.credentials import Credentials
 from lorafw.eui import GatewayEui
 from lorafw.faults import Fault
@@ -35,13 +35,13 @@ from lorafw.gateway.faults import injection
 from lorafw.gateway.home import Home
 from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.runner import install_only
-from lorafw.gateway.storage import Run
+from lorafw.gateway.storage import UpdateRun
 from lorafw.gateway.transport import InProcessTransport
 from lorafw.gateway.virtual import FIRST_POLL_S, MODEL, STATION, VirtualGateway
-from lorafw.station.exchange import Verdict
+from lorafw.station.exchange import ExchangeResult
 from lorafw.station.http import HttpReply
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskStatus
-from lorafw.tasks.model import Update
+from lorafw.tasks.model import UpdateSpec
 from lorafw.tasks.policy import LONGEST_S, Policy
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
@@ -61,10 +61,10 @@ class Source:
 class Paused(threading.Thread):
     """A poll that stops in the middle of a download and goes on when it is told to."""
 
-    def __init__(self, poll: Callable[[], Verdict]) -> None:
+    def __init__(self, poll: Callable[[], ExchangeResult]) -> None:
         super().__init__(daemon=True)
         self._poll, self._go, self._stopped = poll, threading.Semaphore(0), threading.Semaphore(0)
-        self.verdict: Verdict | None = None
+        self.verdict: ExchangeResult | None = None
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -114,7 +114,7 @@ class RealRollout(Twin):
 
     def __init__(self, fleet: Fleet, plan: Plan, seed: int, folder: Path) -> None:
         super().__init__(fleet, plan, seed)
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self.start_ms = self.clock.now_ms()
         silence = LONGEST_S if plan.silence_timeout_s == "never" else plan.silence_timeout_s
         self.service = UpdateService(source=Source(), clock=self.clock, policy=Policy(silence_timeout_s=silence))
@@ -124,7 +124,7 @@ class RealRollout(Twin):
         self.definition = self.service.create_definition(
             OWNER,
             auto_create_tasks=not by_hand,
-            update=Update(
+            update=UpdateSpec(
                 data_source="s3://firmware/1.0.1",
                 signature=signed.signature if plan.update.signed else b"",
                 sig_key_crc=signed.key_crc if plan.update.signed else None,
@@ -154,9 +154,9 @@ class RealRollout(Twin):
         for spare in ("bak", "boot"):  # so that after an error of the server the next poll goes to the same place
             home.write(f"cups-{spare}.uri", "http://127.0.0.1:1")
 
-        def run(home: Home, update_bin: Path) -> Run:
+        def run(home: Home, update_bin: Path) -> UpdateRun:
             done = install_only(home, update_bin)
-            return Run(
+            return UpdateRun(
                 done.lines, restarts=bool(fleet.restarts[place]) and Fault.SCRIPT_FAILS not in station.faults_now
             )
 
@@ -223,10 +223,10 @@ class RealRollout(Twin):
         period, time = int(fleet.period_ms[place]), int(fleet.phase_ms[place])
         while opens is not None and time < opens:
             time += period
-        surely, turn = False, -1
+        poll_certain, turn = False, -1
         while task.ended_ms is None:
             turn += 1
-            if not surely:
+            if not poll_certain:
                 time += period * luck.run(conditions.missed_poll, Stream.MISSED, turn)
             for share, stream, fault in (
                 (conditions.unreached, Stream.UNREACHED, Fault.CONNECTION_REFUSED),
@@ -236,7 +236,7 @@ class RealRollout(Twin):
                     time = yield from self.in_vain(task, time, fault)
             while network.down(time):
                 time = yield from self.in_vain(task, time, Fault.OFFLINE)
-            time, surely = yield from self.exchange(task, luck, turn, time, network)
+            time, poll_certain = yield from self.exchange(task, luck, turn, time, network)
             if opens is None and self.stopped is not None and task.offered_ms is None:
                 return
 
@@ -277,7 +277,7 @@ class RealRollout(Twin):
         station.inject(injection(fault, self.service), polls=1)
 
     def next_poll(
-        self, task: Task, luck: Luck, turn: int, time: int, now: int, verdict: Verdict, fault: Fault
+        self, task: Task, luck: Luck, turn: int, time: int, now: int, verdict: ExchangeResult, fault: Fault
     ) -> tuple[int, bool]:
         """The station's own wait, from where the simulator counts it: a regular poll from the one before."""
         period = int(self.fleet.period_ms[task.place])
@@ -296,7 +296,7 @@ class Station(VirtualGateway):
 
     faults_now: tuple[Fault, ...] = ()
 
-    def poll(self) -> Verdict:
+    def poll(self) -> ExchangeResult:
         self.faults_now = self.faults
         return super().poll()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lorafw.errors import FleetError
 from lorafw.fleet.plan import Abort
-from lorafw.fleet.statistics.closed_forms import abort_law, abort_probability, end_time, task_chain
+from lorafw.fleet.statistics.closed_forms import abort_probability, abort_time_pmf, end_time, task_chain
 from lorafw.tasks.lifecycle import TaskStatus
 
 SHARE = st.floats(0, 1)
@@ -26,23 +26,23 @@ HOUR_S = 3600.0
 def test_a_task_ends_as_the_products_of_its_sends_say(first: float, second: float, third: float) -> None:
     chain = task_chain([first, second, third])
     fails = prod(1 - p for p in (first, second, third))
-    assert chain.ends_as(TaskStatus.FAILED) == pytest.approx(fails)
-    assert chain.ends_as(TaskStatus.COMPLETED) == pytest.approx(1 - fails)
+    assert chain.absorption_probability(TaskStatus.FAILED) == pytest.approx(fails)
+    assert chain.absorption_probability(TaskStatus.COMPLETED) == pytest.approx(1 - fails)
     assert chain.mean_sends == pytest.approx(1 + (1 - first) + (1 - first) * (1 - second))
     by_hand = [first, (1 - first) * second, (1 - first) * (1 - second) * third, fails]
-    assert chain.ends_after() == pytest.approx(np.array(by_hand))
+    assert chain.end_distribution() == pytest.approx(np.array(by_hand))
 
 
 @given(SHARE)
 def test_steps_to_the_end_are_the_offer_and_one_for_each_send(p: float) -> None:
     chain = task_chain(p)
     assert chain.steps[0] == pytest.approx(1 + chain.mean_sends)
-    assert chain.absorption.sum(axis=1) == pytest.approx(1)
+    assert chain.absorption_probabilities.sum(axis=1) == pytest.approx(1)
 
 
 def test_nine_tries_in_ten_give_0_999_completed_and_1_11_sends() -> None:
     chain = task_chain(0.9)
-    assert chain.ends_as(TaskStatus.COMPLETED) == pytest.approx(0.999, abs=1e-12)
+    assert chain.absorption_probability(TaskStatus.COMPLETED) == pytest.approx(0.999, abs=1e-12)
     assert chain.mean_sends == pytest.approx(1.11, abs=1e-12)
 
 
@@ -61,7 +61,7 @@ def test_a_chain_refuses_what_is_no_probability_for_each_send(given_: object) ->
 )
 def test_the_median_until_the_last_gateway_ends(p: float, hours: dict[int, float]) -> None:
     ends = end_time(task_chain(p))
-    assert {n: round(ends.last_quantile(0.5, n) / HOUR_S, 1) for n in hours} == hours
+    assert {n: round(ends.max_quantile(0.5, n) / HOUR_S, 1) for n in hours} == hours
 
 
 @given(st.floats(0, 96), SHARE)
@@ -72,7 +72,7 @@ def test_a_task_has_ended_by_as_its_four_polls_say(hours: float, p: float) -> No
     q = 1 - p
     polls = [p, q * p, q * q * p, q**3]
     by_hand = sum(share * phase(hours - 24 * poll) for poll, share in enumerate(polls))
-    assert end_time(task_chain(p)).ended_by(hours * HOUR_S) == pytest.approx(by_hand, abs=1e-12)
+    assert end_time(task_chain(p)).cdf(hours * HOUR_S) == pytest.approx(by_hand, abs=1e-12)
 
 
 @given(st.floats(0.001, 0.999), st.integers(1, 10**7), st.floats(0.05, 1), st.floats(0, 0.5))
@@ -80,7 +80,7 @@ def test_quantile_and_distribution_of_the_last_gateway_are_inverse(
     share: float, n: int, p: float, missed: float
 ) -> None:
     ends = end_time(task_chain(p), missed_poll=missed)
-    assert ends.last_ended_by(ends.last_quantile(share, n), n) == pytest.approx(share, rel=1e-6)
+    assert ends.max_cdf(ends.max_quantile(share, n), n) == pytest.approx(share, rel=1e-6)
 
 
 def test_a_missed_poll_shifts_by_whole_periods() -> None:
@@ -118,7 +118,7 @@ def test_the_abort_law_is_that_of_every_sequence_of_eight(threshold: float, mini
                 by_hand[executed - 1] += probability
                 break
     abort = Abort(threshold=threshold, minimum_executed=minimum)
-    assert abort_law(abort, gateways, rate, strictly=strictly) == pytest.approx(by_hand)
+    assert abort_time_pmf(abort, gateways, rate, strictly=strictly) == pytest.approx(by_hand)
 
 
 def test_a_criterion_that_asks_for_more_gateways_than_there_are_never_stops() -> None:

@@ -27,10 +27,16 @@ from lorafw.fleet import (
     typical_plan,
     waves_plan,
 )
-from lorafw.fleet.simulation.gates import Verdict
-from lorafw.fleet.statistics.comparison import compare, measures
+from lorafw.fleet.simulation.gates import GateDecision
+from lorafw.fleet.statistics.comparison import compare, replication_metrics
 from lorafw.fleet.statistics.operating_characteristic import operating_characteristic
-from lorafw.fleet.statistics.sample_size import belief, canaries_for, canary_table, smallest_go, still_possible
+from lorafw.fleet.statistics.sample_size import (
+    canary_table,
+    failure_rate_bound,
+    min_wave_size,
+    posterior,
+    required_canaries,
+)
 from lorafw.fleet.statistics.sprt import fixed_sample, sequential_test
 
 
@@ -43,20 +49,23 @@ def test_clean_canaries_still_allow_what_the_binomial_says() -> None:
 
 @pytest.mark.parametrize("rate", [0.5, 0.2, 0.05, 0.02, 0.01, 0.001])
 def test_so_many_clean_canaries_rule_a_rate_out_and_one_less_does_not(rate: float) -> None:
-    size = canaries_for(rate)
-    assert still_possible(size) <= rate
-    assert size == 1 or still_possible(size - 1) > rate
-    assert canaries_for(still_possible(size)) == size
+    size = required_canaries(rate)
+    assert failure_rate_bound(size) <= rate
+    assert size == 1 or failure_rate_bound(size - 1) > rate
+    assert required_canaries(failure_rate_bound(size)) == size
 
 
 def test_the_sequential_test_needs_54_good_or_38_bad_gateways_and_a_fixed_sample_89() -> None:
     test = sequential_test(good=0.02, bad=0.10, alpha=0.05, beta=0.05)
-    assert (math.floor(test.if_good), math.floor(test.if_bad), test.fixed_sample) == (54, 38, 89)
-    assert test.stops_good <= 0.05
-    assert test.passes_bad <= 0.05
+    assert (math.floor(test.expected_n_good), math.floor(test.expected_n_bad), test.fixed_sample) == (54, 38, 89)
+    assert test.stop_probability_good <= 0.05
+    assert test.pass_probability_bad <= 0.05
 
 
-@pytest.mark.parametrize(("rate", "average", "stops"), [(0.02, "if_good", "stops_good"), (0.1, "if_bad", "passes_bad")])
+@pytest.mark.parametrize(
+    ("rate", "average", "stops"),
+    [(0.02, "expected_n_good", "stop_probability_good"), (0.1, "expected_n_bad", "pass_probability_bad")],
+)
 def test_the_sequential_test_does_what_a_walk_by_chance_does(rate: float, average: str, stops: str) -> None:
     test, luck, walks = sequential_test(), random.Random(5), 20_000
     lengths, stopped = [], 0
@@ -69,7 +78,7 @@ def test_the_sequential_test_does_what_a_walk_by_chance_does(rate: float, averag
         stopped += evidence > 0
     error = stats.sem(lengths)
     assert abs(fmean(lengths) - getattr(test, average)) < 4 * error
-    share = stopped / walks if stops == "stops_good" else 1 - stopped / walks
+    share = stopped / walks if stops == "stop_probability_good" else 1 - stopped / walks
     assert abs(share - getattr(test, stops)) < 4 * math.sqrt(share * (1 - share) / walks)
 
 
@@ -85,27 +94,27 @@ def test_no_smaller_fixed_sample_keeps_both_errors() -> None:
 
 def test_a_belief_is_the_beta_posterior_and_its_verdict() -> None:
     gate = BetaBinomial(acceptable=0.05, go=0.9, abort=0.9)
-    clean = belief(gate, completed=30, failed=0)
-    posterior = stats.beta(0.5, 30.5)
-    assert clean.acceptable == pytest.approx(posterior.cdf(0.05))
-    assert (clean.low, clean.high) == pytest.approx(posterior.interval(0.95))
-    assert clean.mean == pytest.approx(posterior.mean())
-    assert clean.verdict is Verdict.GO
-    assert belief(gate, completed=5, failed=3).verdict is Verdict.ABORT
-    assert belief(gate, completed=10, failed=0).verdict is Verdict.HOLD
+    clean = posterior(gate, completed=30, failed=0)
+    expected = stats.beta(0.5, 30.5)
+    assert clean.acceptable == pytest.approx(expected.cdf(0.05))
+    assert (clean.low, clean.high) == pytest.approx(expected.interval(0.95))
+    assert clean.mean == pytest.approx(expected.mean())
+    assert clean.verdict is GateDecision.GO
+    assert posterior(gate, completed=5, failed=3).verdict is GateDecision.ABORT
+    assert posterior(gate, completed=10, failed=0).verdict is GateDecision.HOLD
 
 
 @pytest.mark.parametrize(("acceptable", "go"), [(0.05, 0.9), (0.02, 0.95), (0.5, 0.6)])
 def test_no_smaller_wave_lets_a_gate_say_go(acceptable: float, go: float) -> None:
-    size = smallest_go(BetaBinomial(acceptable=acceptable, go=go))
+    size = min_wave_size(BetaBinomial(acceptable=acceptable, go=go))
     assert size is not None
     assert stats.beta(0.5, 0.5 + size).cdf(acceptable) >= go
     assert size == 1 or stats.beta(0.5, 0.5 + size - 1).cdf(acceptable) < go
 
 
 def test_a_gate_may_ask_for_more_than_any_wave_has() -> None:
-    assert smallest_go(Threshold(success=1.0)) == 1
-    assert smallest_go(BetaBinomial(acceptable=1e-9), most=1000) is None
+    assert min_wave_size(Threshold(success=1.0)) == 1
+    assert min_wave_size(BetaBinomial(acceptable=1e-9), most=1000) is None
 
 
 def test_five_percent_of_at_least_ten_stops_a_good_firmware_forty_times_in_a_hundred() -> None:
@@ -127,11 +136,11 @@ def test_an_abort_is_exact_against_every_possible_order_of_a_small_fleet() -> No
 
 @pytest.mark.parametrize("gate", [Threshold(success=0.95, error=0.05), BetaBinomial(acceptable=0.05)])
 def test_a_gate_is_exact_against_the_gate_asked_for_every_count(gate: Threshold | BetaBinomial) -> None:
-    from lorafw.fleet.simulation.gates import verdicts
+    from lorafw.fleet.simulation.gates import evaluate_gate
 
     (point,) = operating_characteristic(gate, [0.04], gateways=80)
     stops = sum(
-        stats.binom.pmf(failed, 80, 0.04) for failed in range(81) if verdicts(gate, 80 - failed, failed, 80) != 1
+        stats.binom.pmf(failed, 80, 0.04) for failed in range(81) if evaluate_gate(gate, 80 - failed, failed, 80) != 1
     )
     assert point.stops.value == pytest.approx(stops)
 
@@ -189,7 +198,7 @@ def test_a_difference_is_that_of_its_two_sides_and_common_luck_saves_replication
 
 def test_measures_of_each_replication_average_to_the_summary() -> None:
     result = simulate(mixed_fleet(400), waves_plan(fails=0.3), seed=3, replications=6)
-    each, summary = measures(result), result.summary()
+    each, summary = replication_metrics(result), result.summary()
     for name in ("completed_share", "failed_share", "mean_sends", "time_to_last_s", "bytes_sent"):
         assert np.nanmean(each[name]) == pytest.approx(getattr(summary, name).value), name
     for quantile in ("p50", "p95"):
@@ -211,15 +220,15 @@ def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says() -> 
 @pytest.mark.parametrize(
     ("call", "field", "words"),
     [
-        (lambda: still_possible(0), "canaries", "whole number from 1"),
-        (lambda: still_possible(2.5), "canaries", "whole number"),  # type: ignore[arg-type]
-        (lambda: still_possible(5, 1.0), "level", "between 0 and 1"),
-        (lambda: canaries_for(0.0), "rate", "above 0"),
-        (lambda: canaries_for(math.nan), "rate", "nan"),
+        (lambda: failure_rate_bound(0), "canaries", "whole number from 1"),
+        (lambda: failure_rate_bound(2.5), "canaries", "whole number"),  # type: ignore[arg-type]
+        (lambda: failure_rate_bound(5, 1.0), "level", "between 0 and 1"),
+        (lambda: required_canaries(0.0), "rate", "above 0"),
+        (lambda: required_canaries(math.nan), "rate", "nan"),
         (lambda: sequential_test(good=0.2, bad=0.1), "good", "not below"),
         (lambda: sequential_test(alpha=0.0), "alpha", "above 0"),
         (lambda: fixed_sample(0.02, 0.021, 0.01, 0.01, most=500), "good", "more than 500"),
-        (lambda: belief(BetaBinomial(), -1, 0), "completed", "whole number from 0"),
+        (lambda: posterior(BetaBinomial(), -1, 0), "completed", "whole number from 0"),
         (lambda: operating_characteristic(Threshold(), [1.5]), "failure_rates", "from 0 to 1"),
         (lambda: operating_characteristic(Threshold(), [0.1], gateways=0), "gateways", "from 1"),
         (lambda: compare(mixed_fleet(5), Plan(), Plan(), replications=1), "replications", "from 2"),

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from fakes import FakeSource
 from moto import mock_aws
 
-from lorafw.clock import HandClock
+from lorafw.clock import ManualClock
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import FleetError
 from lorafw.eui import GatewayEui
@@ -324,7 +324,7 @@ def test_pandas_reads_the_parquet_file_as_the_frame(tmp_path: Path) -> None:
     result = simulate(mixed_fleet(500), canary_plan(), seed=2)
     write_parquet(result, tmp_path / "log.parquet")
     frame = pd.read_parquet(tmp_path / "log.parquet")
-    for name, column in result.to_frame().items():
+    for name, column in result.to_dataframe().items():
         theirs = frame[name]
         assert theirs.isna().tolist() == column.isna().tolist(), name
         assert theirs.dropna().tolist() == column.dropna().tolist(), name
@@ -356,7 +356,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Any:
     for name, text in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "x"), ("DEFAULT_REGION", "us-east-1")):
         monkeypatch.setenv(f"AWS_{name}", text)
     register()
-    service = UpdateService(source=FakeSource(), clock=HandClock("2026-01-01T00:00:00Z"))
+    service = UpdateService(source=FakeSource(), clock=ManualClock("2026-01-01T00:00:00Z"))
     with mock_aws(), use_service(service):
         yield boto3.client("iotwireless"), service
 

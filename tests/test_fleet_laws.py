@@ -29,14 +29,14 @@ from lorafw.fleet import (
     simulate,
     typical_plan,
 )
-from lorafw.fleet.simulation.codes import AFTER, NO_TASK, STATUSES, fault_code, status_code
-from lorafw.fleet.simulation.gates import abort_time
+from lorafw.fleet.simulation.codes import NEXT_STATUS, NO_TASK, STATUSES, fault_code, status_code
+from lorafw.fleet.simulation.gates import first_abort_ms
 from lorafw.fleet.simulation.histories import Histories
 from lorafw.fleet.simulation.inputs import NEVER
 from lorafw.fleet.simulation.outages import Outages
-from lorafw.fleet.simulation.random_streams import Stream, draw, draw_one, key_of, positions
+from lorafw.fleet.simulation.random_streams import Stream, draw, replication_key, rng_keys, uniform_scalar
 from lorafw.fleet.statistics.closed_forms import abort_probability, end_time, task_chain
-from lorafw.fleet.statistics.estimates import rank, student, wilson
+from lorafw.fleet.statistics.estimates import quantile_index, t_interval, wilson_interval
 from lorafw.tasks.lifecycle import TRANSITIONS, TaskEvent, TaskStatus
 
 HOUR_MS, DAY_S = 3_600_000, 86_400.0
@@ -92,7 +92,9 @@ def test_every_send_ends_as_the_chain_says(fails: float) -> None:
     gateways = 200_000
     result = simulate(reference_fleet(gateways, **QUIET), quiet_plan(fails), seed=4)
     period = (result.gateways.ended - result.gateways.offered) // (24 * HOUR_MS)
-    for count, expected in zip(np.bincount(period[0], minlength=4), task_chain(1 - fails).ends_after(), strict=True):
+    for count, expected in zip(
+        np.bincount(period[0], minlength=4), task_chain(1 - fails).end_distribution(), strict=True
+    ):
         assert count / gateways == pytest.approx(expected, abs=5 * (expected * (1 - expected) / gateways) ** 0.5 + 1e-9)
 
 
@@ -100,7 +102,7 @@ def test_sends_that_succeed_with_different_probabilities_end_as_their_chain_says
     """Two kinds of gateways: those with the wrong key never succeed, whatever the send."""
     fleet = make_fleet(100_000, refuses=np.arange(100_000) % 4 == 0)
     result = simulate(fleet, quiet_plan(0.3), seed=5)
-    expected = 0.75 * task_chain(0.7).ends_as(TaskStatus.COMPLETED)
+    expected = 0.75 * task_chain(0.7).absorption_probability(TaskStatus.COMPLETED)
     assert (result.gateways.status == COMPLETED).mean() == pytest.approx(expected, abs=0.002)
     assert (result.gateways.sends[0][::4] == 3).all()
 
@@ -116,7 +118,7 @@ def test_the_median_until_ten_thousand_gateways_are_all_terminal_is_94_3_hours()
             for block in range(rollouts // 30)
         ]
     )
-    exact = end_time(task_chain(0.9)).last_quantile(0.5, 10_000)
+    exact = end_time(task_chain(0.9)).max_quantile(0.5, 10_000)
     assert exact / 3600 == pytest.approx(94.3, abs=0.05)
     half = 3.29 * (rollouts * 0.25) ** 0.5
     hours = np.sort(last) / HOUR_MS
@@ -129,7 +131,7 @@ def test_the_time_to_the_end_is_distributed_as_the_closed_form_says(missed: floa
     gateways = 100_000
     fleet = reference_fleet(gateways, missed_poll=missed, download_s=1e-5)
     ended = np.sort(simulate(fleet, quiet_plan(0.4), seed=6).gateways.ended[0])
-    exact = end_time(task_chain(0.6), missed_poll=missed).ended_by(ended / 1000)
+    exact = end_time(task_chain(0.6), missed_poll=missed).cdf(ended / 1000)
     distance = np.abs(np.arange(1, gateways + 1) / gateways - exact).max()
     assert distance < 2.7 / gateways**0.5
 
@@ -150,10 +152,10 @@ def test_five_percent_failed_after_ten_stops_a_good_firmware_in_40_of_100_rollou
 def test_an_abort_is_found_at_the_moment_of_the_closed_form() -> None:
     """Gateways that end one after the other, each FAILED with 2 %: the law's own world."""
     abort, rollouts, rate = Abort(threshold=0.05, minimum_executed=50), 4000, 0.02
-    luck = draw(positions(9, np.arange(rollouts)[:, None], np.arange(1000)[None, :]), Stream.GATE)
+    luck = draw(rng_keys(9, np.arange(rollouts)[:, None], np.arange(1000)[None, :]), Stream.GATE)
     status = np.where(luck < rate, FAILED, COMPLETED).astype(np.uint8)
     ended = np.broadcast_to(np.arange(1000, dtype=np.int64) * 1000, status.shape)
-    share = (abort_time(abort, status, ended) < NEVER).mean()
+    share = (first_abort_ms(abort, status, ended) < NEVER).mean()
     exact = abort_probability(abort, 1000, rate)
     assert share == pytest.approx(exact, abs=4 * (exact * (1 - exact) / rollouts) ** 0.5)
 
@@ -172,8 +174,8 @@ def test_the_machine_changes_a_status_by_the_transition_table_and_by_nothing_els
     table = {(source, target) for (source, _), target in TRANSITIONS.items()}
     assert moves == table
     for (source, event), target in TRANSITIONS.items():
-        assert AFTER[event][status_code(source)] == status_code(target)
-    assert sum((AFTER[event] < NO_TASK).sum() for event in TaskEvent) == len(TRANSITIONS)
+        assert NEXT_STATUS[event][status_code(source)] == status_code(target)
+    assert sum((NEXT_STATUS[event] < NO_TASK).sum() for event in TaskEvent) == len(TRANSITIONS)
 
 
 # --- metamorphic ---
@@ -218,7 +220,7 @@ def test_an_outage_is_over_at_its_end() -> None:
     outages = Outages(np.array([-1, 1000]), np.array([-1, 2000]))
     group, times = np.zeros(4, dtype=np.int64), np.array([999, 1000, 1999, 2000])
     assert outages.during(group, times).tolist() == [False, True, True, False]
-    assert outages.until_over(group, times, 500).tolist() == [999, 2000, 2499, 2000]
+    assert outages.first_retry_after(group, times, 500).tolist() == [999, 2000, 2499, 2000]
 
 
 def test_a_fleet_in_parts_is_the_whole() -> None:
@@ -270,16 +272,16 @@ def test_time_has_no_unit(factor: int) -> None:
 
 
 def test_a_draw_is_the_same_number_in_an_array_and_in_plain_integers() -> None:
-    position = positions(12, np.array([[0], [5]]), np.array([[0, 7, 10**9]]))
+    position = rng_keys(12, np.array([[0], [5]]), np.array([[0, 7, 10**9]]))
     numbers = draw(position, Stream.DROP, 3)
-    assert numbers.tolist() == [[draw_one(12, r, g, Stream.DROP, 3) for g in (0, 7, 10**9)] for r in (0, 5)]
+    assert numbers.tolist() == [[uniform_scalar(12, r, g, Stream.DROP, 3) for g in (0, 7, 10**9)] for r in (0, 5)]
 
 
 def test_no_two_streams_turns_or_replications_share_their_luck() -> None:
     """Correlations of all pairs of 100,000 draws stay below five standard errors."""
     gateways = 100_000
     rows = [
-        draw(positions(seed, replication, np.arange(gateways)), stream, turn)
+        draw(rng_keys(seed, replication, np.arange(gateways)), stream, turn)
         for seed, replication, stream, turn in [
             (0, 0, Stream.MISSED, 0),
             (0, 0, Stream.MISSED, 1),
@@ -297,7 +299,7 @@ def test_no_two_streams_turns_or_replications_share_their_luck() -> None:
 
 
 def test_keys_of_neighbouring_seeds_and_replications_are_all_different() -> None:
-    assert len({key_of(seed, replication) for seed in range(200) for replication in range(200)}) == 40_000
+    assert len({replication_key(seed, replication) for seed in range(200) for replication in range(200)}) == 40_000
 
 
 # --- the same again ---
@@ -386,7 +388,7 @@ def trials() -> Any:
 def test_intervals_of_a_single_rollout_cover_the_truth_in_94_to_96_of_100(trials: Any) -> None:
     summaries = [trials.summary(replication=number) for number in range(TRIALS)]
     chain = task_chain(0.5)
-    completes = chain.ends_as(TaskStatus.COMPLETED)
+    completes = chain.absorption_probability(TaskStatus.COMPLETED)
     assert 0.94 <= covers([s.completed_share for s in summaries], completes) <= 0.96
     assert 0.94 <= covers([s.never_completed_share for s in summaries], 1 - completes) <= 0.96
     assert 0.94 <= covers([s.mean_sends for s in summaries], chain.mean_sends) <= 0.96
@@ -399,17 +401,19 @@ def test_intervals_of_a_single_rollout_cover_the_truth_in_94_to_96_of_100(trials
 def test_intervals_over_replications_cover_the_truth_in_94_to_96_of_100(trials: Any) -> None:
     """Ten rollouts to 32 gateways are a trial."""
     means = trials.gateways.sends.reshape(TRIALS, 10, 32).mean(axis=2)
-    assert 0.94 <= covers([student(trial, 0.95) for trial in means], task_chain(0.5).mean_sends) <= 0.96
+    assert 0.94 <= covers([t_interval(trial, 0.95) for trial in means], task_chain(0.5).mean_sends) <= 0.96
 
 
 @pytest.mark.parametrize(("gateways", "share"), [(100, 0.3), (1000, 0.02), (5000, 0.999)])
 def test_the_interval_of_a_share_covers_it_as_its_exact_probability_says(gateways: int, share: float) -> None:
     hits = np.arange(gateways + 1)
-    inside = [figure.low <= share <= figure.high for figure in (wilson(int(k), gateways, 1.959964) for k in hits)]
+    inside = [
+        figure.low <= share <= figure.high for figure in (wilson_interval(int(k), gateways, 1.959964) for k in hits)
+    ]
     probability = np.diff(bdtr(hits, gateways, share), prepend=0)
     assert 0.93 <= probability[inside].sum() <= 0.98
 
 
 def test_the_place_of_a_quantile_is_where_its_share_is_reached() -> None:
-    assert rank(0.5, np.array([1, 2, 3, 10])).tolist() == [0, 0, 1, 4]
-    assert rank(0.95, 100) == 94
+    assert quantile_index(0.5, np.array([1, 2, 3, 10])).tolist() == [0, 0, 1, 4]
+    assert quantile_index(0.95, 100) == 94

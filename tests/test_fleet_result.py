@@ -32,16 +32,16 @@ def test_the_public_names_are_those_of_the_room() -> None:
 
 def test_the_log_has_the_columns_of_the_services_log_and_one_more(result: Result) -> None:
     assert [f.name for f in fields(type(result.events))] == [*(f.name for f in fields(LogRow)), "fault"]
-    assert list(result.to_frame().columns) == [f.name for f in fields(type(result.events))]
+    assert list(result.to_dataframe().columns) == [f.name for f in fields(type(result.events))]
     time, gateway, *_ = next(result.events.rows())
-    assert result.to_frame().iloc[0].tolist()[:2] == [time, gateway]
+    assert result.to_dataframe().iloc[0].tolist()[:2] == [time, gateway]
 
 
 def test_the_log_is_in_the_order_of_gateways_and_then_of_time(result: Result) -> None:
     order = np.lexsort((result.events.time, result.events.gateway))
     assert (np.diff(result.events.gateway) >= 0).all()
     assert (result.events.time == result.events.time[order]).all()
-    by_time = result.events.in_time_order()
+    by_time = result.events.sorted_by_time()
     assert (np.diff(by_time.time) >= 0).all()
     assert sorted(by_time.rows(), key=str) == sorted(result.events.rows(), key=str)
 
@@ -49,7 +49,7 @@ def test_the_log_is_in_the_order_of_gateways_and_then_of_time(result: Result) ->
 def test_counts_are_what_the_rows_add_up_to_at_any_time(result: Result) -> None:
     for day in (0.0, 0.3, 1.0, 2.7, 60.0):
         status: dict[int, TaskStatus | None] = dict.fromkeys(range(800))
-        for time, gateway, _, _, target, _, _ in result.log(1).in_time_order().rows():
+        for time, gateway, _, _, target, _, _ in result.log(1).sorted_by_time().rows():
             if time <= day * DAY_S * 1000:
                 status[gateway] = target
         counts = {name: int(count) for name, count in result.counts(day * DAY_S, replication=1).items()}
@@ -135,7 +135,12 @@ def test_a_summary_is_a_table_to_read(result: Result) -> None:
 
 @pytest.mark.parametrize("replication", [-1, 2])
 def test_a_replication_that_was_not_simulated_is_named(result: Result, replication: int) -> None:
-    for ask in (result.log, result.to_frame, lambda r: result.summary(replication=r), lambda r: result.explain(0, r)):
+    for ask in (
+        result.log,
+        result.to_dataframe,
+        lambda r: result.summary(replication=r),
+        lambda r: result.explain(0, r),
+    ):
         with pytest.raises(FleetError, match="there are replications 0 to 1"):
             ask(replication)
 
@@ -177,4 +182,4 @@ def test_results_and_fleets_show_themselves_in_one_line(result: Result) -> None:
 def test_without_pandas_a_table_says_what_to_install(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(FleetError, match=r"pip install 'lorafw\[lab\]'"):
-        result.to_frame()
+        result.to_dataframe()

@@ -27,7 +27,7 @@ from lorafw.fleet import (
     simulate,
 )
 from lorafw.fleet.simulation.codes import NO_TASK, STATUSES
-from lorafw.fleet.simulation.gates import Verdict
+from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.fleet.simulation.inputs import NEVER
 
 HOUR_MS, DAY_S = 3_600_000, 86_400.0
@@ -40,7 +40,11 @@ def equal(fleet: Fleet, plan: Plan, seed: int, replication: int = 0) -> Any:
     assert list(result.log(replication).rows()) == twin.log
     assert int(result.stopped[replication]) == (NEVER if twin.stopped is None else twin.stopped)
     began = [
-        (int(wave.started[replication]), _or_none(wave.decided[replication]), Verdict(wave.verdict[replication]).name)
+        (
+            int(wave.started[replication]),
+            _or_none(wave.decided[replication]),
+            GateDecision(wave.verdict[replication]).name,
+        )
         for wave in result.waves
         if wave.started[replication] != NEVER
     ]

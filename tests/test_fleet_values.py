@@ -12,12 +12,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lorafw.cli.report import report
+from lorafw.cli.report import format_report
 from lorafw.errors import FleetError
 from lorafw.eui import GatewayEui
 from lorafw.fleet import Plan, Threshold, Update, Wave, io, make_fleet, simulate
 from lorafw.fleet.io.columns import fleet_from_table
-from lorafw.fleet.io.toml import fleet_of, plan_of
+from lorafw.fleet.io.toml import parse_fleet, parse_plan
 from lorafw.fleet.simulation import numpy_memory as pages
 from lorafw.lab.plots import waves
 
@@ -41,7 +41,7 @@ def test_a_gate_that_is_undecided_at_the_horizon_is_told_and_drawn_to_the_horizo
         horizon_s=48 * HOUR_S,
     )
     result = simulate(make_fleet(10), plan)
-    text = report(result, result.summary(), [])
+    text = format_report(result, result.summary(), [])
     assert "had not decided when the plan's horizon came, after 2 d 00 h" in text
     assert "stopped" not in text
     assert "wave 1, 5 gateways: 0.0 to 48.0 h; gate: hold" in waves(result).alt
@@ -60,7 +60,7 @@ def test_silence_that_never_ends_a_task_is_said_in_words_and_nought_is_refused()
     with pytest.raises(FleetError, match="neither a number of seconds nor 'never'"):
         Plan(silence_timeout_s="always")  # type: ignore[arg-type]
     assert Plan(silence_timeout_s="never").silence_timeout_ms is None
-    assert plan_of({"plan": {"silence_timeout_s": "never"}}).silence_timeout_s == "never"
+    assert parse_plan({"plan": {"silence_timeout_s": "never"}}).silence_timeout_s == "never"
     assert Plan(silence_timeout_s=60).silence_timeout_ms == 60_000
 
 
@@ -84,15 +84,15 @@ HUGE = 10**4299
 )
 def test_a_fleet_with_an_impossible_value_is_refused_by_name(fleet: dict[str, object], said: str) -> None:
     with pytest.raises(FleetError, match=said) as caught:
-        fleet_of({"fleet": fleet})
+        parse_fleet({"fleet": fleet})
     assert len(str(caught.value)) < 300
 
 
 def test_a_plan_with_a_preset_that_is_no_text_is_refused() -> None:
     with pytest.raises(FleetError, match=r"plan.preset .* is not a text"):
-        plan_of({"plan": {"preset": ["x"]}})
+        parse_plan({"plan": {"preset": ["x"]}})
     with pytest.raises(FleetError, match="kind is missing; known: threshold, beta-binomial"):
-        plan_of({"plan": {"waves": [{"share": 1.0, "gate": {}}]}})
+        parse_plan({"plan": {"waves": [{"share": 1.0, "gate": {}}]}})
 
 
 @pytest.mark.parametrize(
@@ -285,8 +285,8 @@ def test_overlapping_simulations_leave_the_switch_of_numpy_as_it_was(monkeypatch
         before, state["on"] = state["on"], on
         return before
 
-    monkeypatch.setattr(pages, "_switch", switch)
-    first, second = pages.small_pages(), pages.small_pages()
+    monkeypatch.setattr(pages, "_set_hugepage_advice", switch)
+    first, second = pages.huge_pages_disabled(), pages.huge_pages_disabled()
     with first:
         thread = threading.Thread(target=second.__enter__)
         thread.start()

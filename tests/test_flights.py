@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lorafw.sources.cache import Flights
+from lorafw.sources.cache import SingleFlight
 
 
 def test_who_asks_while_an_answer_is_being_found_shares_the_next_one() -> None:
-    flights: Flights[int] = Flights()
+    flights: SingleFlight[int] = SingleFlight()
     gate, begun = threading.Event(), threading.Event()
     found: list[int] = []
 
@@ -27,7 +27,7 @@ def test_who_asks_while_an_answer_is_being_found_shares_the_next_one() -> None:
         later = [pool.submit(flights.get, "same", find) for _ in range(10)]
         other = pool.submit(flights.get, "other", lambda: 99)
         assert other.result(10) == 99, "another question does not wait"
-        while not flights._waiting:
+        while not flights._pending:
             pass
         gate.set()
         assert first.result(10) == 0
@@ -37,7 +37,7 @@ def test_who_asks_while_an_answer_is_being_found_shares_the_next_one() -> None:
 
 
 def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
-    flights: Flights[int] = Flights()
+    flights: SingleFlight[int] = SingleFlight()
 
     def fail() -> int:
         raise ValueError("no")
@@ -46,4 +46,4 @@ def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
         with pytest.raises(ValueError, match="no"):
             flights.get("same", fail)
     assert flights.get("same", lambda: 7) == 7
-    assert not flights._waiting
+    assert not flights._pending

@@ -20,8 +20,8 @@ from lorafw.eui import GatewayEui
 from lorafw.gateway.home import MAX_CONF_BYTES, MAX_FILE_BYTES, Home, default_mac
 from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.station.exchange import Outcome
-from lorafw.station.http import HttpReply, cut_to_buffer, request_bytes
+from lorafw.station.exchange import ExchangeOutcome
+from lorafw.station.http import HttpReply, request_bytes, truncate_to_buffer
 from lorafw.station.log import Level, LogLine
 from lorafw.station.log_levels import parse_log_levels
 from lorafw.station.uri import MalformedUri, parse_cups_uri
@@ -131,7 +131,7 @@ def test_a_station_crashes_at_every_start_with_an_empty_ipv6_literal(home: Home)
         gateway.start()
     for _ in range(3):
         verdict = gateway.poll()
-        assert (verdict.exchange, verdict.crashed) == (Outcome.NONE, True)
+        assert (verdict.exchange, verdict.crashed) == (ExchangeOutcome.NONE, True)
 
 
 def test_a_station_does_not_start_with_a_bad_backup_address(home: Home) -> None:
@@ -367,7 +367,7 @@ def test_a_request_that_was_cut_ends_with_a_zero_byte_only_if_the_crc_of_a_key_i
     end: bytes, last: bytes
 ) -> None:
     body = b'{"package":"' + b"x" * 9000 + end
-    assert cut_to_buffer("localhost:1", body)[-1:] == last
+    assert truncate_to_buffer("localhost:1", body)[-1:] == last
 
 
 def test_a_request_is_cut_to_the_size_of_the_buffer() -> None:

@@ -23,22 +23,22 @@ from pathlib import Path
 import pytest
 from test_mutual_tls import certificate_by_openssl
 
-from lorafw.clock import HandClock
+from lorafw.clock import ManualClock
 from lorafw.cups.codec import decode_response, encode_request
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.eui import GatewayEui
-from lorafw.server.app import CupsServer, Tls
-from lorafw.server.authorization import BoundCertificate, Gatekeeper
-from lorafw.server.certificate_authority import load_or_make
+from lorafw.server.app import CupsServer, TlsConfig
+from lorafw.server.authorization import BoundCertificate, CertificateAuthorizer
+from lorafw.server.certificate_authority import load_or_create
 from lorafw.server.config import Limits
-from lorafw.server.refusals import LINES, SPAN_S, Refused, Tally
-from lorafw.sources.cache import Spool, SpooledObject
+from lorafw.server.refusals import MAX_LINES_PER_WINDOW, WINDOW_S, RefusalCounter, RefusalReason
+from lorafw.sources.cache import CachedUpdate, UpdateCache
 from lorafw.tasks.lifecycle import Cause
-from lorafw.tasks.model import Owner, Update
+from lorafw.tasks.model import AccountRegion, UpdateSpec
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
 
-OWNER = Owner("123456789012", "us-east-1")
+OWNER = AccountRegion("123456789012", "us-east-1")
 OLD = GatewayVersion(station="2.0.5", package="1.0.0", model="rpi")
 IMAGE = bytes(range(256)) * 12_000
 HOUR = 3600.0
@@ -49,15 +49,15 @@ class Bucket:
     """Holds one update, spooled as the real source does it."""
 
     def __init__(self) -> None:
-        self.spool = Spool()
+        self.spool = UpdateCache()
         self.readings = 0
 
-    def open(self, data_source: str, role: str | None, *, account: str, region: str) -> SpooledObject:
+    def open(self, data_source: str, role: str | None, *, account: str, region: str) -> CachedUpdate:
         return self.spool.get(data_source, self._read)
 
-    def _read(self) -> SpooledObject:
+    def _read(self) -> CachedUpdate:
         self.readings += 1
-        return SpooledObject([IMAGE], size=len(IMAGE))
+        return CachedUpdate([IMAGE], size=len(IMAGE))
 
 
 class OneCertificate:
@@ -66,7 +66,7 @@ class OneCertificate:
     def __init__(self, pem: str) -> None:
         self.pem = pem
 
-    def find(self, owner: Owner, certificate_id: str) -> BoundCertificate:
+    def find(self, owner: AccountRegion, certificate_id: str) -> BoundCertificate:
         return BoundCertificate(certificate_id, self.pem, True)
 
 
@@ -78,7 +78,7 @@ class Place:
     context: ssl.SSLContext | None = None
 
     @property
-    def counts(self) -> dict[Refused, int]:
+    def counts(self) -> dict[RefusalReason, int]:
         return dict(self.server.tally.counts)
 
     def connect(self, *, receive_buffer: int | None = None, shake: bool = True) -> socket.socket:
@@ -103,7 +103,7 @@ class Place:
 
     def define(self) -> None:
         self.service.create_definition(
-            OWNER, auto_create_tasks=True, update=Update("s3://b/k", "role", b"x" * 70, 7, OLD)
+            OWNER, auto_create_tasks=True, update=UpdateSpec("s3://b/k", "role", b"x" * 70, 7, OLD)
         )
 
 
@@ -125,22 +125,22 @@ def wait_until(is_so: Callable[[], object]) -> None:
 @contextmanager
 def serving(folder: Path, *, tls: bool = False, limits: Limits | None = None, gateways: int = 3) -> Iterator[Place]:
     bucket = Bucket()
-    service = UpdateService(source=bucket, clock=HandClock())
+    service = UpdateService(source=bucket, clock=ManualClock())
     for number in range(1, gateways + 1):
         service.create_gateway(OWNER, GatewayEui(number), certificate_id="c")
     security = context = None
     if tls:
-        authority = load_or_make(folder / "state", ["localhost"])
+        authority = load_or_create(folder / "state", ["localhost"])
         certificate, _ = certificate_by_openssl(folder)
-        gatekeeper = Gatekeeper(OneCertificate(certificate.decode()), service.find_gateway)
+        gatekeeper = CertificateAuthorizer(OneCertificate(certificate.decode()), service.find_gateway)
         gatekeeper.trust(OWNER, "c")
         server_context = authority.server_context()
         gatekeeper.attach(server_context)
-        security = Tls(server_context, gatekeeper)
+        security = TlsConfig(server_context, gatekeeper)
         context = ssl.create_default_context(cadata=authority.ca_pem)
         context.load_cert_chain(folder / "c.pem", folder / "k.pem")
     server = CupsServer(service, tls=security, limits=limits or Limits())
-    with server.in_thread():
+    with server.run_in_thread():
         yield Place(service, server, bucket, context)
 
 
@@ -151,7 +151,7 @@ both = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_who_stalls_in_handshake_header_or_body_is_gone_after_their_time_and_others_are_served(
     tmp_path: Path, tls: bool
 ) -> None:
-    with serving(tmp_path, tls=tls, limits=Limits(request_s=1.0)) as place:
+    with serving(tmp_path, tls=tls, limits=Limits(request_timeout_s=1.0)) as place:
         stalled = [place.connect(shake=False)]
         for told in (b"", b"POST /upd", HEAD % 99 + b"{", HEAD % 99):
             stalled.append(place.connect())
@@ -163,16 +163,16 @@ def test_who_stalls_in_handshake_header_or_body_is_gone_after_their_time_and_oth
         for connection in stalled:
             with connection:
                 assert read_all(connection) == b""
-        wait_until(lambda: place.counts == {Refused.TOO_LATE: len(stalled)})
+        wait_until(lambda: place.counts == {RefusalReason.REQUEST_TIMEOUT: len(stalled)})
 
 
 def test_who_sends_a_byte_now_and_then_gains_no_time(tmp_path: Path) -> None:
-    with serving(tmp_path, limits=Limits(request_s=1.0)) as place, place.connect() as slow:
+    with serving(tmp_path, limits=Limits(request_timeout_s=1.0)) as place, place.connect() as slow:
         with pytest.raises(OSError):  # noqa: PT012
             for byte in b"POST /update-info HTTP/1.1\r\nHost: " + b"x" * 1000:
                 slow.sendall(bytes([byte]))
                 time.sleep(0.05)
-        wait_until(lambda: place.counts == {Refused.TOO_LATE: 1})
+        wait_until(lambda: place.counts == {RefusalReason.REQUEST_TIMEOUT: 1})
 
 
 LONG = {
@@ -187,7 +187,7 @@ LONG = {
 @both
 @pytest.mark.parametrize("header", LONG.values(), ids=LONG.keys())
 def test_a_header_that_is_too_long_gets_a_tiny_answer(tmp_path: Path, header: bytes, tls: bool) -> None:
-    with serving(tmp_path, tls=tls, limits=Limits(closing_s=0.2)) as place, place.connect() as hostile:
+    with serving(tmp_path, tls=tls, limits=Limits(close_timeout_s=0.2)) as place, place.connect() as hostile:
         told = b"POST /update-info HTTP/1.1\r\n" + header
         for start in range(0, len(told), 4000):
             with contextlib.suppress(OSError):
@@ -195,11 +195,11 @@ def test_a_header_that_is_too_long_gets_a_tiny_answer(tmp_path: Path, header: by
         answer = read_all(hostile)
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert len(answer) < 400
-        assert place.counts == {Refused.TOO_LONG: 1}
+        assert place.counts == {RefusalReason.TOO_LONG: 1}
 
 
 def test_a_body_that_never_ends_gets_400_and_is_not_read_on(tmp_path: Path) -> None:
-    with serving(tmp_path, limits=Limits(closing_s=0.2)) as place, place.connect() as hostile:
+    with serving(tmp_path, limits=Limits(close_timeout_s=0.2)) as place, place.connect() as hostile:
         hostile.sendall(HEAD % 99_999_999 + b"x" * 9_000)
         assert hostile.recv(1000).startswith(b"HTTP/1.1 400 ")
         with pytest.raises(OSError):  # noqa: PT012
@@ -222,7 +222,7 @@ def test_a_compressed_body_is_taken_as_it_is_and_never_inflated(tmp_path: Path) 
             (HEAD % len(bomb)).replace(b"Host: localhost", b"Host: localhost\r\nContent-Encoding: gzip") + bomb
         )
         assert read_all(hostile).startswith(b"HTTP/1.1 400 ")
-        assert place.counts == {Refused.MALFORMED: 1}
+        assert place.counts == {RefusalReason.MALFORMED: 1}
 
 
 @pytest.mark.parametrize("depth", [10, 500, 900, 960, 990, 1500, 4000])
@@ -235,7 +235,7 @@ def test_a_body_of_any_depth_gets_400(tmp_path: Path, depth: int, bracket: bytes
         with serving(tmp_path) as place, place.connect() as hostile:
             hostile.sendall(HEAD % len(body) + body)
             assert read_all(hostile).startswith(b"HTTP/1.1 400 "), body[:40]
-            assert place.counts == {Refused.MALFORMED: 1}
+            assert place.counts == {RefusalReason.MALFORMED: 1}
 
 
 @both
@@ -251,22 +251,22 @@ def test_who_closes_their_side_after_the_request_gets_the_answer(tmp_path: Path,
 
 
 def test_who_goes_away_in_the_middle_of_a_request_holds_nothing(tmp_path: Path) -> None:
-    with serving(tmp_path, limits=Limits(request_s=HOUR)) as place:
+    with serving(tmp_path, limits=Limits(request_timeout_s=HOUR)) as place:
         with place.connect() as half:
             half.sendall(HEAD % 99 + b"{")
             half.shutdown(socket.SHUT_WR)
             assert read_all(half) == b""
-        assert place.counts == {Refused.TOO_LATE: 1}
+        assert place.counts == {RefusalReason.REQUEST_TIMEOUT: 1}
 
 
 @both
 def test_who_never_reads_the_update_is_closed_and_uses_up_no_attempt(tmp_path: Path, tls: bool) -> None:
-    limits = Limits(pace_s=0.6, request_s=30.0)
+    limits = Limits(min_rate_window_s=0.6, request_timeout_s=30.0)
     with serving(tmp_path, tls=tls, limits=limits) as place:
         place.define()
         with place.connect(receive_buffer=4096) as hostile:
             hostile.sendall(place.request(1, "1.0.0"))
-            wait_until(lambda: place.counts == {Refused.TOO_SLOW: 1})
+            wait_until(lambda: place.counts == {RefusalReason.RESPONSE_TIMEOUT: 1})
         wait_until(lambda: place.service.log[-1].cause is Cause.REPLY_BROKEN)
         gateway = place.service.gateways(OWNER)[0]
         assert place.service.task(OWNER, gateway.id).sends == 0
@@ -274,7 +274,7 @@ def test_who_never_reads_the_update_is_closed_and_uses_up_no_attempt(tmp_path: P
 
 
 def test_who_reads_slowly_but_as_fast_as_a_station_must_gets_the_whole_update(tmp_path: Path) -> None:
-    limits = Limits(pace_s=1.0, pace_bytes=8192, unsent_bytes=4096)
+    limits = Limits(min_rate_window_s=1.0, min_rate_bytes=8192, send_buffer_bytes=4096)
     with serving(tmp_path, limits=limits) as place:
         place.define()
         with place.connect(receive_buffer=4096) as slow:
@@ -294,7 +294,7 @@ def test_who_fills_the_server_with_idle_connections_pushes_out_their_own(tmp_pat
     with serving(tmp_path, limits=Limits(connections=20)) as place:
         idle = [place.connect() for _ in range(50)]
         assert place.poll() == bytes(14)
-        assert place.counts == {Refused.CROWDED_OUT: 31}
+        assert place.counts == {RefusalReason.TOO_MANY_CONNECTIONS: 31}
         assert read_all(idle[0]) == b"", "the oldest went"
         idle[-1].sendall(place.request())
         assert read_all(idle[-1]).endswith(bytes(14)), "the youngest is still there"
@@ -345,10 +345,10 @@ def test_a_flood_of_unknown_gateways_is_counted_and_does_not_flood_the_log(
     with serving(tmp_path) as place:
         for number in range(100, 250):
             assert place.poll(number) == b"unknown gateway\n"
-        assert place.counts == {Refused.UNKNOWN_GATEWAY: 150}
+        assert place.counts == {RefusalReason.UNKNOWN_GATEWAY: 150}
         assert len(place.service.gateways(OWNER)) == 3
     lines = [record.message for record in caplog.records]
-    assert len(lines) <= 2 * LINES + 2
+    assert len(lines) <= 2 * MAX_LINES_PER_WINDOW + 2
     told = [int(line.split(", ")[1].split()[0]) for line in lines if line.endswith("times more")]
     assert sum(told) + len(lines) - len(told) == 150, "what is left out is told as a number"
 
@@ -360,7 +360,7 @@ def test_a_refusal_tells_no_secret(tmp_path: Path, caplog: pytest.LogCaptureFixt
         head = (HEAD % len(body)).replace(b"Host: localhost", b"Host: localhost\r\nAuthorization: Bearer hunter2")
         client.sendall(head + body)
         assert b"hunter2" not in read_all(client)
-        assert place.counts == {Refused.MALFORMED: 1}
+        assert place.counts == {RefusalReason.MALFORMED: 1}
     assert "hunter2" not in caplog.text
 
 
@@ -389,16 +389,16 @@ def test_a_server_that_stops_leaves_no_connection(tmp_path: Path, tls: bool) -> 
 def test_a_tally_tells_the_first_of_a_span_and_then_numbers(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "lorafw.cups")
     now = [0.0]
-    tally = Tally(lambda: now[0])
-    for _ in range(LINES + 5):
-        tally.add(Refused.MALFORMED, "x")
-    assert len(caplog.records) == LINES
-    now[0] = SPAN_S
+    tally = RefusalCounter(lambda: now[0])
+    for _ in range(MAX_LINES_PER_WINDOW + 5):
+        tally.add(RefusalReason.MALFORMED, "x")
+    assert len(caplog.records) == MAX_LINES_PER_WINDOW
+    now[0] = WINDOW_S
     tally.tell()
     assert caplog.messages[-1] == "refused: malformed request, 5 times more"
-    tally.add(Refused.NOT_ALLOWED)
+    tally.add(RefusalReason.NOT_ALLOWED)
     assert caplog.messages[-1] == "refused: not allowed"
-    assert str(tally) == f"{LINES + 5} malformed request, 1 not allowed"
+    assert str(tally) == f"{MAX_LINES_PER_WINDOW + 5} malformed request, 1 not allowed"
 
 
 def test_serve_shows_each_refusal_and_their_sum_at_the_end(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lorafw.clock import parse_iso
 from lorafw.sources.iam.documents import MAX_DOCUMENT
-from lorafw.sources.iam.evaluation import Decision, NamedPolicy, evaluate
+from lorafw.sources.iam.evaluation import NamedPolicy, PolicyDecision, evaluate
 from lorafw.sources.iam.patterns import matches, matches_arn, to_pattern
 from lorafw.sources.iam.requests import Circumstances, IamRole, get_object_request
 
@@ -27,7 +27,7 @@ REQUEST = get_object_request(
 MEBIBYTE = 1 << 20
 
 
-def decide(document: str | bytes) -> Decision:
+def decide(document: str | bytes) -> PolicyDecision:
     return evaluate([NamedPolicy("fuzzed", document)], REQUEST)
 
 

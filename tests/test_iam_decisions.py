@@ -13,8 +13,8 @@ from lorafw.clock import parse_iso
 from lorafw.sources.iam.evaluation import (
     AccessPolicies,
     AccessRequest,
-    Decision,
     NamedPolicy,
+    PolicyDecision,
     evaluate,
     evaluate_access,
 )
@@ -56,7 +56,7 @@ def document_of(case: table.Case, statements: list[Any]) -> dict[str, Any]:
     return {**version, "Statement": statements}
 
 
-def decide(case: table.Case, form: str) -> Decision:
+def decide(case: table.Case, form: str) -> PolicyDecision:
     """What lorafw decides."""
 
     def policy(name: str, statements: list[Any] | None) -> NamedPolicy | None:

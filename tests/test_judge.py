@@ -8,14 +8,14 @@ from itertools import product
 import pytest
 from fakes import NEW, OLD, OTHER, OWNER, STATION
 
-from lorafw.tasks.evaluation import STAY, Move, judge, silence_deadline
-from lorafw.tasks.lifecycle import ATTEMPT, Cause, TaskEvent, TaskStatus, can
-from lorafw.tasks.model import NO_VERSION, Definition, Delivery, Task, Update
+from lorafw.tasks.evaluation import NO_EFFECT, RequestEffect, evaluate_request, silence_deadline
+from lorafw.tasks.lifecycle import ATTEMPT_BY_STATUS, Cause, TaskEvent, TaskStatus, has_transition
+from lorafw.tasks.model import NO_VERSION, Definition, Delivery, Task, UpdateSpec
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
 PENDING, IN_PROGRESS, FIRST_RETRY, SECOND_RETRY, COMPLETED, FAILED = TaskStatus
-DUE, BEGUN, WHOLE = Delivery
+PENDING, STARTED, DELIVERED = Delivery
 
 NO_PACKAGE = replace(OLD, package=None)
 VERSIONS = {"old": OLD, "new": NEW, "other": OTHER, "no package": NO_PACKAGE}
@@ -24,13 +24,13 @@ SENT_MS = 1_000_000
 LATER_MS = SENT_MS + 60_000
 
 MOVES = {
-    "-": STAY,
-    "offer": Move(TaskEvent.OFFER, Cause.OFFERED, send=True),
-    "again": Move(None, Cause.OFFERED_AGAIN, send=True),
-    "retry": Move(TaskEvent.ATTEMPT_FAILED, Cause.OLD_VERSION, send=True),
-    "failed": Move(TaskEvent.ATTEMPT_FAILED, Cause.OLD_VERSION, send=False),
-    "step": Move(TaskEvent.ATTEMPT_FAILED, Cause.OTHER_VERSION, send=False),
-    "done": Move(TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, send=False),
+    "-": NO_EFFECT,
+    "offer": RequestEffect(TaskEvent.OFFER, Cause.OFFERED, send=True),
+    "again": RequestEffect(None, Cause.OFFERED_AGAIN, send=True),
+    "retry": RequestEffect(TaskEvent.ATTEMPT_FAILED, Cause.OLD_VERSION, send=True),
+    "failed": RequestEffect(TaskEvent.ATTEMPT_FAILED, Cause.OLD_VERSION, send=False),
+    "step": RequestEffect(TaskEvent.ATTEMPT_FAILED, Cause.OTHER_VERSION, send=False),
+    "done": RequestEffect(TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, send=False),
 }
 
 TABLE = """
@@ -74,39 +74,39 @@ def read_table(text: str) -> list[tuple[str, str, str, str, str]]:
 
 def task_of(
     status: TaskStatus,
-    send: Delivery = WHOLE,
+    send: Delivery = DELIVERED,
     *,
     current: GatewayVersion = OLD,
     target: GatewayVersion | None = None,
     automatic: bool = True,
     offered: GatewayVersion = OLD,
 ) -> Task:
-    update = Update("s3://firmware/1.0.1", current_version=current, update_version=target)
+    update = UpdateSpec("s3://firmware/1.0.1", current_version=current, update_version=target)
     has_begun = status is not PENDING
     return Task(
         Definition("d", OWNER, 1, True, update=update),
         automatic,
         created_ms=0,
         status=status,
-        attempt=ATTEMPT.get(status, 3),
-        delivery=send if has_begun else DUE,
+        attempt=ATTEMPT_BY_STATUS.get(status, 3),
+        delivery=send if has_begun else PENDING,
         offered_version=offered if has_begun else None,
-        sent_ms=SENT_MS if send is WHOLE and has_begun else None,
+        sent_ms=SENT_MS if send is DELIVERED and has_begun else None,
     )
 
 
 @pytest.mark.parametrize(("status", "send", "target", "version", "word"), read_table(TABLE))
 def test_move(status, send, target, version, word):
     task = task_of(TaskStatus(status), Delivery(send), target=NEW if target == "yes" else None)
-    assert judge(task, VERSIONS[version], LATER_MS, Policy()) == MOVES[word]
+    assert evaluate_request(task, VERSIONS[version], LATER_MS, Policy()) == MOVES[word]
 
 
 @pytest.mark.parametrize(("status", "send", "target"), list(product(TaskStatus, Delivery, [None, NEW])))
 @pytest.mark.parametrize("version", VERSIONS.values(), ids=VERSIONS)
 def test_a_move_is_always_one_that_the_table_of_transitions_has(status, send, target, version):
-    move = judge(task_of(status, send, target=target), version, LATER_MS, Policy())
-    assert move.event is None or can(status, move.event)
-    assert (move.cause is None) == (move == STAY)
+    move = evaluate_request(task_of(status, send, target=target), version, LATER_MS, Policy())
+    assert move.event is None or has_transition(status, move.event)
+    assert (move.cause is None) == (move == NO_EFFECT)
 
 
 # --- the settle time ----------------------------------------------------------------------------------------------
@@ -118,19 +118,21 @@ def test_a_move_is_always_one_that_the_table_of_transitions_has(status, send, ta
 def test_within_the_settle_time_nothing_counts(status, target, version):
     task = task_of(status, target=target)
     policy = Policy(settle_s=60)
-    assert judge(task, version, SENT_MS, policy) == STAY
-    assert judge(task, version, SENT_MS + 59_999, policy) == STAY
-    assert judge(task, version, SENT_MS + 60_000, policy) == judge(task, version, SENT_MS + 60_000, Policy())
+    assert evaluate_request(task, version, SENT_MS, policy) == NO_EFFECT
+    assert evaluate_request(task, version, SENT_MS + 59_999, policy) == NO_EFFECT
+    assert evaluate_request(task, version, SENT_MS + 60_000, policy) == evaluate_request(
+        task, version, SENT_MS + 60_000, Policy()
+    )
 
 
 def test_settle_time_is_none_by_default():
-    assert judge(task_of(IN_PROGRESS), OLD, SENT_MS, Policy()) == MOVES["retry"]
+    assert evaluate_request(task_of(IN_PROGRESS), OLD, SENT_MS, Policy()) == MOVES["retry"]
 
 
 def test_settle_time_does_not_hold_back_an_update_that_was_never_sent_whole():
     policy = Policy(settle_s=3600)
-    assert judge(task_of(PENDING), OLD, LATER_MS, policy) == MOVES["offer"]
-    assert judge(task_of(IN_PROGRESS, BEGUN), OLD, LATER_MS, policy) == MOVES["again"]
+    assert evaluate_request(task_of(PENDING), OLD, LATER_MS, policy) == MOVES["offer"]
+    assert evaluate_request(task_of(IN_PROGRESS, STARTED), OLD, LATER_MS, policy) == MOVES["again"]
 
 
 # --- what starts --------------------------------------------------------------------------------------------------
@@ -152,19 +154,19 @@ STARTS = [
 @pytest.mark.parametrize(("current", "presented", "is_offered"), STARTS)
 def test_pending_task_is_offered_when_the_fields_that_are_given_are_presented(current, presented, is_offered):
     task = task_of(PENDING, current=current, automatic=False)
-    assert judge(task, presented, LATER_MS, Policy()) == MOVES["offer" if is_offered else "-"]
+    assert evaluate_request(task, presented, LATER_MS, Policy()) == MOVES["offer" if is_offered else "-"]
 
 
 def test_by_policy_a_manual_task_starts_at_any_request_and_an_automatic_one_does_not():
     policy = Policy(manual_start="any_request")
-    assert judge(task_of(PENDING, automatic=False), OTHER, LATER_MS, policy) == MOVES["offer"]
-    assert judge(task_of(PENDING, automatic=True), OTHER, LATER_MS, policy) == STAY
+    assert evaluate_request(task_of(PENDING, automatic=False), OTHER, LATER_MS, policy) == MOVES["offer"]
+    assert evaluate_request(task_of(PENDING, automatic=True), OTHER, LATER_MS, policy) == NO_EFFECT
 
 
 def test_a_task_that_started_at_another_version_fails_at_that_version():
     policy = Policy(manual_start="any_request")
     task = task_of(IN_PROGRESS, target=NEW, automatic=False, offered=OTHER)
-    assert judge(task, OTHER, LATER_MS, policy) == MOVES["retry"]
+    assert evaluate_request(task, OTHER, LATER_MS, policy) == MOVES["retry"]
 
 
 # --- what completes -----------------------------------------------------------------------------------------------
@@ -192,33 +194,33 @@ COMPLETES = [
 
 @pytest.mark.parametrize(("target", "presented", "word"), [row[1:] for row in COMPLETES], ids=[r[0] for r in COMPLETES])
 def test_completes(target, presented, word):
-    assert judge(task_of(IN_PROGRESS, target=target), presented, LATER_MS, Policy()) == MOVES[word]
+    assert evaluate_request(task_of(IN_PROGRESS, target=target), presented, LATER_MS, Policy()) == MOVES[word]
 
 
 def test_without_a_target_a_gateway_that_had_no_package_completes_as_soon_as_it_has_one():
     task = task_of(IN_PROGRESS, current=GatewayVersion(model="linux"), offered=NO_PACKAGE, automatic=False)
-    assert judge(task, NO_PACKAGE, LATER_MS, Policy()) == MOVES["retry"]
-    assert judge(task, OLD, LATER_MS, Policy()) == MOVES["done"]
+    assert evaluate_request(task, NO_PACKAGE, LATER_MS, Policy()) == MOVES["retry"]
+    assert evaluate_request(task, OLD, LATER_MS, Policy()) == MOVES["done"]
 
 
 def test_it_is_the_first_offer_that_a_new_version_is_compared_with():
-    task = Task(Definition("d", OWNER, 1, True, update=Update("s3://a/b", current_version=OLD)), True, 0)
-    task = task.after(TaskEvent.OFFER).send_begun(OLD).send_whole(1)
-    assert task.send_begun(NEW).offered_version == OLD
+    task = Task(Definition("d", OWNER, 1, True, update=UpdateSpec("s3://a/b", current_version=OLD)), True, 0)
+    task = task.after(TaskEvent.OFFER).with_send_started(OLD).with_send_delivered(1)
+    assert task.with_send_started(NEW).offered_version == OLD
 
 
 def test_by_policy_only_the_package_completes():
     policy = Policy(completion="package_differs")
     task = task_of(IN_PROGRESS)
-    assert judge(task, replace(OLD, station="2.0.6"), LATER_MS, policy) == STAY
-    assert judge(task, NEW, LATER_MS, policy) == MOVES["done"]
-    assert judge(task, NO_PACKAGE, LATER_MS, policy) == STAY
+    assert evaluate_request(task, replace(OLD, station="2.0.6"), LATER_MS, policy) == NO_EFFECT
+    assert evaluate_request(task, NEW, LATER_MS, policy) == MOVES["done"]
+    assert evaluate_request(task, NO_PACKAGE, LATER_MS, policy) == NO_EFFECT
 
 
 def test_completion_policy_has_no_say_where_a_target_is_given():
     target = GatewayVersion(station="2.0.6")
     for completion in ("version_differs", "package_differs"):
-        move = judge(
+        move = evaluate_request(
             task_of(IN_PROGRESS, target=target),
             replace(OLD, station="2.0.6"),
             LATER_MS,
@@ -230,21 +232,21 @@ def test_completion_policy_has_no_say_where_a_target_is_given():
 # --- the other policies -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("send", [DUE, WHOLE])
+@pytest.mark.parametrize("send", [PENDING, DELIVERED])
 def test_by_policy_a_version_that_is_neither_waits(send):
     task = task_of(FIRST_RETRY, send, target=NEW)
-    assert judge(task, OTHER, LATER_MS, Policy()) == MOVES["step"]
-    assert judge(task, OTHER, LATER_MS, Policy(other_version="waits")) == STAY
+    assert evaluate_request(task, OTHER, LATER_MS, Policy()) == MOVES["step"]
+    assert evaluate_request(task, OTHER, LATER_MS, Policy(other_version="waits")) == NO_EFFECT
 
 
 @pytest.mark.parametrize(("status", "word"), [(IN_PROGRESS, "retry"), (FIRST_RETRY, "retry"), (SECOND_RETRY, "failed")])
 def test_by_policy_a_broken_reply_uses_up_its_attempt(status, word):
-    task = task_of(status, BEGUN, target=NEW)
+    task = task_of(status, STARTED, target=NEW)
     counts = Policy(broken_reply="counts")
-    assert judge(task, OLD, LATER_MS, Policy()) == MOVES["again"]
-    assert judge(task, OLD, LATER_MS, counts) == MOVES[word]
-    assert judge(task, OTHER, LATER_MS, counts) == MOVES["step"]
-    assert judge(replace(task, delivery=DUE), OLD, LATER_MS, counts) == MOVES["again"]
+    assert evaluate_request(task, OLD, LATER_MS, Policy()) == MOVES["again"]
+    assert evaluate_request(task, OLD, LATER_MS, counts) == MOVES[word]
+    assert evaluate_request(task, OTHER, LATER_MS, counts) == MOVES["step"]
+    assert evaluate_request(replace(task, delivery=PENDING), OLD, LATER_MS, counts) == MOVES["again"]
 
 
 NEARLY = [replace(OLD, model=" LINUX"), replace(OLD, package="1.0.0\n"), replace(OLD, station=STATION.upper())]
@@ -253,21 +255,21 @@ NEARLY = [replace(OLD, model=" LINUX"), replace(OLD, package="1.0.0\n"), replace
 @pytest.mark.parametrize("presented", NEARLY)
 def test_by_policy_blanks_at_the_ends_and_case_do_not_count(presented):
     trimmed = Policy(comparison="trimmed")
-    assert judge(task_of(PENDING), presented, LATER_MS, Policy()) == STAY
-    assert judge(task_of(PENDING), presented, LATER_MS, trimmed) == MOVES["offer"]
-    assert judge(task_of(IN_PROGRESS), presented, LATER_MS, Policy()) == MOVES["done"]
-    assert judge(task_of(IN_PROGRESS), presented, LATER_MS, trimmed) == MOVES["retry"]
+    assert evaluate_request(task_of(PENDING), presented, LATER_MS, Policy()) == NO_EFFECT
+    assert evaluate_request(task_of(PENDING), presented, LATER_MS, trimmed) == MOVES["offer"]
+    assert evaluate_request(task_of(IN_PROGRESS), presented, LATER_MS, Policy()) == MOVES["done"]
+    assert evaluate_request(task_of(IN_PROGRESS), presented, LATER_MS, trimmed) == MOVES["retry"]
 
 
 def test_by_policy_the_target_is_compared_in_the_same_way():
     task = task_of(IN_PROGRESS, target=replace(NEW, model="Linux "))
-    assert judge(task, NEW, LATER_MS, Policy()) == MOVES["step"]
-    assert judge(task, NEW, LATER_MS, Policy(comparison="trimmed")) == MOVES["done"]
+    assert evaluate_request(task, NEW, LATER_MS, Policy()) == MOVES["step"]
+    assert evaluate_request(task, NEW, LATER_MS, Policy(comparison="trimmed")) == MOVES["done"]
 
 
 def test_blanks_inside_a_value_count_in_every_comparison():
     presented = replace(OLD, package="1. 0.0")
-    assert judge(task_of(PENDING), presented, LATER_MS, Policy(comparison="trimmed")) == STAY
+    assert evaluate_request(task_of(PENDING), presented, LATER_MS, Policy(comparison="trimmed")) == NO_EFFECT
 
 
 # --- silence ------------------------------------------------------------------------------------------------------

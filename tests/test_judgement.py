@@ -15,7 +15,7 @@ from lorafw.cups.codec import encode_response
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.firmware.signing import KeyPair
-from lorafw.station.evaluation import judge_reply
+from lorafw.station.evaluation import evaluate_reply
 from lorafw.station.exchange import Timers
 from lorafw.station.log import Level
 
@@ -33,7 +33,7 @@ def without_stale(verdict: dict) -> dict:
 
 def test_a_recorded_reply_gets_the_recorded_verdict(recorded_response: RecordedResponse) -> None:
     timers = Timers(oksync_s=3, resync_s=3)
-    judgement = judge_reply(recorded_response.body, sig_keys=recorded_response.station_keys, timers=timers)
+    judgement = evaluate_reply(recorded_response.body, sig_keys=recorded_response.station_keys, timers=timers)
     assert without_stale(judgement.to_json()) == without_stale(recorded_response.verdict)
 
 
@@ -71,7 +71,7 @@ def length(count: int) -> bytes:
     ids=["1.0", "upper case", "blanks", "folded", "two", "gzip", "7 KB"],
 )
 def test_a_header_that_a_station_takes(head: bytes) -> None:
-    assert judge_reply(sent(head, NOTHING)).exchange == DONE
+    assert evaluate_reply(sent(head, NOTHING)).exchange == DONE
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_header_that_a_station_takes(head: bytes) -> None:
     ],
 )
 def test_a_reply_that_fails_for_its_http(reply: bytes, line: str) -> None:
-    judgement = judge_reply(reply)
+    judgement = evaluate_reply(reply)
     assert judgement.exchange == FAILED
     assert not judgement.executed
     assert any(line in entry for entry in judgement.to_json()["log"]), judgement.to_json()["log"]
@@ -117,7 +117,7 @@ def test_a_reply_that_fails_for_its_http(reply: bytes, line: str) -> None:
 
 @pytest.mark.parametrize("reply", [b"HTTP/1.1 200 OK\nContent-Length: 14\n\n", sent(length(20), NOTHING), b"HTTP/1"])
 def test_a_server_that_falls_silent_is_waited_for_until_the_time_limit(reply: bytes) -> None:
-    judgement = judge_reply(reply, closes=False)
+    judgement = evaluate_reply(reply, server_closes=False)
     assert judgement.to_json()["log"][-2:] == [
         "[CUP:ERRO] CUPS timed out",
         "[CUP:INFO] Interaction with CUPS failed - retrying in 1m",
@@ -140,7 +140,7 @@ def test_a_server_that_falls_silent_is_waited_for_until_the_time_limit(reply: by
     ],
 )
 def test_any_status_but_200_is_a_rejection_that_only_the_verbose_log_tells_of(status: bytes) -> None:
-    judgement = judge_reply(sent(b"HTTP/1.1 " + status + b"\r\nContent-Length: 24\r\n", RUN[:24]))
+    judgement = evaluate_reply(sent(b"HTTP/1.1 " + status + b"\r\nContent-Length: 24\r\n", RUN[:24]))
     number, _, reason = status.decode().partition(" ")
     assert judgement.exchange == FAILED
     assert not judgement.executed
@@ -151,13 +151,13 @@ def test_any_status_but_200_is_a_rejection_that_only_the_verbose_log_tells_of(st
 
 @pytest.mark.parametrize("line", [b"HTTP/2 200", b"HTTP/ 200 OK", b"HTTP/1.1 OK"])
 def test_what_is_not_http_1_has_the_status_65535(line: bytes) -> None:
-    log = judge_reply(sent(line + b"\r\nContent-Length: 14\r\n", NOTHING)).to_json(Level.VERBOSE)["log"]
+    log = evaluate_reply(sent(line + b"\r\nContent-Length: 14\r\n", NOTHING)).to_json(Level.VERBOSE)["log"]
     assert any("(65535)" in entry for entry in log)
 
 
 @pytest.mark.parametrize(("size", "crashes"), [(8100, False), (8192, True), (100_000, True)])
 def test_a_large_error_page_crashes_a_station(size: int, crashes: bool) -> None:
-    judgement = judge_reply(sent(b"HTTP/1.1 502 Bad\r\nContent-Length: %d\r\n" % size, bytes(size)))
+    judgement = evaluate_reply(sent(b"HTTP/1.1 502 Bad\r\nContent-Length: %d\r\n" % size, bytes(size)))
     assert judgement.exit_code == (139 if crashes else 143)
     assert (judgement.remark is not None) is crashes
     if crashes:
@@ -168,13 +168,13 @@ def test_uris_that_cross_the_edge_of_the_first_buffer_are_malformed() -> None:
     body = encode_response(UpdateInfoResponse(cups_uri="http://h:1" + "x" * 100, update=bytes(10_000)))
     head = OK + b"Content-Length: %d\r\nX: " % len(body)
     head += b"x" * (8192 - 16 - len(head) - 4 - 60) + b"\r\n"
-    judgement = judge_reply(sent(head, body))
+    judgement = evaluate_reply(sent(head, body))
     assert any("Malformed CUPS response: URI segments lengths (112)" in str(line) for line in judgement.log)
-    assert judge_reply(sent(OK + b"Content-Length: %d\r\n" % len(body), body)).update == "run"
+    assert evaluate_reply(sent(OK + b"Content-Length: %d\r\n" % len(body), body)).update == "run"
 
 
 def test_bytes_behind_the_update_are_ignored_inside_the_body() -> None:
-    assert judge_reply(sent(length(len(RUN) + 5), RUN + b"12345")).executed
+    assert evaluate_reply(sent(length(len(RUN) + 5), RUN + b"12345")).executed
 
 
 def test_a_whole_response_and_its_body_get_the_same_verdict() -> None:
@@ -182,8 +182,8 @@ def test_a_whole_response_and_its_body_get_the_same_verdict() -> None:
     reply = UpdateInfoResponse(signature=KEY.sign(update), key_crc=0xDEADBEEF, update=update)
     body = encode_response(reply)
     keys = [KEY.public_key.sig_key]
-    assert judge_reply(sent(length(len(body)), body), sig_keys=keys) == judge_reply(body, sig_keys=keys)
-    assert judge_reply(body, sig_keys=keys).executed, "the key CRC is only logged"
+    assert evaluate_reply(sent(length(len(body)), body), sig_keys=keys) == evaluate_reply(body, sig_keys=keys)
+    assert evaluate_reply(body, sig_keys=keys).executed, "the key CRC is only logged"
 
 
 def test_new_addresses_and_credentials_are_told_and_shown() -> None:
@@ -191,7 +191,7 @@ def test_new_addresses_and_credentials_are_told_and_shown() -> None:
     response = UpdateInfoResponse(
         cups_uri="http://other:1", tc_uri="wss://lns:443", cups_cred=Credentials(der, b"", b"").to_segment()
     )
-    judgement = judge_reply(encode_response(response))
+    judgement = evaluate_reply(encode_response(response))
     fields = judgement.to_json()
     assert (fields["exchange"], fields["tc_uri"], fields["cups_uri_changed"]) == ("cups-updates", "wss://lns:443", True)
     assert fields["log"][-1] == "[CUP:INFO] CUPS provided CUPS updates (uri) - reconnecting in 1m"
@@ -199,13 +199,13 @@ def test_new_addresses_and_credentials_are_told_and_shown() -> None:
 
 def test_new_credentials_alone_change_no_address() -> None:
     segment = Credentials(b"\x30\x03abc", b"", b"").to_segment()
-    fields = judge_reply(encode_response(UpdateInfoResponse(cups_cred=segment))).to_json()
+    fields = evaluate_reply(encode_response(UpdateInfoResponse(cups_cred=segment))).to_json()
     assert (fields["exchange"], fields["cups_uri_changed"]) == ("cups-updates", False)
     assert fields["log"][-1] == "[CUP:INFO] CUPS provided CUPS updates (credentials) - reconnecting in 1m"
 
 
 def test_credentials_that_cannot_be_read_count_as_provided_all_the_same() -> None:
-    fields = judge_reply(encode_response(UpdateInfoResponse(cups_cred=b"-----BEGIN CERT"))).to_json()
+    fields = evaluate_reply(encode_response(UpdateInfoResponse(cups_cred=b"-----BEGIN CERT"))).to_json()
     assert fields["exchange"] == "cups-updates", "so the station reconnects with its old CRC, for ever"
     assert "[SYS:ERRO] Failed to parse cups credentials: ASN.1 SEQ expected for trust (0x2d)" in fields["log"]
     assert "[CUP:INFO] [Segment] CUPS Credentials update completed (15 bytes)" in fields["log"]
@@ -214,7 +214,7 @@ def test_credentials_that_cannot_be_read_count_as_provided_all_the_same() -> Non
 def test_a_key_in_pkcs_8_is_shown_in_its_parts_and_then_found_not_to_align() -> None:
     trust, key = b"\x30\x03abc", b"\x30\x81\x87" + bytes(range(0x87))
     body = encode_response(UpdateInfoResponse(tc_cred=trust + bytes(4) + key))
-    log = judge_reply(body).to_json()["log"]
+    log = evaluate_reply(body).to_json()["log"]
     assert log[1:-2] == [
         "[CUP:INFO] [Segment] TC Credentials (147 bytes)",
         "[SYS:INFO]  credComplete - trust_off=   0, trust_len=   5               30 03 61 62  63 00 00 00",
@@ -226,13 +226,13 @@ def test_a_key_in_pkcs_8_is_shown_in_its_parts_and_then_found_not_to_align() -> 
 
 
 def test_a_byte_with_its_top_bit_is_printed_as_the_negative_number_that_it_is_in_c() -> None:
-    log = judge_reply(encode_response(UpdateInfoResponse(cups_cred=b"\xa0\x03abc"))).to_json()["log"]
+    log = evaluate_reply(encode_response(UpdateInfoResponse(cups_cred=b"\xa0\x03abc"))).to_json()["log"]
     assert "[SYS:ERRO] Failed to parse cups credentials: ASN.1 SEQ expected for trust (0xffffffa0)" in log
 
 
 def test_bytes_too_many_are_found_in_a_later_buffer_too() -> None:
     body = encode_response(UpdateInfoResponse(update=bytes(20_000)))
-    log = judge_reply(sent(length(len(body)), body + b"x")).to_json()["log"]
+    log = evaluate_reply(sent(length(len(body)), body + b"x")).to_json()["log"]
     assert log[-3:-1] == [
         "[AIO:ERRO] [3] Received more data than expected HTTP content size: 1 extra bytes",
         "[AIO:ERRO] [3] Error reading HTTP Body",
@@ -242,12 +242,13 @@ def test_bytes_too_many_are_found_in_a_later_buffer_too() -> None:
 def test_an_update_of_two_gigabytes_is_refused_by_its_length() -> None:
     body = bytes(10) + (0x80000000).to_bytes(4, "little") + b"#!"
     assert (
-        "[CUP:ERRO] Segment 5 length not allowed (must be <2GB): 0x80000000 bytes" in judge_reply(body).to_json()["log"]
+        "[CUP:ERRO] Segment 5 length not allowed (must be <2GB): 0x80000000 bytes"
+        in evaluate_reply(body).to_json()["log"]
     )
 
 
 def test_the_defaults_of_the_intervals_are_the_stations() -> None:
-    assert judge_reply(NOTHING).to_json()["log"] == [
+    assert evaluate_reply(NOTHING).to_json()["log"] == [
         "[CUP:INFO] Connecting to CUPS ... http://localhost:PORT (try #1)",
         "[CUP:INFO] Interaction with CUPS done (no updates) - next regular check in 1d",
     ]

@@ -22,8 +22,8 @@ import lorafw.lab.jupyter
 import lorafw.lab.lessons
 from lorafw.cli import main
 from lorafw.errors import LabError
-from lorafw.lab.jupyter import LabServer, trust
-from lorafw.lab.lessons import WorkingCopy, fresh, packaged_lessons
+from lorafw.lab.jupyter import LabServer, sign_unchanged_lessons
+from lorafw.lab.lessons import WorkingCopy, packaged_lessons, strip_outputs
 
 ROOT = Path(__file__).parent.parent
 NAMES = [path.name for path in packaged_lessons()]
@@ -114,7 +114,7 @@ def test_reset_moves_changed_lessons_into_a_folder_of_their_own_and_leaves_other
         assert f"changed are in {kept}:\n    {NAMES[0]}\n    {NAMES[1]}\n" in done.output
         assert {path.name: path.read_text() for path in kept.iterdir()} == dict.fromkeys(NAMES[:2], text)
     assert (copy.path / "my own.ipynb").read_text() == "my own"
-    assert (copy.path / NAMES[0]).read_bytes() == fresh(packaged_lessons()[0].read_bytes())
+    assert (copy.path / NAMES[0]).read_bytes() == strip_outputs(packaged_lessons()[0].read_bytes())
     done = CliRunner().invoke(main, ["lab", "reset", "--dir", str(copy.path)])
     assert done.output == f"Fresh lessons are in {copy.path}.\n"
     assert sorted(path.name for path in copy.path.iterdir()) == sorted(
@@ -165,7 +165,7 @@ def test_only_lessons_that_are_as_they_came_are_trusted(copy: WorkingCopy) -> No
     notebook = nbformat.read(copy.path / NAMES[0], as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell("import this"))
     nbformat.write(notebook, copy.path / NAMES[0])
-    trust(copy)
+    sign_unchanged_lessons(copy)
     notary = NotebookNotary(data_dir=str(copy.state / "data"))
     trusted = [name for name in NAMES if notary.check_signature(nbformat.read(copy.path / name, as_version=4))]
     notary.store.close()

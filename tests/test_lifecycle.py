@@ -13,15 +13,15 @@ from fakes import DAY_S, HOUR_S, NEW, OLD, World
 from lorafw.errors import IllegalTransition
 from lorafw.tasks import lifecycle, model
 from lorafw.tasks.lifecycle import (
-    ATTEMPT,
+    ATTEMPT_BY_STATUS,
     INITIAL,
     TERMINAL,
     TRANSITIONS,
     Cause,
     TaskEvent,
     TaskStatus,
-    advance,
-    can,
+    has_transition,
+    next_status,
     to_mermaid,
 )
 
@@ -58,8 +58,8 @@ def test_statuses_are_those_of_awss_model_in_its_order():
 
 @pytest.mark.parametrize(("status", "event", "after"), ROWS)
 def test_each_row_of_the_life_is_in_the_table(status, event, after):
-    assert can(TaskStatus(status), TaskEvent(event))
-    assert advance(TaskStatus(status), TaskEvent(event)) is TaskStatus(after)
+    assert has_transition(TaskStatus(status), TaskEvent(event))
+    assert next_status(TaskStatus(status), TaskEvent(event)) is TaskStatus(after)
 
 
 def test_there_is_no_other_row():
@@ -73,7 +73,7 @@ def test_what_is_not_in_the_table_is_refused_and_changes_nothing(status, event):
     world = World()
     task = model.Task(world.definition(), automatic=True, created_ms=0, status=status)
     before = model.Task(task.definition, automatic=True, created_ms=0, status=status)
-    assert not can(status, event)
+    assert not has_transition(status, event)
     with pytest.raises(IllegalTransition, match=re.escape(f"{status} cannot take the event {event}")) as caught:
         task.after(event)
     assert (caught.value.status, caught.value.event) == (status, event)
@@ -81,7 +81,7 @@ def test_what_is_not_in_the_table_is_refused_and_changes_nothing(status, event):
 
 
 def test_the_table_cannot_be_changed_by_accident():
-    for table in (TRANSITIONS, ATTEMPT):
+    for table in (TRANSITIONS, ATTEMPT_BY_STATUS):
         with pytest.raises(TypeError):
             table[PENDING] = COMPLETED  # type: ignore[index]
 
@@ -92,16 +92,16 @@ def test_a_task_begins_pending_and_ends_completed_or_failed():
 
 
 def test_attempt_is_the_number_of_the_send():
-    assert dict(ATTEMPT) == {PENDING: 0, IN_PROGRESS: 1, FIRST_RETRY: 2, SECOND_RETRY: 3}
+    assert dict(ATTEMPT_BY_STATUS) == {PENDING: 0, IN_PROGRESS: 1, FIRST_RETRY: 2, SECOND_RETRY: 3}
 
 
 def test_a_task_that_ended_keeps_the_number_of_its_attempt_and_a_new_attempt_has_its_send_due():
     world = World()
     task = model.Task(world.definition(), automatic=True, created_ms=0)
-    first = task.after(OFFER).send_begun(OLD).send_whole(5)
-    assert (first.attempt, first.delivery, first.sends) == (1, model.Delivery.WHOLE, 1)
+    first = task.after(OFFER).with_send_started(OLD).with_send_delivered(5)
+    assert (first.attempt, first.delivery, first.sends) == (1, model.Delivery.DELIVERED, 1)
     second = first.after(ATTEMPT_FAILED)
-    assert (second.attempt, second.delivery, second.sends) == (2, model.Delivery.DUE, 1)
+    assert (second.attempt, second.delivery, second.sends) == (2, model.Delivery.PENDING, 1)
     assert second.after(TAKES_EFFECT).attempt == 2
     assert second.after(ATTEMPT_FAILED).after(SILENCE).attempt == 3
 

@@ -11,7 +11,7 @@ import pytest
 from fakes import NEW, OLD, OWNER, STRANGER
 
 from lorafw.tasks.matcher import Matcher
-from lorafw.tasks.model import NO_VERSION, Definition, Owner, Update
+from lorafw.tasks.model import NO_VERSION, AccountRegion, Definition, UpdateSpec
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
@@ -19,9 +19,14 @@ NO_PACKAGE = replace(OLD, package=None)
 
 
 def definition(
-    sequence: int, current: GatewayVersion = OLD, *, owner: Owner = OWNER, auto: bool = True, source: str | None = "s"
+    sequence: int,
+    current: GatewayVersion = OLD,
+    *,
+    owner: AccountRegion = OWNER,
+    auto: bool = True,
+    source: str | None = "s",
 ) -> Definition:
-    return Definition(f"d{sequence}", owner, sequence, auto, update=Update(source, current_version=current))
+    return Definition(f"d{sequence}", owner, sequence, auto, update=UpdateSpec(source, current_version=current))
 
 
 def matcher(*definitions: Definition, **policy: Any) -> Matcher:
@@ -31,7 +36,7 @@ def matcher(*definitions: Definition, **policy: Any) -> Matcher:
     return made
 
 
-def found(made: Matcher, presented: GatewayVersion = OLD, owner: Owner = OWNER) -> list[str]:
+def found(made: Matcher, presented: GatewayVersion = OLD, owner: AccountRegion = OWNER) -> list[str]:
     """All that match; the one that wins must be among them, or none."""
     every = [d.id for d in made.find_all(owner, presented)]
     winner = made.find(owner, presented)

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
 from lorafw import example
-from lorafw.errors import HomeError, NotAllowed
+from lorafw.errors import CertificateNotAllowed, HomeError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.home import Home
@@ -30,13 +30,13 @@ from lorafw.gateway.provisioning import Enrolment, enrol
 from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
 from lorafw.localaws.cloud import Cloud
-from lorafw.localaws.provisioning import make_bucket_and_role, upload
-from lorafw.server.certificate_authority import load_or_make
-from lorafw.server.refusals import Refused
-from lorafw.station.exchange import Outcome
-from lorafw.tasks.model import Owner
+from lorafw.localaws.provisioning import create_bucket_and_role, upload_update
+from lorafw.server.certificate_authority import load_or_create
+from lorafw.server.refusals import RefusalReason
+from lorafw.station.exchange import ExchangeOutcome
+from lorafw.tasks.model import AccountRegion
 
-OWNER = Owner(example.ACCOUNT, example.REGION)
+OWNER = AccountRegion(example.ACCOUNT, example.REGION)
 KEY = KeyPair.from_secret(3)
 EUI = GatewayEui.parse("58a0cbfffe800001")
 REFUSED = "Failed to retrieve TCURI from CUPS: (403) Forbidden"
@@ -62,14 +62,14 @@ class Lab:
             sig_keys=[KEY.public_key],
         )
 
-    def poll(self, home: Home) -> tuple[Outcome, list[str]]:
+    def poll(self, home: Home) -> tuple[ExchangeOutcome, list[str]]:
         verdict = VirtualGateway(home, HttpTransport()).poll()
         return verdict.exchange, [line.text for line in verdict.log]
 
     def define(self) -> None:
-        make_bucket_and_role(self.client)
+        create_bucket_and_role(self.client)
         update = example.update_file()
-        upload(self.client, update)
+        upload_update(self.client, update)
         signed = sign_update(KEY, update)
         members = example.input_json(signature=signed.signature, sig_key_crc=signed.key_crc)
         self.client("iotwireless").create_wireless_gateway_task_definition(**members)
@@ -139,16 +139,20 @@ def test_another_gateways_certificate_is_refused_and_tasks_are_untouched(lab: La
     for name in ("cups.crt", "cups.key"):
         shutil.copy(other.home.path / name, own.home.path / name)
     outcome, log = lab.poll(own.home)
-    assert outcome is Outcome.FAILED
+    assert outcome is ExchangeOutcome.FAILED
     assert REFUSED in log
     lab.assert_untouched()
 
 
 def test_an_inactive_certificate_is_refused_at_the_next_request_and_let_in_again(lab: Lab) -> None:
     enrolment = lab.enrol()
-    assert lab.poll(enrolment.home)[0] is Outcome.DONE
+    assert lab.poll(enrolment.home)[0] is ExchangeOutcome.DONE
     iot = lab.client("iot")
-    for status, outcome in (("INACTIVE", Outcome.FAILED), ("ACTIVE", Outcome.DONE), ("REVOKED", Outcome.FAILED)):
+    for status, outcome in (
+        ("INACTIVE", ExchangeOutcome.FAILED),
+        ("ACTIVE", ExchangeOutcome.DONE),
+        ("REVOKED", ExchangeOutcome.FAILED),
+    ):
         iot.update_certificate(certificateId=enrolment.certificate_id, newStatus=status)
         assert lab.poll(enrolment.home)[0] is outcome
     lab.assert_untouched()
@@ -160,13 +164,13 @@ def test_a_disassociated_certificate_is_refused_at_the_next_request(lab: Lab) ->
     wireless = lab.client("iotwireless")
     wireless.disassociate_wireless_gateway_from_certificate(Id=enrolment.registration.id)
     outcome, log = lab.poll(enrolment.home)
-    assert outcome is Outcome.FAILED
+    assert outcome is ExchangeOutcome.FAILED
     assert REFUSED in log
     lab.assert_untouched()
     wireless.associate_wireless_gateway_with_certificate(
         Id=enrolment.registration.id, IotCertificateId=enrolment.certificate_id
     )
-    assert lab.poll(enrolment.home)[0] is Outcome.DONE
+    assert lab.poll(enrolment.home)[0] is ExchangeOutcome.DONE
 
 
 def alert_of(lab: Lab, home: Path, *identity: object) -> str:
@@ -186,7 +190,7 @@ def test_openssl_sees_the_alert_that_says_what_is_wrong_with_a_certificate(lab: 
     assert "alert handshake failure" in alert_of(lab, home)
     assert "alert unknown ca" in alert_of(lab, home, *stranger)
     assert alert_of(lab, home, "-cert", home / "cups.crt", "-key", home / "cups.key") == "no alert"
-    assert lab.cloud.cups_tls.tally.counts[Refused.HANDSHAKE] == 2
+    assert lab.cloud.cups_tls.tally.counts[RefusalReason.HANDSHAKE] == 2
 
 
 def test_who_is_let_in_may_not_renegotiate(lab: Lab) -> None:
@@ -208,7 +212,7 @@ def test_a_session_that_is_resumed_does_not_outlive_its_certificate(lab: Lab) ->
     certificate = ssl.PEM_cert_to_DER_cert((home / "cups.crt").read_text().strip())
     gatekeeper.check(certificate, EUI)
     gatekeeper._now = lambda: later
-    with pytest.raises(NotAllowed, match="not in its time"):
+    with pytest.raises(CertificateNotAllowed, match="not in its time"):
         gatekeeper.check(certificate, EUI)
 
 
@@ -223,7 +227,7 @@ def test_only_the_first_certificate_of_a_text_is_trusted_and_not_who_issued_it(l
 
     ours, our_key = issue("ours")
     bind(lab, enrolment, ours + issuer)
-    for certificate, key, outcome in ((ours, our_key, Outcome.DONE), (*issue("other"), Outcome.FAILED)):
+    for certificate, key, outcome in ((ours, our_key, ExchangeOutcome.DONE), (*issue("other"), ExchangeOutcome.FAILED)):
         enrolment.home.write("cups.crt", certificate)
         enrolment.home.write("cups.key", key, mode=0o600)
         exchange, log = lab.poll(enrolment.home)
@@ -238,7 +242,7 @@ def test_an_unknown_certificate_gets_a_tls_alert(lab: Lab) -> None:
     home.write("cups.crt", certificate)
     home.write("cups.key", key, mode=0o600)
     outcome, log = lab.poll(home)
-    assert outcome is Outcome.FAILED
+    assert outcome is ExchangeOutcome.FAILED
     assert any(ALERT in line for line in log)
     lab.assert_untouched()
 
@@ -249,7 +253,7 @@ def test_no_certificate_gets_a_tls_alert(lab: Lab) -> None:
     for name in ("cups.crt", "cups.key"):
         (home.path / name).unlink()
     outcome, log = lab.poll(home)
-    assert outcome is Outcome.FAILED
+    assert outcome is ExchangeOutcome.FAILED
     assert any(ALERT in line for line in log)
     lab.assert_untouched()
 
@@ -280,7 +284,7 @@ def test_an_expired_certificate_gets_a_tls_alert_though_it_is_bound(lab: Lab) ->
         mode=0o600,
     )
     outcome, log = lab.poll(home)
-    assert outcome is Outcome.FAILED
+    assert outcome is ExchangeOutcome.FAILED
     assert any(ALERT in line for line in log)
     lab.assert_untouched()
 
@@ -299,14 +303,14 @@ def test_a_certificate_from_elsewhere_is_as_good_once_it_is_known_and_bound(lab:
     bind(lab, enrolment, certificate)
     enrolment.home.write("cups.crt", certificate)
     enrolment.home.write("cups.key", key, mode=0o600)
-    assert lab.poll(enrolment.home)[0] is Outcome.DONE
+    assert lab.poll(enrolment.home)[0] is ExchangeOutcome.DONE
 
 
 def test_a_server_that_is_not_trusted_is_not_spoken_to(lab: Lab) -> None:
     home = lab.enrol().home
     home.write("cups.trust", certificate_by_openssl(lab.folder)[0])
     outcome, log = lab.poll(home)
-    assert outcome is Outcome.FAILED
+    assert outcome is ExchangeOutcome.FAILED
     assert any("X509 - Certificate verification failed" in line for line in log)
     (home.path / "cups.trust").unlink()
     assert any("requires TLS but no trust configured" in line for line in lab.poll(home)[1])
@@ -314,16 +318,16 @@ def test_a_server_that_is_not_trusted_is_not_spoken_to(lab: Lab) -> None:
 
 def test_the_authority_survives_a_restart_and_its_folder_is_private(lab: Lab, tmp_path: Path) -> None:
     folder = tmp_path / "state"
-    first = load_or_make(folder, ["localhost"])
-    again = load_or_make(folder, ["localhost"])
+    first = load_or_create(folder, ["localhost"])
+    again = load_or_create(folder, ["localhost"])
     assert first.ca_pem == again.ca_pem
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for name in ("ca.pem", "server.pem"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
     server = first.server.read_bytes()
     assert again.server.read_bytes() == server
-    assert load_or_make(folder, ["localhost", "lab.example"]).server.read_bytes() != server
-    assert load_or_make(folder, ["localhost"]).ca_pem == first.ca_pem
+    assert load_or_create(folder, ["localhost", "lab.example"]).server.read_bytes() != server
+    assert load_or_create(folder, ["localhost"]).ca_pem == first.ca_pem
 
 
 def test_a_gateway_goes_on_trusting_a_server_that_was_started_again(tmp_path: Path) -> None:
@@ -340,20 +344,20 @@ def test_a_gateway_goes_on_trusting_a_server_that_was_started_again(tmp_path: Pa
         wireless = lab.client("iotwireless")
         created = wireless.create_wireless_gateway(LoRaWAN={"GatewayEui": EUI.hex, "RfRegion": "US915"})
         wireless.associate_wireless_gateway_with_certificate(Id=created["Id"], IotCertificateId=known["certificateId"])
-        assert lab.poll(enrolment.home)[0] is Outcome.DONE
+        assert lab.poll(enrolment.home)[0] is ExchangeOutcome.DONE
 
 
 def test_a_server_key_that_does_not_fit_its_certificate_is_made_anew(tmp_path: Path) -> None:
-    authority = load_or_make(tmp_path / "state", ["localhost"])
+    authority = load_or_create(tmp_path / "state", ["localhost"])
     _, other_key = certificate_by_openssl(tmp_path)
     certificate = authority.server.read_text().partition("-----BEGIN PRIVATE")[0]
     authority.server.write_text(certificate + other_key.decode())
-    load_or_make(tmp_path / "state", ["localhost"]).server_context()
+    load_or_create(tmp_path / "state", ["localhost"]).server_context()
 
 
 def test_two_who_make_an_authority_at_once_end_with_the_same(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: load_or_make(tmp_path / "state", ["localhost"]).ca_pem, range(8)))
+        made = list(pool.map(lambda _: load_or_create(tmp_path / "state", ["localhost"]).ca_pem, range(8)))
     assert len(set(made)) == 1
 
 
@@ -362,7 +366,7 @@ def test_a_state_folder_that_is_open_to_others_is_not_used_and_not_changed(tmp_p
     folder.mkdir(mode=0o755)
     (folder / "letter.txt").write_text("mine")
     with pytest.raises(HomeError, match="chmod 700"):
-        load_or_make(folder, ["localhost"])
+        load_or_create(folder, ["localhost"])
     assert [path.name for path in folder.iterdir()] == ["letter.txt"]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o755
 
@@ -370,11 +374,11 @@ def test_a_state_folder_that_is_open_to_others_is_not_used_and_not_changed(tmp_p
 @pytest.mark.parametrize("name", ["", "two words", "gäteway", "-x", "a..b", "x" * 120, "http://x"])
 def test_a_public_name_that_no_station_could_use_is_refused_with_a_remedy(tmp_path: Path, name: str) -> None:
     with pytest.raises(HomeError, match="give a host name"):
-        load_or_make(tmp_path / "state", ["localhost", name])
+        load_or_create(tmp_path / "state", ["localhost", name])
 
 
 def test_openssl_finds_every_name_of_the_server_in_its_certificate(tmp_path: Path, openssl: Any) -> None:
-    authority = load_or_make(tmp_path / "state", ["localhost", "lab.example", "192.0.2.7"])
+    authority = load_or_create(tmp_path / "state", ["localhost", "lab.example", "192.0.2.7"])
     text = openssl("x509", "-noout", "-ext", "subjectAltName", "-in", authority.server).decode()
     for name in ("DNS:localhost", "DNS:lab.example", "DNS:192.0.2.7", "IP Address:192.0.2.7"):
         assert name in text
@@ -384,7 +388,7 @@ def test_a_state_folder_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> N
     tmp_path.chmod(0o700)
     tmp_path.joinpath("ca.pem").write_text("nonsense")
     with pytest.raises(HomeError, match="remove it"):
-        load_or_make(tmp_path, ["localhost"])
+        load_or_create(tmp_path, ["localhost"])
 
 
 def test_a_server_under_another_name_is_spoken_to_only_without_tls_sni(lab: Lab) -> None:
@@ -395,4 +399,4 @@ def test_a_server_under_another_name_is_spoken_to_only_without_tls_sni(lab: Lab)
     conf = home.path / "station.conf"
     conf.write_text(conf.read_text().replace('"euiprefix"', '"TLS_SNI": false, "euiprefix"'))
     assert home.conf().tls_sni is False
-    assert VirtualGateway(home, HttpTransport(tls_sni=False)).poll().exchange is Outcome.DONE
+    assert VirtualGateway(home, HttpTransport(tls_sni=False)).poll().exchange is ExchangeOutcome.DONE

@@ -8,8 +8,8 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from lorafw.errors import Invalid, TaskError
-from lorafw.tasks.policy import FIXED, LONGEST_S, Policy, Tag, all_decisions
+from lorafw.errors import InvalidValue, TaskError
+from lorafw.tasks.policy import FIXED, LONGEST_S, Evidence, Policy, all_decisions
 
 QUESTIONS = {
     "comparing versions": ("comparison", "exact"),
@@ -57,15 +57,15 @@ WORDS = [decision for decision in Policy().decisions() if decision.choices]
 NUMBERS = [decision for decision in Policy().decisions() if not decision.choices]
 
 
-def invalid(**values: object) -> Invalid:
-    with pytest.raises(Invalid) as caught:
+def invalid(**values: object) -> InvalidValue:
+    with pytest.raises(InvalidValue) as caught:
         Policy(**values)  # type: ignore[arg-type]
     return caught.value
 
 
-def invalid_text(texts: dict[str, str], policy: Policy | None = None) -> Invalid:
-    with pytest.raises(Invalid) as caught:
-        (policy or Policy()).with_texts(texts)
+def invalid_text(texts: dict[str, str], policy: Policy | None = None) -> InvalidValue:
+    with pytest.raises(InvalidValue) as caught:
+        (policy or Policy()).with_string_values(texts)
     return caught.value
 
 
@@ -76,7 +76,7 @@ def invalid_text(texts: dict[str, str], policy: Policy | None = None) -> Invalid
 def test_each_question_is_decided_with_a_tag(name, default):
     decision = BY_NAME[name]
     assert default in decision.value if isinstance(decision.value, str) else default == decision.value
-    assert decision.tag in Tag
+    assert decision.tag in Evidence
 
 
 def test_nothing_else_is_decided_and_no_name_is_used_twice():
@@ -84,7 +84,7 @@ def test_nothing_else_is_decided_and_no_name_is_used_twice():
 
 
 def test_the_three_tags():
-    assert [str(tag) for tag in Tag] == ["documented", "observed", "assumed"]
+    assert [str(tag) for tag in Evidence] == ["documented", "observed", "assumed"]
 
 
 @pytest.mark.parametrize("decision", all_decisions(), ids=lambda d: d.name)
@@ -130,7 +130,7 @@ def test_each_choice_is_taken_as_value_and_as_text(decision):
     for choice in decision.choices:
         policy = Policy(**{decision.name: choice})
         assert getattr(policy, decision.name) == choice
-        assert Policy().with_texts({decision.name: str(choice)}) == policy
+        assert Policy().with_string_values({decision.name: str(choice)}) == policy
 
 
 @pytest.mark.parametrize("decision", WORDS, ids=lambda d: d.name)
@@ -169,17 +169,17 @@ def test_an_invalid_policy_is_a_task_error():
 
 @pytest.mark.parametrize(("text", "value"), [("30", 30.0), ("2.5", 2.5), ("0", 0.0), ("1e3", 1000.0), (" 7 ", 7.0)])
 def test_a_typed_number_is_read(text, value):
-    policy = Policy().with_texts({"settle_s": text})
+    policy = Policy().with_string_values({"settle_s": text})
     assert policy.settle_s == value
     assert isinstance(policy.settle_s, float)
 
 
 def test_a_typed_fraction_is_read_also_where_the_policy_holds_a_whole_number():
-    assert Policy(settle_s=30).with_texts({"settle_s": "2.5"}).settle_s == 2.5
+    assert Policy(settle_s=30).with_string_values({"settle_s": "2.5"}).settle_s == 2.5
 
 
 def test_a_typed_http_status_is_a_whole_number():
-    status = Policy().with_texts({"unknown_gateway_status": "404"}).unknown_gateway_status
+    status = Policy().with_string_values({"unknown_gateway_status": "404"}).unknown_gateway_status
     assert (status, type(status)) == (404, int)
 
 
@@ -238,10 +238,10 @@ def test_a_decision_that_is_fixed_is_no_policy():
 
 def test_texts_change_what_they_name_and_nothing_else():
     before = Policy(comparison="trimmed", settle_s=5)
-    after = before.with_texts({"settle_s": "30", "key_mismatch": "withhold"})
+    after = before.with_string_values({"settle_s": "30", "key_mismatch": "withhold"})
     assert after == Policy(comparison="trimmed", settle_s=30, key_mismatch="withhold")
     assert before == Policy(comparison="trimmed", settle_s=5)
-    assert before.with_texts({}) == before
+    assert before.with_string_values({}) == before
 
 
 def test_of_several_texts_one_bad_one_refuses_all():

@@ -14,7 +14,7 @@ from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 
 from lorafw import Testbed, example
-from lorafw.errors import NoSuchObject, SourceError, TrustPolicy
+from lorafw.errors import NoSuchObject, RoleNotTrusted, SourceError
 from lorafw.iotwireless.corrections import corrected_moto
 from lorafw.localaws.cloud import Cloud
 from lorafw.tasks.lifecycle import TaskStatus
@@ -64,7 +64,7 @@ def bed(shared: Testbed) -> Testbed:
         iam.detach_role_policy(RoleName=example.ROLE_NAME, PolicyArn=attached["PolicyArn"])
     for name in iam.list_role_policies(RoleName=example.ROLE_NAME)["PolicyNames"]:
         iam.delete_role_policy(RoleName=example.ROLE_NAME, PolicyName=name)
-    set_role_policy(shared, *json.loads(example.read_policy())["Statement"])
+    set_role_policy(shared, *json.loads(example.permission_policy())["Statement"])
     return shared
 
 
@@ -114,7 +114,7 @@ def test_over_http_a_guard_that_does_not_hold_lets_the_update_through() -> None:
         place = {"account": example.ACCOUNT, "region": example.REGION}
         with pytest.raises(NoSuchObject, match=r"bucket elsewhere does not exist .* set AWS_ENDPOINT_URL"):
             source.open("s3://elsewhere/fwstation", example.ROLE_ARN, **place)
-        with pytest.raises(TrustPolicy, match=r"Elsewhere does not exist .* set AWS_ENDPOINT_URL"):
+        with pytest.raises(RoleNotTrusted, match=r"Elsewhere does not exist .* set AWS_ENDPOINT_URL"):
             source.open(example.DATA_SOURCE, f"arn:aws:iam::{example.ACCOUNT}:role/Elsewhere", **place)
 
 

@@ -22,7 +22,7 @@ from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.provisioning import enrol
 from lorafw.localaws.cloud import Cloud
-from lorafw.localaws.provisioning import make_bucket_and_role, upload
+from lorafw.localaws.provisioning import create_bucket_and_role, upload_update
 
 STATION = os.environ.get("LORAFW_STATION")
 LEFT_OVER = Path("/tmp/update.bin")
@@ -72,8 +72,8 @@ def test_a_station_goes_through_the_whole_update_from_the_home_as_init_wrote_it(
         )  # fmt: skip
         gateway = enrolled.registration.id
         before = {path.name: path.read_bytes() for path in home.iterdir()}
-        make_bucket_and_role(cloud.client)
-        upload(cloud.client, UPDATE)
+        create_bucket_and_role(cloud.client)
+        upload_update(cloud.client, UPDATE)
 
         def presented() -> dict[str, str]:
             found = wireless.get_wireless_gateway_firmware_information(Id=gateway)

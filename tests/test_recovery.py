@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lorafw.cups.codec import decode_response
 from lorafw.errors import SignatureError
-from lorafw.firmware.recovery import recover_public_keys, signer_crcs
+from lorafw.firmware.recovery import recover_key_crcs, recover_public_keys
 from lorafw.firmware.signing import KeyPair, PublicKey
 
 OpenSsl = Callable[..., bytes]
@@ -129,6 +129,6 @@ def test_the_signers_of_a_file_read_in_pieces_are_those_of_the_whole(openssl: Op
     openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", tmp_path / "key.pem")
     sig_key = openssl("ec", "-in", tmp_path / "key.pem", "-pubout", "-outform", "DER")[-64:]
     signature = openssl("dgst", "-sha512", "-sign", tmp_path / "key.pem", stdin=b"an update")
-    assert PublicKey(sig_key).crc in signer_crcs([b"an ", memoryview(b"update")], signature)
-    assert PublicKey(sig_key).crc not in signer_crcs([b"another"], signature)
-    assert signer_crcs([b"an update"], b"no DER") == frozenset()
+    assert PublicKey(sig_key).crc in recover_key_crcs([b"an ", memoryview(b"update")], signature)
+    assert PublicKey(sig_key).crc not in recover_key_crcs([b"another"], signature)
+    assert recover_key_crcs([b"an update"], b"no DER") == frozenset()

@@ -13,14 +13,14 @@ from lorafw.cups.codec import encode_response
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.home import Home
-from lorafw.station.exchange import Action
+from lorafw.station.exchange import UpdateAction
 
 ROOT = Path(__file__).parent.parent
 KEY = KeyPair.from_secret(11)
 OLD, NEW = b"#!/bin/sh\necho 1.0.0 > version.txt\n", b"#!/bin/sh\necho 1.0.1 > version.txt\n"
 
 
-def outcome(update: bytes, *, signed: bool, keys: list[bytes]) -> Action:
+def outcome(update: bytes, *, signed: bool, keys: list[bytes]) -> UpdateAction:
     """What a station with these keys does with this update."""
     response = UpdateInfoResponse(update=update)
     if signed:
@@ -37,21 +37,21 @@ def outcome(update: bytes, *, signed: bool, keys: list[bytes]) -> Action:
 
 def test_an_old_update_that_was_signed_once_is_accepted_again() -> None:
     keys = [KEY.public_key.sig_key]
-    assert [outcome(update, signed=True, keys=keys) for update in (NEW, OLD)] == [Action.RUN, Action.RUN]
+    assert [outcome(update, signed=True, keys=keys) for update in (NEW, OLD)] == [UpdateAction.RUN, UpdateAction.RUN]
 
 
 def test_a_signature_says_nothing_of_who_it_is_for() -> None:
     another = KeyPair.from_secret(12).public_key.sig_key
     for keys in ([KEY.public_key.sig_key], [another, KEY.public_key.sig_key]):
-        assert outcome(NEW, signed=True, keys=keys) is Action.RUN
+        assert outcome(NEW, signed=True, keys=keys) is UpdateAction.RUN
 
 
 def test_a_station_without_its_first_key_runs_what_nobody_signed(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.write("sig-1.key", KEY.public_key.sig_key)
-    assert outcome(NEW, signed=False, keys=list(home.sig_keys())) is Action.RUN
+    assert outcome(NEW, signed=False, keys=list(home.sig_keys())) is UpdateAction.RUN
     home.write("sig-0.key", KEY.public_key.sig_key)
-    assert outcome(NEW, signed=False, keys=list(home.sig_keys())) is Action.REFUSED
+    assert outcome(NEW, signed=False, keys=list(home.sig_keys())) is UpdateAction.REFUSED
 
 
 def test_every_test_that_the_page_names_is_there() -> None:
@@ -66,22 +66,25 @@ def test_every_test_that_the_page_names_is_there() -> None:
         assert not function or f"def {function}(" in path.read_text(), name
 
 
-@pytest.mark.parametrize("word", ["request_s", "closing_s", "pace_s", "connections", "unsent_bytes", "request_bytes"])
+@pytest.mark.parametrize(
+    "word",
+    ["request_timeout_s", "close_timeout_s", "min_rate_window_s", "connections", "send_buffer_bytes", "request_bytes"],
+)
 def test_the_page_gives_the_limits_that_are_in_force(word: str) -> None:
-    from lorafw.server.config import DEFAULT
-    from lorafw.server.refusals import LINES, MAX_BODY
+    from lorafw.server.config import DEFAULT_LIMITS
+    from lorafw.server.refusals import MAX_BODY, MAX_LINES_PER_WINDOW
 
     page = (ROOT / "SECURITY.md").read_text()
     told = {
-        "request_s": "request together end after 60 s",
-        "closing_s": "its answer ends after 10 s",
-        "pace_s": "is taken in 60 s ends",
+        "request_timeout_s": "request together end after 60 s",
+        "close_timeout_s": "its answer ends after 10 s",
+        "min_rate_window_s": "is taken in 60 s ends",
         "connections": "4,096 connections",
-        "unsent_bytes": "holds 256 KB",
+        "send_buffer_bytes": "holds 256 KB",
         "request_bytes": "A request has 16 KB",
     }[word]
-    number = getattr(DEFAULT, word)
+    number = getattr(DEFAULT_LIMITS, word)
     assert told in page
     assert f"{number / 1024 if word.endswith('bytes') else number:,.0f}" in told
     assert f"at most {MAX_BODY} bytes" in page
-    assert LINES == 10
+    assert MAX_LINES_PER_WINDOW == 10

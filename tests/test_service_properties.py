@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from lorafw.cups.messages import UpdateInfoRequest
-from lorafw.errors import Conflict, Invalid, NotFound, TaskError, Unavailable
+from lorafw.errors import Conflict, InvalidValue, NotFound, SourceUnavailable, TaskError
 from lorafw.eui import GatewayEui
 from lorafw.tasks.model import NO_VERSION, Definition, Due, Gateway, Reply
 from lorafw.tasks.policy import Policy
@@ -206,7 +206,7 @@ class Laws(RuleBasedStateMachine):
             return self.world.definition(current, owner=owner, auto=auto, source=source, update_version=wanted)
 
         if source is None and self.world.service.policy.without_source == "reject":
-            self.refused(add, Invalid)
+            self.refused(add, InvalidValue)
         else:
             self.definitions.append(add())
 
@@ -252,7 +252,7 @@ class Laws(RuleBasedStateMachine):
         if not self.world.has_task(gateway):
             self.refused(delete, NotFound)
         elif service.policy.delete_task == "ended_only" and self.world.status(gateway) not in ENDED:
-            self.refused(delete, Invalid)
+            self.refused(delete, InvalidValue)
         else:
             delete()
             twin.life = twin.hand = None
@@ -326,7 +326,7 @@ class Laws(RuleBasedStateMachine):
     def begin(self, hand: Hand, then: str) -> bool:
         service = self.world.service
         if then == "unreadable":
-            service.decline(hand.due, Unavailable("S3 does not answer"))
+            service.reject_unreadable(hand.due, SourceUnavailable("S3 does not answer"))
         elif then == "crash":
             self.world.source.trouble = RuntimeError("a bug")
             with pytest.raises(RuntimeError):

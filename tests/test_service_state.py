@@ -7,7 +7,7 @@ import logging
 import pytest
 from fakes import NEW, OLD, OWNER, World
 
-from lorafw.clock import HandClock, Moment, SystemClock
+from lorafw.clock import ManualClock, Moment, SystemClock
 from lorafw.errors import NoSuchObject
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
 from lorafw.tasks.model import Answer, Gateway
@@ -15,7 +15,7 @@ from lorafw.tasks.model import Answer, Gateway
 HOUR_S = 3600
 
 
-class SetBackClock(HandClock):
+class SetBackClock(ManualClock):
     """A machine whose wall clock somebody sets, while its monotonic clock goes on."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ def test_an_error_while_the_reply_begins_lets_the_gateway_go(monkeypatch: pytest
 # --- what an exchange remembers ---
 
 
-@pytest.mark.parametrize(("whole", "told"), [(True, Answer.WHOLE), (False, Answer.BROKEN)])
+@pytest.mark.parametrize(("whole", "told"), [(True, Answer.DELIVERED), (False, Answer.BROKEN)])
 def test_a_task_that_is_deleted_while_its_reply_is_sent_still_learns_how_the_reply_ended(
     whole: bool, told: Answer
 ) -> None:
@@ -84,7 +84,7 @@ def test_a_task_that_is_deleted_while_its_reply_is_sent_still_learns_how_the_rep
     gateway, _ = world.gateway(), world.definition()
     reply = world.answer(gateway)
     world.service.delete_task(OWNER, gateway.id)
-    assert last_answer(world, gateway) is Answer.UNDER_WAY
+    assert last_answer(world, gateway) is Answer.SENDING
     world.service.finish(reply, whole=whole)
     assert last_answer(world, gateway) is told
 
@@ -99,7 +99,7 @@ def test_two_replies_under_way_each_tell_their_own_exchange() -> None:
     assert world.service.is_sending(OWNER, gateway.id), "the second reply goes on"
     world.service.finish(second, whole=True)
     answers = [exchange.answer for exchange in world.service._snapshot(OWNER, gateway.id).exchanges]
-    assert answers == [Answer.BROKEN, Answer.WHOLE]
+    assert answers == [Answer.BROKEN, Answer.DELIVERED]
 
 
 # --- clocks ---

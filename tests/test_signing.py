@@ -24,10 +24,10 @@ from lorafw.firmware.signing import (
     KeyPair,
     PublicKey,
     UpdateSignature,
-    check_given,
     decode_signature,
     find_key,
     sign_update,
+    verify_external_signature,
 )
 
 OpenSsl = Callable[..., bytes]
@@ -451,14 +451,16 @@ def test_an_empty_update_is_not_signed() -> None:
 
 def test_a_given_signature_is_taken_once_its_key_verifies_it(theirs: OpenSslSigner) -> None:
     signature = theirs.sign(UPDATE)
-    assert check_given(UPDATE, signature, theirs.public_key) == UpdateSignature(signature, theirs.public_key.crc)
+    assert verify_external_signature(UPDATE, signature, theirs.public_key) == UpdateSignature(
+        signature, theirs.public_key.crc
+    )
     with pytest.raises(BadSignature) as caught:
-        check_given(UPDATE, signature, OURS.public_key)
+        verify_external_signature(UPDATE, signature, OURS.public_key)
     assert caught.value.key_crc == OURS.public_key.crc
     with pytest.raises(BadSignature):
-        check_given(UPDATE + b"\n", signature, theirs.public_key)
+        verify_external_signature(UPDATE + b"\n", signature, theirs.public_key)
     with pytest.raises(SignatureError, match="129 bytes"):
-        check_given(UPDATE, bytes(129), theirs.public_key)
+        verify_external_signature(UPDATE, bytes(129), theirs.public_key)
 
 
 def test_all_keys_are_tried_and_the_first_that_verifies_is_named() -> None:

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from moto.server import ThreadedMotoServer
 
 from lorafw.cli import main
-from lorafw.cli.rollout_inputs import FLEET_OF
+from lorafw.cli.rollout_inputs import DEFAULT_FLEET_BY_PLAN
 from lorafw.cli.simulate import PICTURES, SWEEP
 from lorafw.fleet import compare, mixed_fleet, reference_fleet, reference_plan, simulate, typical_plan, waves_plan
 from lorafw.fleet.io import read_parquet
@@ -106,7 +106,7 @@ def test_one_json_document_has_the_sweep_when_asked(cli: Callable[..., Result]) 
         assert low < 1 + row["fails"] + row["fails"] ** 2 < high
 
 
-@pytest.mark.parametrize("preset", FLEET_OF)
+@pytest.mark.parametrize("preset", DEFAULT_FLEET_BY_PLAN)
 def test_every_preset_runs_and_is_told(cli: Callable[..., Result], preset: str) -> None:
     assert PLANS[preset]().name in cli("--preset", preset, "--gateways", "3000").stdout
 

@@ -17,19 +17,19 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from lorafw import example
-from lorafw.clock import HandClock
+from lorafw.clock import ManualClock
 from lorafw.errors import (
     AccessDenied,
     FirmwareError,
     InvalidSource,
     NoSuchObject,
-    TrustPolicy,
-    Unavailable,
+    RoleNotTrusted,
+    SourceUnavailable,
 )
 from lorafw.sources.access import BucketFacts
-from lorafw.sources.cache import Spool, SpooledObject
+from lorafw.sources.cache import CachedUpdate, UpdateCache
 from lorafw.sources.object_store import MotoStore, StoredObject
-from lorafw.sources.s3 import RoleSource, client_factory
+from lorafw.sources.s3 import RoleSource, make_client_factory
 
 UPDATE = bytes(range(256)) * 300
 
@@ -58,12 +58,12 @@ class CountingStore(MotoStore):
 class Aws:
     source: RoleSource
     calls: Counter[str]
-    clock: HandClock
+    clock: ManualClock
 
     def client(self, name: str) -> Any:
         return boto3.client(name, region_name=example.REGION)
 
-    def open(self, data_source: str = example.DATA_SOURCE, role: str | None = example.ROLE_ARN) -> SpooledObject:
+    def open(self, data_source: str = example.DATA_SOURCE, role: str | None = example.ROLE_ARN) -> CachedUpdate:
         return self.source.open(data_source, role, account=example.ACCOUNT, region=example.REGION)
 
     def put(self, content: bytes = UPDATE, key: str = example.KEY) -> None:
@@ -90,20 +90,20 @@ ALLOW = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3::
 def aws() -> Iterator[Aws]:
     with mock_aws():
         calls: Counter[str] = Counter()
-        plain = client_factory(ignore_endpoints=True)
+        plain = make_client_factory(ignore_endpoints=True)
 
         def clients(service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any:
             client = plain(service, region=region, credentials=credentials)
             client.meta.events.register("before-call", lambda model, **_: calls.update([model.name]))
             return client
 
-        clock = HandClock()
+        clock = ManualClock()
         with RoleSource(clients, store=CountingStore(calls), clock=clock) as source:
             lab = Aws(source, calls, clock)
             lab.client("s3").create_bucket(Bucket=example.BUCKET)
             lab.client("iam").create_role(RoleName=example.ROLE_NAME, AssumeRolePolicyDocument=example.TRUST_POLICY)
             lab.client("iam").put_role_policy(
-                RoleName=example.ROLE_NAME, PolicyName="Read", PolicyDocument=example.read_policy()
+                RoleName=example.ROLE_NAME, PolicyName="Read", PolicyDocument=example.permission_policy()
             )
             lab.put()
             calls.clear()
@@ -128,7 +128,7 @@ def test_it_is_read_once_per_version_and_asked_for_each_time(aws: Aws) -> None:
 
 
 def test_two_who_want_it_at_once_cause_one_reading(aws: Aws) -> None:
-    found: list[SpooledObject] = []
+    found: list[CachedUpdate] = []
     threads = [threading.Thread(target=lambda: found.append(aws.open())) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -194,12 +194,12 @@ def test_a_role_of_another_account_is_refused(aws: Aws) -> None:
 
 
 def test_a_role_that_does_not_exist_is_named(aws: Aws) -> None:
-    with pytest.raises(TrustPolicy, match=r"role/Nobody does not exist"):
+    with pytest.raises(RoleNotTrusted, match=r"role/Nobody does not exist"):
         aws.open(role=example.ROLE_ARN.replace("IoTWirelessFwUpdateRole", "Nobody"))
 
 
 def test_a_role_with_another_path_is_another_role(aws: Aws) -> None:
-    with pytest.raises(TrustPolicy, match="does not exist; there is"):
+    with pytest.raises(RoleNotTrusted, match="does not exist; there is"):
         aws.open(role=example.ROLE_ARN.replace(":role/", ":role/service/"))
 
 
@@ -214,7 +214,7 @@ def test_a_role_with_another_path_is_another_role(aws: Aws) -> None:
 )
 def test_a_trust_policy_that_does_not_let_the_service_in_is_named(aws: Aws, document: str) -> None:
     aws.trust(document)
-    with pytest.raises(TrustPolicy, match=r"iotwireless.amazonaws.com may not assume .*trust policy of IoTWireless"):
+    with pytest.raises(RoleNotTrusted, match=r"iotwireless.amazonaws.com may not assume .*trust policy of IoTWireless"):
         aws.open()
     assert aws.calls["find"] == 0, "AWS assumes the role before it asks S3"
 
@@ -276,14 +276,17 @@ def test_an_endpoint_that_is_down_is_unavailable() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-        with RoleSource(client_factory(url)) as source, pytest.raises(Unavailable, match="cannot be read now"):
+        with (
+            RoleSource(make_client_factory(url)) as source,
+            pytest.raises(SourceUnavailable, match="cannot be read now"),
+        ):
             source.open(example.DATA_SOURCE, example.ROLE_ARN, account=example.ACCOUNT, region=example.REGION)
 
 
 @pytest.mark.parametrize("encryption", ["aws:kms", "aws:kms:dsse"])
 def test_the_etag_of_an_object_under_a_kms_key_is_no_md5(aws: Aws, encryption: str) -> None:
     store = CountingStore(Counter(), encryption=encryption, etag="0" * 32)
-    with RoleSource(client_factory(ignore_endpoints=True), store=store) as source:
+    with RoleSource(make_client_factory(ignore_endpoints=True), store=store) as source:
         image = source.open(example.DATA_SOURCE, example.ROLE_ARN, account=example.ACCOUNT, region=example.REGION)
         assert image.read() == UPDATE
 
@@ -291,9 +294,9 @@ def test_the_etag_of_an_object_under_a_kms_key_is_no_md5(aws: Aws, encryption: s
 @pytest.mark.parametrize(
     ("odd", "error", "words"),
     [
-        ({"read": lambda: UPDATE[:-1]}, Unavailable, f"has {len(UPDATE)} bytes, but {len(UPDATE) - 1} came"),
-        ({"read": lambda: UPDATE + b"x"}, Unavailable, "but more came"),
-        ({"read": lambda: UPDATE[::-1]}, Unavailable, "ETag"),
+        ({"read": lambda: UPDATE[:-1]}, SourceUnavailable, f"has {len(UPDATE)} bytes, but {len(UPDATE) - 1} came"),
+        ({"read": lambda: UPDATE + b"x"}, SourceUnavailable, "but more came"),
+        ({"read": lambda: UPDATE[::-1]}, SourceUnavailable, "ETag"),
         ({"read": lambda: b"", "size": 0}, FirmwareError, "has 0 bytes"),
         ({"read": lambda: b"", "size": 1 << 31}, FirmwareError, "a station takes 1 to 2147483647"),
     ],
@@ -304,7 +307,7 @@ def test_what_is_not_as_promised_is_never_handed_out(
 ) -> None:
     store = CountingStore(Counter(), **odd)
     with (
-        RoleSource(client_factory(ignore_endpoints=True), store=store) as source,
+        RoleSource(make_client_factory(ignore_endpoints=True), store=store) as source,
         pytest.raises(error, match=words),
     ):
         source.open(example.DATA_SOURCE, example.ROLE_ARN, account=example.ACCOUNT, region=example.REGION)
@@ -316,18 +319,18 @@ def test_an_object_that_is_overwritten_between_look_and_reading_is_unavailable(a
     found = MotoStore().find_object(bucket, example.KEY)
     assert found is not None
     aws.put(b"changed")
-    with pytest.raises(Unavailable, match="overwritten"):
+    with pytest.raises(SourceUnavailable, match="overwritten"):
         found.read()
 
 
 def test_the_spool_keeps_the_last_few_and_forgets_the_rest() -> None:
-    spool = Spool(keep=2)
+    spool = UpdateCache(keep=2)
     reads: Counter[int] = Counter()
 
-    def get(version: int) -> SpooledObject:
-        def read() -> SpooledObject:
+    def get(version: int) -> CachedUpdate:
+        def read() -> CachedUpdate:
             reads[version] += 1
-            return SpooledObject([b"x"], size=1)
+            return CachedUpdate([b"x"], size=1)
 
         return spool.get(version, read)
 
@@ -340,18 +343,18 @@ def test_the_spool_keeps_the_last_few_and_forgets_the_rest() -> None:
 
 
 def test_a_failed_reading_is_tried_anew() -> None:
-    spool = Spool()
+    spool = UpdateCache()
 
-    def fails() -> SpooledObject:
-        raise Unavailable("down")
+    def fails() -> CachedUpdate:
+        raise SourceUnavailable("down")
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(SourceUnavailable):
         spool.get(1, fails)
-    assert spool.get(1, lambda: SpooledObject([b"ok"], size=2)).read() == b"ok"
+    assert spool.get(1, lambda: CachedUpdate([b"ok"], size=2)).read() == b"ok"
 
 
 def test_all_readers_share_one_copy() -> None:
-    image = SpooledObject([b"a" * 10], size=10)
+    image = CachedUpdate([b"a" * 10], size=10)
     first, second = next(image.chunks(4)), next(image.chunks(4))
     assert isinstance(first, memoryview)
     assert first.obj is second.obj
@@ -362,9 +365,9 @@ def test_whatever_the_pieces_the_whole_is_their_join(pieces: list[bytes]) -> Non
     whole = b"".join(pieces)
     if not whole:
         return
-    assert SpooledObject(pieces, size=len(whole)).read() == whole
-    with pytest.raises(Unavailable):
-        SpooledObject(pieces, size=len(whole) + 1)
+    assert CachedUpdate(pieces, size=len(whole)).read() == whole
+    with pytest.raises(SourceUnavailable):
+        CachedUpdate(pieces, size=len(whole) + 1)
     if len(whole) > 1:
-        with pytest.raises(Unavailable):
-            SpooledObject(pieces, size=len(whole) - 1)
+        with pytest.raises(SourceUnavailable):
+            CachedUpdate(pieces, size=len(whole) - 1)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lorafw.sources.cache import Spool, SpooledObject
+from lorafw.sources.cache import CachedUpdate, UpdateCache
 
 
 class PausingLock:
@@ -27,14 +27,14 @@ class PausingLock:
 
 
 def test_one_who_comes_just_when_a_reading_has_ended_does_not_read_again() -> None:
-    spool, reads = Spool(), list[int]()
+    spool, reads = UpdateCache(), list[int]()
     spool._lock = PausingLock()  # type: ignore[assignment]
 
-    def read() -> SpooledObject:
+    def read() -> CachedUpdate:
         reads.append(1)
         if len(reads) == 1:
             newcomer.start()
-        return SpooledObject([b"x"], size=1)
+        return CachedUpdate([b"x"], size=1)
 
     newcomer = threading.Timer(0.02, spool.get, ("v", read))
     spool.get("v", read)
@@ -43,17 +43,17 @@ def test_one_who_comes_just_when_a_reading_has_ended_does_not_read_again() -> No
 
 
 def test_a_hit_leaves_nothing_behind() -> None:
-    spool = Spool()
+    spool = UpdateCache()
     for _ in range(3):
-        spool.get("v", lambda: SpooledObject([b"x"], size=1))
-    assert not spool._reading
+        spool.get("v", lambda: CachedUpdate([b"x"], size=1))
+    assert not spool._load_locks
 
 
 def test_when_a_reading_fails_those_who_waited_for_it_read_themselves() -> None:
-    spool = Spool()
+    spool = UpdateCache()
     entered, gate = threading.Event(), threading.Event()
 
-    def fail() -> SpooledObject:
+    def fail() -> CachedUpdate:
         entered.set()
         gate.wait(10)
         raise OSError("no")
@@ -61,9 +61,9 @@ def test_when_a_reading_fails_those_who_waited_for_it_read_themselves() -> None:
     with ThreadPoolExecutor(2) as pool:
         failing = pool.submit(spool.get, "v", fail)
         assert entered.wait(10)
-        waiting = pool.submit(spool.get, "v", lambda: SpooledObject([b"y"], size=1))
+        waiting = pool.submit(spool.get, "v", lambda: CachedUpdate([b"y"], size=1))
         gate.set()
         with pytest.raises(OSError, match="no"):
             failing.result(10)
         assert waiting.result(10).read() == b"y"
-    assert not spool._reading
+    assert not spool._load_locks

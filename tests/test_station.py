@@ -14,8 +14,8 @@ import pytest
 
 from lorafw.cups.codec import ResponseDecoder
 from lorafw.cups.credentials import Credentials
-from lorafw.station.exchange import Exchange, Timers, Verdict
-from lorafw.station.log import Level, LogLine, interval
+from lorafw.station.exchange import CupsExchange, ExchangeResult, Timers
+from lorafw.station.log import Level, LogLine, format_interval
 
 RECORDED = json.loads((Path(__file__).parent.parent / "data" / "station-responses.json").read_text())
 # Where a length byte was never sent, the real client read one out of its stale buffer.
@@ -62,11 +62,11 @@ class Files:
         return [LogLine("SYS", Level.INFO, "Process /tmp/update.bin (pid=N) completed")]
 
 
-def exchange(case: dict[str, Any], pieces: list[bytes]) -> tuple[Verdict, Files]:
+def exchange(case: dict[str, Any], pieces: list[bytes]) -> tuple[ExchangeResult, Files]:
     body = base64.b64decode(case["response"])
     files = Files()
     keys = [base64.b64decode(key) for key in case["station_keys"]]
-    station = Exchange(files, keys, Timers(oksync_s=3, resync_s=3))
+    station = CupsExchange(files, keys, Timers(oksync_s=3, resync_s=3))
     decoder = ResponseDecoder(len(body))
     for piece in pieces:
         station.feed(decoder.feed(piece))
@@ -111,7 +111,7 @@ def test_an_update_that_cannot_be_written_is_ignored_and_nobody_hears_of_it() ->
             return False
 
     body = base64.b64decode(signed()["response"])
-    station = Exchange(FullDisk(), [])
+    station = CupsExchange(FullDisk(), [])
     decoder = ResponseDecoder(len(body))
     station.feed(decoder.feed(body))
     verdict = station.verdict()
@@ -155,4 +155,4 @@ def test_a_bad_key_in_front_does_not_hide_the_good_one() -> None:
     ],
 )
 def test_intervals_are_printed_as_the_station_prints_them(seconds: float, text: str) -> None:
-    assert interval(seconds) == text
+    assert format_interval(seconds) == text

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lorafw.clock import HandClock
+from lorafw.clock import ManualClock
 from lorafw.cups.codec import encode_response
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoResponse
@@ -19,14 +19,14 @@ from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair
-from lorafw.gateway.client_tls import is_named, token_text
+from lorafw.gateway.client_tls import auth_header_lines, certificate_matches_host
 from lorafw.gateway.faults.install import TmpFull
 from lorafw.gateway.home import Home
 from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.runner import execute
 from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.station.exchange import Outcome, Verdict
+from lorafw.station.exchange import ExchangeOutcome, ExchangeResult
 from lorafw.station.http import CLOSED, HttpReply, TransportError
 
 NOTHING = bytes(14)
@@ -78,9 +78,9 @@ def home(tmp_path: Path) -> Home:
     )
 
 
-def polls(home: Home, *answers: object) -> tuple[list[Verdict], Scripted]:
+def polls(home: Home, *answers: object) -> tuple[list[ExchangeResult], Scripted]:
     transport = Scripted(*answers)
-    gateway = VirtualGateway(home, transport, clock=HandClock())
+    gateway = VirtualGateway(home, transport, clock=ManualClock())
     verdicts = []
     while transport.answers:
         verdicts.append(gateway.poll())
@@ -101,7 +101,7 @@ def reply(**fields: object) -> bytes:
 def test_new_addresses_are_in_force_as_soon_as_the_update_begins_even_if_it_breaks_off(home: Home) -> None:
     whole = reply(tc_uri="wss://lns:443", **SIGNED)
     ((verdict,), _) = polls(home, (whole, 5000))
-    assert verdict.exchange is Outcome.FAILED
+    assert verdict.exchange is ExchangeOutcome.FAILED
     assert home.uri("tc") == "wss://lns:443"
     assert (home.tmp / "update.bi_").stat().st_size > 4000
     assert not (home.tmp / "update.bin").exists()
@@ -289,7 +289,7 @@ def test_credentials_that_tls_cannot_begin_with_are_named_in_the_log(
 
 @pytest.mark.parametrize("text", [b"Authorization: a b\nX-Other: c", b"Authorization: a b\r\nX-Other: c\r\n\r\n"])
 def test_the_header_lines_of_a_token_end_as_http_wants_it(text: bytes) -> None:
-    assert token_text(Credentials(b"trust", b"", text)) == b"Authorization: a b\r\nX-Other: c\r\n"
+    assert auth_header_lines(Credentials(b"trust", b"", text)) == b"Authorization: a b\r\nX-Other: c\r\n"
 
 
 def test_a_station_does_not_start_with_a_bad_address(home: Home) -> None:
@@ -375,4 +375,4 @@ def alternatives(*names: tuple[str, str]) -> dict:
     ],
 )
 def test_a_station_looks_for_the_host_among_the_names_alone(certificate: dict, host: str, fits: bool) -> None:
-    assert is_named(certificate, host) is fits
+    assert certificate_matches_host(certificate, host) is fits

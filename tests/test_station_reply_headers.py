@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafw.station.evaluation import Judgement, judge_reply
+from lorafw.station.evaluation import ReplyEvaluation, evaluate_reply
 from lorafw.station.http_header import NO_HTTP, content_length, status_code, status_text
 from lorafw.station.log import LINE_BYTES, Level, LogLine
 
@@ -125,12 +125,12 @@ def test_any_header_has_a_status_a_length_and_a_reason(memory: bytes) -> None:
 # --- the rest of a reply ---------------------------------------------------------------------------------------------
 
 
-def debug_log(judgement: Judgement) -> list[str]:
+def debug_log(judgement: ReplyEvaluation) -> list[str]:
     return [str(line) for line in judgement.log]
 
 
 def test_a_header_that_fills_the_buffer_counts_as_a_closed_connection() -> None:
-    log = debug_log(judge_reply(bytes(9000), is_http=True))
+    log = debug_log(evaluate_reply(bytes(9000), is_http=True))
     assert log[2:4] == [
         "[AIO:DEBU] [3] Connection closed unexpectedly",
         "[AIO:ERRO] [3] Error reading HTTP Header",
@@ -142,7 +142,7 @@ def test_a_header_that_fills_the_buffer_counts_as_a_closed_connection() -> None:
     [(b"HTTP/1.1", "Header"), (OK + b"Content-Length: 14\r\n\r\n", "Body"), (OK[:-2], "Header")],
 )
 def test_a_reset_is_logged_without_a_descriptor_and_before_what_was_being_read(data: bytes, last: str) -> None:
-    log = debug_log(judge_reply(data, resets=True))
+    log = debug_log(evaluate_reply(data, resets=True))
     assert log[2:4] == [
         "[AIO:ERRO] Recv failed: NET - Connection was reset by peer",
         f"[AIO:ERRO] [3] Error reading HTTP {last}",
@@ -152,20 +152,20 @@ def test_a_reset_is_logged_without_a_descriptor_and_before_what_was_being_read(d
 @pytest.mark.parametrize(("size", "crashes"), [(8000, False), (8170, True)])
 def test_an_error_reply_crashes_a_station_only_when_the_buffer_is_full(size: int, crashes: bool) -> None:
     reply = b"HTTP/1.1 500 No\r\nContent-Length: 100000\r\n\r\n" + bytes(size)
-    judgement = judge_reply(reply)
+    judgement = evaluate_reply(reply)
     assert (judgement.exit_code == 139) is crashes
     assert (judgement.exchange == "none") is crashes
-    assert ("CUPS timed out" in str(judge_reply(reply, closes=False).log)) is not crashes
+    assert ("CUPS timed out" in str(evaluate_reply(reply, server_closes=False).log)) is not crashes
 
 
 @pytest.mark.parametrize(("second", "crashes"), [(0, True), (1, True), (2, False)])
 def test_a_trust_part_of_2_or_3_bytes_crashes_a_station_that_logs_it(second: int, crashes: bool) -> None:
     credentials = bytes([0x30, second]) + bytes(second + 8)
     body = b"\0\0" + len(credentials).to_bytes(2, "little") + credentials + bytes(10)
-    judgement = judge_reply(body)
+    judgement = evaluate_reply(body)
     assert (judgement.exit_code == 139) is crashes
     assert ("sys_credComplete" in (judgement.remark or "")) is crashes
-    quiet = judge_reply(body, log_level=Level.WARNING)
+    quiet = evaluate_reply(body, log_level=Level.WARNING)
     assert (quiet.exit_code, quiet.exchange) == (143, "cups-updates")
 
 
@@ -179,7 +179,7 @@ def test_a_text_that_ends_with_a_line_feed_gets_no_second_one() -> None:
 
 
 def test_a_reason_shows_the_request_that_lay_in_the_buffer() -> None:
-    log = debug_log(judge_reply(b"HTTP/1.1 404\r\n\r\n"))
+    log = debug_log(evaluate_reply(b"HTTP/1.1 404\r\n\r\n"))
     assert log[2].startswith(
         "[CUP:VERB] Failed to retrieve TCURI from CUPS: (404) HTTP/1.1\r\nHost: localhost:34783\r\n"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lorafw.fleet import Abort, Plan, Threshold, Update, Wave, make_fleet, simulate
-from lorafw.fleet.describe import plan_in_words, stop_in_words
+from lorafw.fleet.describe import describe_plan, describe_stop
 from lorafw.fleet.plan import BetaBinomial, Rate
 from lorafw.fleet.presets import PLANS
 
@@ -44,13 +44,13 @@ STRICT = Threshold(success=1.0, error=0.01)
     ],
 )
 def test_a_plan_is_told_with_all_of_its_numbers(plan: Plan, words: str) -> None:
-    assert plan_in_words(plan) == words
+    assert describe_plan(plan) == words
 
 
 def test_what_stopped_a_rollout_is_told_with_its_time() -> None:
     fleet = make_fleet(10, phase_ms=0, goodput_Bps=1e9)
     gated = Plan(update=BAD, waves=(Wave(size=5, bake_s=86_400, gate=STRICT), Wave(size=5)))
-    assert stop_in_words(simulate(fleet, gated)) == "stopped by the gate of wave 1 after 3 d 00 h"
+    assert describe_stop(simulate(fleet, gated)) == "stopped by the gate of wave 1 after 3 d 00 h"
     aborting = Plan(update=BAD, abort=Abort(threshold=0.1))
-    assert stop_in_words(simulate(fleet, aborting)) == "stopped by the abort criterion after 3 d 00 h"
-    assert stop_in_words(simulate(fleet, Plan(update=BAD))) == ""
+    assert describe_stop(simulate(fleet, aborting)) == "stopped by the abort criterion after 3 d 00 h"
+    assert describe_stop(simulate(fleet, Plan(update=BAD))) == ""

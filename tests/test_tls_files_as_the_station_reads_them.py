@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lorafw.cups.credentials import Credentials
-from lorafw.gateway.client_tls import UnmatchedKey, client_context, token_text
+from lorafw.gateway.client_tls import UnmatchedKey, auth_header_lines, client_context
 from lorafw.station.http import TransportError
 from lorafw.station.tls_files import TlsFileError, read_certificates, read_private_key
 
@@ -126,7 +126,7 @@ def test_a_key_is_never_written_to_a_folder(made: Callable, monkeypatch: pytest.
     [(b"\n\r\n", b""), (b"A: b\0rest", b"A: b\r\n"), (b"A: b\nC: d", b"A: b\r\nC: d\r\n"), (b"\0", b"")],
 )
 def test_a_token_is_a_c_string_and_may_be_empty(text: bytes, sent: bytes) -> None:
-    assert token_text(Credentials(b"trust", b"", text)) == sent
+    assert auth_header_lines(Credentials(b"trust", b"", text)) == sent
 
 
 @given(

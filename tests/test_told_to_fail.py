@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from lorafw import Testbed
 from lorafw.errors import LabError
-from lorafw.isolation.environment import set_to
+from lorafw.isolation.environment import replaced_environ
 
 MODEL = botocore.session.get_session().get_service_model("iotwireless")
 ERRORS = MODEL.operation_model("GetWirelessGateway").error_shapes
@@ -27,7 +27,7 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Testbed]:
         if request.param == "in process":
             yield bed
             return
-        with bed.api_over_http() as environment, set_to(environment):
+        with bed.api_over_http() as environment, replaced_environ(environment):
             yield bed
 
 

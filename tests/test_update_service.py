@@ -13,24 +13,24 @@ from itertools import pairwise
 import pytest
 from fakes import DAY_S, FIRMWARE, HOUR_S, NEW, OLD, OTHER, OWNER, STRANGER, FakeImage, FakeSource, World, snapshot
 
-from lorafw.clock import HandClock, iso
-from lorafw.cups.messages import NOTHING, UpdateInfoRequest
+from lorafw.clock import ManualClock, format_iso
+from lorafw.cups.messages import EMPTY_RESPONSE, UpdateInfoRequest
 from lorafw.errors import (
     AccessDenied,
     Conflict,
     FirmwareError,
-    Invalid,
+    InvalidValue,
     NoSuchObject,
     NotFound,
+    RoleNotTrusted,
+    SourceUnavailable,
     TaskError,
-    TrustPolicy,
-    Unavailable,
 )
 from lorafw.eui import GatewayEui
 from lorafw.iotwireless.serializers import read_update
-from lorafw.server.refusals import refusal
+from lorafw.server.refusals import error_response
 from lorafw.tasks.lifecycle import Cause, TaskStatus
-from lorafw.tasks.model import NO_VERSION, Definition, Gateway, Reply, Update
+from lorafw.tasks.model import NO_VERSION, Definition, Gateway, Reply, UpdateSpec
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
@@ -82,14 +82,14 @@ def test_the_documented_update_is_in_progress_at_the_first_get_and_completed_whe
     assert reply.image.read() == FIRMWARE.encode()
     task = world.task(gateway)
     assert (task.status, task.definition, task.automatic) == (IN_PROGRESS, definition, True)
-    assert iso(task.created_ms) == "2021-03-12T09:56:12.047Z"
+    assert format_iso(task.created_ms) == "2021-03-12T09:56:12.047Z"
     world.service.finish(reply, whole=True)
     assert world.task(gateway).sends == 1
 
     world.clock.advance(10)
     assert not world.poll(gateway, NEW)
     assert world.status(gateway) is COMPLETED
-    assert iso(world.service.last_seen_ms(OWNER, gateway.id)) == "2021-03-12T09:56:22.047Z"
+    assert format_iso(world.service.last_seen_ms(OWNER, gateway.id)) == "2021-03-12T09:56:22.047Z"
     assert world.source.opened == [(FIRMWARE, ROLE, OWNER.account, OWNER.region)]
 
 
@@ -98,7 +98,7 @@ def test_the_log_tells_the_whole_story(world, gateway, definition):
         world.poll(gateway, version)
         world.clock.advance(DAY_S)
     world.service.delete_task(OWNER, gateway.id)
-    start, day = HandClock().now_ms(), DAY_S * 1000
+    start, day = ManualClock().now_ms(), DAY_S * 1000
     rows = [(r.time, r.attempt, r.from_status, r.to_status, str(r.cause)) for r in world.service.log]
     assert rows == [
         (start, 0, None, PENDING, "created automatically"),
@@ -134,7 +134,7 @@ def test_the_reply_carries_the_signature_and_its_key_crc(world, gateway):
 
 def test_without_a_signature_there_is_no_key_crc_either(world, gateway):
     world.definition(sig_key_crc=5)
-    assert world.answer(gateway).response == NOTHING
+    assert world.answer(gateway).response == EMPTY_RESPONSE
 
 
 # --- when a task is created ---------------------------------------------------------------------------------------
@@ -837,8 +837,8 @@ def test_of_many_threads_that_register_one_eui_one_wins(world):
 TROUBLES = [
     NoSuchObject("s3://firmware/1.0.1 does not exist"),
     AccessDenied("the role may not s3:GetObject"),
-    TrustPolicy("the role does not trust iotwireless.amazonaws.com"),
-    Unavailable("S3 does not answer"),
+    RoleNotTrusted("the role does not trust iotwireless.amazonaws.com"),
+    SourceUnavailable("S3 does not answer"),
     FirmwareError("the update is longer than its length field"),
 ]
 
@@ -852,7 +852,7 @@ def test_an_update_that_cannot_be_read_uses_up_nothing_and_is_tried_anew(world, 
     world.source.trouble = trouble
     for _ in range(5):
         reply = world.answer(gateway)
-        assert (reply.response, reply.image) == (NOTHING, None)
+        assert (reply.response, reply.image) == (EMPTY_RESPONSE, None)
         world.service.finish(reply, whole=True)
         assert world.task(gateway) == (before or world.task(gateway))
         assert world.status(gateway) is (before.status if before else PENDING)
@@ -933,9 +933,9 @@ def test_what_goes_while_the_update_is_read_is_not_sent_it(world, gateway, defin
     vanish(world, gateway)
     before = snapshot(world)
     reply = world.service.begin(due, FakeImage(b"update"))
-    assert (reply.response, reply.image, reply.due) == (NOTHING, None, None)
+    assert (reply.response, reply.image, reply.due) == (EMPTY_RESPONSE, None, None)
     world.service.finish(reply, whole=True)
-    world.service.decline(due, NoSuchObject("gone"))
+    world.service.reject_unreadable(due, NoSuchObject("gone"))
     assert snapshot(world) == before
 
 
@@ -1185,7 +1185,7 @@ def see_absent_field(world: World) -> object:
 def see_without_source(world: World) -> object:
     try:
         world.definition(source=None)
-    except Invalid as error:
+    except InvalidValue as error:
         return error.field, world.service.definitions(OWNER)
     return len(world.service.definitions(OWNER))
 
@@ -1196,7 +1196,7 @@ def see_unusable_signature(world: World) -> object:
     gateway = world.gateway()
     try:
         update = read_update(members, world.service.policy)
-    except Invalid as error:
+    except InvalidValue as error:
         return error.field
     world.service.create_definition(OWNER, auto_create_tasks=True, update=update)
     return world.poll(gateway), str(world.status(gateway)), world.source.opened
@@ -1270,7 +1270,7 @@ def see_delete_task(world: World) -> object:
     before = snapshot(world)
     try:
         world.service.delete_task(OWNER, gateway.id)
-    except Invalid as error:
+    except InvalidValue as error:
         unchanged = snapshot(world) == before
         world.poll(gateway, NEW)
         world.service.delete_task(OWNER, gateway.id)
@@ -1279,7 +1279,7 @@ def see_delete_task(world: World) -> object:
 
 
 def see_unknown_gateway_status(world: World) -> object:
-    status, body = refusal(NotFound("WirelessGateway", "00"), world.service.policy)
+    status, body = error_response(NotFound("WirelessGateway", "00"), world.service.policy)
     assert len(body) < 100
     return status
 
@@ -1371,5 +1371,7 @@ def test_where_a_broken_reply_counts_it_is_no_whole_offer_and_has_no_settle_time
 
 def test_a_definition_refused_for_want_of_a_source_is_refused_also_without_update():
     world = World(without_source="reject")
-    refused(world, lambda: world.service.create_definition(OWNER, auto_create_tasks=False), Invalid)
-    refused(world, lambda: world.service.create_definition(OWNER, auto_create_tasks=True, update=Update()), Invalid)
+    refused(world, lambda: world.service.create_definition(OWNER, auto_create_tasks=False), InvalidValue)
+    refused(
+        world, lambda: world.service.create_definition(OWNER, auto_create_tasks=True, update=UpdateSpec()), InvalidValue
+    )

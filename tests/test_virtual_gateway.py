@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lorafw.clock import HandClock
+from lorafw.clock import ManualClock
 from lorafw.cups.codec import encode_response
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.eui import GatewayEui
@@ -23,7 +23,7 @@ from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.runner import execute, install_only
 from lorafw.gateway.transport import HttpTransport, InProcessTransport
 from lorafw.gateway.virtual import FIRST_POLL_S, VirtualGateway
-from lorafw.station.exchange import Action, Outcome
+from lorafw.station.exchange import ExchangeOutcome, UpdateAction
 from lorafw.tasks.service import UpdateService
 
 KEY = KeyPair.from_secret(77)
@@ -72,7 +72,7 @@ def offer(update: bytes, key: KeyPair = KEY) -> bytes:
 def make(path: Path, uri: str, **options: object) -> tuple[VirtualGateway, Home, list[str]]:
     home = write_home(path, eui=EUI, cups_uri=uri, package="1.0.0", sig_keys=(KEY.public_key,))
     log: list[str] = []
-    gateway = VirtualGateway(home, HttpTransport(), clock=HandClock(), log=log.append, interval_s=10, **options)  # type: ignore[arg-type]
+    gateway = VirtualGateway(home, HttpTransport(), clock=ManualClock(), log=log.append, interval_s=10, **options)  # type: ignore[arg-type]
     return gateway, home, log
 
 
@@ -81,7 +81,7 @@ def test_a_verified_update_writes_the_documented_lines_and_the_new_version(tmp_p
     with raw_server(ok(offer(update))) as uri:
         gateway, home, log = make(tmp_path / "home", uri)
         verdict = gateway.poll()
-    assert (verdict.exchange, verdict.update, verdict.wait_s) == (Outcome.DONE, Action.RUN, 10)
+    assert (verdict.exchange, verdict.update, verdict.wait_s) == (ExchangeOutcome.DONE, UpdateAction.RUN, 10)
     assert home.package() == "1.0.1"
     assert (home.path / "station").read_bytes() == b"new"
     tail = log[-len(SEED_LINES) :]
@@ -95,7 +95,7 @@ def test_a_refused_update_leaves_everything_and_counts_as_a_good_exchange(tmp_pa
     with raw_server(ok(offer(update, KeyPair.from_secret(78)))) as uri:
         gateway, home, log = make(tmp_path / "home", uri)
         verdict = gateway.poll()
-    assert (verdict.exchange, verdict.update) == (Outcome.DONE, Action.REFUSED)
+    assert (verdict.exchange, verdict.update) == (ExchangeOutcome.DONE, UpdateAction.REFUSED)
     assert home.package() == "1.0.0"
     assert not (home.tmp / "update.bin").exists()
     assert any("[CUP:WARN] No key could verify signature. Tried 1 keys" in line for line in log)
@@ -113,7 +113,7 @@ def test_what_came_over_the_wire_is_not_executed_unless_that_was_asked_for(tmp_p
     update = f'#!/bin/sh\ntouch {trap}\necho did it\nrm -f "$0"\n'.encode()
     with raw_server(ok(offer(update)), ok(offer(update))) as uri:
         gateway, home, log = make(tmp_path / "home", uri, runner=install_only)
-        assert gateway.poll().update is Action.RUN
+        assert gateway.poll().update is UpdateAction.RUN
         assert not trap.exists()
         assert any("not executed (that needs --exec)" in line for line in log)
         assert (home.tmp / "update.bin").exists(), "nobody but the update removes it"
@@ -159,7 +159,7 @@ def test_a_reply_cut_in_the_update_leaves_the_part_and_is_retried_after_a_minute
         gateway, home, log = make(tmp_path / "home", uri)
         gateway = VirtualGateway(home, HttpTransport(), log=log.append)
         verdict = gateway.poll()
-    assert (verdict.exchange, verdict.wait_s) == (Outcome.FAILED, 60)
+    assert (verdict.exchange, verdict.wait_s) == (ExchangeOutcome.FAILED, 60)
     assert "[AIO:ERRO] [3] Error reading HTTP Body" in log[-2]
     assert log[-1].endswith("[CUP:INFO] Interaction with CUPS failed - retrying in 1m")
     assert (home.tmp / "update.bi_").stat().st_size > 40_000
@@ -184,14 +184,14 @@ def test_a_reply_cut_in_the_update_leaves_the_part_and_is_retried_after_a_minute
 def test_a_reply_that_no_station_takes_is_a_failed_exchange(tmp_path: Path, answer: bytes, line: str) -> None:
     with raw_server(answer) as uri:
         gateway, _, log = make(tmp_path / "home", uri)
-        assert gateway.poll().exchange is Outcome.FAILED
+        assert gateway.poll().exchange is ExchangeOutcome.FAILED
     assert any(line in entry for entry in log), log
     assert "Interaction with CUPS failed - retrying in 10s" in log[-1]
 
 
 def test_a_server_that_is_not_there_is_logged_in_the_stations_words(tmp_path: Path) -> None:
     gateway, _, log = make(tmp_path / "home", "http://127.0.0.1:9")
-    assert gateway.poll().exchange is Outcome.FAILED
+    assert gateway.poll().exchange is ExchangeOutcome.FAILED
     assert "HTTP connect failed: NET - The connection to the given server / port failed" in log[-3]
     assert "CUPS connect failed - URI: http://127.0.0.1:9" in log[-2]
 
@@ -227,7 +227,7 @@ def test_new_uris_come_into_force_and_the_station_reconnects_soon(tmp_path: Path
         gateway, home, log = make(tmp_path / "home", uri)
         gateway = VirtualGateway(home, HttpTransport(), log=log.append)
         verdict = gateway.poll()
-    assert (verdict.exchange, verdict.wait_s) == (Outcome.CUPS_UPDATES, 60)
+    assert (verdict.exchange, verdict.wait_s) == (ExchangeOutcome.CUPS_UPDATES, 60)
     assert (home.uri("cups"), home.uri("tc")) == ("http://other:1", "wss://lns:443")
     assert "CUPS provided CUPS updates (uri) - reconnecting in 1m" in log[-1]
 
@@ -264,15 +264,15 @@ def test_in_process_the_same_gateway_gets_the_same_answers(tmp_path: Path) -> No
         def open(self, *_: object, **__: object) -> None:
             raise AssertionError("nothing is to be read")
 
-    service = UpdateService(source=Nothing(), clock=HandClock())  # type: ignore[arg-type]
+    service = UpdateService(source=Nothing(), clock=ManualClock())  # type: ignore[arg-type]
     home = write_home(tmp_path / "home", eui=EUI, cups_uri="http://lab:1", package="1.0.0")
     log: list[str] = []
-    gateway = VirtualGateway(home, InProcessTransport(service), clock=HandClock(), log=log.append)
-    assert gateway.poll().exchange is Outcome.FAILED
+    gateway = VirtualGateway(home, InProcessTransport(service), clock=ManualClock(), log=log.append)
+    assert gateway.poll().exchange is ExchangeOutcome.FAILED
     assert "Failed to retrieve TCURI from CUPS: (403) Forbidden" in log[-2]
     gateway.start()
-    from lorafw.tasks.model import Owner
+    from lorafw.tasks.model import AccountRegion
 
-    service.create_gateway(Owner("1", "us-east-1"), EUI)
-    assert gateway.poll().exchange is Outcome.DONE
+    service.create_gateway(AccountRegion("1", "us-east-1"), EUI)
+    assert gateway.poll().exchange is ExchangeOutcome.DONE
     assert "Interaction with CUPS done (no updates) - next regular check in 1d" in log[-1]

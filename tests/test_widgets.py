@@ -15,11 +15,11 @@ from conftest import RecordedRequest, RecordedResponse
 
 import lorafw.lab
 from lorafw import Testbed, example
-from lorafw.cups.annotate import part_at, request_parts, response_parts
+from lorafw.cups.annotate import annotate_request, annotate_response, field_at
 from lorafw.cups.codec import decode_response, encode_response
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.errors import MalformedRequest, MalformedResponse
-from lorafw.fleet.formatting import lasting
+from lorafw.fleet.formatting import format_duration
 from lorafw.lab import (
     FleetDashboard,
     MatchExplorer,
@@ -32,10 +32,10 @@ from lorafw.lab import (
 from lorafw.lab.panels.background import Job
 from lorafw.lab.panels.base import Panel
 from lorafw.lab.panels.fleet_dashboard import Shown
-from lorafw.lab.panels.html import is_face
-from lorafw.lab.panels.match_explorer import carets, definition
-from lorafw.lab.panels.signature_workbench import Bench
-from lorafw.lab.panels.task_board import FAULT_NAMES, SIGNS
+from lorafw.lab.panels.html import is_panel_html
+from lorafw.lab.panels.match_explorer import caret_diff, definition
+from lorafw.lab.panels.signature_workbench import WorkbenchState
+from lorafw.lab.panels.task_board import FAULT_NAMES, STATUS_SYMBOLS
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
@@ -78,7 +78,7 @@ def test_a_panel_shows_itself_as_a_page_and_as_text_before_anything_runs(panel: 
     bundle = panel._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"}
     assert len(bundle["text/plain"].splitlines()) > 3
-    assert is_face(bundle["text/html"])
+    assert is_panel_html(bundle["text/html"])
 
 
 def test_the_same_panel_made_twice_says_the_same(panel: Panel, bed: Testbed) -> None:
@@ -151,8 +151,8 @@ def test_an_empty_field_is_one_that_is_not_presented() -> None:
 
 
 def test_carets_stand_under_what_differs_and_blanks_can_be_seen() -> None:
-    assert carets("1.0.0 ", "1.0.1") == "wanted    1.0.0·\npresented 1.0.1\n              ^^"
-    assert carets(None, "rpi").splitlines()[0] == "wanted    (none)"
+    assert caret_diff("1.0.0 ", "1.0.1") == "wanted    1.0.0·\npresented 1.0.1\n              ^^"
+    assert caret_diff(None, "rpi").splitlines()[0] == "wanted    (none)"
 
 
 def test_what_a_gateway_presents_is_shown_as_text_and_never_as_markup() -> None:
@@ -167,7 +167,7 @@ def test_what_a_gateway_presents_is_shown_as_text_and_never_as_markup() -> None:
 
 def test_the_parts_of_recorded_replies_are_the_reply_without_a_gap(recorded_response: RecordedResponse) -> None:
     body = recorded_response.body
-    parts = response_parts(body)
+    parts = annotate_response(body)
     assert b"".join(body[part.start : part.stop] for part in parts) == body
     assert all(len(part) for part in parts)
     try:
@@ -185,19 +185,19 @@ def test_the_parts_of_recorded_requests_are_the_request_without_a_gap(recorded_r
     body = recorded_request.body
     if recorded_request.json is None:
         with pytest.raises(MalformedRequest):
-            request_parts(body)
+            annotate_request(body)
         return
-    parts = request_parts(body)
+    parts = annotate_request(body)
     assert b"".join(body[part.start : part.stop] for part in parts) == body
     assert [part.name for part in parts] == list(recorded_request.json)
 
 
 def test_a_reply_that_ends_too_early_ends_in_a_part_that_says_so() -> None:
     body = encode_response(UpdateInfoResponse(update=b"update"))[:-1]
-    assert response_parts(body)[-1].name == "rest"
-    assert part_at(response_parts(body), 0).name == "cupsUriLen"
+    assert annotate_response(body)[-1].name == "rest"
+    assert field_at(annotate_response(body), 0).name == "cupsUriLen"
     with pytest.raises(LookupError):
-        part_at(response_parts(body), len(body))
+        field_at(annotate_response(body), len(body))
 
 
 def test_choosing_a_part_moves_to_its_bytes_and_moving_to_a_byte_chooses_its_part() -> None:
@@ -295,7 +295,7 @@ def test_a_version_that_cannot_be_built_is_refused_with_its_reason_and_nothing_c
 
 def test_a_refused_update_leaves_no_file_and_one_that_ran_does() -> None:
     key = next(iter(lorafw.lab.panels.signature_workbench.KEYS.values()))
-    bench = Bench(b"update", sig_keys=(key.public_key.sig_key,)).sign(key, "a key")
+    bench = WorkbenchState(b"update", sig_keys=(key.public_key.sig_key,)).sign(key, "a key")
     assert bench.judged()[1].ran == [b"update"]
     assert bench.strip().judged()[1].update is None
 
@@ -383,8 +383,8 @@ def test_deleting_what_is_not_there_is_said_on_the_board(bed: Testbed) -> None:
 
 
 def test_every_status_has_a_sign_of_its_own() -> None:
-    assert set(SIGNS) == {None, *TaskStatus}
-    assert len(set(SIGNS.values())) == len(SIGNS)
+    assert set(STATUS_SYMBOLS) == {None, *TaskStatus}
+    assert len(set(STATUS_SYMBOLS.values())) == len(STATUS_SYMBOLS)
 
 
 # --- fleet dashboard ---
@@ -433,7 +433,7 @@ def test_more_failing_installs_give_more_sends_on_the_dashboard() -> None:
 
 def test_a_dashboard_says_what_its_plan_does_and_what_stopped_it() -> None:
     dashboard = FleetDashboard(Scenario(gateways=200, fails=0.7, plan="waves"))
-    stopped = lasting(int(dashboard.shown.result.stopped[0]) / 1000)
+    stopped = format_duration(int(dashboard.shown.result.stopped[0]) / 1000)
     assert f"✖ The first rollout was stopped by the gate of wave 1 after {stopped}." in shown(dashboard)
     assert f"The first rollout was stopped by the gate of wave 1 after {stopped}." in dashboard.text()
     assert "Plan waves: 25 % + 25 % + 25 % + 25 % of the fleet; after each wave a gate" in shown(dashboard)

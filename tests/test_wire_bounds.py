@@ -16,7 +16,7 @@ from lorafw.cli import main
 from lorafw.cups.codec import decode_request, decode_response
 from lorafw.cups.credentials import parse_credentials
 from lorafw.errors import LorafwError
-from lorafw.station.evaluation import judge_reply
+from lorafw.station.evaluation import evaluate_reply
 from lorafw.station.http import request_body
 
 LONGEST_S = 1.0
@@ -67,7 +67,7 @@ REPEATED = st.builds(
 
 
 def judge_http(data: bytes) -> object:
-    return judge_reply(data, is_http=True, closes=False)
+    return evaluate_reply(data, is_http=True, server_closes=False)
 
 
 def decode_http_request(data: bytes) -> object:
@@ -75,7 +75,7 @@ def decode_http_request(data: bytes) -> object:
 
 
 PARSERS: list[Callable[[bytes], object]] = [
-    judge_reply,
+    evaluate_reply,
     judge_http,
     decode_http_request,
     decode_response,

@@ -21,7 +21,7 @@ _STYLES: Final = (
 )
 
 
-def show(text: str) -> None:
+def echo_highlighted(text: str) -> None:
     """Print lines of text, with commands, statuses and warnings standing out. The words alone say everything, too."""
     text = visible(text, keep_lines=True)
     for pattern, style in _STYLES:

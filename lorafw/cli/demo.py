@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lorafw import example
-from lorafw.cli.console import show
+from lorafw.cli.console import echo_highlighted
 
 
 @click.command()
@@ -28,9 +28,9 @@ def demo(context: click.Context, fail: str | None, package: str) -> None:
     Everything is on this machine: the AWS API and CUPS on loopback, one virtual gateway, the AWS CLI if it is
     installed (otherwise boto3). It ends with COMPLETED; with --fail, it ends with FAILED and says why.
     """
-    from lorafw.localaws.walkthrough import Procedure  # noqa: PLC0415
+    from lorafw.localaws.walkthrough import DocumentedWalkthrough  # noqa: PLC0415
 
-    with Procedure(show, package=package, fail=fail) as procedure:
+    with DocumentedWalkthrough(echo_highlighted, package=package, fail=fail) as procedure:
         status = procedure.run()
     expected = "FAILED" if fail else "COMPLETED"
     if status != expected:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from lorafw.cli.console import echo, show
+from lorafw.cli.console import echo, echo_highlighted
 from lorafw.example import REGION
 
 _LARGEST_ANSWER = 1 << 20
@@ -31,7 +31,7 @@ def explain(gateway: str, region: str | None, as_json: bool) -> None:
     if as_json:
         echo(json.dumps(answer, indent=4))
     else:
-        show("\n".join(answer["lines"]))
+        echo_highlighted("\n".join(answer["lines"]))
 
 
 def _ask(gateway: str, region: str) -> dict[str, list[str]]:

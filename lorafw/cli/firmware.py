@@ -12,9 +12,16 @@ from lorafw.atomic import write_atomic
 from lorafw.cli.console import echo
 from lorafw.cli.signals import exit_on_signals
 from lorafw.errors import NoMatchingKey
-from lorafw.firmware.image import build_image, is_image, read_update, unpack_image
+from lorafw.firmware.image import build_image, looks_like_image, read_update, unpack_image
 from lorafw.firmware.signature_fault import find_signature_fault
-from lorafw.firmware.signing import KeyPair, PublicKey, UpdateSignature, check_given, decode_signature, find_key
+from lorafw.firmware.signing import (
+    KeyPair,
+    PublicKey,
+    UpdateSignature,
+    decode_signature,
+    find_key,
+    verify_external_signature,
+)
 from lorafw.firmware.signing import sign_update as sign_bytes
 from lorafw.gateway.virtual import MODEL, STATION
 from lorafw.text import visible
@@ -148,7 +155,7 @@ def verify(update: Path, signature: str, sig_keys: tuple[Path, ...]) -> None:
 def inspect(update: Path, as_json: bool) -> None:
     """Show what an UPDATE file that lorafw built would do. Nothing is executed."""
     data = read_update(update)
-    if not is_image(data):
+    if not looks_like_image(data):
         raise click.ClickException(f"{update} is not an update file that lorafw built; read it before you run it")
     image = unpack_image(data)
     if as_json:
@@ -232,7 +239,7 @@ def _given(update: Path | None, text: str, sig_key: Path | None, crc: int | None
         if crc is not None and crc != public.crc:
             raise click.ClickException(f"--sig-key-crc is {crc}, but {sig_key} has the CRC {public.crc}")
         if update is not None:
-            return check_given(read_update(update), signature, public)
+            return verify_external_signature(read_update(update), signature, public)
         return UpdateSignature(signature, public.crc)
     if crc is None:
         raise click.UsageError("a given signature needs --sig-key or --sig-key-crc")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
-from lorafw.cli.console import echo, show
+from lorafw.cli.console import echo, echo_highlighted
 from lorafw.cli.files import MAX_RESPONSE, MAX_SIG_KEY, read_at_most
 from lorafw.cli.numbers import FiniteRange
 from lorafw.cli.signals import exit_on_signals
@@ -22,9 +22,9 @@ from lorafw.gateway.enrolment import Registration
 from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME
 from lorafw.gateway.faults import injection, kind_of
 from lorafw.gateway.home import Home
-from lorafw.gateway.provisioning import enrol, enrol_plain
+from lorafw.gateway.provisioning import enrol, enrol_without_tls
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
-from lorafw.station.evaluation import judge_reply
+from lorafw.station.evaluation import evaluate_reply
 from lorafw.station.exchange import DEFAULT_TIMERS, Timers
 from lorafw.station.log import Level
 from lorafw.text import visible
@@ -133,7 +133,7 @@ def _enrol(home: Path, *, plain: bool, arguments: dict[str, Any]) -> Registratio
 
     clients = cast("Callable[[str], Any]", boto3.client)  # overloaded by service
     if plain:
-        return enrol_plain(home, clients, **arguments)
+        return enrol_without_tls(home, clients, **arguments)
     enrolment = enrol(home, clients, **arguments)
     if enrolment.replaced_certificate_id is not None:
         echo(f"Certificate {enrolment.replaced_certificate_id} is not bound to it any more, but still active.")
@@ -191,11 +191,11 @@ def judge(
     """
     timers = DEFAULT_TIMERS if interval is None else Timers(oksync_s=interval, resync_s=interval)
     keys = [_sig_key(path) for path in sig_keys]
-    judgement = judge_reply(
+    judgement = evaluate_reply(
         read_at_most(response, MAX_RESPONSE),
         sig_keys=keys,
         timers=timers,
-        closes=not keeps_open,
+        server_closes=not keeps_open,
         resets=resets,
         is_http=is_http or None,
         log_level=Level[log_level],
@@ -206,7 +206,7 @@ def judge(
     if as_json:
         echo(json.dumps(fields, indent=4))
         return
-    show("\n".join(fields.pop("log")))
+    echo_highlighted("\n".join(fields.pop("log")))
     echo()
     for name, value in fields.items():
         echo(f"{name}: {json.dumps(value)}")
@@ -229,9 +229,9 @@ def faults() -> None:
         if fault is Fault.NONE:
             continue
         kind = kind_of(fault)
-        leaves = kind.leaves or "no task"
-        leaves_if_version_given = kind.leaves_if_version_given or leaves
-        echo(f"{fault.value:20}{leaves:13}{leaves_if_version_given:14}{inspect.getdoc(kind)}")
+        expected_status = kind.expected_status or "no task"
+        leaves_if_version_given = kind.leaves_if_version_given or expected_status
+        echo(f"{fault.value:20}{expected_status:13}{leaves_if_version_given:14}{inspect.getdoc(kind)}")
 
 
 @gateway.command()
@@ -290,7 +290,7 @@ def run(
         HttpTransport(tls_sni=conf.tls_sni, buffer_bytes=conf.buffer_bytes),
         station=station,
         model=model,
-        log=show,
+        log=echo_highlighted,
         interval_s=interval,
         runner=runner.execute if execute else runner.install_only,
     )

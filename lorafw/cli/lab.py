@@ -35,7 +35,7 @@ def lab(context: click.Context, *, folder: Path | None, port: int | None, browse
     if context.invoked_subcommand is not None:
         context.obj = folder
         return
-    from lorafw.lab.jupyter import LabServer, trust  # noqa: PLC0415
+    from lorafw.lab.jupyter import LabServer, sign_unchanged_lessons  # noqa: PLC0415
     from lorafw.lab.lessons import WorkingCopy, default_folder  # noqa: PLC0415
 
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -44,7 +44,7 @@ def lab(context: click.Context, *, folder: Path | None, port: int | None, browse
     signal.signal(signal.SIGINT, signal.default_int_handler)
     copy = WorkingCopy((folder or default_folder()).absolute())
     copy.bring_up_to_date()
-    trust(copy)
+    sign_unchanged_lessons(copy)
     echo(f"Starting {'Voila' if app else 'JupyterLab'} ...", err=True)
     status = 0
     try:
@@ -67,11 +67,11 @@ def reset(above: Path | None, folder: Path | None) -> None:
     The lessons that were changed are moved into a folder of their own beside the fresh ones: kept-1, the next time
     kept-2. Files that are not lessons stay as they are. A lab that is open on the folder has to be ended first.
     """
-    from lorafw.lab.jupyter import is_open  # noqa: PLC0415
+    from lorafw.lab.jupyter import is_lab_running  # noqa: PLC0415
     from lorafw.lab.lessons import WorkingCopy, default_folder  # noqa: PLC0415
 
     copy = WorkingCopy((folder or above or default_folder()).absolute())
-    if is_open(copy):
+    if is_lab_running(copy):
         raise LabError(f"a lab is open on {copy.path}: close its pages and end it with Ctrl-C, then reset")
     kept = copy.reset()
     echo(f"Fresh lessons are in {copy.path}.")

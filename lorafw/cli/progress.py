@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import click
 
-LONG_WORK: Final = 2_000_000
+PROGRESS_BAR_MIN_GATEWAYS: Final = 2_000_000
 """From so many gateways on there is a bar."""
 
 
-def reading() -> Callable[[int, int], None] | None:
+def account_progress() -> Callable[[int, int], None] | None:
     """What the reading of an account calls; its gateways are counted when they have been listed."""
     if not sys.stderr.isatty():
         return None
@@ -25,16 +25,16 @@ def reading() -> Callable[[int, int], None] | None:
 
 
 @contextmanager
-def bar_for(gateways: int) -> Iterator[Any]:
+def progress_bar(gateways: int) -> Iterator[Any]:
     """A bar on long work, where a person is looking."""
-    if gateways < LONG_WORK or not sys.stderr.isatty():
+    if gateways < PROGRESS_BAR_MIN_GATEWAYS or not sys.stderr.isatty():
         yield None
         return
     with click.progressbar(length=gateways, label="Simulating", file=sys.stderr) as bar:
         yield bar
 
 
-def steps(bar: Any) -> Callable[[int, int], None] | None:
+def progress_callback(bar: Any) -> Callable[[int, int], None] | None:
     """What a rollout calls: it counts from 0, the bar goes on from where it is."""
     if bar is None:
         return None

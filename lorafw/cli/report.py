@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from lorafw.fleet.formatting import lasting, number, share, words_of
-from lorafw.fleet.simulation.gates import Verdict
+from lorafw.fleet.formatting import format_duration, format_number, format_percent, metric_label
+from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.fleet.simulation.inputs import NEVER
-from lorafw.fleet.statistics.sample_size import smallest_go
+from lorafw.fleet.statistics.sample_size import min_wave_size
 from lorafw.fleet.statistics.summary import rows_of
 
 if TYPE_CHECKING:
     from lorafw.fleet import Fleet, Plan, Result, Summary
     from lorafw.fleet.plan import Gate
-    from lorafw.fleet.statistics.comparison import Difference
+    from lorafw.fleet.statistics.comparison import PlanDifference
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
@@ -27,7 +27,7 @@ def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
     return "\n".join(lines)
 
 
-def report(result: Result, summary: Summary, sweep: Sequence[tuple[Plan, Summary]]) -> str:
+def format_report(result: Result, summary: Summary, sweep: Sequence[tuple[Plan, Summary]]) -> str:
     """The whole answer."""
     parts = [_title(result), _figures(result, summary)]
     if result.plan.waves:
@@ -43,7 +43,7 @@ def _title(result: Result) -> str:
     rollouts = "one rollout" if count == 1 else f"{count:,} rollouts"
     return (
         f"{result.fleet.size:,} gateways, plan '{plan.name}', {rollouts}, seed {result.seed}:"
-        f" if {share(plan.update.fails)} of installs fail"
+        f" if {format_percent(plan.update.fails)} of installs fail"
     )
 
 
@@ -52,7 +52,7 @@ def _figures(result: Result, summary: Summary) -> str:
     rows += rows_of(summary, aborted=_can_stop(result.plan) and result.replications > 1)
     if _can_stop(result.plan) and result.replications == 1:
         stopped = result.stopped[0]
-        rows.append(("aborted", "no" if stopped == NEVER else f"after {lasting(stopped / 1000)}", ""))
+        rows.append(("aborted", "no" if stopped == NEVER else f"after {format_duration(stopped / 1000)}", ""))
     return table(rows)
 
 
@@ -68,21 +68,23 @@ def _waves(result: Result) -> str:
         if not began.any():
             told = "did not begin"
         elif result.replications == 1:
-            told = f"after {lasting(record.started[0] / 1000)}" + _decision(result, index - 1)
+            told = f"after {format_duration(record.started[0] / 1000)}" + _decision(result, index - 1)
         else:
-            goes = (record.verdict == Verdict.GO).mean()
-            told = f"began in {share(began.mean())} of rollouts, after {lasting(record.started[began].mean() / 1000)}"
-            told += f" on average; its gate let {share(goes)} go on" if result.plan.waves[index - 1].gate else ""
-        told += _too_few(result.plan.waves[index - 1].gate, end - begin)
+            goes = (record.verdict == GateDecision.GO).mean()
+            told = f"began in {format_percent(began.mean())} of rollouts, after {format_duration(record.started[began].mean() / 1000)}"
+            told += (
+                f" on average; its gate let {format_percent(goes)} go on" if result.plan.waves[index - 1].gate else ""
+            )
+        told += _undersized_canary_note(result.plan.waves[index - 1].gate, end - begin)
         lines.append((f"wave {index}", f"{end - begin:,} gateways", told))
         begin = end
     width = max(len(gateways) for _, gateways, _ in lines)
     return "\n".join(f"  {wave}  {gateways:>{width}}  {told}" for wave, gateways, told in lines)
 
 
-def _too_few(gate: Gate | None, gateways: int) -> str:
+def _undersized_canary_note(gate: Gate | None, gateways: int) -> str:
     """A canary can be so small that no outcome lets the rollout go on."""
-    needed = None if gate is None else smallest_go(gate)
+    needed = None if gate is None else min_wave_size(gate)
     if gate is None or (needed is not None and gateways >= needed):
         return ""
     return f" (too few for its gate ever to say go: that takes {needed or 'more than a million'}, all COMPLETED)"
@@ -91,25 +93,29 @@ def _too_few(gate: Gate | None, gateways: int) -> str:
 def _decision(result: Result, index: int) -> str:
     if result.plan.waves[index].gate is None:
         return ""
-    verdict = Verdict(int(result.waves[index].verdict[0]))
-    if verdict is Verdict.HOLD:
+    verdict = GateDecision(int(result.waves[index].verdict[0]))
+    if verdict is GateDecision.HOLD:
         if result.stopped[0] < NEVER:
             return "; stopped before its gate"
-        return f"; its gate had not decided when the plan's horizon came, after {lasting(result.plan.horizon_s)}"
-    when = result.waves[index].decided[0] if verdict is Verdict.GO else result.stopped[0]
-    return f"; its gate said {verdict.name.lower()}" + (f" after {lasting(when / 1000)}" if when < NEVER else "")
+        return (
+            f"; its gate had not decided when the plan's horizon came, after {format_duration(result.plan.horizon_s)}"
+        )
+    when = result.waves[index].decided[0] if verdict is GateDecision.GO else result.stopped[0]
+    return f"; its gate said {verdict.name.lower()}" + (
+        f" after {format_duration(when / 1000)}" if when < NEVER else ""
+    )
 
 
-SWEPT: Final = ("COMPLETED", "FAILED", "sends", "50 % after", "95 % after", "last after", "aborted")
+SWEEP_COLUMNS: Final = ("COMPLETED", "FAILED", "sends", "50 % after", "95 % after", "last after", "aborted")
 
 
 def _sweep(sweep: Sequence[tuple[Plan, Summary]]) -> str:
-    rows: list[Sequence[str]] = [("installs that fail", *SWEPT)]
+    rows: list[Sequence[str]] = [("installs that fail", *SWEEP_COLUMNS)]
     for plan, one in sweep:
         times = [one.time_to_completed_s["p50"], one.time_to_completed_s["p95"], one.time_to_last_s]
-        cells = [figure.said(share) for figure in (one.completed_share, one.failed_share)]
-        cells += [one.mean_sends.said(number), *(figure.said(lasting) for figure in times)]
-        rows.append((share(plan.update.fails), *cells, one.aborted_share.said(share)))
+        cells = [figure.said(format_percent) for figure in (one.completed_share, one.failed_share)]
+        cells += [one.mean_sends.said(format_number), *(figure.said(format_duration) for figure in times)]
+        rows.append((format_percent(plan.update.fails), *cells, one.aborted_share.said(format_percent)))
     if not _can_stop(sweep[0][0]):
         rows = [row[:-1] for row in rows]
     return (
@@ -125,8 +131,8 @@ def _assumptions(result: Result) -> str:
     return "It rests on:\n\n" + "\n".join(lines)
 
 
-def comparison(
-    fleet: Fleet, plans: Sequence[Plan], rows: Sequence[Difference], seed: int, replications: int, level: float
+def format_comparison(
+    fleet: Fleet, plans: Sequence[Plan], rows: Sequence[PlanDifference], seed: int, replications: int, level: float
 ) -> str:
     """Two plans side by side, and the difference that is due to them."""
     first, second = (plan.name for plan in plans)
@@ -134,14 +140,14 @@ def comparison(
         first, second = f"{first} (A)", f"{second} (B)"
     title = (
         f"{fleet.size:,} gateways, {replications:,} rollouts of each plan with equal luck, seed {seed};"
-        f" {' and '.join(share(plan.update.fails) for plan in plans)} of installs fail"
+        f" {' and '.join(format_percent(plan.update.fails) for plan in plans)} of installs fail"
     )
     lines: list[Any] = [("", first, second, "difference", f"{level * 100:g} % interval", "fewer")]
     for row in rows:
-        label, say = words_of(row.name)
+        label, say = metric_label(row.name)
         fewer = "" if row.fewer is None else f"x {row.fewer:.1f}"
         both = (row.first, row.second, row.difference)
-        lines.append((label, *(figure.said(say) for figure in both), row.difference.interval_said(say), fewer))
+        lines.append((label, *(figure.said(say) for figure in both), row.difference.format_interval(say), fewer))
     return (
         f"{title}\n\n{table(lines)}\n\n"
         "The difference is second - first, rollout by rollout. Fewer: with luck of its own for each plan, so many\n"

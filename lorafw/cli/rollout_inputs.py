@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from lorafw.fleet import Fleet, Plan
 
-GATEWAYS: Final = 10_000
-FLEET_OF: Final = {"at-once": "mixed", "canary": "mixed", "waves": "mixed", "reference": "reference"}
+DEFAULT_FLEET_SIZE: Final = 10_000
+DEFAULT_FLEET_BY_PLAN: Final = {"at-once": "mixed", "canary": "mixed", "waves": "mixed", "reference": "reference"}
 """The presets of plans, and the fleet that each is tried on."""
 
-EXAMPLE: Final = """\
+EXAMPLE_TOML: Final = """\
 # A rollout for 'lorafw simulate rollout.toml'. What is left out is as the presets have it.
 
 [fleet]
@@ -48,7 +48,7 @@ share = 0.9925
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RolloutInputs:
     """Where fleet and plan come from."""
 
     preset: str | None
@@ -68,7 +68,7 @@ class Wanted:
             return self.gateways
         given = self._document().get("fleet")
         count = given.get("gateways") if isinstance(given, dict) else None
-        return count if isinstance(count, int) else GATEWAYS
+        return count if isinstance(count, int) else DEFAULT_FLEET_SIZE
 
     def _document(self) -> dict[str, Any]:
         from lorafw.fleet import io  # noqa: PLC0415
@@ -87,30 +87,30 @@ class Wanted:
             return io.read_csv(self.fleet, ignore_unknown=self.ignore_unknown, fill_empty=self.fill_empty)
         if self.file is not None and "fleet" in io.read_document(self.file):
             return io.read_fleet(self.file, gateways=self.gateways)
-        fleet: Fleet = FLEETS[FLEET_OF[self.preset or "at-once"]](self.gateways or GATEWAYS)
+        fleet: Fleet = FLEETS[DEFAULT_FLEET_BY_PLAN[self.preset or "at-once"]](self.gateways or DEFAULT_FLEET_SIZE)
         return fleet
 
-    def make_plan(self) -> Plan:
+    def load_plan(self) -> Plan:
         from lorafw.fleet import io  # noqa: PLC0415
 
         if self.file is not None and "plan" in io.read_document(self.file):
-            return self._with_rate(io.read_plan(self.file))
+            return self._override_failures(io.read_plan(self.file))
         return self.plan_named(self.preset or "at-once")
 
     def plan_named(self, name: str) -> Plan:
         """The preset, or the plan of the TOML file, with this name."""
         from lorafw.fleet import io  # noqa: PLC0415
-        from lorafw.fleet._validation import nearest  # noqa: PLC0415
+        from lorafw.fleet._validation import require_known_name  # noqa: PLC0415
         from lorafw.fleet.presets import PLANS  # noqa: PLC0415
 
         if name.endswith(".toml"):
-            return self._with_rate(io.read_plan(name))
-        return self._with_rate(PLANS[nearest("plan", name, PLANS)]())
+            return self._override_failures(io.read_plan(name))
+        return self._override_failures(PLANS[require_known_name("plan", name, PLANS)]())
 
-    def _with_rate(self, plan: Plan) -> Plan:
-        return plan if self.fails is None else failing(plan, self.fails)
+    def _override_failures(self, plan: Plan) -> Plan:
+        return plan if self.fails is None else with_install_failures(plan, self.fails)
 
 
-def failing(plan: Plan, fails: float) -> Plan:
+def with_install_failures(plan: Plan, fails: float) -> Plan:
     """The plan, with an update whose install fails so often."""
     return replace(plan, update=replace(plan.update, fails=fails))

@@ -20,7 +20,7 @@ from lorafw.cli.serve_process import (
     stop_on_signals,
 )
 from lorafw.isolation.environment import aws_variables_that_win
-from lorafw.server.loopback import check_port, is_loopback, loopback
+from lorafw.server.loopback import ensure_port_free, is_loopback, loopback_or_default
 from lorafw.tasks.policy import Policy, all_decisions
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def serve(
         ready_file.unlink(missing_ok=True)
     plain_port = None if no_plain else cups_plain_port
     _check_port("--api-port", api_host, api_port)
-    _check_port("--cups-plain-port", loopback(cups_host), plain_port or 0)
+    _check_port("--cups-plain-port", loopback_or_default(cups_host), plain_port or 0)
     _check_port("--cups-port", cups_host, cups_port or 0)
     _warn_of_open_api(api_host)
     cloud = Cloud(
@@ -146,10 +146,10 @@ def serve(
         api_port=api_port,
         cups_port=plain_port,
         cups_tls_port=HTTPS_PORT if cups_port is None else cups_port,
-        cups_tls_or_another=cups_port is None,
+        cups_tls_fallback_to_free_port=cups_port is None,
         state_dir=state_dir or default_state_dir(),
         public_names=public_names,
-        policy=Policy().with_texts(policy),
+        policy=Policy().with_string_values(policy),
     )
     open_many_files()
     with Output() as output, stop_on_signals(output.stop), refusals_shown(output), contextlib.ExitStack() as stack:
@@ -180,9 +180,9 @@ def _open_world(cloud: Cloud, world: str, output: Output, stack: contextlib.Exit
     """Set up the world that was chosen. Return the paths that belong into the ready file."""
     if world == "empty":
         return {}
-    from lorafw.localaws.documented_setup import DocumentedWorld  # noqa: PLC0415
+    from lorafw.localaws.documented_setup import DocumentedSetup  # noqa: PLC0415
 
-    seed = stack.enter_context(DocumentedWorld(cloud, output.show))
+    seed = stack.enter_context(DocumentedSetup(cloud, output.show))
     output.show(f"Gateway's home folder:  {seed.home.path}")
     output.show(f"Key that it trusts too: {seed.private_key}  (sign with 'lorafw firmware sign')")
     return {"home": str(seed.home.path), "private_key": str(seed.private_key)}
@@ -226,7 +226,7 @@ def _show_refusals(cloud: Cloud, output: Output) -> None:
 def _check_port(option: str, host: str, port: int) -> None:
     """Raise ClickException that names the option where nobody can listen at this port; port 0 is always there."""
     try:
-        check_port(host, port)
+        ensure_port_free(host, port)
     except OSError as error:
         raise click.ClickException(
             f"{option} {port}: {error.strerror or error} ({host}:{port}); give another port, or 0 for a free one"

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final
 
-from lorafw.cli.console import show
-from lorafw.clock import iso
-from lorafw.server.refusals import LOG, LineLimit
+from lorafw.cli.console import echo_highlighted
+from lorafw.clock import format_iso
+from lorafw.server.refusals import LineLimit, logger
 from lorafw.tasks.lifecycle import LogRow
 
 BROKEN_PIPE_STATUS: Final = 141
@@ -54,7 +54,7 @@ class Output:
         if self.is_broken:
             return
         try:
-            show(text)
+            echo_highlighted(text)
         except (OSError, ValueError):  # ValueError: the file was closed in this process
             self.is_broken = True
             self.stop.set()
@@ -62,7 +62,7 @@ class Output:
     def show_row(self, row: LogRow) -> None:
         """Print a line for what has happened to a task."""
         change = f"{row.from_status or 'no task'} -> {row.to_status or 'no task'}"
-        self.show(f"{iso(row.time)} task of gateway {row.gateway}: {change} ({row.cause})")
+        self.show(f"{format_iso(row.time)} task of gateway {row.gateway}: {change} ({row.cause})")
 
 
 class _OutputHandler(logging.Handler):
@@ -71,7 +71,7 @@ class _OutputHandler(logging.Handler):
         self._output = output
 
     def emit(self, record: logging.LogRecord) -> None:
-        time = iso(round(record.created * 1000))
+        time = format_iso(round(record.created * 1000))
         self._output.show(f"{time} {self.format(record)}")
 
 
@@ -80,17 +80,17 @@ def refusals_shown(output: Output) -> Iterator[None]:
     """Print a line for what the servers refuse, and limit the lines of asyncio. Both are as they were at the end."""
     handler, limit = _OutputHandler(output), LineLimit()
     asyncio_log = logging.getLogger("asyncio")
-    before = LOG.level, LOG.propagate
-    LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
-    LOG.propagate = False
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
     asyncio_log.addFilter(limit)
     try:
         yield
     finally:
         asyncio_log.removeFilter(limit)
-        LOG.removeHandler(handler)
-        LOG.level, LOG.propagate = before
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
 
 
 @contextlib.contextmanager

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from lorafw.cli.console import echo, show
+from lorafw.cli.console import echo, echo_highlighted
 from lorafw.cli.numbers import FiniteRange
-from lorafw.cli.progress import bar_for, reading, steps
-from lorafw.cli.rollout_inputs import EXAMPLE, FLEET_OF, GATEWAYS, Wanted, failing
+from lorafw.cli.progress import account_progress, progress_bar, progress_callback
+from lorafw.cli.rollout_inputs import (
+    DEFAULT_FLEET_BY_PLAN,
+    DEFAULT_FLEET_SIZE,
+    EXAMPLE_TOML,
+    RolloutInputs,
+    with_install_failures,
+)
 
 if TYPE_CHECKING:
     from lorafw.fleet import Fleet, Plan, Result
@@ -28,7 +34,7 @@ PICTURES: Final = ("timeline", "completion", "retries", "waves", "causes", "load
 def show_example(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     """Print a rollout to start from, and end."""
     if wanted and not context.resilient_parsing:
-        echo(EXAMPLE, nl=False)
+        echo(EXAMPLE_TOML, nl=False)
         context.exit()
 
 
@@ -50,14 +56,16 @@ WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
 @click.argument("file", required=False, type=READABLE)
 @click.option(
     "--preset",
-    type=click.Choice(list(FLEET_OF)),
+    type=click.Choice(list(DEFAULT_FLEET_BY_PLAN)),
     help="at-once: AutoCreateTasks; canary, waves: with gates; reference: the proven model.  [default: at-once]",
 )
 @click.option("--fleet", type=READABLE, metavar="CSV", help="The gateways, one a line (see --columns).")
 @click.option("--ignore-unknown", is_flag=True, help="Leave out columns of the CSV that lorafw does not know.")
 @click.option("--fill-empty", is_flag=True, help="Give empty cells of the CSV what the column would have if left out.")
 @click.option("--account", is_flag=True, help="The gateways of the AWS account that boto3 is set to (10 requests/s).")
-@click.option("--gateways", type=click.IntRange(min=1), metavar="N", help=f"Size of the fleet.  [default: {GATEWAYS}]")
+@click.option(
+    "--gateways", type=click.IntRange(min=1), metavar="N", help=f"Size of the fleet.  [default: {DEFAULT_FLEET_SIZE}]"
+)
 @click.option("--fails", type=FiniteRange(0, 1), metavar="P", help="Probability that one install fails, e.g. 0.02.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Equal seeds, equal results.")
 @click.option(
@@ -126,25 +134,25 @@ def simulate(
     if compare and (parquet or plot):
         raise click.UsageError("--parquet and --plot go with one rollout, not with --compare")
     count = replications or (20 if compare else 1)
-    wanted = Wanted(preset, file, fleet, account, gateways, fails, ignore_unknown, fill_empty)
-    _check_room(wanted.count_gateways() * count)
-    writers = _writers(parquet, plot, picture)
-    made = wanted.make_fleet(reading() if account else None)
+    wanted = RolloutInputs(preset, file, fleet, account, gateways, fails, ignore_unknown, fill_empty)
+    _check_memory(wanted.count_gateways() * count)
+    writers = _output_writers(parquet, plot, picture)
+    made = wanted.make_fleet(account_progress() if account else None)
     if compare:
         _compare(made, [wanted.plan_named(name) for name in compare], seed, count, ci, as_json)
         return
-    plan = wanted.make_plan()
-    swept = [failing(plan, rate) for rate in SWEEP] if (not as_json if sweep is None else sweep) else []
-    with bar_for(made.size * count * (1 + len(swept))) as bar:
+    plan = wanted.load_plan()
+    swept = [with_install_failures(plan, rate) for rate in SWEEP] if (not as_json if sweep is None else sweep) else []
+    with progress_bar(made.size * count * (1 + len(swept))) as bar:
         result = _rollout(made, plan, seed, count, bar)
         rows = [(one, _rollout(made, one, seed, count, bar).summary(ci)) for one in swept]
     summary = result.summary(ci)
     if as_json:
         echo(json.dumps(_document(result, summary, rows), indent=4))
     else:
-        from lorafw.cli.report import report  # noqa: PLC0415
+        from lorafw.cli.report import format_report  # noqa: PLC0415
 
-        show(report(result, summary, rows))
+        echo_highlighted(format_report(result, summary, rows))
     for write in writers:
         echo(f"Wrote {write(result)}", err=True)
 
@@ -158,17 +166,17 @@ def _check_sources(file: Path | None, fleet: Path | None, account: bool, gateway
         raise click.UsageError(f"a table of gateways is given as --fleet {file}; FILE is TOML (see --example)")
 
 
-BYTES_EACH: Final = 50
+MIN_BYTES_PER_GATEWAY: Final = 50
 """Measured: what a gateway of a rollout takes in memory, at least."""
 
 
-def _check_room(gateways: int) -> None:
+def _check_memory(gateways: int) -> None:
     """More than the machine can hold is refused at once, not when it has taken all memory."""
     if not hasattr(os, "sysconf"):
         return
-    needed, there = gateways * BYTES_EACH, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed, there = gateways * MIN_BYTES_PER_GATEWAY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
-        most = there // BYTES_EACH
+        most = there // MIN_BYTES_PER_GATEWAY
         raise click.UsageError(
             f"{gateways:,} gateways x replications take at least {needed / 1e9:,.0f} GB; this machine has"
             f" {there / 1e9:,.0f} GB: at most {most:,}"
@@ -178,22 +186,24 @@ def _check_room(gateways: int) -> None:
 def _rollout(fleet: Fleet, plan: Plan, seed: int, replications: int, bar: Any) -> Result:
     from lorafw.fleet import simulate as carry_out  # noqa: PLC0415
 
-    return carry_out(fleet, plan, seed=seed, replications=replications, progress=steps(bar))
+    return carry_out(fleet, plan, seed=seed, replications=replications, progress=progress_callback(bar))
 
 
 def _compare(fleet: Fleet, plans: list[Plan], seed: int, replications: int, level: float, as_json: bool) -> None:
     from lorafw.fleet import compare  # noqa: PLC0415
 
-    with bar_for(2 * fleet.size * replications) as bar:
-        rows = compare(fleet, *plans, seed=seed, replications=replications, level=level, progress=steps(bar))
+    with progress_bar(2 * fleet.size * replications) as bar:
+        rows = compare(
+            fleet, *plans, seed=seed, replications=replications, level=level, progress=progress_callback(bar)
+        )
     if as_json:
         names = {"first": plans[0].name, "second": plans[1].name}
         facts = {"gateways": fleet.size, "replications": replications, "seed": seed, "level": level}
         echo(json.dumps({**names, **facts, "figures": [asdict(row) for row in rows]}, indent=4))
         return
-    from lorafw.cli.report import comparison  # noqa: PLC0415
+    from lorafw.cli.report import format_comparison  # noqa: PLC0415
 
-    show(comparison(fleet, plans, rows, seed, replications, level))
+    echo_highlighted(format_comparison(fleet, plans, rows, seed, replications, level))
 
 
 def _document(result: Result, summary: Any, rows: list[tuple[Plan, Any]]) -> dict[str, Any]:
@@ -210,7 +220,7 @@ def _document(result: Result, summary: Any, rows: list[tuple[Plan, Any]]) -> dic
     return document
 
 
-def _writers(parquet: Path | None, plot: Path | None, picture: str) -> list[Callable[[Result], str]]:
+def _output_writers(parquet: Path | None, plot: Path | None, picture: str) -> list[Callable[[Result], str]]:
     """What writes the files; what it needs is looked for before the work begins."""
     writers: list[Callable[[Result], str]] = []
     if parquet is not None:
@@ -219,12 +229,12 @@ def _writers(parquet: Path | None, plot: Path | None, picture: str) -> list[Call
         load_pyarrow()
         writers.append(lambda result: f"{parquet}: {write_parquet(result, parquet)} rows")
     if plot is not None:
-        draw = _drawer(plot, picture)
+        draw = _plot_writer(plot, picture)
         writers.append(lambda result: f"{plot}: {draw(result, plot)}")
     return writers
 
 
-def _drawer(plot: Path, picture: str) -> Callable[[Result, Path], str]:
+def _plot_writer(plot: Path, picture: str) -> Callable[[Result, Path], str]:
     """Draws, writes, and gives the words."""
     try:
         from lorafw.lab.plots import PICTURES as PLOTS  # noqa: PLC0415

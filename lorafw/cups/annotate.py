@@ -23,7 +23,7 @@ _NAME: Final = {
     Segment.UPDATE: "upd",
 }
 _CRC_BYTES: Final = 4
-_REST: Final = "rest"
+_TRAILING_BYTES: Final = "rest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Part:
         return self.stop - self.start
 
 
-def part_at(parts: list[Part], offset: int) -> Part:
+def field_at(parts: list[Part], offset: int) -> Part:
     """The part in which a byte lies. Raises LookupError where no part has it."""
     for part in parts:
         if part.start <= offset < part.stop:
@@ -47,7 +47,7 @@ def part_at(parts: list[Part], offset: int) -> Part:
     raise LookupError(f"byte {offset} is in no part: they end at {parts[-1].stop if parts else 0}")
 
 
-def response_parts(body: bytes) -> list[Part]:
+def annotate_response(body: bytes) -> list[Part]:
     """The parts of a response. A body that ends too early ends in a part ``rest`` with what is there."""
     return list(_response_parts(body))
 
@@ -66,7 +66,7 @@ def _response_parts(body: bytes) -> Iterator[Part]:
         yield from _content(segment, name, body, at, length)
         at += length
     if at < len(body):
-        yield Part(_REST, at, len(body), f"{len(body) - at} bytes that belong to no whole segment")
+        yield Part(_TRAILING_BYTES, at, len(body), f"{len(body) - at} bytes that belong to no whole segment")
 
 
 def _content(segment: Segment, name: str, body: bytes, at: int, length: int) -> Iterator[Part]:
@@ -83,7 +83,7 @@ def _content(segment: Segment, name: str, body: bytes, at: int, length: int) -> 
     yield Part("updData" if segment is Segment.UPDATE else name, at, at + length, value)
 
 
-def request_parts(body: bytes) -> list[Part]:
+def annotate_request(body: bytes) -> list[Part]:
     """The members of a request's JSON object, each with the bytes up to the next. Raises MalformedRequest."""
     decode_request(body)
     text = body.decode()

@@ -26,7 +26,7 @@ from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
-from lorafw.errors import FieldTooLong, MalformedRequest, MalformedResponse
+from lorafw.errors import InvalidFieldLength, MalformedRequest, MalformedResponse
 from lorafw.eui import GatewayEui
 
 MAX_REQUEST: Final = 8192
@@ -35,7 +35,7 @@ MAX_URI: Final = 127
 """Bytes of a URI that a station can use, though the length field would hold 255."""
 MAX_UPDATE: Final = (1 << 31) - 1
 """Bytes of an update: a station refuses a segment of 2 GB."""
-SIGNATURE_SEGMENT: Final = range(8, 133)
+SIGNATURE_SEGMENT_LENGTHS: Final = range(8, 133)
 """Values of sigLen that a station takes: four bytes of CRC and 4 to 128 of signature."""
 
 _U32_MAX: Final = (1 << 32) - 1
@@ -115,11 +115,11 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _no_number(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
-_JSON: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_number)
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_reject_constant)
 
 
 _eui: Final = lru_cache(maxsize=4096)(GatewayEui.parse)
@@ -182,23 +182,25 @@ def _short(value: object) -> str:
 
 def encode_response(response: UpdateInfoResponse) -> bytes:
     """The whole body. Raises FieldTooLong where a station could not take a field."""
-    return encode_head(response, len(response.update)) + response.update
+    return encode_response_header(response, len(response.update)) + response.update
 
 
-def encode_head(response: UpdateInfoResponse, update_length: int) -> bytes:
+def encode_response_header(response: UpdateInfoResponse, update_length: int) -> bytes:
     """The body up to the update, for an update of this length that follows from elsewhere."""
     _check_length("update", update_length, MAX_UPDATE)
     signature = b""
     if response.signature:
         signature = struct.pack("<I", response.key_crc) + response.signature
-        _check_length("signature", len(signature) - 4, SIGNATURE_SEGMENT[-1] - 4, SIGNATURE_SEGMENT[0] - 4)
+        _check_length(
+            "signature", len(signature) - 4, SIGNATURE_SEGMENT_LENGTHS[-1] - 4, SIGNATURE_SEGMENT_LENGTHS[0] - 4
+        )
     return b"".join(
         (
             _field("<B", "cupsUri", _uri_bytes(response.cups_uri), MAX_URI),
             _field("<B", "tcUri", _uri_bytes(response.tc_uri), MAX_URI),
             _field("<H", "cupsCred", response.cups_cred, 0xFFFF),
             _field("<H", "tcCred", response.tc_cred, 0xFFFF),
-            _field("<I", "signature", signature, SIGNATURE_SEGMENT[-1]),
+            _field("<I", "signature", signature, SIGNATURE_SEGMENT_LENGTHS[-1]),
             struct.pack("<I", update_length),
         )
     )
@@ -211,7 +213,7 @@ def _field(length_format: str, name: str, data: bytes, maximum: int) -> bytes:
 
 def _check_length(name: str, length: int, maximum: int, minimum: int = 0) -> None:
     if not minimum <= length <= maximum:
-        raise FieldTooLong(name, length, maximum, minimum)
+        raise InvalidFieldLength(name, length, maximum, minimum)
 
 
 # --- the response, read ---
@@ -282,9 +284,9 @@ class ResponseDecoder:
         self._content_length = content_length
         self._buffer = bytearray()
         self._segment: Segment | None = None
-        self._missing = 0
+        self._remaining = 0
         self._length = 0
-        self._begun = False
+        self._in_data = False
         self.ended = False
 
     @property
@@ -313,7 +315,7 @@ class ResponseDecoder:
         """Take what can be taken from the buffer; False where more must come."""
         if self._segment is None:
             return self._read_uris(events)
-        if not self._begun:
+        if not self._in_data:
             return self._read_length(self._segment, events)
         return self._read_data(self._segment, events)
 
@@ -363,27 +365,27 @@ class ResponseDecoder:
             events.append(self._fail(f"Segment {segment:d} length not allowed (must be <2GB): {length:#010x} bytes"))
             return False
         events.append(SegmentBegin(segment, length))
-        if segment is Segment.SIGNATURE and length not in SIGNATURE_SEGMENT:
+        if segment is Segment.SIGNATURE and length not in SIGNATURE_SEGMENT_LENGTHS:
             events.append(self._fail(f"Illegal signature segment length (must be 8-132 bytes): {length}"))
             return False
-        self._length = self._missing = length
-        self._begun = True
+        self._length = self._remaining = length
+        self._in_data = True
         return True
 
     def _read_data(self, segment: Segment, events: list[ResponseEvent]) -> bool:
         if not self._buffer:
             return False
-        data = bytes(self._buffer[: self._missing])
-        del self._buffer[: self._missing]
-        self._missing -= len(data)
+        data = bytes(self._buffer[: self._remaining])
+        del self._buffer[: self._remaining]
+        self._remaining -= len(data)
         events.append(SegmentData(segment, data))
-        if self._missing:
+        if self._remaining:
             return False
         events.append(SegmentEnd(segment, self._length))
         return self._next(segment, events)
 
     def _next(self, segment: Segment, events: list[ResponseEvent]) -> bool:
-        self._begun = False
+        self._in_data = False
         if segment is Segment.UPDATE:
             events.append(Complete())
             self.ended = True

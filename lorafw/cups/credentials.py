@@ -32,11 +32,11 @@ class Credentials:
     @property
     def crc(self) -> int:
         """``cupsCredCrc`` or ``tcCredCrc`` of a station that has these files."""
-        return zlib.crc32(self._joined())
+        return zlib.crc32(self._concatenate())
 
     def to_segment(self) -> bytes:
         """The bytes for a response. The parts must be DER; PEM is not accepted by a station. Else a ValueError."""
-        segment = self._joined()
+        segment = self._concatenate()
         try:
             same = parse_credentials(segment) == self
         except MalformedResponse:
@@ -48,7 +48,7 @@ class Credentials:
             )
         return segment
 
-    def _joined(self) -> bytes:
+    def _concatenate(self) -> bytes:
         return b"".join(part or ABSENT for part in (self.trust, self.certificate, self.key))
 
 

@@ -47,9 +47,9 @@ class UpdateInfoResponse:
     update: bytes = b""
 
     @property
-    def is_nothing(self) -> bool:
-        return self == NOTHING
+    def is_empty(self) -> bool:
+        return self == EMPTY_RESPONSE
 
 
-NOTHING = UpdateInfoResponse()
+EMPTY_RESPONSE = UpdateInfoResponse()
 """Nothing to do: fourteen zero bytes on the wire."""

@@ -52,15 +52,15 @@ def read_der_signature(signature: bytes) -> tuple[int, int]:
     Raises:
         ValueError: A station cannot read it.
     """
-    body, rest = _element(signature, _SEQUENCE)
-    r, tail = _element(body, _INTEGER)
-    s, more = _element(tail, _INTEGER)
+    body, rest = _read_element(signature, _SEQUENCE)
+    r, tail = _read_element(body, _INTEGER)
+    s, more = _read_element(tail, _INTEGER)
     if rest or more:
         raise ValueError("bytes behind the signature")
     return int.from_bytes(r, "big"), int.from_bytes(s, "big")
 
 
-def _element(data: bytes, tag: int) -> tuple[bytes, bytes]:
+def _read_element(data: bytes, tag: int) -> tuple[bytes, bytes]:
     """The content of the element at the start, and what follows it."""
     if len(data) < 2 or data[0] != tag:
         raise ValueError("unexpected ASN.1 tag")

@@ -162,7 +162,7 @@ def read_update(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
     return path.read_bytes()
 
 
-def is_image(data: bytes) -> bool:
+def looks_like_image(data: bytes) -> bool:
     """Does this begin as an update file of lorafw does? A glance; ``unpack_image`` is the check."""
     return data[: len(MAGIC)] == MAGIC
 

@@ -44,7 +44,7 @@ def recover_public_keys(data: bytes, signature: bytes) -> list[PublicKey]:
     return _recover(hashlib.sha512(data).digest(), signature)
 
 
-def signer_crcs(pieces: Iterable[bytes | memoryview], signature: bytes) -> frozenset[int]:
+def recover_key_crcs(pieces: Iterable[bytes | memoryview], signature: bytes) -> frozenset[int]:
     """The CRCs of the public keys with which ``signature`` verifies for a file; none where there is no such key."""
     digest = hashlib.sha512()
     for piece in pieces:

@@ -189,10 +189,10 @@ def sign_update(signer: Signer, data: bytes) -> UpdateSignature:
     """Sign the bytes of an update file and check the result, so that a broken signer is found here."""
     if not data:
         raise SignatureError("there is nothing to sign: the update file is empty")
-    return check_given(data, signer.sign(data), signer.public_key)
+    return verify_external_signature(data, signer.sign(data), signer.public_key)
 
 
-def check_given(data: bytes, signature: bytes, key: PublicKey) -> UpdateSignature:
+def verify_external_signature(data: bytes, signature: bytes, key: PublicKey) -> UpdateSignature:
     """Take a signature that came from elsewhere, a manufacturer for example, once ``key`` verifies it."""
     _check_length(signature)
     key.verify(data, signature)

@@ -147,7 +147,7 @@ def version_txt(package_version: str) -> bytes:
 
 def render(manifest: Manifest) -> bytes:
     """The head that belongs to a manifest, padded to whole blocks."""
-    settings = "\n".join(_settings(manifest))
+    settings = "\n".join(_read_settings(manifest))
     blocks = 1
     while True:
         line = json.dumps({**manifest, "header_blocks": blocks}, sort_keys=True, separators=(",", ":"))
@@ -157,7 +157,7 @@ def render(manifest: Manifest) -> bytes:
         blocks = -(-len(text) // BLOCK)
 
 
-def _settings(manifest: Manifest) -> list[str]:
+def _read_settings(manifest: Manifest) -> list[str]:
     """What the script has to know, as assignments, and as a function that calls another one for each file."""
     files = [f'    "$1" {quote(file["name"])} {file["mode"]} {file["size"]}' for file in manifest["files"]]
     return [

@@ -28,13 +28,13 @@ from lorafw.fleet.statistics.comparison import compare
 from lorafw.fleet.statistics.operating_characteristic import operating_characteristic
 from lorafw.fleet.statistics.sample_size import canary_table
 from lorafw.fleet.statistics.sprt import sequential_test
-from lorafw.fleet.statistics.summary import Figure, Summary
+from lorafw.fleet.statistics.summary import Estimate, Summary
 
 __all__ = [
     "Abort",
     "BetaBinomial",
     "Conditions",
-    "Figure",
+    "Estimate",
     "Fleet",
     "Plan",
     "Rate",

@@ -62,7 +62,7 @@ _LONGEST_NAME: Final = 100
 """Characters of an unknown name that are compared with the known ones."""
 
 
-def nearest(field: str, name: object, known: Any) -> str:
+def require_known_name(field: str, name: object, known: Any) -> str:
     """Return ``name`` if it is known. Raises FleetError that offers the nearest right one."""
     if isinstance(name, str) and name in known:
         return name

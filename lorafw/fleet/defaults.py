@@ -59,7 +59,7 @@ DEFAULTS: Final = {
 }
 
 
-def value(name: str) -> Any:
+def default_value(name: str) -> Any:
     return DEFAULTS[name].value
 
 
@@ -98,7 +98,7 @@ def _source(name: str, given: Any) -> str:
 
 
 def _span(values: list[float]) -> str:
-    return " to ".join(f"{value:g}" for value in values)
+    return " to ".join(f"{default_value:g}" for default_value in values)
 
 
 def _equal(default: Any, given: Any) -> bool:

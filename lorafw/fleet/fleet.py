@@ -19,7 +19,7 @@ from lorafw.fleet.conditions import Conditions
 
 Column = npt.NDArray[Any]
 DAY_MS: Final = 86_400_000
-LONGEST_MS: Final = 400 * DAY_MS
+MAX_PERIOD_MS: Final = 400 * DAY_MS
 """No period or phase is longer."""
 
 
@@ -70,8 +70,8 @@ class Fleet:
                     name, column.shape, f"{name} has shape {column.shape}, the fleet has {self.size} gateways"
                 )
             column.flags.writeable = False
-        _check_range("phase_ms", self.phase_ms, 0, LONGEST_MS)
-        _check_range("period_ms", self.period_ms, 1, LONGEST_MS)
+        _check_range("phase_ms", self.phase_ms, 0, MAX_PERIOD_MS)
+        _check_range("period_ms", self.period_ms, 1, MAX_PERIOD_MS)
         _check_range("goodput_Bps", self.goodput_Bps, 1e-3, 1e12)
         for name in _GROUPS:
             _check_range(name, getattr(self, name), 0, max(0, len(self.names.get(name, ("",))) - 1))
@@ -107,7 +107,7 @@ class Fleet:
 COLUMNS: Final = tuple(f.name for f in fields(Fleet) if f.name not in ("names", "conditions", "source"))
 
 
-def constant(value: Any, size: int, dtype: Any) -> Column:
+def constant_column(value: Any, size: int, dtype: Any) -> Column:
     """A column that is the same for all."""
     return np.broadcast_to(np.asarray(value, dtype=dtype), (size,))
 
@@ -160,7 +160,7 @@ def _column(name: str, value: Any, size: int) -> Column:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise FleetError(name, "NaN", f"{name} holds a value that is no number")
     if array.ndim == 0:
-        return constant(value, size, dtype)
+        return constant_column(value, size, dtype)
     if array.shape != (size,):
         raise FleetError(name, array.shape, f"{name} has {array.shape} values for {size} gateways")
     return array.astype(dtype, copy=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-Say = Callable[[float], str]
+Formatter = Callable[[float], str]
 
-NO_FIGURE: Final = "-"
+NOT_AVAILABLE: Final = "-"
 
 
-def lasting(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration as a person says it."""
     sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
     if seconds < 120:
@@ -24,15 +24,15 @@ def lasting(seconds: float) -> str:
     return f"{sign}{hours // 24} d {hours % 24:02} h"
 
 
-def share(value: float) -> str:
+def format_percent(value: float) -> str:
     return f"{value * 100:.4g} %"
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def size(value: float) -> str:
+def format_bytes(value: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if abs(value) < 1000:
             return f"{value:.3g} {unit}"
@@ -40,21 +40,21 @@ def size(value: float) -> str:
     return f"{value:,.3g} TB"
 
 
-WORDS: Final[dict[str, tuple[str, Say]]] = {
-    "completed_share": ("COMPLETED", share),
-    "failed_share": ("FAILED", share),
-    "never_completed_share": ("never COMPLETED", share),
-    "mean_sends": ("whole sends a gateway", number),
-    "time_to_last_s": ("last gateway has ended after", lasting),
-    "bytes_sent": ("bytes sent", size),
-    "peak_offers_per_min": ("most first offers in a minute", number),
-    "aborted_share": ("rollouts aborted", share),
+METRIC_LABELS: Final[dict[str, tuple[str, Formatter]]] = {
+    "completed_share": ("COMPLETED", format_percent),
+    "failed_share": ("FAILED", format_percent),
+    "never_completed_share": ("never COMPLETED", format_percent),
+    "mean_sends": ("whole sends a gateway", format_number),
+    "time_to_last_s": ("last gateway has ended after", format_duration),
+    "bytes_sent": ("bytes sent", format_bytes),
+    "peak_offers_per_min": ("most first offers in a minute", format_number),
+    "aborted_share": ("rollouts aborted", format_percent),
 }
 
 
-def words_of(name: str) -> tuple[str, Say]:
+def metric_label(name: str) -> tuple[str, Formatter]:
     """What a figure is called, and how its values are said."""
     if name.startswith("time_to_completed_s "):
         percent = name.rpartition("p")[2]
-        return f"{percent} % of these were COMPLETED after", lasting
-    return WORDS[name]
+        return f"{percent} % of these were COMPLETED after", format_duration
+    return METRIC_LABELS[name]

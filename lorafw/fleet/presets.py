@@ -11,13 +11,13 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from lorafw.errors import FleetError
-from lorafw.fleet._validation import check_gateways, check_number, check_seed, check_share, nearest
+from lorafw.fleet._validation import check_gateways, check_number, check_seed, check_share, require_known_name
 from lorafw.fleet.conditions import Conditions
-from lorafw.fleet.defaults import value
+from lorafw.fleet.defaults import default_value
 from lorafw.fleet.fleet import Fleet, make_fleet
 from lorafw.fleet.plan import NEVER_ENDS, BetaBinomial, Plan, Threshold, Update, Wave
-from lorafw.fleet.simulation.numpy_memory import small_pages
-from lorafw.fleet.simulation.random_streams import BLOCK, U64, Stream, draw, positions
+from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
+from lorafw.fleet.simulation.random_streams import BLOCK, U64, Stream, draw, rng_keys
 
 BACKHAULS: Final = {
     "ethernet": "goodput_ethernet_Mbps",
@@ -29,7 +29,7 @@ BACKHAULS: Final = {
 """Classes of backhaul, and where their median goodput is told."""
 
 
-@small_pages()
+@huge_pages_disabled()
 def mixed_fleet(
     gateways: int,
     *,
@@ -52,19 +52,19 @@ def mixed_fleet(
     check_seed(seed)
     backhaul = backhaul or {"ethernet": 0.3, "lte-cat4": 0.3, "lte-cat1": 0.25, "3g": 0.1, "cat-m1": 0.05}
     for name in backhaul:
-        nearest("backhaul", name, BACKHAULS)
+        require_known_name("backhaul", name, BACKHAULS)
     regions = regions or {"us-east-1": 0.5, "eu-west-1": 0.3, "ap-northeast-1": 0.2}
     isps = isps or {"isp-a": 0.5, "isp-b": 0.3, "isp-c": 0.2}
-    period_ms = round(check_number("period_s", value("poll_period_s") if period_s is None else period_s) * 1000)
-    position = positions(seed, 0, np.arange(gateways, dtype=np.uint64))
+    period_ms = round(check_number("period_s", default_value("poll_period_s") if period_s is None else period_s) * 1000)
+    position = rng_keys(seed, 0, np.arange(gateways, dtype=np.uint64))
 
     def flag(stream: Stream, share: float, name: str) -> Any:
         check_share(name, share)
         return draw(position, stream) < share if share else False
 
     groups = _groups("backhaul", backhaul, position, Stream.BACKHAUL)
-    medians = np.array([value(BACKHAULS[name]) * 1e6 / 8 for name in backhaul])
-    spread = np.exp(ndtri(draw(position, Stream.GOODPUT)) * value("goodput_sigma"))
+    medians = np.array([default_value(BACKHAULS[name]) * 1e6 / 8 for name in backhaul])
+    spread = np.exp(ndtri(draw(position, Stream.GOODPUT)) * default_value("goodput_sigma"))
     return make_fleet(
         gateways,
         phase_ms=(draw(position, Stream.PHASE) * period_ms).astype(np.int64),
@@ -73,7 +73,7 @@ def mixed_fleet(
         backhaul=groups,
         region=_groups("regions", regions, position, Stream.REGION),
         isp=_groups("isps", isps, position, Stream.ISP),
-        gone=flag(Stream.GONE, value("gone") if gone is None else gone, "gone"),
+        gone=flag(Stream.GONE, default_value("gone") if gone is None else gone, "gone"),
         refuses=flag(Stream.KEY, wrong_key, "wrong_key"),
         restarts=~flag(Stream.RESTART, no_restart, "no_restart") if no_restart else True,
         version_differs=flag(Stream.VERSION, version_differs, "version_differs"),
@@ -86,7 +86,7 @@ def mixed_fleet(
 def typical_conditions() -> Conditions:
     """The defaults: a world in which some things go wrong."""
     names = ("missed_poll", "link_drops_per_h", "power_cut", "repair_median_s", "outages_per_day", "outage_median_s")
-    return Conditions(**{name: value(name) for name in names}, resync_s=value("resync_s"))
+    return Conditions(**{name: default_value(name) for name in names}, resync_s=default_value("resync_s"))
 
 
 def _groups(name: str, shares: Mapping[str, float], position: U64, stream: Stream) -> npt.NDArray[np.int16]:
@@ -102,7 +102,7 @@ def _groups(name: str, shares: Mapping[str, float], position: U64, stream: Strea
 REFERENCE_SIZE: Final = 2_000_000
 
 
-@small_pages()
+@huge_pages_disabled()
 def reference_fleet(gateways: int, *, seed: int = 0, missed_poll: float = 0.02, download_s: float = 30.0) -> Fleet:
     """The reference model: phases uniform over 24 h, 2 % of polls missed, downloads exponential with mean 30 s."""
     check_gateways(gateways)
@@ -114,7 +114,7 @@ def reference_fleet(gateways: int, *, seed: int = 0, missed_poll: float = 0.02, 
         conditions=Conditions(missed_poll=missed_poll, download="exponential"),
         source=f"reference, seed {seed}",
     )
-    return replace(fleet, phase_ms=_phases(gateways, seed, value("poll_period_s") * 1000))
+    return replace(fleet, phase_ms=_phases(gateways, seed, default_value("poll_period_s") * 1000))
 
 
 def _phases(gateways: int, seed: int, period_ms: int) -> npt.NDArray[np.int64]:
@@ -122,7 +122,7 @@ def _phases(gateways: int, seed: int, period_ms: int) -> npt.NDArray[np.int64]:
     result = np.empty(gateways, dtype=np.int64)
     for left in range(0, gateways, BLOCK):
         numbers = np.arange(left, min(left + BLOCK, gateways), dtype=np.uint64)
-        result[left : left + BLOCK] = draw(positions(seed, 0, numbers), Stream.PHASE) * period_ms
+        result[left : left + BLOCK] = draw(rng_keys(seed, 0, numbers), Stream.PHASE) * period_ms
     return result
 
 

@@ -19,10 +19,10 @@ from lorafw.fleet._validation import check_level
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.simulation.codes import CAUSES, FAULTS, NO_TASK, STATUSES
-from lorafw.fleet.simulation.event_log import Events, join
+from lorafw.fleet.simulation.event_log import EventLog, join
 from lorafw.fleet.simulation.histories import Histories
 from lorafw.fleet.simulation.inputs import I64
-from lorafw.fleet.simulation.runners import Run, workers_of
+from lorafw.fleet.simulation.runners import RolloutContext, open_runner
 from lorafw.fleet.statistics.estimates import summarise
 from lorafw.fleet.statistics.summary import Summary
 
@@ -63,19 +63,19 @@ class Result:
         return f"<Result of {self.plan.name!r}: {self.fleet.size} gateways, seed {self.seed}{times}>"
 
     @cached_property
-    def events(self) -> Events:
+    def events(self) -> EventLog:
         """The log of the first replication, in gateway and time order."""
         return self.log(0)
 
-    def log(self, replication: int = 0) -> Events:
+    def log(self, replication: int = 0) -> EventLog:
         """The log of one replication: made on request, from the same luck."""
         return self._log_of(slice(0, self.fleet.size), replication)
 
-    def _log_of(self, gateways: slice, replication: int) -> Events:
+    def _log_of(self, gateways: slice, replication: int) -> EventLog:
         self._check(replication)
-        run = Run.of(self.fleet, self.plan, self.seed, range(replication, replication + 1)).part(gateways)
+        run = RolloutContext.of(self.fleet, self.plan, self.seed, range(replication, replication + 1)).part(gateways)
         opens = None if self.plan.is_automatic else self.gateways.created[replication : replication + 1, gateways]
-        with workers_of() as workers:
+        with open_runner() as workers:
             return join(workers.events(run, replication, opens, int(self.stopped[replication])))
 
     def tobytes(self) -> bytes:
@@ -120,7 +120,7 @@ class Result:
             step = "PENDING" if source is None else f"{source} -> {target or 'no task'}" if source != target else source
             send = f", send {attempt}" if attempt else ""
             behind = f" (behind it: {fault})" if fault else ""
-            lines.append(f"{clock(time)}  {step}{send}: {cause}{behind}")
+            lines.append(f"{format_elapsed(time)}  {step}{send}: {cause}{behind}")
         if not len(log):
             lines.append("It never had a task: " + self._without_task(here))
         return "\n".join(lines)
@@ -137,10 +137,10 @@ class Result:
         fleet = self.fleet
         said = {name: fleet.names[name][int(getattr(fleet, name)[place])] for name in ("backhaul", "region", "isp")}
         return ", ".join(f"{name} {value}" for name, value in said.items()) + (
-            f", polls every {fleet.period_ms[place] / 3.6e6:g} h, first at {clock(int(fleet.phase_ms[place]))}"
+            f", polls every {fleet.period_ms[place] / 3.6e6:g} h, first at {format_elapsed(int(fleet.phase_ms[place]))}"
         )
 
-    def to_frame(self, replication: int = 0) -> pd.DataFrame:
+    def to_dataframe(self, replication: int = 0) -> pd.DataFrame:
         """The log as a pandas DataFrame, words as categories. Raises FleetError where pandas is not installed."""
         try:
             import pandas as pd  # noqa: PLC0415
@@ -174,7 +174,7 @@ class Result:
         return assumptions(self.fleet, self.plan)
 
 
-def clock(time_ms: int) -> str:
+def format_elapsed(time_ms: int) -> str:
     """A time since the start as "2 d 03:04:05"."""
     days, rest = divmod(time_ms // 1000, 86400)
     return f"{days} d {rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"

@@ -41,20 +41,20 @@ def client_context(credentials: Credentials) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # is_named does it, in the station's way
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with _station_words("Parsing trust certificate", "cups trust certificates rejected by MBedTLS"):
+    with _tls_errors_logged_as("Parsing trust certificate", "cups trust certificates rejected by MBedTLS"):
         trusted = read_certificates(credentials.trust)
         context.load_verify_locations(cadata=b"".join(certificate.public_bytes(_DER) for certificate in trusted))
-    token_text(credentials)
+    auth_header_lines(credentials)
     if credentials.certificate and credentials.key:
-        with _station_words("Parsing key", _KEY_REJECTED):
+        with _tls_errors_logged_as("Parsing key", _KEY_REJECTED):
             key = read_private_key(credentials.key)
-        with _station_words("Parsing my cert certificate", _KEY_REJECTED):
+        with _tls_errors_logged_as("Parsing my cert certificate", _KEY_REJECTED):
             _load_chain(context, key, read_certificates(credentials.certificate))
     return context
 
 
 @contextmanager
-def _station_words(what: str, words: str) -> Iterator[None]:
+def _tls_errors_logged_as(what: str, words: str) -> Iterator[None]:
     """Turn an error about a file into the lines that a station logs: ``what`` and the cause, then ``words``."""
     rejected = LogLine("AIO", Level.ERROR, words)
     try:
@@ -67,7 +67,7 @@ def _station_words(what: str, words: str) -> Iterator[None]:
         raise TransportError(rejected) from None
 
 
-def is_named(certificate: Mapping[str, Any], host: str) -> bool:
+def certificate_matches_host(certificate: Mapping[str, Any], host: str) -> bool:
     """Is the certificate (in the form of ``getpeercert``) that of this host?
 
     A station looks at the names of hosts alone: the address 127.0.0.1 must stand there as a name, too. The common
@@ -83,7 +83,7 @@ def is_named(certificate: Mapping[str, Any], host: str) -> bool:
     )
 
 
-def token_text(credentials: Credentials) -> bytes:
+def auth_header_lines(credentials: Credentials) -> bytes:
     """Return the header lines of a key file that is a token, or b"" if it is none or has blank lines only.
 
     Raises:

@@ -43,7 +43,7 @@ _TRIMMED: Final = b" \t\r\n"
 _MAX_EUI_TEXT: Final = 100
 _NETWORK_DEVICES: Final = Path("/sys/class/net")
 
-CREDENTIAL_FILES: Final = {"trust": "trust", "certificate": "crt", "key": "key"}
+CREDENTIAL_SUFFIXES: Final = {"trust": "trust", "certificate": "crt", "key": "key"}
 """Part of the credentials to the ending of its file."""
 
 
@@ -99,7 +99,7 @@ class Home:
 
     def credentials(self, category: str) -> Credentials:
         return Credentials(
-            **{part: self._bytes(f"{category}.{ending}") or b"" for part, ending in CREDENTIAL_FILES.items()}
+            **{part: self._bytes(f"{category}.{ending}") or b"" for part, ending in CREDENTIAL_SUFFIXES.items()}
         )
 
     def package(self) -> str | None:
@@ -151,7 +151,7 @@ class Home:
             return
         copying.touch()
         done.unlink(missing_ok=True)
-        endings = ("uri", *CREDENTIAL_FILES.values())
+        endings = ("uri", *CREDENTIAL_SUFFIXES.values())
         for ending in endings:
             (self.path / f"cups-bak.{ending}").unlink(missing_ok=True)
         for ending in endings:
@@ -213,7 +213,7 @@ def _c_string(content: bytes) -> str:
 
 def file_mode(suffix: str) -> int:
     """Return the permissions of a file of a home folder with this suffix. Keys are private."""
-    if suffix == CREDENTIAL_FILES["key"]:
+    if suffix == CREDENTIAL_SUFFIXES["key"]:
         return PRIVATE_MODE
     return PUBLIC_MODE
 

@@ -20,7 +20,7 @@ from lorafw.gateway.enrolment import (
     gateway_parameters,
 )
 from lorafw.gateway.enrolment_journal import FOLDER_MODE, JOURNAL_FILENAME
-from lorafw.gateway.home import CREDENTIAL_FILES, Home, check_cups_uri, file_mode
+from lorafw.gateway.home import CREDENTIAL_SUFFIXES, Home, check_cups_uri, file_mode
 from lorafw.iotwireless.constants import PLAIN_HEADER
 
 
@@ -56,7 +56,7 @@ def home_files(
     """
     check_cups_uri(cups_uri)
     files = [HomeFile("cups.uri", cups_uri.encode())]
-    for part, suffix in CREDENTIAL_FILES.items():
+    for part, suffix in CREDENTIAL_SUFFIXES.items():
         if content := getattr(credentials, part):
             files.append(HomeFile(f"cups.{suffix}", content, file_mode(suffix)))
     if package is not None:
@@ -142,7 +142,7 @@ def enrol(
     return Enrolment(registration, certificate.id, Home(path), transaction.entry.previous_certificate_id)
 
 
-def enrol_plain(
+def enrol_without_tls(
     path: Path,
     clients: Clients,
     *,
@@ -162,7 +162,7 @@ def enrol_plain(
     """
     _check_folder_is_free(path)
     with enrolment_transaction(path, clients, eui) as transaction:
-        uri = cups_uri or plain_endpoint(clients("iotwireless"))
+        uri = cups_uri or plain_cups_uri(clients("iotwireless"))
         files = home_files(eui=eui, cups_uri=uri, package=package, sig_keys=sig_keys)
         registration = transaction.register_gateway(name, rf_region)
         transaction.write_files(files)
@@ -179,7 +179,7 @@ def register_gateway(client: Any, eui: GatewayEui, name: str | None, rf_region: 
     return Registration(created["Id"], created["Arn"], was_new=True)
 
 
-def plain_endpoint(client: Any) -> str:
+def plain_cups_uri(client: Any) -> str:
     """Ask GetServiceEndpoint for the lab's CUPS without certificates, with a header that only the lab knows."""
     event = "before-call.iot-wireless.GetServiceEndpoint"
     client.meta.events.register(event, _ask_for_plain_endpoint)

@@ -18,8 +18,8 @@ from typing import Final
 from lorafw.errors import FirmwareError
 from lorafw.firmware.image import install_image, unpack_image
 from lorafw.gateway.home import Home
-from lorafw.gateway.storage import Run
-from lorafw.station.exchange import REMARK
+from lorafw.gateway.storage import UpdateRun
+from lorafw.station.exchange import NOTE_MODULE
 from lorafw.station.launch import exec_failure, launch_lines
 from lorafw.station.log import Level, LogLine
 
@@ -33,24 +33,24 @@ next_pid = count(6873).__next__
 """Process numbers for a log in which nothing was executed. The first is that of the documented log."""
 
 
-def install_only(home: Home, update_bin: Path) -> Run:
+def install_only(home: Home, update_bin: Path) -> UpdateRun:
     """Do what an update file that lorafw built would do, without executing it."""
     content = update_bin.read_bytes()
     lines = launch_lines(next_pid(), exec_failure(content))
     try:
         image = unpack_image(content)
     except FirmwareError as error:
-        return Run((*lines, said(f"not executed (that needs --exec), and not installed: {error}")))
+        return UpdateRun((*lines, said(f"not executed (that needs --exec), and not installed: {error}")))
     try:
         install_image(image, home.path)
     except (FirmwareError, OSError) as error:
-        return Run((*lines, said(f"the update failed: {error}")))
+        return UpdateRun((*lines, said(f"the update failed: {error}")))
     finally:
         update_bin.unlink(missing_ok=True)
-    return Run(lines, restarts=image.restart is not None)
+    return UpdateRun(lines, restarts=image.restart is not None)
 
 
-def execute(home: Home, update_bin: Path) -> Run:
+def execute(home: Home, update_bin: Path) -> UpdateRun:
     """Run the file, in the gateway's private temporary folder, with the environment that a station gives it."""
     environment = {
         **os.environ,
@@ -60,10 +60,10 @@ def execute(home: Home, update_bin: Path) -> Run:
     try:
         process = _popen(str(update_bin.resolve()), home.tmp, environment)
     except OSError as error:
-        return Run(launch_lines(next_pid(), error.strerror))
+        return UpdateRun(launch_lines(next_pid(), error.strerror))
     output = _output_of(process)
     output_lines = tuple(said(line) for line in output.decode("utf-8", "replace").splitlines())
-    return Run((*launch_lines(process.pid), *output_lines))
+    return UpdateRun((*launch_lines(process.pid), *output_lines))
 
 
 def _output_of(process: subprocess.Popen[bytes]) -> bytes:
@@ -111,4 +111,4 @@ def _popen(program: str, folder: Path, environment: dict[str, str]) -> subproces
 
 def said(text: str) -> LogLine:
     """Output of the update: a station's log shows it under this name."""
-    return LogLine(REMARK, Level.INFO, text)
+    return LogLine(NOTE_MODULE, Level.INFO, text)

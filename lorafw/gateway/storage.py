@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from lorafw.cups.credentials import Credentials
-from lorafw.gateway.home import CREDENTIAL_FILES, Home
+from lorafw.gateway.home import CREDENTIAL_SUFFIXES, Home
 from lorafw.station.log import Level, LogLine
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class UpdateRun:
     """An update file was run: the station's log lines, and whether the station is restarted by it."""
 
     lines: tuple[LogLine, ...]
@@ -24,10 +24,10 @@ class Run:
 
 CATEGORIES: Final = ("cups", "tc")
 
-Runner = Callable[[Home, Path], Run]
+RunUpdate = Callable[[Home, Path], UpdateRun]
 """Runs an update file that a station would run."""
 
-Disk = Callable[[Path], BinaryIO]
+OpenUpdateFile = Callable[[Path], BinaryIO]
 """Opens the file that takes an update. Raises OSError, as writing to it does, where there is no room."""
 
 
@@ -42,7 +42,7 @@ class HomeStorage:
     Where the update cannot be written, all of it is read all the same, and ignored (observed).
     """
 
-    def __init__(self, home: Home, runner: Runner, disk: Disk = open_update) -> None:
+    def __init__(self, home: Home, runner: RunUpdate, disk: OpenUpdateFile = open_update) -> None:
         self._home = home
         self._runner = runner
         self._disk = disk
@@ -60,7 +60,7 @@ class HomeStorage:
         self._save(category, "uri", uri.encode("utf-8", "surrogateescape"))
 
     def save_credentials(self, category: str, credentials: Credentials) -> None:
-        for part, ending in CREDENTIAL_FILES.items():
+        for part, ending in CREDENTIAL_SUFFIXES.items():
             self._save(category, ending, getattr(credentials, part))
 
     def commit_config(self) -> None:
@@ -152,4 +152,4 @@ def _replace_config(home: Home, category: str) -> None:
 
 
 def _temporary_files(category: str) -> list[str]:
-    return [f"{category}-temp.{ending}" for ending in (*CREDENTIAL_FILES.values(), "uri")]
+    return [f"{category}-temp.{ending}" for ending in (*CREDENTIAL_SUFFIXES.values(), "uri")]

@@ -16,22 +16,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from lorafw.cups.codec import decode_request, encode_head
+from lorafw.cups.codec import decode_request, encode_response_header
 from lorafw.cups.credentials import Credentials
 from lorafw.errors import LorafwError
-from lorafw.gateway.client_tls import UnmatchedKey, client_context, is_named, token_text
-from lorafw.server.refusals import refusal
+from lorafw.gateway.client_tls import UnmatchedKey, auth_header_lines, certificate_matches_host, client_context
+from lorafw.server.refusals import error_response
 from lorafw.station.http import (
     BUFFER,
     TIMED_OUT,
+    ConnectionLost,
     HttpReply,
-    LinkLost,
     ReceiveError,
     TransportError,
-    aio,
-    cut_to_buffer,
+    connection_error_line,
     read_reply,
     request_bytes,
+    truncate_to_buffer,
 )
 from lorafw.station.log import Level, LogLine
 from lorafw.station.uri import StationAddress, parse_cups_uri
@@ -49,19 +49,20 @@ RECEIVING: Final = "NET - Reading information from the socket failed"
 NOTIFIED: Final = "SSL - The peer notified us that the connection is going to be closed"
 
 
-def not_connected(uri: str) -> TransportError:
+def connection_refused_error(uri: str) -> TransportError:
     """Nobody listens at ``uri``."""
     return _connect_failed(uri, "NET - The connection to the given server / port failed")
 
 
-def no_such_host(uri: str) -> TransportError:
+def host_not_found_error(uri: str) -> TransportError:
     """No name server knows the host of ``uri``, or none can be reached."""
     return _connect_failed(uri, "NET - Failed to get an IP address for the given hostname")
 
 
 def _connect_failed(uri: str, why: str) -> TransportError:
     return TransportError(
-        aio(f"HTTP connect failed: {why}"), LogLine("CUP", Level.ERROR, f"CUPS connect failed - URI: {uri}")
+        connection_error_line(f"HTTP connect failed: {why}"),
+        LogLine("CUP", Level.ERROR, f"CUPS connect failed - URI: {uri}"),
     )
 
 
@@ -98,13 +99,13 @@ class HttpTransport:
     ) -> Iterator[HttpReply]:
         address = parse_cups_uri(uri)
         with self._connect(uri, address, timeout_s, credentials, on_connected) as connection:
-            wire = _SocketWire(connection, timeout_s)
-            token = token_text(credentials) if address.is_tls else b""
+            wire = _SocketStream(connection, timeout_s)
+            token = auth_header_lines(credentials) if address.is_tls else b""
             request = request_bytes(address.host_port, body, token, self._buffer_bytes)
             wire.send(request)
             try:
                 yield read_reply(wire, address.host_port, request, self._buffer_bytes)
-            except LinkLost:
+            except ConnectionLost:
                 # Closed without waiting: a reset, however much of the reply lies in buffers of this machine.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 raise
@@ -130,7 +131,7 @@ class HttpTransport:
         on_connected()
         if unmatched_key is not None:
             plain.close()
-            raise TransportError(aio(f"Send failed: {ALERT}"))
+            raise TransportError(connection_error_line(f"Send failed: {ALERT}"))
         if context is None:
             return plain
         server_name = address.host.decode("utf-8", "surrogateescape") if self._tls_sni else None
@@ -142,7 +143,7 @@ def _open_socket(uri: str, address: StationAddress, timeout_s: float) -> socket.
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except (socket.gaierror, UnicodeError):
-        raise no_such_host(uri) from None
+        raise host_not_found_error(uri) from None
     for family, kind, protocol, _, peer in found:
         opened = socket.socket(family, kind, protocol)
         opened.settimeout(timeout_s)
@@ -152,7 +153,7 @@ def _open_socket(uri: str, address: StationAddress, timeout_s: float) -> socket.
             opened.close()
             continue
         return opened
-    raise not_connected(uri)
+    raise connection_refused_error(uri)
 
 
 def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str | None) -> socket.socket:
@@ -161,16 +162,16 @@ def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str | None) 
         try:
             secure = context.wrap_socket(plain, server_hostname=host, suppress_ragged_eofs=False)
         except ssl.SSLCertVerificationError:
-            raise TransportError(aio(f"Send failed: {UNTRUSTED}")) from None
+            raise TransportError(connection_error_line(f"Send failed: {UNTRUSTED}")) from None
         except TimeoutError:
             raise TransportError(TIMED_OUT) from None
         except (ConnectionResetError, ssl.SSLEOFError):
-            raise TransportError(aio(f"Send failed: {RESET}")) from None
+            raise TransportError(connection_error_line(f"Send failed: {RESET}")) from None
         except (ssl.SSLError, OSError):
-            raise TransportError(aio(f"Send failed: {ALERT}")) from None
-        if host is not None and not is_named(secure.getpeercert() or {}, host):
+            raise TransportError(connection_error_line(f"Send failed: {ALERT}")) from None
+        if host is not None and not certificate_matches_host(secure.getpeercert() or {}, host):
             secure.close()
-            raise TransportError(aio(f"Send failed: {UNTRUSTED}"))
+            raise TransportError(connection_error_line(f"Send failed: {UNTRUSTED}"))
         opened.pop_all()
     return secure
 
@@ -184,26 +185,26 @@ def _cause(error: OSError, otherwise: str) -> str:
     return otherwise
 
 
-class _SocketWire:
+class _SocketStream:
     """A socket with a time limit that only a full buffer sets back."""
 
     def __init__(self, connection: socket.socket, timeout_s: float) -> None:
         self._socket = connection
         self._timeout_s = timeout_s
-        self._due = time.monotonic() + timeout_s
+        self._deadline = time.monotonic() + timeout_s
 
     def send(self, data: bytes) -> None:
         try:
-            self._socket.settimeout(self._left_s())
+            self._socket.settimeout(self._remaining_s())
             self._socket.sendall(data)
         except TimeoutError:
             raise TransportError(TIMED_OUT) from None
         except OSError as error:
-            raise TransportError(aio(f"Send failed: {_cause(error, SENDING)}")) from None
+            raise TransportError(connection_error_line(f"Send failed: {_cause(error, SENDING)}")) from None
 
     def read(self, size: int) -> bytes:
         try:
-            self._socket.settimeout(self._left_s())
+            self._socket.settimeout(self._remaining_s())
             data = self._socket.recv(size)
         except TimeoutError:
             raise TransportError(TIMED_OUT) from None
@@ -216,10 +217,10 @@ class _SocketWire:
         return data
 
     def rearm(self) -> None:
-        self._due = time.monotonic() + self._timeout_s
+        self._deadline = time.monotonic() + self._timeout_s
 
-    def _left_s(self) -> float:
-        return max(self._due - time.monotonic(), 0.001)
+    def _remaining_s(self) -> float:
+        return max(self._deadline - time.monotonic(), 0.001)
 
 
 class InProcessTransport:
@@ -235,13 +236,13 @@ class InProcessTransport:
         host_port = parse_cups_uri(uri).host_port
         on_connected()
         try:
-            reply = self._service.answer(decode_request(cut_to_buffer(host_port, body)))
+            reply = self._service.answer(decode_request(truncate_to_buffer(host_port, body)))
         except LorafwError as error:
-            status, text = refusal(error, self._service.policy)
+            status, text = error_response(error, self._service.policy)
             yield HttpReply(status, http.client.responses[status], len(text), iter((text,)))
             return
         size = reply.image.size if reply.image else 0
-        head = encode_head(reply.response, size)
+        head = encode_response_header(reply.response, size)
         taken = 0
 
         def pieces() -> Iterator[bytes]:

@@ -14,14 +14,21 @@ from lorafw.clock import Clock, SystemClock
 from lorafw.cups.codec import encode_request
 from lorafw.errors import HomeError
 from lorafw.faults import Fault
-from lorafw.gateway.faults.injector import Injection
+from lorafw.gateway.faults.injector import FaultInjector
 from lorafw.gateway.home import Home, check_cups_uri
 from lorafw.gateway.runner import install_only
-from lorafw.gateway.storage import Disk, HomeStorage, Runner, complete_interrupted, open_update
+from lorafw.gateway.storage import HomeStorage, OpenUpdateFile, RunUpdate, complete_interrupted, open_update
 from lorafw.gateway.transport import Transport
 from lorafw.station.certificate_log import tls_setup_lines
 from lorafw.station.conf import StationConf
-from lorafw.station.exchange import Action, Exchange, Outcome, Verdict, break_off, take_reply
+from lorafw.station.exchange import (
+    CupsExchange,
+    ExchangeOutcome,
+    ExchangeResult,
+    UpdateAction,
+    log_transport_error,
+    take_reply,
+)
 from lorafw.station.http import StationCrash, TransportError
 from lorafw.station.log import Level, LogLine
 from lorafw.station.log_levels import LogLevels
@@ -34,34 +41,34 @@ MODEL: Final = "rpi"
 FIRST_POLL_S: Final = 0.2
 """A station polls so soon after it has started (observed)."""
 
-_SETS: Final = ("", "-bak", "-boot")
-_PATIENCE: Final = 6
+_URI_SET_SUFFIXES: Final = ("", "-bak", "-boot")
+_FAILURES_BEFORE_SWITCH: Final = 6
 """After so many failures in a row, every further one turns to the next set of files."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Path:
+class _RequestPipeline:
     """What a request and its reply come past, faults included."""
 
     home: Home
     transport: Transport
-    disk: Disk
-    runner: Runner
+    disk: OpenUpdateFile
+    runner: RunUpdate
 
-    def with_fault(self, fault: Injection) -> _Path:
-        return _Path(
+    def with_injector(self, fault: FaultInjector) -> _RequestPipeline:
+        return _RequestPipeline(
             fault.home(self.home), fault.transport(self.transport), fault.disk(self.disk), fault.runner(self.runner)
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Active:
+class _ActiveFault:
     """A fault that holds; ``polls``: for so many more, None for ever."""
 
-    injection: Injection
+    injection: FaultInjector
     polls: int | None
 
-    def after_a_poll(self) -> _Active | None:
+    def consume_poll(self) -> _ActiveFault | None:
         if self.polls is None:
             return self
         return replace(self, polls=self.polls - 1) if self.polls > 1 else None
@@ -84,7 +91,7 @@ class VirtualGateway:
         model: str = MODEL,
         clock: Clock | None = None,
         log: Callable[[str], None] | None = None,
-        runner: Runner = install_only,
+        runner: RunUpdate = install_only,
         interval_s: float | None = None,
     ) -> None:
         self.home = home
@@ -95,10 +102,10 @@ class VirtualGateway:
         self._log = log
         self._runner = runner
         self._interval_s = interval_s
-        self._set = 0
+        self._uri_set = 0
         self._failures = 0
-        self._faults: list[_Active] = []
-        self._restarts = False
+        self._faults: list[_ActiveFault] = []
+        self._restart_pending = False
 
     def start(self) -> None:
         """Power on: complete an interrupted update of the configuration, and run a left-over update.bin again.
@@ -108,24 +115,24 @@ class VirtualGateway:
         Raises:
             HomeError: A station would not start: station.conf cannot be read, or a cups.uri is not an address.
         """
-        self._set = self._failures = 0
-        self._restarts = False
+        self._uri_set = self._failures = 0
+        self._restart_pending = False
         conf = self.home.conf()
         for line in conf.log:
-            self._emit(line, conf.log_levels)
+            self._log_line(line, conf.log_levels)
         complete_interrupted(self.home)
-        for suffix in _SETS:
-            uri = self.home.uri("cups", suffix, lambda line: self._emit(line, conf.log_levels))
+        for suffix in _URI_SET_SUFFIXES:
+            uri = self.home.uri("cups", suffix, lambda line: self._log_line(line, conf.log_levels))
             if uri is not None:
                 check_cups_uri(uri)
         leftover = self.home.tmp / "update.bin"
         if leftover.exists():
             for line in self._path().runner(self.home, leftover).lines:
-                self._emit(line, conf.log_levels)
+                self._log_line(line, conf.log_levels)
 
-    def inject(self, fault: Injection, polls: int | None = None) -> None:
+    def inject(self, fault: FaultInjector, polls: int | None = None) -> None:
         """Let this fault hold from now on; for so many polls, where ``polls`` is given."""
-        self._faults.append(_Active(fault, polls))
+        self._faults.append(_ActiveFault(fault, polls))
 
     def heal(self) -> None:
         """Take all faults away."""
@@ -141,9 +148,9 @@ class VirtualGateway:
         """What it would present now. Raises HomeError where the home folder cannot be used."""
         return self._path().home.request(self.station, self.model).version
 
-    def poll(self) -> Verdict:
+    def poll(self) -> ExchangeResult:
         """One exchange. Raises HomeError where the home folder cannot be used."""
-        if self._restarts:
+        if self._restart_pending:
             try:
                 self.start()
             except HomeError as error:
@@ -151,38 +158,38 @@ class VirtualGateway:
                     raise
                 return self._crash_at_start(error.__cause__)
         path = self._path()
-        self._faults = [left for active in self._faults if (left := active.after_a_poll()) is not None]
+        self._faults = [left for active in self._faults if (left := active.consume_poll()) is not None]
         conf = self._conf()
         for text in ("Starting a CUPS session in 0 seconds.", "Starting a CUPS session now."):
-            self._emit(LogLine("CUP", Level.INFO, text), conf.log_levels)
+            self._log_line(LogLine("CUP", Level.INFO, text), conf.log_levels)
         storage = HomeStorage(path.home, path.runner, path.disk)
-        exchange = Exchange(
+        exchange = CupsExchange(
             storage,
             path.home.sig_keys(),
             conf.timers,
             conf.log_levels.of("SYS"),
-            emit=lambda line: self._emit(line, conf.log_levels),
+            emit=lambda line: self._log_line(line, conf.log_levels),
         )
-        suffix = _SETS[self._set]
+        suffix = _URI_SET_SUFFIXES[self._uri_set]
         uri = path.home.uri("cups", suffix, exchange.log_line)
         if uri is None:
-            return self._without_uri(exchange, suffix, conf)
+            return self._fail_without_uri(exchange, suffix, conf)
         try:
             rejected = self._exchange(exchange, path, uri, suffix, conf)
         finally:
             storage.close()
         verdict = exchange.verdict()
-        self._remember(verdict, rejected=rejected)
-        self._restarts = verdict.crashed
-        if verdict.update is Action.RUN and storage.restarts:
-            self._restarts = True
+        self._update_retry_state(verdict, rejected=rejected)
+        self._restart_pending = verdict.crashed
+        if verdict.update is UpdateAction.RUN and storage.restarts:
+            self._restart_pending = True
             return replace(verdict, wait_s=FIRST_POLL_S)
         return verdict
 
-    def _path(self) -> _Path:
-        path = _Path(self.home, self.transport, open_update, self._runner)
+    def _path(self) -> _RequestPipeline:
+        path = _RequestPipeline(self.home, self.transport, open_update, self._runner)
         for active in self._faults:
-            path = path.with_fault(active.injection)
+            path = path.with_injector(active.injection)
         return path
 
     def _conf(self) -> StationConf:
@@ -191,7 +198,9 @@ class VirtualGateway:
             return conf
         return replace(conf, timers=replace(conf.timers, oksync_s=self._interval_s, resync_s=self._interval_s))
 
-    def _exchange(self, exchange: Exchange, path: _Path, uri: str, suffix: str, conf: StationConf) -> bool:
+    def _exchange(
+        self, exchange: CupsExchange, path: _RequestPipeline, uri: str, suffix: str, conf: StationConf
+    ) -> bool:
         """True where the server rejected the request."""
         exchange.log(Level.INFO, f"Connecting to CUPS{suffix} ... {uri} (try #{self._failures + 1})")
         about_files: list[LogLine] = []
@@ -200,7 +209,7 @@ class VirtualGateway:
         if uri.startswith("https:"):
             for text in tls_setup_lines(credentials, f"cups{suffix}", str(path.home.path)):
                 exchange.log(Level.INFO, text, "AIO")
-        back_up = self.home.back_up_cups if self._set == 0 else None
+        back_up = self.home.back_up_cups if self._uri_set == 0 else None
 
         def on_connected() -> None:
             exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS{suffix} {uri}...")
@@ -212,38 +221,40 @@ class VirtualGateway:
             with path.transport.post(uri, body, timeout_s, credentials, on_connected) as reply:
                 return take_reply(exchange, reply, back_up)
         except TransportError as error:
-            break_off(exchange, error)
+            log_transport_error(exchange, error)
         return False
 
-    def _without_uri(self, exchange: Exchange, suffix: str, conf: StationConf) -> Verdict:
+    def _fail_without_uri(self, exchange: CupsExchange, suffix: str, conf: StationConf) -> ExchangeResult:
         exchange.log(Level.ERROR, f"No CUPS{suffix} URI configured")
-        self._next_set()
-        return Verdict(Outcome.FAILED, Action.NONE, (), tuple(exchange.lines), conf.timers.resync_s)
+        self._switch_uri_set()
+        return ExchangeResult(
+            ExchangeOutcome.FAILED, UpdateAction.NONE, (), tuple(exchange.lines), conf.timers.resync_s
+        )
 
-    def _remember(self, verdict: Verdict, *, rejected: bool) -> None:
-        if verdict.exchange is not Outcome.FAILED:
-            self._set = self._failures = 0
-        elif rejected or self._failures > _PATIENCE:
-            self._next_set()
+    def _update_retry_state(self, verdict: ExchangeResult, *, rejected: bool) -> None:
+        if verdict.exchange is not ExchangeOutcome.FAILED:
+            self._uri_set = self._failures = 0
+        elif rejected or self._failures > _FAILURES_BEFORE_SWITCH:
+            self._switch_uri_set()
         else:
             self._failures += 1
 
-    def _next_set(self) -> None:
-        self._set = (self._set + 1) % len(_SETS)
+    def _switch_uri_set(self) -> None:
+        self._uri_set = (self._uri_set + 1) % len(_URI_SET_SUFFIXES)
         self._failures += 1
 
-    def _crash_at_start(self, crash: StationCrash) -> Verdict:
+    def _crash_at_start(self, crash: StationCrash) -> ExchangeResult:
         """The station's process ended while it started. It is started again, and ends again."""
-        self._restarts = True
+        self._restart_pending = True
         conf = self._conf()
-        exchange = Exchange(
+        exchange = CupsExchange(
             HomeStorage(self.home, self._runner),
             timers=conf.timers,
-            emit=lambda line: self._emit(line, conf.log_levels),
+            emit=lambda line: self._log_line(line, conf.log_levels),
         )
         exchange.crash(crash.why)
         return exchange.verdict()
 
-    def _emit(self, line: LogLine, levels: LogLevels) -> None:
+    def _log_line(self, line: LogLine, levels: LogLevels) -> None:
         if self._log is not None and levels.shows(line):
             self._log(line.at(self._clock.now_ms()))

@@ -13,18 +13,18 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from lorafw._lazy import names_of
+from lorafw._lazy import attach
 from lorafw.errors import IncompatibleMoto
 from lorafw.iotwireless.cloudformation import refuse_in_stacks
 from lorafw.iotwireless.constants import HOSTS
-from lorafw.iotwireless.context import put_behind
+from lorafw.iotwireless.context import set_service
 from lorafw.iotwireless.signing_request import certify_requested_keys
 from lorafw.tasks.service import UpdateService
 
 if TYPE_CHECKING:
     from lorafw.iotwireless.models import iotwireless_backends as iotwireless_backends
 
-NEEDED: Final = "moto>=5.2,<6"
+MOTO_REQUIREMENT: Final = "moto>=5.2,<6"
 
 
 def register(service: UpdateService | None = None) -> None:
@@ -32,21 +32,21 @@ def register(service: UpdateService | None = None) -> None:
 
     Raises IncompatibleMoto where the installed moto has another shape.
     """
-    index = _checked_index()
+    index = _require_compatible_moto()
     if not any(name == "iotwireless" for name, _ in index.backend_url_patterns):
         sys.modules["moto.iotwireless"] = sys.modules[__name__]
         index.backend_url_patterns.extend(("iotwireless", re.compile(host)) for host in HOSTS)
         certify_requested_keys()
         refuse_in_stacks()
     if service is not None:
-        put_behind(service)
+        set_service(service)
 
 
 # moto asks the package for its backends; they are loaded then and not before.
-__getattr__, __dir__ = names_of(__name__, {"iotwireless_backends": "models"})
+__getattr__, __dir__ = attach(__name__, {"iotwireless_backends": "models"})
 
 
-def _checked_index() -> Any:
+def _require_compatible_moto() -> Any:
     """moto.backend_index, if this moto is one that lorafw fits into."""
     import moto  # noqa: PLC0415
 
@@ -56,14 +56,18 @@ def _checked_index() -> Any:
     except ValueError:
         numbers = (0, 0)
     if not (5, 2) <= numbers < (6, 0):
-        raise IncompatibleMoto(f"lorafw fits into {NEEDED}; installed is moto {version}: pip install '{NEEDED}'")
+        raise IncompatibleMoto(
+            f"lorafw fits into {MOTO_REQUIREMENT}; installed is moto {version}: pip install '{MOTO_REQUIREMENT}'"
+        )
     try:
         from moto import backend_index  # noqa: PLC0415
         from moto.core.base_backend import BackendDict, BaseBackend  # noqa: F401, PLC0415
         from moto.core.exceptions import ServiceException  # noqa: F401, PLC0415
         from moto.core.responses import ActionResult, BaseResponse  # noqa: F401, PLC0415
     except ImportError as error:
-        raise IncompatibleMoto(f"moto {version} has not what lorafw needs ({error}): pip install '{NEEDED}'") from error
+        raise IncompatibleMoto(
+            f"moto {version} has not what lorafw needs ({error}): pip install '{MOTO_REQUIREMENT}'"
+        ) from error
     if not isinstance(getattr(backend_index, "backend_url_patterns", None), list):
-        raise IncompatibleMoto(f"moto {version} keeps its services in another way: pip install '{NEEDED}'")
+        raise IncompatibleMoto(f"moto {version} keeps its services in another way: pip install '{MOTO_REQUIREMENT}'")
     return backend_index

@@ -15,28 +15,28 @@ from dataclasses import dataclass, field
 
 from lorafw.errors import LabError
 from lorafw.server.authorization import BoundCertificate
-from lorafw.tasks.model import Owner
+from lorafw.tasks.model import AccountRegion
 from lorafw.tasks.service import UpdateService
 
 
 @dataclass(slots=True)
-class _Behind:
+class _ApiContext:
     """What stands behind the API in this process."""
 
     service: UpdateService | None = None
     cups_uri: str | Callable[[], str] | None = None
     cups_trust: str | None = None
     cups_plain_uri: str | None = None
-    on_certificate: Callable[[Owner, str], None] | None = None
+    on_certificate: Callable[[AccountRegion, str], None] | None = None
     failures: defaultdict[str, deque[tuple[str, str]]] = field(default_factory=lambda: defaultdict(deque))
     """Operation to code and message of each next call."""
 
 
-_behind = _Behind()
+_behind = _ApiContext()
 _making = threading.Lock()
 
 
-def put_behind(service: UpdateService) -> None:
+def set_service(service: UpdateService) -> None:
     """Let this service stand behind the API from now on."""
     _behind.service = service
 
@@ -91,7 +91,7 @@ def cups_endpoint(*, plain: bool = False) -> tuple[str | None, str | None]:
 
 
 @contextmanager
-def tell_certificates(listener: Callable[[Owner, str], None]) -> Iterator[None]:
+def on_certificate_associated(listener: Callable[[AccountRegion, str], None]) -> Iterator[None]:
     """Call ``listener`` with owner and id of each certificate that is associated with a gateway."""
     before, _behind.on_certificate = _behind.on_certificate, listener
     try:
@@ -100,7 +100,7 @@ def tell_certificates(listener: Callable[[Owner, str], None]) -> Iterator[None]:
         _behind.on_certificate = before
 
 
-def certificate_bound(owner: Owner, certificate_id: str) -> None:
+def notify_certificate_associated(owner: AccountRegion, certificate_id: str) -> None:
     """A certificate was associated with a gateway."""
     if _behind.on_certificate is not None:
         _behind.on_certificate(owner, certificate_id)
@@ -109,7 +109,7 @@ def certificate_bound(owner: Owner, certificate_id: str) -> None:
 class IotCertificates:
     """The certificates of moto's IoT: ``cups.identity.Certificates``."""
 
-    def find(self, owner: Owner, certificate_id: str) -> BoundCertificate | None:
+    def find(self, owner: AccountRegion, certificate_id: str) -> BoundCertificate | None:
         from moto.backends import get_backend  # noqa: PLC0415
 
         found = get_backend("iot")[owner.account][owner.region].certificates.get(certificate_id)
@@ -135,7 +135,7 @@ def fail_next(operation: str, code: str, *, times: int = 1, message: str | None 
     _behind.failures[operation].extend([failure] * times)
 
 
-def take_failure(operation: str) -> tuple[str, str] | None:
+def pop_failure(operation: str) -> tuple[str, str] | None:
     """Code and message of the error that this call of an operation was told to end with, if any."""
     try:
         return _behind.failures[operation].popleft()
@@ -143,7 +143,7 @@ def take_failure(operation: str) -> tuple[str, str] | None:
         return None
 
 
-def forget_failures() -> None:
+def clear_failures() -> None:
     """No call was told to fail."""
     _behind.failures.clear()
 

@@ -47,7 +47,7 @@ class TooManyTagsException(ServiceException):  # type: ignore[misc]
         self.resource_name = resource_name
 
 
-class ToldToFail(ServiceException):  # type: ignore[misc]
+class InjectedError(ServiceException):  # type: ignore[misc]
     """An error that somebody has asked for (``behind.fail_next``); the code is one that the operation's model has."""
 
 

@@ -18,7 +18,7 @@ from werkzeug.serving import ThreadedWSGIServer
 
 from lorafw.server.admission import Denial, HostNames, RequestSource, decide
 from lorafw.server.file_budget import PROCESS
-from lorafw.server.refusals import Refused, Tally
+from lorafw.server.refusals import RefusalCounter, RefusalReason
 
 READ_TIMEOUT_S: Final = 20
 """A client that sends nothing for this long in the middle of a request is dropped."""
@@ -101,7 +101,7 @@ class ApiWsgiServer(ThreadedWSGIServer):
 
     def __init__(self, host: str, port: int, names: HostNames) -> None:
         """Listen. Raises OSError if that is not possible; check the port first, because werkzeug prints and exits."""
-        self.tally = Tally()
+        self.tally = RefusalCounter()
         self._counting = threading.Lock()
         self._room = threading.Condition()
         self._arriving: dict[socket.socket, None] = {}
@@ -116,13 +116,13 @@ class ApiWsgiServer(ThreadedWSGIServer):
 
     def _refuse(self, denial: Denial, client: str) -> None:
         with self._counting:
-            self.tally.add(Refused.NOT_ADMITTED, f"{client}: {denial}, at the API")
+            self.tally.add(RefusalReason.NOT_ADMITTED, f"{client}: {denial}, at the API")
 
     # --- connections ---
 
     def get_request(self) -> tuple[Any, Any]:
         """Accept a connection if there is room. Raises OSError if not, which socketserver takes as "try again"."""
-        if not self._make_room():
+        if not self._evict_idle():
             raise OSError("no room for another connection")
         connection, address = super().get_request()
         with self._room:
@@ -130,7 +130,7 @@ class ApiWsgiServer(ThreadedWSGIServer):
             self._count += 1
         return connection, address
 
-    def _make_room(self) -> bool:
+    def _evict_idle(self) -> bool:
         most = max(min(self._files.files, MAX_CONNECTIONS), 1)
         with self._room:
             if self._count >= most:
@@ -145,7 +145,7 @@ class ApiWsgiServer(ThreadedWSGIServer):
         with suppress(OSError):
             oldest.shutdown(socket.SHUT_RDWR)
         with self._counting:
-            self.tally.add(Refused.CROWDED_OUT, "at the API")
+            self.tally.add(RefusalReason.TOO_MANY_CONNECTIONS, "at the API")
 
     def has_arrived(self, connection: socket.socket) -> None:
         """A request was read to the end of its header. Its connection is not pushed out any more."""

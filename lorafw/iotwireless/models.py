@@ -10,24 +10,24 @@ from typing import Any, Final
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.utilities.tagging_service import TaggingService
 
-from lorafw.clock import iso
-from lorafw.errors import Conflict, Invalid, NotFound
+from lorafw.clock import format_iso
+from lorafw.errors import Conflict, InvalidValue, NotFound
 from lorafw.eui import GatewayEui
-from lorafw.iotwireless.context import certificate_bound, cups_endpoint, current_service
+from lorafw.iotwireless.context import cups_endpoint, current_service, notify_certificate_associated
 from lorafw.iotwireless.exceptions import TooManyTagsException
-from lorafw.iotwireless.pagination import page
+from lorafw.iotwireless.pagination import paginate
 from lorafw.iotwireless.serializers import (
     DEFINITION_RESOURCE,
     GATEWAY_RESOURCE,
     definition_members,
-    gateway_members,
-    read_gateway,
+    gateway_to_aws,
+    parse_gateway,
     read_update,
     task_members,
     version_members,
 )
-from lorafw.server.authorization import read_leaf
-from lorafw.tasks.model import Gateway, Owner
+from lorafw.server.authorization import load_leaf
+from lorafw.tasks.model import AccountRegion, Gateway
 from lorafw.tasks.service import UpdateService
 
 MAX_TAGS: Final = 50
@@ -54,7 +54,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.tagger = TaggingService(key_name="Key", value_name="Value")
-        self._answered: dict[tuple[str, str], _Answered] = {}
+        self._idempotent_responses: dict[tuple[str, str], _Answered] = {}
         self._lock = threading.RLock()
         """Held where one look decides what the next step does."""
 
@@ -67,8 +67,8 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         return current_service()
 
     @property
-    def owner(self) -> Owner:
-        return Owner(self.account_id, self.region_name)
+    def owner(self) -> AccountRegion:
+        return AccountRegion(self.account_id, self.region_name)
 
     def arn(self, resource: str, resource_id: str) -> str:
         return f"arn:{self.partition}:iotwireless:{self.region_name}:{self.account_id}:{resource}/{resource_id}"
@@ -77,7 +77,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     def create_wireless_gateway(self, parameters: Members) -> Members:
         def create() -> Members:
-            eui, settings = read_gateway(parameters["LoRaWAN"])
+            eui, settings = parse_gateway(parameters["LoRaWAN"])
             self._check_new_tags(parameters)
             gateway = self.service.create_gateway(
                 self.owner,
@@ -86,16 +86,16 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
                 description=parameters.get("Description"),
                 lorawan=settings,
             )
-            return self._created(GATEWAY_RESOURCE, gateway.id, parameters)
+            return self._tag_and_describe(GATEWAY_RESOURCE, gateway.id, parameters)
 
-        return self._once(GATEWAY_RESOURCE, parameters, create)
+        return self._idempotent(GATEWAY_RESOURCE, parameters, create)
 
     def get_wireless_gateway(self, identifier: str, identifier_type: str) -> Members:
         gateway = self._find(identifier, identifier_type)
-        return gateway_members(gateway, self.arn(GATEWAY_RESOURCE, gateway.id))
+        return gateway_to_aws(gateway, self.arn(GATEWAY_RESOURCE, gateway.id))
 
     def list_wireless_gateways(self, max_results: int | None, next_token: str | None) -> Members:
-        gateways, token = page(
+        gateways, token = paginate(
             self.service.gateways(self.owner), self.arn(GATEWAY_RESOURCE, ""), max_results, next_token
         )
         listed = []
@@ -104,7 +104,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
                 seen = self._last_uplink(gateway.id)
             except NotFound:  # somebody deleted it after the page was cut
                 continue
-            listed.append({**gateway_members(gateway, self.arn(GATEWAY_RESOURCE, gateway.id)), **seen})
+            listed.append({**gateway_to_aws(gateway, self.arn(GATEWAY_RESOURCE, gateway.id)), **seen})
         return {"WirelessGatewayList": listed, **token}
 
     def update_wireless_gateway(self, gateway_id: str, parameters: Members) -> None:
@@ -140,11 +140,11 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         if certificate is None:
             raise NotFound("Certificate", certificate_id)
         # Read it before it is bound: afterwards an error would leave the gateway with a certificate of no use.
-        if read_leaf(certificate.certificate_pem) is None:
+        if load_leaf(certificate.certificate_pem) is None:
             reason = "no TLS client can use it (X.509 of version 1 or 3 is needed); register another certificate"
-            raise Invalid("IotCertificateId", certificate_id, reason)
-        self._bind(gateway_id, "Certificate", "certificate_id", certificate_id)
-        certificate_bound(self.owner, certificate_id)
+            raise InvalidValue("IotCertificateId", certificate_id, reason)
+        self._associate(gateway_id, "Certificate", "certificate_id", certificate_id)
+        notify_certificate_associated(self.owner, certificate_id)
         return {"IotCertificateId": certificate_id}
 
     def disassociate_wireless_gateway_from_certificate(self, gateway_id: str) -> None:
@@ -161,7 +161,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         self.service.gateway(self.owner, gateway_id)
         if thing_arn not in {thing.arn for thing in self._iot().things.values()}:
             raise NotFound("Thing", thing_arn)
-        self._bind(gateway_id, "Thing", "thing_arn", thing_arn)
+        self._associate(gateway_id, "Thing", "thing_arn", thing_arn)
 
     def disassociate_wireless_gateway_from_thing(self, gateway_id: str) -> None:
         if self.service.gateway(self.owner, gateway_id).thing_arn is None:
@@ -179,16 +179,16 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
                 name=parameters.get("Name"),
                 update=read_update(parameters.get("Update"), self.service.policy),
             )
-            return self._created(DEFINITION_RESOURCE, definition.id, parameters)
+            return self._tag_and_describe(DEFINITION_RESOURCE, definition.id, parameters)
 
-        return self._once(DEFINITION_RESOURCE, parameters, create)
+        return self._idempotent(DEFINITION_RESOURCE, parameters, create)
 
     def get_wireless_gateway_task_definition(self, definition_id: str) -> Members:
         definition = self.service.definition(self.owner, definition_id)
         return definition_members(definition, self.arn(DEFINITION_RESOURCE, definition_id))
 
     def list_wireless_gateway_task_definitions(self, max_results: int | None, next_token: str | None) -> Members:
-        definitions, token = page(
+        definitions, token = paginate(
             self.service.definitions(self.owner), self.arn(DEFINITION_RESOURCE, ""), max_results, next_token
         )
         listed = []
@@ -224,7 +224,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             # One authority signs for both servers (assumed), and there is no LNS in this process.
             uri, trust = None, cups_endpoint()[1]
         if plain and trust is not None:
-            raise Invalid("ServiceType", kind, "plain CUPS is not served (--no-plain); use HTTPS, without --plain")
+            raise InvalidValue("ServiceType", kind, "plain CUPS is not served (--no-plain); use HTTPS, without --plain")
         scheme = "https" if kind == "CUPS" else "wss"
         endpoint = uri or f"{scheme}://lorafw.{kind.lower()}.lorawan.{self.region_name}.amazonaws.com:443"
         return {"ServiceType": kind, "ServiceEndpoint": endpoint} | ({"ServerTrust": trust} if trust else {})
@@ -233,7 +233,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         self._check_arn(arn)
         with self._lock:
             present = self.tagger.list_tags_for_resource(arn)["Tags"]
-            if problem := _too_many(*present, *tags):
+            if problem := _tag_limit_error(*present, *tags):
                 raise TooManyTagsException(problem, arn)
             self.tagger.tag_resource(arn, tags)
 
@@ -252,7 +252,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         """Why a gateway is updated or is not; ``gateway`` is its id or its EUI."""
         try:
             found = self._find(gateway, "GatewayEui")
-        except Invalid:
+        except InvalidValue:
             found = self._find(gateway, "WirelessGatewayId")
         explanation = self.service.explain(self.owner, found.id)
         return {
@@ -264,7 +264,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     # --- inside ---
 
-    def _bind(self, gateway_id: str, kind: str, attribute: str, value: str) -> None:
+    def _associate(self, gateway_id: str, kind: str, attribute: str, value: str) -> None:
         """Associate, unless another gateway has it (assumed)."""
         with self._lock:
             for other in self.service.gateways(self.owner):
@@ -279,7 +279,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             try:
                 found = self.service.find_gateway(GatewayEui.parse(identifier))
             except ValueError as error:
-                raise Invalid("Identifier", identifier, str(error)) from error
+                raise InvalidValue("Identifier", identifier, str(error)) from error
             if found is not None and found.owner == self.owner:
                 return found
         else:
@@ -290,15 +290,15 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     def _last_uplink(self, gateway_id: str) -> Members:
         seen_ms = self.service.last_seen_ms(self.owner, gateway_id)
-        return {"LastUplinkReceivedAt": iso(seen_ms)} if seen_ms is not None else {}
+        return {"LastUplinkReceivedAt": format_iso(seen_ms)} if seen_ms is not None else {}
 
-    def _created(self, resource: str, resource_id: str, parameters: Mapping[str, Any]) -> Members:
+    def _tag_and_describe(self, resource: str, resource_id: str, parameters: Mapping[str, Any]) -> Members:
         arn = self.arn(resource, resource_id)
         if tags := parameters.get("Tags"):
             self.tagger.tag_resource(arn, tags)
         return {"Id": resource_id, "Arn": arn}
 
-    def _once(self, resource: str, parameters: Members, create: Callable[[], Members]) -> Members:
+    def _idempotent(self, resource: str, parameters: Members, create: Callable[[], Members]) -> Members:
         """Answer a call with a ClientRequestToken once; the same call gets the same answer for ten minutes.
 
         The answer comes again even if the resource was deleted in between, since it may be a late try of the first
@@ -311,9 +311,9 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         with self._lock:
             now_ms = self.service.clock.monotonic_ms()
             self._forget_tokens(now_ms)
-            if (resource, token) not in self._answered:
-                self._answered[resource, token] = _Answered(now_ms, given, create())
-            known = self._answered[resource, token]
+            if (resource, token) not in self._idempotent_responses:
+                self._idempotent_responses[resource, token] = _Answered(now_ms, given, create())
+            known = self._idempotent_responses[resource, token]
         if known.parameters != given:
             message = f"ClientRequestToken {token!r} came before with other parameters"
             raise Conflict(message, resource, known.answer["Id"])
@@ -321,10 +321,10 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     def _forget_tokens(self, now_ms: int) -> None:
         """Forget the tokens whose time is over. The oldest come first."""
-        for key, answered in list(self._answered.items()):
+        for key, answered in list(self._idempotent_responses.items()):
             if now_ms - answered.time_ms < TOKEN_MEMORY_MS:
                 return
-            del self._answered[key]
+            del self._idempotent_responses[key]
 
     def _check_arn(self, arn: str) -> None:
         for resource, known in (
@@ -339,8 +339,8 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     def _check_new_tags(self, parameters: Mapping[str, Any]) -> None:
         """The operations that create have no TooManyTagsException in their model."""
-        if problem := _too_many(*parameters.get("Tags") or ()):
-            raise Invalid("Tags", None, problem)
+        if problem := _tag_limit_error(*parameters.get("Tags") or ()):
+            raise InvalidValue("Tags", None, problem)
 
     def _iot(self) -> Any:
         from moto.backends import get_backend  # noqa: PLC0415
@@ -348,7 +348,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         return get_backend("iot")[self.account_id][self.region_name]
 
 
-def _too_many(*tags: Mapping[str, str]) -> str | None:
+def _tag_limit_error(*tags: Mapping[str, str]) -> str | None:
     keys = {tag["Key"] for tag in tags}
     return f"{len(keys)} tags; a resource has at most {MAX_TAGS}" if len(keys) > MAX_TAGS else None
 

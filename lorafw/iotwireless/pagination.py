@@ -12,23 +12,25 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
-from lorafw.errors import Invalid
+from lorafw.errors import InvalidValue
 
 PAGE: Final = 250
 """Entries of a list without MaxResults (assumed), and at most."""
 
 
-class Numbered(Protocol):
+class HasSequence(Protocol):
     """An entry of a list; the numbers of a list grow."""
 
     @property
     def sequence(self) -> int: ...
 
 
-N = TypeVar("N", bound=Numbered)
+N = TypeVar("N", bound=HasSequence)
 
 
-def page(items: Sequence[N], place: str, max_results: int | None, token: str | None) -> tuple[list[N], dict[str, str]]:
+def paginate(
+    items: Sequence[N], place: str, max_results: int | None, token: str | None
+) -> tuple[list[N], dict[str, str]]:
     """The entries behind ``token``, and NextToken if there are more. ``place`` is the list's own name.
 
     Raises Invalid for a token of another list.
@@ -49,4 +51,4 @@ def _read(token: str, place: str) -> int:
         return int(number)
     except (ValueError, binascii.Error):
         shown = token if len(token) <= 80 else token[:80] + "..."
-        raise Invalid("NextToken", token, f"{shown!r} was not given by this list") from None
+        raise InvalidValue("NextToken", token, f"{shown!r} was not given by this list") from None

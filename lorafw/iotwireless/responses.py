@@ -15,13 +15,13 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
-from lorafw.errors import Invalid, LorafwError
+from lorafw.errors import InvalidValue, LorafwError
 from lorafw.iotwireless.constants import ABOUT_PATH, EXPLAIN_PATH, PLAIN_HEADER
-from lorafw.iotwireless.context import take_failure
-from lorafw.iotwireless.exceptions import ToldToFail, ValidationException, to_aws
+from lorafw.iotwireless.context import pop_failure
+from lorafw.iotwireless.exceptions import InjectedError, ValidationException, to_aws
 from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends
 from lorafw.iotwireless.routing import Route, find_route
-from lorafw.iotwireless.validation import InvalidParameters, read_parameters
+from lorafw.iotwireless.validation import InvalidParameters, parse_parameters
 
 _UNKNOWN_OPERATION: Final = json.dumps(
     {"__type": "UnknownOperationException", "Message": "iotwireless has no such operation"}
@@ -44,7 +44,9 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
             backend: IoTWirelessBackend = regions[self.region]
         except KeyError:
             known = ", ".join(regions.regions)
-            raise Invalid("Region", self.region, f"{self.region!r} has no AWS IoT Wireless; it is in {known}") from None
+            raise InvalidValue(
+                "Region", self.region, f"{self.region!r} has no AWS IoT Wireless; it is in {known}"
+            ) from None
         return backend
 
     def call_action(self) -> Any:
@@ -52,10 +54,10 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
         if not operation:
             return self._answer_own_path(urlsplit(self.uri).path)
         try:
-            if failure := take_failure(operation):
-                raise ToldToFail(*failure)
+            if failure := pop_failure(operation):
+                raise InjectedError(*failure)
             if not hasattr(type(self), camelcase_to_underscores(operation)):
-                return 501, self.response_headers, _not_built(operation)
+                return 501, self.response_headers, _not_implemented_body(operation)
             self._given = self._read(operation)
             return super().call_action()
         except LorafwError as error:
@@ -80,7 +82,7 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
         labels = self._route.labels if self._route is not None else {}
         body = self.body.encode() if isinstance(self.body, str) else self.body or b""
         try:
-            return read_parameters(shape, labels, urlsplit(self.uri).query, body)
+            return parse_parameters(shape, labels, urlsplit(self.uri).query, body)
         except InvalidParameters as error:
             raise ValidationException(str(error)) from error
 
@@ -205,6 +207,6 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
         return self._given.get("MaxResults"), self._given.get("NextToken")
 
 
-def _not_built(operation: str) -> str:
+def _not_implemented_body(operation: str) -> str:
     message = f"lorafw does not build {operation}; it builds gateways, task definitions and tasks"
     return json.dumps({"__type": "NotImplemented", "Message": message})

@@ -27,14 +27,14 @@ class Route:
 
 def find_route(method: str, path: str) -> Route | None:
     """``path`` is still percent-encoded; a slash at its end does not count."""
-    for template, operation in _templates(method):
+    for template, operation in _routes_for_method(method):
         if match := template.fullmatch(path.rstrip("/")):
             return Route(operation, {name: unquote(text) for name, text in match.groupdict().items()})
     return None
 
 
 @cache
-def _templates(method: str) -> list[tuple[re.Pattern[str], str]]:
+def _routes_for_method(method: str) -> list[tuple[re.Pattern[str], str]]:
     """The operations of a method; those with the fewest labels first, since a literal segment wins over a label."""
     model = get_service_model("iotwireless")
     found = []

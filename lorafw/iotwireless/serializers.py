@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lorafw.clock import iso
-from lorafw.errors import Invalid, SignatureError
+from lorafw.clock import format_iso
+from lorafw.errors import InvalidValue, SignatureError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.der_signature import check_is_der
 from lorafw.firmware.signing import decode_signature
-from lorafw.iotwireless.validation import SHOWN
-from lorafw.tasks.model import Definition, Gateway, Task, Update
+from lorafw.iotwireless.validation import MAX_SHOWN_CHARS
+from lorafw.tasks.model import Definition, Gateway, Task, UpdateSpec
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
@@ -24,17 +24,17 @@ _BLANK: Final = re.compile(r"\s", re.ASCII)
 """AWS's pattern of GatewayEui takes any white space between the bytes."""
 
 
-def read_gateway(lorawan: Mapping[str, Any]) -> tuple[GatewayEui, dict[str, Any]]:
+def parse_gateway(lorawan: Mapping[str, Any]) -> tuple[GatewayEui, dict[str, Any]]:
     """The EUI, and the other members of LoRaWANGateway. Raises Invalid without an EUI (assumed: AWS's model has it
     optional, but a gateway cannot be known without)."""
     settings = {name: value for name, value in lorawan.items() if value is not None}
     eui = settings.pop("GatewayEui", None)
     if eui is None:
-        raise Invalid("LoRaWAN.GatewayEui", None, "is missing; it names the gateway")
+        raise InvalidValue("LoRaWAN.GatewayEui", None, "is missing; it names the gateway")
     return GatewayEui.parse(_BLANK.sub(" ", eui)), settings
 
 
-def gateway_members(gateway: Gateway, arn: str) -> dict[str, Any]:
+def gateway_to_aws(gateway: Gateway, arn: str) -> dict[str, Any]:
     """Members of GetWirelessGateway, in the documented order; what is not known is left out."""
     members = {
         "Name": gateway.name,
@@ -48,14 +48,14 @@ def gateway_members(gateway: Gateway, arn: str) -> dict[str, Any]:
     return _given(members)
 
 
-def read_update(members: Mapping[str, Any] | None, policy: Policy) -> Update | None:
+def read_update(members: Mapping[str, Any] | None, policy: Policy) -> UpdateSpec | None:
     """Raises Invalid where a station could never take the signature, unless the policy is to accept it."""
     if members is None:
         return None
     lorawan = members.get("LoRaWAN") or {}
     target = lorawan.get("UpdateVersion")
     signature, unusable = _signature(lorawan.get("UpdateSignature"), policy)
-    return Update(
+    return UpdateSpec(
         data_source=members.get("UpdateDataSource"),
         data_role=members.get("UpdateDataRole"),
         signature=signature,
@@ -66,7 +66,7 @@ def read_update(members: Mapping[str, Any] | None, policy: Policy) -> Update | N
     )
 
 
-def update_members(update: Update) -> dict[str, Any]:
+def update_members(update: UpdateSpec) -> dict[str, Any]:
     return _given(
         {
             "UpdateDataSource": update.data_source,
@@ -87,7 +87,7 @@ def update_members(update: Update) -> dict[str, Any]:
     )
 
 
-def version_members(update: Update) -> dict[str, Any]:
+def version_members(update: UpdateSpec) -> dict[str, Any]:
     """CurrentVersion and UpdateVersion of a definition, as far as they are given."""
     return _given(
         {
@@ -115,8 +115,8 @@ def task_members(gateway_id: str, task: Task, last_seen_ms: int | None) -> dict[
         {
             "WirelessGatewayId": gateway_id,
             "WirelessGatewayTaskDefinitionId": task.definition.id,
-            "LastUplinkReceivedAt": iso(last_seen_ms) if last_seen_ms is not None else None,
-            "TaskCreatedAt": iso(task.created_ms),
+            "LastUplinkReceivedAt": format_iso(last_seen_ms) if last_seen_ms is not None else None,
+            "TaskCreatedAt": format_iso(task.created_ms),
             "Status": str(task.status),
         }
     )
@@ -133,8 +133,8 @@ def _signature(text: str | None, policy: Policy) -> tuple[bytes, str | None]:
     except SignatureError as error:
         if policy.unusable_signature == "accept":
             return text.encode(), text
-        shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
-        raise Invalid("Update.LoRaWAN.UpdateSignature", text, f"{shown!r}: {error}") from error
+        shown = text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "..."
+        raise InvalidValue("Update.LoRaWAN.UpdateSignature", text, f"{shown!r}: {error}") from error
 
 
 def _given(members: dict[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-SHOWN: Final = 80
+MAX_SHOWN_CHARS: Final = 80
 """So many characters of a value are repeated in a message."""
 
-_RANGES: Final = {"integer": 1 << 31, "long": 1 << 63}
+_INTEGER_LIMITS: Final = {"integer": 1 << 31, "long": 1 << 63}
 _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     "string": (str, "a string"),
     "boolean": (bool, "a boolean"),
@@ -39,7 +39,7 @@ class InvalidParameters(ValueError):
         super().__init__(f"{len(faults)} validation error{plural} detected: {'; '.join(faults)}")
 
 
-def read_parameters(shape: Any, labels: Mapping[str, str], query: str, body: bytes) -> dict[str, Any]:
+def parse_parameters(shape: Any, labels: Mapping[str, str], query: str, body: bytes) -> dict[str, Any]:
     """The members of an operation's input, from URI, query and body. Raises InvalidParameters."""
     if shape is None:
         return {}
@@ -99,7 +99,7 @@ def _faults(shape: Any, value: Any, path: str) -> Iterator[str]:
     """Everything that is wrong with a value; ``path`` names it, ``Update.LoRaWAN.SigKeyCrc`` for example."""
     kind, words = _KINDS[shape.type_name]
     if not isinstance(value, kind) or (isinstance(value, bool) and shape.type_name != "boolean"):
-        yield _fault(value, path, f"Member must be {words}")
+        yield _violation_message(value, path, f"Member must be {words}")
         return
     yield from _scalar_faults(shape, value, path)
     if shape.type_name == "structure":
@@ -126,30 +126,30 @@ def _scalar_faults(shape: Any, value: Any, path: str) -> Iterator[str]:
     if "min" in limits or "max" in limits:
         word = "length" if is_sized else "value"
         if "max" in limits and measure > limits["max"]:
-            yield _fault(value, path, f"Member must have {word} less than or equal to {limits['max']}")
+            yield _violation_message(value, path, f"Member must have {word} less than or equal to {limits['max']}")
         if "min" in limits and measure < limits["min"]:
-            yield _fault(value, path, f"Member must have {word} greater than or equal to {limits['min']}")
-    elif isinstance(value, int) and not -_RANGES.get(shape.type_name, math.inf) <= value < _RANGES.get(
+            yield _violation_message(value, path, f"Member must have {word} greater than or equal to {limits['min']}")
+    elif isinstance(value, int) and not -_INTEGER_LIMITS.get(shape.type_name, math.inf) <= value < _INTEGER_LIMITS.get(
         shape.type_name, math.inf
     ):
-        yield _fault(value, path, f"Member must be within the range of type {shape.type_name}")
+        yield _violation_message(value, path, f"Member must be within the range of type {shape.type_name}")
     if isinstance(value, float) and not math.isfinite(value):
-        yield _fault(value, path, "Member must be a finite number")
+        yield _violation_message(value, path, "Member must be a finite number")
     if isinstance(value, str):
         yield from _text_faults(shape, value, path)
 
 
 def _text_faults(shape: Any, value: str, path: str) -> Iterator[str]:
     if _has_lone_surrogate(value):
-        yield _fault(value, path, "Member must be valid Unicode, without lone surrogates")
+        yield _violation_message(value, path, "Member must be valid Unicode, without lone surrogates")
         return
     enum = shape.metadata.get("enum")
     if enum and value not in enum:
-        yield _fault(value, path, f"Member must satisfy enum value set: [{', '.join(enum)}]")
+        yield _violation_message(value, path, f"Member must satisfy enum value set: [{', '.join(enum)}]")
     pattern = shape.metadata.get("pattern")
     compiled = _compiled(pattern) if pattern else None
     if compiled is not None and not compiled.fullmatch(value):
-        yield _fault(value, path, f"Member must satisfy regular expression pattern: {pattern}")
+        yield _violation_message(value, path, f"Member must satisfy regular expression pattern: {pattern}")
 
 
 def _has_lone_surrogate(text: str) -> bool:
@@ -167,8 +167,8 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
         return None
 
 
-def _fault(value: Any, path: str, constraint: str) -> str:
+def _violation_message(value: Any, path: str, constraint: str) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
+    shown = text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "..."
     shown = shown.encode("utf-8", "backslashreplace").decode()
     return f"Value '{shown}' at '{path}' failed to satisfy constraint: {constraint}"

@@ -56,7 +56,7 @@ _NAMES_THAT_WIN: Final = (
 )
 
 _PREFIXES_THAT_WIN: Final = ("AWS_ENDPOINT_URL_", "AWS_BEARER_TOKEN_")
-_ALONE: Final = {
+_ISOLATION_SETTINGS: Final = {
     "AWS_PAGER": "",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -64,17 +64,17 @@ _ALONE: Final = {
 }
 
 
-def leading_to(url: str, region: str = REGION) -> dict[str, str]:
+def aws_variables(url: str, region: str = REGION) -> dict[str, str]:
     """What boto3 and the AWS CLI need to find the API at ``url`` and no other."""
-    return {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": region, **DUMMY_CREDENTIALS, **_past_proxies()}
+    return {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": region, **DUMMY_CREDENTIALS, **_no_proxy_variables()}
 
 
-def leading_nowhere() -> dict[str, str]:
+def unreachable_aws_variables() -> dict[str, str]:
     """Where no lab is open: boto3 and the AWS CLI find no AWS at all, and say so at the first try."""
-    return {**leading_to(NOWHERE), "AWS_MAX_ATTEMPTS": "1"}
+    return {**aws_variables(NOWHERE), "AWS_MAX_ATTEMPTS": "1"}
 
 
-def _past_proxies() -> dict[str, str]:
+def _no_proxy_variables() -> dict[str, str]:
     """Calls to this machine go past a proxy, beside what goes past it already; nothing where there is none."""
     if not urllib.request.getproxies():
         return {}
@@ -90,13 +90,13 @@ def _with_loopback(hosts: str) -> str:
     return ",".join(dict.fromkeys((*known, *_LOOPBACK)))
 
 
-def alone(environment: Mapping[str, str]) -> dict[str, str]:
+def without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """The same without anybody's AWS settings, be they variables or files."""
-    return {name: value for name, value in environment.items() if not name.startswith("AWS_")} | _ALONE
+    return {name: value for name, value in environment.items() if not name.startswith("AWS_")} | _ISOLATION_SETTINGS
 
 
 @contextmanager
-def set_to(environment: Mapping[str, str]) -> Iterator[None]:
+def replaced_environ(environment: Mapping[str, str]) -> Iterator[None]:
     """Let this be the environment of this process, until the end."""
     before = dict(os.environ)
     _replace(environment)
@@ -106,17 +106,17 @@ def set_to(environment: Mapping[str, str]) -> Iterator[None]:
         _replace(before)
 
 
-def without_profile() -> AbstractContextManager[None]:
+def aws_profile_removed() -> AbstractContextManager[None]:
     """No profile is chosen in this process, until the end: boto3 makes no client where the chosen one is not there."""
     return changed(dict.fromkeys(_PROFILES))
 
 
-def in_region(region: str) -> AbstractContextManager[None]:
+def default_region(region: str) -> AbstractContextManager[None]:
     """Clients that are made without a Region have this one, until the end."""
     return changed({"AWS_DEFAULT_REGION": region})
 
 
-def profiles_chosen() -> list[str]:
+def profile_variables_set() -> list[str]:
     """Names of the variables that choose a profile here."""
     return [name for name in _PROFILES if name in os.environ]
 
@@ -125,7 +125,7 @@ def aws_variables_that_win(environ: Mapping[str, str]) -> list[str]:
     """Return the names of the variables that would win over a pasted AWS_ENDPOINT_URL, or would break it.
 
     These are the ones to unset in a terminal before boto3 and the AWS CLI (version 1 or 2) are led to lorafw with
-    the variables of ``leading_to``. A switch that is not "true" does nothing, so it is not named; neither is an empty
+    the variables of ``aws_variables``. A switch that is not "true" does nothing, so it is not named; neither is an empty
     AWS_ENDPOINT_URL_..., which botocore skips.
 
     Args:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lorafw.errors import LabError
-from lorafw.isolation.environment import NOWHERE, changed, leading_to
+from lorafw.isolation.environment import NOWHERE, aws_variables, changed
 from lorafw.isolation.sessions import KEY_ID, SECRET
 
 ENDPOINT: Final = "AWS_ENDPOINT_URL"
@@ -64,7 +64,7 @@ def put_aside(region: str) -> Iterator[None]:
         config = Path(folder) / "config"
         config.write_text(_neutral_config(_configuration().get("profiles", {})), encoding="utf-8")
         nowhere = {
-            **leading_to(NOWHERE, region),
+            **aws_variables(NOWHERE, region),
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": str(config),
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

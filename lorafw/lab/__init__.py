@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lorafw._lazy import names_of
+from lorafw._lazy import attach
 
 if TYPE_CHECKING:
     from lorafw.lab.exercises import check as check
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lorafw.lab.setup_check import check_setup as check_setup
     from lorafw.lab.workspace import Workspace as Workspace
 
-_HOME_OF = {
+_MODULE_BY_NAME = {
     "FleetDashboard": "panels.fleet_dashboard",
     "MatchExplorer": "panels.match_explorer",
     "RolloutPlanner": "panels.rollout_planner",
@@ -37,7 +37,7 @@ _HOME_OF = {
 }
 
 __all__ = [  # noqa: PLE0604 -- the table above is the one place where a public name is written
-    *_HOME_OF
+    *_MODULE_BY_NAME
 ]
 
-__getattr__, __dir__ = names_of(__name__, _HOME_OF)
+__getattr__, __dir__ = attach(__name__, _MODULE_BY_NAME)

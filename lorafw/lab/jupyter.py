@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Final
 
 from lorafw.errors import LabError
-from lorafw.isolation.environment import alone, leading_nowhere
+from lorafw.isolation.environment import unreachable_aws_variables, without_aws_settings
 from lorafw.lab.lessons import WorkingCopy
 from lorafw.localaws.aws_cli import AWS_CONFIG_FILE
-from lorafw.server.loopback import PAST_PROXIES, check_port
+from lorafw.server.loopback import DIRECT_OPENER, ensure_port_free
 
 START_LIMIT_S: Final = 120.0
 STOP_LIMIT_S: Final = 15.0
@@ -93,8 +93,8 @@ class LabServer:
 
     def start(self) -> LabServer:
         """Raises LabError, with the server's last words, where it is not installed or does not come up."""
-        _require("voila" if self._app else "jupyterlab", "app" if self._app else "lab")
-        self._settle()
+        _require_installed("voila" if self._app else "jupyterlab", "app" if self._app else "lab")
+        self._write_settings()
         # JupyterLab looks for a free port itself, unless it is told which.
         port = self._free_port() if self._app or self._port else PORT
         command = self._voila(port) if self._app else self._lab(port)
@@ -110,7 +110,7 @@ class LabServer:
             )
         try:
             self.url = f"http://127.0.0.1:{port}/?token={self._voila_token}" if self._app else self._lab_url()
-            self._wait_until(lambda: _answers(self.url if self._app else self.url.split("lab/tree/")[0] + "api"))
+            self._wait_until(lambda: _responds_ok(self.url if self._app else self.url.split("lab/tree/")[0] + "api"))
             if self._app and self._browser:
                 self._open_browser()
         except BaseException:
@@ -151,8 +151,8 @@ class LabServer:
         # '!aws' in a lesson is the AWS CLI that was installed beside this Python.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         config = {"AWS_CONFIG_FILE": str(AWS_CONFIG_FILE)}
-        ours = {**leading_nowhere(), **config, **folders, "PATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
-        return _without_jupyter(alone(os.environ)) | ours
+        ours = {**unreachable_aws_variables(), **config, **folders, "PATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
+        return _without_jupyter(without_aws_settings(os.environ)) | ours
 
     def _server_environment(self) -> dict[str, str]:
         """Return the variables of the server. Voila gets its token there: other users can read a command line."""
@@ -160,7 +160,7 @@ class LabServer:
             return self.environment() | {"JUPYTER_TOKEN": self._voila_token}
         return self.environment()
 
-    def _settle(self) -> None:
+    def _write_settings(self) -> None:
         for name in _FOLDERS.values():
             (self._copy.state / name).mkdir(mode=0o700, exist_ok=True)
         for name, settings in _SETTINGS.items():
@@ -200,7 +200,7 @@ class LabServer:
     def _free_port(self) -> int:
         for port in [self._port] if self._port else range(PORT, PORT + TRIES):
             with suppress(OSError):
-                check_port("127.0.0.1", port)
+                ensure_port_free("127.0.0.1", port)
                 return port
         raise LabError(f"port {self._port or PORT} is taken; give another with --port")
 
@@ -230,7 +230,7 @@ def _without_jupyter(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith(_FOREIGN_PREFIXES)}
 
 
-def trust(copy: WorkingCopy) -> None:
+def sign_unchanged_lessons(copy: WorkingCopy) -> None:
     """Sign the lessons that are as they came, so that JupyterLab shows the tables and pictures that they came with."""
     import nbformat  # noqa: PLC0415
     from nbformat.sign import NotebookNotary  # noqa: PLC0415
@@ -239,17 +239,17 @@ def trust(copy: WorkingCopy) -> None:
     data.mkdir(mode=0o700, exist_ok=True)
     notary = NotebookNotary(data_dir=str(data))
     try:
-        for path in copy.untouched():
+        for path in copy.unchanged():
             if not notary.check_signature(notebook := nbformat.read(path, as_version=4)):
                 notary.sign(notebook)
     finally:
         notary.store.close()
 
 
-def is_open(copy: WorkingCopy) -> bool:
+def is_lab_running(copy: WorkingCopy) -> bool:
     """Does a JupyterLab run on this copy? One that was killed leaves its file behind, and does not answer."""
     files = (copy.state / "runtime").glob("jpserver-*.json")
-    return any(_answers(f"{said['url']}api") for path in files if "url" in (said := _read(path)))
+    return any(_responds_ok(f"{said['url']}api") for path in files if "url" in (said := _read(path)))
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -260,14 +260,14 @@ def _read(path: Path) -> dict[str, str]:
     return {}
 
 
-def _answers(url: str) -> bool:
+def _responds_ok(url: str) -> bool:
     try:
-        with PAST_PROXIES.open(url, timeout=5) as reply:
+        with DIRECT_OPENER.open(url, timeout=5) as reply:
             return bool(reply.status == 200)
     except (OSError, http.client.HTTPException, ValueError):  # URLError is an OSError
         return False
 
 
-def _require(module: str, extra: str) -> None:
+def _require_installed(module: str, extra: str) -> None:
     if importlib.util.find_spec(module) is None:
         raise LabError(f"{module} is not installed here: pip install 'lorafw[{extra}]'")

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from lorafw.atomic import write_atomic
 from lorafw.errors import LabError
-from lorafw.lab.panels.html import is_face
+from lorafw.lab.panels.html import is_panel_html
 
 PATTERN: Final = "[0-9][0-9]-*.ipynb"
 FOLDER: Final = "lorafw-lessons"
@@ -68,29 +68,29 @@ class WorkingCopy:
         """Deliver what is missing or was not touched; gives the names of the lessons that are new or newer."""
         delivered, newer = self._delivered(), []
         for lesson in packaged_lessons():
-            content, mine = fresh(lesson.read_bytes()), self.path / lesson.name
+            content, mine = strip_outputs(lesson.read_bytes()), self.path / lesson.name
             if not mine.exists() or (_digest(mine) == delivered.get(lesson.name) and mine.read_bytes() != content):
                 self._deliver(lesson.name, content, delivered)
                 newer.append(lesson.name)
-        self._remember(delivered)
+        self._save_digests(delivered)
         return newer
 
     def reset(self) -> list[Kept]:
         """Fresh lessons; those that were changed are kept together in a new folder."""
         delivered = self._delivered()
-        fresh_ones = {lesson.name: fresh(lesson.read_bytes()) for lesson in packaged_lessons()}
+        fresh_ones = {lesson.name: strip_outputs(lesson.read_bytes()) for lesson in packaged_lessons()}
         changed = [name for name, content in fresh_ones.items() if self._is_changed(name, content, delivered)]
-        kept = self._set_aside(changed) if changed else []
+        kept = self._move_to_kept_folder(changed) if changed else []
         for name, content in fresh_ones.items():
             self._deliver(name, content, delivered)
-        self._remember(delivered)
+        self._save_digests(delivered)
         return kept
 
     def _is_changed(self, name: str, content: bytes, delivered: dict[str, str]) -> bool:
         mine = self.path / name
         return mine.exists() and _digest(mine) not in (digest(content), delivered.get(name))
 
-    def _set_aside(self, names: list[str]) -> list[Kept]:
+    def _move_to_kept_folder(self, names: list[str]) -> list[Kept]:
         folder = next(
             folder for number in count(1) if not (folder := self.path / f"kept-{number}").exists()
         )  # never over what is there
@@ -103,9 +103,9 @@ class WorkingCopy:
         write_atomic(self.path / name, content)
         delivered[name] = digest(content)
 
-    def untouched(self) -> list[Path]:
+    def unchanged(self) -> list[Path]:
         """The lessons that are byte for byte as the installed version delivers them."""
-        mine = [(self.path / lesson.name, fresh(lesson.read_bytes())) for lesson in packaged_lessons()]
+        mine = [(self.path / lesson.name, strip_outputs(lesson.read_bytes())) for lesson in packaged_lessons()]
         return [path for path, content in mine if path.exists() and path.read_bytes() == content]
 
     def _delivered(self) -> dict[str, str]:
@@ -116,7 +116,7 @@ class WorkingCopy:
             return {}
         return known if isinstance(known, dict) else {}
 
-    def _remember(self, delivered: dict[str, str]) -> None:
+    def _save_digests(self, delivered: dict[str, str]) -> None:
         write_atomic(self.state / "delivered.json", json.dumps(delivered, indent=1).encode())
 
 
@@ -124,11 +124,11 @@ def _digest(path: Path) -> str:
     return digest(path.read_bytes())
 
 
-_NOT_THE_LEARNERS: Final = ("kernelspec", "language_info", "widgets")
+_VOLATILE_METADATA: Final = ("kernelspec", "language_info", "widgets")
 """Metadata of a notebook that JupyterLab writes whenever it saves."""
 
 
-def fresh(lesson: bytes) -> bytes:
+def strip_outputs(lesson: bytes) -> bytes:
     """The lesson, not run yet. What is no notebook stays as it is."""
     notebook = _read(lesson)
     if notebook is None:
@@ -137,8 +137,8 @@ def fresh(lesson: bytes) -> bytes:
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["execution_count"] = None
-            cell["outputs"] = [{**one, "execution_count": None} for one in cell["outputs"] if _is_face(one)]
-    return _written(notebook)
+            cell["outputs"] = [{**one, "execution_count": None} for one in cell["outputs"] if _is_static_view(one)]
+    return _serialize(notebook)
 
 
 def digest(lesson: bytes) -> str:
@@ -146,13 +146,13 @@ def digest(lesson: bytes) -> str:
     notebook = _read(lesson)
     if notebook is None:
         return sha256(lesson).hexdigest()
-    for name in _NOT_THE_LEARNERS:
+    for name in _VOLATILE_METADATA:
         notebook["metadata"].pop(name, None)
-    return sha256(_written(notebook)).hexdigest()
+    return sha256(_serialize(notebook)).hexdigest()
 
 
-def _is_face(output: dict[str, Any]) -> bool:
-    return output["output_type"] == "execute_result" and is_face("".join(output["data"].get("text/html", "")))
+def _is_static_view(output: dict[str, Any]) -> bool:
+    return output["output_type"] == "execute_result" and is_panel_html("".join(output["data"].get("text/html", "")))
 
 
 def _kernel() -> dict[str, Any]:
@@ -173,6 +173,6 @@ def _read(content: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _written(notebook: dict[str, Any]) -> bytes:
+def _serialize(notebook: dict[str, Any]) -> bytes:
     """As JupyterLab writes it."""
     return (json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()

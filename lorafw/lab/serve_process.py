@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import ClassVar, Final
 
-from lorafw.errors import Unavailable
-from lorafw.isolation.environment import alone, leading_to
+from lorafw.errors import SourceUnavailable
+from lorafw.isolation.environment import aws_variables, without_aws_settings
 
 START_LIMIT_S: Final = 60.0
 
@@ -54,14 +54,14 @@ class ServeProcess:
                 [*command, "--ready-file", str(ready), "--state-dir", str(ready.with_name("state")), *self._options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**alone(os.environ), "PYTHONUNBUFFERED": "1"},
+                env={**without_aws_settings(os.environ), "PYTHONUNBUFFERED": "1"},
             )
         deadline = time.monotonic() + START_LIMIT_S
         while not ready.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 words = self.output
                 self.stop()
-                raise Unavailable(f"'lorafw serve' did not come up: {words}")
+                raise SourceUnavailable(f"'lorafw serve' did not come up: {words}")
             time.sleep(0.02)
         addresses = json.loads(ready.read_text())
         self.api, self.cups, self.cups_plain = addresses["api"], addresses["cups"], addresses["cups_plain"]
@@ -84,7 +84,7 @@ class ServeProcess:
 
     @property
     def environment(self) -> dict[str, str]:
-        return leading_to(self.api)
+        return aws_variables(self.api)
 
     @property
     def output(self) -> str:

@@ -19,7 +19,7 @@ COMMANDS: Final = ("aws", "lorafw")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """``remedy`` is empty where all is well."""
 
     what: str
@@ -35,12 +35,12 @@ def check_setup() -> None:
         print(finding)  # noqa: T201 -- a notebook shows what is printed
 
 
-def findings() -> Iterator[Finding]:
-    yield Finding("Python 3.11 or newer", _python())
-    yield Finding(f"packages: {', '.join(PACKAGES)}", _packages())
-    yield Finding(f"commands: {', '.join(COMMANDS)}", _commands())
-    yield Finding("a folder for files that come and go", _folder())
-    yield Finding("a port of this machine can be opened and reached", _port())
+def findings() -> Iterator[CheckResult]:
+    yield CheckResult("Python 3.11 or newer", _python())
+    yield CheckResult(f"packages: {', '.join(PACKAGES)}", _packages())
+    yield CheckResult(f"commands: {', '.join(COMMANDS)}", _commands())
+    yield CheckResult("a folder for files that come and go", _folder())
+    yield CheckResult("a port of this machine can be opened and reached", _port())
 
 
 def _python() -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from lorafw.isolation.environment import alone, leading_nowhere, set_to
+from lorafw.isolation.environment import replaced_environ, unreachable_aws_variables, without_aws_settings
 from lorafw.lab.serve_process import ServeProcess
 from lorafw.scratch import scratch_folder
 from lorafw.testbed import Testbed
@@ -27,7 +27,7 @@ class Workspace:
 
     def __init__(self, server: Testbed | ServeProcess | None = None) -> None:
         self._server = server
-        self._open = contextlib.ExitStack()
+        self._exit_stack = contextlib.ExitStack()
 
     path: Path
     """The folder."""
@@ -36,16 +36,16 @@ class Workspace:
         """One that is open already is closed first: a cell may be run again."""
         if Workspace._in_process is not None:
             Workspace._in_process.close()
-        with contextlib.ExitStack() as opening:
-            variables = opening.enter_context(_variables_of(self._server))
-            self.path = opening.enter_context(scratch_folder("lorafw-work-"))
+        with contextlib.ExitStack() as stack:
+            variables = stack.enter_context(_variables_of(self._server))
+            self.path = stack.enter_context(scratch_folder("lorafw-work-"))
             # The commands that were installed with this package come first.
             search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
             # Colours are for a screen.
             shown = {"PATH": search, "NO_COLOR": "1"}
-            opening.enter_context(set_to(alone(os.environ) | dict(variables) | shown))
-            opening.enter_context(contextlib.chdir(self.path))
-            self._open = opening.pop_all()
+            stack.enter_context(replaced_environ(without_aws_settings(os.environ) | dict(variables) | shown))
+            stack.enter_context(contextlib.chdir(self.path))
+            self._exit_stack = stack.pop_all()
         Workspace._in_process = self
         return self
 
@@ -53,7 +53,7 @@ class Workspace:
         """Twice is harmless."""
         if Workspace._in_process is self:
             Workspace._in_process = None
-        self._open.close()
+        self._exit_stack.close()
 
     def __enter__(self) -> Workspace:
         return self.open()
@@ -68,4 +68,4 @@ def _variables_of(server: Testbed | ServeProcess | None) -> Iterator[Mapping[str
         with server.api_over_http() as variables:
             yield variables
     else:
-        yield server.environment if server is not None else leading_nowhere()
+        yield server.environment if server is not None else unreachable_aws_variables()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from lorafw.errors import LabError
-from lorafw.isolation.environment import DUMMY_CREDENTIALS, NOWHERE, alone
+from lorafw.isolation.environment import DUMMY_CREDENTIALS, NOWHERE, without_aws_settings
 from lorafw.localaws.lab_endpoint import LabEndpoint
 
 AWS_CONFIG_FILE: Final = Path(__file__).with_name("aws_cli.ini")
@@ -93,7 +93,7 @@ def aws_environment(environ: Mapping[str, str], endpoint: LabEndpoint) -> dict[s
         "AWS_CONFIG_FILE": str(AWS_CONFIG_FILE),
         **DUMMY_CREDENTIALS,
     }
-    return alone(environ) | proxies | direct | lab
+    return without_aws_settings(environ) | proxies | direct | lab
 
 
 def _check_options(endpoint: LabEndpoint, arguments: Sequence[str]) -> None:

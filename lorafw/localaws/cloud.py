@@ -17,14 +17,14 @@ from typing import Any, Final
 from lorafw.clock import Clock
 from lorafw.errors import LabError
 from lorafw.example import REGION
-from lorafw.isolation.environment import leading_to, without_profile
+from lorafw.isolation.environment import aws_profile_removed, aws_variables
 from lorafw.isolation.sessions import make_client
 from lorafw.isolation.settings import without_moto_switches
 from lorafw.server.admission import HostNames
-from lorafw.server.app import CupsServer, Tls
-from lorafw.server.authorization import Gatekeeper
-from lorafw.server.config import DEFAULT, Limits
-from lorafw.server.loopback import as_url_host, check_port, loopback, reachable
+from lorafw.server.app import CupsServer, TlsConfig
+from lorafw.server.authorization import CertificateAuthorizer
+from lorafw.server.config import DEFAULT_LIMITS, Limits
+from lorafw.server.loopback import as_url_host, ensure_port_free, loopback_or_default, reachable
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 
@@ -61,7 +61,7 @@ class ApiServer:
         register()
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         # werkzeug prints and exits if a port is taken.
-        check_port(self.host, self.port)
+        ensure_port_free(self.host, self.port)
         self._server = ApiWsgiServer(self.host, self.port, HostNames([self.host, *self._public_names]))
         self.port = self._server.port
         self._thread = threading.Thread(target=self._server.serve_forever, name="lorafw-api", daemon=True)
@@ -100,12 +100,12 @@ class Cloud:
         api_port: int = 0,
         cups_port: int | None = 0,
         cups_tls_port: int | None = None,
-        cups_tls_or_another: bool = False,
+        cups_tls_fallback_to_free_port: bool = False,
         state_dir: Path | None = None,
         public_names: Sequence[str] = (),
         policy: Policy | None = None,
         clock: Clock | None = None,
-        limits: Limits = DEFAULT,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """Prepare a cloud; nothing listens yet.
 
@@ -130,7 +130,7 @@ class Cloud:
         self.api = ApiServer(api_host, api_port, public_names)
         self._cups_port = cups_port
         self._cups_tls_port = cups_tls_port
-        self._or_another = cups_tls_or_another
+        self._fallback_to_free_port = cups_tls_fallback_to_free_port
         self._state_dir = state_dir
         self._names = ["localhost", *public_names]
         self._public_names = tuple(public_names)
@@ -138,7 +138,7 @@ class Cloud:
         self._policy = policy
         self._clock = clock
         self._limits = limits
-        self._open = contextlib.ExitStack()
+        self._exit_stack = contextlib.ExitStack()
 
     service: UpdateService
     cups_plain: CupsServer | None = None
@@ -156,69 +156,74 @@ class Cloud:
     def __enter__(self) -> Cloud:
         from lorafw.iotwireless.context import new_id, use_service  # noqa: PLC0415
         from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
-        from lorafw.sources.s3 import RoleSource, client_factory  # noqa: PLC0415
+        from lorafw.sources.s3 import RoleSource, make_client_factory  # noqa: PLC0415
 
-        with contextlib.ExitStack() as opening:
-            opening.enter_context(without_moto_switches())
-            opening.enter_context(without_profile())
-            opening.enter_context(corrected_moto())
-            opening.enter_context(self.api)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(without_moto_switches())
+            stack.enter_context(aws_profile_removed())
+            stack.enter_context(corrected_moto())
+            stack.enter_context(self.api)
             self.api.reset()
-            clients = client_factory(endpoint_url=self.api.url)
-            source = opening.enter_context(RoleSource(clients, clock=self._clock, missing_hint=ELSEWHERE))
+            clients = make_client_factory(endpoint_url=self.api.url)
+            source = stack.enter_context(RoleSource(clients, clock=self._clock, missing_hint=ELSEWHERE))
             self.service = UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
-            opening.enter_context(use_service(self.service))
+            stack.enter_context(use_service(self.service))
             if self._cups_port is not None:
-                self._open_plain(opening, self._cups_port)
+                self._open_plain(stack, self._cups_port)
             if self._cups_tls_port is not None:
-                self._open_tls(opening, self._cups_tls_port)
-            self._open = opening.pop_all()
+                self._open_tls(stack, self._cups_tls_port)
+            self._exit_stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        self._exit_stack.close()
 
-    def _open_plain(self, opening: contextlib.ExitStack, port: int) -> None:
+    def _open_plain(self, stack: contextlib.ExitStack, port: int) -> None:
         from lorafw.iotwireless.context import set_cups_endpoint  # noqa: PLC0415
 
         self.cups_plain = CupsServer(
             self.service,
-            host=loopback(self._cups_host),
+            host=loopback_or_default(self._cups_host),
             port=port,
             names=HostNames(self._public_names),
             # A gateway that has a certificate could otherwise be impersonated here, without it.
             refuse_bound=self._cups_tls_port is not None,
             limits=self._limits,
         )
-        opening.enter_context(self.cups_plain.in_thread())
-        opening.enter_context(set_cups_endpoint(self.cups_plain.uri))
+        stack.enter_context(self.cups_plain.run_in_thread())
+        stack.enter_context(set_cups_endpoint(self.cups_plain.uri))
 
-    def _open_tls(self, opening: contextlib.ExitStack, port: int) -> None:
-        from lorafw.iotwireless.context import IotCertificates, set_cups_endpoint, tell_certificates  # noqa: PLC0415
-        from lorafw.server.certificate_authority import load_or_make  # noqa: PLC0415
+    def _open_tls(self, stack: contextlib.ExitStack, port: int) -> None:
+        from lorafw.iotwireless.context import IotCertificates, on_certificate_associated, set_cups_endpoint  # noqa: PLC0415
+        from lorafw.server.certificate_authority import load_or_create  # noqa: PLC0415
 
         folder = self._state_dir
         if folder is None:
-            folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-state-")))
-        authority = load_or_make(folder, self._names)
-        gatekeeper = Gatekeeper(IotCertificates(), self.service.find_gateway)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-state-")))
+        authority = load_or_create(folder, self._names)
+        gatekeeper = CertificateAuthorizer(IotCertificates(), self.service.find_gateway)
         context = authority.server_context()
         gatekeeper.attach(context)
-        opening.enter_context(tell_certificates(gatekeeper.trust))
+        stack.enter_context(on_certificate_associated(gatekeeper.trust))
         # A gateway on the network knows this machine by its public name.
-        tls = Tls(context, gatekeeper, self._names[-1])
+        tls = TlsConfig(context, gatekeeper, self._names[-1])
         self.cups_tls = CupsServer(
-            self.service, host=self._cups_host, port=port, or_another=self._or_another, tls=tls, limits=self._limits
+            self.service,
+            host=self._cups_host,
+            port=port,
+            fallback_to_free_port=self._fallback_to_free_port,
+            tls=tls,
+            limits=self._limits,
         )
-        opening.enter_context(self.cups_tls.in_thread())
+        stack.enter_context(self.cups_tls.run_in_thread())
         plain_uri = None
         if self.cups_plain is not None:
             plain_uri = self.cups_plain.uri
-        opening.enter_context(set_cups_endpoint(self.cups_tls.uri, authority.ca_pem, plain_uri=plain_uri))
+        stack.enter_context(set_cups_endpoint(self.cups_tls.uri, authority.ca_pem, plain_uri=plain_uri))
 
     def environment(self, region: str = REGION) -> dict[str, str]:
         """What boto3 and the AWS CLI need to find this cloud and no other."""
-        return leading_to(self.api.url, region)
+        return aws_variables(self.api.url, region)
 
     def client(self, name: str, region: str = REGION) -> Any:
         """A boto3 client of this cloud."""

@@ -23,15 +23,15 @@ from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
 from lorafw.localaws.cloud import Cloud
-from lorafw.localaws.provisioning import make_bucket_and_role, upload
-from lorafw.tasks.model import Owner
+from lorafw.localaws.provisioning import create_bucket_and_role, upload_update
+from lorafw.tasks.model import AccountRegion
 
-OWNER = Owner(example.ACCOUNT, example.REGION)
+OWNER = AccountRegion(example.ACCOUNT, example.REGION)
 
-_TICK_S = 0.1
+_CHECK_INTERVAL_S = 0.1
 
 
-class DocumentedWorld:
+class DocumentedSetup:
     """A context manager. ``log`` gets the lines of the gateway that polls."""
 
     def __init__(self, cloud: Cloud, log: Callable[[str], None]) -> None:
@@ -39,18 +39,18 @@ class DocumentedWorld:
         self._log = log
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lorafw-world", daemon=True)
-        self._open = contextlib.ExitStack()
+        self._exit_stack = contextlib.ExitStack()
 
     home: Home
     """The polling gateway's home folder."""
     private_key: Path
     """The lab's key: its public half is the gateway's sig-1.key."""
 
-    def __enter__(self) -> DocumentedWorld:
-        with contextlib.ExitStack() as opening:
-            folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-world-")))
-            make_bucket_and_role(self._cloud.client)
-            upload(self._cloud.client, example.update_file())
+    def __enter__(self) -> DocumentedSetup:
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-world-")))
+            create_bucket_and_role(self._cloud.client)
+            upload_update(self._cloud.client, example.update_file())
             self._make_keys(folder)
             self.home = self._make_home(folder / "gateway", example.GATEWAY_ID)
             second = self._make_home(folder / "gateway-2", example.SECOND_GATEWAY_ID)
@@ -58,13 +58,13 @@ class DocumentedWorld:
             self._gateway = VirtualGateway(self.home, HttpTransport(), log=self._log)
             self._gateway.poll()
             self._thread.start()
-            self._open = opening.pop_all()
+            self._exit_stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._open.close()
+        self._exit_stack.close()
 
     def _make_keys(self, folder: Path) -> None:
         pair = KeyPair.generate()
@@ -95,7 +95,7 @@ class DocumentedWorld:
     def _run(self) -> None:
         """Poll every ten seconds; and at once when there is a new definition, as if it had just been powered on."""
         known, due = 0, time.monotonic() + example.POLL_INTERVAL_S
-        while not self._stop.wait(_TICK_S):
+        while not self._stop.wait(_CHECK_INTERVAL_S):
             newest = max((d.sequence for d in self._cloud.service.definitions(OWNER)), default=0)
             if newest <= known and time.monotonic() < due:
                 continue

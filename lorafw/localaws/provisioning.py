@@ -8,17 +8,17 @@ from typing import Any
 from lorafw import example
 
 
-def make_bucket_and_role(client: Callable[[str], Any], *, readable: str = example.KEY) -> None:
+def create_bucket_and_role(client: Callable[[str], Any], *, readable: str = example.KEY) -> None:
     """Create both with boto3 clients made by ``client(name)``; ``readable`` is the key, or a pattern of keys."""
     s3, iam = client("s3"), client("iam")
     s3.create_bucket(Bucket=example.BUCKET)
     s3.put_bucket_versioning(Bucket=example.BUCKET, VersioningConfiguration={"Status": "Enabled"})
     iam.create_role(RoleName=example.ROLE_NAME, AssumeRolePolicyDocument=example.TRUST_POLICY)
-    policy = example.read_policy(key=readable)
+    policy = example.permission_policy(key=readable)
     iam.put_role_policy(RoleName=example.ROLE_NAME, PolicyName="ReadFwUpdate", PolicyDocument=policy)
 
 
-def upload(client: Callable[[str], Any], update: bytes, key: str = example.KEY) -> str:
+def upload_update(client: Callable[[str], Any], update: bytes, key: str = example.KEY) -> str:
     """Put an update file into the bucket; gives its UpdateDataSource."""
     client("s3").put_object(Bucket=example.BUCKET, Key=key, Body=update)
     return f"s3://{example.BUCKET}/{key}"

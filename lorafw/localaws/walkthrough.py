@@ -20,17 +20,17 @@ from lorafw.gateway.virtual import VirtualGateway
 from lorafw.localaws.aws_cli import aws_command, aws_environment, find_aws_cli
 from lorafw.localaws.cloud import Cloud
 from lorafw.localaws.lab_endpoint import LabEndpoint
-from lorafw.localaws.provisioning import make_bucket_and_role, upload
+from lorafw.localaws.provisioning import create_bucket_and_role, upload_update
 from lorafw.scratch import scratch_folder
-from lorafw.tasks.model import Owner
+from lorafw.tasks.model import AccountRegion
 
 MAX_POLLS: Final = 4
 """FAILED is judged at the fourth poll after the definition was made."""
 
-OWNER: Final = Owner(example.ACCOUNT, example.REGION)
+OWNER: Final = AccountRegion(example.ACCOUNT, example.REGION)
 
 
-class Procedure:
+class DocumentedWalkthrough:
     """One run of the procedure in a world of its own. A context manager; ``show`` gets what a person reads."""
 
     def __init__(self, show: Callable[[str], None], *, package: str, fail: str | None = None) -> None:
@@ -38,17 +38,17 @@ class Procedure:
         self._package = package
         self._fail = fail
         self._aws = find_aws_cli()
-        self._open = contextlib.ExitStack()
+        self._exit_stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Procedure:
-        with contextlib.ExitStack() as opening:
-            self._folder = opening.enter_context(scratch_folder("lorafw-demo-"))
-            self._cloud = opening.enter_context(Cloud())
-            self._open = opening.pop_all()
+    def __enter__(self) -> DocumentedWalkthrough:
+        with contextlib.ExitStack() as stack:
+            self._folder = stack.enter_context(scratch_folder("lorafw-demo-"))
+            self._cloud = stack.enter_context(Cloud())
+            self._exit_stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        self._exit_stack.close()
 
     def run(self) -> str:
         """Walk it and give the final status of the task. Raises LorafwError where a command fails."""
@@ -57,20 +57,20 @@ class Procedure:
             f"API {self._cloud.api.url}, CUPS {self._cloud.cups.uri}"
             + ("" if self._aws else "; no AWS CLI was found, so boto3 asks in its place")
         )
-        input_json = self._prepare()
+        input_json = self._publish_update()
         gateway_id, gateway = self._gateway()
         self._version(gateway_id)
         self._heading("2. Create a wireless gateway task definition")
         self._show("$ cat input.json\n" + input_json.read_text())
-        self._command(
+        self._run_aws_command(
             "create-wireless-gateway-task-definition",
             "--cli-input-json",
             f"file://{input_json}",
             shown=["--cli-input-json", "file://input.json"],
         )
-        return self._track(gateway_id, gateway)
+        return self._poll_until_ended(gateway_id, gateway)
 
-    def _prepare(self) -> Path:
+    def _publish_update(self) -> Path:
         """The update file, its signature, bucket and role; gives input.json."""
         self._heading("0. Update file, signature, bucket and role")
         self._keys = KeyPair.generate()
@@ -85,8 +85,8 @@ class Procedure:
         if self._fail == "tampered":
             update += b"\n"
             self._show("(--fail tampered: one byte is added to the file after it was signed)")
-        make_bucket_and_role(self._cloud.client)
-        upload(self._cloud.client, update)
+        create_bucket_and_role(self._cloud.client)
+        upload_update(self._cloud.client, update)
         self._show(f"{example.DATA_SOURCE} is readable through {example.ROLE_ARN}")
         members = example.input_json(signature=signed.signature, sig_key_crc=signed.key_crc)
         path = self._folder / "input.json"
@@ -112,44 +112,44 @@ class Procedure:
 
     def _version(self, gateway_id: str) -> None:
         self._heading("1. Get the current version running on your gateway")
-        self._command(
+        self._run_aws_command(
             "get-wireless-gateway", "--identifier", example.GATEWAY_EUI.hex, "--identifier-type", "GatewayEui"
         )
-        self._command("get-wireless-gateway-firmware-information", "--id", gateway_id)
+        self._run_aws_command("get-wireless-gateway-firmware-information", "--id", gateway_id)
 
-    def _track(self, gateway_id: str, gateway: VirtualGateway) -> str:
+    def _poll_until_ended(self, gateway_id: str, gateway: VirtualGateway) -> str:
         self._heading("3. Run the firmware update task and track progress")
         status = ""
         for poll in range(1, MAX_POLLS + 1):
             self._show(f"The gateway polls CUPS (poll {poll}):")
             gateway.poll()
-            status = self._command("get-wireless-gateway-task", "--id", gateway_id)["Status"]
+            status = self._run_aws_command("get-wireless-gateway-task", "--id", gateway_id)["Status"]
             if status in ("COMPLETED", "FAILED"):
                 break
         if status == "COMPLETED":
-            self._command("get-wireless-gateway-firmware-information", "--id", gateway_id)
+            self._run_aws_command("get-wireless-gateway-firmware-information", "--id", gateway_id)
         explanation = self._cloud.service.explain(OWNER, gateway_id)
         if status != "COMPLETED":
             self._show("Why?")
             self._show("\n".join(f"    {line}" for line in explanation.lines))
             self._show("    The gateway's log above says it too: its key does not verify the signature, so the")
             self._show("    update was refused. " + _REASONS.get(self._fail or "", "The update did not take effect."))
-        self._command("delete-wireless-gateway-task", "--id", gateway_id)
+        self._run_aws_command("delete-wireless-gateway-task", "--id", gateway_id)
         self._show(f"\n{status}: the gateway runs PackageVersion {gateway.home.package()}.")
         return status
 
     def _heading(self, text: str) -> None:
         self._show(f"\n{text}\n{'-' * len(text)}")
 
-    def _command(self, operation: str, *arguments: str, shown: list[str] | None = None) -> dict[str, Any]:
+    def _run_aws_command(self, operation: str, *arguments: str, shown: list[str] | None = None) -> dict[str, Any]:
         """Run ``aws iotwireless OPERATION ...`` against the lab; gives its answer."""
         self._show(f"$ aws iotwireless {operation} {shlex.join(shown or arguments)}")
-        answer = self._by_cli(operation, arguments) if self._aws else self._by_boto3(operation, arguments)
+        answer = self._run_with_cli(operation, arguments) if self._aws else self._run_with_boto3(operation, arguments)
         self._show(f"{answer.strip()}\n" if answer.strip() else "(no output)\n")
         members: dict[str, Any] = json.loads(answer) if answer.strip() else {}
         return members
 
-    def _by_cli(self, operation: str, arguments: tuple[str, ...]) -> str:
+    def _run_with_cli(self, operation: str, arguments: tuple[str, ...]) -> str:
         assert self._aws is not None
         endpoint = LabEndpoint(self._cloud.api.url, example.REGION)
         command = ["iotwireless", operation, *arguments, "--output", "json"]
@@ -164,7 +164,7 @@ class Procedure:
             raise LorafwError(f"aws iotwireless {operation} ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
-    def _by_boto3(self, operation: str, arguments: tuple[str, ...]) -> str:
+    def _run_with_boto3(self, operation: str, arguments: tuple[str, ...]) -> str:
         client = self._cloud.client("iotwireless")
         pairs = dict(zip(arguments[::2], arguments[1::2], strict=True))
         source = pairs.pop("--cli-input-json", None)

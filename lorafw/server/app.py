@@ -24,27 +24,27 @@ from typing import Any, Final
 from aiohttp import web
 
 from lorafw.clock import real_monotonic_s
-from lorafw.cups.codec import RequestDecoder, encode_head
-from lorafw.cups.messages import NOTHING, UpdateInfoRequest
-from lorafw.errors import LorafwError, NotAllowed
+from lorafw.cups.codec import RequestDecoder, encode_response_header
+from lorafw.cups.messages import EMPTY_RESPONSE, UpdateInfoRequest
+from lorafw.errors import CertificateNotAllowed, LorafwError
 from lorafw.server.admission import Denial, HostNames, RequestSource, decide_without_browsers
-from lorafw.server.authorization import Gatekeeper
-from lorafw.server.config import DEFAULT, Limits
-from lorafw.server.connections import Connections, Conversation, Phase, Visit
-from lorafw.server.flow_control import Pace, is_taken, watch
+from lorafw.server.authorization import CertificateAuthorizer
+from lorafw.server.config import DEFAULT_LIMITS, Limits
+from lorafw.server.connections import ClientConnection, ConnectionManager, HttpProtocol, Phase
+from lorafw.server.flow_control import ThroughputMonitor, duplicate_socket, wait_until_delivered
 from lorafw.server.listener import Listener, listen
 from lorafw.server.loopback import as_url_host
-from lorafw.server.refusals import LOG, Refused, Tally, reason_of, refusal, tiny
+from lorafw.server.refusals import RefusalCounter, RefusalReason, error_response, logger, reason_of, to_error_body
 from lorafw.station.http import PATH
 from lorafw.tasks.model import Reply, UpdateImage
 from lorafw.tasks.service import UpdateService
 
 CONTENT_TYPE: Final = "application/octet-stream"
 CHUNK: Final = 64 * 1024
-READERS: Final = 16
+MAX_CONCURRENT_READS: Final = 16
 """Updates that are read at once."""
 
-_NOTHING: Final = encode_head(NOTHING, 0)
+_NOTHING: Final = encode_response_header(EMPTY_RESPONSE, 0)
 _HEADERS: Final = {"Content-Type": CONTENT_TYPE, "Server": "lorafw"}
 
 
@@ -56,11 +56,11 @@ class RealTimeLoop(asyncio.SelectorEventLoop):
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
+class TlsConfig:
     """HTTPS with client certificates. ``name`` is the host in cups.uri, one of the server certificate's."""
 
     context: ssl.SSLContext
-    gatekeeper: Gatekeeper
+    gatekeeper: CertificateAuthorizer
     name: str = "localhost"
 
 
@@ -73,11 +73,11 @@ class CupsServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        or_another: bool = False,
-        tls: Tls | None = None,
+        fallback_to_free_port: bool = False,
+        tls: TlsConfig | None = None,
         names: HostNames | None = None,
         refuse_bound: bool = False,
-        limits: Limits = DEFAULT,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """Prepare a server; it does not listen yet.
 
@@ -94,15 +94,15 @@ class CupsServer:
         self.service = service
         self.host = host
         self.port = port
-        self.tally = Tally()
+        self.tally = RefusalCounter()
         self.tls = tls
         self.limits = limits
         self._names = names or HostNames([host])
         self._refuse_bound = refuse_bound
-        self._or_another = or_another
+        self._fallback_to_free_port = fallback_to_free_port
         self._readers: ThreadPoolExecutor | None = None
         self._listener: Listener | None = None
-        self._connections: Connections | None = None
+        self._connections: ConnectionManager | None = None
 
     @property
     def uri(self) -> str:
@@ -114,18 +114,18 @@ class CupsServer:
     async def start(self) -> None:
         """Listen. Raises OSError if the port is taken."""
         listening = self._listen()
-        connections = Connections(self._handle, self.limits, self.tally, self.tls.context if self.tls else None)
+        connections = ConnectionManager(self._handle, self.limits, self.tally, self.tls.context if self.tls else None)
         self._listener = Listener(listening, connections)
         self._listener.start()
         self._connections = connections
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="lorafw-update")
+        self._readers = ThreadPoolExecutor(MAX_CONCURRENT_READS, thread_name_prefix="lorafw-update")
         self.port = listening.getsockname()[1]
 
     def _listen(self) -> socket.socket:
         try:
             return listen(self.host, self.port)
         except OSError:
-            if not self._or_another:
+            if not self._fallback_to_free_port:
                 raise
             return listen(self.host, 0)
 
@@ -134,12 +134,12 @@ class CupsServer:
             return
         self._listener.close()
         await self._connections.shutdown(1.0)
-        self._connections.end_all()
+        self._connections.close_all()
         self._readers.shutdown(wait=False)
         self._listener = self._connections = self._readers = None
 
     @contextmanager
-    def in_thread(self) -> Iterator[CupsServer]:
+    def run_in_thread(self) -> Iterator[CupsServer]:
         """Serve from a thread of its own, for notebooks and tests."""
         # The listener needs an event loop with readers, which is not the default one on Windows.
         loop = RealTimeLoop()
@@ -164,7 +164,7 @@ class CupsServer:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
-        assert isinstance(http.protocol, Conversation)
+        assert isinstance(http.protocol, HttpProtocol)
         visit = http.protocol.visit
         try:
             return await self._respond(http, visit)
@@ -173,12 +173,12 @@ class CupsServer:
         except Exception as error:
             return self._fail(visit, error)
         finally:
-            visit.enter(Phase.LEAVING)
+            visit.enter(Phase.CLOSING)
 
-    def _fail(self, visit: Visit, error: Exception) -> web.StreamResponse:
+    def _fail(self, visit: ClientConnection, error: Exception) -> web.StreamResponse:
         """Count an error that nobody expected, and answer 500. Raises ConnectionResetError if a reply has begun."""
-        if self.tally.add(Refused.SERVER_ERROR, visit.peer):
-            LOG.error("a request failed", exc_info=error)
+        if self.tally.add(RefusalReason.SERVER_ERROR, visit.peer):
+            logger.error("a request failed", exc_info=error)
         if visit.phase is Phase.SENDING:
             # Whatever is written now would count as a part of the reply.
             visit.abort()
@@ -187,26 +187,26 @@ class CupsServer:
 
     def _count_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Count what went wrong outside of a request. The log is limited as that of refusals is."""
-        if self.tally.add(Refused.SERVER_ERROR, context.get("message", "")):
-            LOG.error("the server failed: %s", context.get("message"), exc_info=context.get("exception"))
+        if self.tally.add(RefusalReason.SERVER_ERROR, context.get("message", "")):
+            logger.error("the server failed: %s", context.get("message"), exc_info=context.get("exception"))
 
-    async def _respond(self, http: web.BaseRequest, visit: Visit) -> web.StreamResponse:
+    async def _respond(self, http: web.BaseRequest, visit: ClientConnection) -> web.StreamResponse:
         denial = self._decide_admission(http)
         if denial is not None:
-            self.tally.add(Refused.NOT_ADMITTED, f"{visit.peer}: {denial}")
-            return _answer(403, tiny(denial))
+            self.tally.add(RefusalReason.NOT_ADMITTED, f"{visit.peer}: {denial}")
+            return _answer(403, to_error_body(denial))
         if http.path != PATH or http.method != "POST":
-            self.tally.add(Refused.WRONG_PATH, visit.peer)
+            self.tally.add(RefusalReason.WRONG_PATH, visit.peer)
             return _answer(404 if http.path != PATH else 405, b"CUPS is at POST /update-info\n")
         try:
             request = await self._read(http)
-            visit.enter(Phase.ANSWERING)
+            visit.enter(Phase.PROCESSING)
             self._check_identity(http, request)
             reply = await self._answer(request)
         except LorafwError as error:
             self.tally.add(reason_of(error), f"{visit.peer}: {error}")
-            status, text = refusal(error, self.service.policy)
-            return _answer(status, tiny(text.decode().rstrip()))
+            status, text = error_response(error, self.service.policy)
+            return _answer(status, to_error_body(text.decode().rstrip()))
         if reply.image is None:
             return _answer(200, _NOTHING, CONTENT_TYPE)
         return await self._send(http, visit, reply, reply.image)
@@ -224,7 +224,7 @@ class CupsServer:
         tls_object = http.transport.get_extra_info("ssl_object") if http.transport is not None else None
         certificate = tls_object.getpeercert(binary_form=True) if tls_object is not None else None
         if certificate is None:
-            raise NotAllowed("no client certificate")
+            raise CertificateNotAllowed("no client certificate")
         self.tls.gatekeeper.check(certificate, request.router)
 
     def _check_unbound(self, request: UpdateInfoRequest) -> None:
@@ -233,7 +233,7 @@ class CupsServer:
             return
         gateway = self.service.find_gateway(request.router)
         if gateway is not None and gateway.certificate_id is not None:
-            raise NotAllowed(f"gateway {request.router.hex} has a certificate: it must use HTTPS")
+            raise CertificateNotAllowed(f"gateway {request.router.hex} has a certificate: it must use HTTPS")
 
     def _decide_admission(self, http: web.BaseRequest) -> Denial | None:
         """Decide on the headers of a plain request. Over HTTPS the client's certificate decides, which no page has."""
@@ -253,25 +253,29 @@ class CupsServer:
             return await asyncio.shield(preparing)
         except asyncio.CancelledError:
             # The thread goes on, and what it begins must be finished.
-            preparing.add_done_callback(self._give_up)
+            preparing.add_done_callback(self._finish_abandoned)
             raise
 
-    def _give_up(self, preparing: asyncio.Future[Reply]) -> None:
+    def _finish_abandoned(self, preparing: asyncio.Future[Reply]) -> None:
         if not preparing.cancelled() and preparing.exception() is None:
             self.service.finish(preparing.result(), whole=False)
 
-    async def _send(self, http: web.BaseRequest, visit: Visit, reply: Reply, image: UpdateImage) -> web.StreamResponse:
+    async def _send(
+        self, http: web.BaseRequest, visit: ClientConnection, reply: Reply, image: UpdateImage
+    ) -> web.StreamResponse:
         whole = False
         response = web.StreamResponse(headers=_HEADERS)
         try:
-            head = encode_head(reply.response, image.size)
+            head = encode_response_header(reply.response, image.size)
             response.content_length = len(head) + image.size
             response.force_close()
             transport = http.transport
             if transport is None:
                 raise ConnectionResetError("gone before the reply began")
-            with watch(transport, self.limits) as connection:
-                pace = visit.send(Pace(transport, connection, self.limits, asyncio.get_running_loop().time()))
+            with duplicate_socket(transport, self.limits) as connection:
+                pace = visit.send(
+                    ThroughputMonitor(transport, connection, self.limits, asyncio.get_running_loop().time())
+                )
                 await response.prepare(http)
                 for chunk in chain((head,), image.chunks(CHUNK)):
                     pace.written += len(chunk)
@@ -279,10 +283,10 @@ class CupsServer:
                     # A gateway that reads as fast as we write would have the server for itself.
                     await asyncio.sleep(0)
                 await response.write_eof()
-                whole = await is_taken(connection, pace)
+                whole = await wait_until_delivered(connection, pace)
         except ConnectionError as error:
             # It happens every day on a radio link; there is nobody left to be told.
-            LOG.info("reply to %s broke: %s", reply.due and reply.due.gateway.eui, type(error).__name__)
+            logger.info("reply to %s broke: %s", reply.due and reply.due.gateway.eui, type(error).__name__)
         finally:
             self.service.finish(reply, whole=whole)
         return response

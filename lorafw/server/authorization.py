@@ -21,9 +21,9 @@ from typing import Protocol
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from lorafw.errors import NotAllowed
+from lorafw.errors import CertificateNotAllowed
 from lorafw.eui import GatewayEui
-from lorafw.tasks.model import Gateway, Owner
+from lorafw.tasks.model import AccountRegion, Gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,18 @@ class BoundCertificate:
     is_active: bool
 
 
-class Certificates(Protocol):
+class CertificateStore(Protocol):
     """Where certificates are kept."""
 
-    def find(self, owner: Owner, certificate_id: str) -> BoundCertificate | None: ...
+    def find(self, owner: AccountRegion, certificate_id: str) -> BoundCertificate | None: ...
 
 
-class Gatekeeper:
+class CertificateAuthorizer:
     """Trusts certificates as they are bound to gateways, and asks who speaks for whom."""
 
     def __init__(
         self,
-        certificates: Certificates,
+        certificates: CertificateStore,
         find_gateway: Callable[[GatewayEui], Gateway | None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -64,10 +64,10 @@ class Gatekeeper:
             for der in self._trusted:
                 context.load_verify_locations(cadata=der)
 
-    def trust(self, owner: Owner, certificate_id: str) -> None:
+    def trust(self, owner: AccountRegion, certificate_id: str) -> None:
         """A certificate was bound to a gateway: from the next handshake on it is let in."""
         found = self._certificates.find(owner, certificate_id)
-        leaf = read_leaf(found.pem) if found is not None else None
+        leaf = load_leaf(found.pem) if found is not None else None
         if leaf is None:
             return
         with self._lock:
@@ -82,19 +82,19 @@ class Gatekeeper:
         gateway = self._find_gateway(router)
         bound = gateway.certificate_id if gateway is not None else None
         if gateway is None or bound is None:
-            raise NotAllowed(f"no certificate is bound to gateway {router.hex}")
+            raise CertificateNotAllowed(f"no certificate is bound to gateway {router.hex}")
         known = self._certificates.find(gateway.owner, bound)
-        leaf = read_leaf(known.pem) if known is not None else None
+        leaf = load_leaf(known.pem) if known is not None else None
         if known is None or leaf is None or leaf.der != certificate:
-            raise NotAllowed(f"this certificate is not the one that is bound to gateway {router.hex}")
+            raise CertificateNotAllowed(f"this certificate is not the one that is bound to gateway {router.hex}")
         if not known.is_active:
-            raise NotAllowed(f"the certificate of gateway {router.hex} is not active")
+            raise CertificateNotAllowed(f"the certificate of gateway {router.hex} is not active")
         if not leaf.not_before <= self._now() <= leaf.not_after:
-            raise NotAllowed(f"the certificate of gateway {router.hex} is not in its time")
+            raise CertificateNotAllowed(f"the certificate of gateway {router.hex} is not in its time")
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class LeafCertificate:
     """A client's own certificate, in DER, and its time."""
 
     der: bytes
@@ -103,7 +103,7 @@ class Leaf:
 
 
 @lru_cache(maxsize=4096)
-def read_leaf(pem: str) -> Leaf | None:
+def load_leaf(pem: str) -> LeafCertificate | None:
     """Return the first certificate of a text, which is the client's own, or None if no client can use it.
 
     None is for a text without a certificate, and for one that cryptography or OpenSSL does not take, such as one of
@@ -111,7 +111,7 @@ def read_leaf(pem: str) -> Leaf | None:
     """
     try:
         found = x509.load_pem_x509_certificate(pem.encode())
-        leaf = Leaf(found.public_bytes(Encoding.DER), found.not_valid_before_utc, found.not_valid_after_utc)
+        leaf = LeafCertificate(found.public_bytes(Encoding.DER), found.not_valid_before_utc, found.not_valid_after_utc)
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=leaf.der)
     except (ValueError, x509.InvalidVersion, ssl.SSLError):
         return None

@@ -32,12 +32,12 @@ from lorafw.errors import HomeError
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 CA_LIFETIME: Final = timedelta(days=3650)
 SERVER_LIFETIME: Final = timedelta(days=365)
-_SKEW: Final = timedelta(days=1)
+_CLOCK_SKEW: Final = timedelta(days=1)
 """Certificates are valid from a day ago: a gateway's clock may be behind."""
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
+class CertificateAuthority:
     """``ca_pem`` is what a gateway trusts; the server presents the certificate of the file ``server``, with its key."""
 
     ca_pem: str
@@ -58,21 +58,21 @@ class Authority:
         return context
 
 
-def load_or_make(folder: Path, names: Sequence[str]) -> Authority:
+def load_or_create(folder: Path, names: Sequence[str]) -> CertificateAuthority:
     """The authority in ``folder``, made at first use; the server's certificate is made anew for other ``names``.
 
     Raises HomeError where the folder is open to others, a file cannot be read, or a name cannot be in a certificate.
     """
     _check_names(names)
-    _make_private(folder)
+    _ensure_private_dir(folder)
     ca_key, ca = _load_or_make_ca(folder)
     server = folder / "server.pem"
-    if not _is_good(server, ca, names):
+    if not _is_reusable(server, ca, names):
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _server_certificate(key, ca_key, ca, names)
         # Certificate and key in one file: there is never one without its other.
         write_atomic(server, certificate.public_bytes(serialization.Encoding.PEM) + _pem(key), mode=PRIVATE_MODE)
-    return Authority(ca.public_bytes(serialization.Encoding.PEM).decode(), server)
+    return CertificateAuthority(ca.public_bytes(serialization.Encoding.PEM).decode(), server)
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -84,7 +84,7 @@ def _check_names(names: Sequence[str]) -> None:
             )
 
 
-def _make_private(folder: Path) -> None:
+def _ensure_private_dir(folder: Path) -> None:
     """The folder is there and ours alone. One that is open to others and not empty is left as it is."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name == "posix" and folder.stat().st_mode & 0o077:
@@ -113,7 +113,7 @@ def _load_or_make_ca(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Cer
     return loaded, certificate
 
 
-def _is_good(path: Path, ca: x509.Certificate, names: Sequence[str]) -> bool:
+def _is_reusable(path: Path, ca: x509.Certificate, names: Sequence[str]) -> bool:
     """Is there a server certificate of this CA with its key, for these names, that lasts a while?"""
     try:
         content = path.read_bytes()
@@ -126,7 +126,7 @@ def _is_good(path: Path, ca: x509.Certificate, names: Sequence[str]) -> bool:
     return (
         key.public_key() == certificate.public_key()
         and set(listed) == set(_subject_names(names))
-        and certificate.not_valid_after_utc > datetime.now(UTC) + _SKEW
+        and certificate.not_valid_after_utc > datetime.now(UTC) + _CLOCK_SKEW
     )
 
 
@@ -174,7 +174,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
+        .not_valid_before(now - _CLOCK_SKEW)
         .not_valid_after(now + lifetime)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )

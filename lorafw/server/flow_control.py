@@ -22,7 +22,7 @@ _TCP_ESTABLISHED: Final = 1
 _TCP_CLOSED: Final = 7
 
 
-class Pace:
+class ThroughputMonitor:
     """What a gateway takes of a reply, and when it took the last piece that counts: a Basics Station's own rule."""
 
     def __init__(self, transport: asyncio.Transport, connection: socket.socket | None, limits: Limits, now: float):
@@ -32,20 +32,20 @@ class Pace:
         self._mark = 0
         self._marked_at = now
         self.written = 0
-        self.gave_up = False
+        self.timed_out = False
 
-    def is_too_slow(self, now: float) -> bool:
+    def update(self, now: float) -> bool:
         """Has it taken less than the limit since the last mark, and was there something to take?"""
-        waiting = self._transport.get_write_buffer_size() + unacknowledged(self._connection)
+        waiting = self._transport.get_write_buffer_size() + unacknowledged_bytes(self._connection)
         taken = self.written - waiting
-        if waiting <= 0 or taken >= self._mark + self._limits.pace_bytes:
+        if waiting <= 0 or taken >= self._mark + self._limits.min_rate_bytes:
             self._mark, self._marked_at = max(taken, self._mark), now
-        self.gave_up = now - self._marked_at >= self._limits.pace_s
-        return self.gave_up
+        self.timed_out = now - self._marked_at >= self._limits.min_rate_window_s
+        return self.timed_out
 
 
 @contextmanager
-def watch(transport: asyncio.Transport | None, limits: Limits) -> Iterator[socket.socket | None]:
+def duplicate_socket(transport: asyncio.Transport | None, limits: Limits) -> Iterator[socket.socket | None]:
     """A second handle on the connection, which tells its state even after the first was closed."""
     own: socket.socket | None = None
     if transport is not None:
@@ -54,7 +54,7 @@ def watch(transport: asyncio.Transport | None, limits: Limits) -> Iterator[socke
         raw = transport.get_extra_info("socket")
         if raw is not None and raw.fileno() >= 0:
             own = socket.socket(fileno=os.dup(raw.fileno()))
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.unsent_bytes)
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer_bytes)
     try:
         yield own
     finally:
@@ -62,7 +62,7 @@ def watch(transport: asyncio.Transport | None, limits: Limits) -> Iterator[socke
             own.close()
 
 
-async def is_taken(connection: socket.socket | None, pace: Pace) -> bool:
+async def wait_until_delivered(connection: socket.socket | None, pace: ThroughputMonitor) -> bool:
     """Has the other side taken all that was written?
 
     It has when it closed its side in order, or when nothing is left unacknowledged and it just keeps the
@@ -73,15 +73,18 @@ async def is_taken(connection: socket.socket | None, pace: Pace) -> bool:
     started = asyncio.get_running_loop().time()
     while True:
         waited = asyncio.get_running_loop().time() - started
-        state, waiting = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0], unacknowledged(connection)
-        if state == _TCP_CLOSED or pace.gave_up:
+        state, waiting = (
+            connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0],
+            unacknowledged_bytes(connection),
+        )
+        if state == _TCP_CLOSED or pace.timed_out:
             return False
         if waiting == 0 and (state != _TCP_ESTABLISHED or waited > LINGER_S):
             return True
         await asyncio.sleep(min(max(0.002, waited / 10), 0.25))
 
 
-def unacknowledged(connection: socket.socket | None) -> int:
+def unacknowledged_bytes(connection: socket.socket | None) -> int:
     """Bytes that were written to the kernel and that the other side has not acknowledged (Linux; elsewhere 0)."""
     if connection is None or not hasattr(socket, "TCP_INFO"):
         return 0

@@ -11,8 +11,8 @@ import asyncio
 import socket
 from typing import Final
 
-from lorafw.server.connections import Connections, Visit
-from lorafw.server.refusals import Refused
+from lorafw.server.connections import ClientConnection, ConnectionManager
+from lorafw.server.refusals import RefusalReason
 
 BACKLOG: Final = 1024
 """Connections that the kernel keeps until they are accepted."""
@@ -22,15 +22,15 @@ _PAUSE_S: Final = 0.05
 
 
 class Listener:
-    """Hands the connections of a listening socket to ``Connections``."""
+    """Hands the connections of a listening socket to ``ConnectionManager``."""
 
-    def __init__(self, listening: socket.socket, connections: Connections) -> None:
+    def __init__(self, listening: socket.socket, connections: ConnectionManager) -> None:
         self._socket = listening
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._pausing: asyncio.TimerHandle | None = None
         self._opening = 0
-        """Connections that were accepted and are not with ``Connections`` yet."""
+        """Connections that were accepted and are not with ``ConnectionManager`` yet."""
         self._is_closed = False
 
     def start(self) -> None:
@@ -57,7 +57,7 @@ class Listener:
                 return
             except OSError as error:
                 # No file or no memory is left, in this process or in the system.
-                self._connections.tally.add(Refused.NO_FILES, error.strerror)
+                self._connections.tally.add(RefusalReason.NO_FILES, error.strerror)
                 self._pause()
                 return
             self._open(connection)
@@ -78,9 +78,9 @@ class Listener:
         except OSError:
             connection.close()
 
-    def _make_visit(self) -> Visit:
+    def _make_visit(self) -> ClientConnection:
         self._opening -= 1
-        return Visit(self._connections)
+        return ClientConnection(self._connections)
 
     def _pause(self) -> None:
         self._loop.remove_reader(self._socket)

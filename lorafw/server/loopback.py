@@ -8,11 +8,11 @@ import socket
 import urllib.request
 from typing import Final
 
-PAST_PROXIES: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+DIRECT_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Opens addresses of this machine: a proxy that is set would not know them."""
 
 
-def check_port(host: str, port: int) -> None:
+def ensure_port_free(host: str, port: int) -> None:
     """Raise OSError if no server can listen at this port. A port that was just left counts as free."""
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     with contextlib.closing(socket.socket(family, kind)) as probe:
@@ -20,7 +20,7 @@ def check_port(host: str, port: int) -> None:
         probe.bind(address)
 
 
-def loopback(host: str) -> str:
+def loopback_or_default(host: str) -> str:
     """Return ``host`` if it is an address of loopback, otherwise 127.0.0.1."""
     if is_loopback(host):
         return host

@@ -14,42 +14,42 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lorafw.errors import LorafwError, MalformedRequest, NotAllowed, NotFound
+from lorafw.errors import CertificateNotAllowed, LorafwError, MalformedRequest, NotFound
 from lorafw.tasks.policy import Policy
 
 MAX_BODY: Final = 99
 """Bytes of an error body."""
 
 
-def refusal(error: LorafwError, policy: Policy) -> tuple[int, bytes]:
+def error_response(error: LorafwError, policy: Policy) -> tuple[int, bytes]:
     """Status and body for an error."""
     if isinstance(error, MalformedRequest):
-        return 400, tiny(str(error))
-    if isinstance(error, NotAllowed):
-        return 403, tiny("not allowed")
+        return 400, to_error_body(str(error))
+    if isinstance(error, CertificateNotAllowed):
+        return 403, to_error_body("not allowed")
     if isinstance(error, NotFound):
-        return policy.unknown_gateway_status, tiny("unknown gateway")
-    return 500, tiny("server error")
+        return policy.unknown_gateway_status, to_error_body("unknown gateway")
+    return 500, to_error_body("server error")
 
 
-def tiny(text: str) -> bytes:
+def to_error_body(text: str) -> bytes:
     """At most MAX_BODY bytes, printable, one line."""
     line = "".join(character if character.isprintable() else "?" for character in text)
     return line.encode("ascii", "replace")[: MAX_BODY - 1] + b"\n"
 
 
-LINES: Final = 10
+MAX_LINES_PER_WINDOW: Final = 10
 """Lines about one reason within SPAN_S; what is beyond is told as a number when the span is over."""
-SPAN_S: Final = 10.0
+WINDOW_S: Final = 10.0
 
-LOG: Final = logging.getLogger("lorafw.cups")
+logger: Final = logging.getLogger("lorafw.cups")
 
 
-class Refused(StrEnum):
+class RefusalReason(StrEnum):
     """Why a connection, a request or a reply ended before its time."""
 
     HANDSHAKE = "TLS handshake failed"
-    TOO_LATE = "no request in time"
+    REQUEST_TIMEOUT = "no request in time"
     TOO_LONG = "request too long"
     NO_HTTP = "not HTTP"
     NOT_ADMITTED = "not admitted"
@@ -57,37 +57,37 @@ class Refused(StrEnum):
     MALFORMED = "malformed request"
     NOT_ALLOWED = "not allowed"
     UNKNOWN_GATEWAY = "unknown gateway"
-    TOO_SLOW = "reply taken too slowly"
-    CROWDED_OUT = "too many connections"
+    RESPONSE_TIMEOUT = "reply taken too slowly"
+    TOO_MANY_CONNECTIONS = "too many connections"
     NO_FILES = "no file left to accept a connection"
     SERVER_ERROR = "server error"
 
 
-def reason_of(error: LorafwError) -> Refused:
+def reason_of(error: LorafwError) -> RefusalReason:
     """The reason for which a request with this error is refused."""
     if isinstance(error, MalformedRequest):
-        return Refused.MALFORMED
-    if isinstance(error, NotAllowed):
-        return Refused.NOT_ALLOWED
-    return Refused.UNKNOWN_GATEWAY if isinstance(error, NotFound) else Refused.SERVER_ERROR
+        return RefusalReason.MALFORMED
+    if isinstance(error, CertificateNotAllowed):
+        return RefusalReason.NOT_ALLOWED
+    return RefusalReason.UNKNOWN_GATEWAY if isinstance(error, NotFound) else RefusalReason.SERVER_ERROR
 
 
 @dataclass(slots=True)
-class _Span:
+class _LogWindow:
     started: float
     lines: int = 0
-    untold: int = 0
+    suppressed: int = 0
 
 
-class Tally:
+class RefusalCounter:
     """Counts by reason. For one thread."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self.counts: Counter[Refused] = Counter()
+        self.counts: Counter[RefusalReason] = Counter()
         self._now = now
-        self._spans: dict[Refused, _Span] = {}
+        self._spans: dict[RefusalReason, _LogWindow] = {}
 
-    def add(self, reason: Refused, detail: object = "") -> bool:
+    def add(self, reason: RefusalReason, detail: object = "") -> bool:
         """Count one more. ``detail`` is for the log only.
 
         Returns:
@@ -96,22 +96,22 @@ class Tally:
         """
         self.counts[reason] += 1
         self.tell()
-        span = self._spans.setdefault(reason, _Span(self._now()))
-        if span.lines < LINES:
+        span = self._spans.setdefault(reason, _LogWindow(self._now()))
+        if span.lines < MAX_LINES_PER_WINDOW:
             span.lines += 1
-            LOG.info("refused: %s%s", reason, f" ({detail})" if detail else "")
+            logger.info("refused: %s%s", reason, f" ({detail})" if detail else "")
             return True
-        span.untold += 1
+        span.suppressed += 1
         return False
 
     def tell(self, *, all_of_it: bool = False) -> None:
         """Log what was left out, of spans that are over."""
         now = self._now()
-        over = [reason for reason, span in self._spans.items() if all_of_it or now - span.started >= SPAN_S]
+        over = [reason for reason, span in self._spans.items() if all_of_it or now - span.started >= WINDOW_S]
         for reason in over:
             span = self._spans.pop(reason)
-            if span.untold:
-                LOG.info("refused: %s, %d times more", reason, span.untold)
+            if span.suppressed:
+                logger.info("refused: %s, %d times more", reason, span.suppressed)
 
     def __bool__(self) -> bool:
         return bool(self.counts)
@@ -127,17 +127,17 @@ class LineLimit(logging.Filter):
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now = now
-        self._span = _Span(now())
+        self._span = _LogWindow(now())
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return True if the record is within the limit. The first record of a span tells how many were left out."""
         now = self._now()
-        if now - self._span.started >= SPAN_S:
-            untold, self._span = self._span.untold, _Span(now)
-            if untold:
-                record.msg, record.args = f"{record.getMessage()} ({untold} more records were left out)", ()
-        if self._span.lines >= LINES:
-            self._span.untold += 1
+        if now - self._span.started >= WINDOW_S:
+            suppressed, self._span = self._span.suppressed, _LogWindow(now)
+            if suppressed:
+                record.msg, record.args = f"{record.getMessage()} ({suppressed} more records were left out)", ()
+        if self._span.lines >= MAX_LINES_PER_WINDOW:
+            self._span.suppressed += 1
             return False
         self._span.lines += 1
         return True

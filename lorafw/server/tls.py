@@ -25,13 +25,13 @@ class TlsTransport(asyncio.Transport):
         super().__init__()
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._below = below
+        self._transport = below
         self.is_open = False
         """Is the handshake over?"""
 
     # --- what comes from below ---
 
-    def shake_hands(self, data: bytes) -> bool:
+    def feed_handshake(self, data: bytes) -> bool:
         """Take a piece of the handshake; True when it is over. Raises ssl.SSLError, the alert being on its way."""
         self._incoming.write(data)
         try:
@@ -58,7 +58,7 @@ class TlsTransport(asyncio.Transport):
     # --- what comes from above ---
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._below.is_closing() or not data:
+        if self._transport.is_closing() or not data:
             return
         view = memoryview(data)
         while view:
@@ -69,18 +69,18 @@ class TlsTransport(asyncio.Transport):
         self.write(b"".join(list_of_data))
 
     def close(self) -> None:
-        if self.is_open and not self._below.is_closing():
+        if self.is_open and not self._transport.is_closing():
             # Asks for the client's own close_notify as well, and says that it is not there yet.
             with suppress(ssl.SSLError):
                 self._tls.unwrap()
             self._flush()
-        self._below.close()
+        self._transport.close()
 
     def abort(self) -> None:
-        self._below.abort()
+        self._transport.abort()
 
     def is_closing(self) -> bool:
-        return self._below.is_closing()
+        return self._transport.is_closing()
 
     def can_write_eof(self) -> bool:
         return False
@@ -88,23 +88,23 @@ class TlsTransport(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "ssl_object":
             return self._tls
-        return self._below.get_extra_info(name, default)
+        return self._transport.get_extra_info(name, default)
 
     def pause_reading(self) -> None:
-        self._below.pause_reading()
+        self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        self._below.resume_reading()
+        self._transport.resume_reading()
 
     def is_reading(self) -> bool:
-        return self._below.is_reading()
+        return self._transport.is_reading()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._below.set_write_buffer_limits(high, low)
+        self._transport.set_write_buffer_limits(high, low)
 
     def get_write_buffer_size(self) -> int:
-        return self._below.get_write_buffer_size()
+        return self._transport.get_write_buffer_size()
 
     def _flush(self) -> None:
         if self._outgoing.pending:
-            self._below.write(self._outgoing.read())
+            self._transport.write(self._outgoing.read())

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from lorafw.errors import AccessDenied, TrustPolicy
+from lorafw.errors import AccessDenied, RoleNotTrusted
 from lorafw.sources.iam.documents import NamedPolicy
-from lorafw.sources.iam.evaluation import AccessPolicies, AccessRequest, Decision, evaluate, evaluate_access
+from lorafw.sources.iam.evaluation import AccessPolicies, AccessRequest, PolicyDecision, evaluate, evaluate_access
 from lorafw.sources.iam.requests import (
     SERVICE,
     Circumstances,
@@ -71,7 +71,7 @@ def check_trust(facts: RoleFacts, circumstances: Circumstances) -> None:
     """Check that the service may assume the role. Raises TrustPolicy."""
     decision = evaluate([facts.trust], assume_role_request(facts.role, circumstances, facts.partition))
     if not decision.allowed:
-        raise TrustPolicy(f"{SERVICE} may not assume {facts.role.arn}: {decision.reason}")
+        raise RoleNotTrusted(f"{SERVICE} may not assume {facts.role.arn}: {decision.reason}")
 
 
 def check_object(
@@ -123,7 +123,7 @@ def _policies_for(facts: RoleFacts, resource: NamedPolicy | None, account: str) 
 
 def _decide_decryption(
     facts: RoleFacts, key: KeyFacts, request: AccessRequest, encryption_context: Mapping[str, str]
-) -> Decision:
+) -> PolicyDecision:
     """Decide by key policy and grants first: the role's own policies alone are not enough (documented)."""
     policies = replace(_policies_for(facts, key.policy, key.account), resource_must_allow=True)
     decision = evaluate_access(policies, request)
@@ -132,9 +132,9 @@ def _decide_decryption(
     if not any(_grants_decryption(grant, facts.role, encryption_context) for grant in key.grants):
         return decision
     if policies.same_account:
-        return Decision(True, f"a grant on {key.arn} allows {request.action}")
+        return PolicyDecision(True, f"a grant on {key.arn} allows {request.action}")
     own = evaluate(facts.policies, replace(request, principal=None))
-    return own if not own.allowed else Decision(True, f"a grant on {key.arn} allows {request.action}")
+    return own if not own.allowed else PolicyDecision(True, f"a grant on {key.arn} allows {request.action}")
 
 
 def _grants_decryption(grant: KeyGrant, role: IamRole, encryption_context: Mapping[str, str]) -> bool:

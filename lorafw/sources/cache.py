@@ -16,13 +16,13 @@ from concurrent.futures import Future
 from typing import Final, Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from lorafw.errors import FirmwareError, Unavailable
+from lorafw.errors import FirmwareError, SourceUnavailable
 
 MAX_UPDATE: Final = (1 << 31) - 1
 CHUNK: Final = 64 * 1024
 
 
-class SpooledObject:
+class CachedUpdate:
     """An update file, whole. ``sha256`` is its hex digest, ``etag`` and ``version_id`` what S3 said of it."""
 
     def __init__(self, pieces: Iterable[bytes], *, size: int, etag: str = "", version_id: str | None = None) -> None:
@@ -41,10 +41,10 @@ class SpooledObject:
                 md5.update(piece)
                 sha256.update(piece)
             if read != size:
-                raise Unavailable(f"the object has {size} bytes, but {'more' if read > size else read} came")
+                raise SourceUnavailable(f"the object has {size} bytes, but {'more' if read > size else read} came")
             # An ETag with a dash is not the MD5 of the content but of its parts.
             if etag and "-" not in etag and etag != md5.hexdigest():
-                raise Unavailable(f"the object's ETag is {etag}, but its content has the MD5 {md5.hexdigest()}")
+                raise SourceUnavailable(f"the object's ETag is {etag}, but its content has the MD5 {md5.hexdigest()}")
             file.flush()
             self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         self.size = size
@@ -61,17 +61,17 @@ class SpooledObject:
             yield view[start : start + size]
 
 
-class Spool:
+class UpdateCache:
     """An LRU cache of update files. Concurrent requests for one version share a single read."""
 
     def __init__(self, keep: int = 8) -> None:
         self._keep = keep
         self._lock = threading.Lock()
-        self._objects: OrderedDict[object, SpooledObject] = OrderedDict()
-        self._reading: dict[object, threading.Event] = {}
+        self._objects: OrderedDict[object, CachedUpdate] = OrderedDict()
+        self._load_locks: dict[object, threading.Event] = {}
         """One entry for each version that is being read now. Its event is set when the reading has ended."""
 
-    def get(self, version: object, read: Callable[[], SpooledObject]) -> SpooledObject:
+    def get(self, version: object, read: Callable[[], CachedUpdate]) -> CachedUpdate:
         """Return the object of this version, read with ``read`` unless the cache has it.
 
         Waits while another thread reads the same version. If that reading fails, the waiting threads read themselves.
@@ -81,9 +81,9 @@ class Spool:
                 if version in self._objects:
                     self._objects.move_to_end(version)
                     return self._objects[version]
-                others_reading = self._reading.get(version)
+                others_reading = self._load_locks.get(version)
                 if others_reading is None:
-                    ended = self._reading[version] = threading.Event()
+                    ended = self._load_locks[version] = threading.Event()
                     break
             others_reading.wait()
         try:
@@ -92,7 +92,7 @@ class Spool:
             return found
         finally:
             with self._lock:
-                del self._reading[version]
+                del self._load_locks[version]
             ended.set()
 
     def clear(self) -> None:
@@ -100,7 +100,7 @@ class Spool:
         with self._lock:
             self._objects.clear()
 
-    def _put(self, version: object, found: SpooledObject) -> None:
+    def _put(self, version: object, found: CachedUpdate) -> None:
         with self._lock:
             self._objects[version] = found
             while len(self._objects) > self._keep:
@@ -110,33 +110,33 @@ class Spool:
 T = TypeVar("T")
 
 
-class _Turn:
+class _KeyLock:
     """One answer to a question at a time."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
 
 
-class Flights(Generic[T]):
+class SingleFlight(Generic[T]):
     """Answers by question. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[Hashable, Future[T]] = {}
-        self._turns: WeakValueDictionary[Hashable, _Turn] = WeakValueDictionary()
+        self._pending: dict[Hashable, Future[T]] = {}
+        self._locks: WeakValueDictionary[Hashable, _KeyLock] = WeakValueDictionary()
 
     def get(self, question: Hashable, find: Callable[[], T]) -> T:
         """What ``find`` returns, or raises; found by one of those who wait for it."""
         with self._lock:
-            joined = self._waiting.get(question)
+            joined = self._pending.get(question)
             if joined is None:
-                answer = self._waiting[question] = Future()
-                turn = self._turns.setdefault(question, _Turn())
+                answer = self._pending[question] = Future()
+                turn = self._locks.setdefault(question, _KeyLock())
         if joined is not None:
             return joined.result()
         with turn.lock:
             with self._lock:
-                del self._waiting[question]
+                del self._pending[question]
             try:
                 answer.set_result(find())
             except BaseException as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from lorafw.errors import Unavailable
+from lorafw.errors import SourceUnavailable
 from lorafw.sources.access import BucketFacts, KeyFacts, KeyGrant
 from lorafw.sources.iam.documents import MAX_BUCKET, MAX_KEY, NamedPolicy
 
@@ -88,7 +88,9 @@ class MotoStore:
         if found is None:
             return None
         if found.storage_class in _ARCHIVED and "x-amz-restore" not in found.response_dict:
-            raise Unavailable(f"s3://{bucket.name}/{key} is archived ({found.storage_class}) and was not restored")
+            raise SourceUnavailable(
+                f"s3://{bucket.name}/{key} is archived ({found.storage_class}) and was not restored"
+            )
         version_id = None if found.version_id in (None, "null") else str(found.version_id)
         return StoredObject(
             etag=found.etag.strip('"'),
@@ -147,5 +149,5 @@ def _read(found: Any, what: str) -> bytes:
         content: bytes = found.value
     except ValueError as error:
         # moto closes the content of an object that is overwritten.
-        raise Unavailable(f"{what} cannot be read now: it was overwritten") from error
+        raise SourceUnavailable(f"{what} cannot be read now: it was overwritten") from error
     return content

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from lorafw.clock import Clock, SystemClock
-from lorafw.errors import AccessDenied, InvalidSource, NoSuchObject, TrustPolicy, Unavailable
+from lorafw.errors import AccessDenied, InvalidSource, NoSuchObject, RoleNotTrusted, SourceUnavailable
 from lorafw.isolation.sessions import make_client, session_keys
 from lorafw.sources.access import (
     BucketFacts,
@@ -27,15 +27,15 @@ from lorafw.sources.access import (
     check_trust,
     may_list,
 )
-from lorafw.sources.cache import CHUNK, Flights, Spool, SpooledObject
+from lorafw.sources.cache import CHUNK, CachedUpdate, SingleFlight, UpdateCache
 from lorafw.sources.iam.documents import MAX_INLINE, MAX_MANAGED, MAX_TRUST, NamedPolicy
 from lorafw.sources.iam.requests import Circumstances, IamRole
 from lorafw.sources.object_store import MotoStore, ObjectStore, StoredObject
 
 _S3_URI: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 _ROLE_ARN: Final = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/(?:[!-~]+/)?([\w+=,.@-]{1,64})", re.ASCII)
-_GONE: Final = frozenset(("NoSuchEntity", "ValidationError"))
-_DENIED: Final = frozenset(("AccessDenied", "403", "Forbidden"))
+_NOT_FOUND_CODES: Final = frozenset(("NoSuchEntity", "ValidationError"))
+_DENIED_CODES: Final = frozenset(("AccessDenied", "403", "Forbidden"))
 
 
 class Clients(Protocol):
@@ -44,7 +44,7 @@ class Clients(Protocol):
     def __call__(self, service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any: ...
 
 
-def client_factory(
+def make_client_factory(
     endpoint_url: str | None = None,
     *,
     ignore_endpoints: bool = False,
@@ -75,8 +75,8 @@ def client_factory(
 
     def make(service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any:
         # Threads may share a client. One of an endpoint that was given stays right; others follow the environment.
-        is_lasting = credentials is None and endpoint_url is not None
-        if is_lasting and (service, region) in made:
+        is_cacheable = credentials is None and endpoint_url is not None
+        if is_cacheable and (service, region) in made:
             return made[service, region]
         if is_own:
             client = make_client(
@@ -87,7 +87,7 @@ def client_factory(
                 client = _users_client(service, region, config, credentials)
         if before_call is not None:
             client.meta.events.register_first("before-call", before_call)
-        if is_lasting:
+        if is_cacheable:
             made[service, region] = client
         return client
 
@@ -103,14 +103,14 @@ def _users_client(service: str, region: str, config: Any, credentials: dict[str,
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
+class S3Location:
     """A bucket and a key in it."""
 
     bucket: str
     key: str
 
     @classmethod
-    def parse(cls, data_source: str) -> Location:
+    def parse(cls, data_source: str) -> S3Location:
         match = _S3_URI.fullmatch(data_source)
         if match is None:
             raise InvalidSource(
@@ -162,8 +162,8 @@ class RoleSource:
         self._store = store or MotoStore()
         self._clock = clock or SystemClock()
         self._missing_hint = missing_hint
-        self._spool = Spool()
-        self._flights: Flights[SpooledObject] = Flights()
+        self._spool = UpdateCache()
+        self._flights: SingleFlight[CachedUpdate] = SingleFlight()
 
     def __enter__(self) -> RoleSource:
         return self
@@ -171,7 +171,7 @@ class RoleSource:
     def __exit__(self, *_: object) -> None:
         self._spool.clear()
 
-    def open(self, data_source: str, role: str | None, *, account: str, region: str) -> SpooledObject:
+    def open(self, data_source: str, role: str | None, *, account: str, region: str) -> CachedUpdate:
         """The object, whole. Raises a SourceError that says what is wrong, or FirmwareError for its size.
 
         A fleet that asks for one update at once costs as much as a few gateways.
@@ -179,17 +179,17 @@ class RoleSource:
         question = (data_source, role, account, region)
         return self._flights.get(question, lambda: self._open(data_source, role, account, region))
 
-    def _open(self, data_source: str, role: str | None, account: str, region: str) -> SpooledObject:
-        location = Location.parse(data_source)
+    def _open(self, data_source: str, role: str | None, account: str, region: str) -> CachedUpdate:
+        location = S3Location.parse(data_source)
         found = self._find(location, role, account, region)
         version = (location, found.version_id, found.etag, found.size)
         return self._spool.get(version, partial(_spool, found))
 
     def check(self, data_source: str, role: str | None, *, account: str, region: str) -> None:
         """Check that the object is there and may be read. Raises a SourceError that names what is in the way."""
-        self._find(Location.parse(data_source), role, account, region)
+        self._find(S3Location.parse(data_source), role, account, region)
 
-    def _find(self, location: Location, role: str | None, account: str, region: str) -> StoredObject:
+    def _find(self, location: S3Location, role: str | None, account: str, region: str) -> StoredObject:
         """Return the object if the role may read it. The checks are in the order in which AWS makes them."""
         facts = self._role_facts(Role.parse(role), account, region)
         circumstances = Circumstances(self._clock.now_ms(), region)
@@ -209,7 +209,7 @@ class RoleSource:
         self,
         facts: RoleFacts,
         bucket: BucketFacts,
-        location: Location,
+        location: S3Location,
         found: StoredObject,
         circumstances: Circumstances,
     ) -> None:
@@ -224,7 +224,7 @@ class RoleSource:
 
     def _client(self, service: str, region: str) -> Any:
         if self._clients is None:
-            self._clients = client_factory()
+            self._clients = make_client_factory()
         return self._clients(service, region=region)
 
     def _role_facts(self, role: Role, account: str, region: str) -> RoleFacts:
@@ -236,7 +236,7 @@ class RoleSource:
             )
         iam = self._client("iam", region)
         found = _get_role(iam, role, self._missing_hint)
-        with _in_our_words(f"the policies of {role.arn}", AccessDenied):
+        with _translate_errors(f"the policies of {role.arn}", AccessDenied):
             policies = tuple(_role_policies(iam, role.name))
             boundary = _read_boundary(iam, found)
         tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
@@ -244,14 +244,14 @@ class RoleSource:
         return RoleFacts(IamRole(role.arn, account, found["RoleId"], tags), role.partition, trust, policies, boundary)
 
 
-def _tell_missing(location: Location, listable: bool) -> str:
+def _tell_missing(location: S3Location, listable: bool) -> str:
     """Return why an object cannot be found, and what AWS answers."""
     if listable:
         return f"{location} does not exist (NoSuchKey)"
     return f"{location} does not exist; the role may not s3:ListBucket, so S3 answers AccessDenied (documented)"
 
 
-def _encryption_context(facts: RoleFacts, location: Location, found: StoredObject) -> Mapping[str, str]:
+def _encryption_context(facts: RoleFacts, location: S3Location, found: StoredObject) -> Mapping[str, str]:
     """Return the encryption context that S3 gives KMS: the object, or the bucket with a bucket key (documented)."""
     arn = f"arn:{facts.partition}:s3:::{location.bucket}"
     if not found.has_bucket_key:
@@ -259,23 +259,23 @@ def _encryption_context(facts: RoleFacts, location: Location, found: StoredObjec
     return {"aws:s3:arn": arn}
 
 
-def _spool(found: StoredObject) -> SpooledObject:
+def _spool(found: StoredObject) -> CachedUpdate:
     """Read an object whole."""
     content = memoryview(found.read())
     pieces = (bytes(content[start : start + CHUNK]) for start in range(0, len(content), CHUNK))
     # With a key of KMS, once or in two layers, the ETag is not an MD5.
     etag = "" if found.uses_kms else found.etag
-    return SpooledObject(pieces, size=found.size, etag=etag, version_id=found.version_id)
+    return CachedUpdate(pieces, size=found.size, etag=etag, version_id=found.version_id)
 
 
 def _get_role(iam: Any, role: Role, missing_hint: str) -> Any:
-    def missing(message: str) -> TrustPolicy:
-        return TrustPolicy(f"{message}{missing_hint}")
+    def missing(message: str) -> RoleNotTrusted:
+        return RoleNotTrusted(f"{message}{missing_hint}")
 
-    with _in_our_words(f"role {role.arn}", missing):
+    with _translate_errors(f"role {role.arn}", missing):
         found = iam.get_role(RoleName=role.name)["Role"]
     if found["Arn"] != role.arn:
-        raise TrustPolicy(f"role {role.arn} does not exist; there is {found['Arn']}")
+        raise RoleNotTrusted(f"role {role.arn} does not exist; there is {found['Arn']}")
     return found
 
 
@@ -307,7 +307,7 @@ def _document(document: Any) -> Any:
 
 
 @contextmanager
-def _in_our_words(what: str, missing: Callable[[str], Exception]) -> Iterator[None]:
+def _translate_errors(what: str, missing: Callable[[str], Exception]) -> Iterator[None]:
     """Errors of boto3 as SourceErrors; ``missing`` is the error for something that is not there."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
     from urllib3.exceptions import HTTPError  # noqa: PLC0415
@@ -316,13 +316,13 @@ def _in_our_words(what: str, missing: Callable[[str], Exception]) -> Iterator[No
         yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        if code in _GONE:
+        if code in _NOT_FOUND_CODES:
             raise missing(f"{what} does not exist ({code})") from error
-        if code in _DENIED:
+        if code in _DENIED_CODES:
             raise AccessDenied(f"{what}: access is denied ({code})") from error
-        raise Unavailable(f"{what} cannot be read now: {error}") from error
+        raise SourceUnavailable(f"{what} cannot be read now: {error}") from error
     except (BotoCoreError, HTTPError, OSError) as error:
-        raise Unavailable(f"{what} cannot be read now: {error}") from error
+        raise SourceUnavailable(f"{what} cannot be read now: {error}") from error
     except (ValueError, RecursionError) as error:
         # boto3 parses policy documents, and moto keeps some that are no JSON.
-        raise Unavailable(f"{what} cannot be read: IAM holds a document that is no JSON ({error})") from error
+        raise SourceUnavailable(f"{what} cannot be read: IAM holds a document that is no JSON ({error})") from error

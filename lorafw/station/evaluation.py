@@ -22,22 +22,22 @@ from lorafw.cups.messages import NO_CREDENTIALS_CRC, UpdateInfoRequest
 from lorafw.eui import GatewayEui
 from lorafw.station.exchange import (
     DEFAULT_TIMERS,
-    REMARK,
-    Action,
-    Exchange,
-    Outcome,
+    NOTE_MODULE,
+    CupsExchange,
+    ExchangeOutcome,
+    ExchangeResult,
     Timers,
-    Verdict,
-    break_off,
+    UpdateAction,
+    log_transport_error,
     take_reply,
 )
 from lorafw.station.http import (
     RESET,
     TIMED_OUT,
+    ByteStream,
     HttpReply,
     ReceiveError,
     TransportError,
-    Wire,
     read_reply,
     request_bytes,
 )
@@ -61,11 +61,11 @@ ASSUMED_REQUEST: Final = UpdateInfoRequest(
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class ReplyEvaluation:
     """The verdict on one reply. ``remark`` says what a station's log does not."""
 
-    exchange: Outcome
-    update: Action
+    exchange: ExchangeOutcome
+    update: UpdateAction
     executed: bool
     key_results: tuple[tuple[int, str], ...]
     tc_uri: str | None
@@ -89,7 +89,7 @@ class Judgement:
 
 
 @dataclass(slots=True)
-class MemoryStorage:
+class InMemoryStorage:
     """Storage of one exchange that leaves nothing anywhere. Names are those of the files in a home folder."""
 
     temporary: dict[str, bytes] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class MemoryStorage:
         return launch_lines("N", exec_failure(self.update_head))
 
 
-class _FileWire:
+class _BytesStream:
     """Bytes that have come, and what comes behind them: nothing more, or an error."""
 
     def __init__(self, data: bytes, end: TransportError | None) -> None:
@@ -148,17 +148,17 @@ class _FileWire:
         pass
 
 
-def judge_reply(
+def evaluate_reply(
     data: bytes,
     *,
     sig_keys: Sequence[bytes] = (),
     timers: Timers = DEFAULT_TIMERS,
-    closes: bool = True,
+    server_closes: bool = True,
     resets: bool = False,
     is_http: bool | None = None,
     request: UpdateInfoRequest | None = None,
     log_level: Level = Level.INFO,
-) -> Judgement:
+) -> ReplyEvaluation:
     """Return the verdict of a station on a reply.
 
     Args:
@@ -173,38 +173,38 @@ def judge_reply(
     """
     if request is None:
         request = replace(ASSUMED_REQUEST, keys=tuple(zlib.crc32(key) for key in sig_keys))
-    storage = MemoryStorage()
-    exchange = Exchange(storage, sig_keys, timers, log_level)
+    storage = InMemoryStorage()
+    exchange = CupsExchange(storage, sig_keys, timers, log_level)
     exchange.log(Level.INFO, f"Connecting to CUPS ... {SHOWN_URI} (try #1)")
     exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS {SHOWN_URI}...")
     if is_http is None:
         is_http = data.startswith(b"HTTP/")
     if not is_http:
         data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data
-    wire = _FileWire(data, _end(closes=closes, resets=resets))
+    wire = _BytesStream(data, _end(server_closes=server_closes, resets=resets))
     try:
         take_reply(exchange, _read_reply(wire, request))
     except TransportError as error:
-        break_off(exchange, error)
+        log_transport_error(exchange, error)
     return _judgement(exchange.verdict(), storage)
 
 
-def _end(*, closes: bool, resets: bool) -> TransportError | None:
+def _end(*, server_closes: bool, resets: bool) -> TransportError | None:
     """Return what receiving fails with behind the last byte, or None if the connection is closed."""
     if resets:
         return ReceiveError(RESET)
-    return None if closes else TransportError(TIMED_OUT)
+    return None if server_closes else TransportError(TIMED_OUT)
 
 
-def _read_reply(wire: Wire, request: UpdateInfoRequest) -> HttpReply:
+def _read_reply(wire: ByteStream, request: UpdateInfoRequest) -> HttpReply:
     host_port = (request.cups_uri or "").partition("://")[2]
     return read_reply(wire, host_port, request_bytes(host_port, encode_request(request)))
 
 
-def _judgement(verdict: Verdict, storage: MemoryStorage) -> Judgement:
+def _judgement(verdict: ExchangeResult, storage: InMemoryStorage) -> ReplyEvaluation:
     tc_uri = storage.in_force.get("tc.uri")
-    remarks = [line.text for line in verdict.log if line.module == REMARK]
-    return Judgement(
+    remarks = [line.text for line in verdict.log if line.module == NOTE_MODULE]
+    return ReplyEvaluation(
         exchange=verdict.exchange,
         update=verdict.update,
         executed=storage.executed,
@@ -212,6 +212,6 @@ def _judgement(verdict: Verdict, storage: MemoryStorage) -> Judgement:
         tc_uri=None if tc_uri is None else tc_uri.decode("utf-8", "replace"),
         cups_uri_changed="cups.uri" in storage.in_force,
         exit_code=SEGFAULT if verdict.crashed else STOPPED,
-        log=tuple(line for line in verdict.log if line.module != REMARK),
+        log=tuple(line for line in verdict.log if line.module != NOTE_MODULE),
         remark=remarks[0] if remarks else None,
     )

@@ -29,7 +29,7 @@ from lorafw.cups.codec import (
 from lorafw.cups.credentials import Credentials, Layout, layout, parse_credentials
 from lorafw.errors import MalformedResponse
 from lorafw.station.http import HttpReply, StationCrash, TransportError
-from lorafw.station.log import Level, LogLine, credential_lines, interval
+from lorafw.station.log import Level, LogLine, credential_lines, format_interval
 from lorafw.station.signature import station_verifies
 
 _LABEL = {
@@ -48,7 +48,7 @@ _CATEGORY = {
 }
 
 
-class Outcome(StrEnum):
+class ExchangeOutcome(StrEnum):
     """How an exchange ended."""
 
     DONE = "done"
@@ -59,7 +59,7 @@ class Outcome(StrEnum):
     """The station crashed before the exchange had ended."""
 
 
-class Action(StrEnum):
+class UpdateAction(StrEnum):
     """What became of the update."""
 
     RUN = "run"
@@ -116,16 +116,16 @@ DEFAULT_TIMERS: Final = Timers()
 RESPAWN_S: Final = 0.5
 """A station that crashed is there again so soon, where it runs with -d (observed)."""
 
-REMARK: Final = "___"
+NOTE_MODULE: Final = "___"
 """Lines of this name are not the station's own: a station's log shows the output of an update under it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ExchangeResult:
     """What the station did. ``key_results`` holds (index of the key, ``VERIFIED`` or ``NOT verified``)."""
 
-    exchange: Outcome
-    update: Action
+    exchange: ExchangeOutcome
+    update: UpdateAction
     key_results: tuple[tuple[int, str], ...]
     log: tuple[LogLine, ...]
     wait_s: float
@@ -134,7 +134,7 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Exchange:
+class CupsExchange:
     """One exchange with CUPS. Feed it the events of the decoder; ``verdict()`` when it is over.
 
     ``sig_keys`` are the contents of sig-0.key, sig-1.key, ... up to the first that is missing. ``log_level`` is that of
@@ -148,21 +148,21 @@ class Exchange:
     emit: Callable[[LogLine], None] = lambda line: None
     lines: list[LogLine] = field(default_factory=list)
     key_results: list[tuple[int, str]] = field(default_factory=list)
-    update: Action = Action.NONE
+    update: UpdateAction = UpdateAction.NONE
     _changed: set[Segment] = field(default_factory=set)
-    _held: bytearray = field(default_factory=bytearray)
+    _segment_data: bytearray = field(default_factory=bytearray)
     _signature: bytes | None = None
     _digest: hashlib._Hash = field(default_factory=hashlib.sha512)
-    _outcome: Outcome = Outcome.FAILED
+    _outcome: ExchangeOutcome = ExchangeOutcome.FAILED
     _is_over: bool = False
     _crashed: bool = False
 
     def log(self, level: Level, text: str, module: str = "CUP") -> None:
-        self._write(LogLine(module, level, text))
+        self._write_atomic(LogLine(module, level, text))
 
     def log_line(self, line: LogLine) -> None:
         """Log a line that another part of the station made."""
-        self._write(line)
+        self._write_atomic(line)
 
     def feed(self, events: Iterable[ResponseEvent]) -> None:
         for event in events:
@@ -185,39 +185,39 @@ class Exchange:
     def crash(self, why: str) -> None:
         """The station's process ends here. It logs nothing of it; ``why`` is said under the name of a remark."""
         self._is_over = self._crashed = True
-        self._outcome = Outcome.NONE
-        self.log(Level.CRITICAL, why, REMARK)
+        self._outcome = ExchangeOutcome.NONE
+        self.log(Level.CRITICAL, why, NOTE_MODULE)
 
     @property
     def has_crashed(self) -> bool:
         """Whether the station's process has ended."""
         return self._crashed
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ExchangeResult:
         """The exchange is over, as it went. Calling it again gives the same."""
         if not self._is_over:
             self._is_over = True
-            self._last_line()
-        return Verdict(
+            self._log_result()
+        return ExchangeResult(
             self._outcome, self.update, tuple(self.key_results), tuple(self.lines), self._wait_s(), self._crashed
         )
 
     def _wait_s(self) -> float:
         if self._crashed:
             return RESPAWN_S
-        return self.timers.oksync_s if self._outcome is Outcome.DONE else self.timers.resync_s
+        return self.timers.oksync_s if self._outcome is ExchangeOutcome.DONE else self.timers.resync_s
 
-    def _write(self, line: LogLine) -> None:
+    def _write_atomic(self, line: LogLine) -> None:
         self.lines.append(line)
         self.emit(line)
 
     def _write_all(self, lines: Iterable[LogLine]) -> None:
         for line in lines:
-            self._write(line)
+            self._write_atomic(line)
 
     def _begin(self, event: SegmentBegin) -> None:
         segment = event.segment
-        self._held.clear()
+        self._segment_data.clear()
         if segment in (Segment.CUPS_URI, Segment.TC_URI):
             return
         if segment in (Segment.CUPS_CRED, Segment.TC_CRED):
@@ -229,13 +229,13 @@ class Exchange:
 
     def _data(self, event: SegmentData) -> None:
         if event.segment is not Segment.UPDATE:
-            self._held += event.data
+            self._segment_data += event.data
             return
         self._digest.update(event.data)
         self._write_all(self.storage.update_data(event.data))
 
     def _end(self, event: SegmentEnd) -> None:
-        segment, held = event.segment, bytes(self._held)
+        segment, held = event.segment, bytes(self._segment_data)
         if segment in (Segment.CUPS_URI, Segment.TC_URI):
             # The client takes it as a C string and does not validate it.
             uri = held.split(b"\0")[0].decode("utf-8", "surrogateescape")
@@ -282,41 +282,41 @@ class Exchange:
         self.log(Level.INFO, key, "SYS")
 
     def _complete(self) -> None:
-        self._outcome = Outcome.DONE
+        self._outcome = ExchangeOutcome.DONE
         if Segment.UPDATE in self._changed:
-            self._judge_update()
-        if uri_or_credentials := self._what_changed(Segment.TC_URI, Segment.TC_CRED):
+            self._run_or_refuse_update()
+        if uri_or_credentials := self._changed_part(Segment.TC_URI, Segment.TC_CRED):
             # Behind the blank the station says "- restarting TC engine", unless it runs without one (station -N).
             self.log(Level.INFO, f"CUPS provided TC updates ({uri_or_credentials}) ")
-        if self._what_changed(Segment.CUPS_URI, Segment.CUPS_CRED):
-            self._outcome = Outcome.CUPS_UPDATES
+        if self._changed_part(Segment.CUPS_URI, Segment.CUPS_CRED):
+            self._outcome = ExchangeOutcome.CUPS_UPDATES
 
-    def _what_changed(self, uri: Segment, credentials: Segment) -> str:
+    def _changed_part(self, uri: Segment, credentials: Segment) -> str:
         if uri in self._changed:
             return "uri"
         return "credentials" if credentials in self._changed else ""
 
-    def _judge_update(self) -> None:
+    def _run_or_refuse_update(self) -> None:
         self.log(Level.INFO, "CUPS provided update.bin")
-        if self._is_wanted():
-            self.update = Action.RUN
+        if self._accepts_update():
+            self.update = UpdateAction.RUN
             self.log(Level.INFO, "Running update.bin as background process")
             self._write_all(self.storage.update_run())
         else:
-            self.update = Action.REFUSED
+            self.update = UpdateAction.REFUSED
             self.log(Level.INFO, "Aborting update.")
             self.storage.update_abort()
 
-    def _is_wanted(self) -> bool:
+    def _accepts_update(self) -> bool:
         if self._signature is not None:
-            return self._is_signed(self._signature[:4], self._signature[4:])
+            return self._verify_signature(self._signature[:4], self._signature[4:])
         if not self.sig_keys:
             self.log(Level.INFO, "No Key. No Sig. UPDATE.")
             return True
         self.log(Level.ERROR, "Keyfile present, but no signature provided. Aborting update.")
         return False
 
-    def _is_signed(self, key_crc: bytes, signature: bytes) -> bool:
+    def _verify_signature(self, key_crc: bytes, signature: bytes) -> bool:
         crc = int.from_bytes(key_crc, "little")
         self.log(Level.INFO, f"CUPS provided signature len={len(signature)} keycrc={crc:08X}")
         for index, sig_key in enumerate(self.sig_keys):
@@ -330,19 +330,19 @@ class Exchange:
         self.log(Level.WARNING, f"No key could verify signature. Tried {len(self.sig_keys)} keys")
         return False
 
-    def _last_line(self) -> None:
-        regular, soon = interval(self.timers.oksync_s), interval(self.timers.resync_s)
-        if self._outcome is Outcome.FAILED:
+    def _log_result(self) -> None:
+        regular, soon = format_interval(self.timers.oksync_s), format_interval(self.timers.resync_s)
+        if self._outcome is ExchangeOutcome.FAILED:
             self.log(Level.INFO, f"Interaction with CUPS failed - retrying in {soon}")
-        elif self._outcome is Outcome.CUPS_UPDATES:
-            what = self._what_changed(Segment.CUPS_URI, Segment.CUPS_CRED)
+        elif self._outcome is ExchangeOutcome.CUPS_UPDATES:
+            what = self._changed_part(Segment.CUPS_URI, Segment.CUPS_CRED)
             self.log(Level.INFO, f"CUPS provided CUPS updates ({what}) - reconnecting in {soon}")
         else:
             detail = "" if self._changed else " (no updates)"
             self.log(Level.INFO, f"Interaction with CUPS done{detail} - next regular check in {regular}")
 
 
-def take_reply(exchange: Exchange, reply: HttpReply, on_answer: Callable[[], None] | None = None) -> bool:
+def take_reply(exchange: CupsExchange, reply: HttpReply, on_answer: Callable[[], None] | None = None) -> bool:
     """Feed a reply to an exchange.
 
     Args:
@@ -358,7 +358,7 @@ def take_reply(exchange: Exchange, reply: HttpReply, on_answer: Callable[[], Non
     if reply.status != 200:
         exchange.log(Level.VERBOSE, f"Failed to retrieve TCURI from CUPS: ({reply.status}) {reply.reason}")
         return True
-    decoder = ResponseDecoder(min(reply.content_length, reply.in_first_buffer))
+    decoder = ResponseDecoder(min(reply.content_length, reply.first_buffer_bytes))
     was_reset = False
     for index, piece in enumerate(reply.body):
         if index == 0 and on_answer is not None:
@@ -375,7 +375,7 @@ def take_reply(exchange: Exchange, reply: HttpReply, on_answer: Callable[[], Non
     return False
 
 
-def break_off(exchange: Exchange, error: TransportError) -> None:
+def log_transport_error(exchange: CupsExchange, error: TransportError) -> None:
     """The exchange broke: log what a station logs of it, or end as it ends."""
     if isinstance(error, StationCrash):
         exchange.crash(error.why)

@@ -34,7 +34,7 @@ class TransportError(LorafwError):
         self.lines = lines
 
 
-class LinkLost(TransportError):
+class ConnectionLost(TransportError):
     """The link is gone: the connection has no end in order, as the other side will find out."""
 
 
@@ -50,15 +50,15 @@ class ReceiveError(TransportError):
     """Receiving failed with this line. The station logs a second line, which says what it was reading."""
 
 
-def aio(text: str) -> LogLine:
+def connection_error_line(text: str) -> LogLine:
     """An error of the connection. A station puts its descriptor in front; in every recorded log that was 3."""
     return LogLine("AIO", Level.ERROR, f"[3] {text}")
 
 
 TIMED_OUT: Final = LogLine("CUP", Level.ERROR, "CUPS timed out")
 RESET: Final = LogLine("AIO", Level.ERROR, "Recv failed: NET - Connection was reset by peer")
-NO_HEADER: Final = aio("Error reading HTTP Header")
-NO_BODY: Final = aio("Error reading HTTP Body")
+NO_HEADER: Final = connection_error_line("Error reading HTTP Header")
+NO_BODY: Final = connection_error_line("Error reading HTTP Body")
 PEER_CLOSED: Final = LogLine("AIO", Level.DEBUG, "[3] Connection closed unexpectedly")
 CLOSED: Final = (PEER_CLOSED, NO_BODY)
 
@@ -67,17 +67,17 @@ CLOSED: Final = (PEER_CLOSED, NO_BODY)
 class HttpReply:
     """A reply whose body is still to come, except that of an error. ``body`` may raise TransportError.
 
-    ``in_first_buffer`` is the number of bytes of the body that fit behind the header; both URIs must.
+    ``first_buffer_bytes`` is the number of bytes of the body that fit behind the header; both URIs must.
     """
 
     status: int
     reason: str
     content_length: int
     body: Iterator[bytes]
-    in_first_buffer: int = BUFFER
+    first_buffer_bytes: int = BUFFER
 
 
-class Wire(Protocol):
+class ByteStream(Protocol):
     """The connection, as far as a reply needs it."""
 
     def read(self, size: int) -> bytes:
@@ -102,11 +102,11 @@ def request_bytes(host_port: str, body: bytes, token: bytes = b"", buffer_bytes:
         token: The text of a key file that holds header lines.
         buffer_bytes: CUPS_BUFSZ, the size of the station's buffer.
     """
-    body = cut_to_buffer(host_port, body, token, buffer_bytes)
+    body = truncate_to_buffer(host_port, body, token, buffer_bytes)
     return _head(host_port, len(body), token) + body
 
 
-def cut_to_buffer(host_port: str, body: bytes, token: bytes = b"", buffer_bytes: int = BUFFER) -> bytes:
+def truncate_to_buffer(host_port: str, body: bytes, token: bytes = b"", buffer_bytes: int = BUFFER) -> bytes:
     """Return a body as it is sent: without what the buffer has no room for.
 
     The station ends the buffer with a zero byte when it prints the CRC of a key there and finds no room.
@@ -132,7 +132,7 @@ def _head(host_port: str, length: int, token: bytes) -> bytes:
 class _Buffer:
     """The station's buffer behind ``:port`` and a zero byte. The reply overwrites the request from its beginning."""
 
-    def __init__(self, wire: Wire, size: int, request: bytes) -> None:
+    def __init__(self, wire: ByteStream, size: int, request: bytes) -> None:
         self.memory = bytearray(request[:size].ljust(size, b"\0"))
         self.received = 0
         self._wire = wire
@@ -156,7 +156,7 @@ class _Buffer:
         return end + len(HEADER_END) if end >= 0 else 0
 
 
-def read_reply(wire: Wire, host_port: str, request: bytes, buffer_bytes: int = BUFFER) -> HttpReply:
+def read_reply(wire: ByteStream, host_port: str, request: bytes, buffer_bytes: int = BUFFER) -> HttpReply:
     """Read the header of a reply, and the whole of an error reply.
 
     Args:
@@ -174,14 +174,14 @@ def read_reply(wire: Wire, host_port: str, request: bytes, buffer_bytes: int = B
     memory = bytes(buffer.memory)
     status, length = status_code(memory), content_length(memory) or 0
     body = _body(wire, buffer, length, header_length)
-    in_first_buffer = len(buffer.memory) - header_length
+    first_buffer_bytes = len(buffer.memory) - header_length
     if status == 200:
-        return HttpReply(status, "", length, body, in_first_buffer)
+        return HttpReply(status, "", length, body, first_buffer_bytes)
     next(body)
-    if length > in_first_buffer:
+    if length > first_buffer_bytes:
         raise _station_crash(header_length + length, len(buffer.memory))
     reason = status_text(bytes(buffer.memory)).decode("utf-8", "surrogateescape")
-    return HttpReply(status, reason, length, iter(()), in_first_buffer)
+    return HttpReply(status, reason, length, iter(()), first_buffer_bytes)
 
 
 def _room(host_port: str, buffer_bytes: int) -> int:
@@ -189,7 +189,7 @@ def _room(host_port: str, buffer_bytes: int) -> int:
     return buffer_bytes - len(host_port.rpartition(":")[2]) - 2
 
 
-def _body(wire: Wire, buffer: _Buffer, length: int, start: int) -> Iterator[bytes]:
+def _body(wire: ByteStream, buffer: _Buffer, length: int, start: int) -> Iterator[bytes]:
     """Yield the body, a full buffer at a time, or the rest. In the first buffer it begins at ``start``."""
     missing = length
     while True:
@@ -199,7 +199,7 @@ def _body(wire: Wire, buffer: _Buffer, length: int, start: int) -> Iterator[byte
         extra = buffer.received - end
         if extra:
             too_much = f"Received more data than expected HTTP content size: {extra} extra bytes"
-            raise TransportError(aio(too_much), NO_BODY)
+            raise TransportError(connection_error_line(too_much), NO_BODY)
         wire.rearm()
         missing -= end - start
         yield bytes(buffer.memory[start:end])

@@ -18,7 +18,14 @@ LINE_BYTES: Final = 511
 """Bytes of a line in the station's log, with time and level. The rest of a longer line is not shown."""
 
 _TIME_BYTES: Final = len("2021-03-12 09:56:13.148 ")
-_US: Final = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000), ("us", 1))
+_UNITS_US: Final = (
+    ("d", 86_400_000_000),
+    ("h", 3_600_000_000),
+    ("m", 60_000_000),
+    ("s", 1_000_000),
+    ("ms", 1000),
+    ("us", 1),
+)
 
 
 class Level(IntEnum):
@@ -58,7 +65,7 @@ class LogLine:
         return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ms % 1000:03d} {self}"
 
 
-def interval(seconds: float) -> str:
+def format_interval(seconds: float) -> str:
     """Return a span of time as a station prints it: ``1d``, ``1m30s``, ``300ms``.
 
     There are at most two units, the second being the next smaller one, and what is smaller still is left out: 3601
@@ -67,12 +74,12 @@ def interval(seconds: float) -> str:
     span_us = round(seconds * 1_000_000)
     if span_us == 0:
         return "0"
-    first = next(index for index, (_, size) in enumerate(_US) if span_us >= size)
-    unit, size = _US[first]
+    first = next(index for index, (_, size) in enumerate(_UNITS_US) if span_us >= size)
+    unit, size = _UNITS_US[first]
     count, rest = divmod(span_us, size)
     text = f"{count}{unit}"
-    if rest and first + 1 < len(_US):
-        next_unit, next_size = _US[first + 1]
+    if rest and first + 1 < len(_UNITS_US):
+        next_unit, next_size = _UNITS_US[first + 1]
         text += f"{rest // next_size}{next_unit}"
     return text
 

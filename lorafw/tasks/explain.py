@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-from lorafw.clock import iso
+from lorafw.clock import format_iso
 from lorafw.errors import LorafwError
-from lorafw.tasks.evaluation import accepts, is_send_open
+from lorafw.tasks.evaluation import is_send_pending, version_matches
 from lorafw.tasks.lifecycle import TaskStatus
-from lorafw.tasks.model import NO_VERSION, Answer, Definition, Delivery, Exchange, Task
-from lorafw.tasks.near_misses import Difference as Difference  # noqa: PLC0414 -- part of an explanation
+from lorafw.tasks.model import NO_VERSION, Answer, Definition, Delivery, ExchangeRecord, Task
 from lorafw.tasks.near_misses import NearMiss, near_misses
+from lorafw.tasks.near_misses import VersionDifference as VersionDifference  # noqa: PLC0414 -- part of an explanation
 from lorafw.tasks.near_misses import differences as differences  # noqa: PLC0414
-from lorafw.tasks.policy import Policy, Tag
+from lorafw.tasks.policy import Evidence, Policy
 from lorafw.tasks.snapshot import Snapshot
 from lorafw.text import visible
 
-SEVERAL: Final = 3
+MAX_LISTED: Final = 3
 """So many definitions that match as well are named, and keys."""
 
 LONGEST_PACKAGE: Final = 32
@@ -32,10 +32,10 @@ LONGEST_PACKAGE: Final = 32
 NAME_CHARS: Final = 60
 """So much of a name is shown."""
 
-SOON_MS: Final = 60 * 1000
+RESYNC_MS: Final = 60 * 1000
 """A station tries again so soon after an exchange that failed (observed)."""
 
-REGULAR_MS: Final = 24 * 3600 * 1000
+OKSYNC_MS: Final = 24 * 3600 * 1000
 """A station's regular check, where its station.conf says nothing else (observed)."""
 
 
@@ -77,16 +77,16 @@ def explain(snapshot: Snapshot, policy: Policy) -> Explanation:
     return Explanation(snapshot.gateway.eui.hex, status, tuple(visible(line) for line in lines), misses)
 
 
-def at_stake(snapshot: Snapshot, policy: Policy) -> Definition | None:
+def definition_to_send(snapshot: Snapshot, policy: Policy) -> Definition | None:
     """The definition whose update this gateway is sent next, if any."""
     if snapshot.task is not None:
         definition = None if snapshot.task.is_ended else snapshot.task.definition
     else:
         definition = next(iter(_ranked(snapshot, policy)), None)
-    return definition if definition is not None and definition.can_offer else None
+    return definition if definition is not None and definition.has_data_source else None
 
 
-def sent_in_vain(snapshot: Snapshot) -> Definition | None:
+def failed_definition(snapshot: Snapshot) -> Definition | None:
     """The definition whose task has FAILED: its key or its object may be the reason."""
     task = snapshot.task
     return task.definition if task is not None and task.status is TaskStatus.FAILED else None
@@ -97,7 +97,7 @@ def _ranked(snapshot: Snapshot, policy: Policy) -> tuple[Definition, ...]:
     return snapshot.matching[::-1] if policy.several_matches == "newest" else snapshot.matching
 
 
-def _tag(policy: Policy, name: str) -> Tag:
+def _tag(policy: Policy, name: str) -> Evidence:
     return next(decision.tag for decision in policy.decisions() if decision.name == name)
 
 
@@ -107,7 +107,7 @@ def _name(name: str | None) -> str:
 
 
 def _some(names: Iterable[str]) -> str:
-    first, rest = (every := list(names))[:SEVERAL], every[SEVERAL:]
+    first, rest = (every := list(names))[:MAX_LISTED], every[MAX_LISTED:]
     return ", ".join(first) + (f" and {len(rest)} more" if rest else "")
 
 
@@ -117,7 +117,7 @@ def _gateway_lines(snapshot: Snapshot) -> Iterator[str]:
         yield "It has not sent a CUPS request yet, so nothing can start: power it on, and check its cups.uri."
         return
     ago = _span(snapshot.now_ms - snapshot.seen_ms)
-    yield f"Last CUPS request {iso(snapshot.seen_ms)} ({ago} ago) presented:"
+    yield f"Last CUPS request {format_iso(snapshot.seen_ms)} ({ago} ago) presented:"
     yield f"  {snapshot.request.version}"
     if snapshot.request.package is None:
         yield "It presents no PackageVersion: there is no version.txt in its home folder."
@@ -131,7 +131,7 @@ def _unnameable(package: str) -> str | None:
         return None
     length = f"has {len(package)} characters" if package else "is empty"
     return (
-        f"Its PackageVersion {length}, and a definition's has 1 to {LONGEST_PACKAGE} ({Tag.DOCUMENTED}), "
+        f"Its PackageVersion {length}, and a definition's has 1 to {LONGEST_PACKAGE} ({Evidence.DOCUMENTED}), "
         "so no definition can name it: correct its version.txt."
     )
 
@@ -168,33 +168,33 @@ def _task_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
         return
     kind = "automatic" if task.automatic else "manual"
     yield f"Task ({kind}, of definition {task.definition.id}): {task.status}, {task.sends} whole send(s)."
-    yield _waits_for(task, snapshot, policy)
+    yield _pending_reason(task, snapshot, policy)
     yield from _start_lines(task, snapshot, policy)
     if last := snapshot.log[-1:]:
-        yield f"Last event {iso(last[0].time)}: {last[0].cause}."
+        yield f"Last event {format_iso(last[0].time)}: {last[0].cause}."
 
 
-def _waits_for(task: Task, snapshot: Snapshot, policy: Policy) -> str:
+def _pending_reason(task: Task, snapshot: Snapshot, policy: Policy) -> str:
     if task.is_ended:
         tag = _tag(policy, "existing_task")
         if policy.existing_task == "ended_gives_way":
             return f"It has ended; a new one takes its place ({tag})."
         return f"It has ended; delete it before starting a new one ({tag})."
-    if not task.definition.can_offer:
+    if not task.definition.has_data_source:
         return "Its definition has no UpdateDataSource, so it never offers anything."
     unreadable = snapshot.look is not None and snapshot.look.problem is not None
     if task.status is TaskStatus.PENDING:
         then = "an update that can be read, and then for " if unreadable else ""
         return f"It waits for {then}{_start(task, policy)}."
-    if is_send_open(task, policy):
-        version = task.definition.current_version if task.delivery is Delivery.DUE else task.offered_version
+    if is_send_pending(task, policy):
+        version = task.definition.current_version if task.delivery is Delivery.PENDING else task.offered_version
         once = "once it can be read, " if unreadable else ""
         text = f"The update has not gone out whole yet; {once}it is sent at the next request that presents {version}."
     else:
         text = "The update was sent; it waits for the next request, which shows whether it took effect."
     if snapshot.deadline_ms is None:
         return text
-    return f"{text} Without one until {iso(snapshot.deadline_ms)} it is FAILED ({_tag(policy, 'silence_timeout_s')})."
+    return f"{text} Without one until {format_iso(snapshot.deadline_ms)} it is FAILED ({_tag(policy, 'silence_timeout_s')})."
 
 
 def _start(task: Task, policy: Policy) -> str:
@@ -207,16 +207,16 @@ def _start(task: Task, policy: Policy) -> str:
 
 def _start_lines(task: Task, snapshot: Snapshot, policy: Policy) -> Iterator[str]:
     """What the gateway presents instead of what a PENDING task waits for."""
-    if task.status is not TaskStatus.PENDING or snapshot.request is None or not task.definition.can_offer:
+    if task.status is not TaskStatus.PENDING or snapshot.request is None or not task.definition.has_data_source:
         return
     wanted, presented = task.definition.current_version, snapshot.request.version
-    if _start(task, policy) != "any request" and not accepts(wanted, presented, policy):
+    if _start(task, policy) != "any request" and not version_matches(wanted, presented, policy):
         yield from (f"  {d}" for d in differences(wanted, presented, policy) if d.wanted is not None)
 
 
 def _key_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
     """The keys on the gateway against the key of the update that it is sent, or would be."""
-    definition = at_stake(snapshot, policy) or sent_in_vain(snapshot)
+    definition = definition_to_send(snapshot, policy) or failed_definition(snapshot)
     update = definition.update if definition is not None else None
     if update is None or snapshot.request is None:
         return
@@ -224,10 +224,10 @@ def _key_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
     names = _some(_key_name(crc) for crc in keys)
     if not update.signature:
         if keys:
-            refused = f"a station refuses it ({Tag.OBSERVED})"
+            refused = f"a station refuses it ({Evidence.OBSERVED})"
             yield f"The update is not signed, and the gateway has keys ({names}): {refused}."
         else:
-            yield f"The update is not signed, and the gateway has no key: a station runs it ({Tag.OBSERVED})."
+            yield f"The update is not signed, and the gateway has no key: a station runs it ({Evidence.OBSERVED})."
         return
     crc = update.sig_key_crc
     wanted = "no SigKeyCrc" if crc is None else f"SigKeyCrc {_key_name(crc)}"
@@ -245,9 +245,9 @@ def _verdict_lines(snapshot: Snapshot, keys: Sequence[int]) -> Iterator[str]:
     """What a station does with a signed update whose SigKeyCrc is none of its keys: it tries them all."""
     signers = snapshot.look.signers if snapshot.look is not None else None
     if not keys:
-        yield f"  A station without a key refuses a signed update ({Tag.OBSERVED}): put sig-0.key into its home folder."
+        yield f"  A station without a key refuses a signed update ({Evidence.OBSERVED}): put sig-0.key into its home folder."
     elif signers is not None and not signers.isdisjoint(keys):
-        yield f"  One of these keys verifies the signature, so a station runs the update ({Tag.OBSERVED})."
+        yield f"  One of these keys verifies the signature, so a station runs the update ({Evidence.OBSERVED})."
 
 
 def _key_name(crc: int) -> str:
@@ -256,11 +256,11 @@ def _key_name(crc: int) -> str:
 
 
 def _problem_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
-    now = snapshot.look if at_stake(snapshot, policy) is not None else None
+    now = snapshot.look if definition_to_send(snapshot, policy) is not None else None
     if now is not None and now.problem is not None:
-        yield f"The update cannot be read {_words(now.problem)}"
+        yield f"The update cannot be read {_error_text(now.problem)}"
     elif snapshot.problem is not None:
-        yield f"At the last request that needed it the update could not be read {_words(snapshot.problem)}"
+        yield f"At the last request that needed it the update could not be read {_error_text(snapshot.problem)}"
     if now is not None and now.size is not None:
         yield f"Object and role can be read: the update has {now.size} bytes."
 
@@ -270,7 +270,7 @@ def _signature_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
 
     SigKeyCrc is a label only. Where the gateway has a key that verifies, a station runs the update (observed).
     """
-    definition = at_stake(snapshot, policy) or sent_in_vain(snapshot)
+    definition = definition_to_send(snapshot, policy) or failed_definition(snapshot)
     update = definition.update if definition is not None else None
     signers = snapshot.look.signers if snapshot.look is not None else None
     if update is None or update.sig_key_crc is None or signers is None or update.sig_key_crc in signers:
@@ -281,7 +281,7 @@ def _signature_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
     does_not_fit = "cannot be verified" if belongs_but_faulty else "does not belong to the object that is there now"
     yield (
         f"Its signature {does_not_fit}: no key with SigKeyCrc "
-        f"{_key_name(update.sig_key_crc)} verifies it, so a station refuses it ({Tag.OBSERVED})."
+        f"{_key_name(update.sig_key_crc)} verifies it, so a station refuses it ({Evidence.OBSERVED})."
     )
     if snapshot.look is not None and snapshot.look.signature_fault is not None:
         yield f"  {snapshot.look.signature_fault}"
@@ -289,7 +289,7 @@ def _signature_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
     yield "  Was the object overwritten? Sign what is there now, or give each update a key of its own in the bucket."
 
 
-def _words(problem: LorafwError) -> str:
+def _error_text(problem: LorafwError) -> str:
     return f"({type(problem).__name__}): {' '.join(str(problem).split())}"
 
 
@@ -299,33 +299,33 @@ def _exchange_lines(snapshot: Snapshot) -> Iterator[str]:
         return
     yield f"Last {len(snapshot.exchanges)} exchange(s):"
     for exchange in snapshot.exchanges:
-        yield f"  {iso(exchange.time_ms)} presented {_shown(exchange.presented.package)}, got {exchange.answer}"
+        yield f"  {format_iso(exchange.time_ms)} presented {_format_package(exchange.presented.package)}, got {exchange.answer}"
     yield _next_line(snapshot.exchanges, snapshot.now_ms)
 
 
-def _shown(package: str | None) -> str:
+def _format_package(package: str | None) -> str:
     """In quotes where one would not see all of it: blanks at its ends or side by side, control characters."""
     if package is None:
         return "no PackageVersion"
     return _name(package) if package.isprintable() and package == " ".join(package.split()) else repr(package)
 
 
-def _next_line(exchanges: tuple[Exchange, ...], now_ms: int) -> str:
+def _next_line(exchanges: tuple[ExchangeRecord, ...], now_ms: int) -> str:
     """A gateway says nothing of its rhythm, so the last two exchanges must tell."""
     last = exchanges[-1]
     if last.answer is Answer.BROKEN:
         due_ms, why = (
-            last.time_ms + SOON_MS,
-            f"if it tries again as a station does after a broken reply ({Tag.OBSERVED})",
+            last.time_ms + RESYNC_MS,
+            f"if it tries again as a station does after a broken reply ({Evidence.OBSERVED})",
         )
     elif len(exchanges) == 1:
-        due_ms, why = last.time_ms + REGULAR_MS, f"if it keeps a station's regular check of 24 h ({Tag.OBSERVED})"
+        due_ms, why = last.time_ms + OKSYNC_MS, f"if it keeps a station's regular check of 24 h ({Evidence.OBSERVED})"
     else:
         apart_ms = last.time_ms - exchanges[-2].time_ms
         due_ms, why = last.time_ms + apart_ms, f"if it keeps the {_span(apart_ms)} between the last two"
     late_ms = now_ms - due_ms
     late = f"; that was {_span(late_ms)} ago" if late_ms > 0 else f", in {_span(-late_ms)}"
-    return f"The next is due {iso(due_ms)}{late}, {why}."
+    return f"The next is due {format_iso(due_ms)}{late}, {why}."
 
 
 def _span(ms: int) -> str:

@@ -57,7 +57,7 @@ INITIAL: Final = TaskStatus.PENDING
 TERMINAL: Final = frozenset(TaskStatus) - {status for status, _ in TRANSITIONS}
 """Statuses that no event leaves."""
 
-ATTEMPT: Final[Mapping[TaskStatus, int]] = MappingProxyType(
+ATTEMPT_BY_STATUS: Final[Mapping[TaskStatus, int]] = MappingProxyType(
     {
         TaskStatus.PENDING: 0,
         TaskStatus.IN_PROGRESS: 1,
@@ -68,7 +68,7 @@ ATTEMPT: Final[Mapping[TaskStatus, int]] = MappingProxyType(
 """The number of the send that a status stands for; a task that ended keeps the one it had."""
 
 
-def advance(status: TaskStatus, event: TaskEvent) -> TaskStatus:
+def next_status(status: TaskStatus, event: TaskEvent) -> TaskStatus:
     """The status after ``event``. Raises IllegalTransition."""
     try:
         return TRANSITIONS[status, event]
@@ -76,7 +76,7 @@ def advance(status: TaskStatus, event: TaskEvent) -> TaskStatus:
         raise IllegalTransition(status, event) from None
 
 
-def can(status: TaskStatus, event: TaskEvent) -> bool:
+def has_transition(status: TaskStatus, event: TaskEvent) -> bool:
     """Is there a transition?"""
     return (status, event) in TRANSITIONS
 

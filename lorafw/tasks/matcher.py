@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from lorafw.tasks.evaluation import comparable
-from lorafw.tasks.model import Definition, Owner
+from lorafw.tasks.evaluation import normalize_version
+from lorafw.tasks.model import AccountRegion, Definition
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
-_Key = tuple[Owner, GatewayVersion]
+_Key = tuple[AccountRegion, GatewayVersion]
 
 
 class Matcher:
@@ -36,24 +36,24 @@ class Matcher:
         if not group:
             self._by_version.pop(key, None)
 
-    def find(self, owner: Owner, presented: GatewayVersion) -> Definition | None:
+    def find(self, owner: AccountRegion, presented: GatewayVersion) -> Definition | None:
         """The definition that wins, or None."""
         newest = self._policy.several_matches == "newest"
         ends = (next(reversed(g.values()) if newest else iter(g.values())) for g in self._groups(owner, presented))
         choose = max if newest else min
         return choose(ends, key=lambda definition: definition.sequence, default=None)
 
-    def find_all(self, owner: Owner, presented: GatewayVersion) -> list[Definition]:
+    def find_all(self, owner: AccountRegion, presented: GatewayVersion) -> list[Definition]:
         """All that match, oldest first."""
         matches = (definition for group in self._groups(owner, presented) for definition in group.values())
         return sorted(matches, key=lambda definition: definition.sequence)
 
-    def _groups(self, owner: Owner, presented: GatewayVersion) -> Iterator[dict[str, Definition]]:
-        shown = comparable(presented, self._policy)
+    def _groups(self, owner: AccountRegion, presented: GatewayVersion) -> Iterator[dict[str, Definition]]:
+        shown = normalize_version(presented, self._policy)
         if self._policy.absent_field == "strict":
             triples = iter((shown,)) if shown.is_complete else iter(())
         else:
-            triples = _with_fields_left_out(shown)
+            triples = _wildcard_keys(shown)
         for triple in triples:
             if group := self._by_version.get((owner, triple)):
                 yield group
@@ -64,10 +64,10 @@ class Matcher:
         return definition.current_version.is_complete or self._policy.absent_field == "wildcard"
 
     def _key(self, definition: Definition) -> _Key:
-        return definition.owner, comparable(definition.current_version, self._policy)
+        return definition.owner, normalize_version(definition.current_version, self._policy)
 
 
-def _with_fields_left_out(version: GatewayVersion) -> Iterator[GatewayVersion]:
+def _wildcard_keys(version: GatewayVersion) -> Iterator[GatewayVersion]:
     """Each triple that this version satisfies; a field that was not presented satisfies only one left out."""
     choices = [(None,) if text is None else (text, None) for text in version.as_tuple()]
     for station, package, model in product(*choices):

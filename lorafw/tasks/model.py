@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Any, Final, Protocol
 
-from lorafw.cups.messages import NOTHING, UpdateInfoRequest, UpdateInfoResponse
+from lorafw.cups.messages import EMPTY_RESPONSE, UpdateInfoRequest, UpdateInfoResponse
 from lorafw.eui import GatewayEui
-from lorafw.tasks.lifecycle import ATTEMPT, INITIAL, TERMINAL, TaskEvent, TaskStatus, advance
+from lorafw.tasks.lifecycle import ATTEMPT_BY_STATUS, INITIAL, TERMINAL, TaskEvent, TaskStatus, next_status
 from lorafw.version import GatewayVersion
 
 
@@ -23,10 +23,10 @@ class Due:
     gateway: Gateway
     definition: Definition
     request: UpdateInfoRequest
-    exchange: Exchange
+    exchange: ExchangeRecord
 
     @property
-    def update(self) -> Update:
+    def update(self) -> UpdateSpec:
         assert self.definition.update is not None
         return self.definition.update
 
@@ -35,7 +35,7 @@ class Due:
 class Reply:
     """What goes back to the gateway: the response without its update, and the update, if any."""
 
-    response: UpdateInfoResponse = NOTHING
+    response: UpdateInfoResponse = EMPTY_RESPONSE
     image: UpdateImage | None = None
     due: Due | None = None
 
@@ -70,7 +70,7 @@ NO_VERSION: Final = GatewayVersion()
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Owner:
+class AccountRegion:
     """The AWS account and Region in which a resource lives."""
 
     account: str
@@ -85,7 +85,7 @@ class Gateway:
     """
 
     id: str
-    owner: Owner
+    owner: AccountRegion
     eui: GatewayEui
     name: str | None = None
     description: str | None = None
@@ -96,7 +96,7 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class UpdateSpec:
     """AWS's UpdateWirelessGatewayTaskCreate: what to send to whom. ``signature`` is DER, not base64.
 
     ``unusable_signature`` is the text of an UpdateSignature that no station could take: such an update is never sent.
@@ -116,14 +116,14 @@ class Definition:
     """A task definition. ``sequence`` orders definitions by age; ``update`` is None where none was given."""
 
     id: str
-    owner: Owner
+    owner: AccountRegion
     sequence: int
     auto_create_tasks: bool
     name: str | None = None
-    update: Update | None = None
+    update: UpdateSpec | None = None
 
     @property
-    def can_offer(self) -> bool:
+    def has_data_source(self) -> bool:
         return self.update is not None and self.update.data_source is not None
 
     @property
@@ -135,14 +135,14 @@ class Answer(StrEnum):
     """How a request was answered."""
 
     NOTHING = "nothing to do"
-    UNDER_WAY = "the update, not all of it yet"
-    WHOLE = "the update, all of it"
+    SENDING = "the update, not all of it yet"
+    DELIVERED = "the update, all of it"
     BROKEN = "the update, broken off"
     UNREADABLE = "nothing, the update was unreadable"
 
 
 @dataclass(slots=True)
-class Exchange:
+class ExchangeRecord:
     """A request of a gateway and how it was answered. ``answer`` changes while a reply is under way."""
 
     time_ms: int
@@ -153,11 +153,11 @@ class Exchange:
 class Delivery(Enum):
     """How far the send of the present attempt has come."""
 
-    DUE = "due"
+    PENDING = "due"
     """Not begun."""
-    BEGUN = "begun"
+    STARTED = "begun"
     """Begun, and not known to have gone out whole."""
-    WHOLE = "whole"
+    DELIVERED = "whole"
     """All bytes were written."""
 
 
@@ -174,7 +174,7 @@ class Task:
     created_ms: int
     status: TaskStatus = INITIAL
     attempt: int = 0
-    delivery: Delivery = Delivery.DUE
+    delivery: Delivery = Delivery.PENDING
     offered_version: GatewayVersion | None = None
     sent_ms: int | None = None
     sends: int = 0
@@ -185,11 +185,13 @@ class Task:
 
     def after(self, event: TaskEvent) -> Task:
         """This task after ``event``: the next attempt's send is due. Raises IllegalTransition."""
-        status = advance(self.status, event)
-        return replace(self, status=status, attempt=ATTEMPT.get(status, self.attempt), delivery=Delivery.DUE)
+        status = next_status(self.status, event)
+        return replace(
+            self, status=status, attempt=ATTEMPT_BY_STATUS.get(status, self.attempt), delivery=Delivery.PENDING
+        )
 
-    def send_begun(self, presented: GatewayVersion) -> Task:
-        return replace(self, delivery=Delivery.BEGUN, offered_version=self.offered_version or presented)
+    def with_send_started(self, presented: GatewayVersion) -> Task:
+        return replace(self, delivery=Delivery.STARTED, offered_version=self.offered_version or presented)
 
-    def send_whole(self, now_ms: int) -> Task:
-        return replace(self, delivery=Delivery.WHOLE, sent_ms=now_ms, sends=self.sends + 1)
+    def with_send_delivered(self, now_ms: int) -> Task:
+        return replace(self, delivery=Delivery.DELIVERED, sent_ms=now_ms, sends=self.sends + 1)

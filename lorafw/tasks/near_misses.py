@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from lorafw.tasks.evaluation import comparable
+from lorafw.tasks.evaluation import normalize_version
 from lorafw.tasks.model import Definition
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.snapshot import Snapshot
@@ -24,11 +24,11 @@ _BLANK: Final = "a blank too many or too few"
 _BUILD: Final = "only the build time differs"
 _BUILD_NOT_PRESENTED: Final = f"{_BUILD}: the gateway presents none"
 _BUILD_NOT_WANTED: Final = f"{_BUILD}: the definition gives none"
-_SLIPS: Final = frozenset((_CASE, _BLANK, _BUILD, _BUILD_NOT_PRESENTED, _BUILD_NOT_WANTED))
+_TRIVIAL_KINDS: Final = frozenset((_CASE, _BLANK, _BUILD, _BUILD_NOT_PRESENTED, _BUILD_NOT_WANTED))
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class VersionDifference:
     """One field in which a definition and a gateway differ, and how: ``kind`` is in words."""
 
     field: str
@@ -46,15 +46,17 @@ class NearMiss:
     """A definition that almost matches."""
 
     definition: Definition
-    differences: tuple[Difference, ...]
+    differences: tuple[VersionDifference, ...]
 
     @property
     def is_slip(self) -> bool:
         """Nothing but case, blanks and build times: what a person overlooks."""
-        return all(difference.kind in _SLIPS for difference in self.differences)
+        return all(difference.kind in _TRIVIAL_KINDS for difference in self.differences)
 
 
-def differences(wanted: GatewayVersion, presented: GatewayVersion, policy: Policy = _DEFAULT) -> tuple[Difference, ...]:
+def differences(
+    wanted: GatewayVersion, presented: GatewayVersion, policy: Policy = _DEFAULT
+) -> tuple[VersionDifference, ...]:
     """The fields that keep a definition from matching by itself, with what kind of difference it is."""
     found = []
     for field, name in AWS_NAMES.items():
@@ -62,9 +64,11 @@ def differences(wanted: GatewayVersion, presented: GatewayVersion, policy: Polic
         if want is None:
             differ = policy.absent_field == "strict"
         else:
-            differ = getattr(comparable(wanted, policy), field) != getattr(comparable(presented, policy), field)
+            differ = getattr(normalize_version(wanted, policy), field) != getattr(
+                normalize_version(presented, policy), field
+            )
         if differ:
-            found.append(Difference(name, want, show, _kind(want, show)))
+            found.append(VersionDifference(name, want, show, _kind(want, show)))
     return tuple(found)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from lorafw.errors import Invalid
+from lorafw.errors import InvalidValue
 
 LONGEST_S: Final = 100 * 365.25 * 86400
 """No duration is longer: a hundred years."""
@@ -21,7 +21,7 @@ LONGEST_S: Final = 100 * 365.25 * 86400
 _DURATION: Final = f"a number of seconds from 0 to {LONGEST_S:.0f} (a hundred years)"
 
 
-class Tag(StrEnum):
+class Evidence(StrEnum):
     """How a statement about AWS's behaviour is known."""
 
     DOCUMENTED = "documented"
@@ -30,18 +30,18 @@ class Tag(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class BehaviourDecision:
     """One question about the service and lorafw's answer. ``choices`` is empty for a number, or for a fixed one."""
 
     name: str
     question: str
     value: object
-    tag: Tag
+    tag: Evidence
     reason: str
     choices: tuple[object, ...] = ()
 
 
-def _decision(default: Any, tag: Tag, question: str, reason: str, *choices: object) -> Any:
+def _decision(default: Any, tag: Evidence, question: str, reason: str, *choices: object) -> Any:
     return field(default=default, metadata={"tag": tag, "question": question, "reason": reason, "choices": choices})
 
 
@@ -51,7 +51,7 @@ class Policy:
 
     comparison: Literal["exact", "trimmed"] = _decision(
         "exact",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "How are versions compared?",
         "exact: case counts and nothing is trimmed; trimmed: blanks at both ends and case do not count",
         "exact",
@@ -59,7 +59,7 @@ class Policy:
     )
     automatic_creation: Literal["at_request", "never"] = _decision(
         "at_request",
-        Tag.DOCUMENTED,
+        Evidence.DOCUMENTED,
         "When is an automatic task created?",
         "at the first CUPS request whose Station, PackageVersion and Model match; never at definition time",
         "at_request",
@@ -67,7 +67,7 @@ class Policy:
     )
     absent_field: Literal["strict", "wildcard"] = _decision(
         "strict",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "What if the definition leaves out a field of CurrentVersion, or the gateway presents no package?",
         "strict: no automatic task; wildcard: a field that the definition leaves out matches anything",
         "strict",
@@ -75,7 +75,7 @@ class Policy:
     )
     without_source: Literal["accept", "reject"] = _decision(
         "accept",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "Can a definition be created without UpdateDataSource?",
         "accept: yes, and it never offers anything; reject: ValidationException",
         "accept",
@@ -83,7 +83,7 @@ class Policy:
     )
     unusable_signature: Literal["reject", "accept"] = _decision(
         "reject",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "Can a definition be created with an UpdateSignature that no station could take?",
         "reject: ValidationException if it is not base64 of 4 to 128 bytes of DER; accept: any 1 to 4096 characters, "
         "as in AWS's model, and the update is never sent, as one that cannot be read",
@@ -92,7 +92,7 @@ class Policy:
     )
     several_matches: Literal["oldest", "newest"] = _decision(
         "oldest",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "Which definition wins when several match?",
         "the one that was created first (or last)",
         "oldest",
@@ -100,7 +100,7 @@ class Policy:
     )
     existing_task: Literal["blocks", "ended_gives_way"] = _decision(
         "blocks",
-        Tag.DOCUMENTED,
+        Evidence.DOCUMENTED,
         "What if the gateway already has a task?",
         "blocks: in any status it must be deleted first; ended_gives_way: COMPLETED and FAILED do not count",
         "blocks",
@@ -108,7 +108,7 @@ class Policy:
     )
     manual_start: Literal["matching_request", "any_request"] = _decision(
         "matching_request",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "When does a manual task start?",
         "at the next request that presents the definition's CurrentVersion (fields given), or at any request",
         "matching_request",
@@ -116,7 +116,7 @@ class Policy:
     )
     broken_reply: Literal["free", "counts"] = _decision(
         "free",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "Does a reply that was not wholly written use up an attempt?",
         "a real station retries after a minute, so three broken downloads would else end a task in three minutes",
         "free",
@@ -124,13 +124,13 @@ class Policy:
     )
     settle_s: float = _decision(
         0.0,
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "How long after a whole offer is a request answered with nothing, and counts for nothing?",
         "seconds for an update that is still being installed",
     )
     completion: Literal["version_differs", "package_differs"] = _decision(
         "version_differs",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "What completes a task whose definition has no UpdateVersion?",
         "a package is presented, and the three fields (or the package alone) differ from those at the offer",
         "version_differs",
@@ -138,7 +138,7 @@ class Policy:
     )
     other_version: Literal["fails", "waits"] = _decision(
         "fails",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "What of a version that is neither CurrentVersion nor the UpdateVersion that is given?",
         "fails: each such request is a failed attempt, and nothing is sent; waits: it changes nothing",
         "fails",
@@ -146,13 +146,13 @@ class Policy:
     )
     silence_timeout_s: float = _decision(
         48 * 3600.0,
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "How long may a gateway be silent in SECOND_RETRY before the task is FAILED?",
         "AWS: FAILED if the server cannot connect to the gateway after SECOND_RETRY; the time is not documented",
     )
     key_mismatch: Literal["offer", "withhold"] = _decision(
         "offer",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "What if SigKeyCrc is not among the keys that the gateway presents?",
         "offer: sent all the same, the station tries all its keys; withhold: nothing is sent",
         "offer",
@@ -160,7 +160,7 @@ class Policy:
     )
     delete_task: Literal["any_status", "ended_only"] = _decision(
         "any_status",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "In which status can a task be deleted?",
         "the API models no ConflictException for DeleteWirelessGatewayTask",
         "any_status",
@@ -168,7 +168,7 @@ class Policy:
     )
     unknown_gateway_status: int = _decision(
         403,
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "Which HTTP status does an unknown gateway get?",
         "a station treats every status but 200 alike",
         403,
@@ -176,7 +176,7 @@ class Policy:
     )
     last_uplink: Literal["cups_request", "never"] = _decision(
         "cups_request",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "What is LastUplinkReceivedAt?",
         "the time of the last CUPS request, since there is no LoRaWAN network server here",
         "cups_request",
@@ -187,10 +187,10 @@ class Policy:
         for decision in self.decisions():
             _check(decision)
 
-    def decisions(self) -> tuple[Decision, ...]:
+    def decisions(self) -> tuple[BehaviourDecision, ...]:
         """All decisions as they stand in this policy."""
         return tuple(
-            Decision(
+            BehaviourDecision(
                 f.name,
                 f.metadata["question"],
                 getattr(self, f.name),
@@ -201,7 +201,7 @@ class Policy:
             for f in fields(self)
         )
 
-    def with_texts(self, texts: Mapping[str, str]) -> Policy:
+    def with_string_values(self, texts: Mapping[str, str]) -> Policy:
         """This policy with values as they are typed (``{"settle_s": "30"}``). Raises Invalid."""
         current = {decision.name: decision for decision in self.decisions()}
         changes: dict[str, Any] = {}
@@ -209,37 +209,37 @@ class Policy:
             if name not in current:
                 near = difflib.get_close_matches(name, current, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(current)}"
-                raise Invalid("policy", name, f"{name!r} is no policy; {hint}")
+                raise InvalidValue("policy", name, f"{name!r} is no policy; {hint}")
             changes[name] = _from_text(current[name], text)
         return replace(self, **changes)
 
 
-def _check(decision: Decision) -> None:
+def _check(decision: BehaviourDecision) -> None:
     if decision.choices:
         if not any(
             decision.value == choice and isinstance(decision.value, type(choice)) for choice in decision.choices
         ):
             allowed = ", ".join(map(str, decision.choices))
-            raise Invalid(decision.name, decision.value, f"{decision.value!r} is not one of: {allowed}")
+            raise InvalidValue(decision.name, decision.value, f"{decision.value!r} is not one of: {allowed}")
     elif not _is_duration(decision.value):
-        raise Invalid(decision.name, decision.value, f"{decision.value!r} is not {_DURATION}")
+        raise InvalidValue(decision.name, decision.value, f"{decision.value!r} is not {_DURATION}")
 
 
 def _is_duration(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_S
 
 
-def _from_text(decision: Decision, text: str) -> object:
+def _from_text(decision: BehaviourDecision, text: str) -> object:
     if decision.choices:
         return {str(choice): choice for choice in decision.choices}.get(text, text)
     try:
         return float(text)
     except ValueError:
-        raise Invalid(decision.name, text, f"{text!r} is not {_DURATION}") from None
+        raise InvalidValue(decision.name, text, f"{text!r} is not {_DURATION}") from None
 
 
-def _fixed(name: str, question: str, value: str, tag: Tag, reason: str) -> Decision:
-    return Decision(name, question, value, tag, reason)
+def _fixed(name: str, question: str, value: str, tag: Evidence, reason: str) -> BehaviourDecision:
+    return BehaviourDecision(name, question, value, tag, reason)
 
 
 FIXED: Final = (
@@ -247,138 +247,138 @@ FIXED: Final = (
         "first_offer",
         "When does a task become IN_PROGRESS?",
         "when the reply with the update begins",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "AWS: IN_PROGRESS is the first status that one sees",
     ),
     _fixed(
         "failed_attempt",
         "What is a failed attempt?",
         "a later request that still presents the offered version",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "IN_PROGRESS, FIRST_RETRY, SECOND_RETRY are AWS's; FAILED is judged at the fourth request",
     ),
     _fixed(
         "concurrent_requests",
         "Two requests of one gateway at once?",
         "one is offered, the other gets nothing",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "the same update sent twice at once could only harm",
     ),
     _fixed(
         "unreadable_source",
         "What if object or role cannot be read?",
         "nothing is sent, nothing is used up",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "the fault is not the gateway's; explain gives the reason",
     ),
     _fixed(
         "deleted_definition",
         "What of the tasks of a deleted definition?",
         "they go on",
-        Tag.DOCUMENTED,
+        Evidence.DOCUMENTED,
         "AWS: does not affect tasks that are currently in progress",
     ),
     _fixed(
         "deleted_task",
         "What after a task is deleted?",
         "a matching automatic definition makes it anew",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "at the next request",
     ),
     _fixed(
         "gateway_lookup",
         "Which account does a CUPS request speak to?",
         "the one that has the EUI",
-        Tag.DOCUMENTED,
+        Evidence.DOCUMENTED,
         "AWS: an EUI is unique over accounts and Regions",
     ),
     _fixed(
         "firmware_information",
         "What is CurrentVersion?",
         "the fields presented at the last request",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "one not presented is left out; before the first request there is none",
     ),
     _fixed(
         "gateway_eui_form",
         "How is GatewayEui written in answers?",
         "16 lower-case hex digits",
-        Tag.DOCUMENTED,
+        Evidence.DOCUMENTED,
         "the documented sample output",
     ),
     _fixed(
         "client_request_token",
         "What does ClientRequestToken do?",
         "same parameters: the first answer again",
-        Tag.DOCUMENTED,
+        Evidence.DOCUMENTED,
         "other parameters: ConflictException",
     ),
     _fixed(
         "client_request_token_memory",
         "How long is a ClientRequestToken remembered, and what after its resource was deleted?",
         "ten minutes on the service's clock; the first answer again, and nothing is made",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "AWS speaks of ten minutes, and not of deletions; a late try of a call must not make what was deleted",
     ),
     _fixed(
         "session_name",
         "How does the service name the session in which it reads the update?",
         "lorafw-update",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "a policy can name the session in Principal, and see its name in aws:userid",
     ),
     _fixed(
         "source_arn",
         "Which aws:SourceArn does the service send when it assumes UpdateDataRole?",
         "arn:aws:iotwireless:REGION:ACCOUNT:WirelessGatewayTaskDefinition/*",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "AWS: a service sends the ARN of the resource for which it acts; which one is not said of this service",
     ),
     _fixed(
         "source_account",
         "Which aws:SourceAccount does the service send when it assumes UpdateDataRole?",
         "the account of the gateway",
-        Tag.DOCUMENTED,
+        Evidence.DOCUMENTED,
         "AWS: the account of the resource for which the service acts; absent once the role's session reads S3",
     ),
     _fixed(
         "unjudged_condition",
         "What of a condition on a key of which nothing is known, such as aws:PrincipalOrgID or aws:SourceVpce?",
         "an Allow does not allow, a Deny denies",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "lorafw knows no organisation and no VPC; explain names the key",
     ),
     _fixed(
         "source_ip",
         "What is aws:SourceIp when the service reads the object?",
         "a public address of AWS that nobody knows",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "no range of one's own contains it; 0.0.0.0/0 together with ::/0 does",
     ),
     _fixed(
         "customer_key_encryption",
         "What of an object under SSE-C, a key that only its owner has?",
         "the upload is refused with AccessDenied",
-        Tag.DOCUMENTED,
+        Evidence.DOCUMENTED,
         "AWS: blocked by default since April 2026; nobody could read the object without the key, the service neither",
     ),
     _fixed(
         "missing_object",
         "What if the object is missing and the role may not s3:ListBucket?",
         "explain says that it is missing",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "AWS: S3 then answers AccessDenied instead of NoSuchKey",
     ),
     _fixed(
         "reply_extras",
         "TC URI, CUPS URI and credentials in the reply?",
         "empty",
-        Tag.ASSUMED,
+        Evidence.ASSUMED,
         "not served yet",
     ),
 )
 
 
-def all_decisions(policy: Policy | None = None) -> tuple[Decision, ...]:
+def all_decisions(policy: Policy | None = None) -> tuple[BehaviourDecision, ...]:
     """Every decision, changeable and fixed."""
     return (*(policy or Policy()).decisions(), *FIXED)

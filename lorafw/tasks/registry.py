@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from lorafw.clock import Moment
 from lorafw.cups.messages import UpdateInfoRequest
-from lorafw.errors import Conflict, Invalid, LorafwError, NotFound
+from lorafw.errors import Conflict, InvalidValue, LorafwError, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.matcher import Matcher
-from lorafw.tasks.model import Definition, Due, Exchange, Gateway, Owner, Task, Update
+from lorafw.tasks.model import AccountRegion, Definition, Due, ExchangeRecord, Gateway, Task, UpdateSpec
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
@@ -34,25 +34,25 @@ RECENT_EXCHANGES: Final = 3
 
 
 @dataclass(slots=True)
-class Station:
-    """What is remembered of one gateway from request to request. ``in_hand``: an update is on its way to it."""
+class GatewayState:
+    """What is remembered of one gateway from request to request. ``in_flight``: an update is on its way to it."""
 
     gateway: Gateway
     request: UpdateInfoRequest | None = None
     seen: Moment | None = None
     task: Task | None = None
     status_since: Moment | None = None
-    in_hand: Due | None = None
+    in_flight: Due | None = None
     problem: LorafwError | None = None
-    recent: deque[LogRow] = field(default_factory=lambda: deque(maxlen=RECENT_ROWS))
-    exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=RECENT_EXCHANGES))
+    recent_log: deque[LogRow] = field(default_factory=lambda: deque(maxlen=RECENT_ROWS))
+    exchanges: deque[ExchangeRecord] = field(default_factory=lambda: deque(maxlen=RECENT_EXCHANGES))
 
 
 @dataclass(slots=True)
-class World:
+class Store:
     """All that is registered."""
 
-    stations: dict[GatewayEui, Station] = field(default_factory=dict)
+    stations: dict[GatewayEui, GatewayState] = field(default_factory=dict)
     eui_by_id: dict[str, GatewayEui] = field(default_factory=dict)
     definitions: dict[str, Definition] = field(default_factory=dict)
 
@@ -65,66 +65,66 @@ class Registry:
         self._new_id = new_id
         self._lock = threading.RLock()
         self._sequence = count(1)
-        self._world = World()
+        self._store = Store()
         self._matcher = Matcher(policy)
 
     # --- gateways ---
 
     def create_gateway(
-        self, owner: Owner, eui: GatewayEui, *, gateway_id: str | None = None, **attributes: Any
+        self, owner: AccountRegion, eui: GatewayEui, *, gateway_id: str | None = None, **attributes: Any
     ) -> Gateway:
         """Register a gateway. Raises Conflict where the EUI or the id is taken, in whatever account or Region."""
         with self._lock:
-            if station := self._world.stations.get(eui):
+            if station := self._store.stations.get(eui):
                 raise Conflict(
                     f"GatewayEui {eui.hex} is registered already; an EUI is unique over accounts and Regions",
                     GATEWAY,
                     station.gateway.id,
                 )
-            if gateway_id in self._world.eui_by_id:
+            if gateway_id in self._store.eui_by_id:
                 raise Conflict(f"the id {gateway_id} is taken", GATEWAY, gateway_id)
             gateway = Gateway(gateway_id or self._new_id(), owner, eui, sequence=next(self._sequence), **attributes)
-            self._world.stations[eui] = Station(gateway)
-            self._world.eui_by_id[gateway.id] = eui
+            self._store.stations[eui] = GatewayState(gateway)
+            self._store.eui_by_id[gateway.id] = eui
             return gateway
 
-    def gateway(self, owner: Owner, gateway_id: str) -> Gateway:
+    def gateway(self, owner: AccountRegion, gateway_id: str) -> Gateway:
         with self._lock:
             return self._station(owner, gateway_id).gateway
 
-    def gateways(self, owner: Owner) -> list[Gateway]:
+    def gateways(self, owner: AccountRegion) -> list[Gateway]:
         """In the order of their registration."""
         with self._lock:
-            return [s.gateway for s in self._world.stations.values() if s.gateway.owner == owner]
+            return [s.gateway for s in self._store.stations.values() if s.gateway.owner == owner]
 
     def find_gateway(self, eui: GatewayEui) -> Gateway | None:
         """The gateway with this EUI, in whatever account or Region."""
         with self._lock:
-            station = self._world.stations.get(eui)
+            station = self._store.stations.get(eui)
             return station.gateway if station else None
 
-    def update_gateway(self, owner: Owner, gateway_id: str, **changes: Any) -> Gateway:
+    def update_gateway(self, owner: AccountRegion, gateway_id: str, **changes: Any) -> Gateway:
         """Change name, description, LoRaWAN settings, certificate or thing."""
         with self._lock:
             station = self._station(owner, gateway_id)
             station.gateway = replace(station.gateway, **changes)
             return station.gateway
 
-    def delete_gateway(self, owner: Owner, gateway_id: str) -> None:
+    def delete_gateway(self, owner: AccountRegion, gateway_id: str) -> None:
         """Forget a gateway and its task."""
         with self._lock:
             station = self._station(owner, gateway_id)
-            self._leave(station)
-            del self._world.stations[station.gateway.eui]
-            del self._world.eui_by_id[gateway_id]
+            self._on_gateway_deleted(station)
+            del self._store.stations[station.gateway.eui]
+            del self._store.eui_by_id[gateway_id]
 
-    def presented_version(self, owner: Owner, gateway_id: str) -> GatewayVersion | None:
+    def presented_version(self, owner: AccountRegion, gateway_id: str) -> GatewayVersion | None:
         """The three fields of the last request; None before the first."""
         with self._lock:
             request = self._station(owner, gateway_id).request
             return request.version if request else None
 
-    def last_seen_ms(self, owner: Owner, gateway_id: str) -> int | None:
+    def last_seen_ms(self, owner: AccountRegion, gateway_id: str) -> int | None:
         """The time of the last request; None before the first."""
         with self._lock:
             seen = self._station(owner, gateway_id).seen
@@ -135,37 +135,42 @@ class Registry:
     # --- definitions ---
 
     def create_definition(
-        self, owner: Owner, *, auto_create_tasks: bool, name: str | None = None, update: Update | None = None
+        self,
+        owner: AccountRegion,
+        *,
+        auto_create_tasks: bool,
+        name: str | None = None,
+        update: UpdateSpec | None = None,
     ) -> Definition:
         with self._lock:
             definition = Definition(self._new_id(), owner, next(self._sequence), auto_create_tasks, name, update)
-            if self.policy.without_source == "reject" and not definition.can_offer:
-                raise Invalid("Update.UpdateDataSource", None, "is missing, so there would be nothing to offer")
-            self._world.definitions[definition.id] = definition
+            if self.policy.without_source == "reject" and not definition.has_data_source:
+                raise InvalidValue("Update.UpdateDataSource", None, "is missing, so there would be nothing to offer")
+            self._store.definitions[definition.id] = definition
             self._matcher.add(definition)
             return definition
 
-    def definition(self, owner: Owner, definition_id: str) -> Definition:
+    def definition(self, owner: AccountRegion, definition_id: str) -> Definition:
         with self._lock:
-            definition = self._world.definitions.get(definition_id)
+            definition = self._store.definitions.get(definition_id)
             if definition is None or definition.owner != owner:
                 raise NotFound(DEFINITION, definition_id)
             return definition
 
-    def definitions(self, owner: Owner) -> list[Definition]:
+    def definitions(self, owner: AccountRegion) -> list[Definition]:
         """Oldest first."""
         with self._lock:
-            return [d for d in self._world.definitions.values() if d.owner == owner]
+            return [d for d in self._store.definitions.values() if d.owner == owner]
 
-    def delete_definition(self, owner: Owner, definition_id: str) -> None:
+    def delete_definition(self, owner: AccountRegion, definition_id: str) -> None:
         """Tasks that were made from it go on."""
         with self._lock:
             self._matcher.remove(self.definition(owner, definition_id))
-            del self._world.definitions[definition_id]
+            del self._store.definitions[definition_id]
 
     # --- the whole ---
 
-    def forget(self, owner: Owner) -> None:
+    def forget(self, owner: AccountRegion) -> None:
         """Drop all that an account has in a Region."""
         with self._lock:
             for gateway in self.gateways(owner):
@@ -173,19 +178,19 @@ class Registry:
             for definition in self.definitions(owner):
                 self.delete_definition(owner, definition.id)
 
-    def owners(self) -> set[Owner]:
+    def owners(self) -> set[AccountRegion]:
         with self._lock:
-            stations = self._world.stations.values()
-            return {s.gateway.owner for s in stations} | {d.owner for d in self._world.definitions.values()}
+            stations = self._store.stations.values()
+            return {s.gateway.owner for s in stations} | {d.owner for d in self._store.definitions.values()}
 
     # --- inside, with the lock held ---
 
-    def _station(self, owner: Owner, gateway_id: str) -> Station:
-        eui = self._world.eui_by_id.get(gateway_id)
-        station = self._world.stations[eui] if eui is not None else None
+    def _station(self, owner: AccountRegion, gateway_id: str) -> GatewayState:
+        eui = self._store.eui_by_id.get(gateway_id)
+        station = self._store.stations[eui] if eui is not None else None
         if station is None or station.gateway.owner != owner:
             raise NotFound(GATEWAY, gateway_id)
         return station
 
-    def _leave(self, station: Station) -> None:
+    def _on_gateway_deleted(self, station: GatewayState) -> None:
         """A gateway is about to be forgotten."""

@@ -26,17 +26,28 @@ from uuid import uuid4
 
 from lorafw.clock import Clock, Moment, SystemClock
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
-from lorafw.errors import Conflict, FirmwareError, Invalid, LorafwError, NotFound, SourceError
+from lorafw.errors import Conflict, FirmwareError, InvalidValue, LorafwError, NotFound, SourceError
 from lorafw.eui import GatewayEui
-from lorafw.firmware.recovery import signer_crcs
+from lorafw.firmware.recovery import recover_key_crcs
 from lorafw.firmware.signature_fault import find_signature_fault
-from lorafw.tasks.evaluation import judge, silence_deadline
-from lorafw.tasks.explain import Explanation, at_stake, explain, sent_in_vain
+from lorafw.tasks.evaluation import evaluate_request, silence_deadline
+from lorafw.tasks.explain import Explanation, definition_to_send, explain, failed_definition
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskEvent, TaskStatus
-from lorafw.tasks.model import Answer, Definition, Due, Exchange, Owner, Reply, Task, Update, UpdateImage, UpdateSource
+from lorafw.tasks.model import (
+    AccountRegion,
+    Answer,
+    Definition,
+    Due,
+    ExchangeRecord,
+    Reply,
+    Task,
+    UpdateImage,
+    UpdateSource,
+    UpdateSpec,
+)
 from lorafw.tasks.policy import Policy
-from lorafw.tasks.registry import GATEWAY, TASK, Registry, Station
-from lorafw.tasks.snapshot import Look, Snapshot
+from lorafw.tasks.registry import GATEWAY, TASK, GatewayState, Registry
+from lorafw.tasks.snapshot import Snapshot, SourceInspection
 
 LOG_ROWS = 1_000_000
 """The task log keeps this many rows; older ones go."""
@@ -68,13 +79,13 @@ class UpdateService(Registry):
 
     # --- tasks ---
 
-    def create_task(self, owner: Owner, gateway_id: str, definition_id: str) -> Task:
+    def create_task(self, owner: AccountRegion, gateway_id: str, definition_id: str) -> Task:
         """A manual task, PENDING. Raises Conflict where the gateway has one."""
         with self._lock:
-            now = self._tick()
+            now = self._apply_due_deadlines()
             station = self._station(owner, gateway_id)
             definition = self.definition(owner, definition_id)
-            if station.task is not None and not self._gives_way(station.task):
+            if station.task is not None and not self._is_replaceable(station.task):
                 raise Conflict(
                     f"the gateway has a task already, {station.task.status}; delete it with "
                     "DeleteWirelessGatewayTask before starting a new one",
@@ -83,29 +94,29 @@ class UpdateService(Registry):
                 )
             return self._create_task(station, definition, now, automatic=False)
 
-    def task(self, owner: Owner, gateway_id: str) -> Task:
+    def task(self, owner: AccountRegion, gateway_id: str) -> Task:
         with self._lock:
-            self._tick()
+            self._apply_due_deadlines()
             station = self._station(owner, gateway_id)
             if station.task is None:
                 raise NotFound(TASK, gateway_id)
             return station.task
 
-    def delete_task(self, owner: Owner, gateway_id: str) -> None:
+    def delete_task(self, owner: AccountRegion, gateway_id: str) -> None:
         with self._lock:
-            now = self._tick()
+            now = self._apply_due_deadlines()
             station = self._station(owner, gateway_id)
             if station.task is None:
                 raise NotFound(TASK, gateway_id)
             if self.policy.delete_task == "ended_only" and not station.task.is_ended:
-                raise Invalid("Id", gateway_id, f"the task is {station.task.status}; it has not ended")
-            self._drop_task(station, now)
+                raise InvalidValue("Id", gateway_id, f"the task is {station.task.status}; it has not ended")
+            self._delete_task(station, now)
 
     @property
     def log(self) -> list[LogRow]:
         """What has happened to tasks, in the order of time."""
         with self._lock:
-            self._tick()
+            self._apply_due_deadlines()
             return list(self._log)
 
     # --- a CUPS request --------------------------------------------------------------------------------------
@@ -113,21 +124,21 @@ class UpdateService(Registry):
     def receive(self, request: UpdateInfoRequest) -> Due | None:
         """Record what a gateway presents, and judge it. Raises NotFound for an unknown gateway."""
         with self._lock:
-            now = self._tick()
-            station = self._world.stations.get(request.router)
+            now = self._apply_due_deadlines()
+            station = self._store.stations.get(request.router)
             if station is None:
                 raise NotFound(GATEWAY, request.router.hex)
             station.request, station.seen = request, now
-            station.exchanges.append(Exchange(now.utc_ms, request.version))
-            self._watch_silence(station)
+            station.exchanges.append(ExchangeRecord(now.utc_ms, request.version))
+            self._schedule_silence_deadline(station)
             task = station.task
-            if task is None or self._gives_way(task):
+            if task is None or self._is_replaceable(task):
                 task = self._create_automatic_task(station, now)
-            if task is None or station.in_hand is not None:
+            if task is None or station.in_flight is not None:
                 return None
-            move = judge(task, request.version, now.monotonic_ms, self.policy)
+            move = evaluate_request(task, request.version, now.monotonic_ms, self.policy)
             if move.send:
-                return self._take_in_hand(station, task, now)
+                return self._create_pending_update(station, task, now)
             if move.event is not None and move.cause is not None:
                 self._apply(station, task, move.event, move.cause, now)
             return None
@@ -135,36 +146,36 @@ class UpdateService(Registry):
     def begin(self, due: Due, image: UpdateImage) -> Reply:
         """The update has been read and the reply begins. The empty reply where the task has gone meanwhile."""
         with self._lock:
-            now = self._tick()
-            station = self._in_hand(due)
+            now = self._apply_due_deadlines()
+            station = self._state_in_flight(due)
             if station is None or station.task is None:
                 return Reply()
             task = station.task
-            move = judge(task, due.request.version, now.monotonic_ms, self.policy)
+            move = evaluate_request(task, due.request.version, now.monotonic_ms, self.policy)
             if not move.send or move.cause is None:
-                station.in_hand = None
+                station.in_flight = None
                 return Reply()
             station.problem = None
-            due.exchange.answer = Answer.UNDER_WAY
+            due.exchange.answer = Answer.SENDING
             if move.event is not None:
                 task = self._apply(station, task, move.event, move.cause, now)
             else:
                 self._record(station, now, task.status, task.status, move.cause)
-            station.task = task.send_begun(due.request.version)
+            station.task = task.with_send_started(due.request.version)
             update = due.update
             response = UpdateInfoResponse(
                 signature=update.signature, key_crc=update.sig_key_crc or 0 if update.signature else 0
             )
             return Reply(response, image, due)
 
-    def decline(self, due: Due, problem: LorafwError) -> None:
+    def reject_unreadable(self, due: Due, problem: LorafwError) -> None:
         """The update cannot be read: nothing is sent and nothing is used up."""
         with self._lock:
-            now = self._tick()
-            station = self._in_hand(due)
+            now = self._apply_due_deadlines()
+            station = self._state_in_flight(due)
             if station is None or station.task is None:
                 return
-            station.in_hand, station.problem = None, problem
+            station.in_flight, station.problem = None, problem
             due.exchange.answer = Answer.UNREADABLE
             self._record(station, now, station.task.status, station.task.status, Cause.SOURCE_UNREADABLE)
 
@@ -176,16 +187,16 @@ class UpdateService(Registry):
             whole: True if all bytes of the reply were written.
         """
         with self._lock:
-            now = self._tick()
-            if reply.due is None or reply.due.exchange.answer is not Answer.UNDER_WAY:
+            now = self._apply_due_deadlines()
+            if reply.due is None or reply.due.exchange.answer is not Answer.SENDING:
                 return
-            reply.due.exchange.answer = Answer.WHOLE if whole else Answer.BROKEN
-            station = self._in_hand(reply.due)
+            reply.due.exchange.answer = Answer.DELIVERED if whole else Answer.BROKEN
+            station = self._state_in_flight(reply.due)
             if station is None or station.task is None:
                 return
-            station.in_hand = None
+            station.in_flight = None
             if whole:
-                station.task = station.task.send_whole(now.monotonic_ms)
+                station.task = station.task.with_send_delivered(now.monotonic_ms)
             else:
                 self._record(station, now, station.task.status, station.task.status, Cause.REPLY_BROKEN)
 
@@ -199,33 +210,33 @@ class UpdateService(Registry):
         try:
             image = self._open(due.gateway.owner, due.update)
             return self.begin(due, image)
-        except (SourceError, FirmwareError, Invalid) as problem:
-            self.decline(due, problem)
+        except (SourceError, FirmwareError, InvalidValue) as problem:
+            self.reject_unreadable(due, problem)
             return Reply()
         except BaseException:
-            self._let_go(due)
+            self._release(due)
             raise
 
-    def is_sending(self, owner: Owner, gateway_id: str) -> bool:
+    def is_sending(self, owner: AccountRegion, gateway_id: str) -> bool:
         """Is an update being read for this gateway, or a reply with one under way?"""
         with self._lock:
-            return self._station(owner, gateway_id).in_hand is not None
+            return self._station(owner, gateway_id).in_flight is not None
 
     # --- why? ---
 
-    def explain(self, owner: Owner, gateway_id: str) -> Explanation:
+    def explain(self, owner: AccountRegion, gateway_id: str) -> Explanation:
         """Why this gateway is updated, or is not. The update is looked at as a request would, with no lock held."""
         snapshot = self._snapshot(owner, gateway_id)
-        definition = at_stake(snapshot, self.policy) or sent_in_vain(snapshot)
+        definition = definition_to_send(snapshot, self.policy) or failed_definition(snapshot)
         look = None
         if definition is not None:
             keys = () if snapshot.request is None else snapshot.request.keys
-            look = self._look(owner, definition, keys)
+            look = self._inspect_source(owner, definition, keys)
         return explain(replace(snapshot, look=look), self.policy)
 
-    def _snapshot(self, owner: Owner, gateway_id: str) -> Snapshot:
+    def _snapshot(self, owner: AccountRegion, gateway_id: str) -> Snapshot:
         with self._lock:
-            now = self._tick()
+            now = self._apply_due_deadlines()
             station = self._station(owner, gateway_id)
             deadline_ms = self._silence_deadline(station)
             return Snapshot(
@@ -238,79 +249,81 @@ class UpdateService(Registry):
                 definitions=tuple(self.definitions(owner)),
                 matching=tuple(self._matcher.find_all(owner, station.request.version) if station.request else ()),
                 deadline_ms=None if deadline_ms is None else now.at(deadline_ms).utc_ms,
-                log=tuple(station.recent),
+                log=tuple(station.recent_log),
                 exchanges=tuple(replace(exchange) for exchange in station.exchanges),
             )
 
-    def _look(self, owner: Owner, definition: Definition, keys: Sequence[int]) -> Look:
+    def _inspect_source(self, owner: AccountRegion, definition: Definition, keys: Sequence[int]) -> SourceInspection:
         update = definition.update
         assert update is not None
         try:
             image = self._open(owner, update)
             if not update.signature:
-                return Look(image.size)
-            signers = signer_crcs(image.chunks(), update.signature)
+                return SourceInspection(image.size)
+            signers = recover_key_crcs(image.chunks(), update.signature)
             known_crcs = {crc for crc in (update.sig_key_crc, *keys) if crc is not None}
             fault = None
             if signers.isdisjoint(known_crcs):
                 fault = find_signature_fault(image.chunks, update.signature, known_crcs)
-            return Look(image.size, signers=signers, signature_fault=fault)
-        except (SourceError, FirmwareError, Invalid) as problem:
-            return Look(None, problem)
+            return SourceInspection(image.size, signers=signers, signature_fault=fault)
+        except (SourceError, FirmwareError, InvalidValue) as problem:
+            return SourceInspection(None, problem)
 
-    def _open(self, owner: Owner, update: Update) -> UpdateImage:
+    def _open(self, owner: AccountRegion, update: UpdateSpec) -> UpdateImage:
         assert update.data_source is not None
         if update.unusable_signature is not None:
-            raise Invalid("UpdateSignature", update.unusable_signature, "no station could take it, so nothing is sent")
+            raise InvalidValue(
+                "UpdateSignature", update.unusable_signature, "no station could take it, so nothing is sent"
+            )
         return self.source.open(update.data_source, update.data_role, account=owner.account, region=owner.region)
 
     # --- inside, with the lock held ---
 
-    def _leave(self, station: Station) -> None:
-        now = self._tick()
+    def _on_gateway_deleted(self, station: GatewayState) -> None:
+        now = self._apply_due_deadlines()
         if station.task is not None:
-            self._drop_task(station, now)
+            self._delete_task(station, now)
 
-    def _in_hand(self, due: Due) -> Station | None:
-        station = self._world.stations.get(due.gateway.eui)
-        return station if station is not None and station.in_hand is due else None
+    def _state_in_flight(self, due: Due) -> GatewayState | None:
+        station = self._store.stations.get(due.gateway.eui)
+        return station if station is not None and station.in_flight is due else None
 
-    def _let_go(self, due: Due) -> None:
+    def _release(self, due: Due) -> None:
         with self._lock:
-            if station := self._in_hand(due):
-                station.in_hand = None
+            if station := self._state_in_flight(due):
+                station.in_flight = None
 
-    def _gives_way(self, task: Task) -> bool:
+    def _is_replaceable(self, task: Task) -> bool:
         return task.is_ended and self.policy.existing_task == "ended_gives_way"
 
-    def _create_automatic_task(self, station: Station, now: Moment) -> Task | None:
+    def _create_automatic_task(self, station: GatewayState, now: Moment) -> Task | None:
         if self.policy.automatic_creation == "never" or station.request is None:
             return None
         definition = self._matcher.find(station.gateway.owner, station.request.version)
         return self._create_task(station, definition, now, automatic=True) if definition else None
 
-    def _create_task(self, station: Station, definition: Definition, now: Moment, *, automatic: bool) -> Task:
+    def _create_task(self, station: GatewayState, definition: Definition, now: Moment, *, automatic: bool) -> Task:
         if station.task is not None:
-            self._drop_task(station, now)
+            self._delete_task(station, now)
         station.task, station.status_since = Task(definition, automatic, now.utc_ms), now
         cause = Cause.CREATED_AUTOMATICALLY if automatic else Cause.CREATED_MANUALLY
         self._record(station, now, None, station.task.status, cause)
         return station.task
 
-    def _drop_task(self, station: Station, now: Moment) -> None:
+    def _delete_task(self, station: GatewayState, now: Moment) -> None:
         assert station.task is not None
         self._record(station, now, station.task.status, None, Cause.DELETED)
-        station.task = station.in_hand = station.problem = None
+        station.task = station.in_flight = station.problem = None
 
-    def _take_in_hand(self, station: Station, task: Task, now: Moment) -> Due | None:
+    def _create_pending_update(self, station: GatewayState, task: Task, now: Moment) -> Due | None:
         assert station.request is not None
-        if not task.definition.can_offer:
+        if not task.definition.has_data_source:
             return None
         due = Due(station.gateway, task.definition, station.request, station.exchanges[-1])
         if self._is_withheld(due):
             self._record(station, now, task.status, task.status, Cause.KEY_WITHHELD)
             return None
-        station.in_hand = due
+        station.in_flight = due
         return due
 
     def _is_withheld(self, due: Due) -> bool:
@@ -318,33 +331,33 @@ class UpdateService(Registry):
             return False
         return due.update.sig_key_crc not in due.request.keys
 
-    def _apply(self, station: Station, task: Task, event: TaskEvent, cause: Cause, now: Moment) -> Task:
+    def _apply(self, station: GatewayState, task: Task, event: TaskEvent, cause: Cause, now: Moment) -> Task:
         station.task, station.status_since = task.after(event), now
         if station.task.is_ended:
             station.problem = None
         self._record(station, now, task.status, station.task.status, cause)
-        self._watch_silence(station)
+        self._schedule_silence_deadline(station)
         return station.task
 
     def _record(
-        self, station: Station, now: Moment, before: TaskStatus | None, after: TaskStatus | None, cause: Cause
+        self, station: GatewayState, now: Moment, before: TaskStatus | None, after: TaskStatus | None, cause: Cause
     ) -> None:
         attempt = station.task.attempt if station.task else 0
         row = LogRow(now.utc_ms, station.gateway.eui.hex, attempt, before, after, cause)
         self._log.append(row)
-        station.recent.append(row)
+        station.recent_log.append(row)
         for listener in self.listeners:
             try:
                 listener(row)
             except Exception:
                 _LOGGER.exception("a listener of the task log failed at this row: %s", row)
 
-    def _watch_silence(self, station: Station) -> None:
+    def _schedule_silence_deadline(self, station: GatewayState) -> None:
         deadline = self._silence_deadline(station)
         if deadline is not None:
             heapq.heappush(self._deadlines, (deadline, station.gateway.eui))
 
-    def _silence_deadline(self, station: Station) -> int | None:
+    def _silence_deadline(self, station: GatewayState) -> int | None:
         """Return when silence ends the task, on the monotonic scale. None if it does not."""
         if station.task is None or station.seen is None or station.status_since is None:
             return None
@@ -352,13 +365,13 @@ class UpdateService(Registry):
         since_ms = max(station.seen.monotonic_ms, station.status_since.monotonic_ms)
         return silence_deadline(station.task, since_ms, self.policy)
 
-    def _tick(self) -> Moment:
+    def _apply_due_deadlines(self) -> Moment:
         """The present time, after every deadline that has passed was applied at its own time."""
         now = Moment.of(self.clock)
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now.monotonic_ms:
             deadline, eui = heapq.heappop(deadlines)
-            station = self._world.stations.get(eui)
+            station = self._store.stations.get(eui)
             if station is None or station.task is None:
                 continue
             # A later request moved the deadline; that one has an entry of its own.

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import LorafwError
 from lorafw.tasks.lifecycle import LogRow
-from lorafw.tasks.model import Definition, Exchange, Gateway, Task
+from lorafw.tasks.model import Definition, ExchangeRecord, Gateway, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SourceInspection:
     """What came of looking at an update just now: its size in bytes, or what keeps it from being read.
 
     ``signers`` are the CRCs of the keys with which its signature verifies; None where it has none, or was not read.
@@ -38,5 +38,5 @@ class Snapshot:
     matching: tuple[Definition, ...]
     deadline_ms: int | None
     log: tuple[LogRow, ...]
-    exchanges: tuple[Exchange, ...] = ()
-    look: Look | None = None
+    exchanges: tuple[ExchangeRecord, ...] = ()
+    look: SourceInspection | None = None

@@ -12,7 +12,7 @@ boto3 works as usual in between (``bed.client("iotwireless")``), against the sam
 to the AWS CLI. Ids are seeded: the same program gives the same ids.
 """
 
-from lorafw.testbed.gateways import BedGateway, Which
+from lorafw.testbed.gateways import GatewayRef, TestbedGateway
 from lorafw.testbed.testbed import LAB_SECRET, Testbed
 
-__all__ = ["LAB_SECRET", "BedGateway", "Testbed", "Which"]
+__all__ = ["LAB_SECRET", "GatewayRef", "Testbed", "TestbedGateway"]

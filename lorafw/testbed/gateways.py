@@ -14,14 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from lorafw.clock import HandClock
+from lorafw.clock import ManualClock
 from lorafw.errors import HomeError, LabError
 from lorafw.eui import GatewayEui
 from lorafw.gateway.home import Home
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.station.exchange import REMARK, Verdict
+from lorafw.station.exchange import NOTE_MODULE, ExchangeResult
 from lorafw.station.log import Level, LogLine
-from lorafw.tasks.model import Owner
+from lorafw.tasks.model import AccountRegion
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
 
@@ -30,7 +30,7 @@ _AFTER_ERROR_MS: Final = 60_000
 
 
 @dataclass(slots=True, eq=False)
-class BedGateway:
+class TestbedGateway:
     """A virtual gateway of the testbed. ``log`` holds its log lines; ``next_poll_ms`` is when it polls by itself.
 
     ``is_silent``: it does not, since its station would not start with the files in its home folder.
@@ -44,7 +44,7 @@ class BedGateway:
     log: list[str] = field(default_factory=list)
     is_silent: bool = False
 
-    def poll(self, clock: HandClock) -> Verdict:
+    def poll(self, clock: ManualClock) -> ExchangeResult:
         """One exchange, now.
 
         Raises:
@@ -67,15 +67,15 @@ class BedGateway:
         self.next_poll_ms = clock.now_ms() + max(1, round(verdict.wait_s * 1000))
         return verdict
 
-    def _remark(self, problem: str, clock: HandClock) -> None:
-        self.log.append(LogLine(REMARK, Level.ERROR, problem).at(clock.now_ms()))
+    def _remark(self, problem: str, clock: ManualClock) -> None:
+        self.log.append(LogLine(NOTE_MODULE, Level.ERROR, problem).at(clock.now_ms()))
 
 
-Which = BedGateway | GatewayEui | str | int
+GatewayRef = TestbedGateway | GatewayEui | str | int
 """A gateway: itself, its EUI (as text in any form that GatewayEui reads), its id, or its index in ``bed.gateways``."""
 
 
-def choose(gateways: Sequence[BedGateway], which: Which | None) -> BedGateway:
+def choose(gateways: Sequence[TestbedGateway], which: GatewayRef | None) -> TestbedGateway:
     """The gateway that is meant; None is the first. Raises LabError, which lists what is there."""
     if not gateways:
         raise LabError("gateway: this testbed has none; open it with Testbed(gateways=1), or call bed.add_gateway(eui)")
@@ -88,11 +88,13 @@ def choose(gateways: Sequence[BedGateway], which: Which | None) -> BedGateway:
             if which is None or gateway is which or gateway.id == which or gateway.eui == eui:
                 return gateway
     there = ", ".join(f"{index}: {gateway.eui.hex} (id {gateway.id})" for index, gateway in enumerate(gateways))
-    shown = f"the gateway {which.eui.hex} of another testbed" if isinstance(which, BedGateway) else repr(which)
+    shown = f"the gateway {which.eui.hex} of another testbed" if isinstance(which, TestbedGateway) else repr(which)
     raise LabError(f"gateway: {shown} is none of this testbed's; give an index, an EUI or an id of these: {there}")
 
 
-def check_new(eui: GatewayEui, gateways: Sequence[BedGateway], service: UpdateService, owner: Owner) -> None:
+def ensure_not_present(
+    eui: GatewayEui, gateways: Sequence[TestbedGateway], service: UpdateService, owner: AccountRegion
+) -> None:
     """Can a gateway with this EUI be added? Raises LabError."""
     if any(gateway.eui == eui for gateway in gateways):
         raise LabError(f"eui: the testbed has the gateway {eui.hex} already; give another EUI")
@@ -104,7 +106,7 @@ def check_new(eui: GatewayEui, gateways: Sequence[BedGateway], service: UpdateSe
         )
 
 
-def presented(gateways: Sequence[BedGateway]) -> GatewayVersion | None:
+def presented(gateways: Sequence[TestbedGateway]) -> GatewayVersion | None:
     """What the first gateway that starts would present now; None where there is none."""
     for gateway in gateways:
         with suppress(HomeError):  # one that does not start presents nothing
@@ -112,7 +114,7 @@ def presented(gateways: Sequence[BedGateway]) -> GatewayVersion | None:
     return None
 
 
-def poll_until(end_ms: int, gateways: Sequence[BedGateway], clock: HandClock) -> None:
+def run_until(end_ms: int, gateways: Sequence[TestbedGateway], clock: ManualClock) -> None:
     """Turn the clock to ``end_ms``; each gateway polls whenever its own wait is over.
 
     Raises:
@@ -129,7 +131,7 @@ def poll_until(end_ms: int, gateways: Sequence[BedGateway], clock: HandClock) ->
         raise problems[0]
 
 
-def _poll_or_note(gateway: BedGateway, clock: HandClock, problems: list[LabError]) -> None:
+def _poll_or_note(gateway: TestbedGateway, clock: ManualClock, problems: list[LabError]) -> None:
     try:
         gateway.poll(clock)
     except LabError as error:

@@ -13,7 +13,7 @@ from typing import Final
 from lorafw.isolation.environment import NOWHERE
 from lorafw.server.app import CupsServer
 from lorafw.tasks.service import UpdateService
-from lorafw.testbed.gateways import BedGateway
+from lorafw.testbed.gateways import TestbedGateway
 
 NOT_SERVED: Final = NOWHERE
 """What the cups.uri of a gateway in process says until there is a server."""
@@ -22,7 +22,7 @@ NOT_SERVED: Final = NOWHERE
 class CupsOnDemand:
     """A context manager. ``server`` opens the CUPS server at its first use; the end closes it if it was opened."""
 
-    def __init__(self, service: UpdateService, gateways: Sequence[BedGateway]) -> None:
+    def __init__(self, service: UpdateService, gateways: Sequence[TestbedGateway]) -> None:
         """Prepare a server.
 
         Args:
@@ -47,7 +47,7 @@ class CupsOnDemand:
         with self._opening:
             if self._server is None:
                 server = CupsServer(self._service)
-                self._open.enter_context(server.in_thread())
+                self._open.enter_context(server.run_in_thread())
                 self._server = server
                 self._tell_homes(server.uri)
             return self._server

@@ -8,7 +8,7 @@ from types import EllipsisType
 from typing import Any, ClassVar
 
 from lorafw import example
-from lorafw.clock import HandClock, iso
+from lorafw.clock import ManualClock, format_iso
 from lorafw.errors import LabError
 from lorafw.eui import GatewayEui
 from lorafw.faults import Fault
@@ -18,21 +18,29 @@ from lorafw.gateway.faults import injection
 from lorafw.gateway.provisioning import register_gateway, write_home
 from lorafw.gateway.transport import InProcessTransport
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
-from lorafw.isolation.environment import leading_to
+from lorafw.isolation.environment import aws_variables
 from lorafw.isolation.opening import isolated
 from lorafw.isolation.reach import check_hosts
 from lorafw.isolation.sessions import make_client
-from lorafw.localaws.provisioning import make_bucket_and_role, upload
+from lorafw.localaws.provisioning import create_bucket_and_role, upload_update
 from lorafw.scratch import scratch_folder
 from lorafw.server.app import CupsServer
-from lorafw.station.exchange import Verdict
+from lorafw.station.exchange import ExchangeResult
 from lorafw.tasks.explain import Explanation
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
-from lorafw.tasks.model import Owner
+from lorafw.tasks.model import AccountRegion
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 from lorafw.testbed import validation as arguments
-from lorafw.testbed.gateways import BedGateway, Which, check_new, choose, poll_until, presented, read_eui
+from lorafw.testbed.gateways import (
+    GatewayRef,
+    TestbedGateway,
+    choose,
+    ensure_not_present,
+    presented,
+    read_eui,
+    run_until,
+)
 from lorafw.testbed.serving import CupsOnDemand
 from lorafw.version import GatewayVersion
 
@@ -87,10 +95,10 @@ class Testbed:
         arguments.check_policy(policy)
         arguments.check_start(start)
         check_hosts(allow_hosts)
-        self.clock = HandClock(start)
-        self.owner = Owner(example.ACCOUNT, example.REGION)
+        self.clock = ManualClock(start)
+        self.owner = AccountRegion(example.ACCOUNT, example.REGION)
         self.key_pair = KeyPair.from_secret(LAB_SECRET)
-        self.gateways: list[BedGateway] = []
+        self.gateways: list[TestbedGateway] = []
         self._count = gateways
         self._package = package
         self._interval_s = interval_s
@@ -101,7 +109,7 @@ class Testbed:
         self._allow_hosts = allow_hosts
         self._is_open = False
         self._started = False
-        self._open = contextlib.ExitStack()
+        self._exit_stack = contextlib.ExitStack()
 
     service: UpdateService
     _cups: CupsOnDemand
@@ -112,47 +120,47 @@ class Testbed:
     def _begin(self, *, started: bool) -> Testbed:
         from lorafw.iotwireless import register  # noqa: PLC0415
         from lorafw.iotwireless.context import (  # noqa: PLC0415
-            forget_failures,
+            clear_failures,
             new_id,
             seed_ids,
             set_cups_endpoint,
             use_service,
         )
         from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
-        from lorafw.sources.s3 import RoleSource, client_factory  # noqa: PLC0415
+        from lorafw.sources.s3 import RoleSource, make_client_factory  # noqa: PLC0415
 
         if Testbed._in_process is not None:
             raise LabError("a Testbed is open in this process, and moto's state is one for all: end that one first")
         register()
-        with contextlib.ExitStack() as opening:
-            opening.callback(setattr, Testbed, "_in_process", None)
+        with contextlib.ExitStack() as stack:
+            stack.callback(setattr, Testbed, "_in_process", None)
             Testbed._in_process = self
-            opening.callback(setattr, self, "_started", False)
+            stack.callback(setattr, self, "_started", False)
             self._started = started
-            opening.enter_context(isolated(self.owner.region, self._allow_hosts))
-            opening.enter_context(corrected_moto())
+            stack.enter_context(isolated(self.owner.region, self._allow_hosts))
+            stack.enter_context(corrected_moto())
             # Set back before moto ends: nothing may go out in between.
-            opening.callback(setattr, self, "_is_open", False)
+            stack.callback(setattr, self, "_is_open", False)
             self._is_open = True
-            opening.callback(forget_failures)
-            self.clock, self.gateways = HandClock(self._start), []
+            stack.callback(clear_failures)
+            self.clock, self.gateways = ManualClock(self._start), []
             seed_ids(self._seed)
-            clients = client_factory(isolated=True, before_call=self._before_call)
-            source = opening.enter_context(RoleSource(clients, clock=self.clock))
+            clients = make_client_factory(isolated=True, before_call=self._before_call)
+            source = stack.enter_context(RoleSource(clients, clock=self.clock))
             self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
-            opening.enter_context(use_service(self.service))
-            self._cups = opening.enter_context(CupsOnDemand(self.service, self.gateways))
-            opening.enter_context(set_cups_endpoint(self._cups.server_uri))
-            self._folder = opening.enter_context(scratch_folder("lorafw-bed-"))
+            stack.enter_context(use_service(self.service))
+            self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
+            stack.enter_context(set_cups_endpoint(self._cups.server_uri))
+            self._folder = stack.enter_context(scratch_folder("lorafw-bed-"))
             if self._staged:
-                make_bucket_and_role(self.client, readable="*")
+                create_bucket_and_role(self.client, readable="*")
             for index in range(self._count):
                 self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
-            self._open = opening.pop_all()
+            self._exit_stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        self._exit_stack.close()
 
     def start(self) -> Testbed:
         """What ``with`` does at its beginning; for notebooks, whose cells no ``with`` can span.
@@ -204,7 +212,7 @@ class Testbed:
         from lorafw.localaws.cloud import ApiServer  # noqa: PLC0415
 
         with ApiServer() as api:
-            yield leading_to(api.url)
+            yield aws_variables(api.url)
 
     def add_gateway(
         self,
@@ -214,7 +222,7 @@ class Testbed:
         model: str = MODEL,
         station: str = STATION,
         http: bool = False,
-    ) -> BedGateway:
+    ) -> TestbedGateway:
         """Make a gateway's home folder, and register the gateway unless the API knows it already.
 
         ``package`` is the text of its version.txt: the testbed's, unless it is given; None: no such file. ``http``: it
@@ -224,7 +232,7 @@ class Testbed:
 
         self._check_open()
         eui = read_eui(eui)
-        check_new(eui, self.gateways, self.service, self.owner)
+        ensure_not_present(eui, self.gateways, self.service, self.owner)
         registered = register_gateway(self.client("iotwireless"), eui, example.GATEWAY_NAME, example.RF_REGION)
         cups_uri = self._cups.server_uri() if http else self._cups.home_uri()
         home = write_home(
@@ -238,14 +246,14 @@ class Testbed:
         transport = HttpTransport() if http else InProcessTransport(self.service)
         log: list[str] = []
         virtual = VirtualGateway(home, transport, station=station, model=model, clock=self.clock, log=log.append)
-        gateway = BedGateway(registered.id, eui, home, virtual, self.clock.now_ms(), log)
+        gateway = TestbedGateway(registered.id, eui, home, virtual, self.clock.now_ms(), log)
         self.gateways.append(gateway)
         return gateway
 
     def upload(self, update: bytes, key: str = example.KEY) -> str:
         """Put an update file into the bucket; gives its UpdateDataSource."""
         self._check_open()
-        return upload(self.client, update, key)
+        return upload_update(self.client, update, key)
 
     def define_update(
         self,
@@ -300,7 +308,7 @@ class Testbed:
         self._check_open()
         fail_next(operation, code, times=times, message=message)
 
-    def inject(self, fault: Fault | str, gateway: Which | None = None, *, polls: int | None = None) -> None:
+    def inject(self, fault: Fault | str, gateway: GatewayRef | None = None, *, polls: int | None = None) -> None:
         """Let a fault hold at a gateway (the first, unless told otherwise); for so many polls, or until ``heal``.
 
         The names are those of ``lorafw.faults``. Raises FaultError for another one, LabError for ``polls`` below 1.
@@ -308,11 +316,11 @@ class Testbed:
         arguments.check_polls(polls)
         self._gateway(gateway).virtual.inject(injection(fault, self.service), polls)
 
-    def heal(self, gateway: Which | None = None) -> None:
+    def heal(self, gateway: GatewayRef | None = None) -> None:
         """Take all faults of a gateway away."""
         self._gateway(gateway).virtual.heal()
 
-    def poll(self, gateway: Which | None = None) -> Verdict:
+    def poll(self, gateway: GatewayRef | None = None) -> ExchangeResult:
         """One exchange of a gateway (the first, unless told otherwise), now.
 
         Raises:
@@ -329,19 +337,19 @@ class Testbed:
         """
         self._check_open()
         arguments.check_seconds(seconds)
-        poll_until(self.clock.now_ms() + round(seconds * 1000), self.gateways, self.clock)
+        run_until(self.clock.now_ms() + round(seconds * 1000), self.gateways, self.clock)
 
-    def status(self, gateway: Which | None = None) -> TaskStatus:
+    def status(self, gateway: GatewayRef | None = None) -> TaskStatus:
         """The status of a gateway's task. Raises NotFound where it has none."""
         chosen = self._gateway(gateway)
         return self.service.task(self.owner, chosen.id).status
 
-    def explain(self, gateway: Which | None = None) -> Explanation:
+    def explain(self, gateway: GatewayRef | None = None) -> Explanation:
         """Why a gateway is updated, or is not."""
         chosen = self._gateway(gateway)
         return self.service.explain(self.owner, chosen.id)
 
-    def _gateway(self, which: Which | None) -> BedGateway:
+    def _gateway(self, which: GatewayRef | None) -> TestbedGateway:
         self._check_open()
         return choose(self.gateways, which)
 
@@ -354,4 +362,4 @@ class Testbed:
 
     def now(self) -> str:
         """The time on the clock, in AWS's form."""
-        return iso(self.clock.now_ms())
+        return format_iso(self.clock.now_ms())

@@ -13,7 +13,7 @@ from lorafw.errors import LabError
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
-SHORTEST_S: Final = 0.001
+MIN_INTERVAL_S: Final = 0.001
 """The clock has whole milliseconds: a gateway that polls more often would hold it still."""
 
 
@@ -23,8 +23,10 @@ def check_gateways(count: object) -> None:
 
 
 def check_interval(interval_s: object) -> None:
-    if not _is_number(interval_s, SHORTEST_S):
-        raise LabError(f"interval_s: {interval_s!r} is not a time between polls; give seconds, {SHORTEST_S} or more")
+    if not _is_number(interval_s, MIN_INTERVAL_S):
+        raise LabError(
+            f"interval_s: {interval_s!r} is not a time between polls; give seconds, {MIN_INTERVAL_S} or more"
+        )
 
 
 def check_policy(policy: object) -> None:

@@ -26,8 +26,8 @@ from load import Identity
 from servers import OWNER, make_identities, process, serve, service_with, tls_of
 
 from lorafw.server.app import CupsServer
-from lorafw.sources.cache import Spool, SpooledObject
-from lorafw.tasks.model import Update
+from lorafw.sources.cache import CachedUpdate, UpdateCache
+from lorafw.tasks.model import UpdateSpec
 from lorafw.version import GatewayVersion
 
 PRESENTED = GatewayVersion("2.0.6(linux/std) 2026-11-23 15:58:28", "1.0.0", "linux")
@@ -37,11 +37,11 @@ class _Bucket:
     """One object, read and spooled as the source of S3 does it."""
 
     def __init__(self, size: int) -> None:
-        self._spool = Spool()
+        self._spool = UpdateCache()
         self._size = size
 
-    def open(self, data_source: str, role: str | None, *, account: str, region: str) -> SpooledObject:
-        return self._spool.get(data_source, lambda: SpooledObject(pieces(self._size), size=self._size))
+    def open(self, data_source: str, role: str | None, *, account: str, region: str) -> CachedUpdate:
+        return self._spool.get(data_source, lambda: CachedUpdate(pieces(self._size), size=self._size))
 
 
 def pieces(size: int) -> Iterator[bytes]:
@@ -54,7 +54,7 @@ def pieces(size: int) -> Iterator[bytes]:
 def serve_update(pipe: Connection, folder: Path, identities: list[Identity], tls: bool, size: int) -> None:
     service = service_with(identities, _Bucket(size))
     service.create_definition(
-        OWNER, auto_create_tasks=True, update=Update("s3://bucket/key", "role", b"x" * 70, 7, PRESENTED)
+        OWNER, auto_create_tasks=True, update=UpdateSpec("s3://bucket/key", "role", b"x" * 70, 7, PRESENTED)
     )
 
     async def start() -> int:

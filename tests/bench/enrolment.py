@@ -35,7 +35,7 @@ from lorafw.cli import main
 from lorafw.gateway.home import Home
 from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.station.exchange import Outcome
+from lorafw.station.exchange import ExchangeOutcome
 
 EUI, OTHER_EUI = "58a0cbfffe800001", "58a0cbfffe800002"
 ENDS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGKILL", "full disk", "same folder at once", "other folder at once")
@@ -226,7 +226,7 @@ def _check_result(server: Server, before: State, homes: list[Path]) -> None:
     names = sorted(path.name for path in complete[0].iterdir())
     if names != ["cups.crt", "cups.key", "cups.trust", "cups.uri", "station.conf", "version.txt"]:
         raise Failed(f"the home folder holds {names}")
-    if VirtualGateway(Home(complete[0]), HttpTransport()).poll().exchange is not Outcome.DONE:
+    if VirtualGateway(Home(complete[0]), HttpTransport()).poll().exchange is not ExchangeOutcome.DONE:
         raise Failed("the home folder does not work")
 
 

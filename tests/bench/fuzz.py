@@ -32,7 +32,7 @@ from lorafw.cups.codec import RequestDecoder, ResponseDecoder, decode_request, d
 from lorafw.cups.credentials import parse_credentials
 from lorafw.errors import CupsError
 from lorafw.firmware.signing import KeyPair
-from lorafw.station.evaluation import judge_reply
+from lorafw.station.evaluation import evaluate_reply
 from lorafw.station.http import request_body
 
 DATA = Path(__file__).parents[2] / "data"
@@ -133,7 +133,7 @@ class Responses(Mutating):
         self.keys = [KeyPair.from_secret(1).public_key.sig_key, bytes(65)]
 
     def check(self, data: bytes, chance: random.Random) -> bool:
-        judge_reply(data, sig_keys=self.keys[: chance.randrange(3)], closes=chance.random() < 0.5)
+        evaluate_reply(data, sig_keys=self.keys[: chance.randrange(3)], server_closes=chance.random() < 0.5)
         decoder = ResponseDecoder(len(data))
         for piece in pieces(chance, data):
             decoder.feed(piece)

@@ -22,8 +22,8 @@ from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.home import Home
 from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.station.evaluation import Judgement, judge_reply
-from lorafw.station.exchange import REMARK, Verdict
+from lorafw.station.evaluation import ReplyEvaluation, evaluate_reply
+from lorafw.station.exchange import NOTE_MODULE, ExchangeResult
 from lorafw.station.log import LogLine
 
 KEY = KeyPair.from_secret(1)
@@ -147,7 +147,7 @@ class Replies(_Target):
         """Was the exchange done?"""
         keys = [KEY.public_key.sig_key, bytes(65)][: chance.randrange(3)]
         end = chance.choice(("close", "close", "reset", "silence"))
-        told = judge_reply(data, sig_keys=keys, closes=end == "close", resets=end == "reset", is_http=True)
+        told = evaluate_reply(data, sig_keys=keys, server_closes=end == "close", resets=end == "reset", is_http=True)
         is_split = chance.random() < 0.3
         verdict = self._poll(cut(chance, data) if is_split else [data], end, keys)
         # Bytes too many are noticed only if they come together with those before them.
@@ -155,14 +155,14 @@ class Replies(_Target):
             compare(told, verdict, self.home)
         return told.exchange in {"done", "cups-updates"}
 
-    def _poll(self, pieces: list[bytes], end: str, keys: list[bytes]) -> Verdict:
+    def _poll(self, pieces: list[bytes], end: str, keys: list[bytes]) -> ExchangeResult:
         files = {f"sig-{index}.key": key for index, key in enumerate(keys)}
         self.begin({"station.conf": CONF, "cups.uri": URI, "version.txt": b"1.0.0", **files})
         station = "2.0.6(linux/std) 2021-03-12 09:03:20"
         return VirtualGateway(self.home, _Transport(_Connection(pieces, end)), station=station, model="linux").poll()
 
 
-def compare(told: Judgement, verdict: Verdict, home: Home) -> None:
+def compare(told: ReplyEvaluation, verdict: ExchangeResult, home: Home) -> None:
     """Raise AssertionError if the verdict of ``judge`` is not what the virtual gateway did."""
     assert (told.exchange, told.update, told.key_results) == (verdict.exchange, verdict.update, verdict.key_results)
     assert (told.exit_code == 139) is verdict.crashed
@@ -176,7 +176,7 @@ def compare(told: Judgement, verdict: Verdict, home: Home) -> None:
 
 def shown(log: tuple[LogLine, ...]) -> list[str]:
     """The lines without what differs by nature: the process, and lines that are not the station's."""
-    lines = [str(line) for line in log if line.module != REMARK]
+    lines = [str(line) for line in log if line.module != NOTE_MODULE]
     return [re.sub(r"pid=\w+", "pid=N", line).replace("localhost:PORT", "localhost:34783") for line in lines]
 
 

@@ -21,19 +21,19 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from load import Identity
 
-from lorafw.server.app import CupsServer, Tls
-from lorafw.server.authorization import BoundCertificate, Gatekeeper
-from lorafw.server.certificate_authority import load_or_make
-from lorafw.tasks.model import Owner, Update
+from lorafw.server.app import CupsServer, TlsConfig
+from lorafw.server.authorization import BoundCertificate, CertificateAuthorizer
+from lorafw.server.certificate_authority import load_or_create
+from lorafw.tasks.model import AccountRegion, UpdateSpec
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
 
-OWNER = Owner("123456789012", "us-east-1")
+OWNER = AccountRegion("123456789012", "us-east-1")
 
 
 def make_identities(folder: Path, count: int) -> list[Identity]:
     """So many gateways with a certificate each, and the server's authority beside them."""
-    authority = load_or_make(folder / "state", ["localhost"])
+    authority = load_or_create(folder / "state", ["localhost"])
     (folder / "trust.pem").write_text(authority.ca_pem)
     for number in range(count):
         (folder / f"{number}.pem").write_bytes(_certificate_and_key(number))
@@ -70,7 +70,7 @@ class _Certificates:
             for identity in identities
         }
 
-    def find(self, owner: Owner, certificate_id: str) -> BoundCertificate | None:
+    def find(self, owner: AccountRegion, certificate_id: str) -> BoundCertificate | None:
         return self._known.get(certificate_id)
 
 
@@ -87,15 +87,15 @@ def service_with(identities: list[Identity], source: object) -> UpdateService:
     return service
 
 
-def tls_of(folder: Path, identities: list[Identity], service: UpdateService) -> Tls:
+def tls_of(folder: Path, identities: list[Identity], service: UpdateService) -> TlsConfig:
     """Mutual TLS, with each gateway's certificate bound."""
-    authority = load_or_make(folder / "state", ["localhost"])
-    gatekeeper = Gatekeeper(_Certificates(identities), service.find_gateway)
+    authority = load_or_create(folder / "state", ["localhost"])
+    gatekeeper = CertificateAuthorizer(_Certificates(identities), service.find_gateway)
     for identity in identities:
         gatekeeper.trust(OWNER, str(identity.number))
     context = authority.server_context()
     gatekeeper.attach(context)
-    return Tls(context, gatekeeper)
+    return TlsConfig(context, gatekeeper)
 
 
 def serve_lorafw(pipe: Connection, folder: Path, identities: list[Identity], tls: bool) -> None:
@@ -104,7 +104,7 @@ def serve_lorafw(pipe: Connection, folder: Path, identities: list[Identity], tls
     for identity in identities:
         version = GatewayVersion("2.0.6(linux/std) 2026-11-23 15:58:28", f"0.{identity.number}", "linux")
         service.create_definition(
-            OWNER, auto_create_tasks=True, update=Update("s3://bucket/key", "role", b"x" * 70, 7, version)
+            OWNER, auto_create_tasks=True, update=UpdateSpec("s3://bucket/key", "role", b"x" * 70, 7, version)
         )
 
     async def start() -> int:
@@ -125,7 +125,7 @@ def serve_bare(pipe: Connection, folder: Path, identities: list[Identity], tls: 
     async def start() -> int:
         context: ssl.SSLContext | None = None
         if tls:
-            context = load_or_make(folder / "state", ["localhost"]).server_context()
+            context = load_or_create(folder / "state", ["localhost"]).server_context()
             context.load_verify_locations(cadata="".join(_certificate_pem(identity) for identity in identities))
         server = web.Server(handle, access_log=None)
         listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0, ssl=context, backlog=1024)

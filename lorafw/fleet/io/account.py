@@ -14,10 +14,10 @@ from typing import Any, Final
 from lorafw.errors import FleetError
 from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.fleet import Fleet
-from lorafw.fleet.io.columns import Rows, fleet_from_rows
+from lorafw.fleet.io.columns import TableRows, fleet_from_rows
 
 REQUESTS_PER_S: Final = 10.0
-PAGE: Final = 250
+MAX_RESULTS: Final = 250
 """MaxResults of ListWirelessGateways is at most this."""
 
 UNKNOWN: Final = "unknown"
@@ -26,7 +26,7 @@ UNKNOWN: Final = "unknown"
 Progress = Callable[[int, int], None]
 
 
-class Pace:
+class RateLimiter:
     """Lets calls pass evenly spaced: never more than ``per_s`` a second."""
 
     def __init__(self, per_s: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
@@ -69,7 +69,7 @@ def fleet_from_account(
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    pace = Pace(requests_per_s, clock, sleep)
+    pace = RateLimiter(requests_per_s, clock, sleep)
     try:
         found = list(_gateways(client, pace))
         versions = []
@@ -87,17 +87,19 @@ def fleet_from_account(
         "region": [gateway.get("LoRaWAN", {}).get("RfRegion") or UNKNOWN for gateway in found],
         **{name: [version[name] for version in versions] for name in ("station", "package", "model")},
     }
-    rows = Rows(columns, len(found), f"account, {client.meta.region_name}", lambda row: f"gateway {found[row]['Id']}")
+    rows = TableRows(
+        columns, len(found), f"account, {client.meta.region_name}", lambda row: f"gateway {found[row]['Id']}"
+    )
     return fleet_from_rows(rows, seed=seed, conditions=conditions)
 
 
-def _gateways(client: Any, pace: Pace) -> Iterator[dict[str, Any]]:
+def _gateways(client: Any, pace: RateLimiter) -> Iterator[dict[str, Any]]:
     """All gateways, page by page."""
     token: dict[str, str] = {}
     seen = set()
     while True:
         pace.wait()
-        page = client.list_wireless_gateways(MaxResults=PAGE, **token)
+        page = client.list_wireless_gateways(MaxResults=MAX_RESULTS, **token)
         yield from page.get("WirelessGatewayList", [])
         following = page.get("NextToken")
         if not following:
@@ -108,7 +110,7 @@ def _gateways(client: Any, pace: Pace) -> Iterator[dict[str, Any]]:
         token = {"NextToken": following}
 
 
-def _version(client: Any, pace: Pace, gateway: str) -> dict[str, str]:
+def _version(client: Any, pace: RateLimiter, gateway: str) -> dict[str, str]:
     """Station, package and model as the gateway last presented them; a gateway deleted meanwhile has none."""
     pace.wait()
     try:

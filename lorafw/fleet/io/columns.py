@@ -16,20 +16,20 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from lorafw.errors import FleetError
-from lorafw.fleet._validation import check_seed, nearest, shown
+from lorafw.fleet._validation import check_seed, require_known_name, shown
 from lorafw.fleet.conditions import Conditions
-from lorafw.fleet.defaults import value
-from lorafw.fleet.fleet import LONGEST_MS, Fleet, make_fleet
+from lorafw.fleet.defaults import default_value
+from lorafw.fleet.fleet import MAX_PERIOD_MS, Fleet, make_fleet
 from lorafw.fleet.presets import BACKHAULS, typical_conditions
-from lorafw.fleet.simulation.numpy_memory import small_pages
-from lorafw.fleet.simulation.random_streams import Stream, draw, positions
+from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
+from lorafw.fleet.simulation.random_streams import Stream, draw, rng_keys
 
 Cells = Sequence[Any]
 Array = npt.NDArray[Any]
 
-_LONGEST_S: Final = LONGEST_MS / 1000
+_LONGEST_S: Final = MAX_PERIOD_MS / 1000
 DEFAULT_BACKHAUL: Final = "ethernet"
-TRIPLE: Final = ("station", "package", "model")
+VERSION_COLUMNS: Final = ("station", "package", "model")
 """The columns that make up a gateway's version."""
 
 COLUMNS: Final = {
@@ -54,7 +54,7 @@ _NAMES_OF_A_GATEWAY: Final = frozenset(("eui", "gateway_eui", "gatewayeui", "id"
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class TableRows:
     """Columns of equal length, and how a row is called: ("line", 2) says that the first one is line 2 of its file.
 
     ``fill_empty``: an empty cell gets what the whole column would have if it were left out; otherwise it is refused.
@@ -92,12 +92,14 @@ def fleet_from_table(
     if len(sizes) > 1:
         raise FleetError("table", sorted(sizes), "the columns of the table have different lengths")
     labels = range(max(sizes, default=0)) if index is None else index
-    rows = Rows(columns, max(sizes, default=0), "table", lambda row: f"row {labels[row]}", fill_empty)
+    rows = TableRows(columns, max(sizes, default=0), "table", lambda row: f"row {labels[row]}", fill_empty)
     return fleet_from_rows(rows, seed=seed, conditions=conditions, ignore_unknown=ignore_unknown)
 
 
-@small_pages()
-def fleet_from_rows(rows: Rows, *, seed: int, conditions: Conditions | None, ignore_unknown: bool = False) -> Fleet:
+@huge_pages_disabled()
+def fleet_from_rows(
+    rows: TableRows, *, seed: int, conditions: Conditions | None, ignore_unknown: bool = False
+) -> Fleet:
     """All rows are read before anything is made of them. Raises FleetError."""
     check_seed(seed)
     if ignore_unknown:
@@ -107,18 +109,20 @@ def fleet_from_rows(rows: Rows, *, seed: int, conditions: Conditions | None, ign
             problem = f"column {name!r} is not known; a gateway's name or EUI goes into the column 'gateway'"
             raise FleetError("column", name, f"{rows.source}: {problem}")
         try:
-            nearest("column", name, COLUMNS)
+            require_known_name("column", name, COLUMNS)
         except FleetError as error:
             raise FleetError("column", name, f"{rows.source}: {error}") from error
     if not rows.size:
         raise FleetError("fleet", 0, f"{rows.source}: there is no gateway in it; a fleet needs at least one row")
     names: dict[str, tuple[str, ...]] = {}
     numbers, names["number"] = _numbers(rows)
-    position = positions(seed, 0, numbers)
-    period_ms = _milliseconds(rows, "poll_period_s", value("poll_period_s") * 1000, least=0.001)
+    position = rng_keys(seed, 0, numbers)
+    period_ms = _milliseconds(rows, "poll_period_s", default_value("poll_period_s") * 1000, least=0.001)
     uniform = draw(position, Stream.PHASE)
     backhaul, names["backhaul"] = _backhauls(rows)
-    groups = {name: _grouped(rows, (name,)) for name in ("region", "isp")} | {"version": _grouped(rows, TRIPLE)}
+    groups = {name: _encode_categories(rows, (name,)) for name in ("region", "isp")} | {
+        "version": _encode_categories(rows, VERSION_COLUMNS)
+    }
     names |= {name: known for name, (_, known) in groups.items()}
     return make_fleet(
         rows.size,
@@ -128,17 +132,17 @@ def fleet_from_rows(rows: Rows, *, seed: int, conditions: Conditions | None, ign
         backhaul=backhaul,
         goodput_Bps=_goodput(rows, [names["backhaul"][index] for index in backhaul.tolist()], position),
         **{name: codes for name, (codes, _) in groups.items()},
-        gone=_flags(rows, "gone", False),
-        refuses=~_flags(rows, "has_key", True),
-        restarts=_flags(rows, "restarts", True),
-        version_differs=_flags(rows, "version_differs", False),
+        gone=_read_booleans(rows, "gone", False),
+        refuses=~_read_booleans(rows, "has_key", True),
+        restarts=_read_booleans(rows, "restarts", True),
+        version_differs=_read_booleans(rows, "version_differs", False),
         names=names,
         conditions=conditions or typical_conditions(),
         source=rows.source,
     )
 
 
-def _known_columns(rows: Rows) -> Rows:
+def _known_columns(rows: TableRows) -> TableRows:
     """The columns that lorafw knows. Raises FleetError if there is none."""
     known = {name: cells for name, cells in rows.columns.items() if name in COLUMNS}
     if not known:
@@ -156,7 +160,7 @@ def _is_missing(cell: Any) -> bool:
         return True
 
 
-def _cells(rows: Rows, column: str) -> Cells:
+def _cells(rows: TableRows, column: str) -> Cells:
     """The cells of a column. A missing one is None where empty cells are filled, and refused otherwise."""
     cells = rows.columns[column]
     if rows.fill_empty and column != "gateway":
@@ -167,7 +171,7 @@ def _cells(rows: Rows, column: str) -> Cells:
     return cells
 
 
-def _numbers(rows: Rows) -> tuple[Array, tuple[str, ...]]:
+def _numbers(rows: TableRows) -> tuple[Array, tuple[str, ...]]:
     """The gateways' numbers, and their names where these are no numbers."""
     if "gateway" not in rows.columns:
         return np.arange(rows.size), ()
@@ -187,7 +191,7 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 16 and not has_zeros_in_front
 
 
-def _measures(rows: Rows, column: str, default: Any, least: float, most: float) -> npt.NDArray[np.float64]:
+def _read_numbers(rows: TableRows, column: str, default: Any, least: float, most: float) -> npt.NDArray[np.float64]:
     """Numbers within bounds; the default in rows without one."""
     cells = _cells(rows, column)
     result = np.array(np.broadcast_to(default, (rows.size,)), dtype=np.float64)
@@ -204,17 +208,17 @@ def _measures(rows: Rows, column: str, default: Any, least: float, most: float) 
     return result
 
 
-def _milliseconds(rows: Rows, column: str, default: Any, least: float = 0.0) -> Any:
+def _milliseconds(rows: TableRows, column: str, default: Any, least: float = 0.0) -> Any:
     if column not in rows.columns:
         return default
     default_s = np.asarray(default) / 1000
-    return np.rint(_measures(rows, column, default_s, least, _LONGEST_S) * 1000).astype(np.int64)
+    return np.rint(_read_numbers(rows, column, default_s, least, _LONGEST_S) * 1000).astype(np.int64)
 
 
 _WORDS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def _flags(rows: Rows, column: str, default: bool) -> Array:
+def _read_booleans(rows: TableRows, column: str, default: bool) -> Array:
     if column not in rows.columns:
         return np.broadcast_to(np.bool_(default), (rows.size,))
     result = np.full(rows.size, default)
@@ -228,7 +232,9 @@ def _flags(rows: Rows, column: str, default: bool) -> Array:
     return result
 
 
-def _grouped(rows: Rows, columns: tuple[str, ...], default: str = "unknown") -> tuple[Array, tuple[str, ...]]:
+def _encode_categories(
+    rows: TableRows, columns: tuple[str, ...], default: str = "unknown"
+) -> tuple[Array, tuple[str, ...]]:
     """Which of the different texts each row has; several columns together make one text.
 
     ``default`` is the text of a cell without one.
@@ -248,24 +254,24 @@ def _text(cell: Any, default: str) -> str:
     return default if cell is None else str(cell).strip()
 
 
-def _backhauls(rows: Rows) -> tuple[Array, tuple[str, ...]]:
+def _backhauls(rows: TableRows) -> tuple[Array, tuple[str, ...]]:
     if "backhaul" not in rows.columns:
         return np.zeros(rows.size, dtype=np.int16), (DEFAULT_BACKHAUL,)
-    codes, known = _grouped(rows, ("backhaul",), DEFAULT_BACKHAUL)
+    codes, known = _encode_categories(rows, ("backhaul",), DEFAULT_BACKHAUL)
     for index, name in enumerate(known):
         try:
-            nearest("backhaul", name, BACKHAULS)
+            require_known_name("backhaul", name, BACKHAULS)
         except FleetError as error:
             raise rows.refuse("backhaul", int(np.flatnonzero(codes == index)[0]), str(error)) from error
     return codes, known
 
 
-def _goodput(rows: Rows, backhauls: list[str], position: Any) -> npt.NDArray[np.float64]:
+def _goodput(rows: TableRows, backhauls: list[str], position: Any) -> npt.NDArray[np.float64]:
     """Bytes a second."""
-    medians = np.array([value(BACKHAULS[name]) for name in backhauls])
-    spread = np.exp(ndtri(draw(position, Stream.GOODPUT)) * value("goodput_sigma"))
+    medians = np.array([default_value(BACKHAULS[name]) for name in backhauls])
+    spread = np.exp(ndtri(draw(position, Stream.GOODPUT)) * default_value("goodput_sigma"))
     drawn_Mbps = medians * spread  # noqa: N806 -- a unit
     if "goodput_Mbps" in rows.columns:
-        return _measures(rows, "goodput_Mbps", drawn_Mbps, 1e-6, 1e6) * 1e6 / 8
+        return _read_numbers(rows, "goodput_Mbps", drawn_Mbps, 1e-6, 1e6) * 1e6 / 8
     result: npt.NDArray[np.float64] = drawn_Mbps * 1e6 / 8
     return result

@@ -19,7 +19,7 @@ from lorafw.errors import FleetError
 from lorafw.fleet._validation import shown
 from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.fleet import Fleet
-from lorafw.fleet.io.columns import Rows, fleet_from_rows
+from lorafw.fleet.io.columns import TableRows, fleet_from_rows
 
 LONGEST_LINE: Final = 64 * 1024
 """Bytes of a line. A gateway takes a hundred."""
@@ -55,7 +55,7 @@ def read_csv(
     path = Path(path)
     with path.open("rb") as file:
         columns, lines = _read_columns(path, file)
-    rows = Rows(columns, len(lines), str(path), lambda row: f"line {lines[row]}", fill_empty)
+    rows = TableRows(columns, len(lines), str(path), lambda row: f"line {lines[row]}", fill_empty)
     return fleet_from_rows(rows, seed=seed, conditions=conditions, ignore_unknown=ignore_unknown)
 
 

@@ -20,7 +20,7 @@ from lorafw.fleet.io.csv import read_csv as read_csv  # noqa: PLC0414 -- exporte
 from lorafw.fleet.io.toml import shown_error
 from lorafw.fleet.result import Result
 from lorafw.fleet.simulation.codes import CAUSES, FAULTS, STATUSES
-from lorafw.fleet.simulation.event_log import DTYPES, Events
+from lorafw.fleet.simulation.event_log import DTYPES, EventLog
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ def write_parquet(result: Result, path: Path | str, replication: int = 0) -> int
     return len(table)
 
 
-def read_parquet(path: Path | str) -> tuple[Events, dict[str, Any]]:
+def read_parquet(path: Path | str) -> tuple[EventLog, dict[str, Any]]:
     """The log that ``write_parquet`` wrote, and what it came from. Raises FleetError, OSError."""
     parquet = load_pyarrow()
     path = Path(path)
@@ -65,7 +65,7 @@ _ARROW_ERRORS: Final = (ValueError, OSError, NotImplementedError, TypeError, Key
 """What pyarrow and json raise for a broken file; pyarrow.ArrowInvalid is a ValueError."""
 
 
-def _read_log(parquet: Any, file: BinaryIO, size: int) -> tuple[Events, dict[str, Any]]:
+def _read_log(parquet: Any, file: BinaryIO, size: int) -> tuple[EventLog, dict[str, Any]]:
     """Read the log from a file of ``size`` bytes, after its head has been checked."""
     found = parquet.ParquetFile(file, thrift_string_size_limit=size, thrift_container_size_limit=size)
     schema, rows = found.schema_arrow, found.metadata.num_rows
@@ -79,8 +79,8 @@ def _read_log(parquet: Any, file: BinaryIO, size: int) -> tuple[Events, dict[str
         raise FleetError("parquet", rows, f"it claims {rows} rows in {size} bytes")
     origin_of_log = json.loads(metadata[METADATA])
     table = found.read()
-    columns = {name: _codes(name, table[name].combine_chunks()) for name in DTYPES}
-    return Events(**columns), origin_of_log
+    columns = {name: _decode_categories(name, table[name].combine_chunks()) for name in DTYPES}
+    return EventLog(**columns), origin_of_log
 
 
 def _is_as_written(name: str, found: Any) -> bool:
@@ -112,7 +112,7 @@ def load_pyarrow() -> Any:
     return pyarrow.parquet
 
 
-def _arrow(log: Events) -> Any:
+def _arrow(log: EventLog) -> Any:
     """The log as a pyarrow Table."""
     import pyarrow as pa  # noqa: PLC0415
 
@@ -128,7 +128,7 @@ def _arrow(log: Events) -> Any:
     return pa.table(columns)
 
 
-def _codes(name: str, column: Any) -> Any:
+def _decode_categories(name: str, column: Any) -> Any:
     if name not in _WORDS:
         if column.null_count:
             raise FleetError(name, None, f"column {name!r} has {column.null_count} rows without a value")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from lorafw.errors import FleetError
-from lorafw.fleet._validation import nearest
+from lorafw.fleet._validation import require_known_name
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.io.csv import read_csv as read_csv  # noqa: PLC0414 -- exported here as well
 from lorafw.fleet.plan import Abort, BetaBinomial, Plan, Rate, Threshold, Update, Wave
@@ -35,46 +35,46 @@ _FLEET_KEYS: Final = {
 }
 
 
-def plan_of(document: Table) -> Plan:
+def parse_plan(document: Table) -> Plan:
     """The plan that the document's table ``plan`` describes. Raises FleetError."""
     table = dict(_table(document, "plan"))
     base = Plan()
     if "preset" in table:
-        base = PLANS[nearest("plan.preset", table.pop("preset"), PLANS)]()
+        base = PLANS[require_known_name("plan.preset", table.pop("preset"), PLANS)]()
     given: dict[str, Any] = {}
     for name, content in table.items():
         path = f"plan.{name}"
-        nearest("plan", name, [field.name for field in fields(Plan)])
-        reader = _PARTS.get(name)
+        require_known_name("plan", name, [field.name for field in fields(Plan)])
+        reader = _FIELD_READERS.get(name)
         given[name] = content if reader is None else reader(path, content, base)
     if "name" in given and not isinstance(given["name"], str):
         raise FleetError("plan.name", given["name"], "plan.name is a text")
-    return _made("plan", lambda: replace(base, **given))
+    return _error_path("plan", lambda: replace(base, **given))
 
 
-def fleet_of(document: Table, *, gateways: int | None = None) -> Fleet:
+def parse_fleet(document: Table, *, gateways: int | None = None) -> Fleet:
     """The fleet that the document's table ``fleet`` describes; ``gateways`` replaces the number there."""
     table = dict(_table(document, "fleet"))
-    preset = nearest("fleet.preset", table.pop("preset", "mixed"), FLEETS)
+    preset = require_known_name("fleet.preset", table.pop("preset", "mixed"), FLEETS)
     for name in table:
-        nearest("fleet", name, _FLEET_KEYS[preset])
+        require_known_name("fleet", name, _FLEET_KEYS[preset])
     for name in _MIXES:
         if name in table:
             table[name] = _mapping(f"fleet.{name}", table[name])
     if "conditions" in table:
         conditions = _mapping("fleet.conditions", table["conditions"])
-        table["conditions"] = _differing("fleet.conditions", typical_conditions(), conditions)
+        table["conditions"] = _replace_fields("fleet.conditions", typical_conditions(), conditions)
     if gateways is not None:
         table["gateways"] = gateways
     if "gateways" not in table:
         raise FleetError("fleet.gateways", None, "fleet.gateways is missing: how many gateways has the fleet?")
-    return _made("fleet", lambda: FLEETS[preset](table.pop("gateways"), **table))
+    return _error_path("fleet", lambda: FLEETS[preset](table.pop("gateways"), **table))
 
 
 def check_tables(document: Table) -> None:
     """There are no other tables than those that a document can have, and at least one. Raises FleetError."""
     for key in document:
-        nearest("table", key, TABLES)
+        require_known_name("table", key, TABLES)
     if not document:
         raise FleetError("table", None, "there is neither a table [fleet] nor a table [plan]")
 
@@ -92,7 +92,7 @@ def _mapping(path: str, content: Any) -> dict[str, Any]:
     return dict(content)
 
 
-def _made(path: str, make: Callable[[], T]) -> T:
+def _error_path(path: str, make: Callable[[], T]) -> T:
     """The value, or the error with the path to it."""
     try:
         return make()
@@ -100,32 +100,32 @@ def _made(path: str, make: Callable[[], T]) -> T:
         raise FleetError(f"{path}.{error.field}", error.value, f"{path}: {error}") from error
 
 
-def _built(cls: Callable[..., T], path: str, content: Any) -> T:
+def _build_dataclass(cls: Callable[..., T], path: str, content: Any) -> T:
     """A value from a table whose keys are its fields."""
     table = _mapping(path, content)
     known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
     for name in table:
-        nearest(path, name, known)
+        require_known_name(path, name, known)
     missing = [
         name for name, field in known.items() if field.default is field.default_factory is MISSING and name not in table
     ]
     if missing:
         raise FleetError(f"{path}.{missing[0]}", None, f"{path}.{missing[0]} is missing")
-    return _made(path, lambda: cls(**table))
+    return _error_path(path, lambda: cls(**table))
 
 
-def _differing(path: str, base: T, table: Table) -> T:
+def _replace_fields(path: str, base: T, table: Table) -> T:
     """A value like ``base`` but for what the table says."""
     for name in table:
-        nearest(path, name, [field.name for field in fields(base)])  # type: ignore[arg-type]
-    return _made(path, lambda: replace(base, **table))  # type: ignore[type-var]
+        require_known_name(path, name, [field.name for field in fields(base)])  # type: ignore[arg-type]
+    return _error_path(path, lambda: replace(base, **table))  # type: ignore[type-var]
 
 
 def _update(path: str, content: Any, base: Plan) -> Update:
     table = _mapping(path, content)
     if not isinstance(table.get("version_given", True), bool):
         raise FleetError(f"{path}.version_given", table["version_given"], f"{path}.version_given is true or false")
-    return _differing(path, base.update, table)
+    return _replace_fields(path, base.update, table)
 
 
 def _waves(path: str, content: Any, _: Plan) -> tuple[Wave, ...]:
@@ -138,20 +138,20 @@ def _wave(path: str, content: Any) -> Wave:
     table = _mapping(path, content)
     if "gate" in table:
         gate = _mapping(f"{path}.gate", table["gate"])
-        kind = nearest(f"{path}.gate.kind", gate.pop("kind", None), GATES)
-        table["gate"] = _built(GATES[kind], f"{path}.gate", gate)
-    return _built(Wave, path, table)
+        kind = require_known_name(f"{path}.gate.kind", gate.pop("kind", None), GATES)
+        table["gate"] = _build_dataclass(GATES[kind], f"{path}.gate", gate)
+    return _build_dataclass(Wave, path, table)
 
 
 def _rate(path: str, content: Any, _: Plan) -> Rate:
-    return _built(Rate, path, content)
+    return _build_dataclass(Rate, path, content)
 
 
 def _abort(path: str, content: Any, _: Plan) -> Abort:
-    return _built(Abort, path, content)
+    return _build_dataclass(Abort, path, content)
 
 
-_PARTS: Final[Mapping[str, Callable[[str, Any, Plan], Any]]] = {
+_FIELD_READERS: Final[Mapping[str, Callable[[str, Any, Plan], Any]]] = {
     "update": _update,
     "waves": _waves,
     "rate": _rate,
@@ -209,15 +209,15 @@ _LONGEST_MESSAGE: Final = 200
 
 def read_plan(path: Path | str) -> Plan:
     """The plan of a TOML file. Raises FleetError, OSError."""
-    return _of_file(path, plan_of)
+    return _parse_file(path, parse_plan)
 
 
 def read_fleet(path: Path | str, *, gateways: int | None = None) -> Fleet:
     """The fleet of a TOML file; ``gateways`` replaces the number there. Raises FleetError, OSError."""
-    return _of_file(path, lambda document: fleet_of(document, gateways=gateways))
+    return _parse_file(path, lambda document: parse_fleet(document, gateways=gateways))
 
 
-def _of_file(path: Path | str, make: Callable[[Mapping[str, Any]], T]) -> T:
+def _parse_file(path: Path | str, make: Callable[[Mapping[str, Any]], T]) -> T:
     document = read_document(path)
     try:
         return make(document)

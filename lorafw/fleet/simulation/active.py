@@ -14,7 +14,7 @@ from lorafw.fleet.simulation.inputs import I64, Mask
 from lorafw.fleet.simulation.random_streams import U64
 
 
-class Shows(IntEnum):
+class PresentedVersion(IntEnum):
     """Which version a gateway presents."""
 
     OLD = 0
@@ -23,11 +23,11 @@ class Shows(IntEnum):
 
 
 @dataclass(slots=True, eq=False)
-class Way:
+class ActiveGateways:
     """``who`` is their place in the batch; ``time`` that of the next poll, then of the exchange.
 
     ``seen``: the last request; ``shows``: see Shows; ``faults``: what went wrong last; ``broken``: the last reply broke
-    off; ``surely``: the next poll is not missed.
+    off; ``poll_certain``: the next poll is not missed.
     """
 
     who: npt.NDArray[np.int64]
@@ -39,36 +39,42 @@ class Way:
     shows: U8
     fault: U8
     broken: Mask
-    surely: Mask
+    poll_certain: Mask
 
     def __len__(self) -> int:
         return len(self.who)
 
-    def part(self, where: Any) -> Way:
-        return Way(*(getattr(self, f.name)[where] for f in fields(self)))
+    def part(self, where: Any) -> ActiveGateways:
+        return ActiveGateways(*(getattr(self, f.name)[where] for f in fields(self)))
 
-    def comes_back(
-        self, time: I64, *, shows: Any = Shows.OLD, fault: Any = None, surely: Any = False, broken: bool = False
-    ) -> Way:
+    def schedule_next(
+        self,
+        time: I64,
+        *,
+        shows: Any = PresentedVersion.OLD,
+        fault: Any = None,
+        poll_certain: Any = False,
+        broken: bool = False,
+    ) -> ActiveGateways:
         """The same gateways on their way to the next exchange, at ``time``. Values are arrays, or one for all."""
         size = len(self)
         self.time = time
-        self.shows = filled(shows, size, np.uint8)
-        self.surely = filled(surely, size, np.bool_)
-        self.broken = filled(broken, size, np.bool_)
+        self.shows = broadcast_scalar(shows, size, np.uint8)
+        self.poll_certain = broadcast_scalar(poll_certain, size, np.bool_)
+        self.broken = broadcast_scalar(broken, size, np.bool_)
         if fault is not None:
-            self.fault = filled(fault, size, np.uint8)
+            self.fault = broadcast_scalar(fault, size, np.uint8)
         return self
 
 
-def filled(value: Any, size: int, dtype: Any) -> npt.NDArray[Any]:
+def broadcast_scalar(value: Any, size: int, dtype: Any) -> npt.NDArray[Any]:
     """An array as it is; one value as an array that takes no memory."""
     return value if np.ndim(value) else np.broadcast_to(np.asarray(value, dtype=dtype), (size,))
 
 
-def join(ways: list[Way]) -> Way | None:
+def join(ways: list[ActiveGateways]) -> ActiveGateways | None:
     """All of them together; None where nobody is under way."""
     ways = [way for way in ways if len(way)]
     if len(ways) <= 1:
         return ways[0] if ways else None
-    return Way(*(np.concatenate([getattr(way, f.name) for way in ways]) for f in fields(Way)))
+    return ActiveGateways(*(np.concatenate([getattr(way, f.name) for way in ways]) for f in fields(ActiveGateways)))

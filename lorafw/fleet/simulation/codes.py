@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lorafw.faults import FAULTS as FAULTS  # noqa: PLC0414 -- exported here as well
 from lorafw.faults import Fault as Fault  # noqa: PLC0414
-from lorafw.tasks.lifecycle import ATTEMPT, TRANSITIONS, Cause, TaskEvent, TaskStatus
+from lorafw.tasks.lifecycle import ATTEMPT_BY_STATUS, TRANSITIONS, Cause, TaskEvent, TaskStatus
 
 U8: TypeAlias = npt.NDArray[np.uint8]
 
@@ -44,6 +44,6 @@ def _after(event: TaskEvent) -> U8:
     return table
 
 
-AFTER: Final = {event: _after(event) for event in TaskEvent}
-ATTEMPTS: Final = np.array([ATTEMPT.get(status, 0) for status in STATUSES] + [0], dtype=np.uint8)
+NEXT_STATUS: Final = {event: _after(event) for event in TaskEvent}
+ATTEMPT_NUMBER: Final = np.array([ATTEMPT_BY_STATUS.get(status, 0) for status in STATUSES] + [0], dtype=np.uint8)
 """The number of the send that a status stands for; 0 where there is none, and for statuses that ended."""

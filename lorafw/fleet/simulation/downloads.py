@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from lorafw.fleet.simulation.active import Way
+from lorafw.fleet.simulation.active import ActiveGateways
 from lorafw.fleet.simulation.codes import U8, Fault, fault_code
-from lorafw.fleet.simulation.inputs import I64, NEVER, Gateways, Rules
+from lorafw.fleet.simulation.inputs import I64, NEVER, BatchColumns, SimulationParameters
 from lorafw.fleet.simulation.outages import Outages
 from lorafw.fleet.simulation.random_streams import Stream, draw
 
@@ -23,7 +23,7 @@ _HOUR_MS: Final = 3_600_000.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Breaks:
+class BrokenDownloads:
     """Downloads that break off: whose (places in the way), after how many ms, why, and the share that had arrived."""
 
     where: npt.NDArray[np.intp]
@@ -32,7 +32,7 @@ class Breaks:
     share: npt.NDArray[np.float64]
 
 
-def download_ms(way: Way, turn: int, rules: Rules, gateways: Gateways) -> I64:
+def download_ms(way: ActiveGateways, turn: int, rules: SimulationParameters, gateways: BatchColumns) -> I64:
     """How long each whole download takes."""
     mean = rules.size_bytes * 1000.0 / gateways.goodput_Bps[way.who]
     if rules.conditions.download == "exponential":
@@ -40,7 +40,9 @@ def download_ms(way: Way, turn: int, rules: Rules, gateways: Gateways) -> I64:
     return mean.astype(np.int64)
 
 
-def breaks(way: Way, turn: int, rules: Rules, takes: I64, outages: Outages | None, group: Any) -> Breaks | None:
+def breaks(
+    way: ActiveGateways, turn: int, rules: SimulationParameters, takes: I64, outages: Outages | None, group: Any
+) -> BrokenDownloads | None:
     """Which downloads break off; None where nothing can break them."""
     conditions = rules.conditions
     if not (conditions.link_drops_per_h or conditions.slow_link or outages is not None):
@@ -60,4 +62,4 @@ def breaks(way: Way, turn: int, rules: Rules, takes: I64, outages: Outages | Non
     where = np.flatnonzero(dropped | stalls)
     after = np.minimum(drops, ends)[where]
     fault = np.where(dropped[where], fault_code(Fault.LINK_DROP), fault_code(Fault.SLOW_LINK)).astype(np.uint8)
-    return Breaks(where, after, fault, np.minimum(after / np.maximum(takes[where], 1), point[where]))
+    return BrokenDownloads(where, after, fault, np.minimum(after / np.maximum(takes[where], 1), point[where]))

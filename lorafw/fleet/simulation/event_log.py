@@ -29,7 +29,7 @@ DTYPES: Final = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Events:
+class EventLog:
     """The log: ``time`` in ms since the start, ``gateway`` its number, the rest codes of ``fleet.simulation.codes``."""
 
     time: Array
@@ -43,11 +43,11 @@ class Events:
     def __len__(self) -> int:
         return len(self.time)
 
-    def where(self, rows: Any) -> Events:
+    def where(self, rows: Any) -> EventLog:
         """Some of the rows: by mask, slice or index."""
-        return Events(*(getattr(self, name)[rows] for name in DTYPES))
+        return EventLog(*(getattr(self, name)[rows] for name in DTYPES))
 
-    def in_time_order(self) -> Events:
+    def sorted_by_time(self) -> EventLog:
         """The same rows by time; rows of the same moment stay in gateway order."""
         return self.where(np.argsort(self.time, kind="stable"))
 
@@ -64,12 +64,12 @@ class Events:
         return b"".join(np.ascontiguousarray(getattr(self, name)).tobytes() for name in DTYPES)
 
 
-def join(parts: list[Events]) -> Events:
+def join(parts: list[EventLog]) -> EventLog:
     """Logs of parts of a fleet as one."""
-    return Events(*(np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES))
+    return EventLog(*(np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES))
 
 
-class Recorder:
+class EventRecorder:
     """Collects blocks of rows of one batch; in each, a gateway occurs at most once, and blocks come in time order."""
 
     def __init__(self, size: int) -> None:
@@ -92,7 +92,7 @@ class Recorder:
         deleted = np.flatnonzero(late & made)
         self.add(deleted, time, 0, _PENDING, NO_TASK, cause_code(Cause.DELETED), 0)
 
-    def events(self, number: Array) -> Events:
+    def events(self, number: Array) -> EventLog:
         """The rows in gateway and time order; ``number`` are the gateways' numbers."""
         counts = np.zeros(self._size, dtype=np.int64)
         for where, *_ in self._blocks:
@@ -106,8 +106,8 @@ class Recorder:
             columns["gateway"][place] = number[where]
             for name, value in zip(_VALUES, values, strict=True):
                 columns[name][place] = value
-        return Events(**columns)
+        return EventLog(**columns)
 
 
 _VALUES: Final = tuple(name for name in DTYPES if name != "gateway")
-assert tuple(DTYPES) == tuple(f.name for f in fields(Events))
+assert tuple(DTYPES) == tuple(f.name for f in fields(EventLog))

@@ -12,27 +12,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lorafw.fleet.simulation.active import Way
-from lorafw.fleet.simulation.codes import AFTER, ATTEMPTS, NO_TASK, U8, Fault, cause_code, fault_code, status_code
-from lorafw.fleet.simulation.event_log import Recorder
-from lorafw.fleet.simulation.inputs import I64, NEVER, Gateways, Rules
+from lorafw.fleet.simulation.active import ActiveGateways
+from lorafw.fleet.simulation.codes import (
+    ATTEMPT_NUMBER,
+    NEXT_STATUS,
+    NO_TASK,
+    U8,
+    Fault,
+    cause_code,
+    fault_code,
+    status_code,
+)
+from lorafw.fleet.simulation.event_log import EventRecorder
+from lorafw.fleet.simulation.inputs import I64, NEVER, BatchColumns, SimulationParameters
 from lorafw.tasks.lifecycle import INITIAL, Cause, TaskEvent
 
 _PENDING = status_code(INITIAL)
 _NO_FAULT = fault_code(Fault.NONE)
 
 
-class Ledger:
+class HistoryWriter:
     """Histories and log of one batch."""
 
-    def __init__(self, gateways: Gateways, rules: Rules, recorder: Recorder | None) -> None:
+    def __init__(self, gateways: BatchColumns, rules: SimulationParameters, recorder: EventRecorder | None) -> None:
         automatic = gateways.opens is None
         room = Histories.room((gateways.size,), rules, automatic=automatic)
         self.histories = room.blank(NO_TASK if automatic else _PENDING)
         self._horizon_ms = rules.horizon_ms
         self._recorder = recorder
 
-    def created_by_hand(self, opens: Any) -> None:
+    def record_manual_creation(self, opens: Any) -> None:
         """Tasks made one by one, as far as they are made before the horizon."""
         late = opens > self._horizon_ms
         self.histories.created[:] = np.where(late, NEVER, opens)
@@ -40,43 +49,45 @@ class Ledger:
         made = np.flatnonzero(~late)
         self._row(made, opens[made], 0, NO_TASK, _PENDING, Cause.CREATED_MANUALLY, _NO_FAULT)
 
-    def created_at_request(self, way: Way) -> None:
+    def record_automatic_creation(self, way: ActiveGateways) -> None:
         """Tasks that the first request makes."""
         self.histories.created[way.who] = way.time
         self.histories.status[way.who] = _PENDING
         self._row(way.who, way.time, 0, NO_TASK, _PENDING, Cause.CREATED_AUTOMATICALLY, _NO_FAULT)
 
-    def offers(self, way: Way, cause: Cause) -> None:
+    def offers(self, way: ActiveGateways, cause: Cause) -> None:
         """Replies with the update begin: the first (OFFERED), once more (OFFERED_AGAIN), or after a failed attempt."""
         before, fault = way.status, _NO_FAULT if cause is Cause.OFFERED else way.fault
         if cause is Cause.OFFERED:
             self.histories.offered[way.who] = way.time
         if cause is not Cause.OFFERED_AGAIN:
             event = TaskEvent.OFFER if cause is Cause.OFFERED else TaskEvent.ATTEMPT_FAILED
-            way.status = AFTER[event][before]
+            way.status = NEXT_STATUS[event][before]
             self.histories.status[way.who] = way.status
-        self._row(way.who, way.time, ATTEMPTS[way.status], before, way.status, cause, fault)
+        self._row(way.who, way.time, ATTEMPT_NUMBER[way.status], before, way.status, cause, fault)
 
-    def fails(self, way: Way, cause: Cause) -> None:
+    def fails(self, way: ActiveGateways, cause: Cause) -> None:
         """Attempts have failed, and nothing is sent."""
         before = way.status
-        way.status = AFTER[TaskEvent.ATTEMPT_FAILED][before]
+        way.status = NEXT_STATUS[TaskEvent.ATTEMPT_FAILED][before]
         self.histories.status[way.who] = way.status
-        self._row(way.who, way.time, ATTEMPTS[way.status], before, way.status, cause, way.fault)
+        self._row(way.who, way.time, ATTEMPT_NUMBER[way.status], before, way.status, cause, way.fault)
 
-    def remarks(self, way: Way, time: Any, cause: Cause, fault: Any) -> None:
+    def remarks(self, way: ActiveGateways, time: Any, cause: Cause, fault: Any) -> None:
         """Rows that change no status."""
-        self.spoilt(way, fault)
+        self.set_last_fault(way, fault)
         shown = time <= self._horizon_ms
         who, status = way.who[shown], way.status[shown]
         fault = fault[shown] if np.ndim(fault) else fault
-        self._row(who, time[shown], self._attempts(who, status), status, status, cause, fault)
+        self._row(who, time[shown], self._attempt_numbers(who, status), status, status, cause, fault)
 
-    def spoilt(self, way: Way, fault: Any) -> None:
+    def set_last_fault(self, way: ActiveGateways, fault: Any) -> None:
         """What went wrong last."""
         self.histories.fault[way.who] = fault
 
-    def ends(self, way: Way, time: Any, event: TaskEvent, cause: Cause, fault: Any, among: Any = None) -> None:
+    def ends(
+        self, way: ActiveGateways, time: Any, event: TaskEvent, cause: Cause, fault: Any, among: Any = None
+    ) -> None:
         """The tasks of a way end, or those of it for whom ``among`` holds."""
         who, status = way.who, way.status
         if among is None and len(time) and time.max() > self._horizon_ms:
@@ -85,15 +96,17 @@ class Ledger:
             among = np.flatnonzero(among & (time <= self._horizon_ms))
             who, status, time = who[among], status[among], time[among]
             fault = fault[among] if np.ndim(fault) else fault
-        target = AFTER[event][status]
+        target = NEXT_STATUS[event][status]
         self.histories.status[who] = target
         self.histories.ended[who] = time
         if self._recorder is not None:
-            self._row(who, time, ATTEMPTS[status], status, target, cause, fault)
+            self._row(who, time, ATTEMPT_NUMBER[status], status, target, cause, fault)
 
-    def _attempts(self, who: Any, status: U8) -> U8:
+    def _attempt_numbers(self, who: Any, status: U8) -> U8:
         """The number of the send; a task that ended keeps the one it had, which was the last."""
-        return np.where(self.histories.ended[who] < NEVER, ATTEMPTS.max(), ATTEMPTS[status]).astype(np.uint8)
+        return np.where(self.histories.ended[who] < NEVER, ATTEMPT_NUMBER.max(), ATTEMPT_NUMBER[status]).astype(
+            np.uint8
+        )
 
     def _row(self, who: Any, time: Any, attempt: Any, source: Any, target: Any, cause: Cause, fault: Any) -> None:
         if self._recorder is not None:
@@ -117,7 +130,7 @@ class Histories:
     broken_bytes: I64
 
     @classmethod
-    def room(cls, shape: tuple[int, ...], rules: Rules, *, automatic: bool) -> Histories:
+    def room(cls, shape: tuple[int, ...], rules: SimulationParameters, *, automatic: bool) -> Histories:
         """Arrays to be written. What is the same in all of a rollout's histories takes no memory of its own."""
         offered, ended = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
         status, sends, fault = (np.empty(shape, dtype=np.uint8) for _ in range(3))

@@ -22,7 +22,7 @@ NEVER: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class SimulationParameters:
     """Plan and conditions as the machine wants them: numbers, times in ms."""
 
     conditions: Conditions
@@ -34,14 +34,14 @@ class Rules:
     conn_timeout_ms: int
     silence_ms: int
     horizon_ms: int
-    some_refuse: bool
-    some_differ: bool
+    any_key_fault: bool
+    any_version_differs: bool
     all_restart: bool
-    straight_back: bool
+    can_complete_immediately: bool
     """Nothing can delay the request of a station that has just restarted."""
 
     @classmethod
-    def of(cls, fleet: Fleet, plan: Plan) -> Rules:
+    def of(cls, fleet: Fleet, plan: Plan) -> SimulationParameters:
         update, conditions = plan.update, fleet.conditions
         silence_ms = plan.silence_timeout_ms
         return cls(
@@ -62,7 +62,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Gateways:
+class BatchColumns:
     """A batch: the columns that the machine reads.
 
     ``idle``: never asks for this update (None: nobody); ``refusal``: the fault for which the station refuses it;

@@ -15,23 +15,25 @@ from typing import Any
 
 import numpy as np
 
-_switch: Any = getattr(getattr(getattr(np, "_core", None), "multiarray", None), "_set_madvise_hugepage", None)
+_set_hugepage_advice: Any = getattr(
+    getattr(getattr(np, "_core", None), "multiarray", None), "_set_madvise_hugepage", None
+)
 
 
 @contextmanager
-def small_pages() -> Iterator[None]:
+def huge_pages_disabled() -> Iterator[None]:
     """Let NumPy ask for no huge pages for a while; a decorator too. The switch is one for the whole process.
 
     Calls can overlap, in this thread or in several: the last one that ends sets the switch back.
     """
-    if _switch is None:
+    if _set_hugepage_advice is None:
         yield
         return
-    _users.enter(_switch)
+    _users.enter(_set_hugepage_advice)
     try:
         yield
     finally:
-        _users.leave(_switch)
+        _users.leave(_set_hugepage_advice)
 
 
 class _Users:

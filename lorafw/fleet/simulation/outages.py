@@ -15,9 +15,9 @@ from scipy.special import ndtri
 from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.fleet import DAY_MS, Fleet
 from lorafw.fleet.simulation.inputs import I64, NEVER
-from lorafw.fleet.simulation.random_streams import U64, Stream, draw, positions
+from lorafw.fleet.simulation.random_streams import U64, Stream, draw, rng_keys
 
-SPAN_MS: Final = 2**43
+GROUP_STRIDE_MS: Final = 2**43
 """Times of one group fit in here (about 279 years), so groups can lie side by side on one line."""
 
 
@@ -33,19 +33,19 @@ class Outages:
 
     def during(self, group: I64, time: I64) -> npt.NDArray[np.bool_]:
         """Is the group down at this time?"""
-        at = group * SPAN_MS + time
+        at = group * GROUP_STRIDE_MS + time
         before = np.searchsorted(self.starts, at, side="right") - 1
         found: npt.NDArray[np.bool_] = self.ends[before] > at
         return found
 
-    def until_over(self, group: I64, time: I64, step_ms: int) -> I64:
+    def first_retry_after(self, group: I64, time: I64, step_ms: int) -> I64:
         """The first of the times ``time``, ``time + step_ms``, ... at which the group is not down."""
         down = np.flatnonzero(self.during(group, time))
         if not len(down):
             return time
         time = time.copy()
         while len(down):
-            at = group[down] * SPAN_MS + time[down]
+            at = group[down] * GROUP_STRIDE_MS + time[down]
             left = self.ends[np.searchsorted(self.starts, at, side="right") - 1] - at
             time[down] += -(-left // step_ms) * step_ms
             down = down[self.during(group[down], time[down])]
@@ -53,13 +53,13 @@ class Outages:
 
     def next_start(self, group: I64, time: I64) -> I64:
         """When the next outage of the group begins, at ``time`` or later; NEVER where none does."""
-        after = np.searchsorted(self.starts, group * SPAN_MS + time, side="left")
-        begins = np.append(self.starts, NEVER)[after] - group * SPAN_MS
-        result: I64 = np.where(begins < SPAN_MS, begins, NEVER)
+        after = np.searchsorted(self.starts, group * GROUP_STRIDE_MS + time, side="left")
+        begins = np.append(self.starts, NEVER)[after] - group * GROUP_STRIDE_MS
+        result: I64 = np.where(begins < GROUP_STRIDE_MS, begins, NEVER)
         return result
 
 
-def groups_of(fleet: Fleet) -> I64:
+def outage_groups(fleet: Fleet) -> I64:
     """The number of each gateway's (ISP, region)."""
     result: I64 = fleet.isp.astype(np.int64) * len(fleet.names["region"]) + fleet.region
     return result
@@ -78,7 +78,7 @@ def draw_outages(fleet: Fleet, horizon_ms: int, seed: int, replications: Any) ->
     count = int(expected + 10 * expected**0.5 + 10)
     # Windows are drawn as gateways are: number k of a group stands at position group * 2^32 + k.
     numbers = (np.arange(groups, dtype=np.uint64)[:, None] << np.uint64(32)) + np.arange(count, dtype=np.uint64)
-    position = positions(seed, np.asarray(replications)[:, None, None], numbers[None]).reshape(-1, count)
+    position = rng_keys(seed, np.asarray(replications)[:, None, None], numbers[None]).reshape(-1, count)
     return _merged(*_windows(conditions, position), horizon_ms)
 
 
@@ -86,8 +86,8 @@ def _windows(conditions: Conditions, position: U64) -> tuple[I64, I64]:
     """Starts and ends, a row for each group."""
     gaps = -np.log(draw(position, Stream.OUTAGE)) * (DAY_MS / conditions.outages_per_day)
     spread = np.exp(ndtri(draw(position, Stream.OUTAGE_LENGTH)) * conditions.outage_sigma)
-    starts = np.minimum(np.cumsum(gaps, axis=1), SPAN_MS // 4).astype(np.int64)
-    lengths = np.clip(spread * (conditions.outage_median_s * 1000), 1, SPAN_MS // 4).astype(np.int64)
+    starts = np.minimum(np.cumsum(gaps, axis=1), GROUP_STRIDE_MS // 4).astype(np.int64)
+    lengths = np.clip(spread * (conditions.outage_median_s * 1000), 1, GROUP_STRIDE_MS // 4).astype(np.int64)
     return starts, starts + lengths
 
 
@@ -97,7 +97,7 @@ def _merged(starts: I64, ends: I64, horizon_ms: int) -> Outages:
     fresh = np.ones(starts.shape, dtype=bool)
     fresh[:, 1:] = starts[:, 1:] > ends[:, :-1]
     shown = starts < horizon_ms
-    shift = np.arange(len(starts))[:, None] * SPAN_MS
+    shift = np.arange(len(starts))[:, None] * GROUP_STRIDE_MS
     begins = (starts + shift)[shown & fresh]
     # A window ends where the last that overlaps it does: just before the next one that is fresh.
     following = np.ones(starts.shape, dtype=bool)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from lorafw.fleet.simulation.active import Way
-from lorafw.fleet.simulation.inputs import I64, Gateways, Mask, Rules
+from lorafw.fleet.simulation.active import ActiveGateways
+from lorafw.fleet.simulation.inputs import I64, BatchColumns, Mask, SimulationParameters
 from lorafw.fleet.simulation.outages import Outages
 from lorafw.fleet.simulation.random_streams import U64, Stream, draw
 
 
-def first_polls(gateways: Gateways) -> I64:
+def first_poll_ms(gateways: BatchColumns) -> I64:
     """The first poll at or after the opening of each task."""
     if gateways.opens is None:
         return gateways.phase_ms
@@ -23,11 +23,13 @@ def first_polls(gateways: Gateways) -> I64:
     return gateways.phase_ms + periods * gateways.period_ms
 
 
-def exchange_times(way: Way, turn: int, rules: Rules, outages: Outages | None, group: I64 | None) -> I64:
+def next_exchange_ms(
+    way: ActiveGateways, turn: int, rules: SimulationParameters, outages: Outages | None, group: I64 | None
+) -> I64:
     """When each gateway's next exchange is."""
     conditions, time = rules.conditions, way.time
     if conditions.missed_poll:
-        missed = runs(way.position, Stream.MISSED, turn, conditions.missed_poll, ~way.surely if turn else None)
+        missed = runs(way.position, Stream.MISSED, turn, conditions.missed_poll, ~way.poll_certain if turn else None)
         if missed is not None:
             time = time + missed * way.period
     for stream, share in ((Stream.UNREACHED, conditions.unreached), (Stream.SERVER_ERROR, conditions.server_error)):
@@ -35,7 +37,7 @@ def exchange_times(way: Way, turn: int, rules: Rules, outages: Outages | None, g
         if failed is not None:
             time = time + failed * rules.resync_ms
     if outages is not None and group is not None:
-        time = outages.until_over(group[way.who], time, rules.resync_ms)
+        time = outages.first_retry_after(group[way.who], time, rules.resync_ms)
     return time
 
 

@@ -60,7 +60,7 @@ class Stream(IntEnum):
     GATE = 44
 
 
-def mix(state: int) -> int:
+def splitmix64(state: int) -> int:
     """The output of SplitMix64 for a state: 64 well-mixed bits."""
     z = state & _MASK
     z = ((z ^ (z >> 30)) * _M1) & _MASK
@@ -68,27 +68,27 @@ def mix(state: int) -> int:
     return z ^ (z >> 31)
 
 
-def key_of(seed: int, replication: int = 0) -> int:
+def replication_key(seed: int, replication: int = 0) -> int:
     """The key of one rollout: seed and number of the replication, mixed."""
-    return mix(mix(seed + GAMMA) ^ mix((replication + 1) * _M1))
+    return splitmix64(splitmix64(seed + GAMMA) ^ splitmix64((replication + 1) * _M1))
 
 
-def positions(seed: int, replications: npt.ArrayLike, gateways: npt.ArrayLike) -> U64:
+def rng_keys(seed: int, replications: npt.ArrayLike, gateways: npt.ArrayLike) -> U64:
     """Where each gateway's draws of each replication begin; the arrays are broadcast against each other."""
     numbers = np.asarray(replications)
     if numbers.ndim == 0:
-        keys = np.asarray(np.uint64(key_of(seed, int(numbers))))
+        keys = np.asarray(np.uint64(replication_key(seed, int(numbers))))
     else:
         found, where = np.unique(numbers, return_inverse=True)
-        each = np.array([key_of(seed, int(replication)) for replication in found], dtype=np.uint64)
+        each = np.array([replication_key(seed, int(replication)) for replication in found], dtype=np.uint64)
         keys = each[where.reshape(numbers.shape)]
     result: U64 = np.asarray(gateways).astype(np.uint64, copy=False) * np.uint64(GAMMA) + keys
     return result
 
 
-def offset(stream: Stream, turn: int = 0) -> np.uint64:
+def stream_offset(stream: Stream, turn: int = 0) -> np.uint64:
     """What is added to a position for one stream and turn (an attempt, a poll)."""
-    return np.uint64(mix(mix(stream * _M2) + turn * _M1))
+    return np.uint64(splitmix64(splitmix64(stream * _M2) + turn * _M1))
 
 
 def draw(position: U64, stream: Stream, turn: int = 0) -> F64:
@@ -98,7 +98,7 @@ def draw(position: U64, stream: Stream, turn: int = 0) -> F64:
         for left in range(0, len(position), BLOCK):
             result[left : left + BLOCK] = draw(position[left : left + BLOCK], stream, turn)
         return result
-    z = position + offset(stream, turn)
+    z = position + stream_offset(stream, turn)
     work = z >> np.uint64(30)
     z ^= work
     z *= np.uint64(_M1)
@@ -114,7 +114,7 @@ def draw(position: U64, stream: Stream, turn: int = 0) -> F64:
     return uniform
 
 
-def draw_one(seed: int, replication: int, gateway: int, stream: Stream, turn: int = 0) -> float:
+def uniform_scalar(seed: int, replication: int, gateway: int, stream: Stream, turn: int = 0) -> float:
     """The same number as ``draw``, for one gateway, in plain integers: the definition."""
-    position = key_of(seed, replication) + gateway * GAMMA
-    return float((mix(position + int(offset(stream, turn))) >> 12) + 0.5) * 2.0**-52
+    position = replication_key(seed, replication) + gateway * GAMMA
+    return float((splitmix64(position + int(stream_offset(stream, turn))) >> 12) + 0.5) * 2.0**-52

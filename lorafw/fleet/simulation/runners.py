@@ -16,55 +16,55 @@ import numpy as np
 import numpy.typing as npt
 
 from lorafw.errors import FleetError
-from lorafw.fleet.fleet import Fleet, constant
+from lorafw.fleet.fleet import Fleet, constant_column
 from lorafw.fleet.plan import Plan
-from lorafw.fleet.simulation.engine import Machine
-from lorafw.fleet.simulation.event_log import Events, Recorder
+from lorafw.fleet.simulation.engine import BatchSimulator
+from lorafw.fleet.simulation.event_log import EventLog, EventRecorder
 from lorafw.fleet.simulation.histories import Histories
-from lorafw.fleet.simulation.inputs import I64, NEVER, Gateways, Rules
-from lorafw.fleet.simulation.installs import refusals
-from lorafw.fleet.simulation.outages import Outages, draw_outages, groups_of
-from lorafw.fleet.simulation.random_streams import positions
+from lorafw.fleet.simulation.inputs import I64, NEVER, BatchColumns, SimulationParameters
+from lorafw.fleet.simulation.installs import key_faults
+from lorafw.fleet.simulation.outages import Outages, draw_outages, outage_groups
+from lorafw.fleet.simulation.random_streams import rng_keys
 
-BATCH: Final = 1 << 18
+BATCH_SIZE: Final = 1 << 18
 """Gateways in one run of the machine: enough that two threads seldom wait for each other (measured, 2^15 to 2^20)."""
 
-TASK: Final = 4_000_000
+GATEWAYS_PER_TASK: Final = 4_000_000
 """Gateways in one task of an executor: about a second of work on one core."""
 
-PIECES: Final = 8
+MIN_TASKS: Final = 8
 """An executor gets at least so many tasks, whatever the size: nobody says how many workers it has."""
 
 T = TypeVar("T")
 Places = npt.NDArray[np.intp]
 
 
-class Submits(Protocol):
+class SupportsSubmit(Protocol):
     """All that is asked of an executor."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class RolloutContext:
     """What all batches of a rollout have in common. ``idle`` and ``refusal``: columns, as in Gateways."""
 
     fleet: Fleet
-    rules: Rules
+    rules: SimulationParameters
     seed: int
     outages: Outages | None
     idle: Any
     refusal: Any
 
     @classmethod
-    def of(cls, fleet: Fleet, plan: Plan, seed: int, replications: range) -> Run:
+    def of(cls, fleet: Fleet, plan: Plan, seed: int, replications: range) -> RolloutContext:
         """Raises FleetError where the update is for a version that the fleet does not know."""
-        rules = Rules.of(fleet, plan)
-        refusal = refusals(fleet, plan.update) if rules.some_refuse else constant(0, fleet.size, np.uint8)
+        rules = SimulationParameters.of(fleet, plan)
+        refusal = key_faults(fleet, plan.update) if rules.any_key_fault else constant_column(0, fleet.size, np.uint8)
         outages = draw_outages(fleet, rules.horizon_ms, seed, replications)
         return cls(fleet, rules, seed, outages, _idle(fleet, plan.update.current_version), refusal)
 
-    def part(self, where: Any) -> Run:
+    def part(self, where: Any) -> RolloutContext:
         """Some of the gateways."""
         idle = None if self.idle is None else self.idle[where]
         return replace(self, fleet=self.fleet.part(where), idle=idle, refusal=self.refusal[where])
@@ -92,11 +92,11 @@ class Batch:
 def batches(size: int, replications: range, places: Places | None, opens: I64 | None) -> Iterator[Batch]:
     """All gateways of all replications, in pieces of about BATCH."""
     width = size if places is None else places.shape[1]
-    tall = max(1, BATCH // max(width, 1))
+    tall = max(1, BATCH_SIZE // max(width, 1))
     for top in range(0, len(replications), tall):
         rows = slice(top, min(top + tall, len(replications)))
-        for left in range(0, width, BATCH):
-            columns = slice(left, min(left + BATCH, width))
+        for left in range(0, width, BATCH_SIZE):
+            columns = slice(left, min(left + BATCH_SIZE, width))
             yield Batch(
                 replications[rows],
                 top,
@@ -107,7 +107,7 @@ def batches(size: int, replications: range, places: Places | None, opens: I64 | 
             )
 
 
-def gateways_of(run: Run, batch: Batch) -> Gateways:
+def gateways_of(run: RolloutContext, batch: Batch) -> BatchColumns:
     """The columns of a batch, flat: replication by replication."""
     fleet, count = run.fleet, len(batch.replications)
 
@@ -121,13 +121,13 @@ def gateways_of(run: Run, batch: Batch) -> Gateways:
 
     numbers = fleet.number[batch.where]
     replications = np.asarray(batch.replications)[:, None]
-    position = positions(run.seed, replications, numbers if numbers.ndim == 2 else numbers[None, :]).reshape(-1)
+    position = rng_keys(run.seed, replications, numbers if numbers.ndim == 2 else numbers[None, :]).reshape(-1)
     group = None
     if run.outages is not None:
         groups = len(fleet.names["isp"]) * len(fleet.names["region"])
         base = np.repeat(np.arange(batch.first, batch.first + count) * groups, len(position) // count)
-        group = flat(groups_of(fleet)) + base
-    return Gateways(
+        group = flat(outage_groups(fleet)) + base
+    return BatchColumns(
         position,
         flat(fleet.phase_ms),
         flat(fleet.period_ms),
@@ -141,21 +141,21 @@ def gateways_of(run: Run, batch: Batch) -> Gateways:
     )
 
 
-def run_batch(run: Run, batch: Batch) -> Histories:
-    return Machine(gateways_of(run, batch), run.rules, run.outages).run()
+def run_batch(run: RolloutContext, batch: Batch) -> Histories:
+    return BatchSimulator(gateways_of(run, batch), run.rules, run.outages).run()
 
 
-def log_batch(run: Run, batch: Batch, stopped_ms: int) -> Events:
+def log_batch(run: RolloutContext, batch: Batch, stopped_ms: int) -> EventLog:
     """The rows of a batch of one replication, cut where the rollout was stopped."""
     gateways = gateways_of(run, batch)
-    recorder = Recorder(gateways.size)
-    histories = Machine(gateways, run.rules, run.outages, recorder).run()
+    recorder = EventRecorder(gateways.size)
+    histories = BatchSimulator(gateways, run.rules, run.outages, recorder).run()
     if stopped_ms != NEVER:
         recorder.cut(histories.offered > stopped_ms, histories.created <= stopped_ms, stopped_ms)
     return recorder.events(run.fleet.number[batch.where].reshape(-1))
 
 
-class Workers:
+class BatchRunner:
     """Runs batches in this thread; the base of the others."""
 
     def __init__(self, progress: Callable[[int, int], None] | None = None, total: int = 0) -> None:
@@ -165,7 +165,9 @@ class Workers:
         """The results in order."""
         return map(work, items)
 
-    def histories(self, run: Run, replications: range, places: Places | None, opens: I64 | None) -> Histories:
+    def histories(
+        self, run: RolloutContext, replications: range, places: Places | None, opens: I64 | None
+    ) -> Histories:
         """The histories of all these gateways: one row for each replication."""
         width = run.fleet.size if places is None else places.shape[1]
         result = Histories.room((len(replications), width), run.rules, automatic=opens is None)
@@ -180,7 +182,7 @@ class Workers:
             self.advance(done)
         return result
 
-    def events(self, run: Run, replication: int, opens: I64 | None, stopped_ms: int) -> list[Events]:
+    def events(self, run: RolloutContext, replication: int, opens: I64 | None, stopped_ms: int) -> list[EventLog]:
         parts = list(batches(run.fleet.size, range(replication, replication + 1), None, opens))
         return list(self.each(lambda batch: log_batch(run, batch, stopped_ms), parts))
 
@@ -191,7 +193,7 @@ class Workers:
 
     def groups(self, size: int, replications: int) -> list[range]:
         """Replications that are carried out at once: as many as fit into a task."""
-        step = max(1, TASK // size)
+        step = max(1, GATEWAYS_PER_TASK // size)
         return [range(first, min(first + step, replications)) for first in range(0, replications, step)]
 
     def map(self, work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
@@ -199,7 +201,7 @@ class Workers:
         return [work(self, *given) for given in arguments]
 
 
-class ThreadWorkers(Workers):
+class ThreadWorkers(BatchRunner):
     """Batches side by side in threads of this process: NumPy lets them run at once."""
 
     def __init__(self, pool: ThreadPoolExecutor, progress: Callable[[int, int], None] | None, total: int) -> None:
@@ -210,32 +212,34 @@ class ThreadWorkers(Workers):
         return self._pool.map(work, items) if len(items) > 1 else map(work, items)
 
 
-class ExecutorWorkers(Workers):
+class ExecutorWorkers(BatchRunner):
     """Tasks of about a second for an executor: whole replications, or pieces of a fleet where there is only one."""
 
-    def __init__(self, executor: Submits, progress: Callable[[int, int], None] | None, total: int) -> None:
+    def __init__(self, executor: SupportsSubmit, progress: Callable[[int, int], None] | None, total: int) -> None:
         super().__init__(progress, total)
         self._executor = executor
 
     def groups(self, size: int, replications: int) -> list[range]:
-        step = max(1, min(TASK // size, -(-replications // PIECES)))
+        step = max(1, min(GATEWAYS_PER_TASK // size, -(-replications // MIN_TASKS)))
         return [range(first, min(first + step, replications)) for first in range(0, replications, step)]
 
     def map(self, work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
         if len(arguments) == 1:
             return super().map(work, arguments)
-        futures = [self._executor.submit(work, Workers(), *given) for given in arguments]
+        futures = [self._executor.submit(work, BatchRunner(), *given) for given in arguments]
         results: list[T] = []
         for done, future in enumerate(futures, 1):
             results.append(future.result())
             self.advance(self._total * done // len(futures) - self._count)
         return results
 
-    def histories(self, run: Run, replications: range, places: Places | None, opens: I64 | None) -> Histories:
+    def histories(
+        self, run: RolloutContext, replications: range, places: Places | None, opens: I64 | None
+    ) -> Histories:
         if len(replications) > 1:
             return super().histories(run, replications, places, opens)
         width = run.fleet.size if places is None else places.shape[1]
-        step = min(TASK, -(-width // PIECES))
+        step = min(GATEWAYS_PER_TASK, -(-width // MIN_TASKS))
         pieces = [slice(left, min(left + step, width)) for left in range(0, width, step)]
         futures = []
         for piece in pieces:
@@ -249,15 +253,15 @@ class ExecutorWorkers(Workers):
         return result
 
 
-def run_piece(run: Run, replications: range, opens: I64 | None) -> Histories:
+def run_piece(run: RolloutContext, replications: range, opens: I64 | None) -> Histories:
     """A piece of a fleet, in one thread."""
-    return Workers().histories(run, replications, None, opens)
+    return BatchRunner().histories(run, replications, None, opens)
 
 
 @contextmanager
-def workers_of(
+def open_runner(
     executor: Any = None, total: int = 0, progress: Callable[[int, int], None] | None = None
-) -> Iterator[Workers]:
+) -> Iterator[BatchRunner]:
     """The workers for an executor, for an object with ``get_executor()``, or for None: threads. Raises FleetError."""
     if executor is None:
         pool = ThreadPoolExecutor(os.cpu_count() or 1)

@@ -12,14 +12,14 @@ from lorafw.fleet.simulation.random_streams import U64, Stream, draw
 MINUTE_MS = 60_000.0
 
 
-def order_of(plan: Plan, position: U64) -> npt.NDArray[np.intp]:
+def task_order(plan: Plan, position: U64) -> npt.NDArray[np.intp]:
     """In which order gateways get their tasks: one row for each rollout, of the gateways' places in the fleet."""
     if plan.order == "number":
         return np.broadcast_to(np.arange(position.shape[1]), position.shape)
     return np.argsort(draw(position, Stream.ORDER), axis=1, kind="stable")
 
 
-def offsets(rate: Rate | None, size: int) -> I64:
+def creation_offsets_ms(rate: Rate | None, size: int) -> I64:
     """When the first, second, ... task of a wave is created, after its start."""
     if rate is None:
         return np.zeros(size, dtype=np.int64)
@@ -33,7 +33,7 @@ def offsets(rate: Rate | None, size: int) -> I64:
     return after
 
 
-def delays(plan: Plan, position: U64) -> I64:
+def random_delays_ms(plan: Plan, position: U64) -> I64:
     """How much later each task is created, by chance."""
     result: I64 = (draw(position, Stream.DELAY) * (plan.random_delay_s * 1000)).astype(np.int64)
     return result

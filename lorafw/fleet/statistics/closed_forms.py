@@ -18,14 +18,14 @@ import numpy.typing as npt
 from lorafw.errors import FleetError
 from lorafw.fleet._validation import check_number, check_share
 from lorafw.fleet.plan import Abort
-from lorafw.tasks.lifecycle import ATTEMPT, INITIAL, TERMINAL, TRANSITIONS, TaskEvent, TaskStatus
+from lorafw.tasks.lifecycle import ATTEMPT_BY_STATUS, INITIAL, TERMINAL, TRANSITIONS, TaskEvent, TaskStatus
 
 F64 = npt.NDArray[np.float64]
 
 DAY_S: Final = 86_400.0
 TRANSIENT: Final = tuple(status for status in TaskStatus if status not in TERMINAL)
 ABSORBING: Final = tuple(status for status in TaskStatus if status in TERMINAL)
-SENDS: Final = max(ATTEMPT.values())
+SENDS: Final = max(ATTEMPT_BY_STATUS.values())
 """So many times the update is sent at most."""
 
 _NEGLIGIBLE: Final = 1e-18
@@ -44,7 +44,7 @@ class Chain:
         return np.asarray(np.linalg.inv(np.eye(len(self.q)) - self.q), dtype=np.float64)
 
     @property
-    def absorption(self) -> F64:
+    def absorption_probabilities(self) -> F64:
         """B: with what probability each terminal status (column) is the end, from each transient one (row)."""
         result: F64 = self.visits @ self.r
         return result
@@ -55,26 +55,26 @@ class Chain:
         result: F64 = self.visits.sum(axis=1)
         return result
 
-    def ends_as(self, status: TaskStatus) -> float:
+    def absorption_probability(self, status: TaskStatus) -> float:
         """The probability that a new task ends so."""
-        return float(self.absorption[TRANSIENT.index(INITIAL), ABSORBING.index(status)])
+        return float(self.absorption_probabilities[TRANSIENT.index(INITIAL), ABSORBING.index(status)])
 
     @property
     def mean_sends(self) -> float:
         """How often the update is sent to a gateway, on average."""
         visits = self.visits[TRANSIENT.index(INITIAL)]
-        return float(sum(visits[TRANSIENT.index(status)] for status, attempt in ATTEMPT.items() if attempt))
+        return float(sum(visits[TRANSIENT.index(status)] for status, attempt in ATTEMPT_BY_STATUS.items() if attempt))
 
-    def ends_after(self) -> F64:
+    def end_distribution(self) -> F64:
         """P(the task ends at the 1st, 2nd, ... send), and last P(it FAILED, at the request after the last send)."""
         visits = self.visits[TRANSIENT.index(INITIAL)]
         completes = self.r[:, ABSORBING.index(TaskStatus.COMPLETED)]
         result = np.zeros(SENDS + 1)
-        for status, attempt in ATTEMPT.items():
+        for status, attempt in ATTEMPT_BY_STATUS.items():
             if attempt:
                 row = TRANSIENT.index(status)
                 result[attempt - 1] += visits[row] * completes[row]
-        result[SENDS] = self.ends_as(TaskStatus.FAILED)
+        result[SENDS] = self.absorption_probability(TaskStatus.FAILED)
         return result
 
 
@@ -91,7 +91,7 @@ def task_chain(succeeds: float | Sequence[float]) -> Chain:
     q, r = np.zeros((len(TRANSIENT),) * 2), np.zeros((len(TRANSIENT), len(ABSORBING)))
     for (source, event), target in TRANSITIONS.items():
         matrix, column = (r, ABSORBING.index(target)) if target in TERMINAL else (q, TRANSIENT.index(target))
-        matrix[TRANSIENT.index(source), column] += _probability(event, ATTEMPT[source], given)
+        matrix[TRANSIENT.index(source), column] += _probability(event, ATTEMPT_BY_STATUS[source], given)
     return Chain(q, r)
 
 
@@ -118,15 +118,15 @@ class EndTime:
     periods: F64
     period_s: float = DAY_S
 
-    def ended_by(self, time_s: Any) -> Any:
+    def cdf(self, time_s: Any) -> Any:
         """F(t), the probability that the task has ended by then."""
         return np.interp(time_s, *self._line())
 
-    def last_ended_by(self, time_s: Any, gateways: int) -> Any:
+    def max_cdf(self, time_s: Any, gateways: int) -> Any:
         """F(t)^n, the probability that the last of so many gateways has."""
-        return self.ended_by(time_s) ** gateways
+        return self.cdf(time_s) ** gateways
 
-    def last_quantile(self, share: float, gateways: int) -> float:
+    def max_quantile(self, share: float, gateways: int) -> float:
         """The time by which all of so many gateways have ended with probability ``share``; 0.5: the median."""
         check_share("share", share)
         times, reached = self._line()
@@ -147,7 +147,7 @@ def end_time(chain: Chain, *, missed_poll: float = 0.0, period_s: float = DAY_S)
     check_share("missed_poll", missed_poll, below_one=True)
     longest = 1 if not missed_poll else int(np.log(_NEGLIGIBLE) / np.log(missed_poll)) + 1
     one_poll = (1 - missed_poll) * missed_poll ** np.arange(longest)
-    ends = chain.ends_after()
+    ends = chain.end_distribution()
     periods, waited = np.zeros(len(ends) * longest), np.ones(1)
     for poll, probability in enumerate(ends):
         waited = np.convolve(waited, one_poll)
@@ -155,7 +155,7 @@ def end_time(chain: Chain, *, missed_poll: float = 0.0, period_s: float = DAY_S)
     return EndTime(periods, check_number("period_s", period_s, positive=True))
 
 
-def abort_law(abort: Abort, gateways: int, failure_rate: float, *, strictly: bool = False) -> F64:
+def abort_time_pmf(abort: Abort, gateways: int, failure_rate: float, *, strictly: bool = False) -> F64:
     """P(the criterion is first met when the 1st, 2nd, ... of so many gateways ends); the rest to 1: never.
 
     Every gateway ends FAILED with probability ``failure_rate``, each independently, in any order. ``strictly``: above
@@ -179,5 +179,5 @@ def abort_law(abort: Abort, gateways: int, failure_rate: float, *, strictly: boo
 
 
 def abort_probability(abort: Abort, gateways: int, failure_rate: float, *, strictly: bool = False) -> float:
-    """How often the criterion stops a rollout to so many gateways: see ``abort_law``."""
-    return float(abort_law(abort, gateways, failure_rate, strictly=strictly).sum())
+    """How often the criterion stops a rollout to so many gateways: see ``abort_time_pmf``."""
+    return float(abort_time_pmf(abort, gateways, failure_rate, strictly=strictly).sum())

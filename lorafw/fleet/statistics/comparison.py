@@ -20,15 +20,15 @@ from lorafw.fleet.result import Result
 from lorafw.fleet.rollout import simulate
 from lorafw.fleet.simulation.codes import status_code
 from lorafw.fleet.simulation.inputs import NEVER
-from lorafw.fleet.statistics.estimates import rank, student
-from lorafw.fleet.statistics.summary import Figure
+from lorafw.fleet.statistics.estimates import quantile_index, t_interval
+from lorafw.fleet.statistics.summary import Estimate
 from lorafw.tasks.lifecycle import TaskStatus
 
 F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PlanDifference:
     """One figure under two plans, and ``difference``: second - first, of replications with equal luck.
 
     ``fewer``: with luck of its own for each plan, so many times the replications would be needed for that interval;
@@ -36,9 +36,9 @@ class Difference:
     """
 
     name: str
-    first: Figure
-    second: Figure
-    difference: Figure
+    first: Estimate
+    second: Estimate
+    difference: Estimate
     fewer: float | None
 
 
@@ -52,7 +52,7 @@ def compare(
     level: float = 0.95,
     executor: Any = None,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Difference]:
+) -> list[PlanDifference]:
     """What the second plan does differently, figure by figure. Raises FleetError.
 
     ``progress`` goes twice from 0 to replications x gateways, once for each plan.
@@ -62,11 +62,11 @@ def compare(
     sides = []
     for plan in (first, second):
         result = simulate(fleet, plan, seed=seed, replications=replications, executor=executor, progress=progress)
-        sides.append(measures(result))
+        sides.append(replication_metrics(result))
     return [_difference(name, sides[0][name], sides[1][name], level) for name in sides[0]]
 
 
-def measures(result: Result) -> dict[str, F64]:
+def replication_metrics(result: Result) -> dict[str, F64]:
     """The figures of each replication; NaN where there is nothing to measure. Times in s."""
     histories, size = result.gateways, result.fleet.size
     completed = histories.status == _COMPLETED
@@ -80,7 +80,7 @@ def measures(result: Result) -> dict[str, F64]:
         "failed_share": (histories.status == _FAILED).sum(axis=1) / size,
         "mean_sends": sends / size,
         **{
-            f"time_to_completed_s p{quantile * 100:g}": _seconds(times[rows, rank(quantile, done)], done > 0)
+            f"time_to_completed_s p{quantile * 100:g}": _seconds(times[rows, quantile_index(quantile, done)], done > 0)
             for quantile in QUANTILES
         },
         "time_to_last_s": _seconds(last, last >= 0),
@@ -99,9 +99,9 @@ def _seconds(times_ms: Any, known: Any) -> F64:
     return result
 
 
-def _difference(name: str, first: F64, second: F64, level: float) -> Difference:
+def _difference(name: str, first: F64, second: F64, level: float) -> PlanDifference:
     both = np.isfinite(first) & np.isfinite(second)
     a, b = first[both], second[both]
     together = float(np.var(b - a)) if len(a) > 1 else 0.0
     fewer = float(np.var(a) + np.var(b)) / together if together > 0 else None
-    return Difference(name, student(a, level), student(b, level), student(b - a, level), fewer)
+    return PlanDifference(name, t_interval(a, level), t_interval(b, level), t_interval(b - a, level), fewer)

@@ -18,13 +18,13 @@ from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Abort, Gate, Plan
 from lorafw.fleet.presets import mixed_fleet
 from lorafw.fleet.rollout import simulate
-from lorafw.fleet.simulation.gates import Verdict, verdicts
+from lorafw.fleet.simulation.gates import GateDecision, evaluate_gate
 from lorafw.fleet.statistics.closed_forms import SENDS, abort_probability
-from lorafw.fleet.statistics.summary import Figure
+from lorafw.fleet.statistics.summary import Estimate
 
 
 @dataclass(frozen=True, slots=True)
-class Stops:
+class OperatingPoint:
     """How often a rule stops a firmware with this failure rate.
 
     ``method``: "exact", or "simulated"; then ``stops`` has its interval, and ``failed_share`` is the mean share of the
@@ -32,8 +32,8 @@ class Stops:
     """
 
     failure_rate: float
-    stops: Figure
-    failed_share: Figure
+    stops: Estimate
+    failed_share: Estimate
     method: str
 
 
@@ -47,7 +47,7 @@ def operating_characteristic(
     seed: int = 0,
     level: float = 0.95,
     progress: Any = None,
-) -> list[Stops]:
+) -> list[OperatingPoint]:
     """How often a rule stops a good firmware (low rates) and a bad one (high rates). Raises FleetError.
 
     An ``Abort`` is judged exactly, after each of ``gateways`` that end in an order that does not depend on how they
@@ -58,14 +58,17 @@ def operating_characteristic(
     rates = [check_share("failure_rates", rate) for rate in failure_rates]
     if not isinstance(plan, Plan):
         check_whole("gateways", gateways)
-        return [Stops(rate, Figure(_exactly(plan, gateways, rate)), Figure(None), "exact") for rate in rates]
+        return [
+            OperatingPoint(rate, Estimate(_exact_stop_probability(plan, gateways, rate)), Estimate(None), "exact")
+            for rate in rates
+        ]
     fleet = fleet or mixed_fleet(gateways, gone=0.0, conditions=Conditions())
     points = []
     for rate in rates:
         under = replace(plan, update=replace(plan.update, fails=rate ** (1 / SENDS)))
         result = simulate(fleet, under, seed=seed, replications=replications, progress=progress)
         summary = result.summary(level)
-        points.append(Stops(rate, _stops(plan, summary.aborted_share), summary.failed_share, _method(plan)))
+        points.append(OperatingPoint(rate, _stops(plan, summary.aborted_share), summary.failed_share, _method(plan)))
     return points
 
 
@@ -73,18 +76,18 @@ def _can_stop(plan: Plan) -> bool:
     return plan.abort is not None or any(wave.gate is not None for wave in plan.waves)
 
 
-def _stops(plan: Plan, simulated: Figure) -> Figure:
-    return simulated if _can_stop(plan) else Figure(0.0)
+def _stops(plan: Plan, simulated: Estimate) -> Estimate:
+    return simulated if _can_stop(plan) else Estimate(0.0)
 
 
 def _method(plan: Plan) -> str:
     return "simulated" if _can_stop(plan) else "exact"
 
 
-def _exactly(rule: Abort | Gate, gateways: int, rate: float) -> float:
+def _exact_stop_probability(rule: Abort | Gate, gateways: int, rate: float) -> float:
     if isinstance(rule, Abort):
         return abort_probability(rule, gateways, rate)
     failed = np.arange(gateways + 1)
-    stops = verdicts(rule, gateways - failed, failed, gateways) != Verdict.GO
+    stops = evaluate_gate(rule, gateways - failed, failed, gateways) != GateDecision.GO
     likely = np.diff(bdtr(failed, gateways, rate), prepend=0.0)
     return float(likely[stops].sum())

@@ -16,15 +16,15 @@ from lorafw.fleet._validation import _check_rate
 class SequentialTest:
     """Wald's sequential probability ratio test of a good against a bad failure rate, as it really does.
 
-    ``if_good`` and ``if_bad``: gateways that it needs on average; ``stops_good`` and ``passes_bad``: its errors.
+    ``expected_n_good`` and ``expected_n_bad``: gateways that it needs on average; ``stop_probability_good`` and ``pass_probability_bad``: its errors.
     ``fixed_sample``: gateways that a sample of fixed size needs for the same errors, and ``fixed_limit`` failures in it
     stop the rollout.
     """
 
-    if_good: float
-    if_bad: float
-    stops_good: float
-    passes_bad: float
+    expected_n_good: float
+    expected_n_bad: float
+    stop_probability_good: float
+    pass_probability_bad: float
     fixed_sample: int
     fixed_limit: int
 
@@ -40,12 +40,18 @@ def sequential_test(
         _check_rate(name, value)
     if good >= bad:
         raise FleetError("good", good, f"good {good:g} is not below bad {bad:g}")
-    if_good, stops_good = _walk(good, bad, alpha, beta, good, most)
-    if_bad, stops_bad = _walk(good, bad, alpha, beta, bad, most)
-    return SequentialTest(if_good, if_bad, stops_good, 1 - stops_bad, *fixed_sample(good, bad, alpha, beta, most))
+    expected_n_good, stop_probability_good = _exact_sprt(good, bad, alpha, beta, good, most)
+    expected_n_bad, stops_bad = _exact_sprt(good, bad, alpha, beta, bad, most)
+    return SequentialTest(
+        expected_n_good,
+        expected_n_bad,
+        stop_probability_good,
+        1 - stops_bad,
+        *fixed_sample(good, bad, alpha, beta, most),
+    )
 
 
-def _walk(good: float, bad: float, alpha: float, beta: float, rate: float, most: int) -> tuple[float, float]:
+def _exact_sprt(good: float, bad: float, alpha: float, beta: float, rate: float, most: int) -> tuple[float, float]:
     """(gateways on average, probability to stop the rollout) at a true failure rate."""
     upper, lower = math.log((1 - beta) / alpha), math.log(beta / (1 - alpha))
     failure, success = math.log(bad / good), math.log((1 - bad) / (1 - good))

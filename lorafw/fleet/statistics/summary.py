@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lorafw.fleet.formatting import NO_FIGURE, Say, words_of
+from lorafw.fleet.formatting import NOT_AVAILABLE, Formatter, metric_label
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Estimate:
     """A figure and its interval; ``value`` is None where there is nothing to measure, ``low`` where there is none."""
 
     value: float | None
@@ -23,11 +23,11 @@ class Figure:
             return f"{self.value:.6g}"
         return f"{self.value:.6g} ({self.low:.6g} to {self.high:.6g})"
 
-    def said(self, say: Say) -> str:
+    def said(self, say: Formatter) -> str:
         """The value as ``say`` says it."""
-        return NO_FIGURE if self.value is None else say(self.value)
+        return NOT_AVAILABLE if self.value is None else say(self.value)
 
-    def interval_said(self, say: Say) -> str:
+    def format_interval(self, say: Formatter) -> str:
         """The interval as ``say`` says it; nothing where there is none."""
         return "" if self.low is None or self.high is None else f"{say(self.low)} to {say(self.high)}"
 
@@ -42,15 +42,15 @@ class Summary:
     gateways: int
     replications: int
     level: float
-    completed_share: Figure
-    failed_share: Figure
-    never_completed_share: Figure
-    mean_sends: Figure
-    time_to_completed_s: dict[str, Figure]
-    time_to_last_s: Figure
-    bytes_sent: Figure
-    peak_offers_per_min: Figure
-    aborted_share: Figure
+    completed_share: Estimate
+    failed_share: Estimate
+    never_completed_share: Estimate
+    mean_sends: Estimate
+    time_to_completed_s: dict[str, Estimate]
+    time_to_last_s: Estimate
+    bytes_sent: Estimate
+    peak_offers_per_min: Estimate
+    aborted_share: Estimate
 
     def __str__(self) -> str:
         """A line for each figure, with its interval."""
@@ -89,6 +89,6 @@ def rows_of(summary: Summary, *, aborted: bool) -> list[tuple[str, str, str]]:
         named += [("aborted_share", summary.aborted_share)]
     rows = []
     for name, figure in named:
-        label, say = words_of(name)
-        rows.append((label, figure.said(say), figure.interval_said(say)))
+        label, say = metric_label(name)
+        rows.append((label, figure.said(say), figure.format_interval(say)))
     return rows

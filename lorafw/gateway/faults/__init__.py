@@ -33,7 +33,7 @@ from typing import Final
 
 from lorafw.errors import FaultError
 from lorafw.faults import Fault
-from lorafw.gateway.faults.injector import Injection
+from lorafw.gateway.faults.injector import FaultInjector
 from lorafw.gateway.faults.install import (
     NoKey,
     PowerCut,
@@ -56,7 +56,7 @@ from lorafw.gateway.faults.link import (
 from lorafw.tasks.service import UpdateService
 
 _AT_THE_SERVER: Final = StorageError
-_AT_THE_GATEWAY: Final[Mapping[Fault, type[Injection]]] = {
+_AT_THE_GATEWAY: Final[Mapping[Fault, type[FaultInjector]]] = {
     made.fault: made
     for made in (
         ServerError,
@@ -77,12 +77,12 @@ _AT_THE_GATEWAY: Final[Mapping[Fault, type[Injection]]] = {
 }
 
 
-def kind_of(fault: Fault) -> type[Injection]:
+def kind_of(fault: Fault) -> type[FaultInjector]:
     """What is told of a fault: its docstring, and what it leaves of a task."""
     return _AT_THE_SERVER if fault is _AT_THE_SERVER.fault else _AT_THE_GATEWAY[fault]
 
 
-def injection(fault: Fault | str, service: UpdateService | None = None) -> Injection:
+def injection(fault: Fault | str, service: UpdateService | None = None) -> FaultInjector:
     """The fault of this name, with its defaults. Raises FaultError.
 
     ``service`` is the one that answers the gateway: storage-error happens there, and nowhere else.

@@ -6,16 +6,16 @@ from typing import ClassVar
 
 from lorafw.faults import Fault
 from lorafw.gateway.home import Home
-from lorafw.gateway.storage import Disk, Runner
+from lorafw.gateway.storage import OpenUpdateFile, RunUpdate
 from lorafw.gateway.transport import Transport
 from lorafw.tasks.lifecycle import TaskStatus
 
 
-class Injection:
+class FaultInjector:
     """One fault. Each method takes what is at a place of the path and gives back what is there instead."""
 
     fault: ClassVar[Fault]
-    leaves: ClassVar[TaskStatus | None]
+    expected_status: ClassVar[TaskStatus | None]
     """What becomes of an automatic task under the default policy, as long as the fault holds; None: there is none."""
     leaves_if_version_given: ClassVar[TaskStatus | None] = None
     """The same for a definition with a full UpdateVersion. None if that makes no difference."""
@@ -26,8 +26,8 @@ class Injection:
     def transport(self, inner: Transport) -> Transport:
         return inner
 
-    def disk(self, inner: Disk) -> Disk:
+    def disk(self, inner: OpenUpdateFile) -> OpenUpdateFile:
         return inner
 
-    def runner(self, inner: Runner) -> Runner:
+    def runner(self, inner: RunUpdate) -> RunUpdate:
         return inner

@@ -13,10 +13,10 @@ from typing import BinaryIO, NoReturn
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.faults import Fault
 from lorafw.firmware.signing import KeyPair
-from lorafw.gateway.faults.injector import Injection
+from lorafw.gateway.faults.injector import FaultInjector
 from lorafw.gateway.home import Home, ignore_line
 from lorafw.gateway.runner import next_pid, said
-from lorafw.gateway.storage import Disk, Run, Runner
+from lorafw.gateway.storage import OpenUpdateFile, RunUpdate, UpdateRun
 from lorafw.station.launch import UPDATE_BIN, launch_lines
 from lorafw.station.log import LogLine
 from lorafw.tasks.lifecycle import TaskStatus
@@ -34,70 +34,70 @@ class _HomeWithKeys(Home):
 
 
 @dataclass(frozen=True, slots=True)
-class WrongKey(Injection):
+class WrongKey(FaultInjector):
     """sig-0.key is a key, and not the one that the update is signed for."""
 
     fault = Fault.WRONG_KEY
-    leaves = TaskStatus.FAILED
+    expected_status = TaskStatus.FAILED
     sig_key: bytes = field(default_factory=lambda: KeyPair.from_secret(0xBAD).public_key.sig_key)
 
     def home(self, inner: Home) -> Home:
         return _HomeWithKeys(inner.path, (self.sig_key,))
 
 
-class NoKey(Injection):
+class NoKey(FaultInjector):
     """There is no sig-0.key."""
 
     fault = Fault.NO_KEY
-    leaves = TaskStatus.FAILED
+    expected_status = TaskStatus.FAILED
 
     def home(self, inner: Home) -> Home:
         return _HomeWithKeys(inner.path, ())
 
 
-class TmpFull(Injection):
+class TmpFull(FaultInjector):
     """A full /tmp: it takes the name of the file, and not one byte of it."""
 
     fault = Fault.TMP_FULL
-    leaves = TaskStatus.FAILED
+    expected_status = TaskStatus.FAILED
 
-    def disk(self, inner: Disk) -> Disk:
+    def disk(self, inner: OpenUpdateFile) -> OpenUpdateFile:
         def open_full(path: Path) -> BinaryIO:
             inner(path).close()
-            return _NoRoom()
+            return _FullDiskFile()
 
         return open_full
 
 
-class _NoRoom(io.BytesIO):
+class _FullDiskFile(io.BytesIO):
     def write(self, data: object) -> NoReturn:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-class ScriptFails(Injection):
+class ScriptFails(FaultInjector):
     """The script does all but write version.txt, as the published one does with its slip ``prepare_versionp``."""
 
     fault = Fault.SCRIPT_FAILS
-    leaves = TaskStatus.FAILED
+    expected_status = TaskStatus.FAILED
 
-    def runner(self, inner: Runner) -> Runner:
-        def run(home: Home, update_bin: Path) -> Run:
+    def runner(self, inner: RunUpdate) -> RunUpdate:
+        def run(home: Home, update_bin: Path) -> UpdateRun:
             before = _version_txt(home)
             done = inner(home, update_bin)
-            _put_back(home, before)
-            return Run((*done.lines, said(f"{UPDATE_BIN}: prepare_versionp: command not found")), done.restarts)
+            _restore_version_txt(home, before)
+            return UpdateRun((*done.lines, said(f"{UPDATE_BIN}: prepare_versionp: command not found")), done.restarts)
 
         return run
 
 
-class UpdateStays(Injection):
+class UpdateStays(FaultInjector):
     """The script does its work and does not remove /tmp/update.bin."""
 
     fault = Fault.UPDATE_STAYS
-    leaves = TaskStatus.COMPLETED
+    expected_status = TaskStatus.COMPLETED
 
-    def runner(self, inner: Runner) -> Runner:
-        def run(home: Home, update_bin: Path) -> Run:
+    def runner(self, inner: RunUpdate) -> RunUpdate:
+        def run(home: Home, update_bin: Path) -> UpdateRun:
             content, mode = update_bin.read_bytes(), update_bin.stat().st_mode & 0o777
             done = inner(home, update_bin)
             update_bin.write_bytes(content)
@@ -107,29 +107,29 @@ class UpdateStays(Injection):
         return run
 
 
-class PowerCut(Injection):
+class PowerCut(FaultInjector):
     """The power goes before anything is in its place; /tmp is in memory, so update.bin is gone with it."""
 
     fault = Fault.POWER_CUT
-    leaves = TaskStatus.FAILED
+    expected_status = TaskStatus.FAILED
 
-    def runner(self, inner: Runner) -> Runner:
-        def run(home: Home, update_bin: Path) -> Run:
+    def runner(self, inner: RunUpdate) -> RunUpdate:
+        def run(home: Home, update_bin: Path) -> UpdateRun:
             update_bin.unlink(missing_ok=True)
-            return Run(launch_lines(next_pid()), restarts=True)
+            return UpdateRun(launch_lines(next_pid()), restarts=True)
 
         return run
 
 
-class VersionMismatch(Injection):
+class VersionMismatch(FaultInjector):
     """The script writes a blank in front of the version: a station cuts blanks off behind it, not before it."""
 
     fault = Fault.VERSION_MISMATCH
-    leaves = TaskStatus.COMPLETED
+    expected_status = TaskStatus.COMPLETED
     leaves_if_version_given = TaskStatus.FAILED
 
-    def runner(self, inner: Runner) -> Runner:
-        def run(home: Home, update_bin: Path) -> Run:
+    def runner(self, inner: RunUpdate) -> RunUpdate:
+        def run(home: Home, update_bin: Path) -> UpdateRun:
             before = _version_txt(home)
             done = inner(home, update_bin)
             after = _version_txt(home)
@@ -140,18 +140,18 @@ class VersionMismatch(Injection):
         return run
 
 
-class OtherBuildTime(Injection):
+class OtherBuildTime(FaultInjector):
     """The new station was built a second later than its definition says."""
 
     fault = Fault.VERSION_MISMATCH
-    leaves = TaskStatus.COMPLETED
+    expected_status = TaskStatus.COMPLETED
     leaves_if_version_given = TaskStatus.FAILED
 
     def __init__(self) -> None:
         self._is_new = False
 
-    def runner(self, inner: Runner) -> Runner:
-        def run(home: Home, update_bin: Path) -> Run:
+    def runner(self, inner: RunUpdate) -> RunUpdate:
+        def run(home: Home, update_bin: Path) -> UpdateRun:
             before = _version_txt(home)
             done = inner(home, update_bin)
             self._is_new = self._is_new or _version_txt(home) != before
@@ -178,7 +178,7 @@ def _version_txt(home: Home) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
-def _put_back(home: Home, version_txt: bytes | None) -> None:
+def _restore_version_txt(home: Home, version_txt: bytes | None) -> None:
     if version_txt is None:
         (home.path / "version.txt").unlink(missing_ok=True)
     else:

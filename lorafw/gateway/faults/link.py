@@ -9,11 +9,11 @@ from typing import Final, NoReturn
 
 from lorafw.cups.codec import decode_response, encode_response
 from lorafw.cups.credentials import Credentials
-from lorafw.errors import Unavailable
+from lorafw.errors import SourceUnavailable
 from lorafw.faults import Fault
-from lorafw.gateway.faults.injector import Injection
-from lorafw.gateway.transport import Transport, no_such_host, not_connected
-from lorafw.station.http import BUFFER, CLOSED, TIMED_OUT, HttpReply, LinkLost, TransportError
+from lorafw.gateway.faults.injector import FaultInjector
+from lorafw.gateway.transport import Transport, connection_refused_error, host_not_found_error
+from lorafw.station.http import BUFFER, CLOSED, TIMED_OUT, ConnectionLost, HttpReply, TransportError
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.tasks.model import UpdateImage
 from lorafw.tasks.service import UpdateService
@@ -23,7 +23,7 @@ NOTHING_BYTES: Final = 14
 
 
 @dataclass(frozen=True, slots=True)
-class _NoExchange:
+class _FailingTransport:
     """A transport over which nothing goes."""
 
     error: Callable[[str], TransportError]
@@ -35,7 +35,7 @@ class _NoExchange:
 
 
 @dataclass(frozen=True, slots=True)
-class _Changed:
+class _TransformedReplies:
     """A transport whose replies are changed on their way, those that hold more than nothing."""
 
     inner: Transport
@@ -51,11 +51,11 @@ class _Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class StorageError(Injection):
+class StorageError(FaultInjector):
     """Object storage does not give the update out. The server's side: on a Testbed, not with 'gateway run'."""
 
     fault = Fault.STORAGE_ERROR
-    leaves = TaskStatus.PENDING
+    expected_status = TaskStatus.PENDING
     service: UpdateService
 
     def transport(self, inner: Transport) -> Transport:
@@ -71,7 +71,7 @@ class _WithoutStorage:
     def post(
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> Iterator[HttpReply]:
-        source, self.service.source = self.service.source, _DeadSource()
+        source, self.service.source = self.service.source, _UnavailableSource()
         try:
             with self.inner.post(uri, body, timeout_s, credentials, on_connected) as reply:
                 yield reply
@@ -79,17 +79,17 @@ class _WithoutStorage:
             self.service.source = source
 
 
-class _DeadSource:
+class _UnavailableSource:
     def open(self, data_source: str, role: str | None, *, account: str, region: str) -> UpdateImage:
-        raise Unavailable(f"{data_source}: 503 Slow Down (the fault storage-error of this gateway)")
+        raise SourceUnavailable(f"{data_source}: 503 Slow Down (the fault storage-error of this gateway)")
 
 
 @dataclass(frozen=True, slots=True)
-class ServerError(Injection):
+class ServerError(FaultInjector):
     """What answers is an error page: 500, or another status that is not 200."""
 
     fault = Fault.SERVER_ERROR
-    leaves = None
+    expected_status = None
     status: int = 500
     reason: str = "Internal Server Error"
 
@@ -109,90 +109,90 @@ class _ErrorPage:
         yield self.reply
 
 
-class Offline(Injection):
+class Offline(FaultInjector):
     """No network at the time of the poll: not even the name of the server is found."""
 
     fault = Fault.OFFLINE
-    leaves = None
+    expected_status = None
 
     def transport(self, inner: Transport) -> Transport:
-        return _NoExchange(no_such_host)
+        return _FailingTransport(host_not_found_error)
 
 
-class ConnectionRefused(Injection):
+class ConnectionRefused(FaultInjector):
     """Nobody listens where cups.uri points."""
 
     fault = Fault.CONNECTION_REFUSED
-    leaves = None
+    expected_status = None
 
     def transport(self, inner: Transport) -> Transport:
-        return _NoExchange(not_connected)
+        return _FailingTransport(connection_refused_error)
 
 
 @dataclass(frozen=True, slots=True)
-class SlowLink(Injection):
+class SlowLink(FaultInjector):
     """A buffer of 8 KB, or what is left of the reply, takes longer than CUPS_CONN_TIMEOUT."""
 
     fault = Fault.SLOW_LINK
-    leaves = TaskStatus.IN_PROGRESS
+    expected_status = TaskStatus.IN_PROGRESS
     bytes_per_s: float = 20.0
 
     def transport(self, inner: Transport) -> Transport:
-        return _Changed(inner, self._slow)
+        return _TransformedReplies(inner, self._slow)
 
     def _slow(self, reply: HttpReply, timeout_s: float) -> HttpReply:
         if min(BUFFER, reply.content_length) / self.bytes_per_s <= timeout_s:
             return reply
-        return replace(reply, body=_broken_off(reply, LinkLost(TIMED_OUT)))
+        return replace(reply, body=_broken_after_first_chunk(reply, ConnectionLost(TIMED_OUT)))
 
 
-class LinkDrop(Injection):
+class LinkDrop(FaultInjector):
     """The connection breaks behind the first bytes of the update."""
 
     fault = Fault.LINK_DROP
-    leaves = TaskStatus.IN_PROGRESS
+    expected_status = TaskStatus.IN_PROGRESS
 
     def transport(self, inner: Transport) -> Transport:
-        return _Changed(inner, self._drop)
+        return _TransformedReplies(inner, self._drop)
 
     def _drop(self, reply: HttpReply, timeout_s: float) -> HttpReply:
-        return replace(reply, body=_broken_off(reply, LinkLost(*CLOSED)))
+        return replace(reply, body=_broken_after_first_chunk(reply, ConnectionLost(*CLOSED)))
 
 
-def _broken_off(reply: HttpReply, error: LinkLost) -> Iterator[bytes]:
+def _broken_after_first_chunk(reply: HttpReply, error: ConnectionLost) -> Iterator[bytes]:
     """The first piece of a body and no more; of one that fits a buffer, a station has seen nothing by then."""
     if reply.content_length > BUFFER:
         yield next(reply.body)
     raise error
 
 
-class TruncatedBody(Injection):
+class TruncatedBody(FaultInjector):
     """The server has sent all of it; something in between closes after half."""
 
     fault = Fault.TRUNCATED_BODY
-    leaves = TaskStatus.FAILED
+    expected_status = TaskStatus.FAILED
 
     def transport(self, inner: Transport) -> Transport:
-        return _Changed(inner, self._cut)
+        return _TransformedReplies(inner, self._cut)
 
     def _cut(self, reply: HttpReply, timeout_s: float) -> HttpReply:
-        return replace(reply, body=_half(reply.body))
+        return replace(reply, body=_truncated_to_half(reply.body))
 
 
-def _half(body: Iterator[bytes]) -> Iterator[bytes]:
+def _truncated_to_half(body: Iterator[bytes]) -> Iterator[bytes]:
     data = b"".join(body)
     yield data[: len(data) // 2]
     raise TransportError(*CLOSED)
 
 
-class UnsignedWithKey(Injection):
+class UnsignedWithKey(FaultInjector):
     """The reply comes without its signature."""
 
     fault = Fault.UNSIGNED_WITH_KEY
-    leaves = TaskStatus.FAILED
+    expected_status = TaskStatus.FAILED
 
     def transport(self, inner: Transport) -> Transport:
-        return _Changed(inner, self._strip)
+        return _TransformedReplies(inner, self._strip)
 
     def _strip(self, reply: HttpReply, timeout_s: float) -> HttpReply:
         response = decode_response(b"".join(reply.body))

@@ -51,4 +51,4 @@ def check(name: str, answer: object = ...) -> None:
     elif exercise.accepts(answer):
         print("☑ correct")  # noqa: T201
     else:
-        print(f"☒ not yet. Hint: {exercise.advice(answer)}")  # noqa: T201
+        print(f"☒ not yet. Hint: {exercise.feedback_for(answer)}")  # noqa: T201

@@ -31,18 +31,18 @@ _KINDS: Final[dict[type, str]] = {
 }
 
 
-def nothing(answer: object) -> str | None:
+def no_feedback(answer: object) -> str | None:
     """There is nothing to say of this answer in particular."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class Grader:
     """``asked``: what to hand in. ``told``: what to say of a wrong answer that shows where the slip is."""
 
     asked: str
     is_right: Callable[[object], bool]
-    told: Callable[[object], str | None] = nothing
+    told: Callable[[object], str | None] = no_feedback
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Exercise:
     """``hint`` leads to the answer and does not give it."""
 
     hint: str
-    judge: Judge
+    judge: Grader
 
     def accepts(self, answer: object) -> bool:
         """Never raises."""
@@ -59,45 +59,45 @@ class Exercise:
         except Exception:  # any failure of a comparison is a wrong answer, never an error in the notebook
             return False
 
-    def advice(self, answer: object) -> str:
+    def feedback_for(self, answer: object) -> str:
         """What helps with this wrong answer. Never raises."""
         try:
             if told := self.judge.told(answer):
                 return told
-            if any(self.accepts(reading) for reading in _readings(answer)):
+            if any(self.accepts(reading) for reading in _plausible_values(answer)):
                 return self._other_kind(answer)
         except Exception:  # an answer may be anything at all
             return self.hint
         return self.hint
 
     def _other_kind(self, answer: object) -> str:
-        kind, asked = kind_of(answer), self.judge.asked
+        kind, asked = type_label(answer), self.judge.asked
         if kind == asked:
             return "the right value is in it. Look at blanks, at quotation marks, and at the kind of what it holds."
         return f"that is the right value, but {kind}; {asked} is asked for."
 
 
-def equals(wanted: object, told: Callable[[object], str | None] = nothing) -> Judge:
+def equals(wanted: object, told: Callable[[object], str | None] = no_feedback) -> Grader:
     """The same value of the same type: ``True`` is not 1. A number may be whole or not."""
     if isinstance(wanted, int | float) and not isinstance(wanted, bool):
         return number(wanted, told=told)
-    return Judge(_KINDS[type(wanted)], lambda answer: type(answer) is type(wanted) and answer == wanted, told)
+    return Grader(_KINDS[type(wanted)], lambda answer: type(answer) is type(wanted) and answer == wanted, told)
 
 
-def number(wanted: float, within: float = 0, told: Callable[[object], str | None] = nothing) -> Judge:
+def number(wanted: float, within: float = 0, told: Callable[[object], str | None] = no_feedback) -> Grader:
     """This number, or one that was rounded."""
-    return Judge("a number", lambda answer: is_number(answer) and abs(float(answer) - wanted) <= within, told)  # type: ignore[arg-type]
+    return Grader("a number", lambda answer: is_number(answer) and abs(float(answer) - wanted) <= within, told)  # type: ignore[arg-type]
 
 
 def is_number(answer: object) -> bool:
     return isinstance(answer, Real) and not isinstance(answer, bool)
 
 
-def kind_of(answer: object) -> str:
+def type_label(answer: object) -> str:
     return _KINDS.get(type(answer), f"of the type {type(answer).__name__}")
 
 
-def _readings(answer: object) -> Iterator[object]:
+def _plausible_values(answer: object) -> Iterator[object]:
     """What somebody may have meant who handed this in."""
     if isinstance(answer, str):
         yield from _readings_of_text(answer)

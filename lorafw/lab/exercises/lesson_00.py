@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorafw.lab.exercises.grading import Exercise, Judge, equals
+from lorafw.lab.exercises.grading import Exercise, Grader, equals
 
 GATEWAYS = 3
 
@@ -14,7 +14,7 @@ EXERCISES = {
     "00-all": Exercise(
         "A list of three statuses. Let all three gateways ask twice: once to be sent the update, once to show that it "
         "is there.",
-        Judge(
+        Grader(
             "a list",
             lambda answer: isinstance(answer, list) and [str(status) for status in answer] == ["COMPLETED"] * GATEWAYS,
         ),

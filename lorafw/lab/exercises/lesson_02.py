@@ -6,7 +6,7 @@ from base64 import b64decode
 from typing import Final
 
 from lorafw.firmware.signing import KeyPair, UpdateSignature
-from lorafw.lab.exercises.grading import Exercise, Judge, equals
+from lorafw.lab.exercises.grading import Exercise, Grader, equals
 
 MINE: Final = b"#!/bin/sh\necho signed by me\n"
 SECRET: Final = 815
@@ -33,7 +33,7 @@ EXERCISES = {
     ),
     "02-sign": Exercise(
         "sign_update takes the key pair of the number 815 and the bytes of the file; its result has a .signature.",
-        Judge("a signature's bytes", _is_signature, _signature_in_another_form),
+        Grader("a signature's bytes", _is_signature, _signature_in_another_form),
     ),
     "02-visits": Exercise(
         "A signature fits one file only. Which gateways hold the public key that belongs to a new private one?",

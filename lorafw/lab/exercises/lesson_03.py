@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, cast
 
-from lorafw.lab.exercises.grading import Exercise, Judge, equals
+from lorafw.lab.exercises.grading import Exercise, Grader, equals
 from lorafw.sources.iam.evaluation import AccessRequest, NamedPolicy, evaluate
 
 _BUCKET: Final = "arn:aws:s3:::iotwirelessfwupdate"
@@ -24,7 +24,7 @@ def _may_read(policy: object, key: str) -> bool:
     return _allows(policy, "s3:GetObject", f"{_BUCKET}/{key}")
 
 
-def _beyond_reading(policy: object) -> str | None:
+def _extra_permission(policy: object) -> str | None:
     """An action that the role needs not, and may use on the file or on its bucket."""
     resources = (f"{_BUCKET}/{_FILE}", _BUCKET)
     allowed = (action for action in _MORE_THAN_READING for one in resources if _allows(policy, action, one))
@@ -34,15 +34,15 @@ def _beyond_reading(policy: object) -> str | None:
 def _reads_the_second_file_alone(answer: object) -> bool:
     assert isinstance(answer, dict)
     reads = _may_read(answer, _FILE) and not any(_may_read(answer, key) for key in _OTHERS)
-    return reads and _beyond_reading(answer) is None
+    return reads and _extra_permission(answer) is None
 
 
-def _allowed_beside(answer: object) -> str | None:
+def _feedback_extra_permissions(answer: object) -> str | None:
     if not isinstance(answer, dict):
         return None
     if also := next((key for key in _OTHERS if key and _may_read(answer, key)), None):
         return f"with it the role may read {also}, too. Which Resource names exactly one object?"
-    if more := _beyond_reading(answer):
+    if more := _extra_permission(answer):
         return f"with it the role may do more than read: {more}. Which Action is to read an object, and no more?"
     return None
 
@@ -50,7 +50,7 @@ def _allowed_beside(answer: object) -> str | None:
 EXERCISES = {
     "03-policy": Exercise(
         "Take the policy of read.json: which Resource names exactly one object? A star would name more than one.",
-        Judge("a dict", _reads_the_second_file_alone, _allowed_beside),
+        Grader("a dict", _reads_the_second_file_alone, _feedback_extra_permissions),
     ),
     "03-where": Exercise(
         "The last line of look() names a policy, and what it is the policy of.",

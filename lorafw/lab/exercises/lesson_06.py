@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from lorafw.lab.exercises.grading import Exercise, Judge, equals, is_number
+from lorafw.lab.exercises.grading import Exercise, Grader, equals, is_number
 
 EXERCISES = {
     "06-deadline": Exercise(
@@ -21,6 +21,6 @@ EXERCISES = {
     ),
     "06-settle": Exercise(
         "The polls come at 10, 20, 30, 40 and 50 s after the send. Which must count for nothing, which must count?",
-        Judge("a number", lambda answer: is_number(answer) and 40 < cast("float", answer) <= 50),
+        Grader("a number", lambda answer: is_number(answer) and 40 < cast("float", answer) <= 50),
     ),
 }

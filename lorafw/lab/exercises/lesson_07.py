@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from lorafw.lab.exercises.grading import Exercise, Judge, equals
+from lorafw.lab.exercises.grading import Exercise, Grader, equals
 
 EXERCISES = {
     "07-nothing": Exercise(
@@ -17,6 +17,6 @@ EXERCISES = {
     ),
     "07-crc": Exercise(
         'to_bytes(4, "little") gives four bytes, the lowest first; .hex(" ") writes them.',
-        Judge("a text", lambda answer: bytes.fromhex(cast("str", answer)) == (3434210794).to_bytes(4, "little")),
+        Grader("a text", lambda answer: bytes.fromhex(cast("str", answer)) == (3434210794).to_bytes(4, "little")),
     ),
 }

@@ -7,8 +7,8 @@ from typing import Final
 from lorafw.cups.codec import encode_response
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.firmware.signing import KeyPair, PublicKey, sign_update
-from lorafw.lab.exercises.grading import Exercise, Judge, equals
-from lorafw.station.evaluation import judge_reply
+from lorafw.lab.exercises.grading import Exercise, Grader, equals
+from lorafw.station.evaluation import evaluate_reply
 
 UPDATE: Final = b"#!/bin/sh\necho an update\n"
 NEW_SECRET: Final = 4712
@@ -17,18 +17,18 @@ VENDOR_SECRET: Final = 31337
 
 def _runs_a_changed_update(answer: object) -> bool:
     """The state of the workbench: a byte was changed, and the station runs what came of it."""
-    from lorafw.lab.panels.signature_workbench import Bench  # noqa: PLC0415
-    from lorafw.station.exchange import Action  # noqa: PLC0415 -- only who asks pays for it
+    from lorafw.lab.panels.signature_workbench import WorkbenchState  # noqa: PLC0415
+    from lorafw.station.exchange import UpdateAction  # noqa: PLC0415 -- only who asks pays for it
 
-    assert isinstance(answer, Bench)
+    assert isinstance(answer, WorkbenchState)
     verdict, _ = answer.judged()
-    return verdict.update is Action.RUN and answer.is_changed
+    return verdict.update is UpdateAction.RUN and answer.is_changed
 
 
-def _changed_back(answer: object) -> str | None:
-    from lorafw.lab.panels.signature_workbench import Bench  # noqa: PLC0415 -- as above
+def _feedback_unchanged(answer: object) -> str | None:
+    from lorafw.lab.panels.signature_workbench import WorkbenchState  # noqa: PLC0415 -- as above
 
-    if not isinstance(answer, Bench):
+    if not isinstance(answer, WorkbenchState):
         return "hand in workbench.bench, the state of the panel."
     if not answer.is_changed:
         return "the bytes are as they were built. To change a byte twice turns it back: press Tamper once."
@@ -44,7 +44,7 @@ def _runs(sig_keys: list[bytes], signer: KeyPair | None) -> bool:
     if signer is not None:
         signed = sign_update(signer, UPDATE)
         response = UpdateInfoResponse(update=UPDATE, signature=signed.signature, key_crc=signed.key_crc)
-    return judge_reply(encode_response(response), sig_keys=sig_keys).executed
+    return evaluate_reply(encode_response(response), sig_keys=sig_keys).executed
 
 
 def _trusts_the_new_key_alone(answer: object) -> bool:
@@ -65,7 +65,7 @@ EXERCISES = {
     "08-bench": Exercise(
         "A signature fits the bytes that were signed. Which button makes one for the bytes as they are now? Or: which "
         "gateway asks for none?",
-        Judge("workbench.bench", _runs_a_changed_update, _changed_back),
+        Grader("workbench.bench", _runs_a_changed_update, _feedback_unchanged),
     ),
     "08-unsigned": Exercise(
         "Only a file named sig-0.key makes a gateway ask for a signature, be it a good key or not.",
@@ -73,10 +73,10 @@ EXERCISES = {
     ),
     "08-recover": Exercise(
         "recover_public_keys gives the candidates; each has a .crc and a .sig_key.",
-        Judge("a public key", _is_the_vendors),
+        Grader("a public key", _is_the_vendors),
     ),
     "08-rotate": Exercise(
         "Each key in the list is tried, and the first that verifies decides. Whose signatures shall be worth nothing?",
-        Judge("a list", _trusts_the_new_key_alone, _keys_in_another_form),
+        Grader("a list", _trusts_the_new_key_alone, _keys_in_another_form),
     ),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorafw.lab.exercises.grading import Exercise, Judge, number
+from lorafw.lab.exercises.grading import Exercise, Grader, number
 
 
 def _left_after_two_days(answer: object) -> bool:
@@ -24,6 +24,6 @@ EXERCISES = {
     ),
     "09-left": Exercise(
         'result.counts([48 * 3600])["COMPLETED"] counts those that are, in a list with one number.',
-        Judge("a number", _left_after_two_days),
+        Grader("a number", _left_after_two_days),
     ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from lorafw.lab.exercises.grading import Exercise, Judge, is_number, number
+from lorafw.lab.exercises.grading import Exercise, Grader, is_number, number
 
 
 def _smallest_minimum(answer: object) -> bool:
@@ -33,6 +33,6 @@ EXERCISES = {
     ),
     "10-minimum": Exercise(
         "Let minimum_executed go up in steps of ten, and look at .stops.value for the rate 0.02.",
-        Judge("a number", _smallest_minimum),
+        Grader("a number", _smallest_minimum),
     ),
 }

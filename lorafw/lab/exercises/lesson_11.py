@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lorafw.lab.exercises.grading import Exercise, Judge, equals
+from lorafw.lab.exercises.grading import Exercise, Grader, equals
 
 GATEWAYS = 5
 
@@ -35,7 +35,7 @@ EXERCISES = {
     "11-pages": Exercise(
         "Walk over all_pages(iot) instead of the first page, catch iot.exceptions.ResourceNotFoundException, and give "
         "the count back. The answer is the function itself, without parentheses.",
-        Judge("the function itself", _counts_every_gateway, _called),
+        Grader("the function itself", _counts_every_gateway, _called),
     ),
     "11-policy": Exercise(
         "The task to be deleted has not ended. Which of the two values of delete_task forbids just that?",

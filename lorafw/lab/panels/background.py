@@ -17,12 +17,12 @@ import ipywidgets
 
 from lorafw.errors import LorafwError
 from lorafw.lab.panels.base import Panel
-from lorafw.lab.panels.html import Html, heading
+from lorafw.lab.panels.html import SafeHtml, heading
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
 
-LOOK_S: Final = 0.05
+REFRESH_INTERVAL_S: Final = 0.05
 """So often the progress is drawn."""
 
 
@@ -39,7 +39,7 @@ class Job(Generic[T]):
     def __init__(self, done: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
         self._done, self._failed = done, failed
         self._stop = threading.Event()
-        self._share = 0.0
+        self._fraction = 0.0
         self._task: asyncio.Task[None] | None = None
         self.bar = ipywidgets.FloatProgress(
             description="Progress", max=1.0, style={"description_width": "120px"}, layout={"width": "320px"}
@@ -56,44 +56,44 @@ class Job(Generic[T]):
 
     def start(self, work: Callable[[Progress], T]) -> None:
         self.stop()
-        self._stop, self._share = threading.Event(), 0.0
+        self._stop, self._fraction = threading.Event(), 0.0
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._straight_through(work)
+            self._run_synchronously(work)
         else:
-            self._task = loop.create_task(self._beside(work, self._stop))
+            self._task = loop.create_task(self._run_in_background(work, self._stop))
 
     def stop(self) -> None:
         """What runs ends at its next report of progress."""
         self._stop.set()
 
-    def _straight_through(self, work: Callable[[Progress], T]) -> None:
+    def _run_synchronously(self, work: Callable[[Progress], T]) -> None:
         self._begin()
         try:
             self._end(self._outcome(work, self._stop))
         finally:
-            self._rest()
+            self._mark_idle()
 
-    async def _beside(self, work: Callable[[Progress], T], stop: threading.Event) -> None:
+    async def _run_in_background(self, work: Callable[[Progress], T], stop: threading.Event) -> None:
         self._begin()
         try:
             future = asyncio.get_running_loop().run_in_executor(None, self._outcome, work, stop)
             while not future.done():
-                self.bar.value = self._share
-                await asyncio.sleep(LOOK_S)
+                self.bar.value = self._fraction
+                await asyncio.sleep(REFRESH_INTERVAL_S)
             if stop is self._stop:
                 self._end(future.result())
         finally:
             if stop is self._stop:
-                self._rest()
+                self._mark_idle()
 
     def _outcome(self, work: Callable[[Progress], T], stop: threading.Event) -> T | Exception:
         def progress(done: int, total: int) -> None:
             if stop.is_set():
                 raise Cancelled
             if stop is self._stop:
-                self._share = done / total if total else 1.0
+                self._fraction = done / total if total else 1.0
 
         try:
             return work(progress)
@@ -112,11 +112,11 @@ class Job(Generic[T]):
     def _begin(self) -> None:
         self.bar.value, self.cancel.disabled = 0.0, False
 
-    def _rest(self) -> None:
+    def _mark_idle(self) -> None:
         self.cancel.disabled = True
 
 
-class CalculatedPanel(Panel, Generic[T]):
+class BackgroundPanel(Panel, Generic[T]):
     """``shown`` is what was calculated last, ``job`` what calculates."""
 
     def __init__(self, shown: T) -> None:
@@ -132,9 +132,9 @@ class CalculatedPanel(Panel, Generic[T]):
     def calculate(self, work: Callable[[Progress], T]) -> None:
         self.job.start(work)
 
-    def note(self) -> Html:
+    def note(self) -> SafeHtml:
         """What to do about it, where the controls have changed."""
-        return heading("The controls have changed: press Run.") if self.is_stale else Html("")
+        return heading("The controls have changed: press Run.") if self.is_stale else SafeHtml("")
 
     def _show(self, shown: T) -> None:
         with self._lock:

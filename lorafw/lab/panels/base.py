@@ -15,7 +15,7 @@ from typing import Any
 import ipywidgets
 
 from lorafw.errors import LorafwError
-from lorafw.lab.panels.html import Html, block, heading
+from lorafw.lab.panels.html import SafeHtml, heading, preformatted
 
 _WIDE = {"description_width": "120px"}
 # Widgets have lines as high as a button; a table does not. A table that is too wide for the page scrolls in its place,
@@ -28,23 +28,23 @@ class Panel(ABC):
 
     def __init__(self) -> None:
         self._lock = RLock()
-        self._is_setting = False
+        self._is_refreshing = False
         self.problem = ""
         """What the last action was refused for; empty where it was not."""
         self.told = ""
         """What the last action did, where nobody would see it otherwise."""
 
     @abstractmethod
-    def html(self) -> Html:
+    def html(self) -> SafeHtml:
         """What is shown below the controls."""
 
     @abstractmethod
     def text(self) -> str:
         """The same in plain text: what a test of the notebook compares."""
 
-    def aside(self) -> Html:
+    def aside(self) -> SafeHtml:
         """What stands above the content of a panel that lives, and not on its static face."""
-        return heading(self.told) if self.told else Html("")
+        return heading(self.told) if self.told else SafeHtml("")
 
     def refresh(self) -> None:  # noqa: B027 -- most panels have nothing to do here
         """Bring controls that depend on the state up to date. Called within ``redraw``."""
@@ -58,12 +58,12 @@ class Panel(ABC):
 
     def redraw(self) -> None:
         with self._lock:
-            self._is_setting = True
+            self._is_refreshing = True
             try:
                 self.refresh()
             finally:
-                self._is_setting = False
-            alert = f'<div role="alert">{block("✖ " + self.problem)}</div>' if self.problem else ""
+                self._is_refreshing = False
+            alert = f'<div role="alert">{preformatted("✖ " + self.problem)}</div>' if self.problem else ""
             content = f"{alert}{self.aside()}{self.html()}"
             self._view.value = f'<div role="status" aria-live="polite" style="{_VIEW}">{content}</div>'
 
@@ -71,10 +71,10 @@ class Panel(ABC):
         """Let a button's click, or a new value of a control, call ``action`` and redraw; gives the control."""
 
         def run(_: object) -> None:
-            if self._is_setting:
+            if self._is_refreshing:
                 return
             with self._lock:
-                self._try(action)
+                self._run_action(action)
                 self.redraw()
 
         if isinstance(control, ipywidgets.Button):
@@ -92,7 +92,7 @@ class Panel(ABC):
             if hasattr(widget, "description") and not isinstance(widget, ipywidgets.HTML | ipywidgets.FloatProgress):
                 yield widget
 
-    def _try(self, action: Callable[[], object]) -> None:
+    def _run_action(self, action: Callable[[], object]) -> None:
         self.problem = self.told = ""
         try:
             action()
@@ -108,7 +108,7 @@ class Panel(ABC):
             return {**bundle, "text/plain": self.text(), "text/html": str(self.html())}
 
 
-def together(*controls: Any) -> Any:
+def hbox(*controls: Any) -> Any:
     """Controls that come into the next row together, where there is no room for them."""
     return ipywidgets.HBox(list(controls), layout=ipywidgets.Layout(align_items="center"))
 
@@ -118,7 +118,7 @@ def button(description: str, tooltip: str) -> Any:
     return ipywidgets.Button(description=description, tooltip=tooltip, layout=ipywidgets.Layout(width="auto"))
 
 
-def choice(description: str, options: Any, width: str = "auto", *, words: str = "120px", **settings: Any) -> Any:
+def dropdown(description: str, options: Any, width: str = "auto", *, words: str = "120px", **settings: Any) -> Any:
     """One of several; ``words``: how wide its description is."""
     return ipywidgets.Dropdown(
         description=description,
@@ -129,7 +129,7 @@ def choice(description: str, options: Any, width: str = "auto", *, words: str = 
     )
 
 
-def line(description: str, value: str, width: str = "520px", **settings: Any) -> Any:
+def text_input(description: str, value: str, width: str = "520px", **settings: Any) -> Any:
     """One line of text that reports when it is complete: at Enter, or when one leaves it."""
     return ipywidgets.Text(
         description=description,
@@ -156,7 +156,7 @@ def slider(description: str, value: int, least: int, most: int, step: int = 1, *
     )
 
 
-def whole(description: str, value: int, least: int, most: int) -> Any:
+def integer_input(description: str, value: int, least: int, most: int) -> Any:
     """A whole number to type, from ``least`` to ``most``."""
     return ipywidgets.BoundedIntText(
         description=description,

@@ -13,15 +13,15 @@ import ipywidgets
 
 from lorafw.errors import FleetError
 from lorafw.fleet import Result, Summary
-from lorafw.fleet.describe import plan_in_words, stop_in_words
+from lorafw.fleet.describe import describe_plan, describe_stop
 from lorafw.fleet.presets import PLANS
 from lorafw.fleet.statistics.summary import rows_of
-from lorafw.lab.panels.background import CalculatedPanel, Progress
-from lorafw.lab.panels.base import button, choice, slider, whole
-from lorafw.lab.panels.html import Html, block, heading, html, image, plain_table, side_by_side, table
+from lorafw.lab.panels.background import BackgroundPanel, Progress
+from lorafw.lab.panels.base import button, dropdown, integer_input, slider
+from lorafw.lab.panels.html import SafeHtml, heading, html, image, preformatted, side_by_side, table, text_table
 from lorafw.lab.panels.scenario import MIXES, Scenario
 from lorafw.lab.plots import timeline
-from lorafw.lab.plots.figure import Picture
+from lorafw.lab.plots.figure import AccessibleFigure
 from lorafw.lab.plots.rollout import retries
 
 AT_ONCE: Final = 50_000
@@ -37,8 +37,8 @@ class Shown:
     scenario: Scenario
     result: Result
     summary: Summary
-    pictures: tuple[Picture, ...]
-    images: tuple[Html, ...]
+    pictures: tuple[AccessibleFigure, ...]
+    images: tuple[SafeHtml, ...]
 
     @classmethod
     def of(cls, scenario: Scenario, progress: Progress | None = None) -> Shown:
@@ -52,14 +52,14 @@ class Shown:
     @property
     def stop(self) -> str:
         """What stopped the first rollout; empty where nothing did."""
-        return stop_in_words(self.result)
+        return describe_stop(self.result)
 
     def history(self, gateway: int) -> str:
         """Raises FleetError where there is no such gateway."""
         return self.result.explain(gateway)
 
 
-class FleetDashboard(CalculatedPanel[Shown]):
+class FleetDashboard(BackgroundPanel[Shown]):
     """``scenario`` is what the controls say, ``shown`` what was simulated last."""
 
     def __init__(self, scenario: Scenario | None = None) -> None:
@@ -71,10 +71,10 @@ class FleetDashboard(CalculatedPanel[Shown]):
         self.fails = self._input(slider("Installs fail, %", round(given.fails * 100), 0, 50))
         self.missed_poll = self._input(slider("Polls missed, %", round(given.missed_poll * 100), 0, 50))
         self.wrong_key = self._input(slider("Wrong key, %", round(given.wrong_key * 100), 0, 50))
-        self.mix = self._input(choice("Backhaul", list(MIXES), value=given.mix))
-        self.plan = self._input(choice("Plan", list(PLANS), value=given.plan))
+        self.mix = self._input(dropdown("Backhaul", list(MIXES), value=given.mix))
+        self.plan = self._input(dropdown("Plan", list(PLANS), value=given.plan))
         self.run = self.reacts(button("Run", "Simulate what the controls say"), self._run)
-        self.gateway = self.reacts(whole("One gateway", 0, 0, given.gateways - 1), lambda: None)
+        self.gateway = self.reacts(integer_input("One gateway", 0, 0, given.gateways - 1), lambda: None)
         self.assemble(
             (self.devices, self.replications, self.mix),
             (self.fails, self.missed_poll, self.plan),
@@ -110,20 +110,24 @@ class FleetDashboard(CalculatedPanel[Shown]):
     def is_stale(self) -> bool:
         return self.scenario != self.shown.scenario
 
-    def aside(self) -> Html:
-        return html(f"Plan {self.scenario.plan}: {plan_in_words(self.scenario.the_plan())}.")
+    def aside(self) -> SafeHtml:
+        return html(f"Plan {self.scenario.plan}: {describe_plan(self.scenario.the_plan())}.")
 
-    def html(self) -> Html:
+    def html(self) -> SafeHtml:
         figures = table(HEAD, self.shown.rows(), _title(self.shown))
-        chosen = Html(heading("One gateway, in the first rollout") + block(self._history(), height_px=330))
+        chosen = SafeHtml(
+            heading("One gateway, in the first rollout") + preformatted(self._history_text(), height_px=330)
+        )
         pictures = side_by_side(*((drawn, 480) for drawn in self.shown.images))
-        return Html(self.note() + self._stop() + pictures + side_by_side((figures, 480), (chosen, 480)) + html(_CAVEAT))
+        return SafeHtml(
+            self.note() + self._stop() + pictures + side_by_side((figures, 480), (chosen, 480)) + html(_CAVEAT)
+        )
 
-    def _stop(self) -> Html:
+    def _stop(self) -> SafeHtml:
         stop = self.shown.stop
-        return heading(f"✖ The first rollout was {stop}.") if stop else Html("")
+        return heading(f"✖ The first rollout was {stop}.") if stop else SafeHtml("")
 
-    def _history(self) -> str:
+    def _history_text(self) -> str:
         try:
             return self.shown.history(self.gateway.value)
         except FleetError as error:
@@ -132,7 +136,7 @@ class FleetDashboard(CalculatedPanel[Shown]):
     def text(self) -> str:
         alts = [picture.alt for picture in self.shown.pictures]
         stop = [f"The first rollout was {self.shown.stop}."] if self.shown.stop else []
-        return "\n".join((_title(self.shown), *stop, plain_table(HEAD, self.shown.rows()), *alts, self._history()))
+        return "\n".join((_title(self.shown), *stop, text_table(HEAD, self.shown.rows()), *alts, self._history_text()))
 
 
 _CAVEAT: Final = "Rates are assumptions to be varied: no figure for failing updates in the field can be trusted."

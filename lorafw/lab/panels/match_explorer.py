@@ -10,24 +10,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lorafw import example
-from lorafw.lab.panels.base import Panel, line
-from lorafw.lab.panels.html import Html, block, bold, html, plain_table, table
-from lorafw.tasks.explain import Difference, differences
+from lorafw.lab.panels.base import Panel, text_input
+from lorafw.lab.panels.html import SafeHtml, bold, html, preformatted, table, text_table
+from lorafw.tasks.explain import VersionDifference, differences
 from lorafw.tasks.matcher import Matcher
-from lorafw.tasks.model import Definition, Owner, Update
+from lorafw.tasks.model import AccountRegion, Definition, UpdateSpec
 from lorafw.tasks.policy import Policy
 from lorafw.version import AWS_NAMES, GatewayVersion
 
-OWNER = Owner(example.ACCOUNT, example.REGION)
+OWNER = AccountRegion(example.ACCOUNT, example.REGION)
 HEAD = ("task definition", "CurrentVersion it asks for", "verdict")
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class DefinitionMatch:
     """What a definition says of the presented version."""
 
     definition: Definition
-    differences: tuple[Difference, ...]
+    differences: tuple[VersionDifference, ...]
     matches: bool
     wins: bool
     rule: str
@@ -45,14 +45,14 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Matching:
+class MatchState:
     """The definitions of an account, oldest first, and what a gateway presents."""
 
     definitions: tuple[Definition, ...]
     presented: GatewayVersion
     policy: Policy
 
-    def judge(self) -> list[Judgement]:
+    def judge(self) -> list[DefinitionMatch]:
         matcher = Matcher(self.policy)
         for definition in self.definitions:
             matcher.add(definition)
@@ -60,7 +60,7 @@ class Matching:
         winner = matcher.find(OWNER, self.presented)
         rule = f"the {self.policy.several_matches} wins ({_tag(self.policy)})"
         return [
-            Judgement(
+            DefinitionMatch(
                 definition,
                 differences(definition.current_version, self.presented, self.policy),
                 definition in matching,
@@ -79,7 +79,7 @@ def definition(
     name: str, current_version: GatewayVersion, *, sequence: int = 0, auto_create_tasks: bool = True
 ) -> Definition:
     """A task definition as the explorer needs one: a name, and whom it is for."""
-    update = Update(data_source=example.DATA_SOURCE, data_role=example.ROLE_ARN, current_version=current_version)
+    update = UpdateSpec(data_source=example.DATA_SOURCE, data_role=example.ROLE_ARN, current_version=current_version)
     return Definition(f"definition-{sequence}", OWNER, sequence, auto_create_tasks, name, update)
 
 
@@ -97,7 +97,7 @@ def example_definitions() -> tuple[Definition, ...]:
     return (*made, definition("by hand", documented, sequence=len(made), auto_create_tasks=False))
 
 
-def carets(wanted: str | None, presented: str | None) -> str:
+def caret_diff(wanted: str | None, presented: str | None) -> str:
     """Two lines, and a third with ^ under every character that differs; blanks are shown as dots."""
     want, show = (("(none)" if text is None else text.replace(" ", "·")) for text in (wanted, presented))
     width = max(len(want), len(show))
@@ -119,9 +119,11 @@ class MatchExplorer(Panel):
     ) -> None:
         super().__init__()
         chosen = example_definitions() if definitions is None else tuple(definitions)
-        self.matching = Matching(chosen, presented, policy or Policy())
+        self.matching = MatchState(chosen, presented, policy or Policy())
         self.package, self.model, self.station = (
-            self.reacts(line(name, getattr(presented, field) or "", placeholder="empty: presents none"), self._edit)
+            self.reacts(
+                text_input(name, getattr(presented, field) or "", placeholder="empty: presents none"), self._edit
+            )
             for field, name in AWS_NAMES.items()
         )
         self.assemble(self.package, self.model, self.station)
@@ -130,25 +132,25 @@ class MatchExplorer(Panel):
         presented = GatewayVersion(self.station.value or None, self.package.value or None, self.model.value or None)
         self.matching = replace(self.matching, presented=presented)
 
-    def html(self) -> Html:
+    def html(self) -> SafeHtml:
         presented = self.matching.presented
-        return Html(
+        return SafeHtml(
             table(HEAD, map(_row, self.matching.judge()), f"Presented: {presented}")
             + html("Under a field that differs, ^ stands under each character that does; a dot is a blank.")
         )
 
     def text(self) -> str:
         rows = [(f"{j.definition.name}", j.verdict) for j in self.matching.judge()]
-        return f"Presented: {self.matching.presented}\n{plain_table((HEAD[0], HEAD[2]), rows)}"
+        return f"Presented: {self.matching.presented}\n{text_table((HEAD[0], HEAD[2]), rows)}"
 
 
-def _row(judgement: Judgement) -> tuple[object, ...]:
+def _row(judgement: DefinitionMatch) -> tuple[object, ...]:
     name = judgement.definition.name or judgement.definition.id
     verdict = bold(judgement.verdict) if judgement.wins else html(judgement.verdict)
     how = "".join(
-        f"<div>{html(d.field)}: {html(d.kind)}</div>{block(carets(d.wanted, d.presented))}"
+        f"<div>{html(d.field)}: {html(d.kind)}</div>{preformatted(caret_diff(d.wanted, d.presented))}"
         for d in judgement.differences
     )
     wanted = judgement.definition.current_version.to_aws()
-    asked = Html("<br>".join(f"{html(field)}: {html(value)}" for field, value in wanted.items()))
-    return (bold(name) if judgement.wins else name, asked, Html(verdict + how))
+    asked = SafeHtml("<br>".join(f"{html(field)}: {html(value)}" for field, value in wanted.items()))
+    return (bold(name) if judgement.wins else name, asked, SafeHtml(verdict + how))

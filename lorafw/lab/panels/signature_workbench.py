@@ -15,11 +15,21 @@ from lorafw import example
 from lorafw.cups.codec import ResponseDecoder, encode_response
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoResponse
-from lorafw.errors import BadSignature, Invalid
+from lorafw.errors import BadSignature, InvalidValue
 from lorafw.firmware.signing import KeyPair, UpdateSignature, sign_update
-from lorafw.lab.panels.base import Panel, button, choice, line, slider
-from lorafw.lab.panels.html import Html, block, bold, breakable, heading, html, plain_table, side_by_side, table
-from lorafw.station.exchange import Action, Exchange, Verdict
+from lorafw.lab.panels.base import Panel, button, dropdown, slider, text_input
+from lorafw.lab.panels.html import (
+    SafeHtml,
+    bold,
+    break_anywhere,
+    heading,
+    html,
+    preformatted,
+    side_by_side,
+    table,
+    text_table,
+)
+from lorafw.station.exchange import CupsExchange, ExchangeResult, UpdateAction
 from lorafw.station.log import LogLine
 
 KEYS: Final = {
@@ -31,7 +41,7 @@ HEAD: Final = ("", "value")
 
 
 @dataclass(slots=True)
-class MemoryStorage:
+class InMemoryStorage:
     """A station's files in memory: ``update`` is update.bin, None where there is none; ``ran`` holds what was run."""
 
     update: bytes | None = None
@@ -72,7 +82,7 @@ class MemoryStorage:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class WorkbenchState:
     """An update, its signature (None: there is none), the keys on the gateway, and what was done, step by step.
 
     ``built``: the update as it was before anything was done to it; without it, nothing counts as changed.
@@ -88,22 +98,22 @@ class Bench:
     def is_changed(self) -> bool:
         return self.built is not None and self.update != self.built
 
-    def sign(self, key: KeyPair, name: str) -> Bench:
+    def sign(self, key: KeyPair, name: str) -> WorkbenchState:
         return self._step(f"signed with {name}", signed=sign_update(key, self.update))
 
-    def tamper(self, offset: int) -> Bench:
+    def tamper(self, offset: int) -> WorkbenchState:
         """One bit of the byte at ``offset`` is turned over. Raises Invalid where there is no such byte."""
         if not 0 <= offset < len(self.update):
-            raise Invalid("offset", offset, f"the update has bytes 0 to {len(self.update) - 1}")
+            raise InvalidValue("offset", offset, f"the update has bytes 0 to {len(self.update) - 1}")
         changed = bytearray(self.update)
         changed[offset] ^= 1
         step = f"byte {offset} changed from 0x{self.update[offset]:02X} to 0x{changed[offset]:02X}"
         return self._step(step, update=bytes(changed))
 
-    def strip(self) -> Bench:
+    def strip(self) -> WorkbenchState:
         return self._step("signature taken off", signed=None)
 
-    def _step(self, step: str, **changes: object) -> Bench:
+    def _step(self, step: str, **changes: object) -> WorkbenchState:
         return replace(self, steps=(*self.steps, step), **changes)  # type: ignore[arg-type]
 
     def response(self) -> UpdateInfoResponse:
@@ -111,11 +121,11 @@ class Bench:
             return UpdateInfoResponse(update=self.update)
         return UpdateInfoResponse(key_crc=self.signed.key_crc, signature=self.signed.signature, update=self.update)
 
-    def judged(self) -> tuple[Verdict, MemoryStorage]:
+    def judged(self) -> tuple[ExchangeResult, InMemoryStorage]:
         """What a station makes of the reply, and what it leaves behind."""
         body = encode_response(self.response())
-        decoder, storage = ResponseDecoder(len(body)), MemoryStorage()
-        exchange = Exchange(storage, self.sig_keys)
+        decoder, storage = ResponseDecoder(len(body)), InMemoryStorage()
+        exchange = CupsExchange(storage, self.sig_keys)
         exchange.feed([*decoder.feed(body), *decoder.finish()])
         return exchange.verdict(), storage
 
@@ -131,9 +141,9 @@ class Bench:
 
 
 _OUTCOME: Final = {
-    Action.RUN: "✔ RUN: the station runs the update",
-    Action.REFUSED: "✖ REFUSED: the station does not run the update",
-    Action.NONE: "○ NONE: no update arrived",
+    UpdateAction.RUN: "✔ RUN: the station runs the update",
+    UpdateAction.REFUSED: "✖ REFUSED: the station does not run the update",
+    UpdateAction.NONE: "○ NONE: no update arrived",
 }
 
 
@@ -142,9 +152,9 @@ class SignatureWorkbench(Panel):
 
     def __init__(self, package: str = example.NEXT_PACKAGE) -> None:
         super().__init__()
-        self.package = self.reacts(line("PackageVersion", package, "260px"), self._start_over)
-        self.key = choice("Sign with", list(KEYS), "480px")
-        self.on_gateway = self.reacts(choice("Gateway has", list(GATEWAYS), "300px"), self._give_keys)
+        self.package = self.reacts(text_input("PackageVersion", package, "260px"), self._start_over)
+        self.key = dropdown("Sign with", list(KEYS), "480px")
+        self.on_gateway = self.reacts(dropdown("Gateway has", list(GATEWAYS), "300px"), self._set_keys)
         self.sign = self.reacts(button("Sign", "Sign the update as it is now"), self._sign)
         self.offset = slider("Byte", 0, 0, 1)
         self.tamper = self.reacts(button("Tamper this byte", "Turn over one bit of it"), self._tamper)
@@ -165,13 +175,13 @@ class SignatureWorkbench(Panel):
     def _start_over(self) -> None:
         update = example.update_file(self.package.value)
         name, key = next(iter(KEYS.items()))
-        self.bench = Bench(update, sig_keys=self._sig_keys(), built=update).sign(key, name)
+        self.bench = WorkbenchState(update, sig_keys=self._sig_keys(), built=update).sign(key, name)
 
     def _sig_keys(self) -> tuple[bytes, ...]:
         key = next(iter(KEYS.values()))
         return (key.public_key.sig_key,) if GATEWAYS[self.on_gateway.value] else ()
 
-    def _give_keys(self) -> None:
+    def _set_keys(self) -> None:
         self.bench = replace(self.bench, sig_keys=self._sig_keys())
 
     def _sign(self) -> None:
@@ -195,24 +205,34 @@ class SignatureWorkbench(Panel):
         ]
         return rows + [(f"verifies with {name}", _yes(bench.verifies(key))) for name, key in KEYS.items()]
 
-    def html(self) -> Html:
+    def html(self) -> SafeHtml:
         verdict, storage = self.bench.judged()
         steps = "\n".join(f"{number}. {step}" for number, step in enumerate(self.bench.steps, 1))
         log = "\n".join(map(str, verdict.log))
-        return Html(
+        return SafeHtml(
             heading(_OUTCOME[verdict.update])
             + side_by_side(
                 (
                     table(
                         HEAD,
-                        ((bold(name), breakable(value)) for name, value in self.facts()),
+                        ((bold(name), break_anywhere(value)) for name, value in self.facts()),
                         "The update as it is sent",
                     ),
                     480,
                 ),
-                (Html(heading("What was done") + block(steps) + heading("What the station logs") + block(log)), 480),
+                (
+                    SafeHtml(
+                        heading("What was done")
+                        + preformatted(steps)
+                        + heading("What the station logs")
+                        + preformatted(log)
+                    ),
+                    480,
+                ),
             )
-            + html(f"update.bin afterwards: {_left(storage)}. The next check comes after the regular interval.")
+            + html(
+                f"update.bin afterwards: {_describe_leftover(storage)}. The next check comes after the regular interval."
+            )
         )
 
     def text(self) -> str:
@@ -221,9 +241,9 @@ class SignatureWorkbench(Panel):
             (
                 _OUTCOME[verdict.update],
                 *self.bench.steps,
-                plain_table(HEAD, self.facts()),
+                text_table(HEAD, self.facts()),
                 *map(str, verdict.log),
-                f"update.bin afterwards: {_left(storage)}",
+                f"update.bin afterwards: {_describe_leftover(storage)}",
             )
         )
 
@@ -232,5 +252,5 @@ def _yes(value: bool) -> str:
     return "✔ yes" if value else "✖ no"
 
 
-def _left(storage: MemoryStorage) -> str:
+def _describe_leftover(storage: InMemoryStorage) -> str:
     return "removed" if storage.update is None else f"{len(storage.update)} bytes, until the update removes it itself"

@@ -10,17 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from lorafw.clock import iso
+from lorafw.clock import format_iso
 from lorafw.errors import LabError, NotFound
 from lorafw.faults import Fault
-from lorafw.lab.panels.base import Panel, button, choice, line, together
-from lorafw.lab.panels.html import Html, block, bold, heading, html, plain_table, side_by_side, table
-from lorafw.station.log import interval
+from lorafw.lab.panels.base import Panel, button, dropdown, hbox, text_input
+from lorafw.lab.panels.html import SafeHtml, bold, heading, html, preformatted, side_by_side, table, text_table
+from lorafw.station.log import format_interval
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
-from lorafw.testbed import BedGateway, Testbed
+from lorafw.testbed import Testbed, TestbedGateway
 
-SPANS: Final = {"10 seconds": 10.0, "1 minute": 60.0, "1 hour": 3600.0, "24 hours": 86_400.0}
-SIGNS: Final = {
+ADVANCE_STEPS_S: Final = {"10 seconds": 10.0, "1 minute": 60.0, "1 hour": 3600.0, "24 hours": 86_400.0}
+STATUS_SYMBOLS: Final = {
     None: "·",
     TaskStatus.PENDING: "○",
     TaskStatus.IN_PROGRESS: "▶",
@@ -31,7 +31,7 @@ SIGNS: Final = {
 }
 HEAD: Final = ("gateway", "PackageVersion", "task", "whole sends", "next poll in", "fault")
 LOG_HEAD: Final = ("time (UTC)", "gateway", "attempt", "from", "to", "cause")
-LINES: Final = 12
+MAX_LOG_ROWS: Final = 12
 """So many of the last events are shown."""
 LOG_LINES: Final = 9
 """So many of the last lines of the gateway's log: three polls."""
@@ -54,11 +54,11 @@ class GatewayRow:
     fault: str
 
     @property
-    def said_status(self) -> str:
+    def status_label(self) -> str:
         return str(self.status or "no task")
 
     def cells(self) -> tuple[str, ...]:
-        task = f"{SIGNS[self.status]} {self.said_status}"
+        task = f"{STATUS_SYMBOLS[self.status]} {self.status_label}"
         return (self.eui, self.package, task, str(self.sends), self.next_poll, self.fault)
 
 
@@ -71,17 +71,17 @@ class TaskBoard(Panel):
             raise LabError("gateways: a task board shows those of a testbed, and this one has none; add one first")
         self.bed = bed
         self._defined = 0
-        self.gateway = self.reacts(choice("Gateway", [gateway.eui.hex for gateway in bed.gateways]), lambda: None)
+        self.gateway = self.reacts(dropdown("Gateway", [gateway.eui.hex for gateway in bed.gateways]), lambda: None)
         self.poll = self.reacts(button("Poll", "The chosen gateway asks CUPS now"), lambda: bed.poll(self.chosen))
-        self.span = choice("Turn clock by", SPANS)
+        self.span = dropdown("Turn clock by", ADVANCE_STEPS_S)
         self.advance = self.reacts(
             button("Advance", "Gateways poll whenever their own wait is over"), lambda: bed.advance(self.span.value)
         )
-        self.package = line("New version", "1.0.1", "240px")
+        self.package = text_input("New version", "1.0.1", "240px")
         self.define = self.reacts(
             button("Define update", "Build, sign and upload an update, and define its task"), self._define
         )
-        self.fault = choice("Fault", FAULT_NAMES, words="60px", value=Fault.WRONG_KEY.value)
+        self.fault = dropdown("Fault", FAULT_NAMES, words="60px", value=Fault.WRONG_KEY.value)
         self.inject = self.reacts(button("Inject", "Let this go wrong at the chosen gateway"), self._inject)
         self.heal = self.reacts(
             button("Heal", "Take all faults of the chosen gateway away"), lambda: bed.heal(self.chosen)
@@ -90,23 +90,23 @@ class TaskBoard(Panel):
             button("Delete task", "DeleteWirelessGatewayTask of the chosen gateway"), self._delete
         )
         self.assemble(
-            (together(self.package, self.define), together(self.span, self.advance)),
-            (together(self.gateway, self.poll, self.delete), together(self.fault, self.inject, self.heal)),
+            (hbox(self.package, self.define), hbox(self.span, self.advance)),
+            (hbox(self.gateway, self.poll, self.delete), hbox(self.fault, self.inject, self.heal)),
         )
 
     @property
     def statuses(self) -> list[str]:
         """The statuses as the board shows them, gateway by gateway; "no task" where there is none."""
-        return [row.said_status for row in self.rows()]
+        return [row.status_label for row in self.rows()]
 
     @property
-    def chosen(self) -> BedGateway:
+    def chosen(self) -> TestbedGateway:
         return next(gateway for gateway in self.bed.gateways if gateway.eui.hex == self.gateway.value)
 
-    def _try(self, action: Callable[[], object]) -> None:
-        super()._try(action if self.bed.is_open else self._say_ended)
+    def _run_action(self, action: Callable[[], object]) -> None:
+        super()._run_action(action if self.bed.is_open else self._raise_ended)
 
-    def _say_ended(self) -> None:
+    def _raise_ended(self) -> None:
         raise LabError("the testbed of this board was stopped: run the cell that starts it, and this one, once more")
 
     def _define(self) -> None:
@@ -123,14 +123,14 @@ class TaskBoard(Panel):
     def rows(self) -> list[GatewayRow]:
         return [self._gateway_row(gateway) for gateway in self.bed.gateways]
 
-    def _gateway_row(self, gateway: BedGateway) -> GatewayRow:
+    def _gateway_row(self, gateway: TestbedGateway) -> GatewayRow:
         try:
             task = self.bed.service.task(self.bed.owner, gateway.id)
             status, sends = task.status, task.sends
         except NotFound:
             status, sends = None, 0
         wait_ms = gateway.next_poll_ms - self.bed.clock.now_ms()
-        next_poll = interval(wait_ms / 1000) if wait_ms > 0 else "now"
+        next_poll = format_interval(wait_ms / 1000) if wait_ms > 0 else "now"
         return GatewayRow(
             gateway.eui.hex,
             gateway.home.package() or "(none)",
@@ -140,26 +140,30 @@ class TaskBoard(Panel):
             ", ".join(fault.value for fault in gateway.virtual.faults) or "none",
         )
 
-    def html(self) -> Html:
+    def html(self) -> SafeHtml:
         rows = [(*map(html, row.cells()[:2]), bold(row.cells()[2]), *row.cells()[3:]) for row in self.rows()]
-        events = table(LOG_HEAD, map(_log_cells, self.bed.log[-LINES:]), "What has happened to tasks (the last events)")
+        events = table(
+            LOG_HEAD, map(_log_cells, self.bed.log[-MAX_LOG_ROWS:]), "What has happened to tasks (the last events)"
+        )
         lines = (_PORT.sub(r"\1", text) for text in self.chosen.log[-LOG_LINES:])
         log = "\n".join(lines) or "(it has not polled yet)"
-        return Html(
+        return SafeHtml(
             table(HEAD, rows, f"The clock stands at {self.bed.now()}")
-            + side_by_side((events, 730), (Html(heading(f"Log of gateway {self.chosen.eui.hex}") + block(log)), 330))
+            + side_by_side(
+                (events, 730), (SafeHtml(heading(f"Log of gateway {self.chosen.eui.hex}") + preformatted(log)), 330)
+            )
         )
 
     def text(self) -> str:
         return "\n".join(
             (
                 f"The clock stands at {self.bed.now()}",
-                plain_table(HEAD, [row.cells() for row in self.rows()]),
-                plain_table(LOG_HEAD, map(_log_cells, self.bed.log[-LINES:])),
+                text_table(HEAD, [row.cells() for row in self.rows()]),
+                text_table(LOG_HEAD, map(_log_cells, self.bed.log[-MAX_LOG_ROWS:])),
             )
         )
 
 
 def _log_cells(row: LogRow) -> tuple[str, ...]:
     source, target = str(row.from_status or "–"), str(row.to_status or "–")
-    return (iso(row.time)[11:-1], row.gateway, str(row.attempt), source, target, row.cause)
+    return (format_iso(row.time)[11:-1], row.gateway, str(row.attempt), source, target, row.cause)

@@ -14,23 +14,34 @@ from typing import Final
 import ipywidgets
 
 from lorafw import example
-from lorafw.cups.annotate import Part, part_at, request_parts, response_parts
+from lorafw.cups.annotate import Part, annotate_request, annotate_response, field_at
 from lorafw.cups.codec import encode_request, encode_response
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import LabError
 from lorafw.firmware.signing import KeyPair, sign_update
-from lorafw.lab.panels.base import Panel, button, choice, slider
-from lorafw.lab.panels.html import Html, block, bold, breakable, heading, html, inverse, mark, side_by_side, table
+from lorafw.lab.panels.base import Panel, button, dropdown, slider
+from lorafw.lab.panels.html import (
+    SafeHtml,
+    bold,
+    break_anywhere,
+    heading,
+    highlight,
+    html,
+    inverse,
+    preformatted,
+    side_by_side,
+    table,
+)
 from lorafw.lab.panels.signature_workbench import KEYS
 
 WIDTH: Final = 16
 """Bytes in a line."""
-LINES: Final = 18
+MAX_LINES: Final = 18
 """So many lines are shown, around the chosen part; what a long update holds is elsewhere to be seen."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class MessageView:
     """One message and the byte that is looked at."""
 
     name: str
@@ -40,12 +51,12 @@ class Wire:
 
     @property
     def part(self) -> Part:
-        return part_at(list(self.parts), self.offset)
+        return field_at(list(self.parts), self.offset)
 
-    def at(self, offset: int) -> Wire:
+    def at(self, offset: int) -> MessageView:
         return replace(self, offset=max(0, min(offset, len(self.body) - 1)))
 
-    def choose(self, index: int) -> Wire:
+    def choose(self, index: int) -> MessageView:
         """Look at the first byte of a part."""
         return self.at(self.parts[index].start)
 
@@ -53,8 +64,8 @@ class Wire:
     def window(self) -> range:
         """The bytes of the lines that are shown."""
         last_line = (len(self.body) - 1) // WIDTH
-        first = max(0, min(self.offset // WIDTH - LINES // 3, last_line - LINES + 1))
-        return range(first * WIDTH, min(len(self.body), (first + LINES) * WIDTH))
+        first = max(0, min(self.offset // WIDTH - MAX_LINES // 3, last_line - MAX_LINES + 1))
+        return range(first * WIDTH, min(len(self.body), (first + MAX_LINES) * WIDTH))
 
 
 def example_request() -> UpdateInfoRequest:
@@ -99,8 +110,8 @@ class WireInspector(Panel):
         if not got:
             raise LabError("response: there are no bytes to look at; a reply with nothing to do has 14")
         self._wires = {
-            "request": Wire("request", sent, tuple(request_parts(sent))),
-            "response": Wire("response", got, tuple(response_parts(got))),
+            "request": MessageView("request", sent, tuple(annotate_request(sent))),
+            "response": MessageView("response", got, tuple(annotate_response(got))),
         }
         self.wire = self._wires["request"]
         self.message = self.reacts(
@@ -108,7 +119,7 @@ class WireInspector(Panel):
             self._choose_message,
         )
         # A drop-down and buttons: a list box's arrow keys would be taken by JupyterLab, to go from cell to cell.
-        self.segment = self.reacts(choice("Part", ["?"], "380px"), self._choose_part)
+        self.segment = self.reacts(dropdown("Part", ["?"], "380px"), self._choose_part)
         self.previous = self.reacts(button("Previous part", "Go to the part before"), lambda: self._step(-1))
         self.next = self.reacts(button("Next part", "Go to the part behind"), lambda: self._step(1))
         self.offset = self.reacts(slider("Byte", 0, 0, 1), self._move)
@@ -136,11 +147,11 @@ class WireInspector(Panel):
         self.offset.max = len(self.wire.body) - 1
         self.offset.value = self.wire.offset
 
-    def html(self) -> Html:
+    def html(self) -> SafeHtml:
         wire = self.wire
         parts = table(("part", "bytes", "value"), (_row(wire, part) for part in wire.parts), "Its parts, in order")
         shown = f"{wire.name}, {len(wire.body)} bytes; shown {wire.window.start} to {wire.window.stop - 1}"
-        return Html(heading(shown) + side_by_side((block(_dump(wire)), 560), (parts, 470)))
+        return SafeHtml(heading(shown) + side_by_side((preformatted(_dump(wire)), 560), (parts, 470)))
 
     def text(self) -> str:
         wire = self.wire
@@ -149,17 +160,17 @@ class WireInspector(Panel):
         return "\n".join((f"{wire.name}, {len(wire.body)} bytes", *rows, f"chosen: {wire.part.name} {chosen}"))
 
 
-def _row(wire: Wire, part: Part) -> tuple[object, ...]:
+def _row(wire: MessageView, part: Part) -> tuple[object, ...]:
     where = f"{part.start} to {part.stop - 1}"
-    cells = (part.name, where, breakable(_short(part.value)))
-    return (mark(f"▶ {part.name}"), bold(where), bold(cells[2])) if part is wire.part else cells
+    cells = (part.name, where, break_anywhere(_short(part.value)))
+    return (highlight(f"▶ {part.name}"), bold(where), bold(cells[2])) if part is wire.part else cells
 
 
 def _short(text: str) -> str:
     return text if len(text) <= 64 else text[:63] + "…"
 
 
-def _dump(wire: Wire) -> Html:
+def _dump(wire: MessageView) -> SafeHtml:
     """Offset, bytes and characters; the chosen part is framed, and white on black the byte that is looked at."""
     lines = []
     for start in range(wire.window.start, wire.window.stop, WIDTH):
@@ -167,20 +178,20 @@ def _dump(wire: Wire) -> Html:
         pairs = _runs(wire, places, lambda at: f"{wire.body[at]:02x}", " ")
         signs = _runs(wire, places, lambda at: _sign(wire.body[at]), "")
         lines.append(f"{start:06x}  {pairs}{'   ' * (WIDTH - len(places))}  {signs}")
-    return Html("\n".join(lines))
+    return SafeHtml("\n".join(lines))
 
 
 def _sign(byte: int) -> str:
     return chr(byte) if 0x20 <= byte < 0x7F else "."
 
 
-def _runs(wire: Wire, places: range, show: Callable[[int], str], between: str) -> str:
+def _runs(wire: MessageView, places: range, show: Callable[[int], str], between: str) -> str:
     """One line's bytes; those that look alike in one piece."""
 
-    def look(at: int) -> Callable[[object], Html]:
+    def look(at: int) -> Callable[[object], SafeHtml]:
         if at == wire.offset:
             return inverse
-        return mark if wire.part.start <= at < wire.part.stop else html
+        return highlight if wire.part.start <= at < wire.part.stop else html
 
     pieces = [(kind, between.join(map(show, group))) for kind, group in groupby(places, look)]
     return between.join(kind(text) for kind, text in pieces)

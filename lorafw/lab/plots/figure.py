@@ -24,7 +24,7 @@ BLUE, ORANGE, RED, PINK, OLIVE, SKY, LIGHT_BLUE, GREY = (
     *("#1845fb", "#ff5e02", "#c91f16", "#c849a9"),
     *("#adad7d", "#86c8dd", "#578dff", "#656364"),
 )
-NOBODY: Final = "#f2f2f2"
+NO_TASK_COLOUR: Final = "#f2f2f2"
 """No task."""
 
 Style = dict[str, Any]
@@ -35,12 +35,12 @@ STATUS_STYLES: Final[dict[str, Style]] = {
     TaskStatus.FIRST_RETRY: {"facecolor": OLIVE, "hatch": "///"},
     TaskStatus.IN_PROGRESS: {"facecolor": LIGHT_BLUE, "hatch": "---"},
     TaskStatus.PENDING: {"facecolor": SKY, "hatch": "..."},
-    "none": {"facecolor": NOBODY},
+    "none": {"facecolor": NO_TASK_COLOUR},
 }
 """How each status is drawn wherever it is drawn, in the order in which they are stacked."""
 
-EDGE: Final[Style] = {"edgecolor": "white", "linewidth": 0.5}
-OFFSET: Final[Style] = {"textcoords": "offset points"}
+BAR_EDGE_STYLE: Final[Style] = {"edgecolor": "white", "linewidth": 0.5}
+ANNOTATION_STYLE: Final[Style] = {"textcoords": "offset points"}
 
 SIZE: Final = (8.0, 5.0)
 DPI: Final = 160
@@ -53,7 +53,7 @@ FORMATS: Final = {
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class AccessibleFigure:
     """``figure`` is matplotlib's; ``alt`` states what it shows, with its numbers."""
 
     figure: Figure
@@ -90,7 +90,7 @@ def check_format(path: Path) -> str:
     return path.suffix
 
 
-def blank(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Any]:
+def new_axes(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Any]:
     """A figure with one pair of axes."""
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.add_subplot()
@@ -105,7 +105,7 @@ def percent(share: float) -> str:
     return f"{share * 100:.4g} %"
 
 
-def whose(result: Result, *, first: bool = False) -> str:
+def describe_subject(result: Result, *, first: bool = False) -> str:
     """What a picture is of, in words."""
     rollouts = f", {result.replications:,} rollouts" if result.replications > 1 else ""
     if first and rollouts:

@@ -44,7 +44,7 @@ class AccessRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class PolicyDecision:
     """The answer.
 
     Attributes:
@@ -89,9 +89,9 @@ class _Outcome:
     match: Match | None = None
 
 
-def evaluate(policies: Iterable[NamedPolicy], request: AccessRequest) -> Decision:
+def evaluate(policies: Iterable[NamedPolicy], request: AccessRequest) -> PolicyDecision:
     """Evaluate policies of one kind. A request is allowed if a statement allows it and none denies it. Never raises."""
-    best: Decision | None = None
+    best: PolicyDecision | None = None
     nearly: list[str] = []
     names: list[str] = []
     for policy in policies:
@@ -106,10 +106,10 @@ def evaluate(policies: Iterable[NamedPolicy], request: AccessRequest) -> Decisio
     if best is not None:
         return best
     why = "; ".join(nearly[:MAX_REASONS]) or f"no statement allows it (policies: {', '.join(names) or 'there is none'})"
-    return Decision(False, f"{request.action} on {request.resource} is not allowed: {why}")
+    return PolicyDecision(False, f"{request.action} on {request.resource} is not allowed: {why}")
 
 
-def evaluate_access(policies: AccessPolicies, request: AccessRequest) -> Decision:
+def evaluate_access(policies: AccessPolicies, request: AccessRequest) -> PolicyDecision:
     """Evaluate all policies that decide about a request of a role's session, as AWS documents it.
 
     Args:
@@ -129,17 +129,19 @@ def evaluate_access(policies: AccessPolicies, request: AccessRequest) -> Decisio
     return _across_accounts(request, own, resource)
 
 
-def _across_accounts(request: AccessRequest, own: Decision, resource: Decision | None) -> Decision:
+def _across_accounts(request: AccessRequest, own: PolicyDecision, resource: PolicyDecision | None) -> PolicyDecision:
     """Decide a request across accounts in which nothing denies: both sides must allow (documented)."""
     if resource is None:
-        return Decision(False, f"{request.resource} is in another account, and no policy of it allows {request.action}")
+        return PolicyDecision(
+            False, f"{request.resource} is in another account, and no policy of it allows {request.action}"
+        )
     for side in (resource, own):
         if not side.allowed:
-            return Decision(False, f"across accounts both sides must allow (documented): {side.reason}")
+            return PolicyDecision(False, f"across accounts both sides must allow (documented): {side.reason}")
     return own
 
 
-def _evaluate_own(policies: AccessPolicies, request: AccessRequest) -> Decision:
+def _evaluate_own(policies: AccessPolicies, request: AccessRequest) -> PolicyDecision:
     """Evaluate the caller's own policies within boundary and session policies. A Deny in any of them wins."""
     identity = evaluate(policies.identity, request)
     limits = list(_evaluate_limits(policies, request))
@@ -150,11 +152,11 @@ def _evaluate_own(policies: AccessPolicies, request: AccessRequest) -> Decision:
         return identity
     for what, limit in limits:
         if not limit.allowed:
-            return Decision(False, f"{what} does not allow it: {limit.reason}")
+            return PolicyDecision(False, f"{what} does not allow it: {limit.reason}")
     return identity
 
 
-def _evaluate_limits(policies: AccessPolicies, request: AccessRequest) -> Iterator[tuple[str, Decision]]:
+def _evaluate_limits(policies: AccessPolicies, request: AccessRequest) -> Iterator[tuple[str, PolicyDecision]]:
     if policies.boundary is not None:
         yield "its permissions boundary", evaluate([policies.boundary], request)
     if policies.session:
@@ -162,26 +164,28 @@ def _evaluate_limits(policies: AccessPolicies, request: AccessRequest) -> Iterat
 
 
 def _within_account(
-    policies: AccessPolicies, request: AccessRequest, own: Decision, resource: Decision | None
-) -> Decision:
+    policies: AccessPolicies, request: AccessRequest, own: PolicyDecision, resource: PolicyDecision | None
+) -> PolicyDecision:
     """Decide a request in which nothing denies and both sides are of one account (documented)."""
     if policies.resource_must_allow and (resource is None or not resource.allowed):
-        return resource or Decision(False, f"no policy of {request.resource} allows {request.action}")
+        return resource or PolicyDecision(False, f"no policy of {request.resource} allows {request.action}")
     if own.allowed:
         return own
     if resource is None or not resource.allowed or resource.match is None:
         return own
     if resource.match is Match.ACCOUNT:
-        return Decision(False, f"{resource.reason} to the account, which leaves it to its own policies; {own.reason}")
+        return PolicyDecision(
+            False, f"{resource.reason} to the account, which leaves it to its own policies; {own.reason}"
+        )
     if resource.match is Match.ROLE:
         own_request = AccessRequest(request.action, request.resource, context=request.context)
         for what, limit in _evaluate_limits(policies, own_request):
             if not limit.allowed:
-                return Decision(False, f"{what} does not allow it: {limit.reason}")
+                return PolicyDecision(False, f"{what} does not allow it: {limit.reason}")
     return resource
 
 
-def _decide_statements(policy: NamedPolicy, request: AccessRequest) -> Iterator[Decision]:
+def _decide_statements(policy: NamedPolicy, request: AccessRequest) -> Iterator[PolicyDecision]:
     """Yield what each statement that matters says: it allows, it denies, or why it nearly allowed."""
     try:
         for statement in read_statements(policy):
@@ -189,35 +193,37 @@ def _decide_statements(policy: NamedPolicy, request: AccessRequest) -> Iterator[
             if decision is not None:
                 yield decision
     except CannotEvaluate as problem:
-        yield Decision(False, f"policy {policy.name!r} cannot be judged here: {problem}")
+        yield PolicyDecision(False, f"policy {policy.name!r} cannot be judged here: {problem}")
 
 
-def _decide(statement: Statement, request: AccessRequest) -> Decision | None:
+def _decide(statement: Statement, request: AccessRequest) -> PolicyDecision | None:
     """Return what one statement says, or None if it is about something else."""
     label = statement.label
     try:
         outcome = _apply(statement, request)
     except CannotEvaluate as problem:
         if statement.is_deny:
-            return Decision(False, f"{label} denies {request.action}, which cannot be judged here: {problem}", label)
-        return Decision(False, f"{label} cannot be judged here: {problem}")
+            return PolicyDecision(
+                False, f"{label} denies {request.action}, which cannot be judged here: {problem}", label
+            )
+        return PolicyDecision(False, f"{label} cannot be judged here: {problem}")
     if statement.is_deny:
         return _decide_deny(label, request, outcome)
     return _decide_allow(label, request, outcome)
 
 
-def _decide_deny(label: str, request: AccessRequest, outcome: _Outcome) -> Decision | None:
+def _decide_deny(label: str, request: AccessRequest, outcome: _Outcome) -> PolicyDecision | None:
     if not outcome.applies:
         return None
     because = f" because of {outcome.reason}" if outcome.reason else ""
-    return Decision(False, f"{label} denies {request.action}{because}", label)
+    return PolicyDecision(False, f"{label} denies {request.action}{because}", label)
 
 
-def _decide_allow(label: str, request: AccessRequest, outcome: _Outcome) -> Decision | None:
+def _decide_allow(label: str, request: AccessRequest, outcome: _Outcome) -> PolicyDecision | None:
     if outcome.applies:
-        return Decision(True, f"{label} allows {request.action}", match=outcome.match)
+        return PolicyDecision(True, f"{label} allows {request.action}", match=outcome.match)
     if outcome.reason:
-        return Decision(False, f"{label} would allow it, but its condition does not hold: {outcome.reason}")
+        return PolicyDecision(False, f"{label} would allow it, but its condition does not hold: {outcome.reason}")
     return None
 
 

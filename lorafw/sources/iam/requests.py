@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from lorafw.clock import iso
+from lorafw.clock import format_iso
 from lorafw.sources.iam.context import RequestContext
 from lorafw.sources.iam.evaluation import AccessRequest
 from lorafw.sources.iam.principals import Principal
@@ -182,7 +182,7 @@ def _common_values(circumstances: Circumstances) -> dict[str, str | tuple[str, .
     """Return the keys that every request has: documented. AWS's services speak TLS."""
     return {
         "aws:SecureTransport": "true",
-        "aws:CurrentTime": iso(circumstances.now_ms),
+        "aws:CurrentTime": format_iso(circumstances.now_ms),
         "aws:EpochTime": str(circumstances.now_ms // 1000),
     }
 
@@ -195,7 +195,7 @@ def _session_values(role: IamRole, circumstances: Circumstances) -> dict[str, st
         "aws:PrincipalAccount": role.account,
         "aws:PrincipalType": "AssumedRole",
         "aws:PrincipalIsAWSService": "false",
-        "aws:TokenIssueTime": iso(circumstances.now_ms),
+        "aws:TokenIssueTime": format_iso(circumstances.now_ms),
         "aws:MultiFactorAuthPresent": "false",
         **_tags("aws:PrincipalTag", role.tags),
     }
