@@ -354,7 +354,7 @@ def test_two_thousand_gateways_have_the_histories_that_the_service_writes(folder
     plan = Plan(update=Rollout(fails=0.15, current_version="1.0.0"), horizon_s=12 * DAY_S)
     real = RealRollout(fleet, plan, 7, folder).run()
     result = simulate(fleet, plan, seed=7)
-    assert without_fault(result.events.rows()) == without_fault(real.log)
+    assert without_fault(result.events.iter_rows()) == without_fault(real.log)
 
     seen = Counter(row[5] for row in real.log)
     never = {Cause.CREATED_MANUALLY, Cause.DELETED, Cause.KEY_WITHHELD}
@@ -367,7 +367,7 @@ def test_an_unsigned_update_is_refused_by_every_gateway_that_has_a_key(folder: P
     fleet = fleet_in_trouble(150, seed=2)
     plan = Plan(update=Rollout(signed=False, current_version="1.0.0"), horizon_s=8 * DAY_S)
     real = RealRollout(fleet, plan, 8, folder).run()
-    assert without_fault(simulate(fleet, plan, seed=8).events.rows()) == without_fault(real.log)
+    assert without_fault(simulate(fleet, plan, seed=8).events.iter_rows()) == without_fault(real.log)
     ended = {status: [t for t in real.tasks if t.status is status] for status in ENDED}
     assert ended[TaskStatus.FAILED]
     assert all(fleet.keyless[task.place] for task in ended[TaskStatus.COMPLETED])
@@ -377,7 +377,7 @@ def test_without_an_update_version_another_version_completes(folder: Path) -> No
     fleet = fleet_in_trouble(150, seed=3)
     plan = Plan(update=Rollout(version_given=False, current_version="1.0.0"), horizon_s=8 * DAY_S)
     real = RealRollout(fleet, plan, 9, folder).run()
-    assert without_fault(simulate(fleet, plan, seed=9).events.rows()) == without_fault(real.log)
+    assert without_fault(simulate(fleet, plan, seed=9).events.iter_rows()) == without_fault(real.log)
 
 
 def test_waves_made_by_hand_with_gates_and_an_abort(folder: Path) -> None:
@@ -395,6 +395,6 @@ def test_waves_made_by_hand_with_gates_and_an_abort(folder: Path) -> None:
     )
     real = RealRollout(fleet, plan, 5, folder).run()
     result = simulate(fleet, plan, seed=5)
-    assert without_fault(result.events.rows()) == without_fault(real.log)
-    assert real.stopped == int(result.stopped[0])
+    assert without_fault(result.events.iter_rows()) == without_fault(real.log)
+    assert real.stopped == int(result.stopped_ms[0])
     assert {Cause.CREATED_MANUALLY, Cause.DELETED} <= {row[5] for row in real.log}

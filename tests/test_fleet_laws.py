@@ -34,7 +34,7 @@ from lorafw.fleet.simulation.gates import first_abort_ms
 from lorafw.fleet.simulation.histories import Histories
 from lorafw.fleet.simulation.inputs import NEVER
 from lorafw.fleet.simulation.outages import Outages
-from lorafw.fleet.simulation.random_streams import Stream, draw, replication_key, rng_keys, uniform_scalar
+from lorafw.fleet.simulation.random_streams import Stream, replication_key, rng_keys, uniform, uniform_scalar
 from lorafw.fleet.statistics.closed_forms import abort_probability, end_time, task_chain
 from lorafw.fleet.statistics.estimates import quantile_index, t_interval, wilson_interval
 from lorafw.tasks.lifecycle import TRANSITIONS, TaskEvent, TaskStatus
@@ -80,10 +80,10 @@ def test_the_reference_ends_as_its_chain_says() -> None:
     gateways = 1_000_000
     result = simulate(reference_fleet(gateways, seed=2), reference_plan(), seed=3)
     chain = task_chain(0.9)
-    share = (result.gateways.status == COMPLETED).mean()
+    share = (result.histories.status == COMPLETED).mean()
     assert share == pytest.approx(0.999, abs=4 * (0.999 * 0.001 / gateways) ** 0.5)
-    assert (result.gateways.status == FAILED).mean() == pytest.approx(1 - share)
-    sends = result.gateways.sends
+    assert (result.histories.status == FAILED).mean() == pytest.approx(1 - share)
+    sends = result.histories.delivered_sends
     assert sends.mean() == pytest.approx(chain.mean_sends, abs=4 * sends.std() / gateways**0.5)
 
 
@@ -91,7 +91,7 @@ def test_the_reference_ends_as_its_chain_says() -> None:
 def test_every_send_ends_as_the_chain_says(fails: float) -> None:
     gateways = 200_000
     result = simulate(reference_fleet(gateways, **QUIET), quiet_plan(fails), seed=4)
-    period = (result.gateways.ended - result.gateways.offered) // (24 * HOUR_MS)
+    period = (result.histories.ended_ms - result.histories.offered_ms) // (24 * HOUR_MS)
     for count, expected in zip(
         np.bincount(period[0], minlength=4), task_chain(1 - fails).end_distribution(), strict=True
     ):
@@ -103,8 +103,8 @@ def test_sends_that_succeed_with_different_probabilities_end_as_their_chain_says
     fleet = make_fleet(100_000, refuses=np.arange(100_000) % 4 == 0)
     result = simulate(fleet, quiet_plan(0.3), seed=5)
     expected = 0.75 * task_chain(0.7).absorption_probability(TaskStatus.COMPLETED)
-    assert (result.gateways.status == COMPLETED).mean() == pytest.approx(expected, abs=0.002)
-    assert (result.gateways.sends[0][::4] == 3).all()
+    assert (result.histories.status == COMPLETED).mean() == pytest.approx(expected, abs=0.002)
+    assert (result.histories.delivered_sends[0][::4] == 3).all()
 
 
 def test_the_median_until_ten_thousand_gateways_are_all_terminal_is_94_3_hours() -> None:
@@ -114,7 +114,7 @@ def test_the_median_until_ten_thousand_gateways_are_all_terminal_is_94_3_hours()
         [
             simulate(
                 reference_fleet(10_000, seed=block, **QUIET), quiet_plan(), seed=block, replications=30
-            ).gateways.ended.max(axis=1)
+            ).histories.ended_ms.max(axis=1)
             for block in range(rollouts // 30)
         ]
     )
@@ -130,7 +130,7 @@ def test_the_time_to_the_end_is_distributed_as_the_closed_form_says(missed: floa
     """Kolmogorov and Smirnov: the greatest distance of 100,000 gateways, at the level of one in a million."""
     gateways = 100_000
     fleet = reference_fleet(gateways, missed_poll=missed, download_s=1e-5)
-    ended = np.sort(simulate(fleet, quiet_plan(0.4), seed=6).gateways.ended[0])
+    ended = np.sort(simulate(fleet, quiet_plan(0.4), seed=6).histories.ended_ms[0])
     exact = end_time(task_chain(0.6), missed_poll=missed).cdf(ended / 1000)
     distance = np.abs(np.arange(1, gateways + 1) / gateways - exact).max()
     assert distance < 2.7 / gateways**0.5
@@ -143,7 +143,7 @@ def test_five_percent_failed_after_ten_stops_a_good_firmware_in_40_of_100_rollou
     assert round(exact, 3) == 0.400
     fails: float = 0.02 ** (1 / 3)
     # Not in the order of time: FAILED takes three days and comes last, so that the trials would not be independent.
-    status = simulate(make_fleet(1000), quiet_plan(fails), seed=8, replications=rollouts).gateways.status
+    status = simulate(make_fleet(1000), quiet_plan(fails), seed=8, replications=rollouts).histories.status
     failed = (status == FAILED).cumsum(axis=1)
     stopped = abort.is_met(failed, np.arange(1, 1001)).any(axis=1).mean()
     assert stopped == pytest.approx(exact, abs=4 * (exact * (1 - exact) / rollouts) ** 0.5)
@@ -152,7 +152,7 @@ def test_five_percent_failed_after_ten_stops_a_good_firmware_in_40_of_100_rollou
 def test_an_abort_is_found_at_the_moment_of_the_closed_form() -> None:
     """Gateways that end one after the other, each FAILED with 2 %: the law's own world."""
     abort, rollouts, rate = Abort(threshold=0.05, minimum_executed=50), 4000, 0.02
-    luck = draw(rng_keys(9, np.arange(rollouts)[:, None], np.arange(1000)[None, :]), Stream.GATE)
+    luck = uniform(rng_keys(9, np.arange(rollouts)[:, None], np.arange(1000)[None, :]), Stream.GATE)
     status = np.where(luck < rate, FAILED, COMPLETED).astype(np.uint8)
     ended = np.broadcast_to(np.arange(1000, dtype=np.int64) * 1000, status.shape)
     share = (first_abort_ms(abort, status, ended) < NEVER).mean()
@@ -188,8 +188,8 @@ def test_a_better_update_makes_no_gateway_later(seed: int) -> None:
     plan = replace(typical_plan(), rate=Rate(maximum_per_minute=50), silence_timeout_s="never")
     before = None
     for fails in (0.6, 0.3, 0.1, 0.0):
-        histories = simulate(fleet, replace(plan, update=Update(fails=fails)), seed=seed).gateways
-        completed = np.where(histories.status == COMPLETED, histories.ended, NEVER)
+        histories = simulate(fleet, replace(plan, update=Update(fails=fails)), seed=seed).histories
+        completed = np.where(histories.status == COMPLETED, histories.ended_ms, NEVER)
         if before is not None:
             assert (completed <= before).all()
             assert (completed < before).any()
@@ -201,9 +201,9 @@ def test_a_worse_world_makes_no_gateway_earlier(name: str) -> None:
     """Not so with what lets a station try again within a minute: that can come before its regular poll."""
     fleet = mixed_fleet(4000, conditions=Conditions())
     plan = replace(typical_plan(fails=0.2), silence_timeout_s="never")
-    good, bad = (simulate(fleet.under(**{name: share}), plan, seed=2).gateways for share in (0.05, 0.3))
+    good, bad = (simulate(fleet.under(**{name: share}), plan, seed=2).histories for share in (0.05, 0.3))
     assert (
-        np.where(bad.status == COMPLETED, bad.ended, NEVER) >= np.where(good.status == COMPLETED, good.ended, 0)
+        np.where(bad.status == COMPLETED, bad.ended_ms, NEVER) >= np.where(good.status == COMPLETED, good.ended_ms, 0)
     ).all()
 
 
@@ -211,7 +211,7 @@ def test_one_trouble_is_drawn_independently_of_another() -> None:
     """The power goes at a fifth of those whose script fails, and at a fifth of the others."""
     fleet = make_fleet(20_000, period_ms=48 * HOUR_MS, conditions=Conditions(power_cut=0.2, repair_median_s=5 * DAY_S))
     plan = Plan(update=Update(fails=0.5), horizon_s=DAY_S, silence_timeout_s="never")
-    fault = simulate(fleet, plan, seed=3).gateways.fault[0]
+    fault = simulate(fleet, plan, seed=3).histories.last_fault[0]
     shares = [np.mean(fault == fault_code(trouble)) for trouble in (Fault.SCRIPT_FAILS, Fault.POWER_CUT)]
     assert shares == pytest.approx([0.5 * 0.8, 0.2], abs=0.015)  # four standard errors
 
@@ -219,7 +219,7 @@ def test_one_trouble_is_drawn_independently_of_another() -> None:
 def test_an_outage_is_over_at_its_end() -> None:
     outages = Outages(np.array([-1, 1000]), np.array([-1, 2000]))
     group, times = np.zeros(4, dtype=np.int64), np.array([999, 1000, 1999, 2000])
-    assert outages.during(group, times).tolist() == [False, True, True, False]
+    assert outages.is_down(group, times).tolist() == [False, True, True, False]
     assert outages.first_retry_after(group, times, 500).tolist() == [999, 2000, 2499, 2000]
 
 
@@ -229,10 +229,10 @@ def test_a_fleet_in_parts_is_the_whole() -> None:
     whole = simulate(fleet, plan, seed=seed)
     cuts = [slice(0, 1), slice(1, 700), slice(700, 3000)]
     parts = [simulate(fleet.part(cut), plan, seed=seed) for cut in cuts]
-    for name in ("status", "sends", "created", "offered", "ended", "fault", "broken_bytes"):
-        together = np.concatenate([getattr(part.gateways, name) for part in parts], axis=1)
-        assert (getattr(whole.gateways, name) == together).all(), name
-    assert [row for part in parts for row in part.events.rows()] == list(whole.events.rows())
+    for name in ("status", "delivered_sends", "created_ms", "offered_ms", "ended_ms", "last_fault", "broken_bytes"):
+        together = np.concatenate([getattr(part.histories, name) for part in parts], axis=1)
+        assert (getattr(whole.histories, name) == together).all(), name
+    assert [row for part in parts for row in part.events.iter_rows()] == list(whole.events.iter_rows())
 
 
 @pytest.mark.parametrize("factor", [2, 5, 10])
@@ -273,7 +273,7 @@ def test_time_has_no_unit(factor: int) -> None:
 
 def test_a_draw_is_the_same_number_in_an_array_and_in_plain_integers() -> None:
     position = rng_keys(12, np.array([[0], [5]]), np.array([[0, 7, 10**9]]))
-    numbers = draw(position, Stream.DROP, 3)
+    numbers = uniform(position, Stream.DROP, 3)
     assert numbers.tolist() == [[uniform_scalar(12, r, g, Stream.DROP, 3) for g in (0, 7, 10**9)] for r in (0, 5)]
 
 
@@ -281,7 +281,7 @@ def test_no_two_streams_turns_or_replications_share_their_luck() -> None:
     """Correlations of all pairs of 100,000 draws stay below five standard errors."""
     gateways = 100_000
     rows = [
-        draw(rng_keys(seed, replication, np.arange(gateways)), stream, turn)
+        uniform(rng_keys(seed, replication, np.arange(gateways)), stream, turn)
         for seed, replication, stream, turn in [
             (0, 0, Stream.MISSED, 0),
             (0, 0, Stream.MISSED, 1),
@@ -353,7 +353,7 @@ def test_the_first_thousand_of_ten_thousand_have_the_same_histories_when_they_ar
     many, few = (simulate(mixed_fleet(n, seed=3), typical_plan(), seed=4) for n in (10_000, 1000))
     for column, alone in zip(many.gateways.columns(), few.gateways.columns(), strict=True):
         assert (column[:, :1000] == alone).all()
-    assert [row for row in many.events.rows() if row[1] < 1000] == list(few.events.rows())
+    assert [row for row in many.events.iter_rows() if row[1] < 1000] == list(few.events.iter_rows())
 
 
 def test_a_replication_is_the_same_beside_however_many() -> None:
@@ -380,9 +380,9 @@ def trials() -> Any:
     Not 10,000 replications of one: those have the fleet and its phases in common.
     """
     whole = simulate(reference_fleet(TRIALS * 320, **QUIET), quiet_plan(0.5), seed=11)
-    pieces = Histories(*(getattr(whole.gateways, f.name).reshape(TRIALS, 320) for f in fields(Histories)))
+    pieces = Histories(*(getattr(whole.histories, f.name).reshape(TRIALS, 320) for f in fields(Histories)))
     one, never = whole.fleet.part(slice(0, 320)), np.full(TRIALS, NEVER)
-    return replace(whole, fleet=one, replications=TRIALS, gateways=pieces, stopped=never)
+    return replace(whole, fleet=one, replications=TRIALS, histories=pieces, stopped_ms=never)
 
 
 def test_intervals_of_a_single_rollout_cover_the_truth_in_94_to_96_of_100(trials: Any) -> None:
@@ -400,7 +400,7 @@ def test_intervals_of_a_single_rollout_cover_the_truth_in_94_to_96_of_100(trials
 
 def test_intervals_over_replications_cover_the_truth_in_94_to_96_of_100(trials: Any) -> None:
     """Ten rollouts to 32 gateways are a trial."""
-    means = trials.gateways.sends.reshape(TRIALS, 10, 32).mean(axis=2)
+    means = trials.histories.delivered_sends.reshape(TRIALS, 10, 32).mean(axis=2)
     assert 0.94 <= covers([t_interval(trial, 0.95) for trial in means], task_chain(0.5).mean_sends) <= 0.96
 
 

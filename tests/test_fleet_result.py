@@ -33,7 +33,7 @@ def test_the_public_names_are_those_of_the_room() -> None:
 def test_the_log_has_the_columns_of_the_services_log_and_one_more(result: Result) -> None:
     assert [f.name for f in fields(type(result.events))] == [*(f.name for f in fields(LogRow)), "fault"]
     assert list(result.to_dataframe().columns) == [f.name for f in fields(type(result.events))]
-    time, gateway, *_ = next(result.events.rows())
+    time, gateway, *_ = next(result.events.iter_rows())
     assert result.to_dataframe().iloc[0].tolist()[:2] == [time, gateway]
 
 
@@ -43,13 +43,13 @@ def test_the_log_is_in_the_order_of_gateways_and_then_of_time(result: Result) ->
     assert (result.events.time == result.events.time[order]).all()
     by_time = result.events.sorted_by_time()
     assert (np.diff(by_time.time) >= 0).all()
-    assert sorted(by_time.rows(), key=str) == sorted(result.events.rows(), key=str)
+    assert sorted(by_time.iter_rows(), key=str) == sorted(result.events.iter_rows(), key=str)
 
 
 def test_counts_are_what_the_rows_add_up_to_at_any_time(result: Result) -> None:
     for day in (0.0, 0.3, 1.0, 2.7, 60.0):
         status: dict[int, TaskStatus | None] = dict.fromkeys(range(800))
-        for time, gateway, _, _, target, _, _ in result.log(1).sorted_by_time().rows():
+        for time, gateway, _, _, target, _, _ in result.log(1).sorted_by_time().iter_rows():
             if time <= day * DAY_S * 1000:
                 status[gateway] = target
         counts = {name: int(count) for name, count in result.counts(day * DAY_S, replication=1).items()}
@@ -60,19 +60,19 @@ def test_counts_are_what_the_rows_add_up_to_at_any_time(result: Result) -> None:
 
 def test_the_histories_are_the_log_in_short(result: Result) -> None:
     for replication in (0, 1):
-        log, short = result.log(replication), result.gateways
+        log, short = result.log(replication), result.histories
         ends = log.to_status == status_code(TaskStatus.COMPLETED)
         ends = (ends | (log.to_status == status_code(TaskStatus.FAILED))) & (log.from_status != log.to_status)
-        assert (short.ended[replication][log.gateway[ends]] == log.time[ends]).all()
+        assert (short.ended_ms[replication][log.gateway[ends]] == log.time[ends]).all()
         assert (short.status[replication][log.gateway[ends]] == log.to_status[ends]).all()
         causes = np.array(list(Cause), dtype=object)[log.cause]
         offered = causes == Cause.OFFERED
-        assert (short.offered[replication][log.gateway[offered]] == log.time[offered]).all()
+        assert (short.offered_ms[replication][log.gateway[offered]] == log.time[offered]).all()
 
 
 def test_explain_tells_every_row_of_a_gateway_and_what_was_behind_it(result: Result) -> None:
     for gateway in (0, 17, 799):
-        rows = [row for row in result.log(1).rows() if row[1] == gateway]
+        rows = [row for row in result.log(1).iter_rows() if row[1] == gateway]
         told = result.explain(gateway, replication=1).splitlines()
         assert len(told) == 1 + max(len(rows), 1)
         for (_, _, _, _, _, cause, fault), line in zip(rows, told[1:], strict=False):
@@ -82,7 +82,9 @@ def test_explain_tells_every_row_of_a_gateway_and_what_was_behind_it(result: Res
 
 def test_what_went_wrong_earlier_is_not_behind_a_completed_task() -> None:
     result = simulate(mixed_fleet(300), Plan(update=Update(fails=0.5)), seed=1)
-    after_a_failure = (result.gateways.sends[0] > 1) & (result.gateways.status[0] == status_code(TaskStatus.COMPLETED))
+    after_a_failure = (result.histories.delivered_sends[0] > 1) & (
+        result.histories.status[0] == status_code(TaskStatus.COMPLETED)
+    )
     gateway = int(result.fleet.number[np.flatnonzero(after_a_failure)[0]])
     *before, last = result.explain(gateway).splitlines()
     assert "COMPLETED" in last
@@ -109,9 +111,11 @@ def test_what_an_abort_prevents_is_neither_sent_nor_counted() -> None:
     fleet = make_fleet(1000, phase_ms=np.arange(1000) * 86_000)
     plan = Plan(update=Update(fails=1.0), abort=Abort(threshold=0.5, minimum_executed=1))
     waves = replace(plan, waves=(Wave(size=100, bake_s=2 * DAY_S), Wave(size=900, bake_s=0)), order="number")
-    assert (simulate(fleet, plan).gateways.sends == 3).all(), "everybody was offered it before the first FAILED"
+    assert (simulate(fleet, plan).histories.delivered_sends == 3).all(), (
+        "everybody was offered it before the first FAILED"
+    )
     late = simulate(fleet, replace(waves, waves=(replace(waves.waves[0], bake_s=4 * DAY_S), waves.waves[1])))
-    assert (late.gateways.sends[0] > 0).sum() == 100
+    assert (late.histories.delivered_sends[0] > 0).sum() == 100
     assert late.summary().bytes_sent.value == 100 * 3 * plan.update.size_bytes
     assert "the rollout stopped" in late.explain(999)
 

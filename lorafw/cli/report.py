@@ -9,7 +9,7 @@ from lorafw.fleet.formatting import format_duration, format_number, format_perce
 from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.fleet.simulation.inputs import NEVER
 from lorafw.fleet.statistics.sample_size import min_wave_size
-from lorafw.fleet.statistics.summary import rows_of
+from lorafw.fleet.statistics.summary import summary_rows
 
 if TYPE_CHECKING:
     from lorafw.fleet import Fleet, Plan, Result, Summary
@@ -49,9 +49,9 @@ def _title(result: Result) -> str:
 
 def _figures(result: Result, summary: Summary) -> str:
     rows = [("", "", f"{summary.level * 100:g} % interval")]
-    rows += rows_of(summary, aborted=_can_stop(result.plan) and result.replications > 1)
+    rows += summary_rows(summary, aborted=_can_stop(result.plan) and result.replications > 1)
     if _can_stop(result.plan) and result.replications == 1:
-        stopped = result.stopped[0]
+        stopped = result.stopped_ms[0]
         rows.append(("aborted", "no" if stopped == NEVER else f"after {format_duration(stopped / 1000)}", ""))
     return table(rows)
 
@@ -64,14 +64,14 @@ def _waves(result: Result) -> str:
     """When each wave began, and what its gate said."""
     begin, lines = 0, []
     for index, (record, end) in enumerate(zip(result.waves, result.plan.wave_ends(result.fleet.size), strict=True), 1):
-        began = record.started < NEVER
+        began = record.started_ms < NEVER
         if not began.any():
             told = "did not begin"
         elif result.replications == 1:
-            told = f"after {format_duration(record.started[0] / 1000)}" + _decision(result, index - 1)
+            told = f"after {format_duration(record.started_ms[0] / 1000)}" + _decision(result, index - 1)
         else:
-            goes = (record.verdict == GateDecision.GO).mean()
-            told = f"began in {format_percent(began.mean())} of rollouts, after {format_duration(record.started[began].mean() / 1000)}"
+            goes = (record.decision == GateDecision.GO).mean()
+            told = f"began in {format_percent(began.mean())} of rollouts, after {format_duration(record.started_ms[began].mean() / 1000)}"
             told += (
                 f" on average; its gate let {format_percent(goes)} go on" if result.plan.waves[index - 1].gate else ""
             )
@@ -93,14 +93,14 @@ def _undersized_canary_note(gate: Gate | None, gateways: int) -> str:
 def _decision(result: Result, index: int) -> str:
     if result.plan.waves[index].gate is None:
         return ""
-    verdict = GateDecision(int(result.waves[index].verdict[0]))
+    verdict = GateDecision(int(result.waves[index].decision[0]))
     if verdict is GateDecision.HOLD:
-        if result.stopped[0] < NEVER:
+        if result.stopped_ms[0] < NEVER:
             return "; stopped before its gate"
         return (
             f"; its gate had not decided when the plan's horizon came, after {format_duration(result.plan.horizon_s)}"
         )
-    when = result.waves[index].decided[0] if verdict is GateDecision.GO else result.stopped[0]
+    when = result.waves[index].decided_ms[0] if verdict is GateDecision.GO else result.stopped_ms[0]
     return f"; its gate said {verdict.name.lower()}" + (
         f" after {format_duration(when / 1000)}" if when < NEVER else ""
     )

@@ -25,12 +25,14 @@ def describe_plan(plan: Plan) -> str:
 
 def describe_stop(result: Result, replication: int = 0) -> str:
     """What stopped this replication, and when; empty where nothing did."""
-    stopped = int(result.stopped[replication])
+    stopped = int(result.stopped_ms[replication])
     if stopped >= NEVER:
         return ""
     after = format_duration(stopped / 1000)
     for number, record in enumerate(result.waves, 1):
-        if record.verdict[replication] == GateDecision.ABORT:  # a gate looks only while nothing has stopped the rollout
+        if (
+            record.decision[replication] == GateDecision.ABORT
+        ):  # a gate looks only while nothing has stopped the rollout
             return f"stopped by the gate of wave {number} after {after}"
     return f"stopped by the abort criterion after {after}"
 

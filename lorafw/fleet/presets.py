@@ -17,7 +17,7 @@ from lorafw.fleet.defaults import default_value
 from lorafw.fleet.fleet import Fleet, make_fleet
 from lorafw.fleet.plan import NEVER_ENDS, BetaBinomial, Plan, Threshold, Update, Wave
 from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
-from lorafw.fleet.simulation.random_streams import BLOCK, U64, Stream, draw, rng_keys
+from lorafw.fleet.simulation.random_streams import BLOCK, U64, Stream, rng_keys, uniform
 
 BACKHAULS: Final = {
     "ethernet": "goodput_ethernet_Mbps",
@@ -60,14 +60,14 @@ def mixed_fleet(
 
     def flag(stream: Stream, share: float, name: str) -> Any:
         check_share(name, share)
-        return draw(position, stream) < share if share else False
+        return uniform(position, stream) < share if share else False
 
     groups = _groups("backhaul", backhaul, position, Stream.BACKHAUL)
     medians = np.array([default_value(BACKHAULS[name]) * 1e6 / 8 for name in backhaul])
-    spread = np.exp(ndtri(draw(position, Stream.GOODPUT)) * default_value("goodput_sigma"))
+    spread = np.exp(ndtri(uniform(position, Stream.GOODPUT)) * default_value("goodput_sigma"))
     return make_fleet(
         gateways,
-        phase_ms=(draw(position, Stream.PHASE) * period_ms).astype(np.int64),
+        phase_ms=(uniform(position, Stream.PHASE) * period_ms).astype(np.int64),
         period_ms=period_ms,
         goodput_Bps=medians[groups] * spread,
         backhaul=groups,
@@ -96,7 +96,7 @@ def _groups(name: str, shares: Mapping[str, float], position: U64, stream: Strea
     if not shares or abs(total - 1) > 1e-9:
         raise FleetError(name, dict(shares), f"the shares of {name} add up to {total:g}, not to 1")
     edges = np.cumsum(list(shares.values()))[:-1]
-    return np.searchsorted(edges, draw(position, stream), side="right").astype(np.int16)
+    return np.searchsorted(edges, uniform(position, stream), side="right").astype(np.int16)
 
 
 REFERENCE_SIZE: Final = 2_000_000
@@ -122,7 +122,7 @@ def _phases(gateways: int, seed: int, period_ms: int) -> npt.NDArray[np.int64]:
     result = np.empty(gateways, dtype=np.int64)
     for left in range(0, gateways, BLOCK):
         numbers = np.arange(left, min(left + BLOCK, gateways), dtype=np.uint64)
-        result[left : left + BLOCK] = draw(rng_keys(seed, 0, numbers), Stream.PHASE) * period_ms
+        result[left : left + BLOCK] = uniform(rng_keys(seed, 0, numbers), Stream.PHASE) * period_ms
     return result
 
 

@@ -1,6 +1,7 @@
-"""What came of a rollout: histories, log, summary, and the answer for a single gateway.
+"""The result of a simulated rollout: histories, log, summary, and the history of a single gateway.
 
-A result carries what it came from, fleet, plan, seed, version and assumptions, and ``rollout.replay()`` makes it again.
+A result carries everything that it was computed from: fleet, plan, seed, version and assumptions.
+``lorafw.fleet.replay(result)`` computes it again.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from lorafw.fleet._validation import check_level
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.simulation.codes import CAUSES, FAULTS, NO_TASK, STATUSES
-from lorafw.fleet.simulation.event_log import EventLog, join
+from lorafw.fleet.simulation.event_log import EventLog, concatenate_logs
 from lorafw.fleet.simulation.histories import Histories
 from lorafw.fleet.simulation.inputs import I64
 from lorafw.fleet.simulation.runners import RolloutContext, open_runner
 from lorafw.fleet.statistics.estimates import summarise
 from lorafw.fleet.statistics.summary import Summary
+from lorafw.tasks.lifecycle import TaskStatus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,28 +34,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WaveRecord:
-    """One wave in all replications: when it started and when the next one could (NEVER: not), and the verdict."""
+    """One wave in all replications: arrays with one element for each replication. Times are in ms since the start."""
 
-    started: I64
-    decided: I64
-    verdict: npt.NDArray[np.int8]
+    started_ms: I64
+    """When the wave started."""
+    decided_ms: I64
+    """When the next wave may start; NEVER if it may not."""
+    decision: npt.NDArray[np.int8]
+    """The decision of the gate, a GateDecision."""
 
     @classmethod
     def stack(cls, records: Sequence[WaveRecord]) -> WaveRecord:
+        """Return the records of one wave in several groups of replications as one."""
         return cls(*(np.concatenate([getattr(record, f.name) for record in records]) for f in fields(cls)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """A rollout, or several replications of it. Times are ms since its start, NEVER for what did not happen."""
+    """One or more replications of a simulated rollout. Times are in ms since the start, NEVER for what did not happen."""
 
     fleet: Fleet
     plan: Plan
     seed: int
     replications: int
-    gateways: Histories
+    histories: Histories
     """One row for each replication, one column for each gateway."""
-    stopped: I64
+    stopped_ms: I64
     """When each replication was aborted."""
     waves: tuple[WaveRecord, ...]
     version: str = field(default_factory=lambda: version("lorafw"))
@@ -68,84 +74,124 @@ class Result:
         return self.log(0)
 
     def log(self, replication: int = 0) -> EventLog:
-        """The log of one replication: made on request, from the same luck."""
+        """Simulate one replication again and return its log, in gateway and time order.
+
+        Raises:
+            FleetError: There is no such replication.
+        """
         return self._log_of(slice(0, self.fleet.size), replication)
 
     def _log_of(self, gateways: slice, replication: int) -> EventLog:
         self._check(replication)
-        run = RolloutContext.of(self.fleet, self.plan, self.seed, range(replication, replication + 1)).part(gateways)
-        opens = None if self.plan.is_automatic else self.gateways.created[replication : replication + 1, gateways]
-        with open_runner() as workers:
-            return join(workers.events(run, replication, opens, int(self.stopped[replication])))
+        replications = range(replication, replication + 1)
+        context = RolloutContext.from_plan(self.fleet, self.plan, self.seed, replications).select(gateways)
+        created_ms = None
+        if not self.plan.is_automatic:
+            created_ms = self.histories.created_ms[replication : replication + 1, gateways]
+        stopped_ms = int(self.stopped_ms[replication])
+        with open_runner() as runner:
+            return concatenate_logs(runner.log_batches(context, replication, created_ms, stopped_ms))
 
     def tobytes(self) -> bytes:
-        """All histories and verdicts: equal results give equal bytes."""
+        """Return all histories and gate decisions as bytes. Equal results give equal bytes."""
         waves = [getattr(wave, f.name) for wave in self.waves for f in fields(wave)]
-        return b"".join(column.tobytes() for column in (*self.gateways.columns(), self.stopped, *waves))
+        return b"".join(column.tobytes() for column in (*self.histories.owned_arrays(), self.stopped_ms, *waves))
 
     def counts(self, times_s: Any, replication: int = 0) -> dict[str, npt.NDArray[np.int64]]:
-        """How many gateways have each status at each of these times, in s; "none": there is no task."""
+        """Return how many gateways have each status at certain times.
+
+        Args:
+            times_s: Times since the start of the rollout, in seconds.
+            replication: The number of the replication.
+
+        Returns:
+            For each status an array with one count for each time. The key "none" counts gateways without a task.
+        """
         log = self.events if replication == 0 else self.log(replication)
-        at = np.asarray(times_s, dtype=np.float64) * 1000
-        moved = log.from_status != log.to_status
-        result = {}
+        times_ms = np.asarray(times_s, dtype=np.float64) * 1000
+        is_transition = log.from_status != log.to_status
+        counts = {}
         for code, name in enumerate([*map(str, STATUSES), "none"]):
-            came = np.sort(log.time[moved & (log.to_status == code)])
-            went = np.sort(log.time[moved & (log.from_status == code)])
-            first = self.fleet.size if code == NO_TASK else 0
-            result[name] = first + np.searchsorted(came, at, "right") - np.searchsorted(went, at, "right")
-        return result
+            entered_ms = np.sort(log.time[is_transition & (log.to_status == code)])
+            left_ms = np.sort(log.time[is_transition & (log.from_status == code)])
+            initial = self.fleet.size if code == NO_TASK else 0
+            entered = np.searchsorted(entered_ms, times_ms, "right")
+            counts[name] = initial + entered - np.searchsorted(left_ms, times_ms, "right")
+        return counts
 
     def summary(self, ci: float = 0.95, *, replication: int | None = None) -> Summary:
-        """The figures of the rollout with their intervals at level ``ci``; of one replication, as if it were alone."""
-        check_level(ci)
-        rows = slice(None) if replication is None else slice(self._check(replication), replication + 1)
-        return summarise(self.gateways.rows(rows), self.stopped[rows], self.plan.update.size_bytes, ci)
+        """Summarise the rollout with confidence intervals.
 
-    def _check(self, replication: int) -> int:
+        Args:
+            ci: The confidence level of the intervals.
+            replication: Summarise this replication as if it were the only one. None summarises all.
+
+        Raises:
+            FleetError: There is no such replication, or ``ci`` is not between 0 and 1.
+        """
+        check_level(ci)
+        rows = slice(None)
+        if replication is not None:
+            self._check(replication)
+            rows = slice(replication, replication + 1)
+        return summarise(self.histories.replications(rows), self.stopped_ms[rows], self.plan.update.size_bytes, ci)
+
+    def _check(self, replication: int) -> None:
         is_whole = isinstance(replication, int | np.integer) and not isinstance(replication, bool)
         if not is_whole or not 0 <= replication < self.replications:
             raise FleetError("replication", replication, f"there are replications 0 to {self.replications - 1}")
-        return replication
 
     def explain(self, gateway: int, replication: int = 0) -> str:
-        """The history of one gateway in words: what happened when, and what was behind it."""
-        place = np.flatnonzero(self.fleet.number == gateway)
-        if not len(place):
+        """Return the history of one gateway as text: what happened, when, and which fault was behind it.
+
+        Args:
+            gateway: The number of the gateway.
+            replication: The number of the replication.
+
+        Raises:
+            FleetError: There is no such gateway or replication.
+        """
+        matches = np.flatnonzero(self.fleet.number == gateway)
+        if not len(matches):
             raise FleetError("gateway", gateway, f"there is no gateway with number {gateway} in this fleet")
-        here = int(place[0])
-        log = self._log_of(slice(here, here + 1), replication)
-        lines = [f"Gateway {gateway}, {self._describe(here)}"]
-        for time, _, attempt, source, target, cause, fault in log.rows():
-            step = "PENDING" if source is None else f"{source} -> {target or 'no task'}" if source != target else source
+        index = int(matches[0])
+        log = self._log_of(slice(index, index + 1), replication)
+        lines = [f"Gateway {gateway}, {self._describe(index)}"]
+        for time_ms, _, attempt, from_status, to_status, cause, fault in log.iter_rows():
+            transition = _describe_transition(from_status, to_status)
             send = f", send {attempt}" if attempt else ""
-            behind = f" (behind it: {fault})" if fault else ""
-            lines.append(f"{format_elapsed(time)}  {step}{send}: {cause}{behind}")
+            fault_note = f" (behind it: {fault})" if fault else ""
+            lines.append(f"{format_elapsed(time_ms)}  {transition}{send}: {cause}{fault_note}")
         if not len(log):
-            lines.append("It never had a task: " + self._without_task(here))
+            lines.append("It never had a task: " + self._reason_without_task(index))
         return "\n".join(lines)
 
-    def _without_task(self, place: int) -> str:
+    def _reason_without_task(self, index: int) -> str:
         fleet, wanted = self.fleet, self.plan.update.current_version
-        if fleet.gone[place]:
+        if fleet.gone[index]:
             return "it is gone, and never polls."
-        if wanted is not None and self.plan.is_automatic and fleet.version[place] != fleet.index("version", wanted):
+        if wanted is not None and self.plan.is_automatic and fleet.version[index] != fleet.index("version", wanted):
             return f"the update is for {wanted!r}."
         return "the rollout stopped, or the horizon came, before its turn."
 
-    def _describe(self, place: int) -> str:
+    def _describe(self, index: int) -> str:
         fleet = self.fleet
-        said = {name: fleet.names[name][int(getattr(fleet, name)[place])] for name in ("backhaul", "region", "isp")}
-        return ", ".join(f"{name} {value}" for name, value in said.items()) + (
-            f", polls every {fleet.period_ms[place] / 3.6e6:g} h, first at {format_elapsed(int(fleet.phase_ms[place]))}"
-        )
+        groups = {name: fleet.names[name][int(getattr(fleet, name)[index])] for name in ("backhaul", "region", "isp")}
+        period_h = fleet.period_ms[index] / 3.6e6
+        first_poll = format_elapsed(int(fleet.phase_ms[index]))
+        facts = [f"{name} {value}" for name, value in groups.items()]
+        return ", ".join([*facts, f"polls every {period_h:g} h", f"first at {first_poll}"])
 
     def to_dataframe(self, replication: int = 0) -> pd.DataFrame:
-        """The log as a pandas DataFrame, words as categories. Raises FleetError where pandas is not installed."""
+        """Return the log of one replication as a pandas DataFrame, with categories for statuses, causes and faults.
+
+        Raises:
+            FleetError: pandas is not installed, or there is no such replication.
+        """
         try:
             import pandas as pd  # noqa: PLC0415
         except ImportError as error:
-            raise FleetError("pandas", None, "to_frame needs pandas: pip install 'lorafw[lab]'") from error
+            raise FleetError("pandas", None, "to_dataframe needs pandas: pip install 'lorafw[lab]'") from error
 
         log = self.events if replication == 0 else self.log(replication)
 
@@ -168,13 +214,21 @@ class Result:
         )
 
     def assumptions(self) -> list[tuple[str, str, str]]:
-        """(quantity, value, source) of everything that this result rests on."""
+        """Return (quantity, value, source) of everything that this result assumes."""
         from lorafw.fleet.defaults import assumptions  # noqa: PLC0415
 
         return assumptions(self.fleet, self.plan)
 
 
+def _describe_transition(from_status: TaskStatus | None, to_status: TaskStatus | None) -> str:
+    if from_status is None:
+        return "PENDING"
+    if from_status == to_status:
+        return from_status
+    return f"{from_status} -> {to_status or 'no task'}"
+
+
 def format_elapsed(time_ms: int) -> str:
-    """A time since the start as "2 d 03:04:05"."""
+    """Return a time since the start as text, for example "2 d 03:04:05"."""
     days, rest = divmod(time_ms // 1000, 86400)
     return f"{days} d {rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"

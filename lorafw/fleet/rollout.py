@@ -1,8 +1,8 @@
-"""simulate(): a plan carried out on a fleet.
+"""simulate(): carry out a plan on a fleet.
 
-The gateways' histories depend on nothing but when their tasks open (``kernel``). What couples them, gates, rates and
-the abort criterion, only changes what comes later: a wave is simulated, its gate decides when the next one starts,
-and an abort is computed without it, its moment found, and the rest cut there.
+The histories of the gateways depend only on when their tasks are created (``fleet.simulation.engine``). Gates, rates
+and the abort criterion couple the gateways, but they change only what comes later. So a wave is simulated, its gate
+decides when the next one starts, and an abort is found afterwards and everything behind it is discarded.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 from lorafw.errors import FleetError
 from lorafw.fleet.fleet import Fleet
-from lorafw.fleet.plan import Plan, Wave
+from lorafw.fleet.plan import Gate, Plan, Wave
 from lorafw.fleet.result import Result, WaveRecord
 from lorafw.fleet.simulation.codes import NO_TASK
 from lorafw.fleet.simulation.gates import GateDecision, first_abort_ms, first_decision
 from lorafw.fleet.simulation.histories import Histories
-from lorafw.fleet.simulation.inputs import I64, NEVER
+from lorafw.fleet.simulation.inputs import I64, NEVER, SimulationParameters, to_ms
 from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
 from lorafw.fleet.simulation.random_streams import rng_keys
 from lorafw.fleet.simulation.runners import BatchRunner, RolloutContext, open_runner
@@ -28,129 +28,184 @@ from lorafw.fleet.simulation.task_creation import creation_offsets_ms, random_de
 
 @huge_pages_disabled()
 def simulate(
-    fleet: Fleet, plan: Plan, *, seed: int = 0, replications: int = 1, executor: Any = None, progress: Any = None
+    fleet: Fleet,
+    plan: Plan,
+    *,
+    seed: int = 0,
+    replications: int = 1,
+    executor: Any = None,
+    progress: Any = None,
 ) -> Result:
-    """Carry out ``plan`` on ``fleet``, ``replications`` times with independent luck: equal arguments, equal bytes.
+    """Simulate a rollout plan on a fleet.
 
-    ``executor``: any ``concurrent.futures.Executor``, or an object with ``get_executor()`` such as a Dask client; the
-    result does not depend on it. Few need one: a million gateways take a fraction of a second on two cores.
-    ``progress(done, total)`` is called with numbers of gateways; it may raise, to cancel. Raises FleetError.
+    Equal arguments give equal bytes, on any number of workers.
+
+    Args:
+        fleet: The gateways and their conditions.
+        plan: The update, its waves and gates.
+        seed: The seed of the random numbers.
+        replications: Number of independent rollouts.
+        executor: A ``concurrent.futures.Executor``, an object with ``get_executor()`` such as a Dask client, or None
+            for a thread pool. You rarely need one: a million gateways take a fraction of a second on two cores.
+        progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
+
+    Returns:
+        The history of each gateway in each rollout, with the decisions of the gates.
+
+    Raises:
+        FleetError: The plan does not fit the fleet, or an argument is out of range.
     """
-    for name, value, least in (("seed", seed, 0), ("replications", replications, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
-            raise FleetError(name, value, f"{name} {value!r} is not a whole number from {least}")
-    ends = plan.wave_ends(fleet.size)
-    with open_runner(executor, replications * fleet.size, progress) as workers:
-        groups = workers.groups(fleet.size, replications)
-        parts = workers.map(_run_replications, [(fleet, plan, ends, seed, group) for group in groups])
-    return Result(fleet, plan, seed, replications, *_stack(parts))
+    for name, value, minimum in (("seed", seed, 0), ("replications", replications, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value < 2**63:
+            raise FleetError(name, value, f"{name} {value!r} is not a whole number from {minimum}")
+    wave_ends = plan.wave_ends(fleet.size)
+    with open_runner(executor, replications * fleet.size, progress) as runner:
+        groups = runner.split_replications(fleet.size, replications)
+        parts = runner.map_groups(_run_replications, [(fleet, plan, wave_ends, seed, group) for group in groups])
+    results = _stack(parts)
+    return Result(fleet, plan, seed, replications, results.histories, results.stopped_ms, results.waves)
 
 
 def replay(result: Result, *, executor: Any = None) -> Result:
-    """The same rollout again, from the fleet, plan and seed that its result carries."""
+    """Simulate the rollout of a result again, from the fleet, plan and seed that the result carries."""
     return simulate(result.fleet, result.plan, seed=result.seed, replications=result.replications, executor=executor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReplicationResults:
-    """Some replications: histories (a row each), when they were stopped (NEVER: not), and their waves."""
+    """The results of some replications."""
 
     histories: Histories
-    stopped: I64
+    """One row for each replication."""
+    stopped_ms: I64
+    """When each rollout was stopped; NEVER if it was not."""
     waves: tuple[WaveRecord, ...]
 
 
-def _stack(parts: list[ReplicationResults]) -> tuple[Histories, I64, tuple[WaveRecord, ...]]:
+def _stack(parts: list[ReplicationResults]) -> ReplicationResults:
+    """Return the results of several groups of replications as one."""
     if len(parts) == 1:
-        return parts[0].histories, parts[0].stopped, parts[0].waves
+        return parts[0]
     waves = tuple(WaveRecord.stack(records) for records in zip(*(part.waves for part in parts), strict=True))
     histories = Histories.stack([part.histories for part in parts])
-    return histories, np.concatenate([part.stopped for part in parts]), waves
+    return ReplicationResults(histories, np.concatenate([part.stopped_ms for part in parts]), waves)
 
 
 def _run_replications(
-    workers: BatchRunner, fleet: Fleet, plan: Plan, ends: list[int], seed: int, replications: range
+    runner: BatchRunner, fleet: Fleet, plan: Plan, wave_ends: list[int], seed: int, replications: range
 ) -> ReplicationResults:
-    """Some replications, wave by wave."""
-    run = RolloutContext.of(fleet, plan, seed, replications)
+    """Simulate some replications of a plan."""
+    context = RolloutContext.from_plan(fleet, plan, seed, replications)
     if plan.is_automatic:
-        histories = workers.histories(run, replications, None, None)
-        stopped = (
-            first_abort_ms(plan.abort, histories.status, histories.ended) if plan.abort else _never(len(replications))
-        )
-        return ReplicationResults(_cut(histories, stopped), stopped, ())
-    return _Waves(workers, run, plan, replications).roll(ends)
+        return _run_automatic(runner, context, plan, replications)
+    return _WaveRunner(runner, context, plan, replications).run(wave_ends)
 
 
-class _Waves:
-    """Waves one after the other, for some replications at once."""
+def _run_automatic(runner: BatchRunner, context: RolloutContext, plan: Plan, replications: range) -> ReplicationResults:
+    """Simulate replications in which each gateway's first request creates its task."""
+    histories = runner.run_batches(context, replications, None, None)
+    stopped_ms = _never_array(len(replications))
+    if plan.abort is not None:
+        stopped_ms = first_abort_ms(plan.abort, histories.status, histories.ended_ms)
+    histories.discard_after_stop(stopped_ms)
+    return ReplicationResults(histories, stopped_ms, ())
 
-    def __init__(self, workers: BatchRunner, run: RolloutContext, plan: Plan, replications: range) -> None:
-        self._workers, self._run, self._plan, self._replications = workers, run, plan, replications
-        self._position = rng_keys(run.seed, np.asarray(replications)[:, None], run.fleet.number[None, :])
-        self._order = task_order(plan, self._position)
-        room = Histories.room((len(replications), run.fleet.size), run.rules, automatic=False)
-        self._done = room.blank(NO_TASK)
-        # When a gate has said ABORT, when the criterion was met, and the earlier of the two.
-        self._gate_abort_ms = self._criterion_abort_ms = self._stopped = _never(len(replications))
 
-    def roll(self, ends: list[int]) -> ReplicationResults:
-        start = np.zeros(len(self._replications), dtype=np.int64)
-        records, begin = [], 0
-        for wave, end in zip(self._plan.waves or (Wave(share=1.0),), ends, strict=True):
-            record = self._wave(wave, begin, end, start)
+class _WaveRunner:
+    """Simulates the waves of a plan one after the other, for some replications at once."""
+
+    def __init__(self, runner: BatchRunner, context: RolloutContext, plan: Plan, replications: range) -> None:
+        self._runner, self._context, self._plan, self._replications = runner, context, plan, replications
+        fleet_numbers = context.fleet.number[None, :]
+        self._rng_key = rng_keys(context.seed, np.asarray(replications)[:, None], fleet_numbers)
+        self._order = task_order(plan, self._rng_key)
+        shape = (len(replications), context.fleet.size)
+        self._histories = Histories.empty(shape, context.params, automatic=False).reset(NO_TASK)
+        self._gate_abort_ms = _never_array(len(replications))
+        """When a gate decided to abort each rollout."""
+        self._criterion_abort_ms = _never_array(len(replications))
+        """When the abort criterion of the plan was met in each rollout."""
+        self._stop_ms = _never_array(len(replications))
+        """When each rollout stopped: the earlier of the two."""
+
+    @property
+    def _params(self) -> SimulationParameters:
+        return self._context.params
+
+    def run(self, wave_ends: list[int]) -> ReplicationResults:
+        """Simulate all waves.
+
+        Args:
+            wave_ends: For each wave the number of gateways in it and in the waves before it.
+        """
+        waves = self._plan.waves or (Wave(share=1.0),)
+        start_ms, wave_start = np.zeros(len(self._replications), dtype=np.int64), 0
+        records = []
+        for wave, wave_end in zip(waves, wave_ends, strict=True):
+            record = self._run_wave(wave, wave_start, wave_end, start_ms)
             records.append(record)
-            start, begin = record.decided, end
-        return ReplicationResults(_cut(self._done, self._stopped), self._stopped, tuple(records))
+            start_ms, wave_start = record.decided_ms, wave_end
+        self._histories.discard_after_stop(self._stop_ms)
+        return ReplicationResults(self._histories, self._stop_ms, tuple(records))
 
-    def _wave(self, wave: Wave, begin: int, end: int, start: I64) -> WaveRecord:
-        """One wave of all replications; those that were stopped before it open no task."""
-        places = self._order[:, begin:end]
-        opens = start[:, None] + creation_offsets_ms(self._plan.rate, end - begin)[None, :]
-        if self._plan.random_delay_s:
-            opens = opens + random_delays_ms(self._plan, np.take_along_axis(self._position, places, axis=1))
-        opens = np.where((start < self._stopped)[:, None], opens, NEVER)
-        histories = self._workers.histories(self._run, self._replications, places, opens)
-        for column, values in zip(self._done.columns(), histories.columns(), strict=True):
-            np.put_along_axis(column, places, values, axis=1)
-        # Found anew after each wave: gateways of a later one that succeed can keep the criterion from being met. That
-        # wave began before the moment that was found without it, and changes nothing before its beginning.
-        if self._plan.abort is not None:
-            self._criterion_abort_ms = first_abort_ms(self._plan.abort, self._done.status, self._done.ended)
-        self._stopped = np.minimum(self._gate_abort_ms, self._criterion_abort_ms)
-        return self._judge(wave, start, opens, histories)
-
-    def _judge(self, wave: Wave, start: I64, opens: I64, histories: Histories) -> WaveRecord:
-        """When the next wave may start; NEVER where it may not."""
-        began = start < self._stopped
-        looks = np.where(began, opens.max(axis=1) + round(wave.bake_s * 1000), NEVER)
+    def _run_wave(self, wave: Wave, wave_start: int, wave_end: int, start_ms: I64) -> WaveRecord:
+        """Simulate one wave of all replications. Mutates the histories and the times of the stops."""
+        gateway_index = self._order[:, wave_start:wave_end]
+        created_ms = self._task_times_ms(gateway_index, start_ms)
+        histories = self._runner.run_batches(self._context, self._replications, gateway_index, created_ms)
+        for target, values in zip(self._histories.owned_arrays(), histories.owned_arrays(), strict=True):
+            np.put_along_axis(target, gateway_index, values, axis=1)
+        self._update_criterion_abort()
+        first_check_ms = created_ms.max(axis=1) + to_ms(wave.bake_s)
+        first_check_ms = np.where(start_ms < self._stop_ms, first_check_ms, NEVER)
         if wave.gate is None:
-            goes = (looks < self._stopped) & (looks <= self._run.rules.horizon_ms)
-            verdict = np.where(goes, GateDecision.GO, GateDecision.HOLD).astype(np.int8)
-            return WaveRecord(start, np.where(goes, looks, NEVER), verdict)
-        again = round(wave.again_s * 1000)
-        count = int(wave.give_up_s // wave.again_s) + 1
-        verdict, decided = first_decision(wave.gate, looks, again, count, histories.status, histories.ended)
-        # A gate that would look after the rollout has stopped, or after the horizon, does not look.
-        verdict[~began | (decided >= self._stopped) | (decided > self._run.rules.horizon_ms)] = GateDecision.HOLD
-        self._gate_abort_ms = np.where(verdict == GateDecision.ABORT, decided, self._gate_abort_ms)
-        self._stopped = np.minimum(self._gate_abort_ms, self._criterion_abort_ms)
-        return WaveRecord(start, np.where(verdict == GateDecision.GO, decided, NEVER), verdict)
+            return self._record_without_gate(start_ms, first_check_ms)
+        return self._evaluate_gate(wave, wave.gate, start_ms, first_check_ms, histories)
+
+    def _task_times_ms(self, gateway_index: Any, start_ms: I64) -> I64:
+        """Return when each task of a wave is created. Rollouts that have stopped create none (NEVER)."""
+        wave_size = gateway_index.shape[1]
+        created_ms = start_ms[:, None] + creation_offsets_ms(self._plan.rate, wave_size)[None, :]
+        if self._plan.random_delay_s:
+            rng_key = np.take_along_axis(self._rng_key, gateway_index, axis=1)
+            created_ms = created_ms + random_delays_ms(self._plan, rng_key)
+        has_started = (start_ms < self._stop_ms)[:, None]
+        return np.where(has_started, created_ms, NEVER)
+
+    def _update_criterion_abort(self) -> None:
+        """Find again when the abort criterion is met.
+
+        It is found again after each wave because successful gateways of a later wave can keep it from being met. That
+        wave began before the time that was found without it, and it changes nothing before its beginning.
+        """
+        if self._plan.abort is not None:
+            self._criterion_abort_ms = first_abort_ms(
+                self._plan.abort, self._histories.status, self._histories.ended_ms
+            )
+        self._stop_ms = np.minimum(self._gate_abort_ms, self._criterion_abort_ms)
+
+    def _record_without_gate(self, start_ms: I64, first_check_ms: I64) -> WaveRecord:
+        """Return the record of a wave that has no gate: the rollout goes on after the bake time."""
+        proceeds = (first_check_ms < self._stop_ms) & (first_check_ms <= self._params.horizon_ms)
+        decision = np.where(proceeds, GateDecision.GO, GateDecision.HOLD).astype(np.int8)
+        return WaveRecord(start_ms, np.where(proceeds, first_check_ms, NEVER), decision)
+
+    def _evaluate_gate(
+        self, wave: Wave, gate: Gate, start_ms: I64, first_check_ms: I64, histories: Histories
+    ) -> WaveRecord:
+        """Return the record of a wave with the decisions of its gate. Mutates the times of the stops."""
+        max_checks = int(wave.give_up_s // wave.again_s) + 1
+        decision, decided_ms = first_decision(
+            gate, first_check_ms, to_ms(wave.again_s), max_checks, histories.status, histories.ended_ms
+        )
+        # A gate that would decide after the rollout has stopped, or after the horizon, does not decide.
+        too_late = (decided_ms >= self._stop_ms) | (decided_ms > self._params.horizon_ms)
+        decision[too_late | (start_ms >= self._stop_ms)] = GateDecision.HOLD
+        aborted = decision == GateDecision.ABORT
+        self._gate_abort_ms = np.where(aborted, decided_ms, self._gate_abort_ms)
+        self._stop_ms = np.minimum(self._gate_abort_ms, self._criterion_abort_ms)
+        return WaveRecord(start_ms, np.where(decision == GateDecision.GO, decided_ms, NEVER), decision)
 
 
-def _never(count: int) -> I64:
+def _never_array(count: int) -> I64:
     return np.full(count, NEVER, dtype=np.int64)
-
-
-def _cut(histories: Histories, stopped: I64) -> Histories:
-    """Whoever was not offered the update before the rollout was stopped never is; what was sent runs to its end."""
-    if (stopped == NEVER).all():
-        return histories
-    late = (histories.offered > stopped[:, None]) & (stopped < NEVER)[:, None]
-    histories.created[late & (histories.created > stopped[:, None])] = NEVER
-    histories.status[late] = NO_TASK
-    histories.offered[late] = histories.ended[late] = NEVER
-    histories.sends[late] = histories.fault[late] = 0
-    if histories.broken_bytes.flags.writeable:
-        histories.broken_bytes[late] = 0
-    return histories

@@ -57,8 +57,8 @@ MUTATIONS = [
     ("plan.py", "failed / executed >= self.threshold", "failed / executed > self.threshold", FORMS),
     (
         "rollout.py",
-        "late = (histories.offered > stopped[:, None])",
-        "late = (histories.offered >= stopped[:, None])",
+        "late = (histories.offered_ms > stopped[:, None])",
+        "late = (histories.offered_ms >= stopped[:, None])",
         TWIN,
     ),
     (

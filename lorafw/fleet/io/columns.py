@@ -22,7 +22,7 @@ from lorafw.fleet.defaults import default_value
 from lorafw.fleet.fleet import MAX_PERIOD_MS, Fleet, make_fleet
 from lorafw.fleet.presets import BACKHAULS, typical_conditions
 from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
-from lorafw.fleet.simulation.random_streams import Stream, draw, rng_keys
+from lorafw.fleet.simulation.random_streams import Stream, rng_keys, uniform
 
 Cells = Sequence[Any]
 Array = npt.NDArray[Any]
@@ -118,7 +118,7 @@ def fleet_from_rows(
     numbers, names["number"] = _numbers(rows)
     position = rng_keys(seed, 0, numbers)
     period_ms = _milliseconds(rows, "poll_period_s", default_value("poll_period_s") * 1000, least=0.001)
-    uniform = draw(position, Stream.PHASE)
+    phase_share = uniform(position, Stream.PHASE)
     backhaul, names["backhaul"] = _backhauls(rows)
     groups = {name: _encode_categories(rows, (name,)) for name in ("region", "isp")} | {
         "version": _encode_categories(rows, VERSION_COLUMNS)
@@ -128,7 +128,7 @@ def fleet_from_rows(
         rows.size,
         number=numbers,
         period_ms=period_ms,
-        phase_ms=_milliseconds(rows, "first_poll_s", (uniform * period_ms).astype(np.int64)),
+        phase_ms=_milliseconds(rows, "first_poll_s", (phase_share * period_ms).astype(np.int64)),
         backhaul=backhaul,
         goodput_Bps=_goodput(rows, [names["backhaul"][index] for index in backhaul.tolist()], position),
         **{name: codes for name, (codes, _) in groups.items()},
@@ -269,7 +269,7 @@ def _backhauls(rows: TableRows) -> tuple[Array, tuple[str, ...]]:
 def _goodput(rows: TableRows, backhauls: list[str], position: Any) -> npt.NDArray[np.float64]:
     """Bytes a second."""
     medians = np.array([default_value(BACKHAULS[name]) for name in backhauls])
-    spread = np.exp(ndtri(draw(position, Stream.GOODPUT)) * default_value("goodput_sigma"))
+    spread = np.exp(ndtri(uniform(position, Stream.GOODPUT)) * default_value("goodput_sigma"))
     drawn_Mbps = medians * spread  # noqa: N806 -- a unit
     if "goodput_Mbps" in rows.columns:
         return _read_numbers(rows, "goodput_Mbps", drawn_Mbps, 1e-6, 1e6) * 1e6 / 8

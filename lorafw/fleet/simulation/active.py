@@ -1,7 +1,8 @@
-"""The gateways that are under way in one turn of the machine, as arrays."""
+"""The gateways that are still active in one step of the simulation, as parallel arrays."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any
@@ -15,7 +16,7 @@ from lorafw.fleet.simulation.random_streams import U64
 
 
 class PresentedVersion(IntEnum):
-    """Which version a gateway presents."""
+    """The version that a gateway presents in its next request."""
 
     OLD = 0
     NEW = 1
@@ -24,57 +25,84 @@ class PresentedVersion(IntEnum):
 
 @dataclass(slots=True, eq=False)
 class ActiveGateways:
-    """``who`` is their place in the batch; ``time`` that of the next poll, then of the exchange.
+    """Gateways whose task has not ended, one array element for each gateway."""
 
-    ``seen``: the last request; ``shows``: see Shows; ``faults``: what went wrong last; ``broken``: the last reply broke
-    off; ``poll_certain``: the next poll is not missed.
-    """
-
-    who: npt.NDArray[np.int64]
-    position: U64
-    time: I64
-    period: I64
-    seen: I64
+    batch_index: npt.NDArray[np.int64]
+    """Positions of the gateways in the batch."""
+    rng_key: U64
+    """Keys of the gateways' random numbers."""
+    next_event_ms: I64
+    """The time of the next poll. After the engine has advanced, the time of the exchange itself."""
+    period_ms: I64
+    """The regular poll interval."""
+    last_request_ms: I64
+    """The time of the last request that reached the server."""
     status: U8
-    shows: U8
-    fault: U8
-    broken: Mask
+    """The status of the task, as a code of ``fleet.simulation.codes``."""
+    presented: U8
+    """The version that the gateway presents next, a PresentedVersion."""
+    last_fault: U8
+    """The code of the last fault, or that of ``Fault.NONE``."""
+    download_broken: Mask
+    """True if the last reply broke off."""
     poll_certain: Mask
+    """True if the next poll cannot be missed."""
 
     def __len__(self) -> int:
-        return len(self.who)
+        return len(self.batch_index)
 
-    def part(self, where: Any) -> ActiveGateways:
-        return ActiveGateways(*(getattr(self, f.name)[where] for f in fields(self)))
+    def select(self, which: npt.NDArray[Any]) -> ActiveGateways:
+        """Return some of the gateways.
+
+        Args:
+            which: A mask, or an array of indices. If a mask is True everywhere, the result is this very object.
+        """
+        if which.dtype == np.bool_ and which.all():
+            return self
+        return ActiveGateways(*(getattr(self, field.name)[which] for field in fields(self)))
 
     def schedule_next(
         self,
-        time: I64,
+        next_event_ms: I64,
         *,
-        shows: Any = PresentedVersion.OLD,
-        fault: Any = None,
+        presented: Any = PresentedVersion.OLD,
+        last_fault: Any = None,
         poll_certain: Any = False,
-        broken: bool = False,
+        download_broken: bool = False,
     ) -> ActiveGateways:
-        """The same gateways on their way to the next exchange, at ``time``. Values are arrays, or one for all."""
+        """Set when and with which version the gateways poll next. Mutates and returns this object.
+
+        Args:
+            next_event_ms: The time of the next poll of each gateway.
+            presented: The version that the gateways present then: an array, or one value for all.
+            last_fault: The last fault: an array, or one value for all. None leaves it as it is.
+            poll_certain: Whether that poll cannot be missed: an array, or one value for all.
+            download_broken: Whether the reply broke off.
+        """
         size = len(self)
-        self.time = time
-        self.shows = broadcast_scalar(shows, size, np.uint8)
+        self.next_event_ms = next_event_ms
+        self.presented = broadcast_scalar(presented, size, np.uint8)
         self.poll_certain = broadcast_scalar(poll_certain, size, np.bool_)
-        self.broken = broadcast_scalar(broken, size, np.bool_)
-        if fault is not None:
-            self.fault = broadcast_scalar(fault, size, np.uint8)
+        self.download_broken = broadcast_scalar(download_broken, size, np.bool_)
+        if last_fault is not None:
+            self.last_fault = broadcast_scalar(last_fault, size, np.uint8)
         return self
 
 
 def broadcast_scalar(value: Any, size: int, dtype: Any) -> npt.NDArray[Any]:
-    """An array as it is; one value as an array that takes no memory."""
-    return value if np.ndim(value) else np.broadcast_to(np.asarray(value, dtype=dtype), (size,))
+    """Return an array unchanged, and a scalar as a read-only array of ``size`` elements that takes no memory."""
+    if np.ndim(value):
+        array: npt.NDArray[Any] = value
+        return array
+    return np.broadcast_to(np.asarray(value, dtype=dtype), (size,))
 
 
-def join(ways: list[ActiveGateways]) -> ActiveGateways | None:
-    """All of them together; None where nobody is under way."""
-    ways = [way for way in ways if len(way)]
-    if len(ways) <= 1:
-        return ways[0] if ways else None
-    return ActiveGateways(*(np.concatenate([getattr(way, f.name) for way in ways]) for f in fields(ActiveGateways)))
+def concatenate(groups: Sequence[ActiveGateways]) -> ActiveGateways | None:
+    """Return all gateways of several groups as one group, or None if all groups are empty."""
+    filled = [group for group in groups if len(group)]
+    if not filled:
+        return None
+    if len(filled) == 1:
+        return filled[0]
+    columns = (np.concatenate([getattr(group, field.name) for group in filled]) for field in fields(ActiveGateways))
+    return ActiveGateways(*columns)

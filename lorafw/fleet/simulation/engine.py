@@ -1,37 +1,37 @@
-"""The machine: what becomes of many gateways at once, exchange by exchange.
+"""The simulation engine: what happens to many gateways at once, exchange by exchange.
 
-Every gateway has its own clock and sees no other, so a rollout is this function of when each task opens. In one turn
-each gateway that is still under way makes one exchange with the server; only those that go on are carried into the
-next turn. Statuses change by the transition table, and by nothing else.
+Gateways do not influence each other, so a rollout is a function of the times at which their tasks are created. In
+each step every active gateway makes one exchange with the server. Gateways whose task has not ended are carried into
+the next step. Statuses change only by the transition table.
 
-One turn, in order (times in whole ms, fractions cut off):
+One step, in order (times in whole ms, fractions cut off):
 
-1. The poll comes, sooner or later (``arrivals``). In SECOND_RETRY a silence for the timeout is FAILED, at the deadline.
-2. The gateway presents a version. The new one completes; any other after a whole send is a failed attempt, and FAILED
-   after the third.
-3. To the old version the update is sent, unless it cannot be read.
-4. It arrives whole, or breaks off (``delivery``).
-5. What the gateway does with it decides when it comes back, and with which version (``installing``). The next regular
-   poll is a period after the one before, or at the end of the download where that is later.
+1. The poll reaches the server, sooner or later (``polls``). A gateway in SECOND_RETRY that stays silent for the
+   timeout is FAILED, at the deadline.
+2. The gateway presents a version. The new one completes the task. Any other one after a delivered update is a failed
+   attempt; the third failed attempt ends the task as FAILED.
+3. A gateway with the old version is sent the update, unless the update cannot be read.
+4. The download is delivered whole, or it breaks off (``downloads``).
+5. What the gateway does with the update decides when it polls again, and with which version (``installs``). The next
+   regular poll is one period after the last one, or at the end of the download if that is later.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from lorafw.fleet.simulation.active import ActiveGateways, PresentedVersion, broadcast_scalar, join
-from lorafw.fleet.simulation.codes import Fault, fault_code, status_code
-from lorafw.fleet.simulation.downloads import BrokenDownloads, breaks, download_ms
+from lorafw.fleet.simulation.active import ActiveGateways, PresentedVersion, broadcast_scalar, concatenate
+from lorafw.fleet.simulation.codes import U8, Fault, fault_code, status_code
+from lorafw.fleet.simulation.downloads import BrokenDownloads, download_ms, find_broken_downloads
 from lorafw.fleet.simulation.event_log import EventRecorder
 from lorafw.fleet.simulation.histories import Histories, HistoryWriter
 from lorafw.fleet.simulation.inputs import I64, NEVER, BatchColumns, Mask, SimulationParameters
-from lorafw.fleet.simulation.installs import install_faults, returns
+from lorafw.fleet.simulation.installs import install_faults, next_polls
 from lorafw.fleet.simulation.outages import Outages
 from lorafw.fleet.simulation.polls import first_poll_ms, next_exchange_ms
-from lorafw.fleet.simulation.random_streams import Stream, draw
+from lorafw.fleet.simulation.random_streams import Stream, uniform
 from lorafw.tasks.lifecycle import INITIAL, Cause, TaskEvent, TaskStatus
 
 _PENDING: Final = status_code(INITIAL)
@@ -41,192 +41,249 @@ _NO_FAULT: Final = fault_code(Fault.NONE)
 
 
 class BatchSimulator:
-    """Runs one batch to its end; ``recorder`` gets every row of the log."""
+    """Simulates one batch of gateways to its end.
+
+    Args:
+        columns: The gateways.
+        params: Plan and conditions.
+        outages: The outages of their networks. None if there are none.
+        recorder: Receives every row of the task log. None if no log is wanted.
+    """
 
     def __init__(
         self,
-        gateways: BatchColumns,
-        rules: SimulationParameters,
+        columns: BatchColumns,
+        params: SimulationParameters,
         outages: Outages | None = None,
         recorder: EventRecorder | None = None,
     ) -> None:
-        self._gateways, self._rules, self._outages = gateways, rules, outages
-        self._ledger = HistoryWriter(gateways, rules, recorder)
+        self._columns, self._params, self._outages = columns, params, outages
+        self._writer = HistoryWriter(columns, params, recorder)
         self._step = 0
-        self._next: list[ActiveGateways] = []
+        self._rescheduled: list[ActiveGateways] = []
 
     def run(self) -> Histories:
-        """What becomes of them all."""
-        way: ActiveGateways | None = self._start()
-        while way is not None:
-            self._next = []
-            self._send(self._read(self._judge(self._advance_to_exchange(way))))
-            way = join(self._next)
+        """Run all steps and return the history of each gateway."""
+        active = self._start()
+        while active is not None:
+            self._rescheduled = []
+            active = self._advance_to_exchange(active)
+            active = self._evaluate_version(active)
+            active = self._skip_unreadable(active)
+            self._send_update(active)
+            active = concatenate(self._rescheduled)
             self._step += 1
-        return self._ledger.histories
+        return self._writer.histories
 
-    # --- the stages of a turn: each takes those who come to it and returns those who go on to the next stage ---
+    # Each stage of a step takes the gateways that reach it and returns those that go on to the next stage. Gateways
+    # that poll again later are added to `_rescheduled`.
 
     def _start(self) -> ActiveGateways | None:
-        """Everybody at the first poll at or after the opening of the task."""
-        gateways, size = self._gateways, self._gateways.size
-        if gateways.opens is not None:
-            self._ledger.record_manual_creation(gateways.opens)
-        time = first_poll_ms(gateways)
-        status, none = np.full(size, _PENDING, dtype=np.uint8), np.zeros(size, dtype=np.uint8)
-        no = np.zeros(size, dtype=np.bool_)
-        way = ActiveGateways(
-            np.arange(size), gateways.position, time, gateways.period_ms, time, status, none, none, no, no
+        """Return all gateways that will ask for the update, at their first poll after their task is created."""
+        columns, size = self._columns, self._columns.size
+        if columns.task_created_ms is not None:
+            self._writer.record_manual_creation(columns.task_created_ms)
+        first_ms = first_poll_ms(columns)
+        active = ActiveGateways(
+            batch_index=np.arange(size),
+            rng_key=columns.rng_key,
+            next_event_ms=first_ms,
+            period_ms=columns.period_ms,
+            last_request_ms=first_ms,
+            status=np.full(size, _PENDING, dtype=np.uint8),
+            presented=np.full(size, PresentedVersion.OLD, dtype=np.uint8),
+            last_fault=np.full(size, _NO_FAULT, dtype=np.uint8),
+            download_broken=np.zeros(size, dtype=np.bool_),
+            poll_certain=np.zeros(size, dtype=np.bool_),
         )
-        idle = gateways.idle
-        if gateways.opens is not None:
-            late = gateways.opens > self._rules.horizon_ms
-            idle = late if idle is None else idle | late
-        return join([way if idle is None else way.part(~idle)])
+        if columns.task_created_ms is not None:
+            active = active.select(columns.task_created_ms <= self._params.horizon_ms)
+        if columns.never_requests is not None:
+            active = active.select(~columns.never_requests[active.batch_index])
+        return concatenate([active])
 
-    def _advance_to_exchange(self, way: ActiveGateways) -> ActiveGateways:
-        """When the exchange is; those whom silence ends, or for whom it lies beyond the horizon, leave."""
-        due, group = way.time, self._gateways.group
-        way.time = next_exchange_ms(way, self._step, self._rules, self._outages, group)
-        if self._step and self._rules.silence_ms != NEVER:
-            silent = (way.status == _SECOND_RETRY) & (way.time - way.seen >= self._rules.silence_ms)
-            if silent.any():
-                # Behind it stands what delayed the poll, if that was due in time; else what had gone wrong before.
-                in_time = due - way.seen < self._rules.silence_ms
-                self._fail_silent(way.part(silent), np.where(in_time, fault_code(Fault.OFFLINE), way.fault)[silent])
-                way = way.part(~silent)
-        beyond = way.time > self._rules.horizon_ms
-        return way.part(~beyond) if beyond.any() else way
+    def _advance_to_exchange(self, active: ActiveGateways) -> ActiveGateways:
+        """Advance each gateway to its next exchange. Mutates ``active``.
 
-    def _fail_silent(self, way: ActiveGateways, fault: Any) -> None:
-        self._ledger.ends(way, way.seen + self._rules.silence_ms, TaskEvent.SILENCE, Cause.SILENCE, fault)
+        Returns:
+            The gateways that neither time out nor pass the horizon. Timed-out tasks are recorded as FAILED.
+        """
+        scheduled_ms = active.next_event_ms
+        active.next_event_ms = next_exchange_ms(
+            active, self._step, self._params, self._outages, self._columns.outage_group
+        )
+        active = self._fail_timed_out(active, scheduled_ms)
+        return active.select(active.next_event_ms <= self._params.horizon_ms)
 
-    def _judge(self, way: ActiveGateways) -> ActiveGateways:
-        """What the presented version means; those to whom the update is due go on."""
-        way.seen = way.time
+    def _fail_timed_out(self, active: ActiveGateways, scheduled_ms: I64) -> ActiveGateways:
+        """Fail the gateways whose exchange comes after the silence timeout, and return the others."""
+        timed_out = self._exceeds_silence(active, active.next_event_ms - active.last_request_ms)
+        if not timed_out.any():
+            return active
+        # The fault is OFFLINE if the poll was scheduled before the deadline; otherwise it is the previous fault.
+        scheduled_in_time = scheduled_ms - active.last_request_ms < self._params.silence_timeout_ms
+        fault = np.where(scheduled_in_time, fault_code(Fault.OFFLINE), active.last_fault)
+        self._fail_silent(active.select(timed_out), fault[timed_out])
+        return active.select(~timed_out)
+
+    def _exceeds_silence(self, active: ActiveGateways, silence_ms: I64) -> Mask:
+        """Return which gateways are in SECOND_RETRY and have been silent for the timeout."""
+        if self._params.silence_timeout_ms == NEVER:
+            return np.zeros(len(active), dtype=np.bool_)
+        mask: Mask = (active.status == _SECOND_RETRY) & (silence_ms >= self._params.silence_timeout_ms)
+        return mask
+
+    def _fail_silent(self, active: ActiveGateways, fault: U8) -> None:
+        """Record the tasks of silent gateways as FAILED, at the deadline."""
+        deadline_ms = active.last_request_ms + self._params.silence_timeout_ms
+        self._writer.record_ends(active, deadline_ms, TaskEvent.SILENCE, Cause.SILENCE, fault)
+
+    def _evaluate_version(self, active: ActiveGateways) -> ActiveGateways:
+        """Evaluate the presented version. Return the gateways that are to be sent the update."""
+        active.last_request_ms = active.next_event_ms
         if self._step == 0:
-            if self._gateways.opens is None:
-                self._ledger.record_automatic_creation(way)
-            return way
-        way = self._complete_updated(way)
-        if self._rules.any_version_differs:
-            way = self._fail_other_version(way)
-        lost = (way.status == _SECOND_RETRY) & ~way.broken
-        if lost.any():
-            over = way.part(lost)
-            self._ledger.ends(over, over.time, TaskEvent.ATTEMPT_FAILED, Cause.OLD_VERSION, over.fault)
-            way = way.part(~lost)
-        return way
+            if self._columns.task_created_ms is None:
+                self._writer.record_automatic_creation(active)
+            return active
+        active = self._complete_updated(active)
+        if self._params.any_version_differs:
+            active = self._fail_other_version(active)
+        return self._fail_last_attempt(active)
 
-    def _complete_updated(self, way: ActiveGateways) -> ActiveGateways:
-        """The new version completes; where none is given, any that is not the old one does."""
-        done = way.shows == PresentedVersion.NEW if self._rules.version_given else way.shows != PresentedVersion.OLD
-        if not done.any():
-            return way
-        new = way.part(done)
-        # What went wrong with an earlier send is not behind this one; a version of its own is.
-        fault = (
-            np.where(new.shows == PresentedVersion.OTHER, new.fault, _NO_FAULT)
-            if self._rules.any_version_differs
-            else _NO_FAULT
-        )
-        self._ledger.ends(new, new.time, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, fault)
-        return way.part(~done)
+    def _complete_updated(self, active: ActiveGateways) -> ActiveGateways:
+        """Complete the tasks of gateways that present the new version, and return the others.
 
-    def _fail_other_version(self, way: ActiveGateways) -> ActiveGateways:
-        """Who presents neither version has failed once more, and is sent nothing."""
-        other = way.shows == PresentedVersion.OTHER
+        If the definition has no UpdateVersion, any version other than the old one completes the task.
+        """
+        updated = active.presented != PresentedVersion.OLD
+        if self._params.has_update_version:
+            updated = active.presented == PresentedVersion.NEW
+        if not updated.any():
+            return active
+        completed = active.select(updated)
+        # An earlier fault does not explain a completed task, but a different version is a fault of this one.
+        is_other = completed.presented == PresentedVersion.OTHER
+        fault = np.where(is_other, completed.last_fault, _NO_FAULT)
+        self._writer.record_ends(completed, completed.next_event_ms, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, fault)
+        return active.select(~updated)
+
+    def _fail_other_version(self, active: ActiveGateways) -> ActiveGateways:
+        """Count a failed attempt for gateways that present neither version. They are sent nothing."""
+        other = active.presented == PresentedVersion.OTHER
         if not other.any():
-            return way
-        last = other & (way.status == _SECOND_RETRY)
-        over, on = way.part(last), way.part(other & ~last)
-        self._ledger.ends(over, over.time, TaskEvent.ATTEMPT_FAILED, Cause.OTHER_VERSION, over.fault)
-        self._ledger.fails(on, Cause.OTHER_VERSION)
-        self._next.append(on.schedule_next(on.time + on.period, shows=PresentedVersion.OTHER))
-        return way.part(~other)
+            return active
+        is_last = active.status == _SECOND_RETRY
+        self._end_failed(active.select(other & is_last), Cause.OTHER_VERSION)
+        retrying = active.select(other & ~is_last)
+        self._writer.record_failed_attempts(retrying, Cause.OTHER_VERSION)
+        next_poll_ms = retrying.next_event_ms + retrying.period_ms
+        self._rescheduled.append(retrying.schedule_next(next_poll_ms, presented=PresentedVersion.OTHER))
+        return active.select(~other)
 
-    def _read(self, way: ActiveGateways) -> ActiveGateways:
-        """Where the update cannot be read nothing is sent, and nothing is used up."""
-        share = self._rules.conditions.storage_error
-        if not share:
-            return way
-        unread = draw(way.position, Stream.STORAGE, self._step) < share
-        on = way.part(unread)
-        self._ledger.remarks(on, on.time, Cause.SOURCE_UNREADABLE, fault_code(Fault.STORAGE_ERROR))
-        on.time, on.poll_certain = on.time + on.period, broadcast_scalar(False, len(on), np.bool_)
-        self._next.append(on)
-        return way.part(~unread)
+    def _fail_last_attempt(self, active: ActiveGateways) -> ActiveGateways:
+        """End the tasks whose third attempt failed, and return the others. A broken download is no failed attempt."""
+        failed = (active.status == _SECOND_RETRY) & ~active.download_broken
+        if not failed.any():
+            return active
+        self._end_failed(active.select(failed), Cause.OLD_VERSION)
+        return active.select(~failed)
 
-    def _send(self, way: ActiveGateways) -> None:
-        """A reply with the update begins, and ends whole or broken."""
-        way = self._begin(way)
-        takes = download_ms(way, self._step, self._rules, self._gateways)
-        broken = breaks(way, self._step, self._rules, takes, self._outages, self._gateways.group)
-        if broken is not None and len(broken.where):
-            self._reschedule_broken(way.part(broken.where), broken)
-            whole = np.ones(len(way), dtype=np.bool_)
-            whole[broken.where] = False
-            way, takes = way.part(whole), takes[whole]
-        self._install(way, takes)
+    def _end_failed(self, active: ActiveGateways, cause: Cause) -> None:
+        self._writer.record_ends(active, active.next_event_ms, TaskEvent.ATTEMPT_FAILED, cause, active.last_fault)
 
-    def _begin(self, way: ActiveGateways) -> ActiveGateways:
-        """Three kinds of reply: the first, the rest of a broken one, the next attempt."""
-        if self._step == 0:
-            self._ledger.offers(way, Cause.OFFERED)
-            return way
-        pending = way.status == _PENDING
-        begun = []
-        for mask, cause in (
-            (pending, Cause.OFFERED),
-            (way.broken, Cause.OFFERED_AGAIN),
-            (~(pending | way.broken), Cause.OLD_VERSION),
-        ):
-            if mask.any():
-                begun.append(way.part(mask))
-                self._ledger.offers(begun[-1], cause)
-        return join(begun) or way
+    def _skip_unreadable(self, active: ActiveGateways) -> ActiveGateways:
+        """Reschedule the gateways whose update cannot be read now, and return the others. No attempt is used up."""
+        probability = self._params.conditions.storage_error
+        if not probability:
+            return active
+        unreadable = uniform(active.rng_key, Stream.STORAGE, self._step) < probability
+        waiting = active.select(unreadable)
+        fault = np.full(len(waiting), fault_code(Fault.STORAGE_ERROR), dtype=np.uint8)
+        self._writer.record_notes(waiting, waiting.next_event_ms, Cause.SOURCE_UNREADABLE, fault)
+        remaining = active.select(~unreadable)
+        waiting.next_event_ms = waiting.next_event_ms + waiting.period_ms
+        waiting.poll_certain = broadcast_scalar(False, len(waiting), np.bool_)
+        self._rescheduled.append(waiting)
+        return remaining
 
-    def _reschedule_broken(self, way: ActiveGateways, broken: BrokenDownloads) -> None:
-        """No attempt is used up, and the station tries again soon, from the first byte."""
-        time, rules = way.time + broken.after, self._rules
-        got = np.where(time <= rules.horizon_ms, rules.size_bytes * broken.share, 0)
-        self._ledger.histories.broken_bytes[way.who] += got.astype(np.int64)
-        on: npt.NDArray[Any] = np.ones(len(way), dtype=np.bool_)
-        if rules.silence_ms != NEVER:
-            on = (way.status != _SECOND_RETRY) | (broken.after < rules.silence_ms)
-            late = way.part(~on)
-            self._fail_silent(late, broken.fault[~on])
-            late.status = broadcast_scalar(_FAILED, len(late), np.uint8)
-            self._ledger.remarks(late, time[~on], Cause.REPLY_BROKEN, broken.fault[~on])
-        on_way, fault = way.part(on), broken.fault[on]
-        self._ledger.remarks(on_way, time[on], Cause.REPLY_BROKEN, fault)
-        self._next.append(on_way.schedule_next(time[on] + rules.resync_ms, fault=fault, poll_certain=True, broken=True))
+    def _send_update(self, active: ActiveGateways) -> None:
+        """Send the update: record the offers, then handle broken and delivered downloads."""
+        active = self._start_replies(active)
+        duration_ms = download_ms(active, self._step, self._params, self._columns)
+        broken = find_broken_downloads(
+            active, self._step, self._params, duration_ms, self._outages, self._columns.outage_group
+        )
+        if broken is None or not len(broken.index):
+            self._install(active, duration_ms)
+            return
+        delivered = np.ones(len(active), dtype=np.bool_)
+        delivered[broken.index] = False
+        self._reschedule_broken(active.select(broken.index), broken)
+        self._install(active.select(delivered), duration_ms[delivered])
 
-    def _install(self, way: ActiveGateways, takes: I64) -> None:
-        """The update has arrived whole. Whom nothing delays on the way back shows the new version at once."""
-        rules, gateways = self._rules, self._gateways
-        arrived = way.time + takes
-        self._ledger.histories.sends[way.who] += arrived <= rules.horizon_ms
-        fault = install_faults(way, self._step, rules, gateways)
-        at_once = fault == _NO_FAULT
-        if not rules.all_restart:
-            at_once &= gateways.restarts[way.who]
-        if rules.can_complete_immediately:
-            self._complete(way, at_once, arrived + rules.apply_ms)
-            later = np.flatnonzero(~at_once)
-            way, arrived, fault = way.part(later), arrived[later], fault[later]
-        if len(way):
-            back = returns(way, self._step, rules, gateways, arrived, fault)
-            fault = np.where(fault == _NO_FAULT, way.fault, fault)
-            self._ledger.set_last_fault(way, fault)
-            self._next.append(
-                way.schedule_next(back.time, shows=back.shows, fault=fault, poll_certain=back.poll_certain)
-            )
+    def _start_replies(self, active: ActiveGateways) -> ActiveGateways:
+        """Record the replies that begin: first offers, repeated downloads, and further attempts."""
+        is_first = active.status == _PENDING
+        is_resumed = active.download_broken
+        first, resumed = active.select(is_first), active.select(is_resumed)
+        retried = active.select(~(is_first | is_resumed))
+        self._writer.record_first_offers(first)
+        self._writer.record_resumed_offers(resumed)
+        self._writer.record_failed_attempts(retried, Cause.OLD_VERSION)
+        started = concatenate([first, resumed, retried])
+        return active if started is None else started
 
-    def _complete(self, way: ActiveGateways, at_once: Mask, time: I64) -> None:
-        if self._step and self._rules.silence_ms != NEVER:
-            late = at_once & (way.status == _SECOND_RETRY) & (time - way.seen >= self._rules.silence_ms)
-            if late.any():
-                self._fail_silent(way.part(late), way.fault[late])
-                at_once = at_once & ~late
-        self._ledger.ends(way, time, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, _NO_FAULT, among=at_once)
+    def _reschedule_broken(self, active: ActiveGateways, broken: BrokenDownloads) -> None:
+        """Let the gateways whose download broke off try again soon, from the first byte. No attempt is used up.
+
+        A gateway that was silent for longer than the timeout while it waited for the rest is FAILED.
+        """
+        broken_ms = active.next_event_ms + broken.after_ms
+        self._writer.add_broken_bytes(active, self._params.size_bytes * broken.received_share, broken_ms)
+        timed_out = self._exceeds_silence(active, broken.after_ms)
+        if timed_out.any():
+            failed = active.select(timed_out)
+            self._fail_silent(failed, broken.fault[timed_out])
+            failed.status = broadcast_scalar(_FAILED, len(failed), np.uint8)
+            self._writer.record_notes(failed, broken_ms[timed_out], Cause.REPLY_BROKEN, broken.fault[timed_out])
+            active, broken_ms = active.select(~timed_out), broken_ms[~timed_out]
+        fault = broken.fault[~timed_out]
+        self._writer.record_notes(active, broken_ms, Cause.REPLY_BROKEN, fault)
+        retry_ms = broken_ms + self._params.resync_ms
+        self._rescheduled.append(
+            active.schedule_next(retry_ms, last_fault=fault, poll_certain=True, download_broken=True)
+        )
+
+    def _install(self, active: ActiveGateways, duration_ms: I64) -> None:
+        """Install the delivered updates. Gateways that nothing can delay present the new version at once."""
+        delivered_ms = active.next_event_ms + duration_ms
+        self._writer.count_delivered(active, delivered_ms)
+        faults = install_faults(active, self._step, self._params, self._columns)
+        if self._params.can_complete_immediately:
+            immediate = (faults == _NO_FAULT) & self._columns.restarts[active.batch_index]
+            self._complete(active.select(immediate), delivered_ms[immediate] + self._params.apply_ms)
+            remaining = np.flatnonzero(~immediate)
+            active, delivered_ms, faults = active.select(remaining), delivered_ms[remaining], faults[remaining]
+        if len(active):
+            self._schedule_return(active, delivered_ms, faults)
+
+    def _complete(self, active: ActiveGateways, end_ms: I64) -> None:
+        """Complete tasks at the restart of their stations, unless the silence timeout comes first."""
+        timed_out = self._exceeds_silence(active, end_ms - active.last_request_ms)
+        if timed_out.any():
+            self._fail_silent(active.select(timed_out), active.last_fault[timed_out])
+            active, end_ms = active.select(~timed_out), end_ms[~timed_out]
+        self._writer.record_ends(active, end_ms, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, _NO_FAULT)
+
+    def _schedule_return(self, active: ActiveGateways, delivered_ms: I64, faults: U8) -> None:
+        """Schedule the next poll of gateways that do not complete at once. Mutates ``active``."""
+        upcoming = next_polls(active, self._step, self._params, self._columns, delivered_ms, faults)
+        last_fault = np.where(faults == _NO_FAULT, active.last_fault, faults)
+        self._writer.set_last_fault(active, last_fault)
+        active.schedule_next(
+            upcoming.time_ms,
+            presented=upcoming.presented,
+            last_fault=last_fault,
+            poll_certain=upcoming.poll_certain,
+        )
+        self._rescheduled.append(active)

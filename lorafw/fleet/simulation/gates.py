@@ -1,4 +1,4 @@
-"""When to go on and when to stop: gates after a wave, and the abort criterion at every task that ends."""
+"""When a rollout goes on and when it stops: gates after a wave, and the abort criterion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.special import betainc
 
 from lorafw.fleet.plan import Abort, BetaBinomial, Gate, Threshold
 from lorafw.fleet.simulation.codes import U8, status_code
-from lorafw.fleet.simulation.inputs import I64, NEVER
+from lorafw.fleet.simulation.inputs import I64, NEVER, Mask
 from lorafw.tasks.lifecycle import TaskStatus
 
 _COMPLETED = status_code(TaskStatus.COMPLETED)
@@ -19,7 +19,7 @@ _FAILED = status_code(TaskStatus.FAILED)
 
 
 class GateDecision(IntEnum):
-    """What a gate says."""
+    """The decision of a gate."""
 
     HOLD = 0
     GO = 1
@@ -27,54 +27,83 @@ class GateDecision(IntEnum):
 
 
 def evaluate_gate(gate: Gate, completed: Any, failed: Any, size: int) -> npt.NDArray[np.int8]:
-    """What the gate says of a wave of ``size`` gateways in which so many have ended; arrays of equal shape."""
+    """Return the decision of a gate for each pair of counts.
+
+    Args:
+        gate: The gate.
+        completed: How many gateways of the wave have completed. An array of any shape.
+        failed: How many have failed. An array of the same shape.
+        size: Number of gateways in the wave.
+
+    Returns:
+        An array of GateDecision values. ABORT takes precedence over GO.
+    """
     completed, failed = np.asarray(completed), np.asarray(failed)
     if isinstance(gate, Threshold):
-        go, stop = completed / size >= gate.success, failed / size >= gate.error
+        go, abort = completed / size >= gate.success, failed / size >= gate.error
     else:
-        go, stop = _posterior_decision(gate, completed, failed)
-    return np.where(stop, GateDecision.ABORT, np.where(go, GateDecision.GO, GateDecision.HOLD)).astype(np.int8)
+        go, abort = _posterior_decision(gate, completed, failed)
+    return np.select([abort, go], [GateDecision.ABORT, GateDecision.GO], GateDecision.HOLD).astype(np.int8)
 
 
 def _posterior_decision(gate: BetaBinomial, completed: Any, failed: Any) -> tuple[Any, Any]:
-    acceptable = betainc(gate.prior_failed + failed, gate.prior_completed + completed, gate.acceptable)
-    return acceptable >= gate.go, 1 - acceptable >= gate.abort
+    """Return where the posterior probability of an acceptable failure rate suffices for GO, and where for ABORT."""
+    probability = betainc(gate.prior_failed + failed, gate.prior_completed + completed, gate.acceptable)
+    return probability >= gate.go, 1 - probability >= gate.abort
 
 
 def first_decision(
-    gate: Gate, first_check_ms: I64, check_interval_ms: int, count: int, status: U8, ended: I64
+    gate: Gate, first_check_ms: I64, check_interval_ms: int, max_checks: int, status: U8, ended_ms: I64
 ) -> tuple[npt.NDArray[np.int8], I64]:
-    """The first verdict other than HOLD of each rollout, and when; after ``count`` looks in vain it is ABORT.
+    """Return the first decision of each rollout other than HOLD, and when it is made.
 
-    ``first_check_ms``: the first look of each rollout; ``status`` and ``ended``: one row for each rollout.
+    A gate that still holds at its last check aborts.
+
+    Args:
+        gate: The gate.
+        first_check_ms: When the gate is first checked in each rollout.
+        check_interval_ms: The time between two checks.
+        max_checks: Number of checks.
+        status: The status of each gateway of the wave, one row for each rollout.
+        ended_ms: When each task ended, of the same shape.
     """
     rollouts, size = status.shape
-    # At which look each ending is first seen; what ends after the last look is in a column that nobody looks at.
-    after = np.maximum(ended - first_check_ms[:, None], 0)
-    seen = np.minimum(-(-after // check_interval_ms), count)
-    cell = seen + np.arange(rollouts)[:, None] * (count + 1)
-    verdict, when = np.zeros((rollouts, count), dtype=np.int8), np.arange(count)
-    counts = []
-    for code in (_COMPLETED, _FAILED):
-        found = np.bincount(cell[status == code], minlength=rollouts * (count + 1)).reshape(rollouts, count + 1)
-        counts.append(found.cumsum(axis=1)[:, :count])
-    verdict = evaluate_gate(gate, counts[0], counts[1], size)
-    decided = verdict != GateDecision.HOLD
-    decided[:, -1] = True
-    look = decided.argmax(axis=1)
-    result = verdict[np.arange(rollouts), look]
-    result[result == GateDecision.HOLD] = GateDecision.ABORT
-    return result, first_check_ms + when[look] * check_interval_ms
+    # The number of the check that first sees each end. Ends after the last check get the number max_checks.
+    waiting_ms = np.maximum(ended_ms - first_check_ms[:, None], 0)
+    check = np.minimum(-(-waiting_ms // check_interval_ms), max_checks)
+    completed = _cumulative_counts(check, status == _COMPLETED, max_checks)
+    failed = _cumulative_counts(check, status == _FAILED, max_checks)
+    decisions = evaluate_gate(gate, completed, failed, size)
+    out_of_time = decisions[:, -1] == GateDecision.HOLD
+    decisions[out_of_time, -1] = GateDecision.ABORT
+    deciding_check = (decisions != GateDecision.HOLD).argmax(axis=1)
+    return decisions[np.arange(rollouts), deciding_check], first_check_ms + deciding_check * check_interval_ms
 
 
-def first_abort_ms(abort: Abort, status: U8, ended: I64) -> I64:
-    """When the criterion is first met in each rollout (a row each); NEVER where it is not."""
-    order = np.argsort(ended, axis=1, kind="stable")
+def _cumulative_counts(check: I64, selected: Mask, max_checks: int) -> I64:
+    """Count for each rollout and check how many of the selected ends the check sees: shape (rollouts, max_checks)."""
+    rollouts = len(check)
+    width = max_checks + 1  # the last column counts the ends that no check sees
+    flat_index = check + np.arange(rollouts)[:, None] * width
+    counts = np.bincount(flat_index[selected], minlength=rollouts * width).reshape(rollouts, width)
+    cumulative: I64 = counts.cumsum(axis=1)[:, :max_checks]
+    return cumulative
+
+
+def first_abort_ms(abort: Abort, status: U8, ended_ms: I64) -> I64:
+    """Return when the abort criterion is first met in each rollout, NEVER if it is not.
+
+    Args:
+        abort: The criterion.
+        status: The status of each gateway, one row for each rollout.
+        ended_ms: When each task ended, of the same shape; NEVER if it did not.
+    """
+    order = np.argsort(ended_ms, axis=1, kind="stable")
+    times_ms = np.take_along_axis(ended_ms, order, axis=1)
     failed = np.take_along_axis(status == _FAILED, order, axis=1).cumsum(axis=1)
-    times = np.take_along_axis(ended, order, axis=1)
-    executed = np.arange(1, ended.shape[1] + 1)
-    met = abort.is_met(failed, executed) & (times < NEVER)
+    executed = np.arange(1, ended_ms.shape[1] + 1)
+    met = abort.is_met(failed, executed) & (times_ms < NEVER)
     first = met.argmax(axis=1)
-    rows = np.arange(len(ended))
-    result: I64 = np.where(met[rows, first], times[rows, first], NEVER)
+    rows = np.arange(len(ended_ms))
+    result: I64 = np.where(met[rows, first], times_ms[rows, first], NEVER)
     return result

@@ -1,13 +1,14 @@
-"""What the machine writes down: the histories of a batch and, where somebody wants it, every row of the log.
+"""What comes out of the engine: the history of each gateway and, on request, every row of the task log.
 
-Statuses change here and by AFTER, the transition table. Nothing is written of what lies beyond the horizon.
+Statuses change only here, and only by NEXT_STATUS, the transition table. Nothing is recorded that happens after the
+horizon.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,151 +25,207 @@ from lorafw.fleet.simulation.codes import (
     status_code,
 )
 from lorafw.fleet.simulation.event_log import EventRecorder
-from lorafw.fleet.simulation.inputs import I64, NEVER, BatchColumns, SimulationParameters
+from lorafw.fleet.simulation.inputs import I64, NEVER, BatchColumns, Mask, SimulationParameters
 from lorafw.tasks.lifecycle import INITIAL, Cause, TaskEvent
 
-_PENDING = status_code(INITIAL)
-_NO_FAULT = fault_code(Fault.NONE)
-
-
-class HistoryWriter:
-    """Histories and log of one batch."""
-
-    def __init__(self, gateways: BatchColumns, rules: SimulationParameters, recorder: EventRecorder | None) -> None:
-        automatic = gateways.opens is None
-        room = Histories.room((gateways.size,), rules, automatic=automatic)
-        self.histories = room.blank(NO_TASK if automatic else _PENDING)
-        self._horizon_ms = rules.horizon_ms
-        self._recorder = recorder
-
-    def record_manual_creation(self, opens: Any) -> None:
-        """Tasks made one by one, as far as they are made before the horizon."""
-        late = opens > self._horizon_ms
-        self.histories.created[:] = np.where(late, NEVER, opens)
-        self.histories.status[late] = NO_TASK
-        made = np.flatnonzero(~late)
-        self._row(made, opens[made], 0, NO_TASK, _PENDING, Cause.CREATED_MANUALLY, _NO_FAULT)
-
-    def record_automatic_creation(self, way: ActiveGateways) -> None:
-        """Tasks that the first request makes."""
-        self.histories.created[way.who] = way.time
-        self.histories.status[way.who] = _PENDING
-        self._row(way.who, way.time, 0, NO_TASK, _PENDING, Cause.CREATED_AUTOMATICALLY, _NO_FAULT)
-
-    def offers(self, way: ActiveGateways, cause: Cause) -> None:
-        """Replies with the update begin: the first (OFFERED), once more (OFFERED_AGAIN), or after a failed attempt."""
-        before, fault = way.status, _NO_FAULT if cause is Cause.OFFERED else way.fault
-        if cause is Cause.OFFERED:
-            self.histories.offered[way.who] = way.time
-        if cause is not Cause.OFFERED_AGAIN:
-            event = TaskEvent.OFFER if cause is Cause.OFFERED else TaskEvent.ATTEMPT_FAILED
-            way.status = NEXT_STATUS[event][before]
-            self.histories.status[way.who] = way.status
-        self._row(way.who, way.time, ATTEMPT_NUMBER[way.status], before, way.status, cause, fault)
-
-    def fails(self, way: ActiveGateways, cause: Cause) -> None:
-        """Attempts have failed, and nothing is sent."""
-        before = way.status
-        way.status = NEXT_STATUS[TaskEvent.ATTEMPT_FAILED][before]
-        self.histories.status[way.who] = way.status
-        self._row(way.who, way.time, ATTEMPT_NUMBER[way.status], before, way.status, cause, way.fault)
-
-    def remarks(self, way: ActiveGateways, time: Any, cause: Cause, fault: Any) -> None:
-        """Rows that change no status."""
-        self.set_last_fault(way, fault)
-        shown = time <= self._horizon_ms
-        who, status = way.who[shown], way.status[shown]
-        fault = fault[shown] if np.ndim(fault) else fault
-        self._row(who, time[shown], self._attempt_numbers(who, status), status, status, cause, fault)
-
-    def set_last_fault(self, way: ActiveGateways, fault: Any) -> None:
-        """What went wrong last."""
-        self.histories.fault[way.who] = fault
-
-    def ends(
-        self, way: ActiveGateways, time: Any, event: TaskEvent, cause: Cause, fault: Any, among: Any = None
-    ) -> None:
-        """The tasks of a way end, or those of it for whom ``among`` holds."""
-        who, status = way.who, way.status
-        if among is None and len(time) and time.max() > self._horizon_ms:
-            among = True
-        if among is not None:
-            among = np.flatnonzero(among & (time <= self._horizon_ms))
-            who, status, time = who[among], status[among], time[among]
-            fault = fault[among] if np.ndim(fault) else fault
-        target = NEXT_STATUS[event][status]
-        self.histories.status[who] = target
-        self.histories.ended[who] = time
-        if self._recorder is not None:
-            self._row(who, time, ATTEMPT_NUMBER[status], status, target, cause, fault)
-
-    def _attempt_numbers(self, who: Any, status: U8) -> U8:
-        """The number of the send; a task that ended keeps the one it had, which was the last."""
-        return np.where(self.histories.ended[who] < NEVER, ATTEMPT_NUMBER.max(), ATTEMPT_NUMBER[status]).astype(
-            np.uint8
-        )
-
-    def _row(self, who: Any, time: Any, attempt: Any, source: Any, target: Any, cause: Cause, fault: Any) -> None:
-        if self._recorder is not None:
-            self._recorder.add(who, time, attempt, source, target, cause_code(cause), fault)
+_PENDING: Final = status_code(INITIAL)
+_NO_FAULT: Final = fault_code(Fault.NONE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histories:
-    """What became of each gateway of a batch: times in ms, NEVER where it did not come to that.
-
-    ``status`` at the horizon (NO_TASK: no task was made); ``sends``: whole ones; ``offered``: first offer; ``ended``:
-    COMPLETED or FAILED; ``faults``: what went wrong last; ``broken_bytes``: bytes of broken downloads.
-    """
+    """The history of each gateway: arrays of equal shape. Times are in ms, NEVER for what did not happen."""
 
     status: U8
-    sends: U8
-    created: I64
-    offered: I64
-    ended: I64
-    fault: U8
+    """The status at the horizon, as a code; NO_TASK if the gateway has no task."""
+    delivered_sends: U8
+    """Number of updates that were delivered whole."""
+    created_ms: I64
+    """When the task was created. The same array as ``offered_ms`` if a task is always offered when it is created."""
+    offered_ms: I64
+    """When the update was first offered."""
+    ended_ms: I64
+    """When the task became COMPLETED or FAILED."""
+    last_fault: U8
+    """The code of the last fault."""
     broken_bytes: I64
+    """Bytes of downloads that broke off. Read-only zeros if no download can break."""
 
     @classmethod
-    def room(cls, shape: tuple[int, ...], rules: SimulationParameters, *, automatic: bool) -> Histories:
-        """Arrays to be written. What is the same in all of a rollout's histories takes no memory of its own."""
-        offered, ended = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
-        status, sends, fault = (np.empty(shape, dtype=np.uint8) for _ in range(3))
-        # A task made at the first request is offered in the same moment, unless the update cannot be read.
-        at_once = automatic and not rules.conditions.storage_error
-        created = offered if at_once else np.empty(shape, dtype=np.int64)
-        broken = np.zeros(shape, dtype=np.int64) if rules.conditions.breaks else np.broadcast_to(np.int64(0), shape)
-        return cls(status, sends, created, offered, ended, fault, broken)
+    def empty(cls, shape: tuple[int, ...], params: SimulationParameters, *, automatic: bool) -> Histories:
+        """Allocate arrays without initialising them. Columns that carry no information share memory.
 
-    def blank(self, status: int) -> Histories:
-        """Nothing has happened yet."""
-        for column, value in (
-            (self.status, status),
-            (self.sends, 0),
-            (self.fault, 0),
-            (self.created, NEVER),
-            (self.offered, NEVER),
-            (self.ended, NEVER),
-        ):
-            column.fill(value)
+        Args:
+            shape: The shape of each array, for example (replications, gateways).
+            params: Decides which columns need memory of their own.
+            automatic: True if tasks are created at a gateway's first request.
+        """
+        offered_ms, ended_ms = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
+        status, delivered_sends, last_fault = (np.empty(shape, dtype=np.uint8) for _ in range(3))
+        # An automatic task is offered in the moment in which it is created, unless the update cannot be read.
+        offered_when_created = automatic and not params.conditions.storage_error
+        created_ms = offered_ms if offered_when_created else np.empty(shape, dtype=np.int64)
+        broken_bytes = np.broadcast_to(np.int64(0), shape)
+        if params.conditions.breaks:
+            broken_bytes = np.zeros(shape, dtype=np.int64)
+        return cls(status, delivered_sends, created_ms, offered_ms, ended_ms, last_fault, broken_bytes)
+
+    def reset(self, status: int) -> Histories:
+        """Fill the arrays with the state before the rollout. Mutates and returns this object."""
+        self.status.fill(status)
+        self.delivered_sends.fill(0)
+        self.last_fault.fill(_NO_FAULT)
+        for times_ms in (self.created_ms, self.offered_ms, self.ended_ms):
+            times_ms.fill(NEVER)
         return self
 
     @classmethod
     def stack(cls, parts: Sequence[Histories]) -> Histories:
-        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+        """Return the histories of several groups of replications as one."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
-    def put(self, part: Histories, rows: slice, columns: slice) -> None:
-        """Write a batch, flat or in rows, into its place."""
-        for column, values in zip(self.columns(), part.columns(), strict=True):
-            place = column[rows, columns]
-            place[...] = values.reshape(place.shape)
+    def write_block(self, part: Histories, rows: slice, columns: slice) -> None:
+        """Copy the histories of a batch, flat or in rows, to a block of these arrays."""
+        for target, values in zip(self.owned_arrays(), part.owned_arrays(), strict=True):
+            block = target[rows, columns]
+            block[...] = values.reshape(block.shape)
 
-    def rows(self, rows: slice) -> Histories:
-        """Some replications."""
-        return Histories(*(getattr(self, f.name)[rows] for f in fields(self)))
+    def replications(self, rows: slice) -> Histories:
+        """Return views of some replications."""
+        return Histories(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def columns(self) -> list[npt.NDArray[Any]]:
-        """The arrays that have a memory of their own."""
-        every = (self.status, self.sends, self.fault, self.offered, self.ended)
-        extra = [self.created] if self.created is not self.offered else []
-        return [*every, *extra, *([self.broken_bytes] if self.broken_bytes.flags.writeable else [])]
+    def owned_arrays(self) -> list[npt.NDArray[Any]]:
+        """Return the arrays that have memory of their own, in a fixed order."""
+        arrays: list[npt.NDArray[Any]] = [
+            self.status,
+            self.delivered_sends,
+            self.last_fault,
+            self.offered_ms,
+            self.ended_ms,
+        ]
+        if self.created_ms is not self.offered_ms:
+            arrays.append(self.created_ms)
+        if self.broken_bytes.flags.writeable:
+            arrays.append(self.broken_bytes)
+        return arrays
+
+    def discard_after_stop(self, stopped_ms: I64) -> None:
+        """Remove the tasks that were not yet offered when a rollout stopped. Tasks in progress run to their end.
+
+        Args:
+            stopped_ms: When each rollout stopped, one element for each row; NEVER if it did not.
+        """
+        if (stopped_ms == NEVER).all():
+            return
+        stopped_column = stopped_ms[:, None]
+        discarded = (self.offered_ms > stopped_column) & (stopped_column < NEVER)
+        self.created_ms[discarded & (self.created_ms > stopped_column)] = NEVER
+        self.status[discarded] = NO_TASK
+        self.offered_ms[discarded] = self.ended_ms[discarded] = NEVER
+        self.delivered_sends[discarded] = 0
+        self.last_fault[discarded] = _NO_FAULT
+        if self.broken_bytes.flags.writeable:
+            self.broken_bytes[discarded] = 0
+
+
+class HistoryWriter:
+    """Writes the histories of one batch and, if there is a recorder, the rows of its task log."""
+
+    def __init__(self, columns: BatchColumns, params: SimulationParameters, recorder: EventRecorder | None) -> None:
+        automatic = columns.task_created_ms is None
+        initial_status = NO_TASK if automatic else _PENDING
+        self.histories = Histories.empty((columns.size,), params, automatic=automatic).reset(initial_status)
+        self._horizon_ms = params.horizon_ms
+        self._recorder = recorder
+
+    def record_manual_creation(self, created_ms: I64) -> None:
+        """Record tasks that an operator creates. A task that would be created after the horizon does not exist."""
+        after_horizon = created_ms > self._horizon_ms
+        self.histories.created_ms[:] = np.where(after_horizon, NEVER, created_ms)
+        self.histories.status[after_horizon] = NO_TASK
+        index = np.flatnonzero(~after_horizon)
+        self._append_rows(index, created_ms[index], 0, NO_TASK, _PENDING, Cause.CREATED_MANUALLY, _NO_FAULT)
+
+    def record_automatic_creation(self, active: ActiveGateways) -> None:
+        """Record tasks that the gateways' first requests create."""
+        index = active.batch_index
+        self.histories.created_ms[index] = active.next_event_ms
+        self.histories.status[index] = _PENDING
+        self._append_rows(index, active.next_event_ms, 0, NO_TASK, _PENDING, Cause.CREATED_AUTOMATICALLY, _NO_FAULT)
+
+    def record_first_offers(self, active: ActiveGateways) -> None:
+        """Record that the update is offered for the first time. Mutates ``active.status``."""
+        self.histories.offered_ms[active.batch_index] = active.next_event_ms
+        self._apply_event(active, TaskEvent.OFFER, Cause.OFFERED, _NO_FAULT)
+
+    def record_resumed_offers(self, active: ActiveGateways) -> None:
+        """Record that an update is sent again because its download broke off. No attempt is used up."""
+        attempt = ATTEMPT_NUMBER[active.status]
+        status = active.status
+        self._append_rows(
+            active.batch_index, active.next_event_ms, attempt, status, status, Cause.OFFERED_AGAIN, active.last_fault
+        )
+
+    def record_failed_attempts(self, active: ActiveGateways, cause: Cause) -> None:
+        """Record that an attempt failed and the next one begins. Mutates ``active.status``."""
+        self._apply_event(active, TaskEvent.ATTEMPT_FAILED, cause, active.last_fault)
+
+    def record_notes(self, active: ActiveGateways, time_ms: I64, cause: Cause, fault: U8) -> None:
+        """Record events that change no status, and the fault behind them."""
+        self.set_last_fault(active, fault)
+        within = time_ms <= self._horizon_ms
+        index, status = active.batch_index[within], active.status[within]
+        attempt = self._attempt_numbers(index, status)
+        self._append_rows(index, time_ms[within], attempt, status, status, cause, fault[within])
+
+    def set_last_fault(self, active: ActiveGateways, fault: U8) -> None:
+        """Set the last fault of the gateways' histories."""
+        self.histories.last_fault[active.batch_index] = fault
+
+    def count_delivered(self, active: ActiveGateways, delivered_ms: I64) -> None:
+        """Count the updates that were delivered whole before the horizon."""
+        self.histories.delivered_sends[active.batch_index] += delivered_ms <= self._horizon_ms
+
+    def add_broken_bytes(self, active: ActiveGateways, received_bytes: npt.NDArray[np.float64], broken_ms: I64) -> None:
+        """Count the bytes of downloads that broke off before the horizon."""
+        counted = np.where(broken_ms <= self._horizon_ms, received_bytes, 0)
+        self.histories.broken_bytes[active.batch_index] += counted.astype(np.int64)
+
+    def record_ends(self, active: ActiveGateways, end_ms: I64, event: TaskEvent, cause: Cause, fault: Any) -> None:
+        """Record that tasks end. Ends after the horizon are not recorded.
+
+        Args:
+            active: The gateways whose tasks end.
+            end_ms: When each task ends.
+            event: The event that ends them.
+            cause: The cause, for the log.
+            fault: The fault behind it, for the log: an array, or one code for all.
+        """
+        index, status = active.batch_index, active.status
+        within = end_ms <= self._horizon_ms
+        if not within.all():
+            fault = np.broadcast_to(fault, end_ms.shape)[within]
+            index, status, end_ms = index[within], status[within], end_ms[within]
+        new_status = NEXT_STATUS[event][status]
+        self.histories.status[index] = new_status
+        self.histories.ended_ms[index] = end_ms
+        self._append_rows(index, end_ms, ATTEMPT_NUMBER[status], status, new_status, cause, fault)
+
+    def _apply_event(self, active: ActiveGateways, event: TaskEvent, cause: Cause, fault: Any) -> None:
+        """Advance the tasks by one event, in ``active`` and in the histories, and log it."""
+        old_status = active.status
+        active.status = NEXT_STATUS[event][old_status]
+        self.histories.status[active.batch_index] = active.status
+        attempt = ATTEMPT_NUMBER[active.status]
+        self._append_rows(active.batch_index, active.next_event_ms, attempt, old_status, active.status, cause, fault)
+
+    def _attempt_numbers(self, index: npt.NDArray[np.int64], status: U8) -> U8:
+        """Return the number of the current send. A task that has ended keeps its last one."""
+        has_ended: Mask = self.histories.ended_ms[index] < NEVER
+        return np.where(has_ended, ATTEMPT_NUMBER.max(), ATTEMPT_NUMBER[status]).astype(np.uint8)
+
+    def _append_rows(
+        self, index: Any, time_ms: Any, attempt: Any, from_status: Any, to_status: Any, cause: Cause, fault: Any
+    ) -> None:
+        if self._recorder is not None:
+            self._recorder.append(index, time_ms, attempt, from_status, to_status, cause_code(cause), fault)

@@ -1,4 +1,4 @@
-"""What goes into the machine and what comes out: rules as numbers, gateways and their histories as arrays."""
+"""What goes into the engine: the parameters of a rollout as numbers, and the gateways of a batch as arrays."""
 
 from __future__ import annotations
 
@@ -18,68 +18,78 @@ I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 NEVER: Final = 2**62
-"""The time, in ms, of what does not happen."""
+"""The time, in ms, of an event that does not happen."""
+
+
+def to_ms(seconds: float) -> int:
+    """Return a duration in whole milliseconds, rounded."""
+    return round(seconds * 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class SimulationParameters:
-    """Plan and conditions as the machine wants them: numbers, times in ms."""
+    """Plan and conditions as the engine reads them: plain numbers, durations in ms."""
 
     conditions: Conditions
     size_bytes: int
-    fails: float
-    version_given: bool
+    install_failure_probability: float
+    has_update_version: bool
     apply_ms: int
     resync_ms: int
     conn_timeout_ms: int
-    silence_ms: int
+    silence_timeout_ms: int
+    """NEVER if a silent gateway is waited for without limit."""
     horizon_ms: int
     any_key_fault: bool
+    """True if the station of at least one gateway refuses the update because of its keys."""
     any_version_differs: bool
-    all_restart: bool
+    """True if at least one gateway presents another version than the expected one after the update."""
     can_complete_immediately: bool
-    """Nothing can delay the request of a station that has just restarted."""
+    """True if nothing can delay the first request of a station that has just restarted."""
 
     @classmethod
-    def of(cls, fleet: Fleet, plan: Plan) -> SimulationParameters:
+    def from_plan(cls, fleet: Fleet, plan: Plan) -> SimulationParameters:
+        """Return the parameters of one plan on one fleet."""
         update, conditions = plan.update, fleet.conditions
-        silence_ms = plan.silence_timeout_ms
+        silence_timeout_ms = NEVER if plan.silence_timeout_ms is None else plan.silence_timeout_ms
+        any_key_fault = not update.signed or bool(fleet.refuses.any() or fleet.keyless.any())
+        can_delay_request = conditions.outages_per_day or conditions.unreached or conditions.server_error
         return cls(
-            conditions,
-            update.size_bytes,
-            update.fails,
-            update.version_given,
-            round(update.apply_s * 1000),
-            round(conditions.resync_s * 1000),
-            round(conditions.conn_timeout_s * 1000),
-            NEVER if silence_ms is None else silence_ms,
-            round(plan.horizon_s * 1000),
-            not update.signed or bool(fleet.refuses.any() or fleet.keyless.any()),
-            bool(fleet.version_differs.any()),
-            bool(fleet.restarts.all()),
-            not (conditions.outages_per_day or conditions.unreached or conditions.server_error),
+            conditions=conditions,
+            size_bytes=update.size_bytes,
+            install_failure_probability=update.fails,
+            has_update_version=update.version_given,
+            apply_ms=to_ms(update.apply_s),
+            resync_ms=to_ms(conditions.resync_s),
+            conn_timeout_ms=to_ms(conditions.conn_timeout_s),
+            silence_timeout_ms=silence_timeout_ms,
+            horizon_ms=to_ms(plan.horizon_s),
+            any_key_fault=any_key_fault,
+            any_version_differs=bool(fleet.version_differs.any()),
+            can_complete_immediately=not can_delay_request,
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchColumns:
-    """A batch: the columns that the machine reads.
+    """The gateways of a batch: the columns that the engine reads, one array element for each gateway."""
 
-    ``idle``: never asks for this update (None: nobody); ``refusal``: the fault for which the station refuses it;
-    ``group``: of the outages; ``opens``: when each task is created (None: at the first request).
-    """
-
-    position: U64
+    rng_key: U64
     phase_ms: I64
     period_ms: I64
     goodput_Bps: npt.NDArray[np.float64]  # noqa: N815 -- a unit
-    idle: Mask | None
-    refusal: U8
+    never_requests: Mask | None
+    """True for gateways that never ask for this update. None if every gateway asks."""
+    key_fault: U8
+    """The fault because of which the station refuses the update, or ``Fault.NONE``."""
     restarts: Mask
     version_differs: Mask
-    group: I64 | None
-    opens: I64 | None
+    outage_group: I64 | None
+    """The number of the group that shares outages. None if there are no outages."""
+    task_created_ms: I64 | None
+    """When each task is created. None if a task is created at the gateway's first request."""
 
     @property
     def size(self) -> int:
-        return len(self.position)
+        """Number of gateways."""
+        return len(self.rng_key)

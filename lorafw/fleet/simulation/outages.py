@@ -1,6 +1,7 @@
-"""Outages that all gateways of one ISP in one region share: windows of time, drawn once for each group.
+"""Outages that all gateways of one ISP in one region share: time windows, drawn once for each group.
 
-Whole cities of LoRa gateways hang on one provider (Helium study, IMC 2021); how often it goes down is an assumption.
+Whole cities of LoRa gateways depend on one provider (Helium study, IMC 2021). How often a provider goes down is an
+assumption.
 """
 
 from __future__ import annotations
@@ -14,93 +15,120 @@ from scipy.special import ndtri
 
 from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.fleet import DAY_MS, Fleet
-from lorafw.fleet.simulation.inputs import I64, NEVER
-from lorafw.fleet.simulation.random_streams import U64, Stream, draw, rng_keys
+from lorafw.fleet.simulation.inputs import I64, NEVER, Mask
+from lorafw.fleet.simulation.random_streams import U64, Stream, rng_keys, uniform
 
 GROUP_STRIDE_MS: Final = 2**43
-"""Times of one group fit in here (about 279 years), so groups can lie side by side on one line."""
+"""The distance between the time axes of two groups, about 279 years. The times of all groups lie on one line."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outages:
-    """Windows [start, end) of all groups, each group shifted by its number of spans; sorted, without overlap.
+    """The outage windows [start, end) of all groups on one time line, sorted and without overlap.
 
-    The first is one that nobody is in, so that there is a window before every time.
+    The times of group ``g`` are shifted by ``g * GROUP_STRIDE_MS``. The first window is a sentinel before all times, so
+    that every time has a window before it.
     """
 
     starts: I64
     ends: I64
 
-    def during(self, group: I64, time: I64) -> npt.NDArray[np.bool_]:
-        """Is the group down at this time?"""
-        at = group * GROUP_STRIDE_MS + time
-        before = np.searchsorted(self.starts, at, side="right") - 1
-        found: npt.NDArray[np.bool_] = self.ends[before] > at
-        return found
+    def is_down(self, group: I64, time_ms: I64) -> Mask:
+        """Return whether each group is down at a time."""
+        shifted_ms = group * GROUP_STRIDE_MS + time_ms
+        mask: Mask = self._end_of_previous(shifted_ms) > shifted_ms
+        return mask
 
-    def first_retry_after(self, group: I64, time: I64, step_ms: int) -> I64:
-        """The first of the times ``time``, ``time + step_ms``, ... at which the group is not down."""
-        down = np.flatnonzero(self.during(group, time))
+    def first_retry_after(self, group: I64, time_ms: I64, step_ms: int) -> I64:
+        """Return the first of the times ``time_ms``, ``time_ms + step_ms``, ... at which each group is not down."""
+        down = np.flatnonzero(self.is_down(group, time_ms))
         if not len(down):
-            return time
-        time = time.copy()
+            return time_ms
+        time_ms = time_ms.copy()
         while len(down):
-            at = group[down] * GROUP_STRIDE_MS + time[down]
-            left = self.ends[np.searchsorted(self.starts, at, side="right") - 1] - at
-            time[down] += -(-left // step_ms) * step_ms
-            down = down[self.during(group[down], time[down])]
-        return time
+            shifted_ms = group[down] * GROUP_STRIDE_MS + time_ms[down]
+            remaining_ms = self._end_of_previous(shifted_ms) - shifted_ms
+            time_ms[down] += -(-remaining_ms // step_ms) * step_ms
+            down = down[self.is_down(group[down], time_ms[down])]
+        return time_ms
 
-    def next_start(self, group: I64, time: I64) -> I64:
-        """When the next outage of the group begins, at ``time`` or later; NEVER where none does."""
-        after = np.searchsorted(self.starts, group * GROUP_STRIDE_MS + time, side="left")
-        begins = np.append(self.starts, NEVER)[after] - group * GROUP_STRIDE_MS
-        result: I64 = np.where(begins < GROUP_STRIDE_MS, begins, NEVER)
+    def next_start(self, group: I64, time_ms: I64) -> I64:
+        """Return when the next outage of each group starts, at ``time_ms`` or later. NEVER if there is none."""
+        offset_ms = group * GROUP_STRIDE_MS
+        index = np.searchsorted(self.starts, offset_ms + time_ms, side="left")
+        start_ms = np.append(self.starts, NEVER)[index] - offset_ms
+        result: I64 = np.where(start_ms < GROUP_STRIDE_MS, start_ms, NEVER)
         return result
+
+    def _end_of_previous(self, shifted_ms: I64) -> I64:
+        """Return the end of the last window that starts at or before each time."""
+        previous = np.searchsorted(self.starts, shifted_ms, side="right") - 1
+        return self.ends[previous]
 
 
 def outage_groups(fleet: Fleet) -> I64:
-    """The number of each gateway's (ISP, region)."""
-    result: I64 = fleet.isp.astype(np.int64) * len(fleet.names["region"]) + fleet.region
-    return result
+    """Return the number of each gateway's group, which is a pair of ISP and region."""
+    region_count = len(fleet.names["region"])
+    groups: I64 = fleet.isp.astype(np.int64) * region_count + fleet.region
+    return groups
+
+
+def outage_group_count(fleet: Fleet) -> int:
+    """Return the number of groups of a fleet."""
+    return len(fleet.names["isp"]) * len(fleet.names["region"])
 
 
 def draw_outages(fleet: Fleet, horizon_ms: int, seed: int, replications: Any) -> Outages | None:
-    """The outages of one or more replications; group numbers go on from one replication to the next.
+    """Draw the outages of one or more replications, or return None if there are none.
 
-    A Poisson process for each group: the distances are exponential, the lengths lognormal.
+    The outages of a group are a Poisson process with lognormal durations. Group numbers continue from one replication
+    to the next.
     """
     conditions = fleet.conditions
     if conditions.outages_per_day == 0:
         return None
-    groups = len(fleet.names["isp"]) * len(fleet.names["region"])
+    group_count = outage_group_count(fleet)
     expected = horizon_ms / DAY_MS * conditions.outages_per_day
-    count = int(expected + 10 * expected**0.5 + 10)
-    # Windows are drawn as gateways are: number k of a group stands at position group * 2^32 + k.
-    numbers = (np.arange(groups, dtype=np.uint64)[:, None] << np.uint64(32)) + np.arange(count, dtype=np.uint64)
-    position = rng_keys(seed, np.asarray(replications)[:, None, None], numbers[None]).reshape(-1, count)
-    return _merged(*_windows(conditions, position), horizon_ms)
+    window_count = int(expected + 10 * expected**0.5 + 10)
+    # Windows are drawn like gateways: window k of a group has the number group * 2^32 + k.
+    first_numbers = np.arange(group_count, dtype=np.uint64)[:, None] << np.uint64(32)
+    numbers = first_numbers + np.arange(window_count, dtype=np.uint64)
+    rng_key = rng_keys(seed, np.asarray(replications)[:, None, None], numbers[None]).reshape(-1, window_count)
+    starts, ends = _draw_windows(conditions, rng_key)
+    return _merge_windows(starts, ends, horizon_ms)
 
 
-def _windows(conditions: Conditions, position: U64) -> tuple[I64, I64]:
-    """Starts and ends, a row for each group."""
-    gaps = -np.log(draw(position, Stream.OUTAGE)) * (DAY_MS / conditions.outages_per_day)
-    spread = np.exp(ndtri(draw(position, Stream.OUTAGE_LENGTH)) * conditions.outage_sigma)
-    starts = np.minimum(np.cumsum(gaps, axis=1), GROUP_STRIDE_MS // 4).astype(np.int64)
-    lengths = np.clip(spread * (conditions.outage_median_s * 1000), 1, GROUP_STRIDE_MS // 4).astype(np.int64)
-    return starts, starts + lengths
+def _draw_windows(conditions: Conditions, rng_key: U64) -> tuple[I64, I64]:
+    """Return starts and ends in ms, one row for each group."""
+    gaps_ms = -np.log(uniform(rng_key, Stream.OUTAGE)) * (DAY_MS / conditions.outages_per_day)
+    spread = np.exp(ndtri(uniform(rng_key, Stream.OUTAGE_LENGTH)) * conditions.outage_sigma)
+    latest_ms = GROUP_STRIDE_MS // 4
+    starts = np.minimum(np.cumsum(gaps_ms, axis=1), latest_ms).astype(np.int64)
+    durations = np.clip(spread * (conditions.outage_median_s * 1000), 1, latest_ms).astype(np.int64)
+    return starts, starts + durations
 
 
-def _merged(starts: I64, ends: I64, horizon_ms: int) -> Outages:
-    """Windows before the horizon on one line, those that overlap as one."""
-    ends = np.maximum.accumulate(ends, axis=1)
-    fresh = np.ones(starts.shape, dtype=bool)
-    fresh[:, 1:] = starts[:, 1:] > ends[:, :-1]
-    shown = starts < horizon_ms
-    shift = np.arange(len(starts))[:, None] * GROUP_STRIDE_MS
-    begins = (starts + shift)[shown & fresh]
-    # A window ends where the last that overlaps it does: just before the next one that is fresh.
-    following = np.ones(starts.shape, dtype=bool)
-    following[:, :-1] = fresh[:, 1:] | ~shown[:, 1:]
-    nobody = np.array([-1])
-    return Outages(np.append(nobody, begins), np.append(nobody, (ends + shift)[shown & following]))
+def _merge_windows(starts: I64, ends: I64, horizon_ms: int) -> Outages:
+    """Merge overlapping windows, drop those after the horizon, and put all groups on one time line.
+
+    A merged window starts where a gap precedes it, and ends where the next merged window starts another one::
+
+        windows        [----)  [---------)           [---)
+                                   [--)
+        opens_window   True    True  False           True
+        closes_window  True    False True            True
+    """
+    end_so_far = np.maximum.accumulate(ends, axis=1)
+    edge = np.ones((len(starts), 1), dtype=np.bool_)
+    opens_window = np.column_stack([edge, starts[:, 1:] > end_so_far[:, :-1]])
+    within_horizon = starts < horizon_ms
+    closes_window = np.column_stack([opens_window[:, 1:] | ~within_horizon[:, 1:], edge])
+    offset_ms = np.arange(len(starts))[:, None] * GROUP_STRIDE_MS
+    window_starts = (starts + offset_ms)[within_horizon & opens_window]
+    window_ends = (end_so_far + offset_ms)[within_horizon & closes_window]
+    return Outages(_with_sentinel(window_starts), _with_sentinel(window_ends))
+
+
+def _with_sentinel(times_ms: npt.NDArray[np.int64]) -> I64:
+    """Return the times with -1 in front: the window that ends before all times."""
+    return np.append(np.array([-1]), times_ms)

@@ -1,12 +1,13 @@
-"""Chance, one named stream per decision, keyed by gateway: what is asked in another order is the same luck.
+"""Random numbers, one named stream for each decision, keyed by gateway.
 
-A draw is a pure function of (seed, replication, stream, gateway, turn). Changing one thing, a plan, a rate of failure,
-the size of the fleet, leaves everybody else's luck as it was (common random numbers), and any part of a fleet can be
-simulated alone, on any worker, with equal results.
+A number is a pure function of (seed, replication, stream, gateway, step), as in counter-based generators. The order
+in which numbers are asked for does not matter. Changing one thing (a plan, a failure probability, the size of the
+fleet) leaves all other random numbers as they were, so two plans are compared with common random numbers. Any part of
+a fleet can be simulated alone, on any worker, with equal results.
 
-The function is SplitMix64 read at a position of its sequence (Steele, Lea and Flood: Fast splittable pseudorandom
-number generators, OOPSLA 2014): NumPy's own generators are sequences that have to be walked, and of a fleet's second
-and third attempts only every tenth number is wanted.
+The function is SplitMix64 read at an arbitrary position of its sequence (Steele, Lea and Flood: Fast splittable
+pseudorandom number generators, OOPSLA 2014). NumPy's generators must walk through their sequences, and of a fleet's
+second and third attempts only about every tenth number is needed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ U64: TypeAlias = npt.NDArray[np.uint64]
 F64: TypeAlias = npt.NDArray[np.float64]
 
 BLOCK: Final = 1 << 14
-"""So many numbers are drawn at once: they stay in the processor's cache."""
+"""Numbers are computed in blocks of this size, which fit into the processor's cache."""
 
 GAMMA: Final = 0x9E3779B97F4A7C15
 _M1: Final = 0xBF58476D1CE4E5B9
@@ -30,7 +31,7 @@ _MASK: Final = (1 << 64) - 1
 
 
 class Stream(IntEnum):
-    """What is decided. The numbers are part of the results: a new stream gets a new one."""
+    """The decisions that need random numbers. The values are part of the results, so a new stream needs a new one."""
 
     PHASE = 1
     BACKHAUL = 2
@@ -61,7 +62,7 @@ class Stream(IntEnum):
 
 
 def splitmix64(state: int) -> int:
-    """The output of SplitMix64 for a state: 64 well-mixed bits."""
+    """Return the output of SplitMix64 for a state: 64 well-mixed bits."""
     z = state & _MASK
     z = ((z ^ (z >> 30)) * _M1) & _MASK
     z = ((z ^ (z >> 27)) * _M2) & _MASK
@@ -69,52 +70,60 @@ def splitmix64(state: int) -> int:
 
 
 def replication_key(seed: int, replication: int = 0) -> int:
-    """The key of one rollout: seed and number of the replication, mixed."""
+    """Return the key of one rollout, mixed from the seed and the number of the replication."""
     return splitmix64(splitmix64(seed + GAMMA) ^ splitmix64((replication + 1) * _M1))
 
 
 def rng_keys(seed: int, replications: npt.ArrayLike, gateways: npt.ArrayLike) -> U64:
-    """Where each gateway's draws of each replication begin; the arrays are broadcast against each other."""
+    """Return the key of each gateway in each replication.
+
+    Args:
+        seed: The seed of the rollout.
+        replications: Numbers of replications.
+        gateways: Numbers of gateways. They are broadcast against ``replications``.
+    """
     numbers = np.asarray(replications)
     if numbers.ndim == 0:
         keys = np.asarray(np.uint64(replication_key(seed, int(numbers))))
     else:
-        found, where = np.unique(numbers, return_inverse=True)
-        each = np.array([replication_key(seed, int(replication)) for replication in found], dtype=np.uint64)
-        keys = each[where.reshape(numbers.shape)]
+        distinct, inverse = np.unique(numbers, return_inverse=True)
+        distinct_keys = np.array([replication_key(seed, int(replication)) for replication in distinct], dtype=np.uint64)
+        keys = distinct_keys[inverse.reshape(numbers.shape)]
     result: U64 = np.asarray(gateways).astype(np.uint64, copy=False) * np.uint64(GAMMA) + keys
     return result
 
 
-def stream_offset(stream: Stream, turn: int = 0) -> np.uint64:
-    """What is added to a position for one stream and turn (an attempt, a poll)."""
-    return np.uint64(splitmix64(splitmix64(stream * _M2) + turn * _M1))
+def stream_offset(stream: Stream, step: int = 0) -> np.uint64:
+    """Return what is added to a key for one stream and one step of the engine."""
+    return np.uint64(splitmix64(splitmix64(stream * _M2) + step * _M1))
 
 
-def draw(position: U64, stream: Stream, turn: int = 0) -> F64:
-    """Uniform numbers in the open interval (0, 1), one for each position."""
-    if position.ndim == 1 and len(position) > BLOCK:
-        result = np.empty(len(position))
-        for left in range(0, len(position), BLOCK):
-            result[left : left + BLOCK] = draw(position[left : left + BLOCK], stream, turn)
+def uniform(rng_key: U64, stream: Stream, step: int = 0) -> F64:
+    """Return uniform numbers in the open interval (0, 1), one for each key."""
+    if rng_key.ndim == 1 and len(rng_key) > BLOCK:
+        result = np.empty(len(rng_key))
+        for start in range(0, len(rng_key), BLOCK):
+            result[start : start + BLOCK] = uniform(rng_key[start : start + BLOCK], stream, step)
         return result
-    z = position + stream_offset(stream, turn)
-    work = z >> np.uint64(30)
-    z ^= work
+    # The same operations as in splitmix64(), in place to save memory traffic.
+    z = rng_key + stream_offset(stream, step)
+    shifted = z >> np.uint64(30)
+    z ^= shifted
     z *= np.uint64(_M1)
-    np.right_shift(z, np.uint64(27), out=work)
-    z ^= work
+    np.right_shift(z, np.uint64(27), out=shifted)
+    z ^= shifted
     z *= np.uint64(_M2)
-    np.right_shift(z, np.uint64(31), out=work)
-    z ^= work
+    np.right_shift(z, np.uint64(31), out=shifted)
+    z ^= shifted
+    # The upper 52 bits, plus a half, as a fraction: never 0 and never 1.
     z >>= np.uint64(12)
-    uniform: F64 = z.astype(np.float64)
-    uniform += 0.5
-    uniform *= 2.0**-52
-    return uniform
+    numbers: F64 = z.astype(np.float64)
+    numbers += 0.5
+    numbers *= 2.0**-52
+    return numbers
 
 
-def uniform_scalar(seed: int, replication: int, gateway: int, stream: Stream, turn: int = 0) -> float:
-    """The same number as ``draw``, for one gateway, in plain integers: the definition."""
-    position = replication_key(seed, replication) + gateway * GAMMA
-    return float((splitmix64(position + int(stream_offset(stream, turn))) >> 12) + 0.5) * 2.0**-52
+def uniform_scalar(seed: int, replication: int, gateway: int, stream: Stream, step: int = 0) -> float:
+    """Return the number that ``uniform`` gives for one gateway, computed with plain integers: the definition."""
+    rng_key = replication_key(seed, replication) + gateway * GAMMA
+    return float((splitmix64(rng_key + int(stream_offset(stream, step))) >> 12) + 0.5) * 2.0**-52

@@ -1,6 +1,6 @@
-"""Who runs the machine: this thread, two, or any executor. What comes out does not depend on it.
+"""Runs the engine: in this thread, in several threads, or on any executor. The results do not depend on it.
 
-Work is cut into batches whose columns stay in the processor's cache; an executor gets tasks of about a second.
+Work is cut into batches whose columns stay in the processor's cache. An executor gets tasks of about one second.
 """
 
 from __future__ import annotations
@@ -21,252 +21,334 @@ from lorafw.fleet.plan import Plan
 from lorafw.fleet.simulation.engine import BatchSimulator
 from lorafw.fleet.simulation.event_log import EventLog, EventRecorder
 from lorafw.fleet.simulation.histories import Histories
-from lorafw.fleet.simulation.inputs import I64, NEVER, BatchColumns, SimulationParameters
+from lorafw.fleet.simulation.inputs import I64, NEVER, BatchColumns, Mask, SimulationParameters
 from lorafw.fleet.simulation.installs import key_faults
-from lorafw.fleet.simulation.outages import Outages, draw_outages, outage_groups
+from lorafw.fleet.simulation.outages import Outages, draw_outages, outage_group_count, outage_groups
 from lorafw.fleet.simulation.random_streams import rng_keys
 
 BATCH_SIZE: Final = 1 << 18
-"""Gateways in one run of the machine: enough that two threads seldom wait for each other (measured, 2^15 to 2^20)."""
+"""Gateways in one batch: enough that two threads rarely wait for each other (measured from 2^15 to 2^20)."""
 
 GATEWAYS_PER_TASK: Final = 4_000_000
-"""Gateways in one task of an executor: about a second of work on one core."""
+"""Gateways in one task of an executor: about one second of work on one core."""
 
 MIN_TASKS: Final = 8
-"""An executor gets at least so many tasks, whatever the size: nobody says how many workers it has."""
+"""The least number of tasks for an executor, since an executor does not say how many workers it has."""
 
 T = TypeVar("T")
-Places = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.intp]
+Progress = Callable[[int, int], None]
 
 
 class SupportsSubmit(Protocol):
-    """All that is asked of an executor."""
+    """An executor, reduced to the one method that is used."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RolloutContext:
-    """What all batches of a rollout have in common. ``idle`` and ``refusal``: columns, as in Gateways."""
+    """What all batches of a rollout have in common."""
 
     fleet: Fleet
-    rules: SimulationParameters
+    params: SimulationParameters
     seed: int
     outages: Outages | None
-    idle: Any
-    refusal: Any
+    never_requests: Mask | None
+    """As in BatchColumns, for the whole fleet."""
+    key_fault: npt.NDArray[np.uint8]
+    """As in BatchColumns, for the whole fleet."""
 
     @classmethod
-    def of(cls, fleet: Fleet, plan: Plan, seed: int, replications: range) -> RolloutContext:
-        """Raises FleetError where the update is for a version that the fleet does not know."""
-        rules = SimulationParameters.of(fleet, plan)
-        refusal = key_faults(fleet, plan.update) if rules.any_key_fault else constant_column(0, fleet.size, np.uint8)
-        outages = draw_outages(fleet, rules.horizon_ms, seed, replications)
-        return cls(fleet, rules, seed, outages, _idle(fleet, plan.update.current_version), refusal)
+    def from_plan(cls, fleet: Fleet, plan: Plan, seed: int, replications: range) -> RolloutContext:
+        """Prepare some replications of a plan.
 
-    def part(self, where: Any) -> RolloutContext:
-        """Some of the gateways."""
-        idle = None if self.idle is None else self.idle[where]
-        return replace(self, fleet=self.fleet.part(where), idle=idle, refusal=self.refusal[where])
+        Raises:
+            FleetError: The update is for a version that no gateway of the fleet has.
+        """
+        params = SimulationParameters.from_plan(fleet, plan)
+        key_fault = constant_column(0, fleet.size, np.uint8)
+        if params.any_key_fault:
+            key_fault = key_faults(fleet, plan.update)
+        outages = draw_outages(fleet, params.horizon_ms, seed, replications)
+        never_requests = _never_requests(fleet, plan.update.current_version)
+        return cls(fleet, params, seed, outages, never_requests, key_fault)
+
+    def select(self, index: Any) -> RolloutContext:
+        """Return the context of some of the gateways, given by a slice or an array of indices."""
+        never_requests = None if self.never_requests is None else self.never_requests[index]
+        return replace(
+            self, fleet=self.fleet.part(index), never_requests=never_requests, key_fault=self.key_fault[index]
+        )
 
 
-def _idle(fleet: Fleet, version: str | None) -> Any:
-    """Who never asks for the update: those that are gone, and those at another version. None: nobody."""
-    if version is None:
-        return fleet.gone if fleet.gone.any() else None
-    return fleet.gone | (fleet.version != fleet.index("version", version))
+def _never_requests(fleet: Fleet, version: str | None) -> Mask | None:
+    """Return the gateways that are offline for good or have another version, or None if there are none."""
+    if version is not None:
+        has_other_version = fleet.version != fleet.index("version", version)
+        never: Mask = fleet.gone | has_other_version
+        return never
+    if fleet.gone.any():
+        return fleet.gone
+    return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Gateways at ``where`` (places in the fleet; equal for all replications, or one row for each)."""
+    """Some gateways in some replications."""
 
     replications: range
-    first: int
-    where: slice | Places
-    opens: I64 | None
+    first_replication: int
+    """The position of the first of these replications in the run."""
+    gateway_index: slice | Indices
+    """Indices into the fleet: equal for all replications, or an array with one row for each replication."""
+    task_created_ms: I64 | None
+    """When each task is created, one row for each replication. None if the first request creates it."""
     rows: slice
+    """Where the results of the batch belong: rows are replications, columns are gateways."""
     columns: slice
 
 
-def batches(size: int, replications: range, places: Places | None, opens: I64 | None) -> Iterator[Batch]:
-    """All gateways of all replications, in pieces of about BATCH."""
-    width = size if places is None else places.shape[1]
-    tall = max(1, BATCH_SIZE // max(width, 1))
-    for top in range(0, len(replications), tall):
-        rows = slice(top, min(top + tall, len(replications)))
+def make_batches(
+    size: int, replications: range, gateway_index: Indices | None, task_created_ms: I64 | None
+) -> Iterator[Batch]:
+    """Cut gateways and replications into batches of about BATCH_SIZE.
+
+    Args:
+        size: Number of gateways in the fleet.
+        replications: The replications.
+        gateway_index: The gateways, one row for each replication. None for the whole fleet.
+        task_created_ms: When each task is created, of the same shape, or None.
+    """
+    width = size if gateway_index is None else gateway_index.shape[1]
+    height = max(1, BATCH_SIZE // max(width, 1))
+    for top in range(0, len(replications), height):
+        rows = slice(top, min(top + height, len(replications)))
         for left in range(0, width, BATCH_SIZE):
             columns = slice(left, min(left + BATCH_SIZE, width))
-            yield Batch(
-                replications[rows],
-                top,
-                columns if places is None else places[rows, columns],
-                None if opens is None else opens[rows, columns],
-                rows,
-                columns,
-            )
+            block_index = columns if gateway_index is None else gateway_index[rows, columns]
+            block_created_ms = None if task_created_ms is None else task_created_ms[rows, columns]
+            yield Batch(replications[rows], top, block_index, block_created_ms, rows, columns)
 
 
-def gateways_of(run: RolloutContext, batch: Batch) -> BatchColumns:
-    """The columns of a batch, flat: replication by replication."""
-    fleet, count = run.fleet, len(batch.replications)
+def batch_columns(context: RolloutContext, batch: Batch) -> BatchColumns:
+    """Return the columns of a batch, flattened replication by replication."""
+    fleet = context.fleet
 
-    def flat(column: Any) -> Any:
-        part = column[batch.where]
-        if part.ndim == 2 or count == 1:
-            return part.reshape(-1) if part.ndim == 2 else part
-        if not part.strides[0]:
-            return np.broadcast_to(part[:1], (count * len(part),))
-        return np.tile(part, count)
+    def flatten(column: Any) -> Any:
+        return _flatten(column[batch.gateway_index], len(batch.replications))
 
-    numbers = fleet.number[batch.where]
-    replications = np.asarray(batch.replications)[:, None]
-    position = rng_keys(run.seed, replications, numbers if numbers.ndim == 2 else numbers[None, :]).reshape(-1)
-    group = None
-    if run.outages is not None:
-        groups = len(fleet.names["isp"]) * len(fleet.names["region"])
-        base = np.repeat(np.arange(batch.first, batch.first + count) * groups, len(position) // count)
-        group = flat(outage_groups(fleet)) + base
+    numbers = fleet.number[batch.gateway_index]
+    numbers_by_replication = numbers if numbers.ndim == 2 else numbers[None, :]
+    rng_key = rng_keys(context.seed, np.asarray(batch.replications)[:, None], numbers_by_replication).reshape(-1)
+    outage_group = None
+    if context.outages is not None:
+        outage_group = flatten(outage_groups(fleet)) + _first_outage_groups(fleet, batch, len(rng_key))
     return BatchColumns(
-        position,
-        flat(fleet.phase_ms),
-        flat(fleet.period_ms),
-        flat(fleet.goodput_Bps),
-        flat(run.idle) if run.idle is not None else None,
-        flat(run.refusal),
-        flat(fleet.restarts),
-        flat(fleet.version_differs),
-        group,
-        None if batch.opens is None else batch.opens.reshape(-1),
+        rng_key=rng_key,
+        phase_ms=flatten(fleet.phase_ms),
+        period_ms=flatten(fleet.period_ms),
+        goodput_Bps=flatten(fleet.goodput_Bps),
+        never_requests=None if context.never_requests is None else flatten(context.never_requests),
+        key_fault=flatten(context.key_fault),
+        restarts=flatten(fleet.restarts),
+        version_differs=flatten(fleet.version_differs),
+        outage_group=outage_group,
+        task_created_ms=None if batch.task_created_ms is None else batch.task_created_ms.reshape(-1),
     )
 
 
-def run_batch(run: RolloutContext, batch: Batch) -> Histories:
-    return BatchSimulator(gateways_of(run, batch), run.rules, run.outages).run()
+def _flatten(block: npt.NDArray[Any], replications: int) -> npt.NDArray[Any]:
+    """Return a block of a column as one row per replication, flat. A constant column takes no memory."""
+    if block.ndim == 2:
+        return block.reshape(-1)
+    if replications == 1:
+        return block
+    is_constant = block.strides[0] == 0
+    if is_constant:
+        return np.broadcast_to(block[:1], (replications * len(block),))
+    return np.tile(block, replications)
 
 
-def log_batch(run: RolloutContext, batch: Batch, stopped_ms: int) -> EventLog:
-    """The rows of a batch of one replication, cut where the rollout was stopped."""
-    gateways = gateways_of(run, batch)
-    recorder = EventRecorder(gateways.size)
-    histories = BatchSimulator(gateways, run.rules, run.outages, recorder).run()
+def _first_outage_groups(fleet: Fleet, batch: Batch, size: int) -> I64:
+    """Return for each gateway of a flat batch the number of the first outage group of its replication."""
+    replications = len(batch.replications)
+    positions = np.arange(batch.first_replication, batch.first_replication + replications)
+    return np.repeat(positions * outage_group_count(fleet), size // replications)
+
+
+def run_batch(context: RolloutContext, batch: Batch) -> Histories:
+    """Simulate a batch and return its histories."""
+    return BatchSimulator(batch_columns(context, batch), context.params, context.outages).run()
+
+
+def log_batch(context: RolloutContext, batch: Batch, stopped_ms: int) -> EventLog:
+    """Simulate a batch of one replication and return its task log, truncated where the rollout stopped."""
+    columns = batch_columns(context, batch)
+    recorder = EventRecorder(columns.size)
+    histories = BatchSimulator(columns, context.params, context.outages, recorder).run()
     if stopped_ms != NEVER:
-        recorder.cut(histories.offered > stopped_ms, histories.created <= stopped_ms, stopped_ms)
-    return recorder.events(run.fleet.number[batch.where].reshape(-1))
+        after_stop = histories.offered_ms > stopped_ms
+        recorder.truncate(after_stop, histories.created_ms <= stopped_ms, stopped_ms)
+    return recorder.to_log(context.fleet.number[batch.gateway_index].reshape(-1))
 
 
 class BatchRunner:
-    """Runs batches in this thread; the base of the others."""
+    """Runs batches in this thread. The base class of the other runners.
 
-    def __init__(self, progress: Callable[[int, int], None] | None = None, total: int = 0) -> None:
-        self._progress, self._total, self._count = progress, total, 0
+    Args:
+        progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
+        total: The number of gateways in all replications.
+    """
 
-    def each(self, work: Callable[[Any], T], items: Sequence[Any]) -> Iterator[T]:
-        """The results in order."""
-        return map(work, items)
+    def __init__(self, progress: Progress | None = None, total: int = 0) -> None:
+        self._progress, self._total, self._done = progress, total, 0
 
-    def histories(
-        self, run: RolloutContext, replications: range, places: Places | None, opens: I64 | None
+    def map_batches(self, work: Callable[[Any], T], batches: Sequence[Any]) -> Iterator[T]:
+        """Return the result of ``work`` for each batch, in order."""
+        return map(work, batches)
+
+    def run_batches(
+        self,
+        context: RolloutContext,
+        replications: range,
+        gateway_index: Indices | None,
+        task_created_ms: I64 | None,
     ) -> Histories:
-        """The histories of all these gateways: one row for each replication."""
-        width = run.fleet.size if places is None else places.shape[1]
-        result = Histories.room((len(replications), width), run.rules, automatic=opens is None)
-        parts = list(batches(run.fleet.size, replications, places, opens))
+        """Simulate gateways and return their histories, one row for each replication.
 
-        def work(batch: Batch) -> int:
-            result.put(run_batch(run, batch), batch.rows, batch.columns)
-            width = int(batch.columns.stop - batch.columns.start)
-            return len(batch.replications) * width
+        Args:
+            context: The rollout.
+            replications: The replications to simulate.
+            gateway_index: The gateways, one row for each replication. None for the whole fleet.
+            task_created_ms: When each task is created, of the same shape. None if the first request creates it.
+        """
+        width = context.fleet.size if gateway_index is None else gateway_index.shape[1]
+        result = Histories.empty((len(replications), width), context.params, automatic=task_created_ms is None)
+        batches = list(make_batches(context.fleet.size, replications, gateway_index, task_created_ms))
 
-        for done in self.each(work, parts):
-            self.advance(done)
+        def simulate_batch(batch: Batch) -> int:
+            result.write_block(run_batch(context, batch), batch.rows, batch.columns)
+            batch_width = int(batch.columns.stop - batch.columns.start)
+            return len(batch.replications) * batch_width
+
+        for gateway_count in self.map_batches(simulate_batch, batches):
+            self.advance(gateway_count)
         return result
 
-    def events(self, run: RolloutContext, replication: int, opens: I64 | None, stopped_ms: int) -> list[EventLog]:
-        parts = list(batches(run.fleet.size, range(replication, replication + 1), None, opens))
-        return list(self.each(lambda batch: log_batch(run, batch, stopped_ms), parts))
+    def log_batches(
+        self, context: RolloutContext, replication: int, task_created_ms: I64 | None, stopped_ms: int
+    ) -> list[EventLog]:
+        """Simulate one replication and return its task log in parts, in gateway order."""
+        replications = range(replication, replication + 1)
+        batches = list(make_batches(context.fleet.size, replications, None, task_created_ms))
+        return list(self.map_batches(lambda batch: log_batch(context, batch, stopped_ms), batches))
 
-    def advance(self, gateways: int) -> None:
-        self._count += gateways
+    def advance(self, gateway_count: int) -> None:
+        """Report that more gateways are simulated."""
+        self._done += gateway_count
         if self._progress is not None:
-            self._progress(min(self._count, self._total), self._total)
+            self._progress(min(self._done, self._total), self._total)
 
-    def groups(self, size: int, replications: int) -> list[range]:
-        """Replications that are carried out at once: as many as fit into a task."""
-        step = max(1, GATEWAYS_PER_TASK // size)
-        return [range(first, min(first + step, replications)) for first in range(0, replications, step)]
+    def split_replications(self, size: int, replications: int) -> list[range]:
+        """Return groups of replications that are simulated at once, as many as fit into a task."""
+        return _split(replications, max(1, GATEWAYS_PER_TASK // size))
 
-    def map(self, work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
-        """``work(workers, *arguments)`` for each, in order."""
-        return [work(self, *given) for given in arguments]
+    def map_groups(self, work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
+        """Return ``work(runner, *arguments)`` for each group, in order."""
+        return [work(self, *group) for group in arguments]
 
 
-class ThreadWorkers(BatchRunner):
-    """Batches side by side in threads of this process: NumPy lets them run at once."""
+class ThreadRunner(BatchRunner):
+    """Runs batches in several threads of this process. NumPy releases the lock while it computes."""
 
-    def __init__(self, pool: ThreadPoolExecutor, progress: Callable[[int, int], None] | None, total: int) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, progress: Progress | None, total: int) -> None:
         super().__init__(progress, total)
         self._pool = pool
 
-    def each(self, work: Callable[[Any], T], items: Sequence[Any]) -> Iterator[T]:
-        return self._pool.map(work, items) if len(items) > 1 else map(work, items)
+    def map_batches(self, work: Callable[[Any], T], batches: Sequence[Any]) -> Iterator[T]:
+        if len(batches) == 1:
+            return super().map_batches(work, batches)
+        return self._pool.map(work, batches)
 
 
-class ExecutorWorkers(BatchRunner):
-    """Tasks of about a second for an executor: whole replications, or pieces of a fleet where there is only one."""
+class ExecutorRunner(BatchRunner):
+    """Runs tasks of about one second on an executor: whole replications, or parts of a fleet if there is only one."""
 
-    def __init__(self, executor: SupportsSubmit, progress: Callable[[int, int], None] | None, total: int) -> None:
+    def __init__(self, executor: SupportsSubmit, progress: Progress | None, total: int) -> None:
         super().__init__(progress, total)
         self._executor = executor
 
-    def groups(self, size: int, replications: int) -> list[range]:
-        step = max(1, min(GATEWAYS_PER_TASK // size, -(-replications // MIN_TASKS)))
-        return [range(first, min(first + step, replications)) for first in range(0, replications, step)]
+    def split_replications(self, size: int, replications: int) -> list[range]:
+        step = min(GATEWAYS_PER_TASK // size, -(-replications // MIN_TASKS))
+        return _split(replications, max(1, step))
 
-    def map(self, work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
+    def map_groups(self, work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
         if len(arguments) == 1:
-            return super().map(work, arguments)
-        futures = [self._executor.submit(work, BatchRunner(), *given) for given in arguments]
+            return super().map_groups(work, arguments)
+        futures = [self._executor.submit(work, BatchRunner(), *group) for group in arguments]
         results: list[T] = []
-        for done, future in enumerate(futures, 1):
+        for count, future in enumerate(futures, 1):
             results.append(future.result())
-            self.advance(self._total * done // len(futures) - self._count)
+            self.advance(self._total * count // len(futures) - self._done)
         return results
 
-    def histories(
-        self, run: RolloutContext, replications: range, places: Places | None, opens: I64 | None
+    def run_batches(
+        self,
+        context: RolloutContext,
+        replications: range,
+        gateway_index: Indices | None,
+        task_created_ms: I64 | None,
     ) -> Histories:
         if len(replications) > 1:
-            return super().histories(run, replications, places, opens)
-        width = run.fleet.size if places is None else places.shape[1]
-        step = min(GATEWAYS_PER_TASK, -(-width // MIN_TASKS))
-        pieces = [slice(left, min(left + step, width)) for left in range(0, width, step)]
+            return super().run_batches(context, replications, gateway_index, task_created_ms)
+        width = context.fleet.size if gateway_index is None else gateway_index.shape[1]
+        pieces = _slices(width, min(GATEWAYS_PER_TASK, -(-width // MIN_TASKS)))
         futures = []
         for piece in pieces:
-            part = run.part(piece if places is None else places[0, piece])
-            times = None if opens is None else opens[:, piece]
-            futures.append(self._executor.submit(run_piece, part, replications, times))
-        result = Histories.room((1, width), run.rules, automatic=opens is None)
+            piece_index = piece if gateway_index is None else gateway_index[0, piece]
+            piece_created_ms = None if task_created_ms is None else task_created_ms[:, piece]
+            futures.append(
+                self._executor.submit(run_piece, context.select(piece_index), replications, piece_created_ms)
+            )
+        result = Histories.empty((1, width), context.params, automatic=task_created_ms is None)
         for piece, future in zip(pieces, futures, strict=True):
-            result.put(future.result(), slice(0, 1), piece)
+            result.write_block(future.result(), slice(0, 1), piece)
             self.advance(piece.stop - piece.start)
         return result
 
 
-def run_piece(run: RolloutContext, replications: range, opens: I64 | None) -> Histories:
-    """A piece of a fleet, in one thread."""
-    return BatchRunner().histories(run, replications, None, opens)
+def _split(count: int, step: int) -> list[range]:
+    """Cut ``range(count)`` into ranges of ``step`` numbers."""
+    return [range(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def _slices(length: int, step: int) -> list[slice]:
+    """Cut a length into slices of ``step`` elements."""
+    return [slice(part.start, part.stop) for part in _split(length, step)]
+
+
+def run_piece(context: RolloutContext, replications: range, task_created_ms: I64 | None) -> Histories:
+    """Simulate a part of a fleet in one thread of a worker."""
+    return BatchRunner().run_batches(context, replications, None, task_created_ms)
 
 
 @contextmanager
-def open_runner(
-    executor: Any = None, total: int = 0, progress: Callable[[int, int], None] | None = None
-) -> Iterator[BatchRunner]:
-    """The workers for an executor, for an object with ``get_executor()``, or for None: threads. Raises FleetError."""
+def open_runner(executor: Any = None, total: int = 0, progress: Progress | None = None) -> Iterator[BatchRunner]:
+    """Yield the runner for an executor.
+
+    Args:
+        executor: An object with ``submit``, one with ``get_executor()`` such as a Dask client, or None for threads.
+        total: The number of gateways in all replications, for ``progress``.
+        progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
+
+    Raises:
+        FleetError: The object is no executor.
+    """
     if executor is None:
         pool = ThreadPoolExecutor(os.cpu_count() or 1)
         try:
-            yield ThreadWorkers(pool, progress, total)
+            yield ThreadRunner(pool, progress, total)
         finally:
             pool.shutdown(cancel_futures=True)
         return
@@ -276,4 +358,4 @@ def open_runner(
         raise FleetError(
             "executor", executor, f"{executor!r} has neither submit() nor get_executor(); see concurrent.futures"
         )
-    yield ExecutorWorkers(executor, progress, total)
+    yield ExecutorRunner(executor, progress, total)

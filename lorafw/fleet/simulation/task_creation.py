@@ -1,39 +1,48 @@
-"""When tasks are created: order, waves, rates. Offsets from the start of a wave, in ms."""
+"""When tasks are created: the order of the gateways, and the rate within a wave. Times are in ms."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from lorafw.fleet.plan import Plan, Rate
 from lorafw.fleet.simulation.inputs import I64
-from lorafw.fleet.simulation.random_streams import U64, Stream, draw
+from lorafw.fleet.simulation.random_streams import U64, Stream, uniform
 
-MINUTE_MS = 60_000.0
+MINUTE_MS: Final = 60_000.0
+
+_MAX_INCREMENTS: Final = 60.0
+"""After 60 increments by a factor of 2 or more every rate has reached its maximum. The bound keeps the power finite."""
 
 
-def task_order(plan: Plan, position: U64) -> npt.NDArray[np.intp]:
-    """In which order gateways get their tasks: one row for each rollout, of the gateways' places in the fleet."""
+def task_order(plan: Plan, rng_key: U64) -> npt.NDArray[np.intp]:
+    """Return the order in which gateways get their tasks: indices into the fleet, one row for each rollout."""
     if plan.order == "number":
-        return np.broadcast_to(np.arange(position.shape[1]), position.shape)
-    return np.argsort(draw(position, Stream.ORDER), axis=1, kind="stable")
+        return np.broadcast_to(np.arange(rng_key.shape[1]), rng_key.shape)
+    return np.argsort(uniform(rng_key, Stream.ORDER), axis=1, kind="stable")
 
 
 def creation_offsets_ms(rate: Rate | None, size: int) -> I64:
-    """When the first, second, ... task of a wave is created, after its start."""
+    """Return how long after the start of a wave its first, second, ... task is created.
+
+    Args:
+        rate: The rate of the plan. None creates all tasks at once.
+        size: Number of tasks in the wave.
+    """
     if rate is None:
         return np.zeros(size, dtype=np.int64)
     if rate.base_per_minute is None or rate.notified is None:
         return (np.arange(size) * (MINUTE_MS / rate.maximum_per_minute)).astype(np.int64)
-    step = np.arange(size) // rate.notified
-    # A rate doubled sixty times is the maximum long since: the power stays finite.
-    rates = rate.base_per_minute * rate.increment_factor ** np.minimum(step, 60.0)
-    gaps = MINUTE_MS / np.minimum(rates, rate.maximum_per_minute)
-    after: I64 = (np.cumsum(gaps) - gaps[0]).astype(np.int64)
-    return after
+    increments = np.minimum(np.arange(size) // rate.notified, _MAX_INCREMENTS)
+    rates_per_minute = rate.base_per_minute * rate.increment_factor**increments
+    gaps_ms = MINUTE_MS / np.minimum(rates_per_minute, rate.maximum_per_minute)
+    offsets_ms: I64 = (np.cumsum(gaps_ms) - gaps_ms[0]).astype(np.int64)
+    return offsets_ms
 
 
-def random_delays_ms(plan: Plan, position: U64) -> I64:
-    """How much later each task is created, by chance."""
-    result: I64 = (draw(position, Stream.DELAY) * (plan.random_delay_s * 1000)).astype(np.int64)
-    return result
+def random_delays_ms(plan: Plan, rng_key: U64) -> I64:
+    """Draw the additional random delay of each task, up to the plan's ``random_delay_s``."""
+    delays_ms: I64 = (uniform(rng_key, Stream.DELAY) * (plan.random_delay_s * 1000)).astype(np.int64)
+    return delays_ms

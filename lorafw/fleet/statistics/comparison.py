@@ -68,13 +68,13 @@ def compare(
 
 def replication_metrics(result: Result) -> dict[str, F64]:
     """The figures of each replication; NaN where there is nothing to measure. Times in s."""
-    histories, size = result.gateways, result.fleet.size
+    histories, size = result.histories, result.fleet.size
     completed = histories.status == _COMPLETED
     done = completed.sum(axis=1)
-    times = np.sort(np.where(completed, histories.ended, NEVER), axis=1)
+    times = np.sort(np.where(completed, histories.ended_ms, NEVER), axis=1)
     rows = np.arange(len(times))
-    sends = histories.sends.sum(axis=1, dtype=np.int64)
-    last = np.where(histories.ended < NEVER, histories.ended, -1).max(axis=1)
+    sends = histories.delivered_sends.sum(axis=1, dtype=np.int64)
+    last = np.where(histories.ended_ms < NEVER, histories.ended_ms, -1).max(axis=1)
     return {
         "completed_share": done / size,
         "failed_share": (histories.status == _FAILED).sum(axis=1) / size,
@@ -85,7 +85,7 @@ def replication_metrics(result: Result) -> dict[str, F64]:
         },
         "time_to_last_s": _seconds(last, last >= 0),
         "bytes_sent": sends * float(result.plan.update.size_bytes) + histories.broken_bytes.sum(axis=1),
-        "aborted_share": (result.stopped < NEVER).astype(np.float64),
+        "aborted_share": (result.stopped_ms < NEVER).astype(np.float64),
     }
 
 

@@ -49,7 +49,7 @@ def summarise(h: Histories, stopped: I64, update_bytes: int, level: float) -> Su
     total = size * count
     single = count == 1
     z = NormalDist().inv_cdf((1 + level) / 2)
-    sends = h.sends.sum(axis=1, dtype=np.int64)
+    sends = h.delivered_sends.sum(axis=1, dtype=np.int64)
 
     def over_replications(values: F64) -> Estimate:
         return t_interval(values, level)
@@ -58,7 +58,7 @@ def summarise(h: Histories, stopped: I64, update_bytes: int, level: float) -> Su
         return wilson_interval(int(hits[0]), size, z) if single else over_replications(hits / size)
 
     bytes_sent = sends * float(update_bytes) + h.broken_bytes.sum(axis=1)
-    last = _last_end_ms(h.ended)
+    last = _last_end_ms(h.ended_ms)
     return Summary(
         gateways=size,
         replications=count,
@@ -66,11 +66,11 @@ def summarise(h: Histories, stopped: I64, update_bytes: int, level: float) -> Su
         completed_share=share(done),
         failed_share=share(failed),
         never_completed_share=share(size - done),
-        mean_sends=_mean_sends(h.sends[0], z) if single else over_replications(sends / size),
-        time_to_completed_s=_quantiles(h.ended, completed, done, level),
+        mean_sends=_mean_sends(h.delivered_sends[0], z) if single else over_replications(sends / size),
+        time_to_completed_s=_quantiles(h.ended_ms, completed, done, level),
         time_to_last_s=over_replications(last[last < NEVER] / 1000),
         bytes_sent=over_replications(bytes_sent),
-        peak_offers_per_min=over_replications(_peak_per_minute(h.offered)),
+        peak_offers_per_min=over_replications(_peak_per_minute(h.offered_ms)),
         aborted_share=wilson_interval(int((stopped < NEVER).sum()), count, z) if total else Estimate(None),
     )
 

@@ -56,7 +56,7 @@ class Summary:
         """A line for each figure, with its interval."""
         rows = [
             (f"of {self.gateways:,} gateways", "", f"{self.level * 100:g} % interval"),
-            *rows_of(self, aborted=self.replications > 1),
+            *summary_rows(self, aborted=self.replications > 1),
         ]
         first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
         return "\n".join(f"{a:<{first}}  {b:>{second}}  {c}".rstrip() for a, b, c in rows)
@@ -79,7 +79,7 @@ class Summary:
         return [(name, getattr(self, name)) for name in names]
 
 
-def rows_of(summary: Summary, *, aborted: bool) -> list[tuple[str, str, str]]:
+def summary_rows(summary: Summary, *, aborted: bool) -> list[tuple[str, str, str]]:
     """(what, value, interval) of every figure; ``aborted``: that of the rollouts that were, too."""
     named = [(name, getattr(summary, name)) for name in ("completed_share", "failed_share", "never_completed_share")]
     named += [(f"time_to_completed_s {key}", figure) for key, figure in summary.time_to_completed_s.items()]

@@ -15,7 +15,7 @@ from lorafw.errors import FleetError
 from lorafw.fleet import Result, Summary
 from lorafw.fleet.describe import describe_plan, describe_stop
 from lorafw.fleet.presets import PLANS
-from lorafw.fleet.statistics.summary import rows_of
+from lorafw.fleet.statistics.summary import summary_rows
 from lorafw.lab.panels.background import BackgroundPanel, Progress
 from lorafw.lab.panels.base import button, dropdown, integer_input, slider
 from lorafw.lab.panels.html import SafeHtml, heading, html, image, preformatted, side_by_side, table, text_table
@@ -47,7 +47,7 @@ class Shown:
         return cls(scenario, result, result.summary(), pictures, tuple(map(image, pictures)))
 
     def rows(self) -> list[tuple[str, str, str]]:
-        return rows_of(self.summary, aborted=self.result.replications > 1)
+        return summary_rows(self.summary, aborted=self.result.replications > 1)
 
     @property
     def stop(self) -> str:

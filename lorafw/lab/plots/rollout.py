@@ -39,7 +39,7 @@ _FAILED: Final = status_code(TaskStatus.FAILED)
 
 def retries(result: Result) -> AccessibleFigure:
     """How often the update was sent whole to a gateway, and how its task stands."""
-    histories = result.gateways
+    histories = result.histories
     sends = np.arange(max(ATTEMPT_BY_STATUS.values()) + 1)
     figure, axes = new_axes("Whole sends to a gateway", "whole sends", "gateways, %")
     total = histories.status.size
@@ -47,7 +47,7 @@ def retries(result: Result) -> AccessibleFigure:
     told = []
     for name, codes in _ENDS.items():
         here = np.isin(histories.status, codes)
-        share = np.bincount(histories.sends[here], minlength=len(sends))[: len(sends)] / total * 100
+        share = np.bincount(histories.delivered_sends[here], minlength=len(sends))[: len(sends)] / total * 100
         axes.bar(sends, share, bottom=below, label=f"{name}  {share.sum():.2f} %", width=0.7, **_END_STYLES[name])
         below = below + share
         parts = ", ".join(f"{part:.2f} % at {send}" for send, part in enumerate(share) if part)
@@ -57,7 +57,7 @@ def retries(result: Result) -> AccessibleFigure:
     axes.set_xticks(sends)
     axes.set_ylim(0, 108)
     axes.legend(frameon=False)
-    mean = histories.sends.mean()
+    mean = histories.delivered_sends.mean()
     words = f"Whole sends to a gateway, {describe_subject(result)}: {mean:.4g} on average; {'; '.join(told)}."
     return AccessibleFigure(figure, words)
 
@@ -76,11 +76,11 @@ _END_STYLES: Final[Mapping[str, Style]] = {
 
 def causes(result: Result) -> AccessibleFigure:
     """What went wrong last at gateways, and whether they completed all the same."""
-    histories = result.gateways
+    histories = result.histories
     gone = np.broadcast_to(result.fleet.gone, histories.status.shape)
     total = histories.status.size
     groups = {"never polls": gone} | {
-        fault.value: histories.fault == code for code, fault in enumerate(FAULTS) if fault.value
+        fault.value: histories.last_fault == code for code, fault in enumerate(FAULTS) if fault.value
     }
     found = {name: hit for name, hit in groups.items() if hit.any()}
     found = dict(sorted(found.items(), key=lambda item: -np.count_nonzero(item[1])))
@@ -143,7 +143,7 @@ def completion(result: Result, level: float = 0.95) -> AccessibleFigure:
     """The share COMPLETED over time with its band, and the share that never is."""
     until = _end_h(result)
     hours = np.linspace(0, until, CURVE_POINTS)
-    times = np.sort(np.where(result.gateways.status == _COMPLETED, result.gateways.ended, NEVER), axis=1)
+    times = np.sort(np.where(result.histories.status == _COMPLETED, result.histories.ended_ms, NEVER), axis=1)
     done = np.stack([np.searchsorted(row, hours * HOUR_MS, "right") for row in times])
     band = [_band(done[:, place], result.fleet.size, level) for place in range(CURVE_POINTS)]
     share, low, high = (np.array(column) * 100 for column in zip(*band, strict=True))
@@ -241,10 +241,10 @@ def _wave_rows(result: Result) -> list[tuple[int, float | None, float, GateDecis
     begin = 0
     for index, end in enumerate(result.plan.wave_ends(result.fleet.size)):
         record = result.waves[index]
-        start, decided = int(record.started[0]), int(record.decided[0])
+        start, decided = int(record.started_ms[0]), int(record.decided_ms[0])
         gate = result.plan.waves[index].gate if result.plan.waves else None
-        verdict = None if gate is None else GateDecision(int(record.verdict[0]))
-        stop = decided if decided < NEVER else int(result.stopped[0])
+        verdict = None if gate is None else GateDecision(int(record.decision[0]))
+        stop = decided if decided < NEVER else int(result.stopped_ms[0])
         last = index + 1 == len(result.waves) or stop >= NEVER
         start_h = start / HOUR_MS if start < NEVER else None
         if last and gate is None:
@@ -308,9 +308,9 @@ _ATTEMPT_STYLES: Final[Mapping[int, Style]] = {
 
 def _end_h(result: Result) -> float:
     """Until the last gateway of the first rollout ended or was offered the update, or that was stopped; 1 at least."""
-    times = [column[0][column[0] < NEVER] for column in (result.gateways.ended, result.gateways.offered)]
+    times = [column[0][column[0] < NEVER] for column in (result.histories.ended_ms, result.histories.offered_ms)]
     latest = max((int(column.max()) for column in times if len(column)), default=0)
-    stopped = int(result.stopped[0])
+    stopped = int(result.stopped_ms[0])
     return max(1.0, float(np.ceil(max(latest, stopped if stopped < NEVER else 0) / HOUR_MS)))
 
 
