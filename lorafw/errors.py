@@ -5,9 +5,9 @@
     LorafwError
     ├── CupsError
     │   ├── MalformedRequest      the gateway's fault: answered with HTTP 400
-    │   ├── NotAllowed            this certificate may not speak for this gateway: answered with HTTP 403
+    │   ├── CertificateNotAllowed this certificate may not speak for this gateway: answered with HTTP 403
     │   ├── MalformedResponse     the server's fault: the gateway keeps its firmware
-    │   └── FieldTooLong          ours: .field .length .maximum
+    │   └── InvalidFieldLength    ours: .field .length .maximum
     ├── SignatureError
     │   ├── BadSignature          .key_crc: no verification with this key
     │   ├── NoMatchingKey         .offered .known: none of the keys verifies
@@ -17,12 +17,12 @@
     │   ├── InvalidSource         the location or the role is not written as one
     │   ├── NoSuchObject          no such bucket, or no such key in it
     │   ├── AccessDenied          the role's policies do not allow the object
-    │   ├── TrustPolicy           the role is missing, or does not trust iotwireless.amazonaws.com
-    │   └── Unavailable           nothing answers, or what was read is not what was promised
+    │   ├── RoleNotTrusted        the role is missing, or does not trust iotwireless.amazonaws.com
+    │   └── SourceUnavailable     nothing answers, or what was read is not what was promised
     ├── TaskError                 the update service refuses a call; nothing has changed
     │   ├── NotFound              .resource_type .resource_id
     │   ├── Conflict              .resource_type .resource_id
-    │   └── Invalid               .field .value
+    │   └── InvalidValue          .field .value
     ├── FleetError                .field .value: a fleet, a plan or a file of one does not make sense
     ├── IllegalTransition         .status .event: not in the transition table; nothing has changed
     ├── FaultError                .fault: no fault has this name, or it cannot happen here
