@@ -56,7 +56,7 @@ def open_atomic(path: Path, *, mode: int = PUBLIC_MODE, overwrite: bool = True) 
     _check_is_no_device(path)
     temporary = path.with_name(f".{path.name[:_MAX_NAME_CHARS]}.{secrets.token_hex(8)}.tmp")
     try:
-        descriptor, has_name = _create(temporary, mode)
+        descriptor, has_name = _create_for(path, temporary, mode)
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
@@ -83,6 +83,15 @@ def sync_folder(path: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _create_for(path: Path, temporary: Path, mode: int) -> tuple[int, bool]:
+    """Create the temporary file. An error names the file that the caller asked for."""
+    try:
+        return _create(temporary, mode)
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _check_is_no_device(path: Path) -> None:

@@ -180,7 +180,7 @@ def test_a_gateway_whose_update_breaks_its_station_conf_falls_silent_and_the_oth
     with Testbed(gateways=2) as bed:
         broken, other = bed.gateways
         own = (broken.home.path / "station.conf").read_bytes()
-        bed.define_update("1.0.1", files={"station.conf": b"{}"})
+        bed.define_update("1.0.1", files={"station.conf": b'{"station_conf": 1}'})
         bed.poll(broken)
         good = (other.home.path / "station.conf").read_bytes()
         bed.define_update("1.0.1", key="good", files={"station.conf": good})
@@ -191,9 +191,9 @@ def test_a_gateway_whose_update_breaks_its_station_conf_falls_silent_and_the_oth
         assert broken.is_silent
         last = broken.log[-1]
         assert last.startswith("2021-03-12 09:56:22.047 [___:ERRO] the station does not start: ")
-        assert last.endswith("station.conf has no object 'station_conf'")
+        assert last.endswith("station.conf: a station does not start with it: Expecting an object")
         assert len([line for line in broken.log if "Connecting to CUPS" in line]) == 1
-        with pytest.raises(HomeError, match="station_conf"):
+        with pytest.raises(HomeError, match=r"station\.conf"):
             bed.poll(broken)
         broken.home.write("station.conf", own)
         bed.poll(broken)
