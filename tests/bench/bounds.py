@@ -68,6 +68,48 @@ def parse_image(content: bytes) -> object:
     return unpack_image(content)
 
 
+HOME_FILES = ("station.conf", "version.txt", "cups.uri", "tc.uri", "sig-0.key", "cups.trust", "cups.crt", "cups.key")
+
+
+def parse_home_files(content: bytes) -> object:
+    """Put the content into each file of a home folder in turn, and read the folder as a gateway does."""
+    from lorafw.gateway.client_tls import client_context
+    from lorafw.gateway.home import Home
+
+    conf = b'{"station_conf": {"routerid": "58a0:cbff:fe80:1"}}'
+    outcomes = []
+    for name in HOME_FILES:
+        folder = Path(tempfile.mkdtemp())
+        (folder / "station.conf").write_bytes(conf)
+        (folder / "cups.uri").write_text("https://localhost:443")
+        (folder / name).write_bytes(content)
+        home = Home(folder)
+        outcomes.append(outcome(lambda _, home=home: home.request("2.0.6(linux/std) 2026-11-23", "linux"), b""))
+        outcomes.append(outcome(lambda _, home=home: client_context(home.credentials("cups")), b""))
+    return outcomes
+
+
+def parse_policy(content: bytes) -> object:
+    from lorafw.sources.iam.context import CannotEvaluate
+    from lorafw.sources.iam.documents import NamedPolicy, read_statements
+
+    with suppress(CannotEvaluate):  # a document that cannot be evaluated denies, with this as the reason
+        return [statement.check() for statement in read_statements(NamedPolicy("the policy", content))]
+    return "cannot be evaluated"
+
+
+def parse_http_reply(content: bytes) -> object:
+    from lorafw.station.evaluation import evaluate_reply
+
+    return evaluate_reply(content)
+
+
+def parse_credentials(content: bytes) -> object:
+    from lorafw.cups.credentials import parse_credentials as parse
+
+    return parse(content)
+
+
 PARSERS: dict[str, Parser] = {
     "toml": parse_toml,
     "csv": parse_csv,
@@ -75,6 +117,10 @@ PARSERS: dict[str, Parser] = {
     "request": parse_request,
     "response": parse_response,
     "image": parse_image,
+    "home files": parse_home_files,
+    "policy": parse_policy,
+    "HTTP reply": parse_http_reply,
+    "credentials": parse_credentials,
 }
 
 
@@ -99,6 +145,20 @@ PATTERNS: dict[str, tuple[bytes, bytes, bytes]] = {
     "JSON objects": (b"", b'{"router":', b""),
     "JSON lists": (b'{"keys":', b"[", b""),
     "JSON numbers": (b'{"keys":[1', b",1", b"]}"),
+    "comments": (b'{"station_conf":{', b"/**/", b"}}"),
+    "members": (b'{"station_conf":{', b'"a":1,', b"}}"),
+    "wildcards": (
+        b'{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"',
+        b"*a?",
+        b'"}]}',
+    ),
+    "statements": (
+        b'{"Version":"2012-10-17","Statement":[',
+        b'{"Effect":"Allow","Action":"s3:*","Resource":"*"},',
+        b'{"Effect":"Deny","Action":"s3:*","Resource":"*"}]}',
+    ),
+    "PEM": (b"", b"-----BEGIN CERTIFICATE-----\n", b""),
+    "header lines": (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n", b"\r\n"),
     "Parquet": (b"PAR1", b"\x15\x00", b"\xff\xff\x00\x00PAR1"),
 }
 
