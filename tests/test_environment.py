@@ -66,7 +66,7 @@ def test_the_aws_cli_of_a_lesson_speaks_to_the_lab_with_every_service() -> None:
 def test_serve_says_that_the_profile_must_go(monkeypatch: pytest.MonkeyPatch) -> None:
     with ServeProcess() as server:
         assert "unset" not in server.output
-    monkeypatch.setattr("lorafw.lab.serve_process.alone", dict)
+    monkeypatch.setattr("lorafw.lab.serve_process.without_aws_settings", dict)
     with ServeProcess() as server:
         assert "\nunset AWS_PROFILE\nexport AWS_ENDPOINT_URL=" in server.output
 

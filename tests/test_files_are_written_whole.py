@@ -359,6 +359,6 @@ def test_lessons_on_a_full_disk_are_whole_or_not_there(tmp_path: Path) -> None:
         copy.bring_up_to_date()
     assert not [name for name in names(tmp_path) if ".ipynb." in name]
     assert 0 < len(list(tmp_path.glob("*.ipynb"))) < 12
-    assert sorted(tmp_path.glob("*.ipynb")) == copy.untouched()
+    assert sorted(tmp_path.glob("*.ipynb")) == copy.unchanged()
     copy.bring_up_to_date()
-    assert len(copy.untouched()) == 12, "the next attempt delivers the others"
+    assert len(copy.unchanged()) == 12, "the next attempt delivers the others"

@@ -106,7 +106,7 @@ def test_a_line_that_nobody_reads_raises_in_no_thread(monkeypatch: pytest.Monkey
     def break_pipe(_: str) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr("lorafw.cli.serve_process.show", break_pipe)
+    monkeypatch.setattr("lorafw.cli.serve_process.echo_highlighted", break_pipe)
     output = Output()
     output.show("a line")
     output.show("another")
