@@ -11,7 +11,7 @@ from lorafw.clock import ManualClock
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import TaskStatus
-from lorafw.tasks.model import AccountRegion, Definition, Due, Gateway, Reply, Task, UpdateSpec
+from lorafw.tasks.model import AccountRegion, Definition, Gateway, PendingUpdate, Reply, Task, UpdateSpec
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
@@ -95,21 +95,21 @@ class World:
             gateway.eui, station=version.station, model=version.model, package=version.package, keys=keys
         )
 
-    def receive(self, gateway: Gateway, version: GatewayVersion = OLD) -> Due:
+    def receive(self, gateway: Gateway, version: GatewayVersion = OLD) -> PendingUpdate:
         """A request for which a send is due."""
-        due = self.service.receive(self.request(gateway, version))
+        due = self.service.handle_request(self.request(gateway, version))
         assert due is not None
         return due
 
     def answer(self, gateway: Gateway, version: GatewayVersion = OLD, keys: tuple[int, ...] = ()) -> Reply:
-        return self.service.answer(self.request(gateway, version, keys))
+        return self.service.handle(self.request(gateway, version, keys))
 
     def poll(
         self, gateway: Gateway, version: GatewayVersion = OLD, *, whole: bool = True, keys: tuple[int, ...] = ()
     ) -> bool:
         """One request and the whole of its reply, or a broken one. Was the update in it?"""
         reply = self.answer(gateway, version, keys)
-        self.service.finish(reply, whole=whole)
+        self.service.finish_reply(reply, delivered=whole)
         return reply.image is not None
 
     def task(self, gateway: Gateway) -> Task:

@@ -368,7 +368,7 @@ def test_an_account_becomes_a_fleet_within_ten_requests_a_second(account: Any) -
         eui = f"58a0cbfffe{number:06x}"
         lorawan = {"GatewayEui": eui, "RfRegion": "EU868" if number % 2 else "US915"}
         ids.append(client.create_wireless_gateway(LoRaWAN=lorawan)["Id"])
-    service.answer(
+    service.handle(
         UpdateInfoRequest(router=GatewayEui.parse("58a0cbfffe000001"), station="2.0.6(x/std)", package="1.0", model="m")
     )
     calls: list[tuple[float, str]] = []

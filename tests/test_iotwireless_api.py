@@ -506,7 +506,7 @@ def test_twenty_threads_that_come_first_and_want_one_eui_get_one_gateway(
         time.sleep(0.05)
         return FakeSource()
 
-    monkeypatch.setattr("lorafw.iotwireless.context._behind.service", None)
+    monkeypatch.setattr("lorafw.iotwireless.context._context.service", None)
     monkeypatch.setattr("lorafw.sources.s3.RoleSource", slow_source)
     codes = at_once(lambda _: code_of(lambda: gateway(iot)))
     assert Counter(codes) == {"created": 1, "ConflictException": 19}

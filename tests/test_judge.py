@@ -205,7 +205,7 @@ def test_without_a_target_a_gateway_that_had_no_package_completes_as_soon_as_it_
 
 def test_it_is_the_first_offer_that_a_new_version_is_compared_with():
     task = Task(Definition("d", OWNER, 1, True, update=UpdateSpec("s3://a/b", current_version=OLD)), True, 0)
-    task = task.after(TaskEvent.OFFER).with_send_started(OLD).with_send_delivered(1)
+    task = task.with_event(TaskEvent.OFFER).with_send_started(OLD).with_send_delivered(1)
     assert task.with_send_started(NEW).offered_version == OLD
 
 

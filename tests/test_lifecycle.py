@@ -75,7 +75,7 @@ def test_what_is_not_in_the_table_is_refused_and_changes_nothing(status, event):
     before = model.Task(task.definition, automatic=True, created_ms=0, status=status)
     assert not has_transition(status, event)
     with pytest.raises(IllegalTransition, match=re.escape(f"{status} cannot take the event {event}")) as caught:
-        task.after(event)
+        task.with_event(event)
     assert (caught.value.status, caught.value.event) == (status, event)
     assert task == before
 
@@ -98,12 +98,12 @@ def test_attempt_is_the_number_of_the_send():
 def test_a_task_that_ended_keeps_the_number_of_its_attempt_and_a_new_attempt_has_its_send_due():
     world = World()
     task = model.Task(world.definition(), automatic=True, created_ms=0)
-    first = task.after(OFFER).with_send_started(OLD).with_send_delivered(5)
+    first = task.with_event(OFFER).with_send_started(OLD).with_send_delivered(5)
     assert (first.attempt, first.delivery, first.sends) == (1, model.Delivery.DELIVERED, 1)
-    second = first.after(ATTEMPT_FAILED)
+    second = first.with_event(ATTEMPT_FAILED)
     assert (second.attempt, second.delivery, second.sends) == (2, model.Delivery.PENDING, 1)
-    assert second.after(TAKES_EFFECT).attempt == 2
-    assert second.after(ATTEMPT_FAILED).after(SILENCE).attempt == 3
+    assert second.with_event(TAKES_EFFECT).attempt == 2
+    assert second.with_event(ATTEMPT_FAILED).with_event(SILENCE).attempt == 3
 
 
 def test_every_status_can_be_reached_from_the_first():

@@ -39,7 +39,7 @@ def matcher(*definitions: Definition, **policy: Any) -> Matcher:
 def found(made: Matcher, presented: GatewayVersion = OLD, owner: AccountRegion = OWNER) -> list[str]:
     """All that match; the one that wins must be among them, or none."""
     every = [d.id for d in made.find_all(owner, presented)]
-    winner = made.find(owner, presented)
+    winner = made.find_best(owner, presented)
     assert (winner is None) == (not every)
     assert winner is None or winner.id in every
     return every
@@ -146,7 +146,7 @@ def test_by_policy_a_blank_package_is_still_a_package():
 @pytest.mark.parametrize(("several_matches", "winner"), [("oldest", "d1"), ("newest", "d3")])
 def test_of_several_the_oldest_or_by_policy_the_newest_wins(several_matches, winner):
     made = matcher(*map(definition, (1, 2, 3)), several_matches=several_matches)
-    assert made.find(OWNER, OLD).id == winner
+    assert made.find_best(OWNER, OLD).id == winner
     assert found(made) == ["d1", "d2", "d3"]
 
 
@@ -160,7 +160,7 @@ def test_age_decides_also_between_definitions_that_give_different_fields(several
         absent_field="wildcard",
         several_matches=several_matches,
     )
-    assert made.find(OWNER, OLD).id == winner
+    assert made.find_best(OWNER, OLD).id == winner
     assert found(made) == ["d1", "d2", "d3", "d4"]
 
 
@@ -239,7 +239,7 @@ def work(monkeypatch):
 def cost(size: int, presented: GatewayVersion, counted: Counter[str], **policy: Any) -> dict[str, int]:
     made = matcher(*(definition(n, replace(OLD, package=f"1.0.{n}")) for n in range(size)), **policy)
     counted.clear()
-    made.find(OWNER, presented)
+    made.find_best(OWNER, presented)
     return dict(counted)
 
 
@@ -288,5 +288,5 @@ def test_of_ten_thousand_that_match_one_is_looked_at(several_matches, winner):
     ((key, group),) = made._by_version.items()
     made._by_version[key] = Watched(group)
     Watched.seen = 0
-    assert made.find(OWNER, OLD).id == winner
+    assert made.find_best(OWNER, OLD).id == winner
     assert Watched.seen == 1

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import Conflict, InvalidValue, NotFound, SourceUnavailable, TaskError
 from lorafw.eui import GatewayEui
-from lorafw.tasks.model import NO_VERSION, Definition, Due, Gateway, Reply
+from lorafw.tasks.model import NO_VERSION, Definition, Gateway, PendingUpdate, Reply
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
@@ -132,7 +132,7 @@ class Twin:
 class Hand:
     """A reply that is being prepared or written."""
 
-    due: Due
+    due: PendingUpdate
     presented: GatewayVersion
     life: Life | None
     reply: Reply | None = None
@@ -270,7 +270,7 @@ class Laws(RuleBasedStateMachine):
     @precondition(lambda self: self.twins)
     def request(self, pick, version, then, key):
         twin = self.twins[self.pick(self.twins, pick)]
-        due = self.world.service.receive(self.world.request(twin.gateway, version, (key,)))
+        due = self.world.service.handle_request(self.world.request(twin.gateway, version, (key,)))
         self.expect_request(twin, version, due)
         if due is None:
             return
@@ -300,7 +300,7 @@ class Laws(RuleBasedStateMachine):
     @rule(version=st.sampled_from(PRESENTED))
     def request_of_a_stranger(self, version):
         request = UpdateInfoRequest(GatewayEui(0xBAD), station=version.station, package=version.package)
-        self.refused(lambda: self.world.service.answer(request), NotFound)
+        self.refused(lambda: self.world.service.handle(request), NotFound)
 
     @rule(pick=picks)
     @precondition(lambda self: self.twins)
@@ -330,10 +330,10 @@ class Laws(RuleBasedStateMachine):
         elif then == "crash":
             self.world.source.trouble = RuntimeError("a bug")
             with pytest.raises(RuntimeError):
-                service.prepare(hand.due)
+                service.load_and_start_reply(hand.due)
             self.world.source.trouble = None
         else:
-            reply = service.begin(hand.due, FakeImage(b"update"))
+            reply = service.start_reply(hand.due, FakeImage(b"update"))
             self.expect_begin(hand, reply)
             hand.reply = reply
             if reply.image is not None:
@@ -350,7 +350,7 @@ class Laws(RuleBasedStateMachine):
             self.sends[eui] = self.sends.get(eui, 0) + 1
             assert self.sends[eui] <= 3, "more than three whole sends in one life"
         self.expect_finish(hand, twin, whole)
-        self.world.service.finish(hand.reply, whole=whole)
+        self.world.service.finish_reply(hand.reply, delivered=whole)
         self.let_go(hand)
 
     def twin_of(self, hand: Hand) -> Twin | None:
@@ -363,7 +363,7 @@ class Laws(RuleBasedStateMachine):
 
     # --- what the twin expects; nothing here ---
 
-    def expect_request(self, twin: Twin, version: GatewayVersion, due: Due | None) -> None: ...
+    def expect_request(self, twin: Twin, version: GatewayVersion, due: PendingUpdate | None) -> None: ...
 
     def expect_begin(self, hand: Hand, reply: Reply) -> None: ...
 
@@ -457,7 +457,7 @@ class Agreement(Laws):
                 return definition
         return None
 
-    def expect_request(self, twin: Twin, version: GatewayVersion, due: Due | None) -> None:
+    def expect_request(self, twin: Twin, version: GatewayVersion, due: PendingUpdate | None) -> None:
         self.silence()
         twin.seen_ms = self.now
         if twin.life is None and (definition := self.winner(twin, version)):
@@ -520,7 +520,7 @@ class AnyPolicy(Laws):
     def begin_with(self, policy, definitions):
         self.use(definitions, **policy)
 
-    def expect_request(self, twin: Twin, version: GatewayVersion, due: Due | None) -> None:
+    def expect_request(self, twin: Twin, version: GatewayVersion, due: PendingUpdate | None) -> None:
         eui = twin.gateway.eui.hex
         before = self.lives.get(eui)
         self.read_log()

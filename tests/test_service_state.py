@@ -10,7 +10,7 @@ from fakes import NEW, OLD, OWNER, World
 from lorafw.clock import ManualClock, Moment, SystemClock
 from lorafw.errors import NoSuchObject
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
-from lorafw.tasks.model import Answer, Gateway
+from lorafw.tasks.model import Gateway, ReplyState
 
 HOUR_S = 3600
 
@@ -30,7 +30,7 @@ def fail(row: LogRow) -> None:
     raise RuntimeError(f"cannot write {row.cause}")
 
 
-def last_answer(world: World, gateway: Gateway) -> Answer:
+def last_answer(world: World, gateway: Gateway) -> ReplyState:
     return world.service._snapshot(OWNER, gateway.id).exchanges[-1].answer
 
 
@@ -58,7 +58,7 @@ def test_a_listener_that_raises_leaves_a_declined_and_a_broken_reply_as_they_are
     world.source.trouble = NoSuchObject("gone")
     assert not world.poll(gateway)
     world.source.trouble = None
-    world.service.finish(world.answer(gateway), whole=False)
+    world.service.finish_reply(world.answer(gateway), delivered=False)
     assert not world.service.is_sending(OWNER, gateway.id)
     assert world.poll(gateway)
 
@@ -67,7 +67,7 @@ def test_an_error_while_the_reply_begins_lets_the_gateway_go(monkeypatch: pytest
     world = World()
     gateway, _ = world.gateway(), world.definition()
     with monkeypatch.context() as patch:
-        patch.setattr(world.service, "begin", lambda *_: 1 / 0)
+        patch.setattr(world.service, "start_reply", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             world.answer(gateway)
     assert world.poll(gateway)
@@ -76,16 +76,16 @@ def test_an_error_while_the_reply_begins_lets_the_gateway_go(monkeypatch: pytest
 # --- what an exchange remembers ---
 
 
-@pytest.mark.parametrize(("whole", "told"), [(True, Answer.DELIVERED), (False, Answer.BROKEN)])
+@pytest.mark.parametrize(("whole", "told"), [(True, ReplyState.DELIVERED), (False, ReplyState.BROKEN)])
 def test_a_task_that_is_deleted_while_its_reply_is_sent_still_learns_how_the_reply_ended(
-    whole: bool, told: Answer
+    whole: bool, told: ReplyState
 ) -> None:
     world = World()
     gateway, _ = world.gateway(), world.definition()
     reply = world.answer(gateway)
     world.service.delete_task(OWNER, gateway.id)
-    assert last_answer(world, gateway) is Answer.SENDING
-    world.service.finish(reply, whole=whole)
+    assert last_answer(world, gateway) is ReplyState.SENDING
+    world.service.finish_reply(reply, delivered=whole)
     assert last_answer(world, gateway) is told
 
 
@@ -95,11 +95,11 @@ def test_two_replies_under_way_each_tell_their_own_exchange() -> None:
     first = world.answer(gateway)
     world.service.delete_task(OWNER, gateway.id)
     second = world.answer(gateway)
-    world.service.finish(first, whole=False)
+    world.service.finish_reply(first, delivered=False)
     assert world.service.is_sending(OWNER, gateway.id), "the second reply goes on"
-    world.service.finish(second, whole=True)
+    world.service.finish_reply(second, delivered=True)
     answers = [exchange.answer for exchange in world.service._snapshot(OWNER, gateway.id).exchanges]
-    assert answers == [Answer.BROKEN, Answer.DELIVERED]
+    assert answers == [ReplyState.BROKEN, ReplyState.DELIVERED]
 
 
 # --- clocks ---

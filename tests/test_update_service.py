@@ -83,7 +83,7 @@ def test_the_documented_update_is_in_progress_at_the_first_get_and_completed_whe
     task = world.task(gateway)
     assert (task.status, task.definition, task.automatic) == (IN_PROGRESS, definition, True)
     assert format_iso(task.created_ms) == "2021-03-12T09:56:12.047Z"
-    world.service.finish(reply, whole=True)
+    world.service.finish_reply(reply, delivered=True)
     assert world.task(gateway).sends == 1
 
     world.clock.advance(10)
@@ -430,7 +430,7 @@ def test_a_request_during_the_last_send_moves_the_deadline_too(world):
     world.clock.advance(HOUR_S)
     assert not world.poll(gateway)
     deadline = world.clock.now_ms() + 48 * HOUR_S * 1000
-    world.service.finish(reply, whole=True)
+    world.service.finish_reply(reply, delivered=True)
     world.clock.advance(47 * HOUR_S)
     assert world.status(gateway) is SECOND_RETRY
     world.clock.advance(1000 * HOUR_S)
@@ -515,10 +515,10 @@ def test_silence_is_not_counted_from_before_the_last_retry_began():
         world.poll(gateway)
     due = world.receive(gateway)
     world.clock.advance(100)  # so long it takes to read the update
-    reply = world.service.begin(due, FakeImage(b"update"))
+    reply = world.service.start_reply(due, FakeImage(b"update"))
     began = world.clock.now_ms()
     assert world.status(gateway) is SECOND_RETRY
-    world.service.finish(reply, whole=True)
+    world.service.finish_reply(reply, delivered=True)
     world.clock.advance(100)
     assert world.status(gateway) is FAILED
     times = [row.time for row in world.service.log]
@@ -540,7 +540,7 @@ def test_a_gateway_that_falls_silent_while_the_update_is_read_is_not_sent_it(wor
         world.poll(gateway, whole=whole)
     due = world.receive(gateway)
     world.clock.advance(48 * HOUR_S)
-    assert world.service.begin(due, FakeImage(b"update")).image is None
+    assert world.service.start_reply(due, FakeImage(b"update")).image is None
     assert world.status(gateway) is FAILED
     assert not world.poll(gateway)
 
@@ -578,20 +578,20 @@ def test_broken_replies_stand_in_the_log(world, gateway, definition):
 def test_the_first_offer_counts_from_the_beginning_of_the_reply(world, gateway, definition):
     due = world.receive(gateway)
     assert world.status(gateway) is PENDING
-    reply = world.service.begin(due, FakeImage(b"update"))
+    reply = world.service.start_reply(due, FakeImage(b"update"))
     assert world.status(gateway) is IN_PROGRESS
     assert world.task(gateway).sends == 0
-    world.service.finish(reply, whole=False)
+    world.service.finish_reply(reply, delivered=False)
     assert (world.status(gateway), world.task(gateway).sends) == (IN_PROGRESS, 0)
 
 
 def test_a_reply_is_finished_once(world, gateway, definition):
     reply = world.answer(gateway)
-    world.service.finish(reply, whole=True)
+    world.service.finish_reply(reply, delivered=True)
     before = snapshot(world)
-    world.service.finish(reply, whole=True)
-    world.service.finish(reply, whole=False)
-    world.service.finish(Reply(), whole=True)
+    world.service.finish_reply(reply, delivered=True)
+    world.service.finish_reply(reply, delivered=False)
+    world.service.finish_reply(Reply(), delivered=True)
     assert snapshot(world) == before
 
 
@@ -604,7 +604,7 @@ def test_within_the_settle_time_a_request_gets_nothing_and_counts_for_nothing():
     world.definition(update_version=NEW)
     reply = world.answer(gateway)
     world.clock.advance(30)
-    world.service.finish(reply, whole=True)
+    world.service.finish_reply(reply, delivered=True)
     for version in (OLD, OTHER, NEW, NO_PACKAGE):
         world.clock.advance(100)
         assert not world.poll(gateway, version)
@@ -647,7 +647,7 @@ def test_a_request_while_the_update_is_read_gets_nothing(world, gateway, definit
     due = world.receive(gateway)
     assert not world.poll(gateway, second)
     assert world.status(gateway) is PENDING
-    assert world.service.begin(due, FakeImage(b"update")).image is not None
+    assert world.service.start_reply(due, FakeImage(b"update")).image is not None
     assert world.task(gateway).offered_version == OLD
 
 
@@ -657,7 +657,7 @@ def test_a_request_while_the_update_is_written_gets_nothing_and_counts_for_nothi
     reply = world.answer(gateway)
     assert not world.poll(gateway, second)
     assert (world.status(gateway), world.task(gateway).sends) == (IN_PROGRESS, 0)
-    world.service.finish(reply, whole=True)
+    world.service.finish_reply(reply, delivered=True)
     assert (world.status(gateway), world.task(gateway).sends) == (IN_PROGRESS, 1)
     assert world.service.presented_version(OWNER, gateway.id) == second
 
@@ -666,7 +666,7 @@ def test_a_request_while_the_update_is_written_gets_nothing_and_counts_for_nothi
 def test_of_many_requests_at_once_in_any_attempt_one_is_offered(world, gateway, definition, polls):
     for _ in range(polls):
         world.poll(gateway)
-    dues = [world.service.receive(world.request(gateway)) for _ in range(5)]
+    dues = [world.service.handle_request(world.request(gateway)) for _ in range(5)]
     assert [due is not None for due in dues] == [True, False, False, False, False]
 
 
@@ -767,7 +767,7 @@ def test_threads_that_hammer_one_gateway_get_three_whole_sends_one_at_a_time(rou
             flights.begins()
             time.sleep(0)
             flights.ends()
-            world.service.finish(reply, whole=(number + turn) % 3 > 0)
+            world.service.finish_reply(reply, delivered=(number + turn) % 3 > 0)
 
     hammer(poll_often)
     while world.status(gateway) is not FAILED:
@@ -853,7 +853,7 @@ def test_an_update_that_cannot_be_read_uses_up_nothing_and_is_tried_anew(world, 
     for _ in range(5):
         reply = world.answer(gateway)
         assert (reply.response, reply.image) == (EMPTY_RESPONSE, None)
-        world.service.finish(reply, whole=True)
+        world.service.finish_reply(reply, delivered=True)
         assert world.task(gateway) == (before or world.task(gateway))
         assert world.status(gateway) is (before.status if before else PENDING)
         assert f"({type(trouble).__name__}): {trouble}" in world.explain(gateway)
@@ -932,9 +932,9 @@ def test_what_goes_while_the_update_is_read_is_not_sent_it(world, gateway, defin
     due = world.receive(gateway)
     vanish(world, gateway)
     before = snapshot(world)
-    reply = world.service.begin(due, FakeImage(b"update"))
-    assert (reply.response, reply.image, reply.due) == (EMPTY_RESPONSE, None, None)
-    world.service.finish(reply, whole=True)
+    reply = world.service.start_reply(due, FakeImage(b"update"))
+    assert (reply.response, reply.image, reply.pending) == (EMPTY_RESPONSE, None, None)
+    world.service.finish_reply(reply, delivered=True)
     world.service.reject_unreadable(due, NoSuchObject("gone"))
     assert snapshot(world) == before
 
@@ -945,7 +945,7 @@ def test_the_end_of_a_reply_means_nothing_to_what_came_after(world, gateway, def
     reply = world.answer(gateway)
     vanish(world, gateway)
     before = apart_from_exchanges(snapshot(world))
-    world.service.finish(reply, whole=whole)
+    world.service.finish_reply(reply, delivered=whole)
     assert apart_from_exchanges(snapshot(world)) == before
 
 
@@ -970,7 +970,7 @@ def test_an_error_while_reading_for_what_has_gone_means_nothing(world, gateway, 
     before = snapshot(world)
     world.source.trouble = RuntimeError("a bug")
     with pytest.raises(RuntimeError):
-        world.service.prepare(due)
+        world.service.load_and_start_reply(due)
     world.source.trouble = None
     assert snapshot(world) == before
 
@@ -980,25 +980,25 @@ def test_the_old_reply_does_not_end_the_new_one(world, gateway, definition):
     world.service.delete_task(OWNER, gateway.id)
     new = world.answer(gateway)
     assert new.image is not None
-    world.service.finish(old, whole=True)
+    world.service.finish_reply(old, delivered=True)
     assert not world.poll(gateway)
     assert world.task(gateway).sends == 0
-    world.service.finish(new, whole=True)
+    world.service.finish_reply(new, delivered=True)
     assert world.task(gateway).sends == 1
 
 
 def test_a_definition_deleted_while_the_update_is_read_is_sent_all_the_same(world, gateway, definition):
     due = world.receive(gateway)
     world.service.delete_definition(OWNER, definition.id)
-    assert world.service.begin(due, FakeImage(b"update")).image is not None
+    assert world.service.start_reply(due, FakeImage(b"update")).image is not None
     assert world.status(gateway) is IN_PROGRESS
 
 
 def test_a_gateway_renamed_while_the_update_is_read_is_sent_it(world, gateway, definition):
     due = world.receive(gateway)
     world.service.update_gateway(OWNER, gateway.id, name="new")
-    reply = world.service.begin(due, FakeImage(b"update"))
-    world.service.finish(reply, whole=True)
+    reply = world.service.start_reply(due, FakeImage(b"update"))
+    world.service.finish_reply(reply, delivered=True)
     assert world.task(gateway).sends == 1
 
 
@@ -1038,7 +1038,7 @@ def test_by_policy_an_unsigned_update_is_not_withheld():
 
 def test_an_unknown_gateway_is_not_found_and_nothing_is_created(world, definition):
     stranger = UpdateInfoRequest(GatewayEui(0xBAD), station=OLD.station, package=OLD.package, model=OLD.model)
-    for call in (world.service.receive, world.service.answer):
+    for call in (world.service.handle_request, world.service.handle):
         error = refused(world, lambda call=call: call(stranger), NotFound)
         assert (error.resource_type, error.resource_id) == ("WirelessGateway", "0000000000000bad")
     assert world.service.find_gateway(stranger.router) is None
@@ -1159,7 +1159,7 @@ def test_without_a_clock_the_machines_own_is_taken():
     service = UpdateService(source=FakeSource())
     gateway = service.create_gateway(OWNER, GatewayEui(1))
     before = time.time_ns() // 1_000_000
-    service.receive(UpdateInfoRequest(gateway.eui))
+    service.handle_request(UpdateInfoRequest(gateway.eui))
     assert before <= service.last_seen_ms(OWNER, gateway.id) <= time.time_ns() // 1_000_000
     assert service.policy == Policy()
 

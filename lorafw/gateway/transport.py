@@ -236,7 +236,7 @@ class InProcessTransport:
         host_port = parse_cups_uri(uri).host_port
         on_connected()
         try:
-            reply = self._service.answer(decode_request(truncate_to_buffer(host_port, body)))
+            reply = self._service.handle(decode_request(truncate_to_buffer(host_port, body)))
         except LorafwError as error:
             status, text = error_response(error, self._service.policy)
             yield HttpReply(status, http.client.responses[status], len(text), iter((text,)))
@@ -254,4 +254,4 @@ class InProcessTransport:
         try:
             yield HttpReply(200, "OK", len(head) + size, pieces())
         finally:
-            self._service.finish(reply, whole=taken == len(head) + size)
+            self._service.finish_reply(reply, delivered=taken == len(head) + size)

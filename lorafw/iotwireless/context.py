@@ -32,33 +32,33 @@ class _ApiContext:
     """Operation to code and message of each next call."""
 
 
-_behind = _ApiContext()
-_making = threading.Lock()
+_context = _ApiContext()
+_service_lock = threading.Lock()
 
 
 def set_service(service: UpdateService) -> None:
     """Let this service stand behind the API from now on."""
-    _behind.service = service
+    _context.service = service
 
 
 def current_service() -> UpdateService:
     """What stands behind the API; made at its first use, with S3 and IAM as boto3 is set up."""
-    with _making:
-        if _behind.service is None:
+    with _service_lock:
+        if _context.service is None:
             from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
 
-            _behind.service = UpdateService(source=RoleSource(), new_id=new_id)
-        return _behind.service
+            _context.service = UpdateService(source=RoleSource(), new_id=new_id)
+        return _context.service
 
 
 @contextmanager
 def use_service(service: UpdateService) -> Iterator[UpdateService]:
     """Let this service stand behind the API for a while."""
-    before, _behind.service = _behind.service, service
+    before, _context.service = _context.service, service
     try:
         yield service
     finally:
-        _behind.service = before
+        _context.service = before
 
 
 @contextmanager
@@ -72,38 +72,38 @@ def set_cups_endpoint(
     ``plain_uri`` is what it answers to a request with the header PLAIN_HEADER, which AWS does not have: the lab's way
     around certificates.
     """
-    before = _behind.cups_uri, _behind.cups_trust, _behind.cups_plain_uri
-    _behind.cups_uri, _behind.cups_trust, _behind.cups_plain_uri = uri, trust, plain_uri
+    before = _context.cups_uri, _context.cups_trust, _context.cups_plain_uri
+    _context.cups_uri, _context.cups_trust, _context.cups_plain_uri = uri, trust, plain_uri
     try:
         yield
     finally:
-        _behind.cups_uri, _behind.cups_trust, _behind.cups_plain_uri = before
+        _context.cups_uri, _context.cups_trust, _context.cups_plain_uri = before
 
 
 def cups_endpoint(*, plain: bool = False) -> tuple[str | None, str | None]:
     """Address and trust of the CUPS server in this process, if there is one."""
-    if plain and _behind.cups_plain_uri is not None:
-        return _behind.cups_plain_uri, None
-    uri = _behind.cups_uri
+    if plain and _context.cups_plain_uri is not None:
+        return _context.cups_plain_uri, None
+    uri = _context.cups_uri
     if callable(uri):
         uri = uri()
-    return uri, _behind.cups_trust
+    return uri, _context.cups_trust
 
 
 @contextmanager
 def on_certificate_associated(listener: Callable[[AccountRegion, str], None]) -> Iterator[None]:
     """Call ``listener`` with owner and id of each certificate that is associated with a gateway."""
-    before, _behind.on_certificate = _behind.on_certificate, listener
+    before, _context.on_certificate = _context.on_certificate, listener
     try:
         yield
     finally:
-        _behind.on_certificate = before
+        _context.on_certificate = before
 
 
 def notify_certificate_associated(owner: AccountRegion, certificate_id: str) -> None:
     """A certificate was associated with a gateway."""
-    if _behind.on_certificate is not None:
-        _behind.on_certificate(owner, certificate_id)
+    if _context.on_certificate is not None:
+        _context.on_certificate(owner, certificate_id)
 
 
 class IotCertificates:
@@ -132,20 +132,20 @@ def fail_next(operation: str, code: str, *, times: int = 1, message: str | None 
     if not isinstance(times, int) or isinstance(times, bool) or times < 1:
         raise LabError(f"times: {times!r} is not how many calls fail; give 1 or more")
     failure = code, message or f"{operation} was told to fail (fail_next)"
-    _behind.failures[operation].extend([failure] * times)
+    _context.failures[operation].extend([failure] * times)
 
 
 def pop_failure(operation: str) -> tuple[str, str] | None:
     """Code and message of the error that this call of an operation was told to end with, if any."""
     try:
-        return _behind.failures[operation].popleft()
+        return _context.failures[operation].popleft()
     except IndexError:
         return None
 
 
 def clear_failures() -> None:
     """No call was told to fail."""
-    _behind.failures.clear()
+    _context.failures.clear()
 
 
 def _check_name(field_name: str, name: str, known: Iterable[str], what: str) -> None:

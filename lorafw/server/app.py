@@ -245,10 +245,10 @@ class CupsServer:
 
     async def _answer(self, request: UpdateInfoRequest) -> Reply:
         """Most requests end at once; reading an update may take long, so that is done in a thread."""
-        due = self.service.receive(request)
+        due = self.service.handle_request(request)
         if due is None:
             return Reply()
-        preparing = asyncio.get_running_loop().run_in_executor(self._readers, self.service.prepare, due)
+        preparing = asyncio.get_running_loop().run_in_executor(self._readers, self.service.load_and_start_reply, due)
         try:
             return await asyncio.shield(preparing)
         except asyncio.CancelledError:
@@ -258,7 +258,7 @@ class CupsServer:
 
     def _finish_abandoned(self, preparing: asyncio.Future[Reply]) -> None:
         if not preparing.cancelled() and preparing.exception() is None:
-            self.service.finish(preparing.result(), whole=False)
+            self.service.finish_reply(preparing.result(), delivered=False)
 
     async def _send(
         self, http: web.BaseRequest, visit: ClientConnection, reply: Reply, image: UpdateImage
@@ -286,9 +286,9 @@ class CupsServer:
                 whole = await wait_until_delivered(connection, pace)
         except ConnectionError as error:
             # It happens every day on a radio link; there is nobody left to be told.
-            logger.info("reply to %s broke: %s", reply.due and reply.due.gateway.eui, type(error).__name__)
+            logger.info("reply to %s broke: %s", reply.pending and reply.pending.gateway.eui, type(error).__name__)
         finally:
-            self.service.finish(reply, whole=whole)
+            self.service.finish_reply(reply, delivered=whole)
         return response
 
 

@@ -1,8 +1,7 @@
-"""The life of a firmware update task, as one table.
+"""The life cycle of a firmware update task: its statuses, and the table of transitions between them.
 
-The statuses are AWS's (documented). Which event leads from one to the next is in TRANSITIONS and nowhere else: the
-service, the simulator and the diagram all read it. What is not in the table cannot happen: IllegalTransition, and
-nothing has changed.
+The statuses are AWS's (documented). TRANSITIONS is the only place that says which event leads from one status to
+another. The service, the simulator and the diagram use it. An event without a transition raises IllegalTransition.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from lorafw.errors import IllegalTransition
 
 
 class TaskStatus(StrEnum):
-    """AWS's WirelessGatewayTaskStatus."""
+    """The status of a task: AWS's WirelessGatewayTaskStatus."""
 
     PENDING = "PENDING"
     IN_PROGRESS = "IN_PROGRESS"
@@ -28,16 +27,16 @@ class TaskStatus(StrEnum):
 
 
 class TaskEvent(StrEnum):
-    """What can happen to a task between its creation and its deletion."""
+    """An event that changes the status of a task."""
 
     OFFER = "offer"
-    """The first reply with the update begins."""
+    """The first reply with the update starts."""
     ATTEMPT_FAILED = "attempt failed"
-    """The gateway came back and the update had not taken effect."""
+    """The gateway made another request, and the update had not taken effect."""
     TAKES_EFFECT = "takes effect"
-    """The gateway presented the version that counts as updated."""
+    """The gateway presented a version that shows that the update has taken effect."""
     SILENCE = "silence"
-    """Nothing was heard of the gateway for too long after the last retry."""
+    """The gateway sent no request within the timeout after the last retry."""
 
 
 TRANSITIONS: Final[Mapping[tuple[TaskStatus, TaskEvent], TaskStatus]] = MappingProxyType(
@@ -55,7 +54,7 @@ TRANSITIONS: Final[Mapping[tuple[TaskStatus, TaskEvent], TaskStatus]] = MappingP
 
 INITIAL: Final = TaskStatus.PENDING
 TERMINAL: Final = frozenset(TaskStatus) - {status for status, _ in TRANSITIONS}
-"""Statuses that no event leaves."""
+"""Statuses in which a task has ended: no transition leads out of them."""
 
 ATTEMPT_BY_STATUS: Final[Mapping[TaskStatus, int]] = MappingProxyType(
     {
@@ -65,11 +64,15 @@ ATTEMPT_BY_STATUS: Final[Mapping[TaskStatus, int]] = MappingProxyType(
         TaskStatus.SECOND_RETRY: 3,
     }
 )
-"""The number of the send that a status stands for; a task that ended keeps the one it had."""
+"""The number of the attempt that a status stands for. A task that ends keeps its last number."""
 
 
 def next_status(status: TaskStatus, event: TaskEvent) -> TaskStatus:
-    """The status after ``event``. Raises IllegalTransition."""
+    """Return the status after an event.
+
+    Raises:
+        IllegalTransition: The event cannot happen in this status.
+    """
     try:
         return TRANSITIONS[status, event]
     except KeyError:
@@ -77,12 +80,12 @@ def next_status(status: TaskStatus, event: TaskEvent) -> TaskStatus:
 
 
 def has_transition(status: TaskStatus, event: TaskEvent) -> bool:
-    """Is there a transition?"""
+    """Return True if the event can happen in this status."""
     return (status, event) in TRANSITIONS
 
 
 class Cause(StrEnum):
-    """Why a row stands in the log: what a server can know."""
+    """Why a row was written to the task log. Only causes that a server can know."""
 
     CREATED_AUTOMATICALLY = "created automatically"
     CREATED_MANUALLY = "created manually"
@@ -100,23 +103,26 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogRow:
-    """One row of the task log: what the service writes, the simulator emits and the plots read.
+    """One row of the task log. The service and the simulator write such rows, and the plots read them.
 
-    ``time`` in whole milliseconds since 1970 UTC; ``gateway`` the EUI; ``attempt`` the number of the send that the
-    row belongs to (0 before the first). ``from_status`` is None at creation, ``to_status`` None at deletion; equal
-    where something happened that changes no status.
+    ``from_status`` and ``to_status`` are equal if something happened that does not change the status.
     """
 
     time: int
+    """In whole milliseconds since 1970 UTC."""
     gateway: str
+    """EUI of the gateway: 16 lower-case hex digits."""
     attempt: int
+    """Number of the attempt that the row belongs to. 0 before the first."""
     from_status: TaskStatus | None
+    """None if the task was created."""
     to_status: TaskStatus | None
+    """None if the task was deleted."""
     cause: Cause
 
 
 def to_mermaid() -> str:
-    """The table as a Mermaid state diagram; GitHub and JupyterLab draw it."""
+    """Return TRANSITIONS as a Mermaid state diagram, which GitHub and JupyterLab can draw."""
     lines = ["stateDiagram-v2", f"    [*] --> {INITIAL}: created"]
     lines += [f"    {source} --> {target}: {event}" for (source, event), target in TRANSITIONS.items()]
     lines += [f"    {status} --> [*]: deleted" for status in TaskStatus if status in TERMINAL]

@@ -1,4 +1,4 @@
-"""Definitions that almost match a gateway, and by what they do not: the slips that a person overlooks. Pure."""
+"""Definitions that almost match a gateway, and the differences that keep them from matching."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lorafw.tasks.snapshot import Snapshot
 from lorafw.version import AWS_NAMES, GatewayVersion
 
 NEAR_MISSES: Final = 3
-"""So many definitions that nearly match are shown."""
+"""Maximum number of near misses that are shown."""
 
 _DEFAULT: Final = Policy()
 _BUILD_TIME: Final = re.compile(r"\s*\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}\s*$")
@@ -29,12 +29,16 @@ _TRIVIAL_KINDS: Final = frozenset((_CASE, _BLANK, _BUILD, _BUILD_NOT_PRESENTED, 
 
 @dataclass(frozen=True, slots=True)
 class VersionDifference:
-    """One field in which a definition and a gateway differ, and how: ``kind`` is in words."""
+    """A field of the version in which a definition and a gateway differ."""
 
     field: str
+    """AWS's name of the field, such as "PackageVersion"."""
     wanted: str | None
+    """The value in the definition. None if it does not give one."""
     presented: str | None
+    """The value that the gateway presents. None if it presents none."""
     kind: str
+    """How the values differ, in words."""
 
     def __str__(self) -> str:
         wants = f"the definition wants {self.wanted!r}, the gateway presents {self.presented!r}"
@@ -49,31 +53,48 @@ class NearMiss:
     differences: tuple[VersionDifference, ...]
 
     @property
-    def is_slip(self) -> bool:
-        """Nothing but case, blanks and build times: what a person overlooks."""
+    def is_trivial(self) -> bool:
+        """True if only case, blanks and build times differ, which a person easily overlooks."""
         return all(difference.kind in _TRIVIAL_KINDS for difference in self.differences)
 
 
 def differences(
     wanted: GatewayVersion, presented: GatewayVersion, policy: Policy = _DEFAULT
 ) -> tuple[VersionDifference, ...]:
-    """The fields that keep a definition from matching by itself, with what kind of difference it is."""
-    found = []
-    for field, name in AWS_NAMES.items():
-        want, show = getattr(wanted, field), getattr(presented, field)
-        if want is None:
-            differ = policy.absent_field == "strict"
-        else:
-            differ = getattr(normalize_version(wanted, policy), field) != getattr(
-                normalize_version(presented, policy), field
-            )
-        if differ:
-            found.append(VersionDifference(name, want, show, _kind(want, show)))
-    return tuple(found)
+    """Return the fields that keep a definition from matching a gateway automatically.
+
+    Args:
+        wanted: CurrentVersion of the definition.
+        presented: The version that the gateway presents.
+        policy: The decisions about comparison.
+
+    Returns:
+        The differences, in AWS's order of the fields. Empty if the definition matches.
+    """
+    result = []
+    for field, aws_name in AWS_NAMES.items():
+        if _field_differs(field, wanted, presented, policy):
+            wanted_text, presented_text = getattr(wanted, field), getattr(presented, field)
+            kind = _describe_difference(wanted_text, presented_text)
+            result.append(VersionDifference(aws_name, wanted_text, presented_text, kind))
+    return tuple(result)
+
+
+def _field_differs(field: str, wanted: GatewayVersion, presented: GatewayVersion, policy: Policy) -> bool:
+    """Return True if this field keeps the definition from matching."""
+    if getattr(wanted, field) is None:
+        return policy.absent_field == "strict"
+    wanted_text = getattr(normalize_version(wanted, policy), field)
+    presented_text = getattr(normalize_version(presented, policy), field)
+    return bool(wanted_text != presented_text)
 
 
 def near_misses(snapshot: Snapshot, policy: Policy = _DEFAULT) -> Iterator[NearMiss]:
-    """Definitions that differ in one field only, or in nothing but case, blanks and build times: these come first."""
+    """Iterate over the definitions that almost match the last request, at most NEAR_MISSES.
+
+    A definition almost matches if it differs in one field only, or only in case, blanks and build times. The latter
+    come first.
+    """
     if snapshot.request is None:
         return
     presented = snapshot.request.version
@@ -82,11 +103,12 @@ def near_misses(snapshot: Snapshot, policy: Policy = _DEFAULT) -> Iterator[NearM
         for definition in snapshot.definitions
         if definition.auto_create_tasks and definition.update is not None
     ]
-    near = [miss for miss in misses if miss.differences and (len(miss.differences) == 1 or miss.is_slip)]
-    yield from sorted(near, key=lambda miss: not miss.is_slip)[:NEAR_MISSES]
+    near = [miss for miss in misses if len(miss.differences) == 1 or (miss.differences and miss.is_trivial)]
+    yield from sorted(near, key=lambda miss: not miss.is_trivial)[:NEAR_MISSES]
 
 
-def _kind(wanted: str | None, presented: str | None) -> str:
+def _describe_difference(wanted: str | None, presented: str | None) -> str:
+    """Describe in words how two different values of a field differ."""
     if wanted is None:
         return "the definition does not give this field, so it matches no gateway by itself"
     if presented is None:
@@ -96,11 +118,12 @@ def _kind(wanted: str | None, presented: str | None) -> str:
     if wanted.casefold() == presented.casefold():
         return _CASE
     if _BUILD_TIME.sub("", wanted) == _BUILD_TIME.sub("", presented):
-        return _build_kind(wanted, presented)
+        return _describe_build_difference(wanted, presented)
     return "the values differ"
 
 
-def _build_kind(wanted: str, presented: str) -> str:
+def _describe_build_difference(wanted: str, presented: str) -> str:
+    """Describe the difference between two values that are equal except for their build times."""
     if not _BUILD_TIME.search(presented):
         return _BUILD_NOT_PRESENTED
     if not _BUILD_TIME.search(wanted):

@@ -1,8 +1,8 @@
-"""Every decision about the update service, with what is known of it.
+"""The decisions about the behaviour of the update service, each with its evidence.
 
-AWS documents part of the behaviour of its CUPS server. Where it is silent, lorafw decides, and says so: each decision
-has a name, a value and a tag, **documented** (AWS says so), **observed** (seen on a real system) or **assumed**.
-Policy holds those that a caller can change; FIXED those that lorafw offers one way only.
+AWS documents only part of the behaviour of its CUPS server. lorafw decides the rest. Each decision has a name, a value
+and a tag: **documented** (AWS says so), **observed** (seen on a real system) or **assumed**. Policy contains the
+decisions that a caller can change. FIXED contains the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from lorafw.errors import InvalidValue
 
 LONGEST_S: Final = 100 * 365.25 * 86400
-"""No duration is longer: a hundred years."""
+"""Maximum of a duration: a hundred years."""
 
 _DURATION: Final = f"a number of seconds from 0 to {LONGEST_S:.0f} (a hundred years)"
 
@@ -31,23 +31,31 @@ class Evidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BehaviourDecision:
-    """One question about the service and lorafw's answer. ``choices`` is empty for a number, or for a fixed one."""
+    """A question about the behaviour of the service, and lorafw's answer."""
 
     name: str
     question: str
     value: object
+    """The answer."""
     tag: Evidence
+    """How the answer is known."""
     reason: str
     choices: tuple[object, ...] = ()
+    """The values that can be chosen. Empty if the value is a duration in seconds, or cannot be changed."""
 
 
 def _decision(default: Any, tag: Evidence, question: str, reason: str, *choices: object) -> Any:
+    """Declare a field of Policy. The details of the decision become the field's metadata."""
     return field(default=default, metadata={"tag": tag, "question": question, "reason": reason, "choices": choices})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The decisions that can be changed. The defaults are lorafw's; ``decisions()`` lists them with their tags."""
+    """The decisions that can be changed. ``decisions()`` lists them with their tags.
+
+    Raises:
+        InvalidValue: A value is not one of the choices, or is not a valid duration.
+    """
 
     comparison: Literal["exact", "trimmed"] = _decision(
         "exact",
@@ -188,7 +196,7 @@ class Policy:
             _check(decision)
 
     def decisions(self) -> tuple[BehaviourDecision, ...]:
-        """All decisions as they stand in this policy."""
+        """Return all decisions, with the values of this policy."""
         return tuple(
             BehaviourDecision(
                 f.name,
@@ -202,7 +210,14 @@ class Policy:
         )
 
     def with_string_values(self, texts: Mapping[str, str]) -> Policy:
-        """This policy with values as they are typed (``{"settle_s": "30"}``). Raises Invalid."""
+        """Return a copy of this policy with values given as text, as on the command line.
+
+        Args:
+            texts: The new values by name, such as ``{"settle_s": "30"}``.
+
+        Raises:
+            InvalidValue: A name or a value is unknown.
+        """
         current = {decision.name: decision for decision in self.decisions()}
         changes: dict[str, Any] = {}
         for name, text in texts.items():
@@ -215,21 +230,27 @@ class Policy:
 
 
 def _check(decision: BehaviourDecision) -> None:
+    """Raise InvalidValue if the value of a decision is neither one of its choices nor a valid duration."""
     if decision.choices:
-        if not any(
-            decision.value == choice and isinstance(decision.value, type(choice)) for choice in decision.choices
-        ):
+        if not _is_choice(decision.value, decision.choices):
             allowed = ", ".join(map(str, decision.choices))
             raise InvalidValue(decision.name, decision.value, f"{decision.value!r} is not one of: {allowed}")
     elif not _is_duration(decision.value):
         raise InvalidValue(decision.name, decision.value, f"{decision.value!r} is not {_DURATION}")
 
 
+def _is_choice(value: object, choices: tuple[object, ...]) -> bool:
+    """Return True if the value equals one of the choices and has its type, so that 403.0 is not 403."""
+    return any(value == choice and isinstance(value, type(choice)) for choice in choices)
+
+
 def _is_duration(value: object) -> bool:
+    """Return True if the value is a number of seconds in the allowed range."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_S
 
 
 def _from_text(decision: BehaviourDecision, text: str) -> object:
+    """Parse a value that is given as text. An unknown choice stays text, and is rejected by the new Policy."""
     if decision.choices:
         return {str(choice): choice for choice in decision.choices}.get(text, text)
     try:
@@ -239,6 +260,7 @@ def _from_text(decision: BehaviourDecision, text: str) -> object:
 
 
 def _fixed(name: str, question: str, value: str, tag: Evidence, reason: str) -> BehaviourDecision:
+    """Return a decision that cannot be changed."""
     return BehaviourDecision(name, question, value, tag, reason)
 
 
@@ -380,5 +402,5 @@ FIXED: Final = (
 
 
 def all_decisions(policy: Policy | None = None) -> tuple[BehaviourDecision, ...]:
-    """Every decision, changeable and fixed."""
+    """Return all decisions: those of the policy (by default lorafw's own), and the fixed ones."""
     return (*(policy or Policy()).decisions(), *FIXED)

@@ -1,7 +1,7 @@
-"""Gateways and definitions: who is there, and what is to be done with them.
+"""The registered gateways and task definitions.
 
-The part of the update service that speaks of no time. Every public method holds the lock from its first line to its
-last, and after an error nothing has changed. Ids come from ``new_id``.
+This is the part of the update service that does not depend on time. Every public method holds the lock from its first
+line to its last. If it raises an error, nothing has changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lorafw.errors import Conflict, InvalidValue, LorafwError, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.matcher import Matcher
-from lorafw.tasks.model import AccountRegion, Definition, Due, ExchangeRecord, Gateway, Task, UpdateSpec
+from lorafw.tasks.model import AccountRegion, Definition, ExchangeRecord, Gateway, PendingUpdate, Task, UpdateSpec
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
@@ -28,37 +28,49 @@ DEFINITION: Final = "WirelessGatewayTaskDefinition"
 TASK: Final = "WirelessGatewayTask"
 
 RECENT_ROWS: Final = 16
-"""Rows of the task log that are kept beside a gateway."""
+"""Maximum number of rows of the task log that are kept for each gateway."""
 
 RECENT_EXCHANGES: Final = 3
+"""Maximum number of exchanges that are kept for each gateway."""
 
 
 @dataclass(slots=True)
 class GatewayState:
-    """What is remembered of one gateway from request to request. ``in_flight``: an update is on its way to it."""
+    """What the service keeps about one gateway between requests."""
 
     gateway: Gateway
     request: UpdateInfoRequest | None = None
-    seen: Moment | None = None
+    """The last request. None before the first."""
+    last_request_at: Moment | None = None
+    """When the last request was received."""
     task: Task | None = None
     status_since: Moment | None = None
-    in_flight: Due | None = None
-    problem: LorafwError | None = None
+    """When the task got its current status."""
+    in_flight: PendingUpdate | None = None
+    """The update that is being read or sent. None if there is none."""
+    last_read_error: LorafwError | None = None
+    """Why the update could not be read when it was last needed. None if it could."""
     recent_log: deque[LogRow] = field(default_factory=lambda: deque(maxlen=RECENT_ROWS))
     exchanges: deque[ExchangeRecord] = field(default_factory=lambda: deque(maxlen=RECENT_EXCHANGES))
 
 
 @dataclass(slots=True)
 class Store:
-    """All that is registered."""
+    """All registered gateways and definitions, by their keys."""
 
-    stations: dict[GatewayEui, GatewayState] = field(default_factory=dict)
+    gateways: dict[GatewayEui, GatewayState] = field(default_factory=dict)
     eui_by_id: dict[str, GatewayEui] = field(default_factory=dict)
     definitions: dict[str, Definition] = field(default_factory=dict)
+    """Definitions by id, oldest first."""
 
 
 class Registry:
-    """Gateways and definitions of all accounts and Regions. Thread-safe."""
+    """The gateways and definitions of all accounts and Regions. Thread-safe.
+
+    Args:
+        policy: The decisions about behaviour that AWS does not document.
+        new_id: Returns a new id for a gateway or a definition.
+    """
 
     def __init__(self, *, policy: Policy, new_id: Callable[[], str]) -> None:
         self.policy = policy
@@ -73,64 +85,110 @@ class Registry:
     def create_gateway(
         self, owner: AccountRegion, eui: GatewayEui, *, gateway_id: str | None = None, **attributes: Any
     ) -> Gateway:
-        """Register a gateway. Raises Conflict where the EUI or the id is taken, in whatever account or Region."""
+        """Register a gateway.
+
+        Args:
+            owner: Account and Region of the gateway.
+            eui: EUI of the gateway.
+            gateway_id: Id of the gateway. None for a new id.
+            **attributes: Other fields of Gateway.
+
+        Returns:
+            The new gateway.
+
+        Raises:
+            Conflict: The EUI or the id is already registered, in any account and Region.
+        """
         with self._lock:
-            if station := self._store.stations.get(eui):
+            existing = self._store.gateways.get(eui)
+            if existing is not None:
                 raise Conflict(
                     f"GatewayEui {eui.hex} is registered already; an EUI is unique over accounts and Regions",
                     GATEWAY,
-                    station.gateway.id,
+                    existing.gateway.id,
                 )
             if gateway_id in self._store.eui_by_id:
                 raise Conflict(f"the id {gateway_id} is taken", GATEWAY, gateway_id)
             gateway = Gateway(gateway_id or self._new_id(), owner, eui, sequence=next(self._sequence), **attributes)
-            self._store.stations[eui] = GatewayState(gateway)
+            self._store.gateways[eui] = GatewayState(gateway)
             self._store.eui_by_id[gateway.id] = eui
             return gateway
 
     def gateway(self, owner: AccountRegion, gateway_id: str) -> Gateway:
+        """Return the gateway with this id.
+
+        Raises:
+            NotFound: There is no such gateway in this account and Region.
+        """
         with self._lock:
-            return self._station(owner, gateway_id).gateway
+            return self._gateway_state(owner, gateway_id).gateway
 
     def gateways(self, owner: AccountRegion) -> list[Gateway]:
-        """In the order of their registration."""
+        """Return the gateways of an account in a Region, in the order of their registration."""
         with self._lock:
-            return [s.gateway for s in self._store.stations.values() if s.gateway.owner == owner]
+            return [state.gateway for state in self._store.gateways.values() if state.gateway.owner == owner]
 
     def find_gateway(self, eui: GatewayEui) -> Gateway | None:
-        """The gateway with this EUI, in whatever account or Region."""
+        """Return the gateway with this EUI, in any account and Region. None if there is none."""
         with self._lock:
-            station = self._store.stations.get(eui)
-            return station.gateway if station else None
+            state = self._store.gateways.get(eui)
+            return None if state is None else state.gateway
 
     def update_gateway(self, owner: AccountRegion, gateway_id: str, **changes: Any) -> Gateway:
-        """Change name, description, LoRaWAN settings, certificate or thing."""
+        """Change fields of a gateway: name, description, LoRaWAN settings, certificate or thing.
+
+        Args:
+            owner: Account and Region of the gateway.
+            gateway_id: Id of the gateway.
+            **changes: The new values of fields of Gateway.
+
+        Returns:
+            The changed gateway.
+
+        Raises:
+            NotFound: There is no such gateway in this account and Region.
+        """
         with self._lock:
-            station = self._station(owner, gateway_id)
-            station.gateway = replace(station.gateway, **changes)
-            return station.gateway
+            state = self._gateway_state(owner, gateway_id)
+            state.gateway = replace(state.gateway, **changes)
+            return state.gateway
 
     def delete_gateway(self, owner: AccountRegion, gateway_id: str) -> None:
-        """Forget a gateway and its task."""
+        """Delete a gateway and its task.
+
+        Raises:
+            NotFound: There is no such gateway in this account and Region.
+        """
         with self._lock:
-            station = self._station(owner, gateway_id)
-            self._on_gateway_deleted(station)
-            del self._store.stations[station.gateway.eui]
+            state = self._gateway_state(owner, gateway_id)
+            self._on_gateway_deleted(state)
+            del self._store.gateways[state.gateway.eui]
             del self._store.eui_by_id[gateway_id]
 
     def presented_version(self, owner: AccountRegion, gateway_id: str) -> GatewayVersion | None:
-        """The three fields of the last request; None before the first."""
+        """Return the version that a gateway presented in its last request. None before the first.
+
+        Raises:
+            NotFound: There is no such gateway in this account and Region.
+        """
         with self._lock:
-            request = self._station(owner, gateway_id).request
+            request = self._gateway_state(owner, gateway_id).request
             return request.version if request else None
 
     def last_seen_ms(self, owner: AccountRegion, gateway_id: str) -> int | None:
-        """The time of the last request; None before the first."""
+        """Return the time of the last request, in milliseconds since 1970 UTC.
+
+        Returns:
+            None before the first request, or if the policy ``last_uplink`` is "never".
+
+        Raises:
+            NotFound: There is no such gateway in this account and Region.
+        """
         with self._lock:
-            seen = self._station(owner, gateway_id).seen
-            if seen is None or self.policy.last_uplink == "never":
+            last_request_at = self._gateway_state(owner, gateway_id).last_request_at
+            if last_request_at is None or self.policy.last_uplink == "never":
                 return None
-            return seen.utc_ms
+            return last_request_at.utc_ms
 
     # --- definitions ---
 
@@ -142,6 +200,20 @@ class Registry:
         name: str | None = None,
         update: UpdateSpec | None = None,
     ) -> Definition:
+        """Create a task definition.
+
+        Args:
+            owner: Account and Region of the definition.
+            auto_create_tasks: Create a task for each gateway that matches the definition at a request.
+            name: Name of the definition.
+            update: What to send. None if nothing is given; then the definition never sends anything.
+
+        Returns:
+            The new definition.
+
+        Raises:
+            InvalidValue: No UpdateDataSource is given, and the policy ``without_source`` is "reject".
+        """
         with self._lock:
             definition = Definition(self._new_id(), owner, next(self._sequence), auto_create_tasks, name, update)
             if self.policy.without_source == "reject" and not definition.has_data_source:
@@ -151,6 +223,11 @@ class Registry:
             return definition
 
     def definition(self, owner: AccountRegion, definition_id: str) -> Definition:
+        """Return the definition with this id.
+
+        Raises:
+            NotFound: There is no such definition in this account and Region.
+        """
         with self._lock:
             definition = self._store.definitions.get(definition_id)
             if definition is None or definition.owner != owner:
@@ -158,20 +235,24 @@ class Registry:
             return definition
 
     def definitions(self, owner: AccountRegion) -> list[Definition]:
-        """Oldest first."""
+        """Return the definitions of an account in a Region, oldest first."""
         with self._lock:
-            return [d for d in self._store.definitions.values() if d.owner == owner]
+            return [definition for definition in self._store.definitions.values() if definition.owner == owner]
 
     def delete_definition(self, owner: AccountRegion, definition_id: str) -> None:
-        """Tasks that were made from it go on."""
+        """Delete a definition. Tasks that were created from it continue.
+
+        Raises:
+            NotFound: There is no such definition in this account and Region.
+        """
         with self._lock:
             self._matcher.remove(self.definition(owner, definition_id))
             del self._store.definitions[definition_id]
 
-    # --- the whole ---
+    # --- whole accounts ---
 
     def forget(self, owner: AccountRegion) -> None:
-        """Drop all that an account has in a Region."""
+        """Delete all gateways, tasks and definitions of an account in a Region."""
         with self._lock:
             for gateway in self.gateways(owner):
                 self.delete_gateway(owner, gateway.id)
@@ -179,18 +260,20 @@ class Registry:
                 self.delete_definition(owner, definition.id)
 
     def owners(self) -> set[AccountRegion]:
+        """Return the accounts and Regions that have a gateway or a definition."""
         with self._lock:
-            stations = self._store.stations.values()
-            return {s.gateway.owner for s in stations} | {d.owner for d in self._store.definitions.values()}
+            gateway_owners = {state.gateway.owner for state in self._store.gateways.values()}
+            definition_owners = {definition.owner for definition in self._store.definitions.values()}
+            return gateway_owners | definition_owners
 
-    # --- inside, with the lock held ---
+    # --- helpers: the lock is held ---
 
-    def _station(self, owner: AccountRegion, gateway_id: str) -> GatewayState:
+    def _gateway_state(self, owner: AccountRegion, gateway_id: str) -> GatewayState:
+        """Return the state of a gateway. Raises NotFound if there is no such gateway in this account and Region."""
         eui = self._store.eui_by_id.get(gateway_id)
-        station = self._store.stations[eui] if eui is not None else None
-        if station is None or station.gateway.owner != owner:
+        if eui is None or self._store.gateways[eui].gateway.owner != owner:
             raise NotFound(GATEWAY, gateway_id)
-        return station
+        return self._store.gateways[eui]
 
-    def _on_gateway_deleted(self, station: GatewayState) -> None:
-        """A gateway is about to be forgotten."""
+    def _on_gateway_deleted(self, state: GatewayState) -> None:
+        """Do what is needed before a gateway is deleted. Subclasses override this method."""

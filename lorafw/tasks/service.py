@@ -1,17 +1,18 @@
-"""The update service: tasks, and the requests that move them, on a clock that is handed in.
+"""The update service: the server's side of a firmware update.
 
-One request, one straight line::
+A CUPS request is answered in three steps::
 
-    receive(request) -> Due | None        what the gateway presented is recorded; None: nothing to send
-    begin(due, image) -> Reply            the object has been read: the reply begins, the status changes
-    finish(reply, whole=...)              the reply has ended
+    pending = service.handle_request(request)       # record and evaluate the request
+    reply = service.start_reply(pending, image)     # the update was read: change the status of the task
+    service.finish_reply(reply, delivered=True)     # the reply was written
 
-``answer`` walks it in one call with the service's own source. Reading the object may take long, so no lock is held
-between receive and begin; until begin nothing has changed, and a second request of the same gateway gets nothing.
+``handle`` does the first two in one call and reads the update from the service's own source. Reading can take long, so
+no lock is held between ``handle_request`` and ``start_reply``. The task changes only when the reply starts. Until
+then, other requests of the same gateway get an empty reply.
 
-Every public method but ``explain`` is one step: it holds the lock from its first line to its last, and after an error
-nothing has changed. Time stamps come from the clock; durations are measured on its monotonic scale, so a clock that
-somebody sets back stops no task.
+Every public method except ``explain`` and ``handle`` holds the lock from its first line to its last. If it raises an
+error, nothing has changed. Time stamps come from the clock. Durations are measured on the clock's monotonic scale, so
+setting the clock back does not delay a deadline.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from lorafw.tasks.explain import Explanation, definition_to_send, explain, faile
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskEvent, TaskStatus
 from lorafw.tasks.model import (
     AccountRegion,
-    Answer,
     Definition,
-    Due,
     ExchangeRecord,
+    PendingUpdate,
     Reply,
+    ReplyState,
     Task,
     UpdateImage,
     UpdateSource,
@@ -50,13 +51,20 @@ from lorafw.tasks.registry import GATEWAY, TASK, GatewayState, Registry
 from lorafw.tasks.snapshot import Snapshot, SourceInspection
 
 LOG_ROWS = 1_000_000
-"""The task log keeps this many rows; older ones go."""
+"""Maximum number of rows in the task log. The oldest rows are dropped."""
 
 _LOGGER: Final = logging.getLogger("lorafw.tasks")
 
 
 class UpdateService(Registry):
-    """AWS's side of a firmware update. Thread-safe."""
+    """The update service of AWS IoT Wireless, for all accounts and Regions. Thread-safe.
+
+    Args:
+        source: Where update files are read from.
+        clock: The clock for time stamps and deadlines. None for the system's clock.
+        policy: The decisions about behaviour that AWS does not document. None for the defaults.
+        new_id: Returns a new id for a gateway or a definition.
+    """
 
     def __init__(
         self,
@@ -70,194 +78,261 @@ class UpdateService(Registry):
         self.clock = clock or SystemClock()
         self.source = source
         self._deadlines: list[tuple[int, GatewayEui]] = []
+        """A heap of silence deadlines on the monotonic scale. It also holds deadlines that have been replaced."""
         self._log: deque[LogRow] = deque(maxlen=LOG_ROWS)
         self.listeners: list[Callable[[LogRow], None]] = []
-        """Called with each row of the log as it is written, with the lock held: be quick, and call nothing here.
+        """Functions that are called with each new row of the task log.
 
-        An exception of a listener is logged under ``lorafw.tasks``. It changes nothing for the task.
+        The lock is held during the call, so a listener must be quick and must not call the service. An exception of a
+        listener is logged under ``lorafw.tasks`` and does not affect the task.
         """
 
     # --- tasks ---
 
     def create_task(self, owner: AccountRegion, gateway_id: str, definition_id: str) -> Task:
-        """A manual task, PENDING. Raises Conflict where the gateway has one."""
+        """Create a manual task in status PENDING.
+
+        Args:
+            owner: Account and Region of the gateway and the definition.
+            gateway_id: Id of the gateway.
+            definition_id: Id of the definition.
+
+        Returns:
+            The new task.
+
+        Raises:
+            NotFound: There is no such gateway or definition.
+            Conflict: The gateway already has a task.
+        """
         with self._lock:
             now = self._apply_due_deadlines()
-            station = self._station(owner, gateway_id)
+            state = self._gateway_state(owner, gateway_id)
             definition = self.definition(owner, definition_id)
-            if station.task is not None and not self._is_replaceable(station.task):
+            if state.task is not None and not self._is_replaceable(state.task):
                 raise Conflict(
-                    f"the gateway has a task already, {station.task.status}; delete it with "
+                    f"the gateway has a task already, {state.task.status}; delete it with "
                     "DeleteWirelessGatewayTask before starting a new one",
                     GATEWAY,
                     gateway_id,
                 )
-            return self._create_task(station, definition, now, automatic=False)
+            return self._create_task(state, definition, now, automatic=False)
 
     def task(self, owner: AccountRegion, gateway_id: str) -> Task:
+        """Return the task of a gateway.
+
+        Raises:
+            NotFound: There is no such gateway, or it has no task.
+        """
         with self._lock:
             self._apply_due_deadlines()
-            station = self._station(owner, gateway_id)
-            if station.task is None:
+            state = self._gateway_state(owner, gateway_id)
+            if state.task is None:
                 raise NotFound(TASK, gateway_id)
-            return station.task
+            return state.task
 
     def delete_task(self, owner: AccountRegion, gateway_id: str) -> None:
+        """Delete the task of a gateway.
+
+        Raises:
+            NotFound: There is no such gateway, or it has no task.
+            InvalidValue: The task has not ended, and the policy ``delete_task`` is "ended_only".
+        """
         with self._lock:
             now = self._apply_due_deadlines()
-            station = self._station(owner, gateway_id)
-            if station.task is None:
+            state = self._gateway_state(owner, gateway_id)
+            if state.task is None:
                 raise NotFound(TASK, gateway_id)
-            if self.policy.delete_task == "ended_only" and not station.task.is_ended:
-                raise InvalidValue("Id", gateway_id, f"the task is {station.task.status}; it has not ended")
-            self._delete_task(station, now)
+            if self.policy.delete_task == "ended_only" and not state.task.is_ended:
+                raise InvalidValue("Id", gateway_id, f"the task is {state.task.status}; it has not ended")
+            self._delete_task(state, now)
 
     @property
     def log(self) -> list[LogRow]:
-        """What has happened to tasks, in the order of time."""
+        """A copy of the task log, in the order of time."""
         with self._lock:
             self._apply_due_deadlines()
             return list(self._log)
 
-    # --- a CUPS request --------------------------------------------------------------------------------------
+    # --- a CUPS request ---
 
-    def receive(self, request: UpdateInfoRequest) -> Due | None:
-        """Record what a gateway presents, and judge it. Raises NotFound for an unknown gateway."""
-        with self._lock:
-            now = self._apply_due_deadlines()
-            station = self._store.stations.get(request.router)
-            if station is None:
-                raise NotFound(GATEWAY, request.router.hex)
-            station.request, station.seen = request, now
-            station.exchanges.append(ExchangeRecord(now.utc_ms, request.version))
-            self._schedule_silence_deadline(station)
-            task = station.task
-            if task is None or self._is_replaceable(task):
-                task = self._create_automatic_task(station, now)
-            if task is None or station.in_flight is not None:
-                return None
-            move = evaluate_request(task, request.version, now.monotonic_ms, self.policy)
-            if move.send:
-                return self._create_pending_update(station, task, now)
-            if move.event is not None and move.cause is not None:
-                self._apply(station, task, move.event, move.cause, now)
-            return None
+    def handle_request(self, request: UpdateInfoRequest) -> PendingUpdate | None:
+        """Record a request, and decide whether an update is sent.
 
-    def begin(self, due: Due, image: UpdateImage) -> Reply:
-        """The update has been read and the reply begins. The empty reply where the task has gone meanwhile."""
-        with self._lock:
-            now = self._apply_due_deadlines()
-            station = self._state_in_flight(due)
-            if station is None or station.task is None:
-                return Reply()
-            task = station.task
-            move = evaluate_request(task, due.request.version, now.monotonic_ms, self.policy)
-            if not move.send or move.cause is None:
-                station.in_flight = None
-                return Reply()
-            station.problem = None
-            due.exchange.answer = Answer.SENDING
-            if move.event is not None:
-                task = self._apply(station, task, move.event, move.cause, now)
-            else:
-                self._record(station, now, task.status, task.status, move.cause)
-            station.task = task.with_send_started(due.request.version)
-            update = due.update
-            response = UpdateInfoResponse(
-                signature=update.signature, key_crc=update.sig_key_crc or 0 if update.signature else 0
-            )
-            return Reply(response, image, due)
+        This can create an automatic task, count a failed attempt, or complete the task.
 
-    def reject_unreadable(self, due: Due, problem: LorafwError) -> None:
-        """The update cannot be read: nothing is sent and nothing is used up."""
-        with self._lock:
-            now = self._apply_due_deadlines()
-            station = self._state_in_flight(due)
-            if station is None or station.task is None:
-                return
-            station.in_flight, station.problem = None, problem
-            due.exchange.answer = Answer.UNREADABLE
-            self._record(station, now, station.task.status, station.task.status, Cause.SOURCE_UNREADABLE)
+        Returns:
+            The update to read and send. None if the reply is empty.
 
-    def finish(self, reply: Reply, *, whole: bool) -> None:
-        """Record that the reply has ended. The exchange learns it even if the task was deleted meanwhile.
-
-        Args:
-            reply: What ``begin`` returned. A reply without an update changes nothing, nor does a second call.
-            whole: True if all bytes of the reply were written.
+        Raises:
+            NotFound: No gateway with this EUI is registered.
         """
         with self._lock:
             now = self._apply_due_deadlines()
-            if reply.due is None or reply.due.exchange.answer is not Answer.SENDING:
-                return
-            reply.due.exchange.answer = Answer.DELIVERED if whole else Answer.BROKEN
-            station = self._state_in_flight(reply.due)
-            if station is None or station.task is None:
-                return
-            station.in_flight = None
-            if whole:
-                station.task = station.task.with_send_delivered(now.monotonic_ms)
+            state = self._store.gateways.get(request.router)
+            if state is None:
+                raise NotFound(GATEWAY, request.router.hex)
+            self._record_request(state, request, now)
+            task = state.task
+            if task is None or self._is_replaceable(task):
+                task = self._create_automatic_task(state, now)
+            if task is None or state.in_flight is not None:
+                return None
+            effect = evaluate_request(task, request.version, now.monotonic_ms, self.policy)
+            if effect.send:
+                return self._create_pending_update(state, task, now)
+            if effect.event is not None and effect.cause is not None:
+                self._apply_event(state, task, effect.event, effect.cause, now)
+            return None
+
+    def start_reply(self, pending: PendingUpdate, image: UpdateImage) -> Reply:
+        """Start the reply after the update was read. This changes the status of the task.
+
+        Args:
+            pending: The result of ``handle_request``.
+            image: The update file.
+
+        Returns:
+            The reply to write. It is empty if the task was deleted or has changed in the meantime.
+        """
+        with self._lock:
+            now = self._apply_due_deadlines()
+            state = self._state_in_flight(pending)
+            if state is None or state.task is None:
+                return Reply()
+            task = state.task
+            effect = evaluate_request(task, pending.request.version, now.monotonic_ms, self.policy)
+            if not effect.send or effect.cause is None:
+                state.in_flight = None
+                return Reply()
+            state.last_read_error = None
+            pending.exchange.answer = ReplyState.SENDING
+            if effect.event is None:
+                self._record_cause(state, task, effect.cause, now)
             else:
-                self._record(station, now, station.task.status, station.task.status, Cause.REPLY_BROKEN)
+                task = self._apply_event(state, task, effect.event, effect.cause, now)
+            state.task = task.with_send_started(pending.request.version)
+            return Reply(_response_header(pending.update), image, pending)
 
-    def answer(self, request: UpdateInfoRequest) -> Reply:
-        """Receive, read and begin in one call. The caller finishes the reply. Raises NotFound."""
-        due = self.receive(request)
-        return self.prepare(due) if due is not None else Reply()
+    def reject_unreadable(self, pending: PendingUpdate, error: LorafwError) -> None:
+        """Record that an update cannot be read. Nothing is sent, and no attempt is used up.
 
-    def prepare(self, due: Due) -> Reply:
-        """Read the update through the service's source and begin, or decline."""
+        Args:
+            pending: The result of ``handle_request``.
+            error: Why the update cannot be read. ``explain`` shows it.
+        """
+        with self._lock:
+            now = self._apply_due_deadlines()
+            state = self._state_in_flight(pending)
+            if state is None or state.task is None:
+                return
+            state.in_flight = None
+            state.last_read_error = error
+            pending.exchange.answer = ReplyState.UNREADABLE
+            self._record_cause(state, state.task, Cause.SOURCE_UNREADABLE, now)
+
+    def finish_reply(self, reply: Reply, *, delivered: bool) -> None:
+        """Record that a reply has ended. The exchange record is updated even if the task was deleted meanwhile.
+
+        Args:
+            reply: The result of ``start_reply``. An empty reply changes nothing, nor does a second call.
+            delivered: True if all bytes of the reply were written.
+        """
+        with self._lock:
+            now = self._apply_due_deadlines()
+            pending = reply.pending
+            if pending is None or pending.exchange.answer is not ReplyState.SENDING:
+                return
+            pending.exchange.answer = ReplyState.DELIVERED if delivered else ReplyState.BROKEN
+            state = self._state_in_flight(pending)
+            if state is None or state.task is None:
+                return
+            state.in_flight = None
+            if delivered:
+                state.task = state.task.with_send_delivered(now.monotonic_ms)
+            else:
+                self._record_cause(state, state.task, Cause.REPLY_BROKEN, now)
+
+    def handle(self, request: UpdateInfoRequest) -> Reply:
+        """Handle a request, read the update and start the reply. The caller writes and finishes the reply.
+
+        Raises:
+            NotFound: No gateway with this EUI is registered.
+        """
+        pending = self.handle_request(request)
+        if pending is None:
+            return Reply()
+        return self.load_and_start_reply(pending)
+
+    def load_and_start_reply(self, pending: PendingUpdate) -> Reply:
+        """Read the update from the service's source, and start the reply. Waits for the source.
+
+        Returns:
+            The reply to write. It is empty if the update cannot be read.
+        """
         try:
-            image = self._open(due.gateway.owner, due.update)
-            return self.begin(due, image)
-        except (SourceError, FirmwareError, InvalidValue) as problem:
-            self.reject_unreadable(due, problem)
+            image = self._open_update(pending.gateway.owner, pending.update)
+            return self.start_reply(pending, image)
+        except (SourceError, FirmwareError, InvalidValue) as error:
+            self.reject_unreadable(pending, error)
             return Reply()
         except BaseException:
-            self._release(due)
+            self._release(pending)
             raise
 
     def is_sending(self, owner: AccountRegion, gateway_id: str) -> bool:
-        """Is an update being read for this gateway, or a reply with one under way?"""
-        with self._lock:
-            return self._station(owner, gateway_id).in_flight is not None
+        """Return True if an update for this gateway is being read or sent.
 
-    # --- why? ---
+        Raises:
+            NotFound: There is no such gateway.
+        """
+        with self._lock:
+            return self._gateway_state(owner, gateway_id).in_flight is not None
+
+    # --- explanation ---
 
     def explain(self, owner: AccountRegion, gateway_id: str) -> Explanation:
-        """Why this gateway is updated, or is not. The update is looked at as a request would, with no lock held."""
+        """Explain why a gateway is updated, or why it is not.
+
+        Reads the update as a request would. No lock is held during that time.
+
+        Raises:
+            NotFound: There is no such gateway.
+        """
         snapshot = self._snapshot(owner, gateway_id)
         definition = definition_to_send(snapshot, self.policy) or failed_definition(snapshot)
-        look = None
         if definition is not None:
             keys = () if snapshot.request is None else snapshot.request.keys
-            look = self._inspect_source(owner, definition, keys)
-        return explain(replace(snapshot, look=look), self.policy)
+            snapshot = replace(snapshot, source=self._inspect_source(owner, definition, keys))
+        return explain(snapshot, self.policy)
 
     def _snapshot(self, owner: AccountRegion, gateway_id: str) -> Snapshot:
+        """Return what the service knows of a gateway now. The source is not inspected yet."""
         with self._lock:
             now = self._apply_due_deadlines()
-            station = self._station(owner, gateway_id)
-            deadline_ms = self._silence_deadline(station)
+            state = self._gateway_state(owner, gateway_id)
+            request, last_request_at = state.request, state.last_request_at
+            matching = [] if request is None else self._matcher.find_all(owner, request.version)
+            deadline = self._silence_deadline(state)
             return Snapshot(
                 now_ms=now.utc_ms,
-                gateway=station.gateway,
-                request=station.request,
-                seen_ms=None if station.seen is None else station.seen.utc_ms,
-                task=station.task,
-                problem=station.problem,
+                gateway=state.gateway,
+                request=request,
+                seen_ms=None if last_request_at is None else last_request_at.utc_ms,
+                task=state.task,
+                last_read_error=state.last_read_error,
                 definitions=tuple(self.definitions(owner)),
-                matching=tuple(self._matcher.find_all(owner, station.request.version) if station.request else ()),
-                deadline_ms=None if deadline_ms is None else now.at(deadline_ms).utc_ms,
-                log=tuple(station.recent_log),
-                exchanges=tuple(replace(exchange) for exchange in station.exchanges),
+                matching=tuple(matching),
+                deadline_ms=None if deadline is None else now.at(deadline).utc_ms,
+                log=tuple(state.recent_log),
+                exchanges=tuple(replace(exchange) for exchange in state.exchanges),
             )
 
     def _inspect_source(self, owner: AccountRegion, definition: Definition, keys: Sequence[int]) -> SourceInspection:
+        """Read the update of a definition, and check its signature against the keys of the gateway."""
         update = definition.update
         assert update is not None
         try:
-            image = self._open(owner, update)
+            image = self._open_update(owner, update)
             if not update.signature:
                 return SourceInspection(image.size)
             signers = recover_key_crcs(image.chunks(), update.signature)
@@ -266,10 +341,11 @@ class UpdateService(Registry):
             if signers.isdisjoint(known_crcs):
                 fault = find_signature_fault(image.chunks, update.signature, known_crcs)
             return SourceInspection(image.size, signers=signers, signature_fault=fault)
-        except (SourceError, FirmwareError, InvalidValue) as problem:
-            return SourceInspection(None, problem)
+        except (SourceError, FirmwareError, InvalidValue) as error:
+            return SourceInspection(None, error)
 
-    def _open(self, owner: AccountRegion, update: UpdateSpec) -> UpdateImage:
+    def _open_update(self, owner: AccountRegion, update: UpdateSpec) -> UpdateImage:
+        """Read the update file. Raises an error if its signature could never be accepted by a station."""
         assert update.data_source is not None
         if update.unusable_signature is not None:
             raise InvalidValue(
@@ -277,104 +353,145 @@ class UpdateService(Registry):
             )
         return self.source.open(update.data_source, update.data_role, account=owner.account, region=owner.region)
 
-    # --- inside, with the lock held ---
+    # --- helpers: the lock is held, except in _release ---
 
-    def _on_gateway_deleted(self, station: GatewayState) -> None:
+    def _on_gateway_deleted(self, state: GatewayState) -> None:
         now = self._apply_due_deadlines()
-        if station.task is not None:
-            self._delete_task(station, now)
+        if state.task is not None:
+            self._delete_task(state, now)
 
-    def _state_in_flight(self, due: Due) -> GatewayState | None:
-        station = self._store.stations.get(due.gateway.eui)
-        return station if station is not None and station.in_flight is due else None
+    def _record_request(self, state: GatewayState, request: UpdateInfoRequest, now: Moment) -> None:
+        """Record what a gateway presents, and move its silence deadline."""
+        state.request = request
+        state.last_request_at = now
+        state.exchanges.append(ExchangeRecord(now.utc_ms, request.version))
+        self._schedule_silence_deadline(state)
 
-    def _release(self, due: Due) -> None:
+    def _state_in_flight(self, pending: PendingUpdate) -> GatewayState | None:
+        """Return the state of the gateway if this update is still the one in flight. None if it is not."""
+        state = self._store.gateways.get(pending.gateway.eui)
+        if state is None or state.in_flight is not pending:
+            return None
+        return state
+
+    def _release(self, pending: PendingUpdate) -> None:
+        """Give up a pending update, so that the next request of the gateway is evaluated again."""
         with self._lock:
-            if station := self._state_in_flight(due):
-                station.in_flight = None
+            state = self._state_in_flight(pending)
+            if state is not None:
+                state.in_flight = None
 
     def _is_replaceable(self, task: Task) -> bool:
+        """Return True if a new task may replace this one."""
         return task.is_ended and self.policy.existing_task == "ended_gives_way"
 
-    def _create_automatic_task(self, station: GatewayState, now: Moment) -> Task | None:
-        if self.policy.automatic_creation == "never" or station.request is None:
+    def _create_automatic_task(self, state: GatewayState, now: Moment) -> Task | None:
+        """Create a task from the definition that the last request matches. None if there is no such definition."""
+        if self.policy.automatic_creation == "never" or state.request is None:
             return None
-        definition = self._matcher.find(station.gateway.owner, station.request.version)
-        return self._create_task(station, definition, now, automatic=True) if definition else None
+        definition = self._matcher.find_best(state.gateway.owner, state.request.version)
+        if definition is None:
+            return None
+        return self._create_task(state, definition, now, automatic=True)
 
-    def _create_task(self, station: GatewayState, definition: Definition, now: Moment, *, automatic: bool) -> Task:
-        if station.task is not None:
-            self._delete_task(station, now)
-        station.task, station.status_since = Task(definition, automatic, now.utc_ms), now
+    def _create_task(self, state: GatewayState, definition: Definition, now: Moment, *, automatic: bool) -> Task:
+        """Create a task. Deletes the previous task of the gateway, if there is one."""
+        if state.task is not None:
+            self._delete_task(state, now)
+        state.task = Task(definition, automatic, now.utc_ms)
+        state.status_since = now
         cause = Cause.CREATED_AUTOMATICALLY if automatic else Cause.CREATED_MANUALLY
-        self._record(station, now, None, station.task.status, cause)
-        return station.task
+        self._record(state, now, None, state.task.status, cause)
+        return state.task
 
-    def _delete_task(self, station: GatewayState, now: Moment) -> None:
-        assert station.task is not None
-        self._record(station, now, station.task.status, None, Cause.DELETED)
-        station.task = station.in_flight = station.problem = None
+    def _delete_task(self, state: GatewayState, now: Moment) -> None:
+        """Delete the task of a gateway. An update in flight is no longer counted."""
+        assert state.task is not None
+        self._record(state, now, state.task.status, None, Cause.DELETED)
+        state.task = state.in_flight = state.last_read_error = None
 
-    def _create_pending_update(self, station: GatewayState, task: Task, now: Moment) -> Due | None:
-        assert station.request is not None
+    def _create_pending_update(self, state: GatewayState, task: Task, now: Moment) -> PendingUpdate | None:
+        """Put the update of a task in flight. None if it has no file, or the policy withholds it."""
+        assert state.request is not None
         if not task.definition.has_data_source:
             return None
-        due = Due(station.gateway, task.definition, station.request, station.exchanges[-1])
-        if self._is_withheld(due):
-            self._record(station, now, task.status, task.status, Cause.KEY_WITHHELD)
+        pending = PendingUpdate(state.gateway, task.definition, state.request, state.exchanges[-1])
+        if self._is_withheld(pending):
+            self._record_cause(state, task, Cause.KEY_WITHHELD, now)
             return None
-        station.in_flight = due
-        return due
+        state.in_flight = pending
+        return pending
 
-    def _is_withheld(self, due: Due) -> bool:
-        if self.policy.key_mismatch == "offer" or not due.update.signature:
+    def _is_withheld(self, pending: PendingUpdate) -> bool:
+        """Return True if the gateway lacks the signing key, and the policy is to send nothing then."""
+        if self.policy.key_mismatch == "offer" or not pending.update.signature:
             return False
-        return due.update.sig_key_crc not in due.request.keys
+        return pending.update.sig_key_crc not in pending.request.keys
 
-    def _apply(self, station: GatewayState, task: Task, event: TaskEvent, cause: Cause, now: Moment) -> Task:
-        station.task, station.status_since = task.after(event), now
-        if station.task.is_ended:
-            station.problem = None
-        self._record(station, now, task.status, station.task.status, cause)
-        self._schedule_silence_deadline(station)
-        return station.task
+    def _apply_event(self, state: GatewayState, task: Task, event: TaskEvent, cause: Cause, now: Moment) -> Task:
+        """Change the status of a task, record it, and schedule the silence deadline. Returns the changed task."""
+        state.task = task.with_event(event)
+        state.status_since = now
+        if state.task.is_ended:
+            state.last_read_error = None
+        self._record(state, now, task.status, state.task.status, cause)
+        self._schedule_silence_deadline(state)
+        return state.task
+
+    def _record_cause(self, state: GatewayState, task: Task, cause: Cause, now: Moment) -> None:
+        """Add a row to the task log that changes no status."""
+        self._record(state, now, task.status, task.status, cause)
 
     def _record(
-        self, station: GatewayState, now: Moment, before: TaskStatus | None, after: TaskStatus | None, cause: Cause
+        self,
+        state: GatewayState,
+        now: Moment,
+        from_status: TaskStatus | None,
+        to_status: TaskStatus | None,
+        cause: Cause,
     ) -> None:
-        attempt = station.task.attempt if station.task else 0
-        row = LogRow(now.utc_ms, station.gateway.eui.hex, attempt, before, after, cause)
+        """Add a row to the task log, and call the listeners."""
+        attempt = state.task.attempt if state.task else 0
+        row = LogRow(now.utc_ms, state.gateway.eui.hex, attempt, from_status, to_status, cause)
         self._log.append(row)
-        station.recent_log.append(row)
+        state.recent_log.append(row)
         for listener in self.listeners:
             try:
                 listener(row)
             except Exception:
                 _LOGGER.exception("a listener of the task log failed at this row: %s", row)
 
-    def _schedule_silence_deadline(self, station: GatewayState) -> None:
-        deadline = self._silence_deadline(station)
+    def _schedule_silence_deadline(self, state: GatewayState) -> None:
+        """Add the current silence deadline of a gateway to the heap, if it has one."""
+        deadline = self._silence_deadline(state)
         if deadline is not None:
-            heapq.heappush(self._deadlines, (deadline, station.gateway.eui))
+            heapq.heappush(self._deadlines, (deadline, state.gateway.eui))
 
-    def _silence_deadline(self, station: GatewayState) -> int | None:
+    def _silence_deadline(self, state: GatewayState) -> int | None:
         """Return when silence ends the task, on the monotonic scale. None if it does not."""
-        if station.task is None or station.seen is None or station.status_since is None:
+        if state.task is None or state.last_request_at is None or state.status_since is None:
             return None
-        # Reading the update may outlast the timeout: silence is not counted from before the status began.
-        since_ms = max(station.seen.monotonic_ms, station.status_since.monotonic_ms)
-        return silence_deadline(station.task, since_ms, self.policy)
+        # Reading the update may take longer than the timeout, so silence counts from the start of the status at least.
+        silent_since_ms = max(state.last_request_at.monotonic_ms, state.status_since.monotonic_ms)
+        return silence_deadline(state.task, silent_since_ms, self.policy)
 
     def _apply_due_deadlines(self) -> Moment:
-        """The present time, after every deadline that has passed was applied at its own time."""
+        """Fail the tasks whose silence deadline has passed, each at its own time. Returns the current time."""
         now = Moment.of(self.clock)
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now.monotonic_ms:
             deadline, eui = heapq.heappop(deadlines)
-            station = self._store.stations.get(eui)
-            if station is None or station.task is None:
+            state = self._store.gateways.get(eui)
+            if state is None or state.task is None:
                 continue
-            # A later request moved the deadline; that one has an entry of its own.
-            if self._silence_deadline(station) == deadline:
-                self._apply(station, station.task, TaskEvent.SILENCE, Cause.SILENCE, now.at(deadline))
+            # A later request replaces the deadline with a new entry. Then this entry is outdated.
+            if self._silence_deadline(state) == deadline:
+                self._apply_event(state, state.task, TaskEvent.SILENCE, Cause.SILENCE, now.at(deadline))
         return now
+
+
+def _response_header(update: UpdateSpec) -> UpdateInfoResponse:
+    """Return the response for an update, without the bytes of the update."""
+    if not update.signature:
+        return UpdateInfoResponse(signature=b"", key_crc=0)
+    return UpdateInfoResponse(signature=update.signature, key_crc=update.sig_key_crc or 0)

@@ -1,4 +1,4 @@
-"""What the service knows of one gateway at one moment: all that an explanation needs."""
+"""What the service knows of one gateway at one moment. An explanation is made from it alone."""
 
 from __future__ import annotations
 
@@ -12,31 +12,40 @@ from lorafw.tasks.model import Definition, ExchangeRecord, Gateway, Task
 
 @dataclass(frozen=True, slots=True)
 class SourceInspection:
-    """What came of looking at an update just now: its size in bytes, or what keeps it from being read.
-
-    ``signers`` are the CRCs of the keys with which its signature verifies; None where it has none, or was not read.
-    ``signature_fault`` says what the signer did wrong. It is None if nothing is wrong, or if that cannot be known.
-    """
+    """The result of reading an update file and checking its signature."""
 
     size: int | None
-    problem: LorafwError | None = None
+    """Size of the file in bytes. None if it cannot be read."""
+    error: LorafwError | None = None
+    """Why the file cannot be read. None if it can."""
     signers: frozenset[int] | None = None
+    """CRCs of the public keys that verify the signature. None if there is no signature or the file was not read."""
     signature_fault: str | None = None
+    """What the signer did wrong. None if nothing is wrong, or if the cause is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the service knows of one gateway at one moment."""
+    """What the service knows of one gateway at one moment. Times are in milliseconds since 1970 UTC."""
 
     now_ms: int
     gateway: Gateway
     request: UpdateInfoRequest | None
+    """The last request. None before the first."""
     seen_ms: int | None
+    """When the last request was received. None before the first."""
     task: Task | None
-    problem: LorafwError | None
+    last_read_error: LorafwError | None
+    """Why the update could not be read when it was last needed. None if it could."""
     definitions: tuple[Definition, ...]
+    """All definitions of the gateway's account and Region, oldest first."""
     matching: tuple[Definition, ...]
+    """The definitions that match the last request, oldest first."""
     deadline_ms: int | None
+    """When silence ends the task. None if it does not."""
     log: tuple[LogRow, ...]
+    """The latest rows of the task log about this gateway."""
     exchanges: tuple[ExchangeRecord, ...] = ()
-    look: SourceInspection | None = None
+    """The latest exchanges, oldest first."""
+    source: SourceInspection | None = None
+    """The update file of the definition in question, as it is now. None if there is nothing to inspect."""

@@ -57,7 +57,7 @@ class MatchState:
         for definition in self.definitions:
             matcher.add(definition)
         matching = matcher.find_all(OWNER, self.presented)
-        winner = matcher.find(OWNER, self.presented)
+        winner = matcher.find_best(OWNER, self.presented)
         rule = f"the {self.policy.several_matches} wins ({_tag(self.policy)})"
         return [
             DefinitionMatch(
