@@ -1,4 +1,4 @@
-"""What a request means: (status, send of the attempt, version presented, UpdateVersion given) to a move, as a table."""
+"""What a request means for a task, as a table: status, send of the attempt, UpdateVersion given, version presented."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
 PENDING, IN_PROGRESS, FIRST_RETRY, SECOND_RETRY, COMPLETED, FAILED = TaskStatus
-PENDING, STARTED, DELIVERED = Delivery
+SEND_PENDING, STARTED, DELIVERED = Delivery
 
 NO_PACKAGE = replace(OLD, package=None)
 VERSIONS = {"old": OLD, "new": NEW, "other": OTHER, "no package": NO_PACKAGE}
@@ -23,7 +23,7 @@ VERSIONS = {"old": OLD, "new": NEW, "other": OTHER, "no package": NO_PACKAGE}
 SENT_MS = 1_000_000
 LATER_MS = SENT_MS + 60_000
 
-MOVES = {
+EFFECTS = {
     "-": NO_EFFECT,
     "offer": RequestEffect(TaskEvent.OFFER, Cause.OFFERED, send=True),
     "again": RequestEffect(None, Cause.OFFERED_AGAIN, send=True),
@@ -89,7 +89,7 @@ def task_of(
         created_ms=0,
         status=status,
         attempt=ATTEMPT_BY_STATUS.get(status, 3),
-        delivery=send if has_begun else PENDING,
+        delivery=send if has_begun else SEND_PENDING,
         offered_version=offered if has_begun else None,
         sent_ms=SENT_MS if send is DELIVERED and has_begun else None,
     )
@@ -98,7 +98,7 @@ def task_of(
 @pytest.mark.parametrize(("status", "send", "target", "version", "word"), read_table(TABLE))
 def test_move(status, send, target, version, word):
     task = task_of(TaskStatus(status), Delivery(send), target=NEW if target == "yes" else None)
-    assert evaluate_request(task, VERSIONS[version], LATER_MS, Policy()) == MOVES[word]
+    assert evaluate_request(task, VERSIONS[version], LATER_MS, Policy()) == EFFECTS[word]
 
 
 @pytest.mark.parametrize(("status", "send", "target"), list(product(TaskStatus, Delivery, [None, NEW])))
@@ -126,13 +126,13 @@ def test_within_the_settle_time_nothing_counts(status, target, version):
 
 
 def test_settle_time_is_none_by_default():
-    assert evaluate_request(task_of(IN_PROGRESS), OLD, SENT_MS, Policy()) == MOVES["retry"]
+    assert evaluate_request(task_of(IN_PROGRESS), OLD, SENT_MS, Policy()) == EFFECTS["retry"]
 
 
 def test_settle_time_does_not_hold_back_an_update_that_was_never_sent_whole():
     policy = Policy(settle_s=3600)
-    assert evaluate_request(task_of(PENDING), OLD, LATER_MS, policy) == MOVES["offer"]
-    assert evaluate_request(task_of(IN_PROGRESS, STARTED), OLD, LATER_MS, policy) == MOVES["again"]
+    assert evaluate_request(task_of(PENDING), OLD, LATER_MS, policy) == EFFECTS["offer"]
+    assert evaluate_request(task_of(IN_PROGRESS, STARTED), OLD, LATER_MS, policy) == EFFECTS["again"]
 
 
 # --- what starts --------------------------------------------------------------------------------------------------
@@ -154,19 +154,19 @@ STARTS = [
 @pytest.mark.parametrize(("current", "presented", "is_offered"), STARTS)
 def test_pending_task_is_offered_when_the_fields_that_are_given_are_presented(current, presented, is_offered):
     task = task_of(PENDING, current=current, automatic=False)
-    assert evaluate_request(task, presented, LATER_MS, Policy()) == MOVES["offer" if is_offered else "-"]
+    assert evaluate_request(task, presented, LATER_MS, Policy()) == EFFECTS["offer" if is_offered else "-"]
 
 
 def test_by_policy_a_manual_task_starts_at_any_request_and_an_automatic_one_does_not():
     policy = Policy(manual_start="any_request")
-    assert evaluate_request(task_of(PENDING, automatic=False), OTHER, LATER_MS, policy) == MOVES["offer"]
+    assert evaluate_request(task_of(PENDING, automatic=False), OTHER, LATER_MS, policy) == EFFECTS["offer"]
     assert evaluate_request(task_of(PENDING, automatic=True), OTHER, LATER_MS, policy) == NO_EFFECT
 
 
 def test_a_task_that_started_at_another_version_fails_at_that_version():
     policy = Policy(manual_start="any_request")
     task = task_of(IN_PROGRESS, target=NEW, automatic=False, offered=OTHER)
-    assert evaluate_request(task, OTHER, LATER_MS, policy) == MOVES["retry"]
+    assert evaluate_request(task, OTHER, LATER_MS, policy) == EFFECTS["retry"]
 
 
 # --- what completes -----------------------------------------------------------------------------------------------
@@ -194,13 +194,13 @@ COMPLETES = [
 
 @pytest.mark.parametrize(("target", "presented", "word"), [row[1:] for row in COMPLETES], ids=[r[0] for r in COMPLETES])
 def test_completes(target, presented, word):
-    assert evaluate_request(task_of(IN_PROGRESS, target=target), presented, LATER_MS, Policy()) == MOVES[word]
+    assert evaluate_request(task_of(IN_PROGRESS, target=target), presented, LATER_MS, Policy()) == EFFECTS[word]
 
 
 def test_without_a_target_a_gateway_that_had_no_package_completes_as_soon_as_it_has_one():
     task = task_of(IN_PROGRESS, current=GatewayVersion(model="linux"), offered=NO_PACKAGE, automatic=False)
-    assert evaluate_request(task, NO_PACKAGE, LATER_MS, Policy()) == MOVES["retry"]
-    assert evaluate_request(task, OLD, LATER_MS, Policy()) == MOVES["done"]
+    assert evaluate_request(task, NO_PACKAGE, LATER_MS, Policy()) == EFFECTS["retry"]
+    assert evaluate_request(task, OLD, LATER_MS, Policy()) == EFFECTS["done"]
 
 
 def test_it_is_the_first_offer_that_a_new_version_is_compared_with():
@@ -213,7 +213,7 @@ def test_by_policy_only_the_package_completes():
     policy = Policy(completion="package_differs")
     task = task_of(IN_PROGRESS)
     assert evaluate_request(task, replace(OLD, station="2.0.6"), LATER_MS, policy) == NO_EFFECT
-    assert evaluate_request(task, NEW, LATER_MS, policy) == MOVES["done"]
+    assert evaluate_request(task, NEW, LATER_MS, policy) == EFFECTS["done"]
     assert evaluate_request(task, NO_PACKAGE, LATER_MS, policy) == NO_EFFECT
 
 
@@ -226,16 +226,16 @@ def test_completion_policy_has_no_say_where_a_target_is_given():
             LATER_MS,
             Policy(completion=completion),
         )
-        assert move == MOVES["done"]
+        assert move == EFFECTS["done"]
 
 
 # --- the other policies -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("send", [PENDING, DELIVERED])
+@pytest.mark.parametrize("send", [SEND_PENDING, DELIVERED])
 def test_by_policy_a_version_that_is_neither_waits(send):
     task = task_of(FIRST_RETRY, send, target=NEW)
-    assert evaluate_request(task, OTHER, LATER_MS, Policy()) == MOVES["step"]
+    assert evaluate_request(task, OTHER, LATER_MS, Policy()) == EFFECTS["step"]
     assert evaluate_request(task, OTHER, LATER_MS, Policy(other_version="waits")) == NO_EFFECT
 
 
@@ -243,10 +243,10 @@ def test_by_policy_a_version_that_is_neither_waits(send):
 def test_by_policy_a_broken_reply_uses_up_its_attempt(status, word):
     task = task_of(status, STARTED, target=NEW)
     counts = Policy(broken_reply="counts")
-    assert evaluate_request(task, OLD, LATER_MS, Policy()) == MOVES["again"]
-    assert evaluate_request(task, OLD, LATER_MS, counts) == MOVES[word]
-    assert evaluate_request(task, OTHER, LATER_MS, counts) == MOVES["step"]
-    assert evaluate_request(replace(task, delivery=PENDING), OLD, LATER_MS, counts) == MOVES["again"]
+    assert evaluate_request(task, OLD, LATER_MS, Policy()) == EFFECTS["again"]
+    assert evaluate_request(task, OLD, LATER_MS, counts) == EFFECTS[word]
+    assert evaluate_request(task, OTHER, LATER_MS, counts) == EFFECTS["step"]
+    assert evaluate_request(replace(task, delivery=SEND_PENDING), OLD, LATER_MS, counts) == EFFECTS["again"]
 
 
 NEARLY = [replace(OLD, model=" LINUX"), replace(OLD, package="1.0.0\n"), replace(OLD, station=STATION.upper())]
@@ -256,15 +256,15 @@ NEARLY = [replace(OLD, model=" LINUX"), replace(OLD, package="1.0.0\n"), replace
 def test_by_policy_blanks_at_the_ends_and_case_do_not_count(presented):
     trimmed = Policy(comparison="trimmed")
     assert evaluate_request(task_of(PENDING), presented, LATER_MS, Policy()) == NO_EFFECT
-    assert evaluate_request(task_of(PENDING), presented, LATER_MS, trimmed) == MOVES["offer"]
-    assert evaluate_request(task_of(IN_PROGRESS), presented, LATER_MS, Policy()) == MOVES["done"]
-    assert evaluate_request(task_of(IN_PROGRESS), presented, LATER_MS, trimmed) == MOVES["retry"]
+    assert evaluate_request(task_of(PENDING), presented, LATER_MS, trimmed) == EFFECTS["offer"]
+    assert evaluate_request(task_of(IN_PROGRESS), presented, LATER_MS, Policy()) == EFFECTS["done"]
+    assert evaluate_request(task_of(IN_PROGRESS), presented, LATER_MS, trimmed) == EFFECTS["retry"]
 
 
 def test_by_policy_the_target_is_compared_in_the_same_way():
     task = task_of(IN_PROGRESS, target=replace(NEW, model="Linux "))
-    assert evaluate_request(task, NEW, LATER_MS, Policy()) == MOVES["step"]
-    assert evaluate_request(task, NEW, LATER_MS, Policy(comparison="trimmed")) == MOVES["done"]
+    assert evaluate_request(task, NEW, LATER_MS, Policy()) == EFFECTS["step"]
+    assert evaluate_request(task, NEW, LATER_MS, Policy(comparison="trimmed")) == EFFECTS["done"]
 
 
 def test_blanks_inside_a_value_count_in_every_comparison():

@@ -1,4 +1,4 @@
-"""The backend: one for each account and Region, in front of the one UpdateService."""
+"""The backend of the API: one for each account and Region. All of them use the same UpdateService."""
 
 from __future__ import annotations
 
@@ -31,51 +31,66 @@ from lorafw.tasks.model import AccountRegion, Gateway
 from lorafw.tasks.service import UpdateService
 
 MAX_TAGS: Final = 50
-"""Tags of one resource (documented; the model's own limit is for one call)."""
+"""Maximum number of tags of one resource (documented). The limit in AWS's service model is for one call."""
 
 TOKEN_MEMORY_MS: Final = 10 * 60 * 1000
-"""So long a ClientRequestToken is remembered (assumed: the policy's ``client_request_token_memory``)."""
+"""How long a ClientRequestToken is remembered (assumed: ``client_request_token_memory`` in the policy)."""
+
+_CHANGEABLE_LORAWAN: Final = ("JoinEuiFilters", "NetIdFilters", "MaxEirp")
+"""Members of LoRaWANGateway that UpdateWirelessGateway can change."""
 
 Members = dict[str, Any]
+"""The members of one of AWS's structures, by name."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Answered:
-    """What a call with a ClientRequestToken gave, and was answered."""
+class _IdempotentResponse:
+    """The first call with a ClientRequestToken, and its answer."""
 
     time_ms: int
+    """When the call was made, on the monotonic scale of the service's clock."""
     parameters: Members
+    """The parameters without the token."""
     answer: Members
 
 
 class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not typed for us
-    """Operations by AWS's names; errors are the library's, and become AWS's in ``exceptions``."""
+    """The operations of one account in one Region, by their names in boto3.
+
+    The methods raise the errors of the library. ``exceptions.to_aws`` turns them into AWS's.
+    """
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.tagger = TaggingService(key_name="Key", value_name="Value")
-        self._idempotent_responses: dict[tuple[str, str], _Answered] = {}
+        self._idempotent_responses: dict[tuple[str, str], _IdempotentResponse] = {}
         self._lock = threading.RLock()
-        """Held where one look decides what the next step does."""
+        """Held while an operation reads something and changes something that depends on it."""
 
     def reset(self) -> None:
+        """Delete everything that this account has in this Region. moto calls this between tests."""
         self.service.forget(self.owner)
         super().reset()
 
     @property
     def service(self) -> UpdateService:
+        """The update service behind the API."""
         return current_service()
 
     @property
     def owner(self) -> AccountRegion:
+        """The account and Region of this backend."""
         return AccountRegion(self.account_id, self.region_name)
 
     def arn(self, resource: str, resource_id: str) -> str:
+        """Return the ARN of a resource. With an empty id, return the prefix of all ARNs of its type."""
         return f"arn:{self.partition}:iotwireless:{self.region_name}:{self.account_id}:{resource}/{resource_id}"
 
     # --- gateways ---
 
     def create_wireless_gateway(self, parameters: Members) -> Members:
+        """Register a gateway."""
+
         def create() -> Members:
             eui, settings = parse_gateway(parameters["LoRaWAN"])
             self._check_new_tags(parameters)
@@ -91,10 +106,12 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         return self._idempotent(GATEWAY_RESOURCE, parameters, create)
 
     def get_wireless_gateway(self, identifier: str, identifier_type: str) -> Members:
-        gateway = self._find(identifier, identifier_type)
+        """Return a gateway, found by its id, its EUI or the name of its thing."""
+        gateway = self._find_gateway(identifier, identifier_type)
         return gateway_to_aws(gateway, self.arn(GATEWAY_RESOURCE, gateway.id))
 
     def list_wireless_gateways(self, max_results: int | None, next_token: str | None) -> Members:
+        """Return a page of the gateways, in the order of their registration."""
         gateways, token = paginate(
             self.service.gateways(self.owner), self.arn(GATEWAY_RESOURCE, ""), max_results, next_token
         )
@@ -102,24 +119,27 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         for gateway in gateways:
             try:
                 seen = self._last_uplink(gateway.id)
-            except NotFound:  # somebody deleted it after the page was cut
+            except NotFound:  # the gateway was deleted after the page was read
                 continue
             listed.append({**gateway_to_aws(gateway, self.arn(GATEWAY_RESOURCE, gateway.id)), **seen})
         return {"WirelessGatewayList": listed, **token}
 
     def update_wireless_gateway(self, gateway_id: str, parameters: Members) -> None:
+        """Change the fields of a gateway that are given."""
         given = {name: value for name, value in parameters.items() if value is not None}
-        lorawan = {name: given[name] for name in ("JoinEuiFilters", "NetIdFilters", "MaxEirp") if name in given}
-        changes: Members = {name.lower(): given[name] for name in ("Name", "Description") if name in given}
+        lorawan = {name: value for name, value in given.items() if name in _CHANGEABLE_LORAWAN}
+        changes: Members = {name.lower(): value for name, value in given.items() if name in ("Name", "Description")}
         with self._lock:
             changes["lorawan"] = {**self.service.gateway(self.owner, gateway_id).lorawan, **lorawan}
             self.service.update_gateway(self.owner, gateway_id, **changes)
 
     def delete_wireless_gateway(self, gateway_id: str) -> None:
+        """Delete a gateway, its task and its tags."""
         self.service.delete_gateway(self.owner, gateway_id)
         self.tagger.delete_all_tags_for_resource(self.arn(GATEWAY_RESOURCE, gateway_id))
 
     def get_wireless_gateway_firmware_information(self, gateway_id: str) -> Members:
+        """Return the version that a gateway presented in its last request. Empty before the first."""
         version = self.service.presented_version(self.owner, gateway_id)
         return {"LoRaWAN": {"CurrentVersion": version.to_aws()} if version is not None else {}}
 
@@ -135,11 +155,12 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
     # --- certificates and things ---
 
     def associate_wireless_gateway_with_certificate(self, gateway_id: str, certificate_id: str) -> Members:
+        """Associate a certificate of AWS IoT with a gateway, and notify the CUPS server."""
         self.service.gateway(self.owner, gateway_id)
         certificate = self._iot().certificates.get(certificate_id)
         if certificate is None:
             raise NotFound("Certificate", certificate_id)
-        # Read it before it is bound: afterwards an error would leave the gateway with a certificate of no use.
+        # Check the certificate first, so that an error does not leave the gateway with an unusable one.
         if load_leaf(certificate.certificate_pem) is None:
             reason = "no TLS client can use it (X.509 of version 1 or 3 is needed); register another certificate"
             raise InvalidValue("IotCertificateId", certificate_id, reason)
@@ -148,22 +169,26 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         return {"IotCertificateId": certificate_id}
 
     def disassociate_wireless_gateway_from_certificate(self, gateway_id: str) -> None:
+        """Remove the association of a gateway with its certificate."""
         self.get_wireless_gateway_certificate(gateway_id)
         self.service.update_gateway(self.owner, gateway_id, certificate_id=None)
 
     def get_wireless_gateway_certificate(self, gateway_id: str) -> Members:
+        """Return the id of the certificate that is associated with a gateway."""
         certificate_id = self.service.gateway(self.owner, gateway_id).certificate_id
         if certificate_id is None:
             raise NotFound("Certificate", gateway_id)
         return {"IotCertificateId": certificate_id}
 
     def associate_wireless_gateway_with_thing(self, gateway_id: str, thing_arn: str) -> None:
+        """Associate a thing of AWS IoT with a gateway."""
         self.service.gateway(self.owner, gateway_id)
         if thing_arn not in {thing.arn for thing in self._iot().things.values()}:
             raise NotFound("Thing", thing_arn)
         self._associate(gateway_id, "Thing", "thing_arn", thing_arn)
 
     def disassociate_wireless_gateway_from_thing(self, gateway_id: str) -> None:
+        """Remove the association of a gateway with its thing."""
         if self.service.gateway(self.owner, gateway_id).thing_arn is None:
             raise NotFound("Thing", gateway_id)
         self.service.update_gateway(self.owner, gateway_id, thing_arn=None)
@@ -171,6 +196,8 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
     # --- definitions and tasks ---
 
     def create_wireless_gateway_task_definition(self, parameters: Members) -> Members:
+        """Create a task definition."""
+
         def create() -> Members:
             self._check_new_tags(parameters)
             definition = self.service.create_definition(
@@ -184,10 +211,12 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         return self._idempotent(DEFINITION_RESOURCE, parameters, create)
 
     def get_wireless_gateway_task_definition(self, definition_id: str) -> Members:
+        """Return a task definition."""
         definition = self.service.definition(self.owner, definition_id)
         return definition_members(definition, self.arn(DEFINITION_RESOURCE, definition_id))
 
     def list_wireless_gateway_task_definitions(self, max_results: int | None, next_token: str | None) -> Members:
+        """Return a page of the task definitions, oldest first."""
         definitions, token = paginate(
             self.service.definitions(self.owner), self.arn(DEFINITION_RESOURCE, ""), max_results, next_token
         )
@@ -200,36 +229,55 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         return {"TaskDefinitions": listed, **token}
 
     def delete_wireless_gateway_task_definition(self, definition_id: str) -> None:
+        """Delete a task definition and its tags. Its tasks continue."""
         self.service.delete_definition(self.owner, definition_id)
         self.tagger.delete_all_tags_for_resource(self.arn(DEFINITION_RESOURCE, definition_id))
 
     def create_wireless_gateway_task(self, gateway_id: str, definition_id: str) -> Members:
+        """Create a task for a gateway."""
         task = self.service.create_task(self.owner, gateway_id, definition_id)
         return {"WirelessGatewayTaskDefinitionId": definition_id, "Status": str(task.status)}
 
     def get_wireless_gateway_task(self, gateway_id: str) -> Members:
+        """Return the task of a gateway."""
         task = self.service.task(self.owner, gateway_id)
         return task_members(gateway_id, task, self.service.last_seen_ms(self.owner, gateway_id))
 
     def delete_wireless_gateway_task(self, gateway_id: str) -> None:
+        """Delete the task of a gateway."""
         self.service.delete_task(self.owner, gateway_id)
 
     # --- endpoint and tags ---
 
     def get_service_endpoint(self, service_type: str | None, *, plain: bool = False) -> Members:
-        """CUPS unless asked otherwise (documented). Without a CUPS server in this process, an address in AWS's form."""
+        """Return the endpoint of a service, and the certificate to trust.
+
+        Args:
+            service_type: "CUPS" or "LNS". None for CUPS (documented).
+            plain: Return the CUPS endpoint without TLS, if there is one.
+
+        Returns:
+            The members of the answer. If no such server runs in this process, the endpoint is an address in AWS's form.
+
+        Raises:
+            InvalidValue: The endpoint without TLS is asked for, but is not served.
+        """
         kind = service_type or "CUPS"
         uri, trust = cups_endpoint(plain=plain)
         if kind != "CUPS":
-            # One authority signs for both servers (assumed), and there is no LNS in this process.
+            # No LNS runs in this process. The same CA signs the certificates of both servers (assumed).
             uri, trust = None, cups_endpoint()[1]
         if plain and trust is not None:
             raise InvalidValue("ServiceType", kind, "plain CUPS is not served (--no-plain); use HTTPS, without --plain")
         scheme = "https" if kind == "CUPS" else "wss"
         endpoint = uri or f"{scheme}://lorafw.{kind.lower()}.lorawan.{self.region_name}.amazonaws.com:443"
-        return {"ServiceType": kind, "ServiceEndpoint": endpoint} | ({"ServerTrust": trust} if trust else {})
+        members = {"ServiceType": kind, "ServiceEndpoint": endpoint}
+        if trust:
+            members["ServerTrust"] = trust
+        return members
 
     def tag_resource(self, arn: str, tags: list[dict[str, str]]) -> None:
+        """Add tags to a gateway or a task definition. Tags with the same keys are replaced."""
         self._check_arn(arn)
         with self._lock:
             present = self.tagger.list_tags_for_resource(arn)["Tags"]
@@ -238,22 +286,31 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             self.tagger.tag_resource(arn, tags)
 
     def untag_resource(self, arn: str, keys: list[str]) -> None:
+        """Remove the tags with these keys."""
         self._check_arn(arn)
         self.tagger.untag_resource_using_names(arn, keys)
 
     def list_tags_for_resource(self, arn: str) -> Members:
+        """Return the tags of a gateway or a task definition."""
         self._check_arn(arn)
         tags: Members = self.tagger.list_tags_for_resource(arn)
         return tags
 
-    # --- not AWS's ---
+    # --- lorafw's own operation ---
 
     def explain(self, gateway: str) -> Members:
-        """Why a gateway is updated or is not; ``gateway`` is its id or its EUI."""
+        """Explain why a gateway is updated, or why it is not.
+
+        Args:
+            gateway: Id or EUI of the gateway.
+
+        Raises:
+            NotFound: There is no such gateway in this account and Region.
+        """
         try:
-            found = self._find(gateway, "GatewayEui")
+            found = self._find_gateway(gateway, "GatewayEui")
         except InvalidValue:
-            found = self._find(gateway, "WirelessGatewayId")
+            found = self._find_gateway(gateway, "WirelessGatewayId")
         explanation = self.service.explain(self.owner, found.id)
         return {
             "gateway": explanation.gateway_eui,
@@ -262,17 +319,17 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             "lines": explanation.lines,
         }
 
-    # --- inside ---
+    # --- helpers ---
 
     def _associate(self, gateway_id: str, kind: str, attribute: str, value: str) -> None:
-        """Associate, unless another gateway has it (assumed)."""
+        """Set an attribute of a gateway. Raises Conflict if another gateway has the same value (assumed)."""
         with self._lock:
             for other in self.service.gateways(self.owner):
                 if getattr(other, attribute) == value and other.id != gateway_id:
                     raise Conflict(f"{kind.lower()} {value} is associated with gateway {other.id}", kind, value)
             self.service.update_gateway(self.owner, gateway_id, **{attribute: value})
 
-    def _find(self, identifier: str, identifier_type: str) -> Gateway:
+    def _find_gateway(self, identifier: str, identifier_type: str) -> Gateway:
         if identifier_type == "WirelessGatewayId":
             return self.service.gateway(self.owner, identifier)
         if identifier_type == "GatewayEui":
@@ -289,20 +346,33 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         raise NotFound(GATEWAY_RESOURCE, identifier)
 
     def _last_uplink(self, gateway_id: str) -> Members:
+        """Return the member LastUplinkReceivedAt. Empty if the gateway sent no request yet."""
         seen_ms = self.service.last_seen_ms(self.owner, gateway_id)
-        return {"LastUplinkReceivedAt": format_iso(seen_ms)} if seen_ms is not None else {}
+        if seen_ms is None:
+            return {}
+        return {"LastUplinkReceivedAt": format_iso(seen_ms)}
 
     def _tag_and_describe(self, resource: str, resource_id: str, parameters: Mapping[str, Any]) -> Members:
+        """Tag a new resource, and return its id and ARN."""
         arn = self.arn(resource, resource_id)
         if tags := parameters.get("Tags"):
             self.tagger.tag_resource(arn, tags)
         return {"Id": resource_id, "Arn": arn}
 
     def _idempotent(self, resource: str, parameters: Members, create: Callable[[], Members]) -> Members:
-        """Answer a call with a ClientRequestToken once; the same call gets the same answer for ten minutes.
+        """Create a resource, but only once for each ClientRequestToken.
 
-        The answer comes again even if the resource was deleted in between, since it may be a late try of the first
-        call (see ``client_request_token`` and ``client_request_token_memory`` in the policy).
+        Later calls with the same token and parameters get the answer of the first one, for ten minutes. This is so even
+        if the resource was deleted meanwhile, because such a call may be a late retry of the first one. The decisions
+        are ``client_request_token`` and ``client_request_token_memory`` in the policy.
+
+        Args:
+            resource: Type of the resource. Each type has its own tokens.
+            parameters: The parameters of the call.
+            create: Creates the resource and returns the answer.
+
+        Raises:
+            Conflict: The token was used with other parameters.
         """
         token = parameters.get("ClientRequestToken")
         if token is None:
@@ -310,47 +380,51 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         given = {name: value for name, value in parameters.items() if name != "ClientRequestToken"}
         with self._lock:
             now_ms = self.service.clock.monotonic_ms()
-            self._forget_tokens(now_ms)
+            self._delete_expired_tokens(now_ms)
             if (resource, token) not in self._idempotent_responses:
-                self._idempotent_responses[resource, token] = _Answered(now_ms, given, create())
-            known = self._idempotent_responses[resource, token]
-        if known.parameters != given:
+                self._idempotent_responses[resource, token] = _IdempotentResponse(now_ms, given, create())
+            first = self._idempotent_responses[resource, token]
+        if first.parameters != given:
             message = f"ClientRequestToken {token!r} came before with other parameters"
-            raise Conflict(message, resource, known.answer["Id"])
-        return known.answer
+            raise Conflict(message, resource, first.answer["Id"])
+        return first.answer
 
-    def _forget_tokens(self, now_ms: int) -> None:
-        """Forget the tokens whose time is over. The oldest come first."""
-        for key, answered in list(self._idempotent_responses.items()):
-            if now_ms - answered.time_ms < TOKEN_MEMORY_MS:
+    def _delete_expired_tokens(self, now_ms: int) -> None:
+        """Delete the tokens that are too old. They are stored in the order of their time."""
+        for key, response in list(self._idempotent_responses.items()):
+            if now_ms - response.time_ms < TOKEN_MEMORY_MS:
                 return
             del self._idempotent_responses[key]
 
     def _check_arn(self, arn: str) -> None:
-        for resource, known in (
-            (GATEWAY_RESOURCE, self.service.gateway),
-            (DEFINITION_RESOURCE, self.service.definition),
-        ):
-            prefix = self.arn(resource, "")
-            if arn.startswith(prefix):
-                known(self.owner, arn.removeprefix(prefix))
-                return
+        """Raise NotFound if the ARN is not that of a gateway or a definition."""
+        gateway_prefix, definition_prefix = self.arn(GATEWAY_RESOURCE, ""), self.arn(DEFINITION_RESOURCE, "")
+        if arn.startswith(gateway_prefix):
+            self.service.gateway(self.owner, arn.removeprefix(gateway_prefix))
+            return
+        if arn.startswith(definition_prefix):
+            self.service.definition(self.owner, arn.removeprefix(definition_prefix))
+            return
         raise NotFound("Resource", arn)
 
     def _check_new_tags(self, parameters: Mapping[str, Any]) -> None:
-        """The operations that create have no TooManyTagsException in their model."""
+        """Raise InvalidValue if there are too many tags. The model of the operations that create has no other error."""
         if problem := _tag_limit_error(*parameters.get("Tags") or ()):
             raise InvalidValue("Tags", None, problem)
 
     def _iot(self) -> Any:
+        """Return moto's IoT backend of this account and Region."""
         from moto.backends import get_backend  # noqa: PLC0415
 
         return get_backend("iot")[self.account_id][self.region_name]
 
 
 def _tag_limit_error(*tags: Mapping[str, str]) -> str | None:
+    """Return an error message if these are too many tags for one resource. None if they are not."""
     keys = {tag["Key"] for tag in tags}
-    return f"{len(keys)} tags; a resource has at most {MAX_TAGS}" if len(keys) > MAX_TAGS else None
+    if len(keys) <= MAX_TAGS:
+        return None
+    return f"{len(keys)} tags; a resource has at most {MAX_TAGS}"
 
 
 iotwireless_backends = BackendDict(IoTWirelessBackend, "iotwireless")

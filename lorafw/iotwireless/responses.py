@@ -1,8 +1,8 @@
-"""The operations: parameters in, members out. One method an operation, by its name in Python's case.
+"""The operations of the API, as moto calls them: one method for each operation, named as in boto3.
 
-An operation that is not built is answered with HTTP 501 and the code NotImplemented. No operation of AWS has this
-code, so a script that handles its errors does not take it for one of them; no client tries it again; and it is the same
-in process and over HTTP, where moto's own NotImplementedError would become a 500 that every client tries again.
+An operation that lorafw does not build is answered with HTTP 501 and the code NotImplemented. No operation of AWS has
+this code, so scripts do not confuse it with an error of the operation, and clients do not retry it. The answer is the
+same in process and over HTTP. There, moto's own NotImplementedError would become a 500, which clients retry.
 """
 
 from __future__ import annotations
@@ -29,27 +29,32 @@ _UNKNOWN_OPERATION: Final = json.dumps(
 
 
 class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not typed for us
-    """moto's response class for iotwireless."""
+    """Parses requests, calls the backend and serializes its answers. moto creates one instance for each request."""
 
     _route: Route | None = None
+    """The operation of the request. None if it is not an operation of AWS."""
 
     def __init__(self) -> None:
         super().__init__(service_name="iotwireless")
 
     @property
     def backend(self) -> IoTWirelessBackend:
-        """Raises Invalid in a Region that has no AWS IoT Wireless."""
+        """The backend of the request's account and Region.
+
+        Raises:
+            InvalidValue: The Region has no AWS IoT Wireless.
+        """
         regions = iotwireless_backends[self.current_account]
         try:
             backend: IoTWirelessBackend = regions[self.region]
         except KeyError:
-            known = ", ".join(regions.regions)
-            raise InvalidValue(
-                "Region", self.region, f"{self.region!r} has no AWS IoT Wireless; it is in {known}"
-            ) from None
+            available = ", ".join(regions.regions)
+            reason = f"{self.region!r} has no AWS IoT Wireless; it is in {available}"
+            raise InvalidValue("Region", self.region, reason) from None
         return backend
 
     def call_action(self) -> Any:
+        """Answer the request. Overrides moto's method, which would raise errors of the library unchanged."""
         operation = self._get_action()
         if not operation:
             return self._answer_own_path(urlsplit(self.uri).path)
@@ -58,26 +63,34 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
                 raise InjectedError(*failure)
             if not hasattr(type(self), camelcase_to_underscores(operation)):
                 return 501, self.response_headers, _not_implemented_body(operation)
-            self._given = self._read(operation)
+            self._parameters = self._parse_parameters(operation)
             return super().call_action()
         except LorafwError as error:
-            return self._failed(to_aws(error))
+            return self._error_response(to_aws(error))
         except ServiceException as error:
-            return self._failed(error)
+            return self._error_response(error)
 
-    def setup_class(self, *given: Any, **options: Any) -> None:
-        # As bytes: moto would decode the body without asking whether it can be.
-        super().setup_class(*given, **{**options, "use_raw_body": True})
+    def setup_class(self, *arguments: Any, **options: Any) -> None:
+        """Read the request, and find its operation."""
+        # Keep the body as bytes, because moto would decode it as UTF-8 without handling errors.
+        options["use_raw_body"] = True
+        super().setup_class(*arguments, **options)
         self._route = find_route(self.method, self.raw_path)
 
     def _get_action(self) -> str:
         return self._route.operation if self._route is not None else ""
 
     def determine_response_protocol(self, service_model: Any) -> str:
-        # The service has one; moto would take another from the Content-Type of a client that sends a form.
+        """Return the protocol of the service."""
+        # moto would choose another protocol if the Content-Type of the request is that of a form.
         return "rest-json"
 
-    def _read(self, operation: str) -> dict[str, Any]:
+    def _parse_parameters(self, operation: str) -> dict[str, Any]:
+        """Return the validated parameters of the request.
+
+        Raises:
+            ValidationException: A parameter violates a constraint of the service model.
+        """
         shape = get_service_model("iotwireless").operation_model(operation).input_shape
         labels = self._route.labels if self._route is not None else {}
         body = self.body.encode() if isinstance(self.body, str) else self.body or b""
@@ -87,7 +100,7 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
             raise ValidationException(str(error)) from error
 
     def _answer_own_path(self, path: str) -> Any:
-        """Answer a path that is no operation of AWS: one of lorafw's own, or none."""
+        """Answer a path that is not an operation of AWS. lorafw has two such paths; others are unknown operations."""
         if path.startswith(EXPLAIN_PATH):
             return self._explain(unquote(path.removeprefix(EXPLAIN_PATH)))
         if path.startswith(ABOUT_PATH):
@@ -95,14 +108,15 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
         return 404, self.response_headers, _UNKNOWN_OPERATION
 
     def _explain(self, gateway: str) -> Any:
-        """Not AWS's: why a gateway, given by id or EUI, is updated or is not."""
+        """Answer EXPLAIN_PATH: why the gateway with this id or EUI is updated, or why it is not."""
         try:
             explanation = self.backend.explain(gateway)
         except LorafwError as error:
             return 404, self.response_headers, json.dumps({"Message": str(error)})
         return 200, self.response_headers, json.dumps(explanation)
 
-    def _failed(self, error: ServiceException) -> Any:
+    def _error_response(self, error: ServiceException) -> Any:
+        """Serialize an error as AWS does."""
         status, headers, body = self.serialized(ActionResult(error))
         headers["status"] = status
         headers, body = self._enrich_response(headers, body)
@@ -111,102 +125,125 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
     # --- gateways ---
 
     def create_wireless_gateway(self) -> ActionResult:
-        return ActionResult(self.backend.create_wireless_gateway(self._given))
+        """Answer CreateWirelessGateway."""
+        return ActionResult(self.backend.create_wireless_gateway(self._parameters))
 
     def get_wireless_gateway(self) -> ActionResult:
-        return ActionResult(self.backend.get_wireless_gateway(self._given["Identifier"], self._given["IdentifierType"]))
+        """Answer GetWirelessGateway."""
+        return ActionResult(
+            self.backend.get_wireless_gateway(self._parameters["Identifier"], self._parameters["IdentifierType"])
+        )
 
     def list_wireless_gateways(self) -> ActionResult:
-        return ActionResult(self.backend.list_wireless_gateways(*self._page()))
+        """Answer ListWirelessGateways."""
+        return ActionResult(self.backend.list_wireless_gateways(*self._pagination_args()))
 
     def update_wireless_gateway(self) -> ActionResult:
-        self.backend.update_wireless_gateway(self._given["Id"], self._given)
+        """Answer UpdateWirelessGateway."""
+        self.backend.update_wireless_gateway(self._parameters["Id"], self._parameters)
         return ActionResult({})
 
     def delete_wireless_gateway(self) -> ActionResult:
-        self.backend.delete_wireless_gateway(self._given["Id"])
+        """Answer DeleteWirelessGateway."""
+        self.backend.delete_wireless_gateway(self._parameters["Id"])
         return ActionResult({})
 
     def get_wireless_gateway_firmware_information(self) -> ActionResult:
-        return ActionResult(self.backend.get_wireless_gateway_firmware_information(self._given["Id"]))
+        """Answer GetWirelessGatewayFirmwareInformation."""
+        return ActionResult(self.backend.get_wireless_gateway_firmware_information(self._parameters["Id"]))
 
     def get_wireless_gateway_statistics(self) -> ActionResult:
-        return ActionResult(self.backend.get_wireless_gateway_statistics(self._given["WirelessGatewayId"]))
+        """Answer GetWirelessGatewayStatistics."""
+        return ActionResult(self.backend.get_wireless_gateway_statistics(self._parameters["WirelessGatewayId"]))
 
     # --- certificates and things ---
 
     def associate_wireless_gateway_with_certificate(self) -> ActionResult:
-        given = self._given
-        return ActionResult(
-            self.backend.associate_wireless_gateway_with_certificate(given["Id"], given["IotCertificateId"])
-        )
+        """Answer AssociateWirelessGatewayWithCertificate."""
+        gateway_id, certificate_id = self._parameters["Id"], self._parameters["IotCertificateId"]
+        return ActionResult(self.backend.associate_wireless_gateway_with_certificate(gateway_id, certificate_id))
 
     def disassociate_wireless_gateway_from_certificate(self) -> ActionResult:
-        self.backend.disassociate_wireless_gateway_from_certificate(self._given["Id"])
+        """Answer DisassociateWirelessGatewayFromCertificate."""
+        self.backend.disassociate_wireless_gateway_from_certificate(self._parameters["Id"])
         return ActionResult({})
 
     def get_wireless_gateway_certificate(self) -> ActionResult:
-        return ActionResult(self.backend.get_wireless_gateway_certificate(self._given["Id"]))
+        """Answer GetWirelessGatewayCertificate."""
+        return ActionResult(self.backend.get_wireless_gateway_certificate(self._parameters["Id"]))
 
     def associate_wireless_gateway_with_thing(self) -> ActionResult:
-        self.backend.associate_wireless_gateway_with_thing(self._given["Id"], self._given["ThingArn"])
+        """Answer AssociateWirelessGatewayWithThing."""
+        self.backend.associate_wireless_gateway_with_thing(self._parameters["Id"], self._parameters["ThingArn"])
         return ActionResult({})
 
     def disassociate_wireless_gateway_from_thing(self) -> ActionResult:
-        self.backend.disassociate_wireless_gateway_from_thing(self._given["Id"])
+        """Answer DisassociateWirelessGatewayFromThing."""
+        self.backend.disassociate_wireless_gateway_from_thing(self._parameters["Id"])
         return ActionResult({})
 
     # --- definitions and tasks ---
 
     def create_wireless_gateway_task_definition(self) -> ActionResult:
-        return ActionResult(self.backend.create_wireless_gateway_task_definition(self._given))
+        """Answer CreateWirelessGatewayTaskDefinition."""
+        return ActionResult(self.backend.create_wireless_gateway_task_definition(self._parameters))
 
     def get_wireless_gateway_task_definition(self) -> ActionResult:
-        return ActionResult(self.backend.get_wireless_gateway_task_definition(self._given["Id"]))
+        """Answer GetWirelessGatewayTaskDefinition."""
+        return ActionResult(self.backend.get_wireless_gateway_task_definition(self._parameters["Id"]))
 
     def list_wireless_gateway_task_definitions(self) -> ActionResult:
-        return ActionResult(self.backend.list_wireless_gateway_task_definitions(*self._page()))
+        """Answer ListWirelessGatewayTaskDefinitions."""
+        return ActionResult(self.backend.list_wireless_gateway_task_definitions(*self._pagination_args()))
 
     def delete_wireless_gateway_task_definition(self) -> ActionResult:
-        self.backend.delete_wireless_gateway_task_definition(self._given["Id"])
+        """Answer DeleteWirelessGatewayTaskDefinition."""
+        self.backend.delete_wireless_gateway_task_definition(self._parameters["Id"])
         return ActionResult({})
 
     def create_wireless_gateway_task(self) -> ActionResult:
-        given = self._given
-        return ActionResult(
-            self.backend.create_wireless_gateway_task(given["Id"], given["WirelessGatewayTaskDefinitionId"])
-        )
+        """Answer CreateWirelessGatewayTask."""
+        gateway_id, definition_id = self._parameters["Id"], self._parameters["WirelessGatewayTaskDefinitionId"]
+        return ActionResult(self.backend.create_wireless_gateway_task(gateway_id, definition_id))
 
     def get_wireless_gateway_task(self) -> ActionResult:
-        return ActionResult(self.backend.get_wireless_gateway_task(self._given["Id"]))
+        """Answer GetWirelessGatewayTask."""
+        return ActionResult(self.backend.get_wireless_gateway_task(self._parameters["Id"]))
 
     def delete_wireless_gateway_task(self) -> ActionResult:
-        self.backend.delete_wireless_gateway_task(self._given["Id"])
+        """Answer DeleteWirelessGatewayTask."""
+        self.backend.delete_wireless_gateway_task(self._parameters["Id"])
         return ActionResult({})
 
     # --- endpoint and tags ---
 
     def get_service_endpoint(self) -> ActionResult:
+        """Answer GetServiceEndpoint."""
         plain = PLAIN_HEADER in self.headers
-        return ActionResult(self.backend.get_service_endpoint(self._given.get("ServiceType"), plain=plain))
+        return ActionResult(self.backend.get_service_endpoint(self._parameters.get("ServiceType"), plain=plain))
 
     def tag_resource(self) -> ActionResult:
-        self.backend.tag_resource(self._given["ResourceArn"], self._given["Tags"])
+        """Answer TagResource."""
+        self.backend.tag_resource(self._parameters["ResourceArn"], self._parameters["Tags"])
         return ActionResult({})
 
     def untag_resource(self) -> ActionResult:
-        self.backend.untag_resource(self._given["ResourceArn"], self._given["TagKeys"])
+        """Answer UntagResource."""
+        self.backend.untag_resource(self._parameters["ResourceArn"], self._parameters["TagKeys"])
         return ActionResult({})
 
     def list_tags_for_resource(self) -> ActionResult:
-        return ActionResult(self.backend.list_tags_for_resource(self._given["ResourceArn"]))
+        """Answer ListTagsForResource."""
+        return ActionResult(self.backend.list_tags_for_resource(self._parameters["ResourceArn"]))
 
-    # --- inside ---
+    # --- helpers ---
 
-    def _page(self) -> tuple[int | None, str | None]:
-        return self._given.get("MaxResults"), self._given.get("NextToken")
+    def _pagination_args(self) -> tuple[int | None, str | None]:
+        """Return MaxResults and NextToken of a list operation."""
+        return self._parameters.get("MaxResults"), self._parameters.get("NextToken")
 
 
 def _not_implemented_body(operation: str) -> str:
+    """Return the body of the answer to an operation that lorafw does not build."""
     message = f"lorafw does not build {operation}; it builds gateways, task definitions and tasks"
     return json.dumps({"__type": "NotImplemented", "Message": message})
