@@ -424,7 +424,7 @@ def test_what_kept_it_from_being_read_is_told_apart_from_what_is_now(world, gate
     says(
         world,
         gateway,
-        "At the last request that needed it the update could not be read (Unavailable): S3 does not answer",
+        "At the last request that needed it the update could not be read (SourceUnavailable): S3 does not answer",
         "Object and role can be read: the update has 19 bytes.",
     )
 

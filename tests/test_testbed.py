@@ -392,7 +392,7 @@ def test_a_signature_that_no_station_could_take_is_refused_or_taken_and_never_se
         assert known["Update"]["LoRaWAN"]["UpdateSignature"] == text
         bed.advance(60)
         assert bed.status() == "PENDING"
-        assert "cannot be read (Invalid): UpdateSignature: no station could take it" in str(bed.explain())
+        assert "cannot be read (InvalidValue): UpdateSignature: no station could take it" in str(bed.explain())
         members["Update"]["LoRaWAN"]["UpdateSignature"] = "A" * 4097
         with pytest.raises(iot.exceptions.ValidationException, match="4096"):
             iot.create_wireless_gateway_task_definition(**members)

@@ -1,7 +1,6 @@
-"""What stands behind the API in this process: the service, where its CUPS server is, the certificates of moto's IoT,
-and the errors that somebody has asked for.
+"""What the API uses in this process: the update service, the CUPS endpoint, certificates and injected errors.
 
-One UpdateService holds the gateways of all accounts and Regions, since a gateway's EUI is unique over them.
+One UpdateService has the gateways of all accounts and Regions, because an EUI is unique over them.
 """
 
 from __future__ import annotations
@@ -21,15 +20,20 @@ from lorafw.tasks.service import UpdateService
 
 @dataclass(slots=True)
 class _ApiContext:
-    """What stands behind the API in this process."""
+    """The state of the API in this process."""
 
     service: UpdateService | None = None
+    """The update service. None until it is set or needed."""
     cups_uri: str | Callable[[], str] | None = None
+    """Address of the CUPS server, or a function that returns it. None if there is no server in this process."""
     cups_trust: str | None = None
+    """The certificate with which the CUPS server is trusted, in PEM."""
     cups_plain_uri: str | None = None
+    """Address of the CUPS server without TLS. None if it is not served."""
     on_certificate: Callable[[AccountRegion, str], None] | None = None
+    """Called when a certificate is associated with a gateway."""
     failures: defaultdict[str, deque[tuple[str, str]]] = field(default_factory=lambda: defaultdict(deque))
-    """Operation to code and message of each next call."""
+    """For each operation, the code and message of the errors that its next calls are answered with."""
 
 
 _context = _ApiContext()
@@ -37,12 +41,12 @@ _service_lock = threading.Lock()
 
 
 def set_service(service: UpdateService) -> None:
-    """Let this service stand behind the API from now on."""
+    """Use this update service for the API from now on."""
     _context.service = service
 
 
 def current_service() -> UpdateService:
-    """What stands behind the API; made at its first use, with S3 and IAM as boto3 is set up."""
+    """Return the update service of the API. The first call creates it, with the S3 and IAM of boto3's settings."""
     with _service_lock:
         if _context.service is None:
             from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
@@ -53,35 +57,43 @@ def current_service() -> UpdateService:
 
 @contextmanager
 def use_service(service: UpdateService) -> Iterator[UpdateService]:
-    """Let this service stand behind the API for a while."""
-    before, _context.service = _context.service, service
+    """Use this update service for the API until the end of the block."""
+    previous, _context.service = _context.service, service
     try:
         yield service
     finally:
-        _context.service = before
+        _context.service = previous
 
 
 @contextmanager
 def set_cups_endpoint(
     uri: str | Callable[[], str], trust: str | None = None, *, plain_uri: str | None = None
 ) -> Iterator[None]:
-    """What GetServiceEndpoint answers for CUPS for a while: the address, and the certificate to trust in PEM.
+    """Set what GetServiceEndpoint answers for CUPS, until the end of the block.
 
-    ``uri`` may be a function: it is called whenever the address is asked for.
-
-    ``plain_uri`` is what it answers to a request with the header PLAIN_HEADER, which AWS does not have: the lab's way
-    around certificates.
+    Args:
+        uri: Address of the CUPS server, or a function that returns it at each request.
+        trust: The certificate to trust, in PEM.
+        plain_uri: The answer to a request with the header PLAIN_HEADER, which AWS does not have. It lets a lab work
+            without certificates.
     """
-    before = _context.cups_uri, _context.cups_trust, _context.cups_plain_uri
+    previous = _context.cups_uri, _context.cups_trust, _context.cups_plain_uri
     _context.cups_uri, _context.cups_trust, _context.cups_plain_uri = uri, trust, plain_uri
     try:
         yield
     finally:
-        _context.cups_uri, _context.cups_trust, _context.cups_plain_uri = before
+        _context.cups_uri, _context.cups_trust, _context.cups_plain_uri = previous
 
 
 def cups_endpoint(*, plain: bool = False) -> tuple[str | None, str | None]:
-    """Address and trust of the CUPS server in this process, if there is one."""
+    """Return the address of the CUPS server in this process, and the certificate to trust in PEM.
+
+    Args:
+        plain: Return the address without TLS, if there is one.
+
+    Returns:
+        (None, None) if there is no CUPS server in this process.
+    """
     if plain and _context.cups_plain_uri is not None:
         return _context.cups_plain_uri, None
     uri = _context.cups_uri
@@ -92,36 +104,53 @@ def cups_endpoint(*, plain: bool = False) -> tuple[str | None, str | None]:
 
 @contextmanager
 def on_certificate_associated(listener: Callable[[AccountRegion, str], None]) -> Iterator[None]:
-    """Call ``listener`` with owner and id of each certificate that is associated with a gateway."""
-    before, _context.on_certificate = _context.on_certificate, listener
+    """Call ``listener`` for each certificate that is associated with a gateway, until the end of the block.
+
+    Args:
+        listener: Called with the account and Region, and the id of the certificate.
+    """
+    previous, _context.on_certificate = _context.on_certificate, listener
     try:
         yield
     finally:
-        _context.on_certificate = before
+        _context.on_certificate = previous
 
 
 def notify_certificate_associated(owner: AccountRegion, certificate_id: str) -> None:
-    """A certificate was associated with a gateway."""
+    """Call the listener because a certificate was associated with a gateway."""
     if _context.on_certificate is not None:
         _context.on_certificate(owner, certificate_id)
 
 
 class IotCertificates:
-    """The certificates of moto's IoT: ``cups.identity.Certificates``."""
+    """Finds certificates in moto's IoT backend, for the CUPS server."""
 
     def find(self, owner: AccountRegion, certificate_id: str) -> BoundCertificate | None:
+        """Return a certificate. None if there is no such certificate in this account and Region.
+
+        Args:
+            owner: Account and Region of the certificate.
+            certificate_id: Id of the certificate in AWS IoT.
+        """
         from moto.backends import get_backend  # noqa: PLC0415
 
-        found = get_backend("iot")[owner.account][owner.region].certificates.get(certificate_id)
-        if found is None:
+        certificate = get_backend("iot")[owner.account][owner.region].certificates.get(certificate_id)
+        if certificate is None:
             return None
-        return BoundCertificate(certificate_id, found.certificate_pem, found.status == "ACTIVE")
+        return BoundCertificate(certificate_id, certificate.certificate_pem, certificate.status == "ACTIVE")
 
 
 def fail_next(operation: str, code: str, *, times: int = 1, message: str | None = None) -> None:
-    """Answer the next calls of an operation with this error of its model, and do nothing else.
+    """Answer the next calls of an operation with an error. The calls do nothing else.
 
-    Raises LabError for an operation that iotwireless has not, or an error that the operation has not.
+    Args:
+        operation: Name of the operation, such as "CreateWirelessGateway".
+        code: Code of the error. It must be one of the operation's errors in AWS's service model.
+        times: Number of calls that fail.
+        message: Message of the error. None for a message that names this function.
+
+    Raises:
+        LabError: iotwireless has no such operation, the operation has no such error, or ``times`` is less than 1.
     """
     from moto.core.utils import get_service_model  # noqa: PLC0415
 
@@ -136,7 +165,7 @@ def fail_next(operation: str, code: str, *, times: int = 1, message: str | None 
 
 
 def pop_failure(operation: str) -> tuple[str, str] | None:
-    """Code and message of the error that this call of an operation was told to end with, if any."""
+    """Remove and return the injected error of this call: its code and message. None if there is none."""
     try:
         return _context.failures[operation].popleft()
     except IndexError:
@@ -144,28 +173,29 @@ def pop_failure(operation: str) -> tuple[str, str] | None:
 
 
 def clear_failures() -> None:
-    """No call was told to fail."""
+    """Remove all injected errors."""
     _context.failures.clear()
 
 
-def _check_name(field_name: str, name: str, known: Iterable[str], what: str) -> None:
-    names = sorted(known)
-    if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        raise LabError(
-            f"{field_name}: {name!r} is not {what}; give {near[0] if near else 'one of ' + ', '.join(names)}"
-        )
+def _check_name(field_name: str, name: str, allowed: Iterable[str], description: str) -> None:
+    """Raise LabError if a name is not one of those that are allowed. The message suggests a similar name."""
+    names = sorted(allowed)
+    if name in names:
+        return
+    similar = difflib.get_close_matches(str(name), names, n=1)
+    suggestion = similar[0] if similar else "one of " + ", ".join(names)
+    raise LabError(f"{field_name}: {name!r} is not {description}; give {suggestion}")
 
 
 def new_id() -> str:
-    """An id from moto's own source, which can be seeded."""
+    """Return a new random UUID from moto's generator, which can be seeded."""
     from moto.moto_api._internal import mock_random  # noqa: PLC0415
 
     return str(mock_random.uuid4())
 
 
 def seed_ids(seed: int) -> None:
-    """Let all of moto's ids come in the same order again."""
+    """Seed moto's generator of ids, so that equal seeds give equal ids."""
     from moto.moto_api._internal import mock_random  # noqa: PLC0415
 
     mock_random.seed(seed)
