@@ -1,10 +1,10 @@
 """AWS's ``iotwireless`` API inside moto, registered from outside.
 
-After ``register()``, ``@mock_aws``, moto's server and the AWS CLI cover ``iotwireless``. moto knows a service by three
-things, none of them public, so ``register`` looks before it touches them: a pattern of host names in
-``moto.backend_index``, a module ``moto.iotwireless``, and the ``..._backends`` in it. What answers is in ``behind``.
-CloudFormation refuses what lorafw does not build.
-moto's CreateCertificateFromCsr is replaced, since its certificates do not belong to the requested key.
+After ``register()``, ``@mock_aws`` and moto's server also answer requests to ``iotwireless``. moto finds a service by
+three things: a pattern of host names in ``moto.backend_index``, a module ``moto.iotwireless``, and ``..._backends`` in
+that module. None of them is public, so ``register`` checks the installed moto first. The service behind the API is in
+``context``. CloudFormation refuses the resource types of ``iotwireless``. moto's CreateCertificateFromCsr is replaced,
+because its certificates do not belong to the requested key.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ MOTO_REQUIREMENT: Final = "moto>=5.2,<6"
 
 
 def register(service: UpdateService | None = None) -> None:
-    """Make ``iotwireless`` a service of moto. Twice is harmless. ``service``: what stands behind it from now on.
+    """Make ``iotwireless`` a service of moto. Calling it again is harmless.
 
-    Raises IncompatibleMoto where the installed moto has another shape.
+    Args:
+        service: The update service to use from now on. None to keep the current one.
+
+    Raises:
+        IncompatibleMoto: lorafw does not work with the installed version of moto.
     """
     index = _require_compatible_moto()
     if not any(name == "iotwireless" for name, _ in index.backend_url_patterns):
@@ -42,12 +46,12 @@ def register(service: UpdateService | None = None) -> None:
         set_service(service)
 
 
-# moto asks the package for its backends; they are loaded then and not before.
+# Load the backends lazily: moto asks this package for them when it needs them.
 __getattr__, __dir__ = attach(__name__, {"iotwireless_backends": "models"})
 
 
 def _require_compatible_moto() -> Any:
-    """moto.backend_index, if this moto is one that lorafw fits into."""
+    """Return ``moto.backend_index``. Raises IncompatibleMoto if lorafw does not work with the installed moto."""
     import moto  # noqa: PLC0415
 
     version = str(getattr(moto, "__version__", "of no version"))

@@ -1,6 +1,6 @@
-"""AWS's error shapes; moto finds their model by the name of this package.
+"""The errors of the API. moto finds their shapes in AWS's service model by the name of this package.
 
-``to_aws`` is the one place where an error of the library becomes one of the API.
+``to_aws`` turns an error of the library into one of these.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class TooManyTagsException(ServiceException):  # type: ignore[misc]
 
 
 class InjectedError(ServiceException):  # type: ignore[misc]
-    """An error that somebody has asked for (``behind.fail_next``); the code is one that the operation's model has."""
+    """An error that was injected with ``context.fail_next``. Its code is one of the operation's errors."""
 
 
 def to_aws(error: LorafwError) -> ServiceException:
-    """The API's error for an error of the library."""
+    """Return the error of the API for an error of the library."""
     if isinstance(error, NotFound):
         return ResourceNotFoundException(str(error), error.resource_type, error.resource_id)
     if isinstance(error, Conflict):

@@ -1,7 +1,7 @@
-"""Which operation a request means: its method and path, read from botocore's own model.
+"""Finds the operation of a request by its method and path, from botocore's service model.
 
-For moto's router an operation whose required query members are missing is none; here it still is that operation, so
-that it is answered with what is missing. And moto's router changes from one version to the next.
+moto has a router of its own, but it does not find an operation if required members of the query are missing. This one
+does, so that the error can name them. moto's router also changes between versions.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ _LABEL: Final = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation, and the labels of its URI by their names in the model, decoded."""
+    """The operation of a request."""
 
     operation: str
     labels: dict[str, str]
+    """The decoded labels of the URI, by their names in the service model."""
 
 
 def find_route(method: str, path: str) -> Route | None:
-    """``path`` is still percent-encoded; a slash at its end does not count."""
+    """Return the operation of a request. None if there is none.
+
+    Args:
+        method: The HTTP method.
+        path: The path of the URL, still percent-encoded. A slash at its end is ignored.
+    """
     for template, operation in _routes_for_method(method):
         if match := template.fullmatch(path.rstrip("/")):
             return Route(operation, {name: unquote(text) for name, text in match.groupdict().items()})
@@ -35,12 +41,13 @@ def find_route(method: str, path: str) -> Route | None:
 
 @cache
 def _routes_for_method(method: str) -> list[tuple[re.Pattern[str], str]]:
-    """The operations of a method; those with the fewest labels first, since a literal segment wins over a label."""
+    """Return pattern and name of the operations with this HTTP method. Those with the fewest labels come first."""
     model = get_service_model("iotwireless")
-    found = []
+    operations = []
     for name in model.operation_names:
         http = model.operation_model(name).http
         if http["method"] == method:
-            found.append((http["requestUri"], name))
-    found.sort(key=lambda pair: pair[0].count("{"))
-    return [(re.compile(_LABEL.sub(r"(?P<\1>[^/]+)", uri)), name) for uri, name in found]
+            operations.append((http["requestUri"], name))
+    # A literal segment takes precedence over a label.
+    operations.sort(key=lambda pair: pair[0].count("{"))
+    return [(re.compile(_LABEL.sub(r"(?P<\1>[^/]+)", uri)), name) for uri, name in operations]

@@ -1,4 +1,4 @@
-"""AWS's JSON shapes and lorafw's values, in both directions."""
+"""Converts AWS's JSON structures to lorafw's values, and back."""
 
 from __future__ import annotations
 
@@ -20,22 +20,26 @@ from lorafw.version import GatewayVersion
 GATEWAY_RESOURCE = "WirelessGateway"
 DEFINITION_RESOURCE = "WirelessGatewayTaskDefinition"
 
-_BLANK: Final = re.compile(r"\s", re.ASCII)
-"""AWS's pattern of GatewayEui takes any white space between the bytes."""
+_WHITESPACE: Final = re.compile(r"\s", re.ASCII)
+"""AWS's pattern of GatewayEui allows any white space between the bytes."""
 
 
 def parse_gateway(lorawan: Mapping[str, Any]) -> tuple[GatewayEui, dict[str, Any]]:
-    """The EUI, and the other members of LoRaWANGateway. Raises Invalid without an EUI (assumed: AWS's model has it
-    optional, but a gateway cannot be known without)."""
+    """Return the EUI, and the other members of LoRaWANGateway.
+
+    Raises:
+        InvalidValue: There is no EUI (assumed: it is optional in AWS's model, but it identifies the gateway), or it is
+            malformed.
+    """
     settings = {name: value for name, value in lorawan.items() if value is not None}
     eui = settings.pop("GatewayEui", None)
     if eui is None:
         raise InvalidValue("LoRaWAN.GatewayEui", None, "is missing; it names the gateway")
-    return GatewayEui.parse(_BLANK.sub(" ", eui)), settings
+    return GatewayEui.parse(_WHITESPACE.sub(" ", eui)), settings
 
 
 def gateway_to_aws(gateway: Gateway, arn: str) -> dict[str, Any]:
-    """Members of GetWirelessGateway, in the documented order; what is not known is left out."""
+    """Return the members of GetWirelessGateway in the documented order, without those that are not set."""
     members = {
         "Name": gateway.name,
         "Id": gateway.id,
@@ -45,16 +49,27 @@ def gateway_to_aws(gateway: Gateway, arn: str) -> dict[str, Any]:
         "ThingName": gateway.thing_arn.rsplit("/", 1)[-1] if gateway.thing_arn else None,
         "ThingArn": gateway.thing_arn,
     }
-    return _given(members)
+    return _drop_none(members)
 
 
 def read_update(members: Mapping[str, Any] | None, policy: Policy) -> UpdateSpec | None:
-    """Raises Invalid where a station could never take the signature, unless the policy is to accept it."""
+    """Parse the member Update of a task definition.
+
+    Args:
+        members: The members of UpdateWirelessGatewayTaskCreate. None if they are not given.
+        policy: Decides whether an unusable signature is accepted.
+
+    Returns:
+        The update. None if ``members`` is None.
+
+    Raises:
+        InvalidValue: No station could accept the signature, and the policy ``unusable_signature`` is "reject".
+    """
     if members is None:
         return None
     lorawan = members.get("LoRaWAN") or {}
     target = lorawan.get("UpdateVersion")
-    signature, unusable = _signature(lorawan.get("UpdateSignature"), policy)
+    signature, unusable = _parse_signature(lorawan.get("UpdateSignature"), policy)
     return UpdateSpec(
         data_source=members.get("UpdateDataSource"),
         data_role=members.get("UpdateDataRole"),
@@ -67,29 +82,21 @@ def read_update(members: Mapping[str, Any] | None, policy: Policy) -> UpdateSpec
 
 
 def update_members(update: UpdateSpec) -> dict[str, Any]:
-    return _given(
-        {
-            "UpdateDataSource": update.data_source,
-            "UpdateDataRole": update.data_role,
-            "LoRaWAN": {
-                **_given(
-                    {
-                        "UpdateSignature": update.unusable_signature
-                        or base64.b64encode(update.signature).decode()
-                        or None,
-                        "SigKeyCrc": update.sig_key_crc,
-                    }
-                ),
-                **version_members(update),
-            }
-            or None,
-        }
-    )
+    """Return the member Update of GetWirelessGatewayTaskDefinition, without members that are not set."""
+    signature = update.unusable_signature or base64.b64encode(update.signature).decode()
+    lorawan = _drop_none({"UpdateSignature": signature or None, "SigKeyCrc": update.sig_key_crc})
+    lorawan.update(version_members(update))
+    members = {
+        "UpdateDataSource": update.data_source,
+        "UpdateDataRole": update.data_role,
+        "LoRaWAN": lorawan or None,
+    }
+    return _drop_none(members)
 
 
 def version_members(update: UpdateSpec) -> dict[str, Any]:
-    """CurrentVersion and UpdateVersion of a definition, as far as they are given."""
-    return _given(
+    """Return CurrentVersion and UpdateVersion of a definition, without those that are not set."""
+    return _drop_none(
         {
             "CurrentVersion": update.current_version.to_aws() or None,
             "UpdateVersion": update.update_version.to_aws() if update.update_version else None,
@@ -98,8 +105,8 @@ def version_members(update: UpdateSpec) -> dict[str, Any]:
 
 
 def definition_members(definition: Definition, arn: str) -> dict[str, Any]:
-    """Members of GetWirelessGatewayTaskDefinition; there is no Id among them."""
-    return _given(
+    """Return the members of GetWirelessGatewayTaskDefinition. In AWS's model, Id is not one of them."""
+    return _drop_none(
         {
             "AutoCreateTasks": definition.auto_create_tasks,
             "Name": definition.name,
@@ -110,8 +117,8 @@ def definition_members(definition: Definition, arn: str) -> dict[str, Any]:
 
 
 def task_members(gateway_id: str, task: Task, last_seen_ms: int | None) -> dict[str, Any]:
-    """Members of GetWirelessGatewayTask, in the documented order."""
-    return _given(
+    """Return the members of GetWirelessGatewayTask in the documented order. ``last_seen_ms`` is None if unknown."""
+    return _drop_none(
         {
             "WirelessGatewayId": gateway_id,
             "WirelessGatewayTaskDefinitionId": task.definition.id,
@@ -122,8 +129,8 @@ def task_members(gateway_id: str, task: Task, last_seen_ms: int | None) -> dict[
     )
 
 
-def _signature(text: str | None, policy: Policy) -> tuple[bytes, str | None]:
-    """The signature in DER, and the text of one that is none."""
+def _parse_signature(text: str | None, policy: Policy) -> tuple[bytes, str | None]:
+    """Return the signature as bytes, and its text if it is unusable but accepted by the policy."""
     if text is None:
         return b"", None
     try:
@@ -137,5 +144,6 @@ def _signature(text: str | None, policy: Policy) -> tuple[bytes, str | None]:
         raise InvalidValue("Update.LoRaWAN.UpdateSignature", text, f"{shown!r}: {error}") from error
 
 
-def _given(members: dict[str, Any]) -> dict[str, Any]:
+def _drop_none(members: dict[str, Any]) -> dict[str, Any]:
+    """Return the members that are not None."""
     return {name: value for name, value in members.items() if value is not None}
