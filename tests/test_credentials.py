@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafw.cups.codec import ResponseDecoder, Segment, SegmentData, decode_request
+from lorafw.cups.codec import decode_request
 from lorafw.cups.credentials import Credentials, parse_credentials
 from lorafw.cups.messages import NO_CREDENTIALS_CRC
+from lorafw.cups.parser import ResponseDecoder, Segment, SegmentData
 from lorafw.errors import CupsError, MalformedResponse
 
 OpenSsl = Callable[..., bytes]

@@ -14,6 +14,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lorafw.cups.codec import (
+    decode_request,
+    decode_response,
+    encode_request,
+    encode_response,
+    encode_response_header,
+    response_from_events,
+)
+from lorafw.cups.messages import EMPTY_RESPONSE, NO_CREDENTIALS_CRC, UpdateInfoRequest, UpdateInfoResponse
+from lorafw.cups.parser import (
     MAX_REQUEST,
     Complete,
     ProtocolError,
@@ -24,14 +33,7 @@ from lorafw.cups.codec import (
     SegmentBegin,
     SegmentData,
     SegmentEnd,
-    assemble,
-    decode_request,
-    decode_response,
-    encode_request,
-    encode_response,
-    encode_response_header,
 )
-from lorafw.cups.messages import EMPTY_RESPONSE, NO_CREDENTIALS_CRC, UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import InvalidFieldLength, MalformedRequest, MalformedResponse
 from lorafw.eui import GatewayEui
 
@@ -493,7 +495,7 @@ def test_after_the_end_nothing_is_told_and_nothing_is_kept() -> None:
     for body, last in ((bytes(14), Complete), (bytes(6) + b"\7\0\0\0", ProtocolError)):
         decoder = ResponseDecoder(2**20)
         assert isinstance(decoder.feed(body)[-1], last)
-        assert decoder.ended
+        assert decoder.is_finished
         assert decoder.feed(bytes(2**16)) == []
         assert decoder.finish() == []
         assert len(decoder._buffer) == 0
@@ -591,7 +593,7 @@ def test_a_response_survives_the_wire(value: UpdateInfoResponse) -> None:
 def test_pieces_of_any_size_give_the_same_response(value: UpdateInfoResponse, chance: random.Random) -> None:
     body = encode_response(value)
     events = [read(chunks, len(body)) for chunks in pieces(body, chance.random())]
-    assert all(assemble(each) == value for each in events)
+    assert all(response_from_events(each) == value for each in events)
     assert all(each == events[0] for each in events)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from lorafw.cups.codec import ResponseDecoder
 from lorafw.cups.credentials import Credentials
+from lorafw.cups.parser import ResponseDecoder
 from lorafw.station.exchange import CupsExchange, ExchangeResult, Timers
 from lorafw.station.log import Level, LogLine, format_interval
 

@@ -1,7 +1,7 @@
-"""The parts of a message on the wire: which bytes are what.
+"""Annotate the bytes of a message: which bytes belong to which field.
 
-A response is walked by the codec's own ``Segment`` table, a request by the members of its JSON object as they stand.
-The parts of a whole message follow each other without a gap: together they are the message.
+A response is split by its segments, a request by the members of its JSON object. The fields of a whole message follow
+each other without a gap and together cover all its bytes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from lorafw.cups.codec import Segment, decode_request
+from lorafw.cups.codec import decode_request
+from lorafw.cups.parser import Segment
 from lorafw.errors import MalformedRequest
 
-_NAME: Final = {
+_FIELD_NAMES: Final = {
     Segment.CUPS_URI: "cupsUri",
     Segment.TC_URI: "tcUri",
     Segment.CUPS_CRED: "cupsCred",
@@ -24,93 +25,136 @@ _NAME: Final = {
 }
 _CRC_BYTES: Final = 4
 _TRAILING_BYTES: Final = "rest"
+_JSON_WHITESPACE: Final = " \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes ``start`` up to ``stop`` are ``name``; ``value`` says what stands there, in words."""
+    """A range of bytes in a message, with a name and a readable value. Its ``len`` is the number of bytes."""
 
     name: str
+    """Name of the field, as Basics Station calls it."""
     start: int
+    """Offset of the first byte."""
     stop: int
+    """Offset after the last byte."""
     value: str
+    """The field's value as text for a person."""
 
     def __len__(self) -> int:
         return self.stop - self.start
 
 
 def field_at(parts: list[Part], offset: int) -> Part:
-    """The part in which a byte lies. Raises LookupError where no part has it."""
+    """Return the field that contains the byte at ``offset``.
+
+    Raises:
+        LookupError: No field contains this byte.
+    """
     for part in parts:
         if part.start <= offset < part.stop:
             return part
-    raise LookupError(f"byte {offset} is in no part: they end at {parts[-1].stop if parts else 0}")
+    end = parts[-1].stop if parts else 0
+    raise LookupError(f"byte {offset} is in no part: they end at {end}")
 
 
 def annotate_response(body: bytes) -> list[Part]:
-    """The parts of a response. A body that ends too early ends in a part ``rest`` with what is there."""
-    return list(_response_parts(body))
+    """Return the fields of a response in wire order.
+
+    The bytes after the last complete segment, of a body that is too short or too long, form a field named ``rest``.
+    """
+    return list(_response_fields(body))
 
 
-def _response_parts(body: bytes) -> Iterator[Part]:
-    at = 0
+def _response_fields(body: bytes) -> Iterator[Part]:
+    """Yield the fields of a response: each length, then the content of the segment."""
+    offset = 0
     for segment in Segment:
-        name, width = _NAME[segment], segment.length_bytes
-        if at + width > len(body):
+        name = _FIELD_NAMES[segment]
+        content_start = offset + segment.length_bytes
+        if content_start > len(body):
             break
-        length = int.from_bytes(body[at : at + width], "little")
-        yield Part(f"{name}Len", at, at + width, f"{length} bytes follow" if length else "0: absent")
-        at += width
-        if at + length > len(body):
+        length = int.from_bytes(body[offset:content_start], "little")
+        description = f"{length} bytes follow" if length else "0: absent"
+        yield Part(f"{name}Len", offset, content_start, description)
+        offset = content_start
+        if offset + length > len(body):
             break
-        yield from _content(segment, name, body, at, length)
-        at += length
-    if at < len(body):
-        yield Part(_TRAILING_BYTES, at, len(body), f"{len(body) - at} bytes that belong to no whole segment")
+        yield from _segment_fields(segment, body, offset, length)
+        offset += length
+    if offset < len(body):
+        remaining = len(body) - offset
+        yield Part(_TRAILING_BYTES, offset, len(body), f"{remaining} bytes that belong to no whole segment")
 
 
-def _content(segment: Segment, name: str, body: bytes, at: int, length: int) -> Iterator[Part]:
+def _segment_fields(segment: Segment, body: bytes, start: int, length: int) -> Iterator[Part]:
+    """Yield the fields inside one segment: none if it is empty, two for a signature with its CRC."""
+    name = _FIELD_NAMES[segment]
+    stop = start + length
     if segment is Segment.SIGNATURE and length >= _CRC_BYTES:
-        crc = int.from_bytes(body[at : at + _CRC_BYTES], "little")
-        yield Part("keyCRC", at, at + _CRC_BYTES, f"{crc} ({crc:08X})")
-        at, length = at + _CRC_BYTES, length - _CRC_BYTES
-    if not length:
+        crc_stop = start + _CRC_BYTES
+        crc = int.from_bytes(body[start:crc_stop], "little")
+        yield Part("keyCRC", start, crc_stop, f"{crc} ({crc:08X})")
+        start = crc_stop
+    if start == stop:
         return
+    if segment is Segment.UPDATE:
+        name = "updData"
+    value = f"{stop - start} bytes"
     if segment in (Segment.CUPS_URI, Segment.TC_URI):
-        value = body[at : at + length].decode("utf-8", "replace")
-    else:
-        value = f"{length} bytes"
-    yield Part("updData" if segment is Segment.UPDATE else name, at, at + length, value)
+        value = body[start:stop].decode("utf-8", "replace")
+    yield Part(name, start, stop, value)
 
 
 def annotate_request(body: bytes) -> list[Part]:
-    """The members of a request's JSON object, each with the bytes up to the next. Raises MalformedRequest."""
+    """Return the members of a request's JSON object, in the order of the text.
+
+    Each field extends to the start of the next member. The first includes the opening brace, the last the closing one.
+
+    Raises:
+        MalformedRequest: The body is not an update-info request.
+    """
     decode_request(body)
     text = body.decode()
-    ends = list(_member_ends(text))
-    if not ends:
+    members = list(_iter_members(text))
+    if not members:
         raise MalformedRequest("the body is an empty JSON object")
-    parts, start = [], 0
-    for index, (name, value, end) in enumerate(ends):
-        stop = len(body) if index == len(ends) - 1 else len(text[:end].encode())
+    parts = []
+    start = 0
+    for name, value, text_end in members:
+        # Offsets count bytes, but the JSON parser counts characters.
+        stop = len(text[:text_end].encode())
         parts.append(Part(name, start, stop, json.dumps(value, ensure_ascii=False)))
         start = stop
+    last = parts[-1]
+    parts[-1] = Part(last.name, last.start, len(body), last.value)
     return parts
 
 
-def _member_ends(text: str) -> Iterator[tuple[str, object, int]]:
-    """(name, value, where the next member begins) of each member of the object that ``text`` is."""
+def _iter_members(text: str) -> Iterator[tuple[str, object, int]]:
+    """Yield each member of a JSON object that is known to be valid.
+
+    Args:
+        text: The JSON object.
+
+    Yields:
+        The name, the value, and the character offset after the member and its comma.
+    """
     decoder = json.JSONDecoder()
-    at = text.index("{") + 1
-    while (at := _skip(text, at, " \t\r\n,")) < len(text) and text[at] != "}":
-        name, at = decoder.raw_decode(text, at)
-        value, at = decoder.raw_decode(text, _skip(text, at, " \t\r\n:"))
-        end = _skip(text, at, " \t\r\n")
-        at = end + 1 if end < len(text) and text[end] == "," else end
-        yield name, value, at
+    offset = _skip(text, text.index("{") + 1, _JSON_WHITESPACE)
+    while text[offset] != "}":
+        name, offset = decoder.raw_decode(text, offset)
+        offset = _skip(text, offset, _JSON_WHITESPACE + ":")
+        value, offset = decoder.raw_decode(text, offset)
+        offset = _skip(text, offset, _JSON_WHITESPACE)
+        if text[offset] == ",":
+            offset += 1
+        yield name, value, offset
+        offset = _skip(text, offset, _JSON_WHITESPACE)
 
 
-def _skip(text: str, at: int, characters: str) -> int:
-    while at < len(text) and text[at] in characters:
-        at += 1
-    return at
+def _skip(text: str, offset: int, characters: str) -> int:
+    """Return the offset of the first character, from ``offset`` on, that is not one of ``characters``."""
+    while offset < len(text) and text[offset] in characters:
+        offset += 1
+    return offset

@@ -24,8 +24,9 @@ from typing import Any, Final
 from aiohttp import web
 
 from lorafw.clock import real_monotonic_s
-from lorafw.cups.codec import RequestDecoder, encode_response_header
+from lorafw.cups.codec import encode_response_header
 from lorafw.cups.messages import EMPTY_RESPONSE, UpdateInfoRequest
+from lorafw.cups.parser import RequestDecoder
 from lorafw.errors import CertificateNotAllowed, LorafwError
 from lorafw.server.admission import Denial, HostNames, RequestSource, decide_without_browsers
 from lorafw.server.authorization import CertificateAuthorizer

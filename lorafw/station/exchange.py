@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
-from lorafw.cups.codec import (
+from lorafw.cups.credentials import Credentials, Layout, layout, parse_credentials
+from lorafw.cups.parser import (
     Complete,
     ProtocolError,
     ResponseDecoder,
@@ -26,7 +27,6 @@ from lorafw.cups.codec import (
     SegmentData,
     SegmentEnd,
 )
-from lorafw.cups.credentials import Credentials, Layout, layout, parse_credentials
 from lorafw.errors import MalformedResponse
 from lorafw.station.http import HttpReply, StationCrash, TransportError
 from lorafw.station.log import Level, LogLine, credential_lines, format_interval
@@ -368,7 +368,7 @@ def take_reply(exchange: CupsExchange, reply: HttpReply, on_answer: Callable[[],
             was_reset = True
             exchange.storage.reset_config()
         exchange.feed(events)
-        if decoder.ended or exchange.has_crashed:
+        if decoder.is_finished or exchange.has_crashed:
             break
     if not exchange.has_crashed:
         exchange.feed(decoder.finish())

@@ -28,8 +28,9 @@ from typing import Protocol
 
 from fuzz_exchanges import HomeFiles, Replies
 
-from lorafw.cups.codec import RequestDecoder, ResponseDecoder, decode_request, decode_response, encode_request
+from lorafw.cups.codec import decode_request, decode_response, encode_request
 from lorafw.cups.credentials import parse_credentials
+from lorafw.cups.parser import RequestDecoder, ResponseDecoder
 from lorafw.errors import CupsError
 from lorafw.firmware.signing import KeyPair
 from lorafw.station.evaluation import evaluate_reply

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lorafw import example
-from lorafw.cups.codec import ResponseDecoder, encode_response
+from lorafw.cups.codec import encode_response
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoResponse
+from lorafw.cups.parser import ResponseDecoder
 from lorafw.errors import BadSignature, InvalidValue
 from lorafw.firmware.signing import KeyPair, UpdateSignature, sign_update
 from lorafw.lab.panels.base import Panel, button, dropdown, slider, text_input
