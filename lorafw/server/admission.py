@@ -1,9 +1,9 @@
-"""Which HTTP requests a server on this machine admits: a decision on three headers, without any I/O.
+"""Decide which HTTP requests a server on this machine admits, from three headers and without I/O.
 
 A page on the web can make a browser on this machine send requests to a server on loopback. Two checks stop it:
 
-* The ``Host`` must be a name of this machine. With DNS rebinding a page's own name comes to mean 127.0.0.1, but the
-  browser still sends that name. Names under ``localhost`` are admitted, because S3 puts the bucket in front of the
+* The ``Host`` must be a name of this machine. With DNS rebinding, the name of a web page resolves to 127.0.0.1, but
+  the browser still sends that name. Names under ``localhost`` are admitted, because S3 puts the bucket in front of the
   name, and because no DNS server on the Internet is asked for them (RFC 6761).
 * The ``Origin`` must be the server itself, and ``Sec-Fetch-Site`` must say so too. Programs such as boto3 send
   neither, and a Basics Station does not either.
@@ -38,11 +38,14 @@ class Denial(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RequestSource:
-    """What a request says about where it comes from. A header that is missing is None."""
+    """The headers of a request that tell where it comes from. A missing header is None."""
 
     host: str | None
+    """The ``Host`` header."""
     origin: str | None = None
+    """The ``Origin`` header."""
     fetch_site: str | None = None
+    """The ``Sec-Fetch-Site`` header."""
 
     @property
     def is_from_browser(self) -> bool:
@@ -61,7 +64,7 @@ class HostNames:
                 all interfaces (0.0.0.0 or ::) adds nothing.
         """
         self._names = frozenset(name.strip("[]").lower() for name in names)
-        # A server is called by few names, and asks at each request.
+        # Cached, because this is asked at each request and clients use few names.
         self._is_known = lru_cache(maxsize=64)(self._look_up)
 
     def __contains__(self, host: str) -> bool:
@@ -69,13 +72,14 @@ class HostNames:
         return self._is_known(host)
 
     def _look_up(self, host: str) -> bool:
+        """Return True if a Host header names this machine, without the cache."""
         name = read_host(host)
         if name is None:
             return False
         address = _read_address(name)
         if address is not None:
             return address.is_loopback or (name in self._names and not address.is_unspecified)
-        return _is_below(name, LOCALHOST) or any(_is_below(name, known) for known in self._names)
+        return _is_below(name, LOCALHOST) or any(_is_below(name, own_name) for own_name in self._names)
 
 
 def decide(source: RequestSource, names: HostNames) -> Denial | None:
@@ -90,7 +94,7 @@ def decide(source: RequestSource, names: HostNames) -> Denial | None:
 
 
 def decide_without_browsers(source: RequestSource, names: HostNames) -> Denial | None:
-    """Like ``decide``, for a server that no page has any business with."""
+    """Decide like ``decide``, for a server that no web page needs: every request of a browser is denied."""
     if source.is_from_browser:
         return Denial.BROWSER
     return decide(source, names)
@@ -105,6 +109,7 @@ def read_host(header: str) -> str | None:
 
 
 def _read_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return a name as an IP address, or None if it is not one."""
     try:
         return ipaddress.ip_address(name)
     except ValueError:
@@ -112,6 +117,7 @@ def _read_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | 
 
 
 def _is_below(name: str, parent: str) -> bool:
+    """Return True if a DNS name equals ``parent`` or is a subdomain of it."""
     return name == parent or name.endswith(f".{parent}")
 
 

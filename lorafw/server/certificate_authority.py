@@ -1,9 +1,12 @@
-"""The lab's certificate authority: one CA, and the certificate of the CUPS server, kept in a folder.
+"""The lab's certificate authority: a CA certificate and the certificate of the CUPS server, stored in a folder.
 
-The folder is 0700 and its keys 0600; they survive a restart, so that gateways go on trusting the server. What a Basics
-Station needs of the server's certificate (source: Basics Station 2.0.6): a dNSName that equals the host in cups.uri
-(an IP address is not enough; other clients ask for just that, so a name that is an address is listed as both), a curve
-or RSA, no Ed25519, no clientAuth-only usage.
+The folder has mode 0700 and the key files 0600. They are kept across restarts, so that gateways continue to trust the
+server. A Basics Station requires of the server's certificate (source: Basics Station 2.0.6):
+
+* It has a dNSName equal to the host in cups.uri. An iPAddress is not enough, but other clients require one, so a name
+  that is an IP address is listed as both.
+* Its key is an elliptic curve or RSA, but not Ed25519.
+* Its extended key usage, if any, is not clientAuth alone.
 """
 
 from __future__ import annotations
@@ -31,37 +34,48 @@ from lorafw.errors import HomeError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 CA_LIFETIME: Final = timedelta(days=3650)
+"""Validity of the CA certificate."""
 SERVER_LIFETIME: Final = timedelta(days=365)
+"""Validity of the server's certificate."""
 _CLOCK_SKEW: Final = timedelta(days=1)
-"""Certificates are valid from a day ago: a gateway's clock may be behind."""
+"""Certificates are valid from a day before they are made, because a gateway's clock may be slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateAuthority:
-    """``ca_pem`` is what a gateway trusts; the server presents the certificate of the file ``server``, with its key."""
+    """A certificate authority in a folder. Immutable."""
 
     ca_pem: str
+    """The CA certificate in PEM. A gateway must trust it."""
     server: Path
+    """Path of the file with the server's certificate and key in PEM."""
 
     def server_context(self) -> ssl.SSLContext:
-        """TLS 1.2, which is what a Basics Station speaks; a client certificate is required, and none is trusted yet.
+        """Return a TLS context for the server that requires a client certificate and trusts none yet.
 
-        Once a client has shown who it is, it may not renegotiate; compression is off in any case.
+        It uses TLS 1.2, as a Basics Station does, and refuses renegotiation. Python's defaults turn compression off.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.server)
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.verify_mode = ssl.CERT_REQUIRED
-        # Each gateway's certificate is trusted by itself: nobody but AWS has the CA that issued it.
+        # Each gateway's certificate is trusted by itself, because only AWS has the CA that issued it.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return context
 
 
 def load_or_create(folder: Path, names: Sequence[str]) -> CertificateAuthority:
-    """The authority in ``folder``, made at first use; the server's certificate is made anew for other ``names``.
+    """Return the certificate authority in a folder, and create the files that are missing.
 
-    Raises HomeError where the folder is open to others, a file cannot be read, or a name cannot be in a certificate.
+    A new server certificate is written if the old one is for other names, has expired or cannot be read.
+
+    Args:
+        folder: The folder. It is created with mode 0700 if necessary.
+        names: Host names and IP addresses of the server, at least one.
+
+    Raises:
+        HomeError: Other users can access the folder, the CA cannot be read, or a name cannot be in a certificate.
     """
     _check_names(names)
     _ensure_private_dir(folder)
@@ -70,12 +84,13 @@ def load_or_create(folder: Path, names: Sequence[str]) -> CertificateAuthority:
     if not _is_reusable(server, ca, names):
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _server_certificate(key, ca_key, ca, names)
-        # Certificate and key in one file: there is never one without its other.
+        # Certificate and key are in one file, so that they always belong together.
         write_atomic(server, certificate.public_bytes(serialization.Encoding.PEM) + _pem(key), mode=PRIVATE_MODE)
     return CertificateAuthority(ca.public_bytes(serialization.Encoding.PEM).decode(), server)
 
 
 def _check_names(names: Sequence[str]) -> None:
+    """Raise HomeError if a name is not a host name, or too long for the URI that a station can use."""
     for name in names:
         if not _NAME.fullmatch(name) or len(f"https://{name}:65535") > MAX_URI:
             raise HomeError(
@@ -85,7 +100,10 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _ensure_private_dir(folder: Path) -> None:
-    """The folder is there and ours alone. One that is open to others and not empty is left as it is."""
+    """Create the folder if necessary and close it to other users.
+
+    Raises HomeError for a folder that is open to others and not empty, because a key in it may have been read.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name == "posix" and folder.stat().st_mode & 0o077:
         if any(folder.iterdir()):
@@ -94,14 +112,25 @@ def _ensure_private_dir(folder: Path) -> None:
 
 
 def _load_or_make_ca(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    """Return the key and the certificate of the CA, which are created if the folder has none."""
     path = folder / "ca.pem"
     if not path.exists():
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _ca_certificate(key)
-        content = _pem(key) + certificate.public_bytes(serialization.Encoding.PEM)
-        # If two processes make a CA at the same time, both use the one that was written first.
-        with suppress(FileExistsError):
-            write_atomic(path, content, mode=PRIVATE_MODE, overwrite=False)
+        _write_new_ca(path)
+    return _load_ca(path)
+
+
+def _write_new_ca(path: Path) -> None:
+    """Create a CA and write its key and certificate to a file that does not exist yet."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _ca_certificate(key)
+    content = _pem(key) + certificate.public_bytes(serialization.Encoding.PEM)
+    # If two processes create a CA at the same time, both use the one that was written first.
+    with suppress(FileExistsError):
+        write_atomic(path, content, mode=PRIVATE_MODE, overwrite=False)
+
+
+def _load_ca(path: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    """Read the key and the certificate of a CA. Raises HomeError if the file does not contain them."""
     content = path.read_bytes()
     try:
         loaded = serialization.load_pem_private_key(content, None)
@@ -114,14 +143,14 @@ def _load_or_make_ca(folder: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Cer
 
 
 def _is_reusable(path: Path, ca: x509.Certificate, names: Sequence[str]) -> bool:
-    """Is there a server certificate of this CA with its key, for these names, that lasts a while?"""
+    """Return True if a file has a server certificate of this CA for these names, its key, and validity left."""
     try:
         content = path.read_bytes()
         certificate = x509.load_pem_x509_certificate(content)
         certificate.verify_directly_issued_by(ca)
         listed = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         key = serialization.load_pem_private_key(content, None)
-    except Exception:  # whatever is wrong with it, a new one is made
+    except Exception:  # The file can be damaged in many ways; the remedy is always a new one.
         return False
     return (
         key.public_key() == certificate.public_key()
@@ -131,14 +160,16 @@ def _is_reusable(path: Path, ca: x509.Certificate, names: Sequence[str]) -> bool
 
 
 def _subject_names(names: Sequence[str]) -> list[x509.GeneralName]:
-    listed: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+    """Return each name as a dNSName, and each IP address as an iPAddress too."""
+    general_names: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
     for name in names:
         with suppress(ValueError):
-            listed.append(x509.IPAddress(ip_address(name)))
-    return listed
+            general_names.append(x509.IPAddress(ip_address(name)))
+    return general_names
 
 
 def _ca_certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """Return a self-signed CA certificate that may sign certificates of servers only, not of other CAs."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lorafw lab CA")])
     usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
     return (
@@ -152,6 +183,8 @@ def _ca_certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
 def _server_certificate(
     key: ec.EllipticCurvePrivateKey, ca_key: ec.EllipticCurvePrivateKey, ca: x509.Certificate, names: Sequence[str]
 ) -> x509.Certificate:
+    """Return a certificate for the server, signed by the CA."""
+    # A common name has at most 64 characters (RFC 5280, appendix A.1).
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
     ca_public = ca_key.public_key()
     return (
@@ -167,6 +200,7 @@ def _server_certificate(
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, lifetime: timedelta
 ) -> x509.CertificateBuilder:
+    """Return a builder with what all certificates have in common."""
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -181,6 +215,7 @@ def _builder(
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a private key in PEM, not encrypted."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

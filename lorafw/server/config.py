@@ -1,7 +1,7 @@
-"""How much of the server one gateway may take: bytes, time, and connections.
+"""Limits on the time, bytes and connections that a client of the CUPS server may use.
 
-The times are a Basics Station's own: it gives up where an answer has not come within 60 s of connecting, or where less
-than 8 KB of it come within 60 s (source: Basics Station 2.0.6). So whoever is slower than this is no station.
+The default times are those of a Basics Station, which gives up if a response does not arrive within 60 s of connecting,
+or if less than 8 KB of it arrive within 60 s (source: Basics Station 2.0.6). So a slower client is not a station.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds, bytes and counts. Tests and benchmarks hand in smaller ones."""
+    """Limits of a CUPS server. Immutable."""
 
     request_timeout_s: float = 60.0
-    """Handshake and request together, from the accept to the last byte of the body."""
+    """Longest time from the accept to the last byte of the request, the TLS handshake included."""
     request_bytes: int = 16384
-    """Header and body of a request together; a station's buffer for both has half of it."""
+    """Largest request in bytes, header and body together. A station's buffer for both has half this size."""
     min_rate_window_s: float = 60.0
-    """In each span of so many seconds a gateway takes ``min_rate_bytes`` of a reply, or all that is left of it."""
+    """Length of the window in which a gateway must read ``min_rate_bytes`` of a response, or all that is left."""
     min_rate_bytes: int = 8192
+    """Number of bytes that a gateway must read in each window."""
     close_timeout_s: float = 10.0
-    """How long a gateway that has its answer may keep the connection."""
+    """Longest time that a gateway may keep the connection after the response was written."""
     connections: int = 4096
-    """Connections at once. One more takes the place of the oldest that idles, of the address that has most of them."""
+    """Largest number of open connections. For one more, the oldest idle one of the busiest address is closed."""
     send_buffer_bytes: int = 256 * 1024
-    """What the kernel may hold of a reply that the gateway has not taken yet."""
+    """Size of the kernel's buffer for data that the gateway has not acknowledged."""
 
 
 DEFAULT_LIMITS = Limits()
+"""The limits of a server that is not given others."""

@@ -1,15 +1,15 @@
-"""Connections: how long each may take, how much it may send, and who goes when there are too many.
+"""Client connections of a CUPS server: their states, their timeouts and their number.
 
-A Visit stands between the TCP connection and aiohttp's HTTP, from the accept on, so it sees what never becomes a
-request. Its phases, and what ends each (see Limits)::
+A ``ClientConnection`` sits between a TCP connection and aiohttp's HTTP parser. It exists from the accept on, so it also
+sees clients that never send a complete request. Each connection is in one of these phases (see ``Limits``)::
 
-    ARRIVING     handshake, header and body     request_s from the accept; request_bytes in all
-    ANSWERING    the service is asked
-    SENDING      an update goes out             pace_bytes in each pace_s
-    LEAVING      the answer is written          closing_s
+    READING       TLS handshake, header and body   at most request_timeout_s and request_bytes in total
+    PROCESSING    the update service decides       no limit
+    SENDING       an update is sent                at least min_rate_bytes in each min_rate_window_s
+    CLOSING       the response is written          at most close_timeout_s
 
-Where there are too many, the oldest that is ARRIVING or LEAVING goes, of the address that has most of them: who fills
-the server with idle connections pushes out their own.
+If there are too many connections, the server closes the oldest one in READING or CLOSING, of the address that has most
+of these. So an address that opens many idle connections loses its own connections first.
 """
 
 from __future__ import annotations
@@ -35,9 +35,15 @@ from lorafw.server.tls import TlsTransport
 
 HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _MAX_OVERSIZE_FACTOR: Final = 16
-"""So many times the length of a request are read from a client that was told that it was too long."""
-_FILES_EACH: Final = 2
+"""A client whose request is too long may send this many times the limit before the connection is aborted."""
+_FILES_PER_CONNECTION: Final = 2
+"""A connection on which an update is sent has a second file descriptor."""
 _EOF_GRACE_S: Final = 0.1
+"""Time for the HTTP parser to finish a request after the client has closed its side."""
+_EVICTED_FRACTION: Final = 64
+"""One connection in this many is closed together, so that a burst does not search the list for each accept."""
+_TIMEOUT_CHECKS: Final = 60
+"""Number of checks within the shortest timeout."""
 _TOO_LONG: Final = (
     b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: text/plain\r\nContent-Length: 17\r\n"
     b"Connection: close\r\n\r\nrequest too long\n"
@@ -45,7 +51,7 @@ _TOO_LONG: Final = (
 
 
 class Phase(Enum):
-    """How far a connection has come."""
+    """The state of a connection."""
 
     READING = auto()
     PROCESSING = auto()
@@ -53,30 +59,37 @@ class Phase(Enum):
     CLOSING = auto()
 
 
-_IDLE = (Phase.READING, Phase.CLOSING)
+_IDLE_PHASES: Final = (Phase.READING, Phase.CLOSING)
 
 
 class ClientConnection(asyncio.Protocol):
-    """One connection."""
+    """The asyncio protocol of one TCP connection. Passes decrypted data on to aiohttp."""
 
-    def __init__(self, visits: ConnectionManager) -> None:
-        self._manager = visits
+    def __init__(self, manager: ConnectionManager) -> None:
+        """Start in READING, without a transport."""
+        self._manager = manager
         self._transport: asyncio.Transport | None = None
         self._tls: TlsTransport | None = None
         self._http: HttpProtocol | None = None
-        self._received = 0
+        self._received_bytes = 0
         self.phase = Phase.READING
-        self.since = 0.0
+        """The current state."""
+        self.phase_started_at = 0.0
+        """Time of the event loop in seconds at which the phase began."""
         self.peer = ""
-        self.pace: ThroughputMonitor | None = None
+        """The client's address, for the log and for the limit on connections."""
+        self.monitor: ThroughputMonitor | None = None
+        """Measures how fast the client reads. None until an update is sent."""
 
-    # --- from the network ---
+    # --- called by asyncio ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Register the connection and start TLS or HTTP. Aborts the connection if there is no room for it."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self.peer = (transport.get_extra_info("peername") or ("?",))[0]
-        if not self._manager.arrived(self):
+        peer_address = transport.get_extra_info("peername") or ("?",)
+        self.peer = peer_address[0]
+        if not self._manager.register(self):
             return
         if self._manager.context is not None:
             self._tls = TlsTransport(self._manager.context, transport)
@@ -84,18 +97,12 @@ class ClientConnection(asyncio.Protocol):
             self._start_http(transport)
 
     def data_received(self, data: bytes) -> None:
-        tls = self._tls
-        if tls is None:
-            self._feed(data)
+        """Decrypt the data, if the server speaks TLS, and pass it to the HTTP parser."""
+        if self._tls is None:
+            self._feed_http(data)
             return
         try:
-            if not tls.is_open:
-                if not tls.feed_handshake(data):
-                    return
-                self._start_http(tls)
-                data = b""
-            if not tls.decrypt(data, self._feed) and not self._keep_open_after_eof():
-                tls.close()
+            self._feed_tls(self._tls, data)
         except ssl.SSLError as error:
             self._on_tls_error(error)
         except Exception as error:
@@ -104,105 +111,144 @@ class ClientConnection(asyncio.Protocol):
             self.abort()
 
     def eof_received(self) -> bool:
+        """Return True if the connection must stay open because a response may still be due."""
         if self._tls is not None and not self._tls.is_open:
             self._manager.tally.add(RefusalReason.HANDSHAKE, f"{self.peer} went away")
         return self._keep_open_after_eof()
 
     def pause_writing(self) -> None:
+        """Make writers of the response wait until the client has read more."""
         if self._http is not None:
             self._http.pause_writing()
 
     def resume_writing(self) -> None:
+        """Let writers of the response go on."""
         if self._http is not None:
             self._http.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._manager.gone(self)
+        """Remove the connection from the manager and cancel its request."""
+        self._manager.remove(self)
         if self._http is not None:
             self._http.connection_lost(exc)
-        # Break the circle, so that the memory is free at once.
-        self._http = self._tls = self._transport = None
+        # Break the reference cycle, so that the memory is freed at once.
+        self._http = None
+        self._tls = None
+        self._transport = None
 
-    # --- from the server ---
+    # --- called by the server ---
 
-    def enter(self, phase: Phase) -> None:
-        """The next phase begins."""
-        self.phase, self.since = phase, self._manager.now()
+    def set_phase(self, phase: Phase) -> None:
+        """Enter a phase and start its timeout."""
+        self.phase = phase
+        self.phase_started_at = self._manager.now()
 
-    def send(self, pace: ThroughputMonitor) -> ThroughputMonitor:
-        """An update goes out, watched by ``pace``."""
-        self.pace = pace
-        self.enter(Phase.SENDING)
-        return pace
+    def start_sending(self, monitor: ThroughputMonitor) -> None:
+        """Enter SENDING. The connection is aborted if ``monitor`` finds that the client reads too slowly."""
+        self.monitor = monitor
+        self.set_phase(Phase.SENDING)
 
-    def end(self, reason: RefusalReason, detail: str = "") -> None:
-        """Break the connection off, and count why."""
-        self._manager.tally.add(reason, f"{self.peer}{': ' if detail else ''}{detail}")
+    def abort_with_reason(self, reason: RefusalReason, detail: str = "") -> None:
+        """Count the refusal and abort the connection.
+
+        Args:
+            reason: The reason to count.
+            detail: Further text for the log.
+        """
+        separator = ": " if detail else ""
+        self._manager.tally.add(reason, f"{self.peer}{separator}{detail}")
         self.abort()
 
     def abort(self) -> None:
-        """Break the connection off; what is unsent goes."""
+        """Reset the connection and discard unsent data. Does nothing if the connection is lost already."""
         if self._transport is None:
             return
         with suppress(OSError):
-            raw = self._transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw_socket = self._transport.get_extra_info("socket")
+            # SO_LINGER with a time of zero makes close() send RST and discard the send buffer (socket(7)).
+            raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
-    # --- inside ---
+    # --- internal ---
 
     def _start_http(self, transport: asyncio.Transport) -> None:
-        self._http = self._manager.conversation(self)
+        """Create the HTTP parser on top of a TCP or TLS transport."""
+        self._http = self._manager.create_http_protocol(self)
         self._http.connection_made(transport)
 
-    def _feed(self, data: bytes) -> None:
+    def _feed_tls(self, tls: TlsTransport, data: bytes) -> None:
+        """Continue the handshake, or decrypt the data. Closes the connection after the client's close_notify."""
+        if not tls.is_open:
+            is_handshake_done = tls.feed_handshake(data)
+            if not is_handshake_done:
+                return
+            self._start_http(tls)
+            # The last flight of the handshake may be followed by the request, which the TLS object holds already.
+            data = b""
+        is_client_open = tls.decrypt(data, self._feed_http)
+        if not is_client_open and not self._keep_open_after_eof():
+            tls.close()
+
+    def _feed_http(self, data: bytes) -> None:
+        """Pass data to the HTTP parser, up to the limit for one request."""
         if self._http is None:
             return
-        room = self._manager.limits.request_bytes - self._received
-        self._received += len(data)
-        if len(data) > room:
+        self._received_bytes += len(data)
+        if self._received_bytes > self._manager.limits.request_bytes:
             self._reject_oversized()
         else:
             self._http.data_received(data)
 
     def _reject_oversized(self) -> None:
-        """More came than a request may have. The answer can only be read by a client that may go on writing a while."""
+        """Handle data beyond the limit for one request. The data itself is discarded.
+
+        In READING the client gets a 413. It may go on writing for a while, because a client that is reset while it
+        writes may never read the response.
+        """
         transport = self._tls or self._transport
         assert transport is not None
         if self.phase is Phase.READING:
             self._manager.tally.add(RefusalReason.TOO_LONG, self.peer)
-            self.enter(Phase.CLOSING)
+            self.set_phase(Phase.CLOSING)
             transport.write(_TOO_LONG)
         elif self.phase is not Phase.CLOSING:
             transport.pause_reading()
-        elif self._received > _MAX_OVERSIZE_FACTOR * self._manager.limits.request_bytes:
+        elif self._received_bytes > _MAX_OVERSIZE_FACTOR * self._manager.limits.request_bytes:
             self.abort()
 
     def _keep_open_after_eof(self) -> bool:
-        """The client will say no more. True: who has asked gets the answer all the same."""
-        if self.phase is Phase.READING and self._received:
-            # The request may be whole, and not be looked at yet.
-            asyncio.get_running_loop().call_later(_EOF_GRACE_S, self._left)
+        """Return True if the client, which sends nothing more, may still get a response.
+
+        In READING this starts a timer that aborts the connection if the request turns out to be incomplete.
+        """
+        if self.phase is Phase.READING and self._received_bytes:
+            # The request may be complete, although the HTTP handler has not started yet.
+            asyncio.get_running_loop().call_later(_EOF_GRACE_S, self._abort_if_unfinished)
             return True
         return self.phase in (Phase.PROCESSING, Phase.SENDING)
 
-    def _left(self) -> None:
+    def _abort_if_unfinished(self) -> None:
+        """Abort the connection if its request is still incomplete."""
         if self.phase is Phase.READING and self._transport is not None:
-            self.end(RefusalReason.REQUEST_TIMEOUT, "went away")
+            self.abort_with_reason(RefusalReason.REQUEST_TIMEOUT, "went away")
 
     def _on_tls_error(self, error: ssl.SSLError) -> None:
+        """Close the connection. Errors before the end of the handshake count as a refusal."""
         if self._http is None:
             reason = getattr(error, "verify_message", None) or error.reason or "no TLS"
             self._manager.tally.add(RefusalReason.HANDSHAKE, f"{self.peer}: {reason}")
         if self._transport is not None:
+            # close() and not abort(): the TLS alert must still reach the client.
             self._transport.close()
 
 
 class HttpProtocol(web.RequestHandler):
-    """aiohttp's side of a connection. What is no HTTP is answered in a few words, and counted."""
+    """aiohttp's HTTP parser for one connection, with short error responses that are counted as refusals."""
 
-    visit: ClientConnection
+    connection: ClientConnection
+    """The connection to which this parser belongs."""
     tally: RefusalCounter
+    """Counts the refusals of the server."""
 
     def handle_error(
         self,
@@ -211,115 +257,155 @@ class HttpProtocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        """Return the response for a request that aiohttp cannot parse or whose handler failed.
+
+        Args:
+            request: The request, possibly incomplete.
+            status: HTTP status. A value below 500 means that the client's data is not HTTP.
+            exc: The exception, or None.
+            message: aiohttp's message. It is ignored, because it may quote the client's data.
+
+        Raises:
+            ConnectionError: ``exc`` is one.
+            ConnectionResetError: The connection has already had its response.
+        """
         if isinstance(exc, ConnectionError):
             raise exc
-        if self.visit.phase is Phase.CLOSING:
+        if self.connection.phase is Phase.CLOSING:
             raise ConnectionResetError("this connection has its answer")
-        self.visit.enter(Phase.CLOSING)
+        self.connection.set_phase(Phase.CLOSING)
         if status < 500:
-            self.tally.add(RefusalReason.NO_HTTP, self.visit.peer)
-            response = web.Response(status=status, body=b"not HTTP\n", content_type="text/plain")
+            self.tally.add(RefusalReason.NO_HTTP, self.connection.peer)
+            body = b"not HTTP\n"
         else:
-            if self.tally.add(RefusalReason.SERVER_ERROR, self.visit.peer):
+            if self.tally.add(RefusalReason.SERVER_ERROR, self.connection.peer):
                 logger.error("a request failed", exc_info=exc)
-            response = web.Response(status=status, body=b"server error\n", content_type="text/plain")
+            body = b"server error\n"
+        response = web.Response(status=status, body=body, content_type="text/plain")
         response.force_close()
         return response
 
 
 class ConnectionManager(web.Server):
-    """All that are there. With ``context`` they speak TLS."""
+    """The set of open connections. Limits their number and enforces their timeouts."""
 
     def __init__(
         self, handler: HttpHandler, limits: Limits, tally: RefusalCounter, context: ssl.SSLContext | None
     ) -> None:
-        # The limit of a request is counted here, whole; aiohttp's own of its parts are never reached.
-        most = limits.request_bytes
+        """Create a manager without connections and take a share of the process's files.
+
+        Args:
+            handler: Coroutine that answers a request.
+            limits: Limits for each connection and for all of them.
+            tally: Counts refusals.
+            context: TLS context of the server. None for plain HTTP.
+        """
+        # ClientConnection enforces the limit for a whole request, so aiohttp's limits for its parts are never reached.
+        max_bytes = limits.request_bytes
         super().__init__(
             handler,
             access_log=None,
             auto_decompress=False,
             lingering_time=min(2.0, limits.close_timeout_s),
-            max_line_size=most,
-            max_field_size=most,
-            max_headers=most,
+            max_line_size=max_bytes,
+            max_field_size=max_bytes,
+            max_headers=max_bytes,
         )
         self.limits = limits
         self.tally = tally
         self.context = context
         self.now = asyncio.get_running_loop().time
-        self._files = PROCESS.join()
-        self._manager: dict[ClientConnection, None] = {}
-        self._is_over = False
+        self._file_share = PROCESS.join()
+        # A dict keeps the order of registration: the oldest connection is first.
+        self._open: dict[ClientConnection, None] = {}
+        self._is_closing = False
         self._timeout_timer: asyncio.TimerHandle | None = None
 
-    def conversation(self, visit: ClientConnection) -> HttpProtocol:
-        """HTTP for this connection."""
-        conversation = HttpProtocol(self, loop=self._loop, **self._kwargs)
-        conversation.visit, conversation.tally = visit, self.tally
-        return conversation
+    def create_http_protocol(self, connection: ClientConnection) -> HttpProtocol:
+        """Return a new HTTP parser for a connection."""
+        protocol = HttpProtocol(self, loop=self._loop, **self._kwargs)
+        protocol.connection = connection
+        protocol.tally = self.tally
+        return protocol
 
-    def arrived(self, visit: ClientConnection) -> bool:
-        """A connection was accepted; False where there is no place for it."""
-        if self._is_over:
-            visit.abort()
+    def register(self, connection: ClientConnection) -> bool:
+        """Add a connection that was accepted.
+
+        If the server is full, an idle connection is closed to make room.
+
+        Returns:
+            True if the connection was added. False if it was aborted, because the server stops or is full.
+        """
+        if self._is_closing:
+            connection.abort()
             return False
         if not self.has_room() and not self.make_room():
-            visit.end(RefusalReason.TOO_MANY_CONNECTIONS)
+            connection.abort_with_reason(RefusalReason.TOO_MANY_CONNECTIONS)
             return False
-        visit.enter(Phase.READING)
-        self._manager[visit] = None
+        connection.set_phase(Phase.READING)
+        self._open[connection] = None
         if self._timeout_timer is None:
             self._enforce_timeouts()
         return True
 
-    def gone(self, visit: ClientConnection) -> None:
-        self._manager.pop(visit, None)
+    def remove(self, connection: ClientConnection) -> None:
+        """Forget a connection. Does nothing if it is not registered."""
+        self._open.pop(connection, None)
 
     def close_all(self) -> None:
-        """The server stops: who is there goes, and who was accepted meanwhile does not stay."""
-        self._is_over = True
+        """Abort all connections and refuse new ones. Gives back the server's share of files."""
+        self._is_closing = True
         if self._timeout_timer is not None:
             self._timeout_timer.cancel()
-        for visit in list(self._manager):
-            visit.abort()
-        self._files.leave()
+        for connection in list(self._open):
+            connection.abort()
+        self._file_share.leave()
         self.tally.tell(all_of_it=True)
 
     @property
     def _max_connections(self) -> int:
-        """Connections at once. A connection on which a reply is sent holds two files."""
-        return max(min(self.limits.connections, self._files.files // _FILES_EACH), 1)
+        """The number of connections that may be open now. It depends on the other servers of this process."""
+        limit_by_files = self._file_share.files // _FILES_PER_CONNECTION
+        return max(min(self.limits.connections, limit_by_files), 1)
 
     def has_room(self, opening: int = 0) -> bool:
-        """Return True if one more connection may be accepted beside those that are there and ``opening`` others."""
-        return len(self._manager) + opening < self._max_connections
+        """Return True if the server may accept one more connection.
+
+        Args:
+            opening: Number of connections that were accepted and are not registered yet.
+        """
+        return len(self._open) + opening < self._max_connections
 
     def make_room(self) -> bool:
-        """Close the oldest idle connections, of the address that has most of them. Return False if none is idle."""
-        idle = [visit for visit in self._manager if visit.phase in _IDLE]
+        """Close the oldest idle connections of the address that has most of them. Return False if none is idle."""
+        idle = [connection for connection in self._open if connection.phase in _IDLE_PHASES]
         if not idle:
             return False
-        peer, _ = Counter(visit.peer for visit in idle).most_common(1)[0]
-        for visit in islice((one for one in idle if one.peer == peer), 1 + self._max_connections // 64):
-            visit.end(RefusalReason.TOO_MANY_CONNECTIONS)
-            self.gone(visit)
+        ((busiest_peer, _),) = Counter(connection.peer for connection in idle).most_common(1)
+        candidates = (connection for connection in idle if connection.peer == busiest_peer)
+        for connection in islice(candidates, 1 + self._max_connections // _EVICTED_FRACTION):
+            connection.abort_with_reason(RefusalReason.TOO_MANY_CONNECTIONS)
+            self.remove(connection)
         return True
 
     def _enforce_timeouts(self) -> None:
-        """Once in a while: who has had their time?"""
-        now, limits = self.now(), self.limits
-        for visit in list(self._manager):
-            if visit.phase is Phase.READING and now - visit.since >= limits.request_timeout_s:
-                visit.end(RefusalReason.REQUEST_TIMEOUT, f"not within {limits.request_timeout_s:g} s")
-            elif visit.phase is Phase.SENDING and visit.pace is not None and visit.pace.update(now):
-                visit.end(
-                    RefusalReason.RESPONSE_TIMEOUT,
-                    f"less than {limits.min_rate_bytes} bytes in {limits.min_rate_window_s:g} s",
-                )
-            elif visit.phase is Phase.CLOSING and now - visit.since >= limits.close_timeout_s:
-                visit.abort()
+        """Abort the connections that exceed a time limit, and schedule the next check."""
+        now = self.now()
+        for connection in list(self._open):
+            self._enforce_timeout(connection, now)
         self.tally.tell()
-        self._timeout_timer = self._loop.call_later(
-            min(limits.request_timeout_s, limits.min_rate_window_s) / 60, self._enforce_timeouts
-        )
+        interval_s = min(self.limits.request_timeout_s, self.limits.min_rate_window_s) / _TIMEOUT_CHECKS
+        self._timeout_timer = self._loop.call_later(interval_s, self._enforce_timeouts)
+
+    def _enforce_timeout(self, connection: ClientConnection, now: float) -> None:
+        """Abort a connection that exceeds the time limit of its phase."""
+        limits = self.limits
+        elapsed_s = now - connection.phase_started_at
+        if connection.phase is Phase.READING and elapsed_s >= limits.request_timeout_s:
+            detail = f"not within {limits.request_timeout_s:g} s"
+            connection.abort_with_reason(RefusalReason.REQUEST_TIMEOUT, detail)
+        elif connection.phase is Phase.SENDING and connection.monitor is not None and connection.monitor.update(now):
+            detail = f"less than {limits.min_rate_bytes} bytes in {limits.min_rate_window_s:g} s"
+            connection.abort_with_reason(RefusalReason.RESPONSE_TIMEOUT, detail)
+        elif connection.phase is Phase.CLOSING and elapsed_s >= limits.close_timeout_s:
+            connection.abort()

@@ -1,7 +1,8 @@
-"""How many files the servers of this process may hold open together, and the share of each.
+"""Divide the file descriptors of this process among its servers.
 
-A connection is an open file. A process that has no file left can neither accept a connection nor read an update, so
-each server stops accepting before that. The servers have equal shares: a burst at one leaves the others theirs.
+Each connection is an open file. A process without a free file descriptor can neither accept a connection nor read an
+update, so each server stops accepting before that. The servers have equal shares, so a burst at one of them does not
+take the files of the others.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from pathlib import Path
 from typing import Final
 
 UNLIMITED: Final = 1 << 20
-"""Counted instead of a limit that the system does not have, or does not tell."""
+"""Used as the limit if the system has none or does not report it."""
 _RESERVE: Final = 64
-"""Files kept free for everything else: update files, calls to S3, temporary files."""
+"""Number of files kept free for other uses: update files, calls to S3, temporary files."""
 
 
 class FileShare:
-    """One server's part of the budget. Leave it when the server stops."""
+    """One server's share of the budget. Call ``leave`` when the server stops."""
 
     def __init__(self, budget: FileBudget) -> None:
+        """Create a share. Use ``FileBudget.join`` instead."""
         self._budget = budget
 
     @property
@@ -34,10 +36,10 @@ class FileShare:
 
 
 class FileBudget:
-    """The files of one process. Safe for several threads."""
+    """The file descriptors of one process, in equal shares. Thread-safe."""
 
     def __init__(self, limit: Callable[[], int], count_open: Callable[[], int]) -> None:
-        """Make a budget without servers.
+        """Create a budget without servers.
 
         Args:
             limit: Returns the number of files that the process may open.
@@ -51,7 +53,7 @@ class FileBudget:
         self.share = 0
 
     def join(self) -> FileShare:
-        """Return the share of one more server. The first server decides the budget, from what is free then."""
+        """Add a server and return its share. The budget is measured when the first server joins."""
         with self._lock:
             if not self._shares:
                 self._total = free_files(self._limit(), self._count_open())
@@ -61,18 +63,27 @@ class FileBudget:
         return share
 
     def remove(self, share: FileShare) -> None:
-        """Divide the budget among the other servers."""
+        """Remove a share and divide the budget among the others. Does nothing if it was removed already."""
         with self._lock:
             if share in self._shares:
                 self._shares.remove(share)
                 self._divide()
 
     def _divide(self) -> None:
+        """Compute the share of each server. Call this with the lock held."""
         self.share = self._total // max(len(self._shares), 1)
 
 
 def free_files(limit: int, already_open: int) -> int:
-    """Return how many files servers may use: all but those already open and a reserve, which a low limit halves."""
+    """Return the number of files that servers may use.
+
+    Args:
+        limit: Number of files that the process may open.
+        already_open: Number of files that are open now.
+
+    Returns:
+        The free files minus a reserve. The reserve is at most half of the free files.
+    """
     free = max(limit - already_open, 0)
     return free - min(_RESERVE, free // 2)
 
@@ -90,7 +101,7 @@ def read_file_limit() -> int:
 
 
 def count_open_files() -> int:
-    """Return the number of files that this process has open. Where the system does not list them: an estimate."""
+    """Return the number of files that this process has open, or an estimate if the system does not list them."""
     try:
         return sum(1 for _ in Path("/dev/fd").iterdir())
     except OSError:

@@ -1,7 +1,8 @@
-"""Has the other side taken all that was written, and does it take it fast enough?
+"""Measure how fast a gateway reads a response, and find out whether it received all of it.
 
-A reply that was handed to the kernel has not arrived: a gateway that closes in the middle leaves megabytes in buffers.
-The state of the TCP connection tells (on Linux); elsewhere a reply counts as taken once the kernel has it.
+A response that was written to the kernel has not arrived yet: if the gateway closes the connection early, megabytes
+may remain in buffers. On Linux the state of the TCP connection tells how much was acknowledged. On other systems a
+response counts as delivered as soon as the kernel has it.
 """
 
 from __future__ import annotations
@@ -16,81 +17,123 @@ from typing import Final
 from lorafw.server.config import Limits
 
 LINGER_S: Final = 1.0
-"""A gateway that has acknowledged everything and keeps the connection is given so long to close it."""
+"""Time to wait for a gateway that has acknowledged all data to close the connection."""
 
+# States of a TCP connection, from enum tcp state in Linux's include/net/tcp_states.h.
 _TCP_ESTABLISHED: Final = 1
 _TCP_CLOSED: Final = 7
 
 
 class ThroughputMonitor:
-    """What a gateway takes of a reply, and when it took the last piece that counts: a Basics Station's own rule."""
+    """Measures how many bytes of a response a gateway has acknowledged.
 
-    def __init__(self, transport: asyncio.Transport, connection: socket.socket | None, limits: Limits, now: float):
+    It applies the rule by which a Basics Station itself gives up a slow download: at least ``min_rate_bytes`` in each
+    window of ``min_rate_window_s``.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, connection: socket.socket | None, limits: Limits, now: float
+    ) -> None:
+        """Start the first window.
+
+        Args:
+            transport: The transport to which the response is written.
+            connection: A duplicate of its socket, or None if there is none.
+            limits: The minimum rate.
+            now: Time of the event loop in seconds.
+        """
         self._transport = transport
         self._connection = connection
         self._limits = limits
-        self._mark = 0
-        self._marked_at = now
+        self._window_start_bytes = 0
+        self._window_started_at = now
         self.written = 0
+        """Number of bytes written to the transport so far. The writer keeps it up to date."""
         self.timed_out = False
+        """True if the gateway was too slow at the last update."""
 
     def update(self, now: float) -> bool:
-        """Has it taken less than the limit since the last mark, and was there something to take?"""
-        waiting = self._transport.get_write_buffer_size() + unacknowledged_bytes(self._connection)
-        taken = self.written - waiting
-        if waiting <= 0 or taken >= self._mark + self._limits.min_rate_bytes:
-            self._mark, self._marked_at = max(taken, self._mark), now
-        self.timed_out = now - self._marked_at >= self._limits.min_rate_window_s
+        """Measure again. Starts a new window if the gateway read enough, or if no data waits for it.
+
+        Args:
+            now: Time of the event loop in seconds.
+
+        Returns:
+            True if the gateway was too slow: a whole window has passed without enough data.
+        """
+        pending = self._transport.get_write_buffer_size() + unacknowledged_bytes(self._connection)
+        acknowledged = self.written - pending
+        if pending <= 0 or acknowledged >= self._window_start_bytes + self._limits.min_rate_bytes:
+            self._window_start_bytes = max(acknowledged, self._window_start_bytes)
+            self._window_started_at = now
+        self.timed_out = now - self._window_started_at >= self._limits.min_rate_window_s
         return self.timed_out
 
 
 @contextmanager
 def duplicate_socket(transport: asyncio.Transport | None, limits: Limits) -> Iterator[socket.socket | None]:
-    """A second handle on the connection, which tells its state even after the first was closed."""
-    own: socket.socket | None = None
+    """Yield a duplicate of a transport's socket, whose state can be read even after the transport has closed.
+
+    Changes the transport and its socket: limits the buffers in which data of the response waits.
+
+    Args:
+        transport: The transport, or None if the connection is lost.
+        limits: Gives the size of the kernel's send buffer.
+
+    Yields:
+        The duplicate, or None if there is no open socket.
+    """
+    duplicate: socket.socket | None = None
     if transport is not None:
-        # With no bytes kept back, a write returns when the kernel has them: the flow control of a slow gateway.
+        # Without a buffer in the transport, a write waits until the kernel has the data: a slow gateway slows it down.
         transport.set_write_buffer_limits(high=0)
         raw = transport.get_extra_info("socket")
         if raw is not None and raw.fileno() >= 0:
-            own = socket.socket(fileno=os.dup(raw.fileno()))
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer_bytes)
+            duplicate = socket.socket(fileno=os.dup(raw.fileno()))
+            duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer_bytes)
     try:
-        yield own
+        yield duplicate
     finally:
-        if own is not None:
-            own.close()
+        if duplicate is not None:
+            duplicate.close()
 
 
-async def wait_until_delivered(connection: socket.socket | None, pace: ThroughputMonitor) -> bool:
-    """Has the other side taken all that was written?
+async def wait_until_delivered(connection: socket.socket | None, monitor: ThroughputMonitor) -> bool:
+    """Wait until the peer has acknowledged all data, or has given up.
 
-    It has when it closed its side in order, or when nothing is left unacknowledged and it just keeps the
-    connection. It has not when it broke the connection off, or was too slow.
+    Args:
+        connection: A duplicate of the connection's socket, or None if there is none.
+        monitor: The server's timer updates it, and so ends the wait for a peer that reads too slowly.
+
+    Returns:
+        True if all data was acknowledged, and the peer then closed the connection or kept it open for ``LINGER_S``.
+        False if the peer reset the connection or was too slow.
     """
-    if connection is None or not hasattr(socket, "TCP_INFO"):
-        return connection is not None
-    started = asyncio.get_running_loop().time()
+    if connection is None:
+        return False
+    if not hasattr(socket, "TCP_INFO"):
+        return True
+    loop = asyncio.get_running_loop()
+    started_at = loop.time()
     while True:
-        waited = asyncio.get_running_loop().time() - started
-        state, waiting = (
-            connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0],
-            unacknowledged_bytes(connection),
-        )
-        if state == _TCP_CLOSED or pace.timed_out:
+        waited_s = loop.time() - started_at
+        # The first byte of struct tcp_info is the state (tcp(7)).
+        state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        pending = unacknowledged_bytes(connection)
+        if state == _TCP_CLOSED or monitor.timed_out:
             return False
-        if waiting == 0 and (state != _TCP_ESTABLISHED or waited > LINGER_S):
+        if pending == 0 and (state != _TCP_ESTABLISHED or waited_s > LINGER_S):
             return True
-        await asyncio.sleep(min(max(0.002, waited / 10), 0.25))
+        await asyncio.sleep(min(max(0.002, waited_s / 10), 0.25))
 
 
 def unacknowledged_bytes(connection: socket.socket | None) -> int:
-    """Bytes that were written to the kernel and that the other side has not acknowledged (Linux; elsewhere 0)."""
+    """Return the number of bytes in the kernel that the peer has not acknowledged. Always 0 except on Linux."""
     if connection is None or not hasattr(socket, "TCP_INFO"):
         return 0
-    import fcntl  # noqa: PLC0415 -- not there on Windows, where TCP_INFO is not there either
+    import fcntl  # noqa: PLC0415 -- Windows has neither this nor TCP_INFO
     import struct  # noqa: PLC0415
     import termios  # noqa: PLC0415
 
-    (waiting,) = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))
-    return int(waiting)
+    (pending,) = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))
+    return int(pending)

@@ -1,8 +1,7 @@
-"""Accepts connections for a CUPS server, as long as there are files for them.
+"""Accept connections for a CUPS server, and pause when the process has no file descriptor left.
 
-asyncio has this too (``loop.create_server``), but when no file is left it goes on trying to accept, and logs a
-traceback each time: a burst of connections writes megabytes of them. Here the listener stops for a moment instead. The
-kernel keeps the connections that wait meanwhile.
+``loop.create_server`` of asyncio would go on trying to accept and log a traceback each time, so a burst of connections
+would write megabytes. This listener pauses for a moment instead. Meanwhile the kernel keeps the waiting connections.
 """
 
 from __future__ import annotations
@@ -15,31 +14,33 @@ from lorafw.server.connections import ClientConnection, ConnectionManager
 from lorafw.server.refusals import RefusalReason
 
 BACKLOG: Final = 1024
-"""Connections that the kernel keeps until they are accepted."""
+"""Number of connections that the kernel keeps until they are accepted."""
 _ACCEPT_AT_ONCE: Final = 64
-"""Connections that are accepted before others are served again."""
+"""Number of connections to accept before the event loop serves others again."""
 _PAUSE_S: Final = 0.05
+"""Time to wait after no connection could be accepted."""
 
 
 class Listener:
-    """Hands the connections of a listening socket to ``ConnectionManager``."""
+    """Passes the connections of a listening socket to a ``ConnectionManager``."""
 
     def __init__(self, listening: socket.socket, connections: ConnectionManager) -> None:
+        """Create a listener that does not accept yet. Must be called in the event loop that will accept."""
         self._socket = listening
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._pausing: asyncio.TimerHandle | None = None
         self._opening = 0
-        """Connections that were accepted and are not with ``ConnectionManager`` yet."""
+        """Number of accepted connections that are not registered with the manager yet."""
         self._is_closed = False
 
     def start(self) -> None:
-        """Accept from now on."""
+        """Start or resume accepting connections."""
         self._pausing = None
         self._loop.add_reader(self._socket, self._accept)
 
     def close(self) -> None:
-        """Stop accepting, and close the socket."""
+        """Stop accepting connections and close the socket."""
         self._is_closed = True
         if self._pausing is not None:
             self._pausing.cancel()
@@ -47,49 +48,59 @@ class Listener:
         self._socket.close()
 
     def _accept(self) -> None:
+        """Accept waiting connections. The event loop calls this when there are some."""
         for _ in range(_ACCEPT_AT_ONCE):
             if not self._has_room():
                 self._pause()
                 return
             try:
-                connection, _ = self._socket.accept()
+                accepted, _ = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                # No file or no memory is left, in this process or in the system.
+                # EMFILE, ENFILE, ENOBUFS or ENOMEM (accept(2)): no file or no memory is left.
                 self._connections.tally.add(RefusalReason.NO_FILES, error.strerror)
                 self._pause()
                 return
-            self._open(connection)
+            self._open(accepted)
 
     def _has_room(self) -> bool:
-        """Return True if there are files for one more, also counting those that are being opened."""
-        connections, opening = self._connections, self._opening
-        return connections.has_room(opening) or (opening == 0 and connections.make_room())
+        """Return True if one more connection may be accepted. May close an idle connection to make room."""
+        if self._connections.has_room(self._opening):
+            return True
+        return self._opening == 0 and self._connections.make_room()
 
-    def _open(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
+    def _open(self, accepted: socket.socket) -> None:
+        """Start a task that gives an accepted socket its protocol."""
+        accepted.setblocking(False)
         self._opening += 1
-        self._loop.create_task(self._connect(connection))
+        self._loop.create_task(self._connect(accepted))
 
-    async def _connect(self, connection: socket.socket) -> None:
+    async def _connect(self, accepted: socket.socket) -> None:
+        """Connect a socket with a new ``ClientConnection``. Close it if the client has already gone."""
         try:
-            await self._loop.connect_accepted_socket(self._make_visit, connection)
+            await self._loop.connect_accepted_socket(self._create_protocol, accepted)
         except OSError:
-            connection.close()
+            accepted.close()
 
-    def _make_visit(self) -> ClientConnection:
+    def _create_protocol(self) -> ClientConnection:
+        """Return the protocol for an accepted socket."""
         self._opening -= 1
         return ClientConnection(self._connections)
 
     def _pause(self) -> None:
+        """Stop accepting for a moment."""
         self._loop.remove_reader(self._socket)
         if not self._is_closed:
             self._pausing = self._loop.call_later(_PAUSE_S, self.start)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens at ``host`` and does not block. Raises OSError if the port is taken."""
+    """Return a non-blocking socket that listens at ``host``.
+
+    Raises:
+        OSError: The port is taken, or this machine does not have the address.
+    """
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     listening = socket.create_server(address, family=family, backlog=BACKLOG)
     listening.setblocking(False)

@@ -1,4 +1,4 @@
-"""Servers and calls on this machine: whether a port can be listened at, and a way past any proxy."""
+"""Addresses of servers on this machine: check a port, recognize loopback, and connect without a proxy."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import urllib.request
 from typing import Final
 
 DIRECT_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Opens addresses of this machine: a proxy that is set would not know them."""
+"""Opens URLs of this machine without the proxy from the environment, which could not reach them."""
 
 
 def ensure_port_free(host: str, port: int) -> None:
-    """Raise OSError if no server can listen at this port. A port that was just left counts as free."""
+    """Check that a server can listen at a port. A port in TIME_WAIT counts as free.
+
+    Raises:
+        OSError: The port is taken, or this machine does not have the address.
+    """
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     with contextlib.closing(socket.socket(family, kind)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,7 +1,7 @@
-"""How a request that cannot be served is answered: a status, and a body that is tiny.
+"""Responses to requests that are refused, and the counts and log lines of refusals.
 
-A station looks at the status only, and a reply other than 200 whose header and body exceed 8 KB crashes it (source:
-Basics Station 2.0.6). So the body says in a few words what is wrong, for whoever reads along.
+A station evaluates only the status. It crashes on a response other than 200 whose header and body exceed 8 KB (source:
+Basics Station 2.0.6). So the body of an error is a few words, for a person who reads the traffic.
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ from lorafw.errors import CertificateNotAllowed, LorafwError, MalformedRequest, 
 from lorafw.tasks.policy import Policy
 
 MAX_BODY: Final = 99
-"""Bytes of an error body."""
+"""Largest error body in bytes."""
 
 
 def error_response(error: LorafwError, policy: Policy) -> tuple[int, bytes]:
-    """Status and body for an error."""
+    """Return the HTTP status and the body of the response to a request that failed.
+
+    Args:
+        error: Why the request failed.
+        policy: Gives the status for an unknown gateway.
+    """
     if isinstance(error, MalformedRequest):
         return 400, to_error_body(str(error))
     if isinstance(error, CertificateNotAllowed):
@@ -33,20 +38,21 @@ def error_response(error: LorafwError, policy: Policy) -> tuple[int, bytes]:
 
 
 def to_error_body(text: str) -> bytes:
-    """At most MAX_BODY bytes, printable, one line."""
+    """Return ``text`` as one printable ASCII line of at most ``MAX_BODY`` bytes."""
     line = "".join(character if character.isprintable() else "?" for character in text)
     return line.encode("ascii", "replace")[: MAX_BODY - 1] + b"\n"
 
 
 MAX_LINES_PER_WINDOW: Final = 10
-"""Lines about one reason within SPAN_S; what is beyond is told as a number when the span is over."""
+"""Number of lines that are logged about one reason in each window. Further refusals are only counted."""
 WINDOW_S: Final = 10.0
+"""Length of a window."""
 
 logger: Final = logging.getLogger("lorafw.cups")
 
 
 class RefusalReason(StrEnum):
-    """Why a connection, a request or a reply ended before its time."""
+    """Why the server refused a connection or a request, or broke off a response."""
 
     HANDSHAKE = "TLS handshake failed"
     REQUEST_TIMEOUT = "no request in time"
@@ -64,80 +70,113 @@ class RefusalReason(StrEnum):
 
 
 def reason_of(error: LorafwError) -> RefusalReason:
-    """The reason for which a request with this error is refused."""
+    """Return the reason that counts for a request which failed with this error."""
     if isinstance(error, MalformedRequest):
         return RefusalReason.MALFORMED
     if isinstance(error, CertificateNotAllowed):
         return RefusalReason.NOT_ALLOWED
-    return RefusalReason.UNKNOWN_GATEWAY if isinstance(error, NotFound) else RefusalReason.SERVER_ERROR
+    if isinstance(error, NotFound):
+        return RefusalReason.UNKNOWN_GATEWAY
+    return RefusalReason.SERVER_ERROR
 
 
 @dataclass(slots=True)
 class _LogWindow:
-    started: float
+    """A period of ``WINDOW_S`` in which the number of log lines is limited."""
+
+    started_at: float
+    """Start in seconds, of the clock that its owner uses."""
     lines: int = 0
+    """Number of lines logged so far."""
     suppressed: int = 0
+    """Number of lines left out so far."""
 
 
 class RefusalCounter:
-    """Counts by reason. For one thread."""
+    """Counts refusals by reason and logs them at a limited rate. Not thread-safe."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """Start with no refusals.
+
+        Args:
+            now: Returns the time in seconds.
+        """
         self.counts: Counter[RefusalReason] = Counter()
+        """Number of refusals by reason."""
         self._now = now
-        self._spans: dict[RefusalReason, _LogWindow] = {}
+        self._windows: dict[RefusalReason, _LogWindow] = {}
 
     def add(self, reason: RefusalReason, detail: object = "") -> bool:
-        """Count one more. ``detail`` is for the log only.
+        """Count a refusal and log it, unless too many were logged for this reason recently.
+
+        Args:
+            reason: Why the server refused.
+            detail: Further text for the log.
 
         Returns:
-            True if it was logged. False if this span has had its lines about this reason, so that whatever else the
-            caller would log about it is left out too.
+            True if it was logged. If False, the caller should not log anything about it either.
         """
         self.counts[reason] += 1
         self.tell()
-        span = self._spans.setdefault(reason, _LogWindow(self._now()))
-        if span.lines < MAX_LINES_PER_WINDOW:
-            span.lines += 1
-            logger.info("refused: %s%s", reason, f" ({detail})" if detail else "")
-            return True
-        span.suppressed += 1
-        return False
+        window = self._windows.setdefault(reason, _LogWindow(self._now()))
+        if window.lines >= MAX_LINES_PER_WINDOW:
+            window.suppressed += 1
+            return False
+        window.lines += 1
+        suffix = f" ({detail})" if detail else ""
+        logger.info("refused: %s%s", reason, suffix)
+        return True
 
     def tell(self, *, all_of_it: bool = False) -> None:
-        """Log what was left out, of spans that are over."""
+        """Log how many lines were suppressed, and end the windows that are over.
+
+        Args:
+            all_of_it: End all windows, also those that are not over yet.
+        """
         now = self._now()
-        over = [reason for reason, span in self._spans.items() if all_of_it or now - span.started >= WINDOW_S]
-        for reason in over:
-            span = self._spans.pop(reason)
-            if span.suppressed:
-                logger.info("refused: %s, %d times more", reason, span.suppressed)
+        for reason, window in list(self._windows.items()):
+            if not all_of_it and now - window.started_at < WINDOW_S:
+                continue
+            del self._windows[reason]
+            if window.suppressed:
+                logger.info("refused: %s, %d times more", reason, window.suppressed)
 
     def __bool__(self) -> bool:
+        """Return True if anything was refused."""
         return bool(self.counts)
 
     def __str__(self) -> str:
-        """For a person: ``3 malformed request, 1 not allowed``; empty where nothing was refused."""
+        """Return a summary such as ``3 malformed request, 1 not allowed``, empty if nothing was refused."""
         return ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())
 
 
 class LineLimit(logging.Filter):
-    """Lets LINES records through in each SPAN_S, for a logger that others write to, such as asyncio's."""
+    """Limits the number of records in each window, for a logger to which other libraries write, such as asyncio's."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """Start the first window.
+
+        Args:
+            now: Returns the time in seconds.
+        """
         super().__init__()
         self._now = now
-        self._span = _LogWindow(now())
+        self._window = _LogWindow(now())
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return True if the record is within the limit. The first record of a span tells how many were left out."""
+        """Return True if the record is within the limit.
+
+        Changes the first record of a window: the number of records that the last window suppressed is appended.
+        """
         now = self._now()
-        if now - self._span.started >= WINDOW_S:
-            suppressed, self._span = self._span.suppressed, _LogWindow(now)
+        if now - self._window.started_at >= WINDOW_S:
+            suppressed = self._window.suppressed
+            self._window = _LogWindow(now)
             if suppressed:
-                record.msg, record.args = f"{record.getMessage()} ({suppressed} more records were left out)", ()
-        if self._span.lines >= MAX_LINES_PER_WINDOW:
-            self._span.suppressed += 1
+                record.msg = f"{record.getMessage()} ({suppressed} more records were left out)"
+                record.args = ()
+        if self._window.lines >= MAX_LINES_PER_WINDOW:
+            self._window.suppressed += 1
             return False
-        self._span.lines += 1
+        self._window.lines += 1
         return True
