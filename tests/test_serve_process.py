@@ -141,7 +141,7 @@ def test_the_host_of_gateways_does_not_open_the_api(tmp_path: Path) -> None:
 
 
 def test_the_seed_needs_the_plain_port() -> None:
-    done = CliRunner().invoke(serve, ["--world", "seed", "--no-plain"])
+    done = CliRunner().invoke(serve, ["--seed", "documented", "--no-plain"])
     assert (done.exit_code, "leave --no-plain out" in done.output) == (2, True)
 
 

@@ -1,6 +1,7 @@
-"""The `lorafw` command. Each verb is a thin call into the library; errors of the library become one line on stderr.
+"""The `lorafw` command.
 
-Each subcommand has a module of its own, which is imported when the subcommand is used.
+Each subcommand has its own module, which is imported only when the subcommand is used. The modules parse arguments,
+call the library and print the result. Errors of the library are printed to standard error.
 """
 
 from __future__ import annotations
@@ -17,39 +18,50 @@ from lorafw.text import visible
 
 _COMMANDS: Final = {
     "aws": LazyCommand("lorafw.cli.aws", "Run the AWS CLI against a running 'lorafw serve'."),
-    "cups": LazyCommand("lorafw.cli.cups", "Decode what gateways send to CUPS."),
+    "cups": LazyCommand("lorafw.cli.cups", "Decode the requests that gateways send to CUPS."),
     "demo": LazyCommand("lorafw.cli.demo", "Run AWS's documented update from the key to COMPLETED."),
-    "explain": LazyCommand("lorafw.cli.explain", "Say why a gateway is updated, or is not."),
-    "firmware": LazyCommand("lorafw.cli.firmware", "Make keys; build, sign, verify and inspect update files."),
+    "explain": LazyCommand("lorafw.cli.explain", "Explain why a gateway is updated, or why it is not."),
+    "firmware": LazyCommand("lorafw.cli.firmware", "Make keys, and build, sign, verify and inspect update files."),
     "gateway": LazyCommand("lorafw.cli.gateway", "Set up and run virtual gateways."),
     "lab": LazyCommand("lorafw.cli.lab", "Open the lessons in JupyterLab or Voila."),
     "serve": LazyCommand("lorafw.cli.serve", "Serve the AWS API and CUPS on this machine."),
-    "simulate": LazyCommand("lorafw.cli.simulate", "Predict how a rollout to a fleet ends, and when."),
+    "simulate": LazyCommand(
+        "lorafw.cli.simulate", "Predict how many gateways of a fleet complete an update, and when."
+    ),
 }
 
 
 class _Group(LazyGroup):
-    """A group in which an error of the library ends the command with its message and exit status 1."""
+    """A group that turns an error of the library into its message on standard error and exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Control characters in error messages are printed as escapes."""
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = visible(error.message, keep_lines=True)  # type: ignore[misc]  # click has no other way
+            error.message = visible(error.message, keep_lines=True)  # type: ignore[misc]  # click offers no other way
             raise
         except LorafwError as error:
             raise click.ClickException(visible(str(error), keep_lines=True)) from error
         except BrokenPipeError:
-            raise  # click ends in silence, as a command before `| head` should
+            raise  # click exits without a message, as it should when `| head` has closed the pipe
         except OSError as error:
-            name = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(visible(f"{name}{error.strerror or error}")) from error
+            raise click.ClickException(visible(_describe_os_error(error))) from error
+
+
+def _describe_os_error(error: OSError) -> str:
+    """Return the name of the file, if there is one, and the reason."""
+    reason = error.strerror or str(error)
+    if error.filename:
+        return f"{error.filename}: {reason}"
+    return reason
 
 
 class _VisibleFormatter(logging.Formatter):
-    """Keeps control characters in a message away from the terminal."""
+    """A log formatter that escapes control characters, so that a message cannot control the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text with control characters escaped."""
         return visible(super().format(record), keep_lines=True)
 
 
@@ -60,9 +72,10 @@ class _VisibleFormatter(logging.Formatter):
 )
 @click.version_option(package_name="lorafw")
 def main() -> None:
-    """Firmware updates of LoRaWAN gateways as AWS IoT Core for LoRaWAN does them, on this machine alone.
+    """Update the firmware of LoRaWAN gateways as AWS IoT Core for LoRaWAN does, on this machine and offline.
 
-    Start with 'lorafw demo'. Then 'lorafw serve --world seed' in one terminal, and 'lorafw aws ...' in another.
+    Start with 'lorafw demo'. Then run 'lorafw serve --seed documented' in one terminal and 'lorafw aws ...' in
+    another.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_VisibleFormatter("%(levelname)s %(name)s: %(message)s"))

@@ -1,9 +1,13 @@
-"""Colour for what a person reads; click takes it off where no terminal is there."""
+"""Print text to the terminal: escape control characters and colour what should stand out.
+
+Click removes the colours if the output is not a terminal.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import click
 
@@ -22,13 +26,27 @@ _STYLES: Final = (
 
 
 def echo_highlighted(text: str) -> None:
-    """Print lines of text, with commands, statuses and warnings standing out. The words alone say everything, too."""
+    """Print text with commands, statuses and warnings in colour.
+
+    The colours add no information. Control characters in the text are printed as escapes.
+    """
     text = visible(text, keep_lines=True)
     for pattern, style in _STYLES:
-        text = pattern.sub(lambda match, style=style: click.style(match[0], **style), text)  # type: ignore[misc]
+        text = pattern.sub(partial(_style_match, style), text)
     click.echo(text)
 
 
+def _style_match(style: dict[str, Any], match: re.Match[str]) -> str:
+    """Return the matched text with the colour codes of a style around it."""
+    return click.style(match[0], **style)
+
+
 def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
-    """Print lines of text without colour. Nothing in them reaches the terminal as a control character."""
+    """Print text without colour. Control characters in it are printed as escapes.
+
+    Args:
+        text: One or more lines.
+        nl: True to end with a newline.
+        err: True to print to standard error instead of standard output.
+    """
     click.echo(visible(text, keep_lines=True), nl=nl, err=err)

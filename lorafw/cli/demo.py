@@ -1,4 +1,4 @@
-"""`lorafw demo`: the documented procedure from key to COMPLETED, in seconds."""
+"""`lorafw demo`: run AWS's documented update from the key to COMPLETED, in seconds."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from lorafw.cli.console import echo_highlighted
 @click.option(
     "--fail",
     type=click.Choice(["wrong-key", "tampered"]),
-    help="wrong-key: signed with a key that the gateway has not; tampered: changed after it was signed.",
+    help="Show an update that fails. wrong-key: it is signed with a key that the gateway does not have. "
+    "tampered: it was changed after it was signed.",
 )
 @click.option(
     "--package",
     default=example.NEXT_PACKAGE,
     show_default=True,
     metavar="V",
-    help="PackageVersion that the update brings.",
+    help="PackageVersion of the gateway after the update.",
 )
 @click.pass_context
 def demo(context: click.Context, fail: str | None, package: str) -> None:
-    """Run AWS's documented update: each command, its real answer, the gateway's log.
+    """Run AWS's documented update: show each command, its real output and the gateway's log.
 
-    Everything is on this machine: the AWS API and CUPS on loopback, one virtual gateway, the AWS CLI if it is
-    installed (otherwise boto3). It ends with COMPLETED; with --fail, it ends with FAILED and says why.
+    Everything runs on this machine: the AWS API and CUPS on loopback, one virtual gateway, and the AWS CLI if it is
+    installed (otherwise boto3). The task ends with COMPLETED. With --fail it ends with FAILED, and the command
+    explains why.
     """
-    from lorafw.localaws.walkthrough import DocumentedWalkthrough  # noqa: PLC0415
+    from lorafw.localaws.walkthrough import DocumentedWalkthrough  # noqa: PLC0415 -- keeps --help fast
 
-    with DocumentedWalkthrough(echo_highlighted, package=package, fail=fail) as procedure:
-        status = procedure.run()
-    expected = "FAILED" if fail else "COMPLETED"
-    if status != expected:
+    with DocumentedWalkthrough(echo_highlighted, package=package, fail=fail) as walkthrough:
+        status = walkthrough.run()
+    expected_status = "FAILED" if fail else "COMPLETED"
+    if status != expected_status:
         context.exit(1)

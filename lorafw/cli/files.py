@@ -1,4 +1,7 @@
-"""Read files that a command was given, up to a size. A device such as /dev/zero never ends."""
+"""Read files that are given on the command line, up to a maximum size.
+
+The maximum also ends the reading of a device such as /dev/zero, which has no end.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,22 @@ from typing import BinaryIO, Final
 
 import click
 
-MAX_RESPONSE: Final = 64 << 20
-"""Bytes of a reply that 'gateway judge' reads. Update files are at most a few MB."""
-MAX_HTTP_REQUEST: Final = 64 << 10
-"""Bytes of a request that 'cups decode-request' reads: eight times the buffer of a station."""
-MAX_SIG_KEY: Final = 64 << 10
-"""Bytes of a sig-N.key. A usable one has 64."""
+MAX_RESPONSE_BYTES: Final = 64 << 20
+"""Size of a response that 'gateway judge' reads. Update files have a few MB at most."""
+MAX_HTTP_REQUEST_BYTES: Final = 64 << 10
+"""Size of a request that 'cups decode-request' reads: eight times the buffer of a station."""
+MAX_SIG_KEY_BYTES: Final = 64 << 10
+"""Size of a sig-N.key that is read. A usable one has 64 bytes."""
 
 
-def read_at_most(file: BinaryIO, limit: int) -> bytes:
-    """Return the content of a file. Raises ClickException if it has more than ``limit`` bytes."""
-    content = file.read(limit + 1)
-    if len(content) > limit:
+def read_at_most(file: BinaryIO, max_bytes: int) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        click.ClickException: The file has more than ``max_bytes`` bytes.
+    """
+    content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
         name = getattr(file, "name", "the input")
-        raise click.ClickException(f"{name} has more than {limit} bytes: is it the right file?")
+        raise click.ClickException(f"{name} has more than {max_bytes} bytes: is it the right file?")
     return content

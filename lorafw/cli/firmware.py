@@ -1,4 +1,4 @@
-"""`lorafw firmware`: keys, update files, signatures, and the input.json of a task definition."""
+"""`lorafw firmware`: make keys, update files, signatures and the input.json of a task definition."""
 
 from __future__ import annotations
 
@@ -33,13 +33,17 @@ NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
 UPDATE = click.argument("update", type=FILE)
 SIG_KEYS = click.option(
-    "--sig-key", "sig_keys", multiple=True, type=FILE, help="Public key: sig-0.key (64 bytes) or PEM; repeatable."
+    "--sig-key",
+    "sig_keys",
+    multiple=True,
+    type=FILE,
+    help="Public key: sig-0.key (64 bytes) or PEM. Can be given more than once.",
 )
 
 
 @click.group()
 def firmware() -> None:
-    """Update files: make keys, build, sign, verify, and write the task definition."""
+    """Make keys, build, sign, verify and inspect update files, and write task definitions."""
 
 
 @firmware.command()
@@ -48,29 +52,35 @@ def firmware() -> None:
     type=NEW_FILE,
     default=Path("private.pem"),
     show_default=True,
-    help="Where the private key goes, readable by you only. Keep it, and keep it secret.",
+    help="File for the private key. Only you can read it. Keep it, and keep it secret.",
 )
 @click.option(
     "--sig-key",
     type=NEW_FILE,
     default=Path("sig-0.key"),
     show_default=True,
-    help="Where the public key goes: copy this file into the gateway's home folder.",
+    help="File for the public key. Copy it into the gateway's home folder.",
 )
 def keygen(private_key: Path, sig_key: Path) -> None:
-    """Make an ECDSA P-256 key pair. One pair serves all updates; nothing is overwritten."""
+    """Make an ECDSA P-256 key pair. You can sign all updates with one pair. Existing files are not overwritten."""
     for path in (private_key, sig_key):
         if path.exists():
             raise click.ClickException(f"{path} exists; a key is not overwritten. Choose another name.")
     pair = KeyPair.generate()
     with exit_on_signals():
-        _save_pair(pair, private_key, sig_key)
+        _save_key_pair(pair, private_key, sig_key)
     echo(f"Private key  {private_key}\nPublic key   {sig_key}")
     echo(f"SigKeyCrc    {pair.public_key.crc}  (keycrc={pair.public_key.crc:08X} in a station's log)")
 
 
-def _save_pair(pair: KeyPair, private_key: Path, sig_key: Path) -> None:
-    """Write both keys or none. Half a pair is of no use, and would be in the way of the next attempt."""
+def _save_key_pair(pair: KeyPair, private_key: Path, sig_key: Path) -> None:
+    """Write both keys or none. A single key would be useless, and the next attempt would refuse to overwrite it.
+
+    Args:
+        pair: The keys.
+        private_key: File for the private key. It must not exist.
+        sig_key: File for the public key. It must not exist.
+    """
     pair.save(private_key)
     try:
         write_atomic(sig_key, pair.public_key.sig_key, overwrite=False)
@@ -80,15 +90,23 @@ def _save_pair(pair: KeyPair, private_key: Path, sig_key: Path) -> None:
 
 
 @firmware.command()
-@click.option("--package", required=True, help="PackageVersion that the gateway has afterwards: version.txt.")
+@click.option("--package", required=True, help="PackageVersion of the gateway after the update (version.txt).")
 @click.option("--station", type=FILE, help="New Basics Station binary.")
 @click.option("--station-conf", type=FILE, help="New station.conf.")
 @click.option(
-    "--file", "others", multiple=True, metavar="NAME=PATH", help="Another file for the home folder; repeatable."
+    "--file",
+    "others",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Another file for the home folder. Can be given more than once.",
 )
-@click.option("--restart", metavar="COMMAND", help="Command that restarts the station, run last.")
-@click.option("--default-home", default=".", show_default=True, help="Home folder for a station started without -h.")
-@click.option("-o", "--output", type=NEW_FILE, default=Path("fwstation"), show_default=True)
+@click.option("--restart", metavar="COMMAND", help="Command that restarts the station. It is run last.")
+@click.option(
+    "--default-home", default=".", show_default=True, help="Home folder of a station that was started without -h."
+)
+@click.option(
+    "-o", "--output", type=NEW_FILE, default=Path("fwstation"), show_default=True, help="File to write the update to."
+)
 def build(
     *,
     package: str,
@@ -99,17 +117,8 @@ def build(
     default_home: str,
     output: Path,
 ) -> None:
-    """Build an update file: a shell script that carries the new files."""
-    files: dict[str, bytes | Path] = {}
-    if station is not None:
-        files["station"] = station
-    if station_conf is not None:
-        files["station.conf"] = station_conf
-    for other in others:
-        name, equals, path = other.partition("=")
-        if not equals or not Path(path).is_file():
-            raise click.BadParameter(f"{other!r} is not NAME=PATH of a file", param_hint="--file")
-        files[name] = Path(path)
+    """Build an update file: a shell script that contains the new files."""
+    files = _collect_files(station, station_conf, others)
     update = build_image(package_version=package, files=files, restart=restart, default_home=default_home)
     write_atomic(output, update, mode=EXECUTABLE_MODE)
     echo(f"{output}: {len(update)} bytes, PackageVersion {package}, files: {', '.join(files) or 'version.txt only'}")
@@ -117,13 +126,37 @@ def build(
         echo("Note: a new station runs only after a restart; --restart COMMAND does it.", err=True)
 
 
+def _collect_files(station: Path | None, station_conf: Path | None, others: tuple[str, ...]) -> dict[str, bytes | Path]:
+    """Return the files of an update by their names in the home folder.
+
+    Args:
+        station: The station binary, or None.
+        station_conf: The station.conf, or None.
+        others: Other files as ``NAME=PATH``.
+
+    Raises:
+        click.BadParameter: One of ``others`` has no name, or its file does not exist.
+    """
+    files: dict[str, bytes | Path] = {}
+    if station is not None:
+        files["station"] = station
+    if station_conf is not None:
+        files["station.conf"] = station_conf
+    for argument in others:
+        name, equals, path = argument.partition("=")
+        if not equals or not Path(path).is_file():
+            raise click.BadParameter(f"{argument!r} is not NAME=PATH of a file", param_hint="--file")
+        files[name] = Path(path)
+    return files
+
+
 @firmware.command()
 @UPDATE
-@click.option("--key", type=FILE, required=True, help="Private key in PEM.")
-@click.option("--deterministic", is_flag=True, help="The same signature each time (RFC 6979).")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with AWS's member names.")
+@click.option("--key", type=FILE, required=True, help="Private key (PEM file).")
+@click.option("--deterministic", is_flag=True, help="Make the same signature each time (RFC 6979).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with AWS's member names.")
 def sign(update: Path, key: Path, deterministic: bool, as_json: bool) -> None:
-    """Sign an UPDATE file: UpdateSignature and SigKeyCrc."""
+    """Sign an UPDATE file. Prints UpdateSignature and SigKeyCrc."""
     signed = sign_bytes(KeyPair.load(key, deterministic=deterministic), read_update(update))
     if as_json:
         echo(json.dumps({"UpdateSignature": signed.base64, "SigKeyCrc": signed.key_crc}))
@@ -136,13 +169,14 @@ def sign(update: Path, key: Path, deterministic: bool, as_json: bool) -> None:
 @click.option("--signature", required=True, help="UpdateSignature in base64.")
 @SIG_KEYS
 def verify(update: Path, signature: str, sig_keys: tuple[Path, ...]) -> None:
-    """Check the signature of an UPDATE file against the keys of a gateway, in their order."""
+    """Check the signature of an UPDATE file with the keys of a gateway, in the order in which they are given."""
     keys = [PublicKey.load(path) for path in sig_keys]
-    data, decoded = read_update(update), decode_signature(signature)
+    data = read_update(update)
+    signature_bytes = decode_signature(signature)
     try:
-        index = find_key(data, decoded, keys)
+        index = find_key(data, signature_bytes, keys)
     except NoMatchingKey as error:
-        fault = find_signature_fault(lambda: [data], decoded, error.known)
+        fault = find_signature_fault(lambda: [data], signature_bytes, error.known)
         if fault is None:
             raise
         raise click.ClickException(f"{error}. {fault}") from error
@@ -151,9 +185,9 @@ def verify(update: Path, signature: str, sig_keys: tuple[Path, ...]) -> None:
 
 @firmware.command()
 @UPDATE
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(update: Path, as_json: bool) -> None:
-    """Show what an UPDATE file that lorafw built would do. Nothing is executed."""
+    """Show what an UPDATE file would do. It must have been built by lorafw. Nothing is executed."""
     data = read_update(update)
     if not looks_like_image(data):
         raise click.ClickException(f"{update} is not an update file that lorafw built; read it before you run it")
@@ -170,11 +204,17 @@ def inspect(update: Path, as_json: bool) -> None:
 
 
 @firmware.command("task-definition")
-@click.option("--file", "update", type=FILE, help="The update file: to sign it, or to check a given signature.")
-@click.option("--key", type=FILE, help="Private key in PEM: signs the file.")
-@click.option("--signature", help="A signature that was given to you, in base64 (with --sig-key or --sig-key-crc).")
-@click.option("--sig-key", type=FILE, help="Public key of the given signature; with --file it is checked.")
-@click.option("--sig-key-crc", type=click.IntRange(1, 2**32 - 1), help="CRC of the given signature's key.")
+@click.option(
+    "--file", "update", type=FILE, help="The update file. Needed to sign it, or to check an existing signature."
+)
+@click.option("--key", type=FILE, help="Private key (PEM file) to sign the update file with.")
+@click.option("--signature", help="Use this existing signature, in base64. Needs --sig-key or --sig-key-crc.")
+@click.option(
+    "--sig-key", type=FILE, help="Public key of the existing signature. If --file is given, the signature is checked."
+)
+@click.option(
+    "--sig-key-crc", type=click.IntRange(1, 2**32 - 1), help="CRC of the public key of the existing signature."
+)
 @click.option("--data-source", default=example.DATA_SOURCE, show_default=True, help="UpdateDataSource.")
 @click.option("--role", default=example.ROLE_ARN, show_default=True, help="UpdateDataRole.")
 @click.option("--station", default=STATION, show_default=True, help="CurrentVersion.Station.")
@@ -183,10 +223,10 @@ def inspect(update: Path, as_json: bool) -> None:
 @click.option(
     "--update-version",
     metavar="PACKAGE",
-    help="UpdateVersion.PackageVersion: only this one completes the task, not any other new version.",
+    help="UpdateVersion.PackageVersion. The task completes only with this version, not with any other new one.",
 )
-@click.option("--name", default=example.DEFINITION_NAME, show_default=True)
-@click.option("--no-auto", is_flag=True, help="AutoCreateTasks false: tasks are created by hand.")
+@click.option("--name", default=example.DEFINITION_NAME, show_default=True, help="Name of the task definition.")
+@click.option("--no-auto", is_flag=True, help="Set AutoCreateTasks to false. You create the tasks yourself.")
 def task_definition(
     *,
     update: Path | None,
@@ -203,7 +243,7 @@ def task_definition(
     name: str,
     no_auto: bool,
 ) -> None:
-    """Print the documented input.json, ready for --cli-input-json.
+    """Print a task definition (input.json) for the AWS CLI's option --cli-input-json.
 
     \b
     lorafw firmware task-definition --file fwstation --key private.pem > input.json
@@ -212,9 +252,10 @@ def task_definition(
     if key is not None and signature is None and update is not None:
         signed = sign_bytes(KeyPair.load(key), read_update(update))
     elif signature is not None and key is None:
-        signed = _given(update, signature, sig_key, sig_key_crc)
+        signed = _external_signature(update, signature, sig_key, sig_key_crc)
     else:
         raise click.UsageError("give --file and --key to sign, or --signature with --sig-key or --sig-key-crc")
+    update_to = None if update_version is None else GatewayVersion(package=update_version)
     members = example.input_json(
         signature=signed.signature,
         sig_key_crc=signed.key_crc,
@@ -222,25 +263,39 @@ def task_definition(
         role=role,
         name=name,
         current_version=GatewayVersion(station=station, package=package, model=model),
-        update_version=GatewayVersion(package=update_version) if update_version is not None else None,
+        update_version=update_to,
         auto_create_tasks=not no_auto,
     )
     text = json.dumps(members, indent=4, ensure_ascii=False)
     if visible(text, keep_lines=True) != text:
-        text = json.dumps(members, indent=4)  # JSON has escapes of its own
+        text = json.dumps(members, indent=4)  # JSON has its own escapes for control characters
     echo(text)
 
 
-def _given(update: Path | None, text: str, sig_key: Path | None, crc: int | None) -> UpdateSignature:
-    """A signature without the private key: checked as far as there is something to check it with."""
-    signature = decode_signature(text)
+def _external_signature(
+    update: Path | None, signature_base64: str, sig_key: Path | None, crc: int | None
+) -> UpdateSignature:
+    """Return a signature that was made elsewhere, checked with the files that were given.
+
+    Args:
+        update: The update file, or None to check no signature.
+        signature_base64: The signature in base64.
+        sig_key: File of the public key, or None if only its CRC is known.
+        crc: CRC of the public key, or None to calculate it from ``sig_key``.
+
+    Raises:
+        click.UsageError: Neither the public key nor its CRC was given.
+        click.ClickException: The CRC is not that of the public key.
+        SignatureError: The signature is malformed, or is not valid for the update file.
+    """
+    signature = decode_signature(signature_base64)
     if sig_key is not None:
-        public = PublicKey.load(sig_key)
-        if crc is not None and crc != public.crc:
-            raise click.ClickException(f"--sig-key-crc is {crc}, but {sig_key} has the CRC {public.crc}")
-        if update is not None:
-            return verify_external_signature(read_update(update), signature, public)
-        return UpdateSignature(signature, public.crc)
+        public_key = PublicKey.load(sig_key)
+        if crc is not None and crc != public_key.crc:
+            raise click.ClickException(f"--sig-key-crc is {crc}, but {sig_key} has the CRC {public_key.crc}")
+        if update is None:
+            return UpdateSignature(signature, public_key.crc)
+        return verify_external_signature(read_update(update), signature, public_key)
     if crc is None:
         raise click.UsageError("a given signature needs --sig-key or --sig-key-crc")
     return UpdateSignature(signature, crc)

@@ -1,4 +1,4 @@
-"""`lorafw gateway`: virtual gateways and their home folders."""
+"""`lorafw gateway`: set up and run virtual gateways."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import click
 
 from lorafw.cli.console import echo, echo_highlighted
-from lorafw.cli.files import MAX_RESPONSE, MAX_SIG_KEY, read_at_most
+from lorafw.cli.files import MAX_RESPONSE_BYTES, MAX_SIG_KEY_BYTES, read_at_most
 from lorafw.cli.numbers import FiniteRange
 from lorafw.cli.signals import exit_on_signals
 from lorafw.eui import GatewayEui
@@ -32,51 +32,58 @@ from lorafw.text import visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LONGEST_INTERVAL_S = 366 * 86400.0
-"""A year: ``time.sleep`` takes no number that is much longer."""
+MAX_INTERVAL_S: Final = 366 * 86400.0
+"""A year. ``time.sleep`` refuses much larger numbers."""
 
 HOME = click.argument("home", type=click.Path(file_okay=False, path_type=Path))
-STATION_OPTION = click.option("--station", default=STATION, show_default=True, help="Station version it presents.")
-MODEL_OPTION = click.option("--model", default=MODEL, show_default=True, help="Model it presents.")
+STATION_OPTION = click.option(
+    "--station", default=STATION, show_default=True, help="Station version that the gateway presents."
+)
+MODEL_OPTION = click.option("--model", default=MODEL, show_default=True, help="Model that the gateway presents.")
 
 
 class EuiType(click.ParamType[GatewayEui]):
-    """A gateway EUI in any of its forms."""
+    """A gateway EUI in any of the forms that ``GatewayEui.parse`` reads."""
 
     name = "eui"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> GatewayEui:
+        """Return the EUI. Ends the command with a usage error if the text is not an EUI."""
+        if isinstance(value, GatewayEui):
+            return value  # click also converts values that are converted already
         try:
-            return value if isinstance(value, GatewayEui) else GatewayEui.parse(value)
+            return GatewayEui.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
 @click.group()
 def gateway() -> None:
-    """Virtual gateways: they do what a Basics Station does with CUPS."""
+    """Set up and run virtual gateways. They use CUPS as a Basics Station does."""
 
 
 @gateway.command()
 @HOME
-@click.option("--eui", type=EuiType(), required=True, help="5a11b0a85a11b0a8, 5A-11-..., or 5a11:b0a8:5a11:b0a8.")
+@click.option("--eui", type=EuiType(), required=True, help="EUI: 5a11b0a85a11b0a8, 5A-11-..., or 5a11:b0a8:5a11:b0a8.")
 @click.option("--name", help="Name of the gateway in AWS.")
-@click.option("--package", default="1.0.0", show_default=True, help="Text of version.txt; '' for no version.txt.")
-@click.option("--plain", is_flag=True, help="CUPS over plain HTTP, without certificates.")
-@click.option("--cups-uri", help="Use this instead of what GetServiceEndpoint answers.")
+@click.option(
+    "--package", default="1.0.0", show_default=True, help="Content of version.txt. Give '' for no version.txt."
+)
+@click.option("--plain", is_flag=True, help="Use CUPS over plain HTTP, without certificates.")
+@click.option("--cups-uri", help="URI of the CUPS server.  [default: from GetServiceEndpoint]")
 @click.option(
     "--sig-key",
     "sig_keys",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Public key (sig-0.key or PEM) for its sig-0.key, sig-1.key, ...; repeatable.",
+    help="Public key (sig-0.key or PEM) to write as sig-0.key, sig-1.key, ... Can be given more than once.",
 )
 @click.option("--rf-region", default="US915", show_default=True, help="RfRegion of the gateway in AWS.")
 @click.option(
     "--replace-certificate",
     is_flag=True,
-    help="If a certificate is bound to the gateway already, bind a new one. The old one stays active, but the gateway "
-    "that uses it is refused from then on.",
+    help="Bind a new certificate even if the gateway has one. The old certificate stays active, but a gateway that "
+    "uses it is refused from then on.",
 )
 def init(
     *,
@@ -90,24 +97,24 @@ def init(
     rf_region: str,
     replace_certificate: bool,
 ) -> None:
-    """Register a gateway at the endpoint that boto3 is set to, and write its HOME folder.
+    """Register a gateway at the endpoint that boto3 is configured for, and write its HOME folder.
 
-    The private key is made here. AWS IoT, or the lab, issues a certificate for it, which is then bound to the gateway.
-    A real station can use the folder (station -N -h HOME -t HOME), and so can 'gateway run'. With --plain the folder
-    has no certificates; that is for the lab alone. If the gateway is new to the account, its Description says that
-    this command registered it, or that it is still under way.
+    The private key is made on this machine. AWS IoT, or the lab, issues a certificate for it, which is then bound to
+    the gateway. A real station (station -N -h HOME -t HOME) and 'gateway run' can both use the folder. With --plain
+    the folder has no certificates and can be used with the lab only. If the gateway is new to the account, its
+    Description says that this command registered it, or that it is still under way.
 
-    Either everything is made or nothing. If the command is interrupted or fails, it undoes what it has made. If it
-    cannot do that, because it was killed or there is no network, HOME/init.json stays and names what was made. The
-    same command undoes that first. It deletes only what HOME/init.json says that it made, and refuses to run if boto3
-    is set to another account, Region or endpoint, or if EUI or folder differ.
+    If the command fails or is interrupted, it undoes what it has made. If it cannot do so, because it was killed or
+    there is no network, HOME/init.json remains and lists what was made. The next run of the same command undoes that
+    first. It deletes only what HOME/init.json lists, and it refuses to run if boto3 is configured for another
+    account, Region or endpoint, or if the EUI or the folder differs.
     """
     if cups_uri is not None and not plain:
         raise click.UsageError("--cups-uri goes with --plain; otherwise AWS says where CUPS is")
     if replace_certificate and plain:
         raise click.UsageError("--replace-certificate does not go with --plain, which binds no certificate")
     keys = [PublicKey.load(path) for path in sig_keys]
-    arguments: dict[str, Any] = {
+    registration_args: dict[str, Any] = {
         "eui": eui,
         "name": name,
         "rf_region": rf_region,
@@ -115,11 +122,11 @@ def init(
         "sig_keys": keys,
     }
     if plain:
-        arguments["cups_uri"] = cups_uri
+        registration_args["cups_uri"] = cups_uri
     else:
-        arguments["replace_certificate"] = replace_certificate
+        registration_args["replace_certificate"] = replace_certificate
     with exit_on_signals(), _explain_aws_errors(home):
-        registration = _enrol(home, plain=plain, arguments=arguments)
+        registration = _enrol(home, plain=plain, registration_args=registration_args)
     verb = "Registered" if registration.was_new else "Registered before:"
     echo(f"{verb} {eui.hex} as {registration.id}")
     echo(f"Home folder {home}: {', '.join(sorted(path.name for path in home.iterdir()))}")
@@ -128,13 +135,20 @@ def init(
         echo("It has no sig-0.key, so it runs unsigned updates and refuses signed ones (--sig-key gives it one).")
 
 
-def _enrol(home: Path, *, plain: bool, arguments: dict[str, Any]) -> Registration:
-    import boto3  # noqa: PLC0415
+def _enrol(home: Path, *, plain: bool, registration_args: dict[str, Any]) -> Registration:
+    """Register a gateway and write its home folder.
+
+    Args:
+        home: The home folder.
+        plain: True for a gateway without a certificate.
+        registration_args: Keyword arguments of ``enrol`` or ``enrol_without_tls``.
+    """
+    import boto3  # noqa: PLC0415 -- slow to import
 
     clients = cast("Callable[[str], Any]", boto3.client)  # overloaded by service
     if plain:
-        return enrol_without_tls(home, clients, **arguments)
-    enrolment = enrol(home, clients, **arguments)
+        return enrol_without_tls(home, clients, **registration_args)
+    enrolment = enrol(home, clients, **registration_args)
     if enrolment.replaced_certificate_id is not None:
         echo(f"Certificate {enrolment.replaced_certificate_id} is not bound to it any more, but still active.")
     return enrolment.registration
@@ -142,8 +156,8 @@ def _enrol(home: Path, *, plain: bool, arguments: dict[str, Any]) -> Registratio
 
 @contextmanager
 def _explain_aws_errors(home: Path) -> Iterator[None]:
-    """Turn an error of boto3 into one that says what to do."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    """Add advice to errors of boto3 in the block. Raises them as click.ClickException."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- slow to import
 
     try:
         yield
@@ -164,14 +178,30 @@ def _explain_aws_errors(home: Path) -> Iterator[None]:
     "sig_keys",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A sig-N.key on the gateway, in the order of N; repeatable. Taken as it is, 64 bytes or not.",
+    help="A sig-N.key of the gateway. Can be given more than once, in the order of N. The file is not checked: it may "
+    "have more or less than 64 bytes.",
 )
-@click.option("--interval", type=FiniteRange(min=0), metavar="SECONDS", help="Both intervals of station.conf.")
-@click.option("--keeps-open", is_flag=True, help="The server falls silent behind these bytes and does not close.")
-@click.option("--resets", is_flag=True, help="Assume that the server resets the connection behind these bytes.")
-@click.option("--http", "is_http", is_flag=True, help="RESPONSE is a whole response, even if it lacks 'HTTP/'.")
-@click.option("--log-level", type=click.Choice([level.name for level in Level]), default="INFO", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option(
+    "--interval", type=FiniteRange(min=0), metavar="SECONDS", help="Value of both CUPS intervals in station.conf."
+)
+@click.option(
+    "--keeps-open", is_flag=True, help="Assume that the server sends nothing more but keeps the connection open."
+)
+@click.option("--resets", is_flag=True, help="Assume that the server resets the connection after these bytes.")
+@click.option(
+    "--http",
+    "is_http",
+    is_flag=True,
+    help="Read RESPONSE as a whole HTTP response even if it does not start with 'HTTP/'.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice([level.name for level in Level]),
+    default="INFO",
+    show_default=True,
+    help="Lowest level of the log lines that are printed.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def judge(
     *,
     response: BinaryIO,
@@ -183,26 +213,29 @@ def judge(
     log_level: str,
     as_json: bool,
 ) -> None:
-    """What would a Basics Station 2.0.6 do with RESPONSE? For whoever writes a CUPS server.
+    """Show what a Basics Station 2.0.6 does with a RESPONSE. For authors of CUPS servers.
 
-    RESPONSE is a file ('-' is the input) with the body of a reply to /update-info, or with the whole HTTP response.
-    Nothing is executed, and nothing is written. Whether a script could be executed is judged by this machine: its
-    interpreter must be here.
+    RESPONSE is a file ('-' for standard input) that contains the body of a response to /update-info, or the whole HTTP
+    response. Nothing is executed or written. A script counts as executable if its interpreter is installed on this
+    machine.
     """
-    timers = DEFAULT_TIMERS if interval is None else Timers(oksync_s=interval, resync_s=interval)
-    keys = [_sig_key(path) for path in sig_keys]
-    judgement = evaluate_reply(
-        read_at_most(response, MAX_RESPONSE),
+    timers = DEFAULT_TIMERS
+    if interval is not None:
+        timers = Timers(oksync_s=interval, resync_s=interval)
+    force_http = True if is_http else None  # None: decide by the first bytes
+    keys = [_read_sig_key(path) for path in sig_keys]
+    evaluation = evaluate_reply(
+        read_at_most(response, MAX_RESPONSE_BYTES),
         sig_keys=keys,
         timers=timers,
         server_closes=not keeps_open,
         resets=resets,
-        is_http=is_http or None,
+        is_http=force_http,
         log_level=Level[log_level],
     )
-    fields = judgement.to_json(Level[log_level])
-    if judgement.remark:
-        echo(judgement.remark, err=True)
+    fields = evaluation.to_json(Level[log_level])
+    if evaluation.remark:
+        echo(evaluation.remark, err=True)
     if as_json:
         echo(json.dumps(fields, indent=4))
         return
@@ -212,17 +245,18 @@ def judge(
         echo(f"{name}: {json.dumps(value)}")
 
 
-def _sig_key(path: Path) -> bytes:
+def _read_sig_key(path: Path) -> bytes:
+    """Return the content of a sig-N.key, whatever its size is, up to a maximum."""
     with path.open("rb") as file:
-        return read_at_most(file, MAX_SIG_KEY)
+        return read_at_most(file, MAX_SIG_KEY_BYTES)
 
 
 @gateway.command()
 def faults() -> None:
-    """What can be made to go wrong, with 'gateway run --fault NAME' and on a Testbed.
+    """List the faults that 'gateway run --fault NAME' and a Testbed can inject.
 
-    The second column is what becomes of an automatic task, by lorafw's default decisions, while the fault holds; the
-    third is the same for a definition with a full UpdateVersion.
+    The second column is the status in which an automatic task ends while the fault lasts, with lorafw's default
+    decisions about AWS's behaviour. The third column is the same for a definition with a full UpdateVersion.
     """
     echo(f"{'FAULT':20}{'TASK':13}{'WITH VERSION':14}WHAT HAPPENS")
     for fault in Fault:
@@ -239,11 +273,14 @@ def faults() -> None:
 @STATION_OPTION
 @MODEL_OPTION
 def info(home: Path, station: str, model: str) -> None:
-    """The three fields that the gateway would present, as CurrentVersion has them."""
+    """Print the three version fields that the gateway presents, under the names that CurrentVersion has for them."""
     request = Home(home).request(station, model)
-    for name, value in (("PackageVersion", request.package), ("Model", model), ("Station", station)):
-        shown = "(none: there is no version.txt)" if value is None else visible(value)
-        echo(f"{name}: {shown}")
+    package = "(none: there is no version.txt)"
+    if request.package is not None:
+        package = visible(request.package)
+    echo(f"PackageVersion: {package}")
+    echo(f"Model: {visible(model)}")
+    echo(f"Station: {visible(station)}")
 
 
 @gateway.command()
@@ -252,23 +289,26 @@ def info(home: Path, station: str, model: str) -> None:
 @MODEL_OPTION
 @click.option(
     "--interval",
-    type=FiniteRange(min=0.01, max=LONGEST_INTERVAL_S),
+    type=FiniteRange(min=0.01, max=MAX_INTERVAL_S),
     metavar="SECONDS",
-    help="Time between polls, instead of station.conf's (24 h there without a setting).",
+    help="Time between polls.  [default: from station.conf, or 24 h]",
 )
-@click.option("--polls", type=click.IntRange(min=1), metavar="N", help="End after N polls; otherwise at Ctrl-C.")
+@click.option(
+    "--polls", type=click.IntRange(min=1), metavar="N", help="End after N polls.  [default: run until Ctrl-C]"
+)
 @click.option(
     "--exec",
     "execute",
     is_flag=True,
-    help="Execute update files, whatever they hold. Without it, only files that lorafw built are installed.",
+    help="Execute update files, whatever they contain. Without it, only files that lorafw built are installed.",
 )
 @click.option(
     "--fault",
     "faults",
     multiple=True,
     metavar="NAME[:N]",
-    help="Let this fault hold, for the first N polls or for ever; repeatable. 'gateway faults' lists the names.",
+    help="Inject a fault for the first N polls (default: all). Can be given more than once. 'gateway faults' lists the "
+    "names.",
 )
 def run(
     *,
@@ -280,8 +320,8 @@ def run(
     execute: bool,
     faults: tuple[str, ...],
 ) -> None:
-    """Power the gateway on: poll CUPS, take updates, write a station's log."""
-    from lorafw.gateway import runner  # noqa: PLC0415
+    """Run the gateway: poll CUPS, install updates and print the log of a station."""
+    from lorafw.gateway import runner  # noqa: PLC0415 -- keeps --help fast
     from lorafw.gateway.transport import HttpTransport  # noqa: PLC0415
 
     conf = Home(home).conf()
@@ -294,19 +334,43 @@ def run(
         interval_s=interval,
         runner=runner.execute if execute else runner.install_only,
     )
-    for text in faults:
-        name, _, count = text.partition(":")
-        if count and not (count.isdecimal() and int(count)):
-            raise click.BadParameter(f"{text!r}: a whole number of polls follows the colon", param_hint="--fault")
-        virtual.inject(injection(name), int(count) if count else None)
+    for argument in faults:
+        name, fault_polls = _parse_fault(argument)
+        virtual.inject(injection(name), fault_polls)
     virtual.start()
-    done = 0
+    _poll(virtual, polls)
+
+
+def _parse_fault(argument: str) -> tuple[str, int | None]:
+    """Return the name of a fault and the number of polls that it lasts, from ``NAME`` or ``NAME:N``.
+
+    The number is None if the fault does not end.
+
+    Raises:
+        click.BadParameter: The text after the colon is not a positive whole number.
+    """
+    name, _, count = argument.partition(":")
+    if not count:
+        return name, None
+    if not count.isdecimal() or int(count) == 0:
+        raise click.BadParameter(f"{argument!r}: a whole number of polls follows the colon", param_hint="--fault")
+    return name, int(count)
+
+
+def _poll(virtual: VirtualGateway, max_polls: int | None) -> None:
+    """Let the gateway poll at its interval until Ctrl-C. Sleeps between the polls.
+
+    Args:
+        virtual: A gateway that has been started.
+        max_polls: Number of polls after which to return, or None to go on until Ctrl-C.
+    """
+    poll_count = 0
     try:
         while True:
-            verdict = virtual.poll()
-            done += 1
-            if done == polls:
+            result = virtual.poll()
+            poll_count += 1
+            if poll_count == max_polls:
                 return
-            time.sleep(verdict.wait_s)
+            time.sleep(result.wait_s)
     except KeyboardInterrupt:
-        echo(f"Stopped after {done} polls.", err=True)
+        echo(f"Stopped after {poll_count} polls.", err=True)

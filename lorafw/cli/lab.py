@@ -1,16 +1,20 @@
-"""`lorafw lab`: the lessons in JupyterLab, or as an application in Voila."""
+"""`lorafw lab`: open the lessons in JupyterLab, or as an application in Voila."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from lorafw.cli.console import echo
 from lorafw.errors import LabError
+
+if TYPE_CHECKING:
+    from lorafw.lab.lessons import WorkingCopy
 
 _FOLDER = click.option(
     "--dir",
@@ -24,62 +28,73 @@ _FOLDER = click.option(
 @_FOLDER
 @click.option("--port", type=click.IntRange(1, 65535), help="Port.  [default: the first free one from 8888 on]")
 @click.option("--browser/--no-browser", default=True, help="Open a browser, or only print the address.")
-@click.option("--app", is_flag=True, help="The lessons as an application (Voila): no code, only text and widgets.")
+@click.option("--app", is_flag=True, help="Show the lessons as an application (Voila): text and widgets without code.")
 @click.pass_context
 def lab(context: click.Context, *, folder: Path | None, port: int | None, browser: bool, app: bool) -> None:
-    """Open the lessons: JupyterLab on lesson 00, on this machine alone. Ctrl-C ends it.
+    """Open lesson 00 in JupyterLab, on this machine only. Ctrl-C ends it.
 
-    You work in a copy of your own; what you change in it stays. 'lorafw lab reset' gives fresh lessons and moves
-    yours into a folder beside them. Nothing needs the network.
+    You work in your own copy of the lessons, and your changes are kept. 'lorafw lab reset' restores the original
+    lessons and moves yours into a folder beside them. No network is needed.
     """
     if context.invoked_subcommand is not None:
         context.obj = folder
         return
-    from lorafw.lab.jupyter import LabServer, sign_unchanged_lessons  # noqa: PLC0415
+    from lorafw.lab.jupyter import sign_unchanged_lessons  # noqa: PLC0415 -- Jupyter is slow to import
     from lorafw.lab.lessons import WorkingCopy, default_folder  # noqa: PLC0415
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
-    # A script that starts a command in the background lets it ignore Ctrl-C's signal; whoever sends it here means it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _handle_signals()
     copy = WorkingCopy((folder or default_folder()).absolute())
     copy.bring_up_to_date()
     sign_unchanged_lessons(copy)
-    echo(f"Starting {'Voila' if app else 'JupyterLab'} ...", err=True)
     status = 0
-    try:
-        with LabServer(copy, port=port, browser=browser, app=app) as server:
-            echo(f"\nThe lessons are open at\n\n    {server.url}\n")
-            echo(f"Your copy of them is in {copy.path}. Ctrl-C ends the lab; 'lorafw lab reset' starts afresh.")
-            status = server.wait()
-    except KeyboardInterrupt:
-        pass
+    with contextlib.suppress(KeyboardInterrupt):
+        status = _serve_lessons(copy, port=port, browser=browser, app=app)
     echo("\nThe lab has ended.")
     context.exit(status)
+
+
+def _handle_signals() -> None:
+    """End the process in an orderly way on SIGTERM and SIGHUP, and raise KeyboardInterrupt on SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _exit_on_signal)
+    # A shell lets a command that a script starts in the background ignore SIGINT. If a SIGINT arrives, it is meant.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _exit_on_signal(*_: object) -> NoReturn:
+    sys.exit(0)
+
+
+def _serve_lessons(copy: WorkingCopy, *, port: int | None, browser: bool, app: bool) -> int:
+    """Start the server, print its address and wait until it ends. Return its exit status."""
+    from lorafw.lab.jupyter import LabServer  # noqa: PLC0415 -- Jupyter is slow to import
+
+    server_name = "Voila" if app else "JupyterLab"
+    echo(f"Starting {server_name} ...", err=True)
+    with LabServer(copy, port=port, browser=browser, app=app) as server:
+        echo(f"\nThe lessons are open at\n\n    {server.url}\n")
+        echo(f"Your copy of them is in {copy.path}. Ctrl-C ends the lab; 'lorafw lab reset' restores the lessons.")
+        return server.wait()
 
 
 @lab.command()
 @_FOLDER
 @click.pass_obj
-def reset(above: Path | None, folder: Path | None) -> None:
-    """Fresh lessons, for you or for the next group.
+def reset(parent_folder: Path | None, folder: Path | None) -> None:
+    """Restore the original lessons, for yourself or for the next group.
 
-    The lessons that were changed are moved into a folder of their own beside the fresh ones: kept-1, the next time
-    kept-2. Files that are not lessons stay as they are. A lab that is open on the folder has to be ended first.
+    Lessons that were changed are moved into a folder beside the new ones: kept-1, the next time kept-2. Other files
+    are not touched. End a lab that is open on the folder first.
     """
-    from lorafw.lab.jupyter import is_lab_running  # noqa: PLC0415
+    from lorafw.lab.jupyter import is_lab_running  # noqa: PLC0415 -- Jupyter is slow to import
     from lorafw.lab.lessons import WorkingCopy, default_folder  # noqa: PLC0415
 
-    copy = WorkingCopy((folder or above or default_folder()).absolute())
+    copy = WorkingCopy((folder or parent_folder or default_folder()).absolute())
     if is_lab_running(copy):
         raise LabError(f"a lab is open on {copy.path}: close its pages and end it with Ctrl-C, then reset")
     kept = copy.reset()
     echo(f"Fresh lessons are in {copy.path}.")
     if kept:
         echo(f"The lessons that were changed are in {copy.path / kept[0].folder}:")
-    for one in kept:
-        echo(f"    {one.lesson}")
-
-
-def _end(*_: object) -> NoReturn:
-    sys.exit(0)
+    for changed_lesson in kept:
+        echo(f"    {changed_lesson.lesson}")

@@ -1,4 +1,4 @@
-"""A click group that imports a subcommand only when it is used.
+"""A click group that imports the module of a subcommand only when the subcommand is used.
 
 The pattern is the ``LazyGroup`` of click's documentation ("Complex Applications"). The group also knows a one-line
 summary of each subcommand, so that the group's own ``--help`` imports none of them.
@@ -16,13 +16,19 @@ import click
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """Where a subcommand is defined, and what the group's help says about it."""
+    """Where a subcommand is defined, and the line about it in the group's help."""
 
     module: str
+    """Name of the module that defines the command."""
     summary: str
+    """One line for the group's help."""
 
     def load(self, name: str) -> click.Command:
-        """Import the module and return its command ``name``."""
+        """Import the module and return its command ``name``.
+
+        Raises:
+            TypeError: The module has no click command of this name.
+        """
         command = getattr(import_module(self.module), name)
         if not isinstance(command, click.Command):
             raise TypeError(f"{self.module}.{name} is not a click command")
@@ -33,8 +39,9 @@ class LazyGroup(click.Group):
     """A group whose subcommands are imported when they are used.
 
     Args:
-        lazy_commands: The subcommands by name. The module of each has a command of the same name.
-        attrs: What ``click.Group`` takes.
+        args: Positional arguments of ``click.Group``.
+        lazy_commands: The subcommands by name. Each module defines a command of that name.
+        attrs: Keyword arguments of ``click.Group``.
     """
 
     def __init__(self, *args: Any, lazy_commands: Mapping[str, LazyCommand], **attrs: Any) -> None:
@@ -46,7 +53,7 @@ class LazyGroup(click.Group):
         return sorted({*super().list_commands(ctx), *self._lazy_commands})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a subcommand, or None if the group has none of this name. Imports its module."""
+        """Return the subcommand of this name, or None if there is none. Imports the module of the subcommand."""
         if cmd_name in self._lazy_commands:
             return self._lazy_commands[cmd_name].load(cmd_name)
         return super().get_command(ctx, cmd_name)

@@ -1,4 +1,4 @@
-"""How far long work has come, on stderr, where a person is looking."""
+"""Show the progress of long work on standard error, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -10,41 +10,62 @@ from typing import Any, Final
 import click
 
 PROGRESS_BAR_MIN_GATEWAYS: Final = 2_000_000
-"""From so many gateways on there is a bar."""
+"""Number of simulated gateways from which on a progress bar is shown. Less work takes about a second."""
 
 
 def account_progress() -> Callable[[int, int], None] | None:
-    """What the reading of an account calls; its gateways are counted when they have been listed."""
+    """Return a callback that shows how many gateways of an account were read.
+
+    Returns:
+        A function to call as ``progress(done, total)``, or None if standard error is not a terminal.
+    """
     if not sys.stderr.isatty():
         return None
+    return _show_account_progress
 
-    def progress(done: int, total: int) -> None:
-        click.echo(f"\rReading the account: {done} of {total} gateways", nl=done == total, err=True)
 
-    return progress
+def _show_account_progress(done: int, total: int) -> None:
+    """Overwrite the current line of standard error."""
+    click.echo(f"\rReading the account: {done} of {total} gateways", nl=done == total, err=True)
+
+
+class RolloutProgress:
+    """A callback for ``simulate`` and ``compare`` that advances one progress bar over several rollouts.
+
+    Each rollout counts its gateways from 0. The bar counts the gateways of all rollouts.
+    """
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+        self._reported = 0
+        """Gateways of the current rollout that the bar has been told of."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Advance the bar.
+
+        Args:
+            done: Gateways of the current rollout that have been simulated.
+            total: Gateways of the current rollout.
+        """
+        is_next_rollout = done < self._reported or self._reported == total
+        if is_next_rollout:
+            self._reported = 0
+        self._bar.update(done - self._reported)
+        self._reported = done
 
 
 @contextmanager
-def progress_bar(gateways: int) -> Iterator[Any]:
-    """A bar on long work, where a person is looking."""
-    if gateways < PROGRESS_BAR_MIN_GATEWAYS or not sys.stderr.isatty():
+def rollout_progress(gateway_count: int) -> Iterator[RolloutProgress | None]:
+    """Show a progress bar during the block.
+
+    Args:
+        gateway_count: Number of gateways that the rollouts in the block simulate in total.
+
+    Yields:
+        The callback for the rollouts, or None if the work is short or standard error is not a terminal.
+    """
+    if gateway_count < PROGRESS_BAR_MIN_GATEWAYS or not sys.stderr.isatty():
         yield None
         return
-    with click.progressbar(length=gateways, label="Simulating", file=sys.stderr) as bar:
-        yield bar
-
-
-def progress_callback(bar: Any) -> Callable[[int, int], None] | None:
-    """What a rollout calls: it counts from 0, the bar goes on from where it is."""
-    if bar is None:
-        return None
-    before = 0
-
-    def step(done: int, total: int) -> None:
-        nonlocal before
-        # A second rollout begins again at the number of its first batch.
-        before = 0 if done < before or before == total else before
-        bar.update(done - before)
-        before = done
-
-    return step
+    with click.progressbar(length=gateway_count, label="Simulating", file=sys.stderr) as bar:
+        yield RolloutProgress(bar)

@@ -1,12 +1,12 @@
-"""`lorafw serve`: the API and CUPS until SIGTERM or Ctrl-C."""
+"""`lorafw serve`: serve the AWS API and CUPS until a termination signal or Ctrl-C."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,9 +14,9 @@ from lorafw.cli.console import echo
 from lorafw.cli.serve_process import (
     BROKEN_PIPE_STATUS,
     Output,
-    announced,
-    open_many_files,
-    refusals_shown,
+    raise_open_file_limit,
+    ready_file,
+    show_refusals,
     stop_on_signals,
 )
 from lorafw.isolation.environment import aws_variables_that_win
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from lorafw.localaws.cloud import Cloud
     from lorafw.server.app import CupsServer
 
-HTTPS_PORT = 8443
+DEFAULT_CUPS_PORT: Final = 8443
 
 
-def policy_options(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """``K=V`` arguments as a mapping."""
+def parse_policy_options(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Return the ``NAME=VALUE`` arguments of ``--policy`` as a dictionary.
+
+    Raises:
+        click.BadParameter: An argument has no equals sign.
+    """
     texts: dict[str, str] = {}
     for value in values:
         name, equals, text = value.partition("=")
@@ -41,9 +45,9 @@ def policy_options(_: click.Context, __: click.Parameter, values: tuple[str, ...
     return texts
 
 
-def show_policies(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    """Print every decision with its tag, and end."""
-    if not wanted or context.resilient_parsing:
+def show_policies(context: click.Context, _: click.Parameter, is_requested: bool) -> None:
+    """Print every decision with its tag and end the command, if ``--policies`` was given."""
+    if not is_requested or context.resilient_parsing:
         return
     for decision in all_decisions():
         choices = f"  ({', '.join(map(str, decision.choices))})" if decision.choices else ""
@@ -59,56 +63,73 @@ def show_policies(context: click.Context, _: click.Parameter, wanted: bool) -> N
     "cups_host",
     default="127.0.0.1",
     show_default=True,
-    help="Address of CUPS over HTTPS, for gateways on the network. Plain CUPS stays on loopback.",
+    help="Address on which CUPS over HTTPS listens. Set it for gateways on the network. Plain CUPS stays on loopback.",
 )
 @click.option(
     "--api-host",
     default="127.0.0.1",
     show_default=True,
-    help="Address of the AWS API. It asks nobody for credentials: on another address than loopback everybody on the "
-    "network can read and change all of it.",
+    help="Address on which the AWS API listens. The API checks no credentials: on an address other than loopback, "
+    "everybody on the network can read and change everything in it.",
 )
-@click.option("--api-port", default=5000, show_default=True, help="AWS API: iotwireless, s3, iam, ... 0 picks one.")
-@click.option("--cups-plain-port", default=8080, show_default=True, help="CUPS over plain HTTP. 0 picks one.")
-@click.option("--no-plain", is_flag=True, help="Serve no CUPS over plain HTTP.")
+@click.option(
+    "--api-port",
+    default=5000,
+    show_default=True,
+    help="Port of the AWS API (iotwireless, s3, iam, ...). 0 picks a free port.",
+)
+@click.option(
+    "--cups-plain-port", default=8080, show_default=True, help="Port of CUPS over plain HTTP. 0 picks a free port."
+)
+@click.option("--no-plain", is_flag=True, help="Do not serve CUPS over plain HTTP.")
 @click.option(
     "--cups-port",
     type=click.IntRange(0, 65535),
-    help="CUPS over HTTPS with client certificates. 0 picks one.  [default: 8443, or a free one if that is taken]",
+    help="Port of CUPS over HTTPS with client certificates. 0 picks a free port.  "
+    "[default: 8443, or a free port if 8443 is taken]",
 )
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the CA and the server's key, which survive a restart.  [default: ~/.local/state/lorafw]",
+    help="Folder in which the CA and the server's key are kept between runs.  [default: ~/.local/state/lorafw]",
 )
 @click.option(
     "--public-name",
     "public_names",
     multiple=True,
     metavar="NAME",
-    help="Name of this machine on the network, for gateways and for callers of the API; repeatable.",
+    help="Name under which gateways and clients of the API reach this machine on the network. Can be given more than "
+    "once.",
 )
 @click.option(
     "--ready-file",
+    "ready_file_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the addresses and the environment as JSON here, while they hold; with the seed, home and key as well.",
+    help="Write a JSON file with the addresses and environment variables when the server is ready, and remove it on "
+    "exit. With --seed documented it also contains the home folder and the key.",
 )
-@click.option("--policy", multiple=True, metavar="K=V", callback=policy_options, help="Change a decision; repeatable.")
+@click.option(
+    "--policy",
+    multiple=True,
+    metavar="K=V",
+    callback=parse_policy_options,
+    help="Change a decision about AWS's behaviour. Can be given more than once.",
+)
 @click.option(
     "--policies",
     is_flag=True,
     is_eager=True,
     expose_value=False,
     callback=show_policies,
-    help="List all decisions with their tags, and exit.",
+    help="List all decisions about AWS's behaviour with their tags and exit.",
 )
 @click.option(
-    "--world",
-    type=click.Choice(["empty", "seed"]),
-    default="empty",
-    show_default=True,
-    help="seed: the documentation's own bucket, role and gateways, one of them polling every 10 s.",
+    "--seed",
+    type=click.Choice(["documented"]),
+    help="Start with resources. documented: the bucket, the role and the gateways of AWS's documentation. One of the "
+    "gateways polls every 10 s.  [default: start empty]",
 )
+@click.option("--world", type=click.Choice(["empty", "seed"]), hidden=True, help="Old name of --seed.")
 def serve(
     *,
     cups_host: str,
@@ -119,22 +140,24 @@ def serve(
     cups_port: int | None,
     state_dir: Path | None,
     public_names: tuple[str, ...],
-    ready_file: Path | None,
+    ready_file_path: Path | None,
     policy: Mapping[str, str],
-    world: str,
+    seed: str | None,
+    world: str | None,
 ) -> None:
-    """Serve the AWS API and CUPS. State is in memory and ends with the process.
+    """Serve the AWS API and CUPS. State is kept in memory and is lost when the process exits.
 
-    When it is ready, it prints the addresses and the lines to paste into another terminal.
+    When the server is ready, it prints the addresses and the lines to paste into another terminal.
     """
-    from lorafw.localaws.cloud import Cloud  # noqa: PLC0415
+    from lorafw.localaws.cloud import Cloud  # noqa: PLC0415 -- moto is slow to import
 
-    if no_plain and world == "seed":
-        raise click.UsageError("--world seed: its gateways speak plain CUPS; leave --no-plain out")
-    variables_to_unset = aws_variables_that_win(os.environ)
-    if ready_file is not None:
+    is_seeded = seed == "documented" or world == "seed"
+    if no_plain and is_seeded:
+        raise click.UsageError("--seed documented: its gateways use plain CUPS; leave --no-plain out")
+    variables_to_unset = aws_variables_that_win(os.environ)  # before anything changes the environment
+    if ready_file_path is not None:
         # If a process was killed, its file would say that this one is ready.
-        ready_file.unlink(missing_ok=True)
+        ready_file_path.unlink(missing_ok=True)
     plain_port = None if no_plain else cups_plain_port
     _check_port("--api-port", api_host, api_port)
     _check_port("--cups-plain-port", loopback_or_default(cups_host), plain_port or 0)
@@ -145,50 +168,81 @@ def serve(
         cups_host=cups_host,
         api_port=api_port,
         cups_port=plain_port,
-        cups_tls_port=HTTPS_PORT if cups_port is None else cups_port,
+        cups_tls_port=DEFAULT_CUPS_PORT if cups_port is None else cups_port,
         cups_tls_fallback_to_free_port=cups_port is None,
         state_dir=state_dir or default_state_dir(),
         public_names=public_names,
         policy=Policy().with_string_values(policy),
     )
-    open_many_files()
-    with Output() as output, stop_on_signals(output.stop), refusals_shown(output), contextlib.ExitStack() as stack:
-        stack.enter_context(cloud)
+    raise_open_file_limit()
+    _serve_until_stopped(cloud, variables_to_unset, is_seeded=is_seeded, ready_file_path=ready_file_path)
+
+
+def _serve_until_stopped(
+    cloud: Cloud, variables_to_unset: Iterable[str], *, is_seeded: bool, ready_file_path: Path | None
+) -> None:
+    """Run the servers until a termination signal arrives or the output is closed.
+
+    Prints the addresses, the log of the tasks, and at the end what was refused.
+
+    Args:
+        cloud: The servers. They are not started yet.
+        variables_to_unset: Environment variables that would take precedence over those of the servers.
+        is_seeded: True to create the resources of AWS's documentation.
+        ready_file_path: Where to write the ready file, or None.
+
+    Raises:
+        SystemExit: The reader of the output has closed it.
+    """
+    with Output() as output, stop_on_signals(output.stop), show_refusals(output), cloud:
         cloud.service.listeners.append(output.show_row)
-        seed = _open_world(cloud, world, output, stack)
-        _show_addresses(cloud, output)
-        _show_variables(variables_to_unset, cloud.environment(), output)
-        content = {**_addresses(cloud), "environment": cloud.environment(), **seed}
-        stack.enter_context(announced(ready_file, content))
-        output.stop.wait()
-        _show_refusals(cloud, output)
+        with _documented_setup(cloud, output, is_requested=is_seeded) as seed_paths:
+            _show_addresses(cloud, output)
+            _show_variables(variables_to_unset, cloud.environment(), output)
+            content = {**_addresses(cloud), "environment": cloud.environment(), **seed_paths}
+            with ready_file(ready_file_path, content):
+                output.stop.wait()
+                _show_refusal_counts(cloud, output)
     if output.is_broken:
         raise SystemExit(BROKEN_PIPE_STATUS)
 
 
+@contextlib.contextmanager
+def _documented_setup(cloud: Cloud, output: Output, *, is_requested: bool) -> Iterator[dict[str, str]]:
+    """Create the resources of AWS's documentation and run its gateway during the block.
+
+    Args:
+        cloud: The running servers.
+        output: Where the gateway's log is printed.
+        is_requested: False to create nothing.
+
+    Yields:
+        The paths of the gateway's home folder and of the private key, for the ready file.
+    """
+    if not is_requested:
+        yield {}
+        return
+    from lorafw.localaws.documented_setup import DocumentedSetup  # noqa: PLC0415 -- needed with --seed only
+
+    with DocumentedSetup(cloud, output.show) as setup:
+        output.show(f"Gateway's home folder:  {setup.home.path}")
+        output.show(f"Key that it trusts too: {setup.private_key}  (sign with 'lorafw firmware sign')")
+        yield {"home": str(setup.home.path), "private_key": str(setup.private_key)}
+
+
 def _warn_of_open_api(host: str) -> None:
+    """Print a warning if the AWS API does not listen on loopback."""
     if is_loopback(host):
         return
     echo(
-        f"Warning: --api-host {host} opens the AWS API to the network. It asks nobody for credentials: whoever "
-        "reaches it can read and change everything in it, and decides what your gateways run.",
+        f"Warning: --api-host {host} opens the AWS API to the network. The API checks no credentials: everybody on "
+        "the network can read and change everything in it, and can decide what your gateways run.",
         err=True,
     )
 
 
-def _open_world(cloud: Cloud, world: str, output: Output, stack: contextlib.ExitStack) -> dict[str, str]:
-    """Set up the world that was chosen. Return the paths that belong into the ready file."""
-    if world == "empty":
-        return {}
-    from lorafw.localaws.documented_setup import DocumentedSetup  # noqa: PLC0415
-
-    seed = stack.enter_context(DocumentedSetup(cloud, output.show))
-    output.show(f"Gateway's home folder:  {seed.home.path}")
-    output.show(f"Key that it trusts too: {seed.private_key}  (sign with 'lorafw firmware sign')")
-    return {"home": str(seed.home.path), "private_key": str(seed.private_key)}
-
-
 def _show_addresses(cloud: Cloud, output: Output) -> None:
+    """Print the address of each server."""
     output.show(f"API   {cloud.api.url}   (state is in memory and ends with this process)")
     if cloud.cups_tls is not None:
         output.show(f"CUPS  {cloud.cups_tls.uri}   (client certificates: 'lorafw gateway init')")
@@ -197,6 +251,13 @@ def _show_addresses(cloud: Cloud, output: Output) -> None:
 
 
 def _show_variables(to_unset: Iterable[str], to_set: Mapping[str, str], output: Output) -> None:
+    """Print the lines that make another terminal use the servers.
+
+    Args:
+        to_unset: Variables that would take precedence over those that are set.
+        to_set: Environment variables and their values.
+        output: Where the lines are printed.
+    """
     output.show("\nPaste into another terminal:\n")
     for name in to_unset:
         output.show(f"unset {name}")
@@ -206,17 +267,19 @@ def _show_variables(to_unset: Iterable[str], to_set: Mapping[str, str], output: 
 
 
 def _addresses(cloud: Cloud) -> dict[str, str | None]:
-    """Return the addresses for the ready file. A server that is not there has None."""
+    """Return the addresses for the ready file. The address of a server that does not run is None."""
     return {"api": cloud.api.url, "cups": _uri(cloud.cups_tls), "cups_plain": _uri(cloud.cups_plain)}
 
 
 def _uri(server: CupsServer | None) -> str | None:
+    """Return the URI of a server, or None if there is no server."""
     if server is None:
         return None
     return server.uri
 
 
-def _show_refusals(cloud: Cloud, output: Output) -> None:
+def _show_refusal_counts(cloud: Cloud, output: Output) -> None:
+    """Print how many requests each server refused, by reason."""
     output.show(f"Refused at {cloud.api.url}: {cloud.api.refused or 'nothing'}")
     for server in (cloud.cups_tls, cloud.cups_plain):
         if server is not None:
@@ -224,7 +287,16 @@ def _show_refusals(cloud: Cloud, output: Output) -> None:
 
 
 def _check_port(option: str, host: str, port: int) -> None:
-    """Raise ClickException that names the option where nobody can listen at this port; port 0 is always there."""
+    """Refuse a port that is taken or not permitted, and name its option. Port 0 is always accepted.
+
+    Args:
+        option: The command-line option that gave the port.
+        host: The address to listen on.
+        port: The port to check.
+
+    Raises:
+        click.ClickException: The port cannot be listened on.
+    """
     try:
         ensure_port_free(host, port)
     except OSError as error:
@@ -234,5 +306,5 @@ def _check_port(option: str, host: str, port: int) -> None:
 
 
 def default_state_dir() -> Path:
-    """Where programs keep what is to survive a restart."""
+    """Return the folder for the CA and the server's key, according to the XDG Base Directory Specification."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lorafw"

@@ -1,4 +1,4 @@
-"""`lorafw serve` as a process: its output, the signals that end it, its ready file, and its limit of files."""
+"""What `lorafw serve` does as a process: its output, termination signals, the ready file and the open-file limit."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ from lorafw.server.refusals import LineLimit, logger
 from lorafw.tasks.lifecycle import LogRow
 
 BROKEN_PIPE_STATUS: Final = 141
-"""Exit status of a program that wrote into a pipe that nobody reads any more: 128 and the number of SIGPIPE."""
-ENDING_SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+"""Exit status of a program whose output has lost its reader: 128 plus the number of SIGPIPE."""
+TERMINATION_SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 """Not all of them exist on every system."""
 
 
 class Output:
-    """Standard output, which several threads write to. When nobody reads it any more, ``stop`` is set.
+    """Standard output that several threads print to.
 
-    No method raises if the output is closed, so that no thread ends because of a line that it would tell.
+    If the reader of the output has closed it, printing sets ``stop`` instead of raising an exception, so that a line
+    of the log ends no server thread.
     """
 
     def __init__(self) -> None:
         self.stop = threading.Event()
-        """Set when serve is to end."""
+        """Set when ``lorafw serve`` should end."""
         self.is_broken = False
-        """True if the reader of the output went away."""
+        """True if the reader of the output has closed it."""
 
     def __enter__(self) -> Output:
         return self
@@ -44,13 +45,14 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.is_broken:
-            # Python flushes standard output at its end, and would complain of the pipe.
-            with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not self.is_broken:
+            return
+        # Python flushes standard output when it ends, and would report the broken pipe then.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def show(self, text: str) -> None:
-        """Print a line. Sets ``stop`` if nobody reads it."""
+        """Print a line. Sets ``stop`` if the output is closed."""
         if self.is_broken:
             return
         try:
@@ -60,12 +62,14 @@ class Output:
             self.stop.set()
 
     def show_row(self, row: LogRow) -> None:
-        """Print a line for what has happened to a task."""
+        """Print a line for a change of a task."""
         change = f"{row.from_status or 'no task'} -> {row.to_status or 'no task'}"
         self.show(f"{format_iso(row.time)} task of gateway {row.gateway}: {change} ({row.cause})")
 
 
 class _OutputHandler(logging.Handler):
+    """A logging handler that prints records to an ``Output``."""
+
     def __init__(self, output: Output) -> None:
         super().__init__(logging.INFO)
         self._output = output
@@ -76,11 +80,14 @@ class _OutputHandler(logging.Handler):
 
 
 @contextlib.contextmanager
-def refusals_shown(output: Output) -> Iterator[None]:
-    """Print a line for what the servers refuse, and limit the lines of asyncio. Both are as they were at the end."""
+def show_refusals(output: Output) -> Iterator[None]:
+    """Print a line for each request that the servers refuse, and limit the number of lines that asyncio logs.
+
+    The configuration of the loggers is restored after the block.
+    """
     handler, limit = _OutputHandler(output), LineLimit()
     asyncio_log = logging.getLogger("asyncio")
-    before = logger.level, logger.propagate
+    previous_level, previous_propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -90,55 +97,69 @@ def refusals_shown(output: Output) -> Iterator[None]:
     finally:
         asyncio_log.removeFilter(limit)
         logger.removeHandler(handler)
-        logger.level, logger.propagate = before
+        logger.level = previous_level
+        logger.propagate = previous_propagate
 
 
 @contextlib.contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Set ``stop`` at a signal that asks the process to end, so that it ends in order.
+    """Set ``stop`` when the process receives a termination signal.
 
-    A signal that was ignored stays ignored: so does SIGHUP under nohup.
+    A signal that is ignored, such as SIGHUP under nohup, stays ignored. The previous handlers are restored after the
+    block.
     """
 
-    def set_stop(_: int, __: FrameType | None) -> None:
+    def set_stop(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    before = {}
-    for name in ENDING_SIGNALS:
+    previous_handlers = {}
+    for name in TERMINATION_SIGNALS:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, set_stop)
+            previous_handlers[number] = signal.signal(number, set_stop)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
 
 @contextlib.contextmanager
-def announced(path: Path | None, content: Mapping[str, object]) -> Iterator[None]:
-    """Keep the ready file exactly while its addresses answer. It is written whole, and nobody else may read it."""
+def ready_file(path: Path | None, content: Mapping[str, object]) -> Iterator[None]:
+    """Write the ready file, and remove it after the block.
+
+    The file appears with its whole content, and only its owner can read it.
+
+    Args:
+        path: Where the file is written, or None for no ready file.
+        content: The JSON object to write.
+    """
     if path is None:
         yield
         return
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(content, file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    _write_private_json(path, content)
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
 
 
-def open_many_files() -> None:
-    """Raise this process's limit of open files to what it may be. Each connection is a file."""
+def _write_private_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write a JSON file of mode 0600 under a temporary name and rename it."""
+    descriptor, temporary_name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # has mode 0600
+    temporary_path = Path(temporary_name)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(content, file)
+        temporary_path.replace(path)
+    finally:
+        temporary_path.unlink(missing_ok=True)
+
+
+def raise_open_file_limit() -> None:
+    """Raise this process's limit of open files to the highest value that it may have. Each connection is a file."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource  # noqa: PLC0415 -- does not exist on Windows
 
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))

@@ -1,4 +1,4 @@
-"""End a command in an orderly way when it gets a termination signal, as Ctrl-C does."""
+"""Let a command clean up when it receives a termination signal, as it does on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-_NAMES: Final = ("SIGTERM", "SIGHUP", "SIGQUIT")
+_SIGNAL_NAMES: Final = ("SIGTERM", "SIGHUP", "SIGQUIT")
 """Windows has only the first."""
 
 
 @contextmanager
 def exit_on_signals() -> Iterator[None]:
-    """Raise SystemExit in the block when the process gets SIGTERM, SIGHUP or SIGQUIT, so that it can tidy up.
+    """Raise SystemExit in the block when the process receives SIGTERM, SIGHUP or SIGQUIT.
 
-    A signal that is ignored, as SIGHUP is under nohup, stays ignored. The exit status is 128 plus the signal's number.
+    The exit status is 128 plus the number of the signal. A signal that is ignored, such as SIGHUP under nohup, stays
+    ignored. The previous handlers are restored after the block.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python sets handlers in the main thread only
+        yield  # Python allows signal handlers in the main thread only
         return
-    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in _SIGNAL_NAMES if hasattr(signal, name)]
     replaced = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
     for number in replaced:
-        signal.signal(number, _exit)
+        signal.signal(number, _raise_system_exit)
     try:
         yield
     finally:
@@ -33,5 +34,5 @@ def exit_on_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _exit(number: int, _frame: Any) -> None:
+def _raise_system_exit(number: int, _frame: Any) -> None:
     sys.exit(128 + number)
