@@ -76,12 +76,12 @@ def test_the_page_gives_the_limits_that_are_in_force(word: str) -> None:
 
     page = (ROOT / "SECURITY.md").read_text()
     told = {
-        "request_timeout_s": "request together end after 60 s",
-        "close_timeout_s": "its answer ends after 10 s",
-        "min_rate_window_s": "is taken in 60 s ends",
+        "request_timeout_s": "request together must end within 60 s",
+        "close_timeout_s": "is closed 10 s after the response",
+        "min_rate_window_s": "reads less than 8 KB of it in 60 s",
         "connections": "4,096 connections",
         "send_buffer_bytes": "holds 256 KB",
-        "request_bytes": "A request has 16 KB",
+        "request_bytes": "A request has at most 16 KB",
     }[word]
     number = getattr(DEFAULT_LIMITS, word)
     assert told in page
