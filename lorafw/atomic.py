@@ -68,10 +68,6 @@ def open_atomic(path: Path, *, mode: int = PUBLIC_MODE, overwrite: bool = True) 
             temporary.replace(path)
         else:
             _rename_if_new(temporary, path, mode)
-    except OSError as error:
-        if error.filename == str(temporary):
-            error.filename = str(path)  # the name that the caller knows
-        raise
     finally:
         temporary.unlink(missing_ok=True)
 

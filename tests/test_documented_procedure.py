@@ -1,4 +1,4 @@
-"""AWS's documented procedure, pasted: the unmodified AWS CLI against `lorafw serve --world seed`."""
+"""AWS's documented procedure, pasted: the unmodified AWS CLI against `lorafw serve --seed documented`."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def serving(folder: Path, *options: str) -> Iterator[Lab]:
 
 def test_the_documented_commands_answer_as_documented_with_the_documented_signature(tmp_path: Path) -> None:
     (tmp_path / "input.json").write_text(INPUT_JSON)
-    with serving(tmp_path, "--world", "seed") as lab:
+    with serving(tmp_path, "--seed", "documented") as lab:
         gateway = lab.answer(GET_GATEWAY)
         assert list(gateway) == ["Name", "Id", "Description", "LoRaWAN", "Arn"]
         assert gateway["Name"] == gateway["Description"] == "Raspberry pi"
@@ -156,7 +156,7 @@ def test_the_documented_commands_answer_as_documented_with_the_documented_signat
 
 
 def test_the_documented_file_runs_with_a_signature_of_ones_own(tmp_path: Path) -> None:
-    with serving(tmp_path, "--world", "seed") as lab:
+    with serving(tmp_path, "--seed", "documented") as lab:
         key = re.search(r"^Key that it trusts too: (\S+)", lab.serve.output, re.MULTILINE)
         assert key is not None
         lab.run("aws s3 cp s3://iotwirelessfwupdate/fwstation fwstation")
@@ -171,7 +171,7 @@ def test_the_documented_file_runs_with_a_signature_of_ones_own(tmp_path: Path) -
 
 
 def test_one_s_own_gateway_and_update_go_from_key_to_completed_on_the_command_line(tmp_path: Path) -> None:
-    with serving(tmp_path, "--world", "seed") as lab:
+    with serving(tmp_path, "--seed", "documented") as lab:
         for command in (
             "lorafw firmware keygen",
             "lorafw firmware build --package 1.0.1 -o fwstation",
@@ -209,7 +209,7 @@ def test_serve_says_what_to_paste_and_ends_within_two_seconds_of_sigterm() -> No
 def test_the_ready_file_holds_the_addresses_and_goes_with_the_server(tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
     command = [*LORAFW, "serve", "--api-port", "0", "--cups-plain-port", "0", "--cups-port", "0"]
-    command += ["--state-dir", str(tmp_path / "state"), "--world", "seed", "--ready-file", str(ready)]
+    command += ["--state-dir", str(tmp_path / "state"), "--seed", "documented", "--ready-file", str(ready)]
     ready.write_text('{"of": "a process that was killed"}')
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 30
@@ -268,7 +268,7 @@ def test_a_port_that_is_taken_is_named() -> None:
 
 
 def test_a_gateway_with_its_own_certificate_is_made_updated_and_explained_on_the_command_line(tmp_path: Path) -> None:
-    with serving(tmp_path, "--world", "seed") as lab:
+    with serving(tmp_path, "--seed", "documented") as lab:
         for command in (
             "lorafw firmware keygen",
             "lorafw gateway init home --eui 58a0cbfffe800001 --name mine --sig-key sig-0.key",
@@ -302,7 +302,7 @@ DENY = (
 def test_the_statement_that_keeps_an_update_from_being_read_is_named_before_any_gateway_asks(tmp_path: Path) -> None:
     (tmp_path / "deny.json").write_text(DENY)
     (tmp_path / "fwstation").write_bytes(b"#!/bin/sh\n")
-    with serving(tmp_path, "--world", "seed") as lab:
+    with serving(tmp_path, "--seed", "documented") as lab:
         for command in (
             "aws s3 cp fwstation s3://iotwirelessfwupdate/fwstation",
             "aws iam put-role-policy --role-name IoTWirelessFwUpdateRole --policy-name Pause "

@@ -55,7 +55,7 @@ def test_a_cloud_runs_beside_a_profile_and_gives_it_back() -> None:
 
 
 def test_the_aws_cli_of_a_lesson_speaks_to_the_lab_with_every_service() -> None:
-    with ServeProcess("--world", "seed") as server, Workspace(server):
+    with ServeProcess("--seed", "documented") as server, Workspace(server):
         done = subprocess.run(
             ["aws", "s3", "ls", "s3://iotwirelessfwupdate"], capture_output=True, text=True, check=False, timeout=60
         )

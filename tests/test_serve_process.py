@@ -78,7 +78,7 @@ def served(folder: Path, *options: str, prefix: tuple[str, ...] = (), **environm
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT"])
 def test_a_signal_leaves_no_key_no_ready_file_and_no_temporary_folder(tmp_path: Path, name: str) -> None:
-    with served(tmp_path, "--world", "seed") as one:
+    with served(tmp_path, "--seed", "documented") as one:
         files = one.wait()
         assert stat.S_IMODE(one.ready.stat().st_mode) == 0o600
         assert Path(files["private_key"]).exists()
@@ -90,7 +90,7 @@ def test_a_signal_leaves_no_key_no_ready_file_and_no_temporary_folder(tmp_path: 
 
 
 def test_who_stops_reading_the_output_ends_serve_in_order(tmp_path: Path) -> None:
-    with served(tmp_path, "--world", "seed") as one:
+    with served(tmp_path, "--seed", "documented") as one:
         address = urlsplit(one.wait()["cups_plain"])
         assert one.process.stdout is not None
         one.process.stdout.close()
@@ -140,9 +140,16 @@ def test_the_host_of_gateways_does_not_open_the_api(tmp_path: Path) -> None:
     assert f"0.0.0.0:{port}" not in listening.stdout
 
 
-def test_the_seed_needs_the_plain_port() -> None:
-    done = CliRunner().invoke(serve, ["--seed", "documented", "--no-plain"])
+@pytest.mark.parametrize("seed", [("--seed", "documented"), ("--world", "seed")], ids=" ".join)
+def test_the_documented_setup_needs_the_plain_port(seed: tuple[str, str]) -> None:
+    done = CliRunner().invoke(serve, [*seed, "--no-plain"])
     assert (done.exit_code, "leave --no-plain out" in done.output) == (2, True)
+
+
+def test_the_old_name_of_the_seed_is_not_in_the_help() -> None:
+    text = CliRunner().invoke(serve, ["--help"]).output
+    assert "--seed" in text
+    assert "--world" not in text
 
 
 def poll(uri: str) -> bytes:

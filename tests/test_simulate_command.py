@@ -270,7 +270,7 @@ def _read(terminal: int) -> bytes:
         (["--gateways", "0"], 2, ["--gateways", "x>=1"]),
         (["--gateways", "many"], 2, ["'many'"]),
         (["--fails", "1.5"], 2, ["--fails", "0<=x<=1"]),
-        (["--fails", "nan"], 2, ["--fails", "'nan' is not a finite number"]),
+        (["--fails", "nan"], 2, ["--fails", "nan", "finite number"]),
         (["--seed", "-1"], 2, ["--seed", "x>=0"]),
         (["--replications", "0"], 2, ["--replications", "x>=1"]),
         (["--ci", "1"], 2, ["--ci", "0<x<1"]),

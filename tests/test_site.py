@@ -138,7 +138,7 @@ def test_every_public_name_has_its_place_in_the_reference(site: Path) -> None:
     ("page", "words"),
     [
         ("decisions", ["silence_timeout_s", "SECOND_RETRY", "CUPS_OKSYNC_INTV", "documented"]),
-        ("commands", ["lorafw serve", "Usage: lorafw demo", "--world"]),
+        ("commands", ["lorafw serve", "Usage: lorafw demo", "--seed"]),
         ("../trainers", ["Half a day", "0:25", "Afterwards one can"]),
         ("house", ["sigLen counts the CRC", "IllegalTransition"]),
     ],

@@ -74,5 +74,5 @@ def _error_message(error: urllib.error.HTTPError) -> str:
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
         return f"the server answered {error.code} {error.reason}; is it 'lorafw serve'?"
     if error.code == http.HTTPStatus.NOT_FOUND:
-        return f"{message} (to list the gateways: 'aws iotwireless list-wireless-gateways')"
+        return f"{message} (to list the gateways: 'lorafw aws iotwireless list-wireless-gateways')"
     return message

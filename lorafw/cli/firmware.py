@@ -247,7 +247,7 @@ def task_definition(
 
     \b
     lorafw firmware task-definition --file fwstation --key private.pem > input.json
-    aws iotwireless create-wireless-gateway-task-definition --cli-input-json file://input.json
+    lorafw aws iotwireless create-wireless-gateway-task-definition --cli-input-json file://input.json
     """
     if key is not None and signature is None and update is not None:
         signed = sign_bytes(KeyPair.load(key), read_update(update))
