@@ -1,6 +1,6 @@
-"""lorafw: firmware updates of LoRaWAN gateways as AWS IoT Core for LoRaWAN does them, on one laptop, offline.
+"""Firmware updates of LoRaWAN gateways as AWS IoT Core for LoRaWAN does them, offline on one machine.
 
-The names below are loaded when they are first used, so that ``import lorafw`` costs nothing::
+The names below are loaded at their first use, so ``import lorafw`` is fast::
 
     from lorafw import Testbed
 
@@ -21,9 +21,12 @@ from typing import TYPE_CHECKING
 from lorafw._lazy import attach
 
 if TYPE_CHECKING:
+    from lorafw.clock import HandClock as HandClock
     from lorafw.clock import ManualClock as ManualClock
+    from lorafw.clock import format_iso as format_iso
     from lorafw.errors import LorafwError as LorafwError
     from lorafw.eui import GatewayEui as GatewayEui
+    from lorafw.faults import Fault as Fault
     from lorafw.firmware.image import build_image as build_image
     from lorafw.firmware.image import unpack_image as unpack_image
     from lorafw.firmware.signing import KeyPair as KeyPair
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from lorafw.iotwireless import register as register
     from lorafw.localaws.cloud import Cloud as Cloud
     from lorafw.server.app import CupsServer as CupsServer
+    from lorafw.tasks.explain import Explanation as Explanation
+    from lorafw.tasks.lifecycle import TaskStatus as TaskStatus
     from lorafw.tasks.policy import Policy as Policy
     from lorafw.tasks.service import UpdateService as UpdateService
     from lorafw.testbed import Testbed as Testbed
@@ -46,20 +51,25 @@ if TYPE_CHECKING:
 _MODULE_BY_NAME = {
     "Cloud": "localaws.cloud",
     "CupsServer": "server.app",
+    "Explanation": "tasks.explain",
+    "Fault": "faults",
     "Fleet": "fleet",
     "GatewayEui": "eui",
     "GatewayVersion": "version",
-    "ManualClock": "clock",
+    "HandClock": "clock",
     "Home": "gateway.home",
     "KeyPair": "firmware.signing",
     "LorafwError": "errors",
+    "ManualClock": "clock",
     "Plan": "fleet",
     "Policy": "tasks.policy",
     "PublicKey": "firmware.signing",
+    "TaskStatus": "tasks.lifecycle",
     "Testbed": "testbed",
     "UpdateService": "tasks.service",
     "VirtualGateway": "gateway.virtual",
     "build_image": "firmware.image",
+    "format_iso": "clock",
     "mixed_fleet": "fleet",
     "register": "iotwireless",
     "sign_update": "firmware.signing",
@@ -67,7 +77,7 @@ _MODULE_BY_NAME = {
     "unpack_image": "firmware.image",
 }
 
-__all__ = [  # noqa: PLE0604 -- the table above is the one place where a public name is written
+__all__ = [  # noqa: PLE0604 -- the table above is the only list of the public names
     *_MODULE_BY_NAME
 ]
 

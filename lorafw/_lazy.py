@@ -1,4 +1,4 @@
-"""Public names of a package that are loaded when they are first used (PEP 562)."""
+"""Load the public names of a package at their first use (PEP 562)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 
 
-def attach(package: str, home_of: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package; ``home_of`` gives each name the module below it that has it."""
+def attach(package: str, module_by_name: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` for a package whose public names are loaded at their first use.
 
-    def load(name: str) -> object:
-        if name not in home_of:
+    Args:
+        package: Full name of the package.
+        module_by_name: For each public name, the module that defines it, relative to the package.
+
+    Returns:
+        The two functions. Assign them to ``__getattr__`` and ``__dir__`` in the package's ``__init__.py``.
+    """
+
+    def load_name(name: str) -> object:
+        if name not in module_by_name:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{home_of[name]}"), name)
+        module = import_module(f"{package}.{module_by_name[name]}")
+        return getattr(module, name)
 
-    def listing() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *home_of})
+    def list_names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *module_by_name})
 
-    return load, listing
+    return load_name, list_names

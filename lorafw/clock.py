@@ -1,7 +1,7 @@
-"""Time as an argument: nothing in lorafw reads the clock of the machine except through one of these.
+"""Clocks. All of lorafw reads the time through one of these classes, so that tests can set it.
 
-Times are whole milliseconds since 1970-01-01 UTC, the resolution of AWS's TaskCreatedAt. They are for time stamps.
-Durations are measured on a second scale that never steps: somebody may set the clock of the machine.
+Time stamps are whole milliseconds since 1970-01-01 UTC, the resolution of AWS's TaskCreatedAt. Durations are measured
+on a separate monotonic scale, because the machine's clock may be set while lorafw runs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Protocol
 
 
 def real_monotonic_s() -> float:
-    """Return the machine's monotonic time in seconds, also while a test holds ``time.monotonic`` still.
+    """Return the machine's monotonic time in seconds, even if a test has replaced ``time.monotonic``.
 
-    Where the machine has no such clock (Windows) it is ``time.monotonic``.
+    On Windows, which has no ``clock_gettime``, return ``time.monotonic()``.
     """
     if hasattr(time, "clock_gettime"):
         return time.clock_gettime(time.CLOCK_MONOTONIC)
@@ -24,14 +24,14 @@ def real_monotonic_s() -> float:
 
 
 class Clock(Protocol):
-    """Anything that tells the time."""
+    """A source of time stamps and durations."""
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970-01-01 UTC, for time stamps. They can step, forward and back."""
+        """Return milliseconds since 1970-01-01 UTC, for time stamps. They may step forward or back."""
         ...
 
     def monotonic_ms(self) -> int:
-        """Milliseconds since an arbitrary moment, for durations. They never go back."""
+        """Return milliseconds since an arbitrary moment, for durations. They never go back."""
         ...
 
 
@@ -58,32 +58,39 @@ class Moment:
 
 
 class SystemClock:
-    """The machine's own clocks. The monotonic one stands still while the machine sleeps, as Linux has it."""
+    """The machine's own clocks. On Linux the monotonic clock stops while the machine sleeps."""
 
     def now_ms(self) -> int:
+        """Return the machine's time in milliseconds since 1970-01-01 UTC."""
         return time.time_ns() // 1_000_000
 
     def monotonic_ms(self) -> int:
+        """Return the machine's monotonic time in milliseconds."""
         return time.monotonic_ns() // 1_000_000
 
 
 class ManualClock:
-    """A clock that moves only when it is told to."""
+    """A clock that moves only when ``advance`` or ``advance_to`` is called. Thread-safe."""
 
     def __init__(self, start: str = "2021-03-12T09:56:12.047Z") -> None:
-        """Start at an ISO time; the default is the moment of the documented example."""
+        """Start the clock at an ISO 8601 time. The default is the time in AWS's documented example."""
         self._now_ms = parse_iso(start)
         self._lock = threading.Lock()
 
     def now_ms(self) -> int:
+        """Return the time of this clock in milliseconds since 1970-01-01 UTC."""
         return self._now_ms
 
     def monotonic_ms(self) -> int:
-        """The same as ``now_ms``: this clock never steps back."""
+        """Return the same as ``now_ms``, because this clock never goes back."""
         return self._now_ms
 
     def advance(self, seconds: float) -> int:
-        """Move forward and return the new time. Raises ValueError for a step backwards."""
+        """Move the clock forward and return the new time in milliseconds.
+
+        Raises:
+            ValueError: ``seconds`` is negative.
+        """
         if not seconds >= 0:
             raise ValueError(f"a clock moves forward only: advance({seconds!r})")
         with self._lock:
@@ -91,19 +98,23 @@ class ManualClock:
             return self._now_ms
 
     def advance_to(self, time_ms: int) -> int:
-        """Move forward to a time; a time that has passed already changes nothing."""
+        """Move the clock to ``time_ms`` and return the new time. Do nothing if that time has passed already."""
         with self._lock:
             self._now_ms = max(self._now_ms, time_ms)
             return self._now_ms
 
 
+HandClock = ManualClock
+"""The earlier name of ``ManualClock``."""
+
+
 def format_iso(time_ms: int) -> str:
-    """AWS's form of a time in task answers: ``2021-03-12T09:56:12.047Z``."""
+    """Return a time in the format of AWS's task responses, such as ``2021-03-12T09:56:12.047Z``."""
     return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ms % 1000:03d}Z"
 
 
 def parse_iso(text: str) -> int:
-    """The milliseconds of an ISO time; one without a zone is taken as UTC."""
+    """Return an ISO 8601 time as milliseconds since 1970-01-01 UTC. A time without a zone is taken as UTC."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

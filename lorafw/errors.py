@@ -39,15 +39,15 @@ from collections.abc import Sequence
 
 
 class LorafwError(Exception):
-    """Base of everything that lorafw raises on purpose."""
+    """Base class of all errors that lorafw raises on purpose."""
 
 
 class CupsError(LorafwError):
-    """Something on the CUPS wire is not as the protocol says."""
+    """A CUPS message does not follow the protocol."""
 
 
 class MalformedRequest(CupsError):
-    """An update-info request that no Basics Station would send. The gateway's fault."""
+    """A gateway has sent an update-info request that no Basics Station would send."""
 
 
 class CertificateNotAllowed(CupsError):
@@ -55,11 +55,11 @@ class CertificateNotAllowed(CupsError):
 
 
 class MalformedResponse(CupsError):
-    """An update-info response that a Basics Station would refuse. The server's fault."""
+    """A server has sent an update-info response that a Basics Station would refuse."""
 
 
 class InvalidFieldLength(CupsError):
-    """A value does not fit into its length field, or not into what the real client accepts. Our fault."""
+    """A value to be sent is too long or too short for its length field, or for what a Basics Station accepts."""
 
     def __init__(self, field: str, length: int, maximum: int, minimum: int = 0) -> None:
         bound = f"at most {maximum}" if length > maximum else f"at least {minimum}"
@@ -71,7 +71,7 @@ class InvalidFieldLength(CupsError):
 
 
 class SignatureError(LorafwError):
-    """A signature does not hold, or cannot be made or read."""
+    """A signature is not valid, or cannot be made or read."""
 
 
 class BadSignature(SignatureError):
@@ -83,7 +83,12 @@ class BadSignature(SignatureError):
 
 
 class NoMatchingKey(SignatureError):
-    """No key verifies the signature. ``offered`` is the CRC that came with it, ``known`` those of the keys tried."""
+    """No key verifies the signature.
+
+    Attributes:
+        offered: Key CRC that came with the signature, or None.
+        known: CRCs of the keys that were tried.
+    """
 
     def __init__(self, offered: int | None, known: Sequence[int]) -> None:
         known = tuple(known)
@@ -140,7 +145,7 @@ class NotFound(TaskError):
 
 
 class Conflict(TaskError):
-    """The call contradicts what is there."""
+    """The call conflicts with the current state of the resource."""
 
     def __init__(self, message: str, resource_type: str, resource_id: str) -> None:
         super().__init__(message)
@@ -149,7 +154,7 @@ class Conflict(TaskError):
 
 
 class InvalidValue(TaskError):
-    """A value that AWS's model would take and that can never work."""
+    """A value that AWS's model accepts but that can never work."""
 
     def __init__(self, field: str, value: object, message: str) -> None:
         super().__init__(f"{field}: {message}")
@@ -188,9 +193,12 @@ class HomeError(LorafwError):
 
 
 class LabError(LorafwError):
-    """JupyterLab, Voila or the lessons are not there, or do not come up; or a testbed is not open, or is asked for what
-    it cannot do. The message says what to do."""
+    """The lab or a testbed cannot do what was asked.
+
+    For example, JupyterLab is not installed or does not start, a testbed is not open, or an argument is out of range.
+    The message says what to do.
+    """
 
 
 class IncompatibleMoto(LorafwError):
-    """The installed moto has not the shape that lorafw needs."""
+    """The installed release of moto differs from the releases that lorafw supports."""

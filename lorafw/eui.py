@@ -1,7 +1,7 @@
-"""The identity of a gateway: a 64-bit EUI, in every form in which the field writes it.
+"""The identity of a gateway: a 64-bit EUI, in all common forms.
 
 =============  ==========================  ==========================================================
-form           example                     who writes it
+form           example                     used by
 =============  ==========================  ==========================================================
 hex            ``5a11b0a85a11b0a8``        AWS in answers (sixteen lower-case digits); lorafw everywhere
 grouped        ``5A-11-B0-A8-5A-11-B0-A8`` AWS accepts ``-``, ``:`` or a blank between bytes, either case
@@ -34,9 +34,14 @@ _MAX_SEPARATORS: Final = 7
 
 @dataclass(frozen=True, slots=True, order=True)
 class GatewayEui:
-    """A gateway's EUI. ``str()`` gives AWS's form, ``id6`` the station's. Raises ValueError on anything else."""
+    """The EUI of a gateway. ``str()`` returns AWS's form and ``id6`` that of Basics Station.
+
+    Raises:
+        ValueError: The value does not fit into 64 bits.
+    """
 
     value: int
+    """The EUI as a number, most significant byte first."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.value < 1 << 64:
@@ -44,24 +49,31 @@ class GatewayEui:
 
     @classmethod
     def parse(cls, text: str) -> GatewayEui:
-        """Read AWS's forms or ID6; a MAC is not enough to name a gateway."""
+        """Return the EUI in a text in one of AWS's forms or in ID6. A MAC address is not accepted.
+
+        Raises:
+            ValueError: The text is in none of these forms.
+        """
         if _AWS_FORM.fullmatch(text):
             return cls(int(_SEPARATORS.sub("", text), 16))
         return cls.from_id6(text)
 
     @classmethod
     def from_id6(cls, text: str) -> GatewayEui:
-        """Read the station's form, for example ``a::b`` or ``11:2233:4455:6677``."""
+        """Return the EUI in a text in ID6, such as ``a::b`` or ``11:2233:4455:6677``.
+
+        Raises:
+            ValueError: The text is not in ID6.
+        """
         head, gap, tail = text.partition("::")
         front = head.split(":") if head else []
         back = tail.split(":") if tail else []
-        missing = 4 - len(front) - len(back)
-        has_no_group = not front and not back
-        if (
-            has_no_group
-            or any(not _GROUP.fullmatch(group) for group in front + back)
-            or (missing < 1 if gap else missing != 0)
-        ):
+        groups = front + back
+        missing = 4 - len(groups)
+        # "::" stands for one group of zeros or more.
+        has_right_count = missing >= 1 if gap else missing == 0
+        has_valid_groups = bool(groups) and all(_GROUP.fullmatch(group) for group in groups)
+        if not has_right_count or not has_valid_groups:
             raise ValueError(
                 f"{text!r} is not a gateway EUI: give sixteen hex digits (5a11b0a85a11b0a8, or with '-' or ':' "
                 "between the bytes) or ID6 (5a11:b0a8:5a11:b0a8)"
@@ -73,12 +85,17 @@ class GatewayEui:
 
     @classmethod
     def from_station_conf(cls, routerid: str, euiprefix: str = "::1") -> GatewayEui:
-        """What a Basics Station makes of ``routerid`` in station.conf.
+        """Return the EUI that a Basics Station derives from station.conf.
 
-        Two or three colons mean ID6, where three groups are the last three; otherwise the hex digits count and
-        missing ones are leading zeros.
-        A value without its top 16 bits is a MAC: with the default prefix, FFFE goes into its middle;
-        with a prefix whose low 48 bits are zero, the prefix goes in front.
+        A routerid with two or three colons is read as ID6, in which the first group may be missing. Any other text is
+        read as hex digits, padded with leading zeros. A value of at most 48 bits is a MAC address; see ``from_mac``.
+
+        Args:
+            routerid: The ``routerid`` of station.conf.
+            euiprefix: The ``euiprefix`` of station.conf, or the station's default.
+
+        Raises:
+            ValueError: ``routerid`` is zero, or one of the texts cannot be read.
         """
         value = _read_routerid(routerid)
         if value == 0:
@@ -89,7 +106,11 @@ class GatewayEui:
 
     @classmethod
     def from_mac(cls, mac: int, euiprefix: str = "::1") -> GatewayEui:
-        """Return what a Basics Station makes of 48 bits and the ``euiprefix`` of station.conf."""
+        """Return the EUI that a Basics Station makes of a MAC address and the ``euiprefix`` of station.conf.
+
+        With the default prefix, FFFE is inserted in the middle of the address. A prefix whose low 48 bits are zero
+        becomes the top 16 bits of the EUI.
+        """
         prefix = _read_routerid(euiprefix)
         if prefix & _MAC_MASK:
             return cls((mac & 0xFFFFFF000000) << 16 | 0xFFFE000000 | mac & 0xFFFFFF)
@@ -97,12 +118,12 @@ class GatewayEui:
 
     @property
     def hex(self) -> str:
-        """Sixteen lower-case hex digits, as AWS answers."""
+        """The EUI as sixteen lower-case hex digits, as in AWS's responses."""
         return f"{self.value:016x}"
 
     @property
     def id6(self) -> str:
-        """The form that a Basics Station sends as ``router``."""
+        """The EUI in ID6, the form that a Basics Station sends as ``router``."""
         a, b, c, d = (self.value >> shift & 0xFFFF for shift in (48, 32, 16, 0))
         if a == b == 0:
             return f"::{c:x}:{d:x}" if c else f"::{d:x}"
@@ -114,7 +135,7 @@ class GatewayEui:
 
     @property
     def bytes(self) -> bytes:
-        """Eight bytes, most significant first."""
+        """The EUI as eight bytes, most significant byte first."""
         return self.value.to_bytes(8, "big")
 
     def __str__(self) -> str:
@@ -122,7 +143,7 @@ class GatewayEui:
 
 
 def _read_routerid(text: str) -> int:
-    """Basics Station's reader: lenient, since the file is written by hand."""
+    """Return the number in a routerid or euiprefix. Accepts what Basics Station accepts."""
     if not text or not _STATION_TEXT.fullmatch(text):
         raise ValueError(f"{text!r} is not a routerid: give hex digits, with '-' or ':' between them")
     colons, dashes = text.count(":"), text.count("-")

@@ -1,4 +1,4 @@
-"""The example of AWS's documentation, as values: its gateways, its bucket, its role, its version, its signature.
+"""The values of AWS's documented example: gateways, bucket, role, versions and signature.
 
 Source: AWS IoT Wireless developer guide, "Schedule and run the firmware update by using a task definition"
 (October 2021). It names two gateway ids and two accounts for what is meant to be one; here both gateways exist, and
@@ -58,11 +58,11 @@ TRUST_POLICY: Final = json.dumps(
         ],
     }
 )
-"""Who may assume the update role (documented)."""
+"""The documented trust policy: AWS IoT Wireless may assume the update role."""
 
 
 def permission_policy(bucket: str = BUCKET, key: str = KEY) -> str:
-    """What the update role may do (documented): read one object and list its bucket."""
+    """Return the documented policy of the update role as JSON: it may read one object and list its bucket."""
     statement = {
         "Effect": "Allow",
         "Action": ["s3:ListBucketVersions", "s3:ListBucket", "s3:GetObject"],
@@ -82,9 +82,17 @@ def input_json(
     name: str = DEFINITION_NAME,
     auto_create_tasks: bool = True,
 ) -> dict[str, Any]:
-    """The documented input.json, member for member; an unsigned update has neither signature nor CRC.
+    """Return the documented input.json: the arguments of CreateWirelessGatewayTaskDefinition.
 
-    ``update_version`` is UpdateVersion, which the documented one has not.
+    Args:
+        signature: UpdateSignature, in DER. If it is empty, the result has neither UpdateSignature nor SigKeyCrc.
+        sig_key_crc: SigKeyCrc, the CRC of the signing key.
+        current_version: CurrentVersion, which a gateway must have to be updated.
+        update_version: UpdateVersion, or None to leave it out, as the documented example does.
+        data_source: UpdateDataSource, the URL of the update file.
+        role: UpdateDataRole, the ARN of the role that reads the update file.
+        name: Name of the task definition.
+        auto_create_tasks: Whether the definition creates tasks for all gateways that match it.
     """
     signed: dict[str, Any] = {}
     if signature:
@@ -104,6 +112,6 @@ def input_json(
 
 
 def update_file(package: str = NEXT_PACKAGE) -> bytes:
-    """A small update file: the same bytes each time for the same package version."""
+    """Return a small update file. Equal package versions give equal bytes."""
     station = f"#!/bin/sh\n# stands for the Basics Station of package {package}\n".encode()
     return build_image(package_version=package, files={"station": station})

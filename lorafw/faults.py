@@ -1,7 +1,7 @@
-"""What can go wrong between a firmware update and a gateway, by name.
+"""Names for what can go wrong when a gateway is updated.
 
-One vocabulary: the virtual gateway injects these (``gateway.faults``), the simulator draws them and writes them into
-the column ``faults`` of its log. A server cannot know them; what it sees instead is ``tasks.lifecycle.Cause``.
+A virtual gateway can inject these faults (``gateway.faults``). The simulator draws them and writes them into the column
+``faults`` of its log. A server cannot observe a fault; what it observes is a ``tasks.lifecycle.Cause``.
 """
 
 from __future__ import annotations
@@ -11,39 +11,39 @@ from typing import Final
 
 
 class Fault(Enum):
-    """The names, in the order of the way from the server to the running firmware."""
+    """A fault. Members are in the order in which an update meets them, from the server to the running firmware."""
 
     NONE = ""
     STORAGE_ERROR = "storage-error"
-    """Object storage does not give the update out."""
+    """Object storage does not deliver the update."""
     SERVER_ERROR = "server-error"
-    """The CUPS server, or what stands in front of it, answers with an error."""
+    """The CUPS server, or a proxy in front of it, responds with an error."""
     OFFLINE = "offline"
-    """No network, or no power, at the time of the poll."""
+    """The gateway has no network or no power at the time of the poll."""
     CONNECTION_REFUSED = "connection-refused"
-    """There is a network, and nobody listens at the address."""
+    """The network works, but no server listens at the address."""
     SLOW_LINK = "slow-link"
-    """8 KB take longer than the station waits for them."""
+    """8 KB take longer than the station's timeout."""
     LINK_DROP = "link-drop"
     """The connection breaks in the middle of the update."""
     TRUNCATED_BODY = "truncated-body"
-    """The server has sent all of it, and not all of it arrives."""
+    """The server sends the whole response, but only a part of it arrives."""
     WRONG_KEY = "wrong-key"
-    """The gateway has another key than the one that the update is signed for."""
+    """The gateway's key is not the one with which the update is signed."""
     NO_KEY = "no-key"
-    """The update is signed, and the gateway has no key."""
+    """The update is signed, but the gateway has no key."""
     UNSIGNED_WITH_KEY = "unsigned-with-key"
-    """The update comes without a signature, and the gateway has a key."""
+    """The update is unsigned, but the gateway has a key."""
     TMP_FULL = "tmp-full"
-    """There is no room for the update in /tmp."""
+    """There is too little space for the update in /tmp."""
     SCRIPT_FAILS = "script-fails"
     """The update's script ends before it writes version.txt."""
     UPDATE_STAYS = "update-stays"
     """The update's script does not remove /tmp/update.bin, which then runs again at every start."""
     POWER_CUT = "power-cut"
-    """The power goes while the update is being installed."""
+    """The power fails during the installation."""
     VERSION_MISMATCH = "version-mismatch"
-    """The new firmware presents another text than the definition says: a blank, a build time."""
+    """The new firmware reports a version text that differs from the definition, for example by a space."""
 
 
 FAULTS: Final = tuple(Fault)

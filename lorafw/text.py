@@ -8,14 +8,14 @@ _LAYOUT: Final = "\n\t"
 
 
 def visible(text: str, *, keep_lines: bool = False) -> str:
-    """Return ``text`` with each character that cannot be seen replaced by its escape, such as ``\\u001b``.
+    r"""Return ``text`` with each invisible character replaced by its escape, such as ``\u001b``.
 
-    Such characters are control characters, characters that change the direction of writing or take no space, blanks
-    other than the space, and lone surrogates. So text can neither move the cursor of a terminal nor hide itself.
+    These are control characters, characters that change the writing direction or have no width, blanks other than the
+    space, and lone surrogates. Text from outside can then neither move the cursor of a terminal nor hide a part of it.
 
     Args:
         text: Any text.
-        keep_lines: Whether line ends and tabs stay. Say so only for text that lorafw has put into lines itself.
+        keep_lines: Whether line ends and tabs stay. Set it only for text that lorafw itself has divided into lines.
     """
     if text.isprintable():
         return text
@@ -24,7 +24,10 @@ def visible(text: str, *, keep_lines: bool = False) -> str:
 
 
 def _escaped(character: str, kept: str) -> str:
+    """Return a character, or its escape if it is invisible and not in ``kept``."""
     if character.isprintable() or character in kept:
         return character
-    number = ord(character)
-    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+    code_point = ord(character)
+    if code_point <= 0xFFFF:
+        return f"\\u{code_point:04x}"
+    return f"\\U{code_point:08x}"

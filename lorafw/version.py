@@ -1,4 +1,4 @@
-"""The three fields by which AWS decides whether a gateway is to be updated.
+"""The firmware version of a gateway: the three fields by which AWS decides whether to update it.
 
 ===============  ==============  =========================================================================
 lorafw           AWS             CUPS request
@@ -8,7 +8,7 @@ lorafw           AWS             CUPS request
 ``model``        Model           ``model``: the platform
 ===============  ==============  =========================================================================
 
-A field that is None was not given. Comparison is exact and case-sensitive; nothing is trimmed (assumed).
+A field is None if it was not given. Comparison is exact and case-sensitive, and nothing is trimmed (assumed).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import Final
 
 AWS_NAMES: Final = {"package": "PackageVersion", "model": "Model", "station": "Station"}
-"""Field to AWS member, in the order in which AWS's documentation prints CurrentVersion."""
+"""AWS's name of each field, in the order in which AWS's documentation prints CurrentVersion."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayVersion:
-    """AWS's LoRaWANGatewayVersion: presented by a gateway, or asked for by a definition."""
+    """AWS's LoRaWANGatewayVersion: the version that a gateway sends, or that a task definition asks for."""
 
     station: str | None = None
     package: str | None = None
@@ -31,24 +31,26 @@ class GatewayVersion:
 
     @classmethod
     def from_aws(cls, members: Mapping[str, str]) -> GatewayVersion:
+        """Return the version in a LoRaWANGatewayVersion of AWS's API. Fields that are missing become None."""
         return cls(**{field: members.get(name) for field, name in AWS_NAMES.items()})
 
     def to_aws(self) -> dict[str, str]:
-        """Members in AWS's order; one that was not given is left out."""
-        return {name: value for field, name in AWS_NAMES.items() if (value := getattr(self, field)) is not None}
+        """Return the fields under AWS's names, in AWS's order. Fields that are None are left out."""
+        values = {name: getattr(self, field) for field, name in AWS_NAMES.items()}
+        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def is_complete(self) -> bool:
+        """Whether all three fields are given."""
         return None not in (self.station, self.package, self.model)
 
     def accepts(self, presented: GatewayVersion) -> bool:
-        """Does ``presented`` equal this in every field that this gives?"""
-        return all(
-            wanted is None or wanted == shown
-            for wanted, shown in zip(self.as_tuple(), presented.as_tuple(), strict=True)
-        )
+        """Return whether ``presented`` has the same value in every field that this version gives."""
+        pairs = zip(self.as_tuple(), presented.as_tuple(), strict=True)
+        return all(expected is None or expected == actual for expected, actual in pairs)
 
     def as_tuple(self) -> tuple[str | None, str | None, str | None]:
+        """Return station, package and model."""
         return (self.station, self.package, self.model)
 
     def __str__(self) -> str:

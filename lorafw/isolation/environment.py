@@ -125,8 +125,8 @@ def aws_variables_that_win(environ: Mapping[str, str]) -> list[str]:
     """Return the names of the variables that would win over a pasted AWS_ENDPOINT_URL, or would break it.
 
     These are the ones to unset in a terminal before boto3 and the AWS CLI (version 1 or 2) are led to lorafw with
-    the variables of ``aws_variables``. A switch that is not "true" does nothing, so it is not named; neither is an empty
-    AWS_ENDPOINT_URL_..., which botocore skips.
+    the variables of ``aws_variables``. A switch that is not "true" has no effect, so it is not listed. Neither is an
+    empty AWS_ENDPOINT_URL_..., which botocore ignores.
 
     Args:
         environ: The environment to look at, such as ``os.environ``. It is not changed.

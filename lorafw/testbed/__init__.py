@@ -1,15 +1,15 @@
-"""Everything wired together in one process, on a clock that is turned by hand.
+"""AWS, a CUPS server and virtual gateways in one process, on a clock that the test moves.
 
 ::
 
     with Testbed(gateways=1) as bed:
         bed.define_update("1.0.1")
-        bed.poll()                        # the gateway is sent the update: IN_PROGRESS
+        bed.poll()                        # the gateway receives the update: IN_PROGRESS
         bed.advance(10)                   # its next poll shows the new version: COMPLETED
         bed.status()
 
-boto3 works as usual in between (``bed.client("iotwireless")``), against the same AWS; ``bed.api_over_http()`` opens it
-to the AWS CLI. Ids are seeded: the same program gives the same ids.
+boto3 works as usual: ``bed.client("iotwireless")`` returns a client of the testbed's AWS, and ``bed.api_over_http()``
+serves it to the AWS CLI. Ids come from a seed: the same program gets the same ids each time.
 """
 
 from lorafw.testbed.gateways import GatewayRef, TestbedGateway

@@ -1,10 +1,9 @@
-"""The gateways of a testbed: which of them is meant, and when each polls.
+"""The gateways of a testbed: how a caller names one, and when each of them polls.
 
-A gateway is named by itself, its index, its id or its EUI. One whose station.conf cannot be used falls silent. A real
-station ends with exit code 1 where the file is missing or is not JSON, and without a routerid takes the EUI of its
-network card, so that the server hears nothing of this gateway (source: Basics Station 2.0.6, sys_linux.c). It reads the
-file at its start only; here the new file counts from the next poll on (assumed: an update that brings one restarts the
-station).
+A gateway with an unusable station.conf becomes silent. A real station exits with code 1 if the file is missing or is
+not JSON, and without a routerid it uses the EUI of its network card; in both cases the server never hears from this
+gateway (source: Basics Station 2.0.6, sys_linux.c). A real station reads the file only when it starts. Here a changed
+file takes effect at the next poll (assumed: an update that writes the file restarts the station).
 """
 
 from __future__ import annotations
@@ -25,134 +24,187 @@ from lorafw.tasks.model import AccountRegion
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
 
-_AFTER_ERROR_MS: Final = 60_000
-"""A gateway whose exchange failed unexpectedly polls again after a station's CUPS_RESYNC_INTV."""
+_RETRY_AFTER_ERROR_MS: Final = 60_000
+"""Wait after a poll that failed unexpectedly: CUPS_RESYNC_INTV of Basics Station."""
 
 
 @dataclass(slots=True, eq=False)
 class TestbedGateway:
-    """A virtual gateway of the testbed. ``log`` holds its log lines; ``next_poll_ms`` is when it polls by itself.
-
-    ``is_silent``: it does not, since its station would not start with the files in its home folder.
-    """
+    """A virtual gateway of a testbed."""
 
     id: str
+    """The id that the API has assigned."""
     eui: GatewayEui
     home: Home
+    """The folder with the files of its station."""
     virtual: VirtualGateway
     next_poll_ms: int
+    """Time of its next regular poll, in milliseconds since 1970-01-01 UTC."""
     log: list[str] = field(default_factory=list)
+    """Its log lines, as Basics Station writes them."""
     is_silent: bool = False
+    """Whether it has stopped polling because its station would not start with the files in ``home``."""
 
     def poll(self, clock: ManualClock) -> ExchangeResult:
-        """One exchange, now.
+        """Poll the CUPS server once, now, and schedule the next poll.
+
+        Args:
+            clock: The testbed's clock. It is read, not moved.
+
+        Returns:
+            The outcome of the poll.
 
         Raises:
-            HomeError: Its station would not start. The gateway is silent from now on, until a poll works.
-            LabError: Something unexpected failed. The gateway polls again after a minute.
+            HomeError: The station would not start. The gateway is silent until a later call succeeds.
+            LabError: Something unexpected failed. The next poll is in one minute.
         """
         try:
-            verdict = self.virtual.poll()
+            result = self.virtual.poll()
         except HomeError as error:
             self.is_silent = True
-            self._remark(f"the station does not start: {error}", clock)
+            self._log_problem(f"the station does not start: {error}", clock)
             raise
         except Exception as error:
-            self.next_poll_ms = clock.now_ms() + _AFTER_ERROR_MS
+            self.next_poll_ms = clock.now_ms() + _RETRY_AFTER_ERROR_MS
             problem = f"the exchange failed: {type(error).__name__}: {error}"
-            self._remark(problem, clock)
+            self._log_problem(problem, clock)
             raise LabError(f"gateway {self.eui.hex}: {problem}") from error
         self.is_silent = False
-        # An update may have written an interval of 0 into station.conf; the clock must go on all the same.
-        self.next_poll_ms = clock.now_ms() + max(1, round(verdict.wait_s * 1000))
-        return verdict
+        # An update may have written an interval of 0 into station.conf. Wait at least 1 ms, or the clock never moves.
+        self.next_poll_ms = clock.now_ms() + max(1, round(result.wait_s * 1000))
+        return result
 
-    def _remark(self, problem: str, clock: ManualClock) -> None:
+    def _log_problem(self, problem: str, clock: ManualClock) -> None:
+        """Append an error line to ``log``."""
         self.log.append(LogLine(NOTE_MODULE, Level.ERROR, problem).at(clock.now_ms()))
 
 
 GatewayRef = TestbedGateway | GatewayEui | str | int
-"""A gateway: itself, its EUI (as text in any form that GatewayEui reads), its id, or its index in ``bed.gateways``."""
+"""A way to name a gateway: the object itself, its EUI, its id, or its index in ``bed.gateways``.
+
+An EUI may also be given as text, in any form that ``GatewayEui.parse`` reads.
+"""
 
 
-def choose(gateways: Sequence[TestbedGateway], which: GatewayRef | None) -> TestbedGateway:
-    """The gateway that is meant; None is the first. Raises LabError, which lists what is there."""
+def find_gateway(gateways: Sequence[TestbedGateway], reference: GatewayRef | None) -> TestbedGateway:
+    """Return the gateway that ``reference`` names.
+
+    Args:
+        gateways: The gateways of the testbed.
+        reference: Name of the gateway. None: the first one.
+
+    Raises:
+        LabError: No gateway matches. The message lists the testbed's gateways.
+    """
     if not gateways:
         raise LabError("gateway: this testbed has none; open it with Testbed(gateways=1), or call bed.add_gateway(eui)")
-    if isinstance(which, int) and not isinstance(which, bool):
-        if -len(gateways) <= which < len(gateways):
-            return gateways[which]
-    else:
-        eui = _eui(which)
-        for gateway in gateways:
-            if which is None or gateway is which or gateway.id == which or gateway.eui == eui:
-                return gateway
-    there = ", ".join(f"{index}: {gateway.eui.hex} (id {gateway.id})" for index, gateway in enumerate(gateways))
-    shown = f"the gateway {which.eui.hex} of another testbed" if isinstance(which, TestbedGateway) else repr(which)
-    raise LabError(f"gateway: {shown} is none of this testbed's; give an index, an EUI or an id of these: {there}")
+    if reference is None:
+        return gateways[0]
+    if isinstance(reference, int) and not isinstance(reference, bool):
+        if -len(gateways) <= reference < len(gateways):
+            return gateways[reference]
+        raise _no_such_gateway(gateways, reference)
+    eui = _parse_eui(reference)
+    for gateway in gateways:
+        if gateway is reference or gateway.id == reference or gateway.eui == eui:
+            return gateway
+    raise _no_such_gateway(gateways, reference)
+
+
+def _no_such_gateway(gateways: Sequence[TestbedGateway], reference: GatewayRef) -> LabError:
+    """Return an error that lists the gateways which exist."""
+    choices = ", ".join(f"{index}: {gateway.eui.hex} (id {gateway.id})" for index, gateway in enumerate(gateways))
+    shown = repr(reference)
+    if isinstance(reference, TestbedGateway):
+        shown = f"the gateway {reference.eui.hex} of another testbed"
+    return LabError(f"gateway: {shown} is none of this testbed's; give an index, an EUI or an id of these: {choices}")
 
 
 def ensure_not_present(
     eui: GatewayEui, gateways: Sequence[TestbedGateway], service: UpdateService, owner: AccountRegion
 ) -> None:
-    """Can a gateway with this EUI be added? Raises LabError."""
+    """Check that a gateway can be added to a testbed.
+
+    Args:
+        eui: EUI of the new gateway.
+        gateways: The gateways that the testbed has.
+        service: The testbed's update service.
+        owner: Account and region of the testbed's gateways.
+
+    Raises:
+        LabError: The testbed has the gateway already, or it is registered in another account or region.
+    """
     if any(gateway.eui == eui for gateway in gateways):
         raise LabError(f"eui: the testbed has the gateway {eui.hex} already; give another EUI")
-    known = service.find_gateway(eui)
-    if known is not None and known.owner != owner:
+    registered = service.find_gateway(eui)
+    if registered is not None and registered.owner != owner:
         raise LabError(
-            f"eui: {eui.hex} is registered in {known.owner.region}, account {known.owner.account}, and a testbed's "
-            f"gateways are in {owner.region}, account {owner.account}; register it there"
+            f"eui: {eui.hex} is registered in {registered.owner.region}, account {registered.owner.account}, and a "
+            f"testbed's gateways are in {owner.region}, account {owner.account}; register it there"
         )
 
 
-def presented(gateways: Sequence[TestbedGateway]) -> GatewayVersion | None:
-    """What the first gateway that starts would present now; None where there is none."""
+def presented_version(gateways: Sequence[TestbedGateway]) -> GatewayVersion | None:
+    """Return the version that the first usable gateway would send now. Returns None if no gateway is usable."""
     for gateway in gateways:
-        with suppress(HomeError):  # one that does not start presents nothing
+        # A station that does not start sends no version.
+        with suppress(HomeError):
             return gateway.virtual.version
     return None
 
 
 def run_until(end_ms: int, gateways: Sequence[TestbedGateway], clock: ManualClock) -> None:
-    """Turn the clock to ``end_ms``; each gateway polls whenever its own wait is over.
+    """Move the clock to ``end_ms``, and make each gateway poll when its waiting time is over.
+
+    Args:
+        end_ms: The time at which to stop, in milliseconds since 1970-01-01 UTC. Polls at this time are included.
+        gateways: The gateways that poll. Their ``next_poll_ms`` changes.
+        clock: The clock to move.
 
     Raises:
-        LabError: A poll failed unexpectedly; the clock was turned all the same, and all other polls were made.
+        LabError: A poll failed unexpectedly. The clock has moved to ``end_ms``, and all other polls were made.
     """
     problems: list[LabError] = []
-    while due := [gateway for gateway in gateways if not gateway.is_silent and gateway.next_poll_ms <= end_ms]:
-        gateway = min(due, key=lambda candidate: candidate.next_poll_ms)
+    while True:
+        gateway = _next_to_poll(gateways)
+        if gateway is None or gateway.next_poll_ms > end_ms:
+            break
         clock.advance_to(gateway.next_poll_ms)
-        with suppress(HomeError):  # it is silent from now on
-            _poll_or_note(gateway, clock, problems)
+        try:
+            gateway.poll(clock)
+        except HomeError:
+            continue  # The gateway is silent now, and its log says why.
+        except LabError as error:
+            problems.append(error)
     clock.advance_to(end_ms)
     if problems:
         raise problems[0]
 
 
-def _poll_or_note(gateway: TestbedGateway, clock: ManualClock, problems: list[LabError]) -> None:
-    try:
-        gateway.poll(clock)
-    except LabError as error:
-        problems.append(error)
+def _next_to_poll(gateways: Sequence[TestbedGateway]) -> TestbedGateway | None:
+    """Return the active gateway with the earliest next poll. Returns None if all gateways are silent."""
+    active = [gateway for gateway in gateways if not gateway.is_silent]
+    return min(active, key=lambda gateway: gateway.next_poll_ms, default=None)
 
 
 def read_eui(eui: GatewayEui | str) -> GatewayEui:
-    """An EUI, as such or as text. Raises LabError."""
-    found = _eui(eui)
-    if found is None:
+    """Return ``eui`` as a GatewayEui. Raises LabError if it is text that is not an EUI."""
+    parsed = _parse_eui(eui)
+    if parsed is None:
         raise LabError(
             f"eui: {eui!r} is not a gateway EUI; give sixteen hex digits ('5a11b0a85a11b0a8', or with '-' or ':' "
             "between the bytes) or ID6 ('5a11:b0a8:5a11:b0a8')"
         )
-    return found
+    return parsed
 
 
-def _eui(which: object) -> GatewayEui | None:
-    if isinstance(which, GatewayEui):
-        return which
+def _parse_eui(reference: object) -> GatewayEui | None:
+    """Return the EUI that ``reference`` is or spells. Returns None if it is neither."""
+    if isinstance(reference, GatewayEui):
+        return reference
+    if not isinstance(reference, str):
+        return None
     try:
-        return GatewayEui.parse(which) if isinstance(which, str) else None
+        return GatewayEui.parse(reference)
     except ValueError:
         return None

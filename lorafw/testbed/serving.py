@@ -1,6 +1,6 @@
-"""The CUPS server of a testbed, opened when it is first needed.
+"""The CUPS server of a testbed, started when it is first needed.
 
-Gateways in process need none, and a test that forbids sockets (pytest-socket) can have a testbed all the same.
+Gateways in process do not need the server. So a testbed also works in a test that forbids sockets (pytest-socket).
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from lorafw.tasks.service import UpdateService
 from lorafw.testbed.gateways import TestbedGateway
 
 NOT_SERVED: Final = NOWHERE
-"""What the cups.uri of a gateway in process says until there is a server."""
+"""Content of cups.uri on a gateway in process until the server is started."""
 
 
 class CupsOnDemand:
-    """A context manager. ``server`` opens the CUPS server at its first use; the end closes it if it was opened."""
+    """A CUPS server that starts at the first access to ``server``. Leaving the context stops it."""
 
     def __init__(self, service: UpdateService, gateways: Sequence[TestbedGateway]) -> None:
-        """Prepare a server.
+        """Prepare a server without starting it.
 
         Args:
-            service: What it serves.
-            gateways: The gateways of the testbed. The list may grow.
+            service: The update service that answers the requests.
+            gateways: The gateways of the testbed. The list may grow later.
         """
         self._service = service
         self._gateways = gateways
@@ -43,24 +43,27 @@ class CupsOnDemand:
 
     @property
     def server(self) -> CupsServer:
-        """The server, which listens. Homes that were written before get its address."""
+        """The running server. The first access starts it and writes its address into existing home folders."""
         with self._opening:
             if self._server is None:
                 server = CupsServer(self._service)
                 self._open.enter_context(server.run_in_thread())
                 self._server = server
-                self._tell_homes(server.uri)
+                self._write_uri_to_homes(server.uri)
             return self._server
 
     def server_uri(self) -> str:
-        """Return the server's address. Opens the server if it is not open."""
+        """Return the server's address. Starts the server if it is not running."""
         return self.server.uri
 
     def home_uri(self) -> str:
-        """Return what a new gateway in process has in its cups.uri. Opens nothing."""
-        return NOT_SERVED if self._server is None else self._server.uri
+        """Return the content of cups.uri for a new gateway in process. Does not start the server."""
+        if self._server is None:
+            return NOT_SERVED
+        return self._server.uri
 
-    def _tell_homes(self, uri: str) -> None:
+    def _write_uri_to_homes(self, uri: str) -> None:
+        """Write the server's address into the home folders that were made before the server."""
         for gateway in self._gateways:
             if gateway.home.uri("cups") == NOT_SERVED:
                 gateway.home.write("cups.uri", uri)

@@ -1,4 +1,4 @@
-"""The testbed itself: what is opened, in which order, and what a test can ask of it."""
+"""The ``Testbed`` class: AWS, the CUPS server and virtual gateways in one process, on a clock that a test moves."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from lorafw.testbed import validation as arguments
 from lorafw.testbed.gateways import (
     GatewayRef,
     TestbedGateway,
-    choose,
     ensure_not_present,
-    presented,
+    find_gateway,
+    presented_version,
     read_eui,
     run_until,
 )
@@ -45,23 +45,44 @@ from lorafw.testbed.serving import CupsOnDemand
 from lorafw.version import GatewayVersion
 
 LAB_SECRET = 0x10AF
-"""The lab's signing key is made from this number: everyone knows it, so it signs lessons and nothing else."""
+"""The number from which the lab's signing key is derived. It is public: use the key for lessons and tests only."""
 
 
 class Testbed:
-    """S3, IAM, the iotwireless API, CUPS and virtual gateways. A context manager.
+    """S3, IAM, the iotwireless API, a CUPS server and virtual gateways in one process.
 
-    One at a time in a process: LabError where another is open. ``interval_s`` is the gateways' regular interval;
-    ``package`` what their version.txt says at first. With ``staged`` the documented bucket and role are there already.
-    Each opening starts afresh. Outside of it, every method that could reach AWS raises LabError, and so does every
-    client that ``client`` made: without moto they would speak to the real AWS. ``log`` and ``now`` stay readable.
+    Use it as a context manager::
 
-    While it is open, all that botocore sends in this process goes to the testbed or to loopback, whatever the user's
-    settings are. For any other host LabError is raised before a byte leaves, unless ``allow_hosts`` has the host.
+        with Testbed(gateways=2) as bed:
+            bed.define_update("1.0.1")
+            bed.advance(20)
+            bed.status()                  # TaskStatus.COMPLETED
+
+    A process can have one open testbed at a time. Each opening starts with an empty AWS account, new gateways and the
+    clock at ``start``.
+
+    While the testbed is open, every request that botocore sends in this process goes to the testbed or to loopback,
+    whatever the user's AWS settings are. A request to another host raises LabError before a byte is sent, unless
+    ``allow_hosts`` names the host.
+
+    When the testbed is closed, every method that could reach AWS raises LabError, and so do the clients that
+    ``client`` has returned: without moto they would send requests to the real AWS. ``log`` and ``now`` still work.
     """
 
-    __test__ = False  # not a test, whatever pytest makes of the name
+    __test__ = False  # The name starts with "Test", but this is not a test class for pytest to collect.
     _in_process: ClassVar[Testbed | None] = None
+    """The testbed that is open in this process, or None."""
+    service: UpdateService
+    """The update service behind the API and the CUPS server. It exists from the first opening on."""
+    clock: ManualClock
+    """The clock of all parts of the testbed. ``advance`` moves it."""
+    owner: AccountRegion
+    """The AWS account and region in which the gateways are registered."""
+    key_pair: KeyPair
+    """The key that signs updates. The gateways have its public half."""
+    gateways: list[TestbedGateway]
+    """The gateways, in the order in which they were added."""
+    _cups: CupsOnDemand
 
     def __init__(
         self,
@@ -75,20 +96,20 @@ class Testbed:
         staged: bool = True,
         allow_hosts: Sequence[str] = (),
     ) -> None:
-        """Prepare a testbed; nothing is opened yet.
+        """Store the settings of a testbed. Nothing is opened yet.
 
         Args:
-            gateways: The number of gateways that it has at first.
-            package: The text of their version.txt, or None for no such file.
-            interval_s: Their regular interval.
-            policy: Decisions that differ from lorafw's, or None.
-            seed: Decides the ids.
-            start: The time at which the clock begins.
-            staged: Whether the documented bucket and role are there.
+            gateways: Number of gateways that the testbed adds when it opens.
+            package: Content of version.txt on these gateways, or None for gateways without that file.
+            interval_s: Seconds between two regular polls of a gateway.
+            policy: Decisions of the update service where AWS's documentation is silent, or None for lorafw's own.
+            seed: Seed of the ids that the API assigns. Equal programs with equal seeds get equal ids.
+            start: ISO 8601 time at which the clock starts. A time without a zone is UTC.
+            staged: Whether the documented bucket and role exist when the testbed opens.
             allow_hosts: Hosts beside this machine that botocore may reach, such as "minio" or "minio:9000".
 
         Raises:
-            LabError: A value cannot work.
+            LabError: An argument is out of range or has the wrong type.
         """
         arguments.check_gateways(gateways)
         arguments.check_interval(interval_s)
@@ -111,46 +132,27 @@ class Testbed:
         self._started = False
         self._exit_stack = contextlib.ExitStack()
 
-    service: UpdateService
-    _cups: CupsOnDemand
-
     def __enter__(self) -> Testbed:
         return self._begin(started=False)
 
     def _begin(self, *, started: bool) -> Testbed:
-        from lorafw.iotwireless import register  # noqa: PLC0415
-        from lorafw.iotwireless.context import (  # noqa: PLC0415
-            clear_failures,
-            new_id,
-            seed_ids,
-            set_cups_endpoint,
-            use_service,
-        )
-        from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
-        from lorafw.sources.s3 import RoleSource, make_client_factory  # noqa: PLC0415
+        """Open all parts of the testbed. If one of them fails, close those that are open already.
 
+        Args:
+            started: Whether ``start`` opens the testbed, so that the next ``start`` may close it.
+
+        Returns:
+            This testbed.
+
+        Raises:
+            LabError: Another testbed is open in this process.
+        """
         if Testbed._in_process is not None:
             raise LabError("a Testbed is open in this process, and moto's state is one for all: end that one first")
-        register()
         with contextlib.ExitStack() as stack:
-            stack.callback(setattr, Testbed, "_in_process", None)
-            Testbed._in_process = self
-            stack.callback(setattr, self, "_started", False)
-            self._started = started
-            stack.enter_context(isolated(self.owner.region, self._allow_hosts))
-            stack.enter_context(corrected_moto())
-            # Set back before moto ends: nothing may go out in between.
-            stack.callback(setattr, self, "_is_open", False)
-            self._is_open = True
-            stack.callback(clear_failures)
-            self.clock, self.gateways = ManualClock(self._start), []
-            seed_ids(self._seed)
-            clients = make_client_factory(isolated=True, before_call=self._before_call)
-            source = stack.enter_context(RoleSource(clients, clock=self.clock))
-            self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
-            stack.enter_context(use_service(self.service))
-            self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
-            stack.enter_context(set_cups_endpoint(self._cups.server_uri))
+            self._mark_in_process(stack, started=started)
+            self._open_aws(stack)
+            self._open_service(stack)
             self._folder = stack.enter_context(scratch_folder("lorafw-bed-"))
             if self._staged:
                 create_bucket_and_role(self.client, readable="*")
@@ -159,35 +161,88 @@ class Testbed:
             self._exit_stack = stack.pop_all()
         return self
 
+    def _mark_in_process(self, stack: contextlib.ExitStack, *, started: bool) -> None:
+        """Make this the open testbed of the process until ``stack`` closes."""
+        stack.callback(setattr, Testbed, "_in_process", None)
+        Testbed._in_process = self
+        stack.callback(setattr, self, "_started", False)
+        self._started = started
+
+    def _open_aws(self, stack: contextlib.ExitStack) -> None:
+        """Isolate botocore from the network and start moto, until ``stack`` closes."""
+        # Import moto here: loading it takes about a second.
+        from lorafw.iotwireless import register  # noqa: PLC0415
+        from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
+
+        register()
+        stack.enter_context(isolated(self.owner.region, self._allow_hosts))
+        stack.enter_context(corrected_moto())
+        # The stack runs this callback before moto ends: a client must not reach the real AWS in between.
+        stack.callback(setattr, self, "_is_open", False)
+        self._is_open = True
+
+    def _open_service(self, stack: contextlib.ExitStack) -> None:
+        """Start the clock and the update service, and put the service behind the API, until ``stack`` closes."""
+        from lorafw.iotwireless.context import (  # noqa: PLC0415
+            clear_failures,
+            new_id,
+            seed_ids,
+            set_cups_endpoint,
+            use_service,
+        )
+        from lorafw.sources.s3 import RoleSource, make_client_factory  # noqa: PLC0415
+
+        stack.callback(clear_failures)
+        self.clock = ManualClock(self._start)
+        self.gateways = []
+        seed_ids(self._seed)
+        clients = make_client_factory(isolated=True, before_call=self._before_call)
+        source = stack.enter_context(RoleSource(clients, clock=self.clock))
+        self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
+        stack.enter_context(use_service(self.service))
+        self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
+        stack.enter_context(set_cups_endpoint(self._cups.server_uri))
+
     def __exit__(self, *_: object) -> None:
         self._exit_stack.close()
 
     def start(self) -> Testbed:
-        """What ``with`` does at its beginning; for notebooks, whose cells no ``with`` can span.
+        """Open the testbed without a ``with`` block, for notebooks, where no block can span two cells.
 
-        A testbed that was started before and not stopped ends now: a cell may be run again.
+        Closes a testbed that an earlier ``start`` has opened, so that the cell can be run again.
+
+        Returns:
+            This testbed.
+
+        Raises:
+            LabError: A testbed that was opened by ``with`` is open in this process.
         """
-        before = Testbed._in_process
-        if before is not None and before._started:
-            before.stop()
+        previous = Testbed._in_process
+        if previous is not None and previous._started:
+            previous.stop()
         return self._begin(started=True)
 
     def stop(self) -> None:
-        """What ``with`` does at its end. Twice is harmless."""
+        """Close the testbed, as the end of a ``with`` block does. Does nothing if it is closed already."""
         self.__exit__()
 
     @property
     def is_open(self) -> bool:
-        """Has it been opened, and has it not ended?"""
+        """Whether the testbed is open."""
         return self._is_open
 
     @property
     def cups(self) -> CupsServer:
-        """The CUPS server. It is opened when it is first asked for. Raises LabError outside of the testbed."""
+        """The CUPS server. The first access starts it.
+
+        Raises:
+            LabError: The testbed is not open.
+        """
         self._check_open()
         return self._cups.server
 
     def _check_open(self) -> None:
+        """Raise LabError if the testbed is not open."""
         if not self._is_open:
             raise LabError(
                 "this Testbed is not open, and without it boto3 would speak to the real AWS; open it: "
@@ -195,11 +250,19 @@ class Testbed:
             )
 
     def _before_call(self, **_: Any) -> None:
-        """For botocore: nothing leaves a client of this testbed when it is not open."""
+        """Stop a request of one of this testbed's clients if the testbed is not open. botocore calls this."""
         self._check_open()
 
     def client(self, name: str, region: str = example.REGION) -> Any:
-        """A boto3 client of the testbed's AWS, whatever AWS_ENDPOINT_URL says; it is of no use after the end."""
+        """Return a boto3 client of the testbed's AWS. It ignores AWS_ENDPOINT_URL.
+
+        Args:
+            name: Name of the service, such as "iotwireless" or "s3".
+            region: AWS region of the client.
+
+        Raises:
+            LabError: The testbed is not open. Calls of the client raise it too, once the testbed is closed.
+        """
         self._check_open()
         client = make_client(name, region=region)
         client.meta.events.register_first("before-call", self._before_call)
@@ -207,7 +270,14 @@ class Testbed:
 
     @contextlib.contextmanager
     def api_over_http(self) -> Iterator[dict[str, str]]:
-        """The API on a port of its own; gives the environment variables for the AWS CLI and boto3."""
+        """Serve the AWS API on a free port of loopback while the block runs.
+
+        Yields:
+            The environment variables that make the AWS CLI and boto3 use this server.
+
+        Raises:
+            LabError: The testbed is not open.
+        """
         self._check_open()
         from lorafw.localaws.cloud import ApiServer  # noqa: PLC0415
 
@@ -223,10 +293,23 @@ class Testbed:
         station: str = STATION,
         http: bool = False,
     ) -> TestbedGateway:
-        """Make a gateway's home folder, and register the gateway unless the API knows it already.
+        """Add a gateway: register it if the API does not have it yet, and write its home folder.
 
-        ``package`` is the text of its version.txt: the testbed's, unless it is given; None: no such file. ``http``: it
-        speaks over a socket, not in process. Raises LabError where the testbed has the gateway already.
+        The gateway polls for the first time at the next ``poll`` or ``advance``.
+
+        Args:
+            eui: The gateway's EUI.
+            package: Content of its version.txt, or None for no such file. Not given: the testbed's ``package``.
+            model: Platform that the gateway sends as ``model``.
+            station: Version of the Basics Station software that the gateway sends as ``station``.
+            http: Whether the gateway talks to the CUPS server over a socket. This starts the server.
+
+        Returns:
+            The new gateway. It is also the last one in ``gateways``.
+
+        Raises:
+            LabError: ``eui`` is not an EUI, the testbed has this gateway already, another account has registered it,
+                or the testbed is not open.
         """
         from lorafw.gateway.transport import HttpTransport  # noqa: PLC0415
 
@@ -235,11 +318,13 @@ class Testbed:
         ensure_not_present(eui, self.gateways, self.service, self.owner)
         registered = register_gateway(self.client("iotwireless"), eui, example.GATEWAY_NAME, example.RF_REGION)
         cups_uri = self._cups.server_uri() if http else self._cups.home_uri()
+        if package is ...:
+            package = self._package
         home = write_home(
             self._folder / eui.hex,
             eui=eui,
             cups_uri=cups_uri,
-            package=self._package if package is ... else package,
+            package=package,
             sig_keys=[self.key_pair.public_key],
             interval_s=self._interval_s,
         )
@@ -251,7 +336,18 @@ class Testbed:
         return gateway
 
     def upload(self, update: bytes, key: str = example.KEY) -> str:
-        """Put an update file into the bucket; gives its UpdateDataSource."""
+        """Upload an update file to the documented bucket.
+
+        Args:
+            update: Content of the file.
+            key: Key of the object. An object that has it already is overwritten.
+
+        Returns:
+            The object's URL for UpdateDataSource, such as "s3://iotwirelessfwupdate/fwstation".
+
+        Raises:
+            LabError: The testbed is not open.
+        """
         self._check_open()
         return upload_update(self.client, update, key)
 
@@ -272,36 +368,69 @@ class Testbed:
         signature: bytes | None = None,
         sig_key_crc: int | None = None,
     ) -> str:
-        """Build, sign, upload and define an update to ``package``; gives the definition's id.
+        """Build, sign and upload an update file, and create a task definition for it.
 
-        ``current_version``, unless it is given, is what the first gateway that starts would present now; the documented
-        one where there is none. ``key`` is where the update goes in the bucket; with ``data_source``, an object that is
-        there already, nothing is uploaded. ``signature`` b"": unsigned.
+        Args:
+            package: Package version that the update installs.
+            files: Files that the update contains, by name.
+            restart: Shell command with which the update's script restarts the station, or None for no restart.
+            key_pair: Key that signs the update. None: the testbed's ``key_pair``.
+            key: Key of the update file in the documented bucket.
+            name: Name of the task definition.
+            auto_create_tasks: Whether the definition creates tasks for all gateways that match it.
+            current_version: Version that a gateway must have to be updated. None: the version that the first usable
+                gateway of the testbed has now, or the documented version if there is no such gateway.
+            update_version: Version that the definition declares as UpdateVersion, or None to declare none.
+            data_source: URL of an object to use as the update file. None: build the file and upload it to ``key``.
+            role: ARN of the role that reads the update file.
+            signature: Signature of the update. None: sign it with ``key_pair``. b"": leave it unsigned.
+            sig_key_crc: CRC of the signing key. None: compute it from ``key_pair``.
+
+        Returns:
+            The id of the task definition.
+
+        Raises:
+            LabError: A version is not a GatewayVersion, or the testbed is not open.
+            botocore.exceptions.ClientError: The API rejects the definition.
         """
         self._check_open()
         arguments.check_version("current_version", current_version)
         arguments.check_version("update_version", update_version)
         update = build_image(package_version=package, files=files or {}, restart=restart)
         signed = sign_update(key_pair or self.key_pair, update)
+        if current_version is None:
+            current_version = presented_version(self.gateways) or example.CURRENT_VERSION
+        if signature is None:
+            signature = signed.signature
+        if sig_key_crc is None:
+            sig_key_crc = signed.key_crc
         members = example.input_json(
             name=name,
             auto_create_tasks=auto_create_tasks,
-            current_version=current_version or presented(self.gateways) or example.CURRENT_VERSION,
+            current_version=current_version,
             update_version=update_version,
             data_source=data_source or self.upload(update, key),
             role=role,
-            signature=signed.signature if signature is None else signature,
-            sig_key_crc=signed.key_crc if sig_key_crc is None else sig_key_crc,
+            signature=signature,
+            sig_key_crc=sig_key_crc,
         )
         created: Mapping[str, str] = self.client("iotwireless").create_wireless_gateway_task_definition(**members)
         return created["Id"]
 
     def fail_next(self, operation: str, code: str, *, times: int = 1, message: str | None = None) -> None:
-        """Answer the next calls of an operation of iotwireless with an error, in process and over HTTP.
+        """Make the next calls of an iotwireless operation fail, in process and over HTTP.
 
-        ``bed.fail_next("GetWirelessGatewayTask", "AccessDeniedException")``: one that the operation's model has,
-        LabError for another. ``times`` counts calls on the wire, and boto3 tries a ThrottlingException or an
-        InternalServerException again by itself: five calls in all, unless its ``retries`` say otherwise.
+        For example ``bed.fail_next("GetWirelessGatewayTask", "AccessDeniedException")``.
+
+        Args:
+            operation: Name of the operation in AWS's API.
+            code: Error code. The operation's model must list it.
+            times: Number of requests that fail. boto3 repeats a request after ThrottlingException and
+                InternalServerException: it sends five requests for a call unless its ``retries`` setting differs.
+            message: Text of the error, or None for a default text.
+
+        Raises:
+            LabError: The operation does not exist or cannot return this error, or the testbed is not open.
         """
         from lorafw.iotwireless.context import fail_next  # noqa: PLC0415
 
@@ -309,57 +438,112 @@ class Testbed:
         fail_next(operation, code, times=times, message=message)
 
     def inject(self, fault: Fault | str, gateway: GatewayRef | None = None, *, polls: int | None = None) -> None:
-        """Let a fault hold at a gateway (the first, unless told otherwise); for so many polls, or until ``heal``.
+        """Make a fault happen at a gateway, beginning with its next poll.
 
-        The names are those of ``lorafw.faults``. Raises FaultError for another one, LabError for ``polls`` below 1.
+        Args:
+            fault: A ``Fault`` or its value, such as "link-drop".
+            gateway: The gateway. None: the first one.
+            polls: Number of polls for which the fault lasts. None: until ``heal``.
+
+        Raises:
+            FaultError: There is no fault of that name.
+            LabError: ``polls`` is below 1, there is no such gateway, or the testbed is not open.
         """
         arguments.check_polls(polls)
         self._gateway(gateway).virtual.inject(injection(fault, self.service), polls)
 
     def heal(self, gateway: GatewayRef | None = None) -> None:
-        """Take all faults of a gateway away."""
+        """Remove all injected faults of a gateway.
+
+        Args:
+            gateway: The gateway. None: the first one.
+
+        Raises:
+            LabError: There is no such gateway, or the testbed is not open.
+        """
         self._gateway(gateway).virtual.heal()
 
     def poll(self, gateway: GatewayRef | None = None) -> ExchangeResult:
-        """One exchange of a gateway (the first, unless told otherwise), now.
+        """Make a gateway poll the CUPS server once, now. The clock stays as it is.
+
+        The poll may start a task, send an update to the gateway and install it.
+
+        Args:
+            gateway: The gateway. None: the first one.
+
+        Returns:
+            The outcome of the poll, and how long the gateway waits before the next one.
 
         Raises:
-            HomeError: Its station would not start with the files in its home folder.
-            LabError: The exchange failed in a way that no station fails; the cause is chained.
+            HomeError: The station would not start with the files in the gateway's home folder.
+            LabError: The poll failed in a way in which no real station fails (the cause is chained), there is no such
+                gateway, or the testbed is not open.
         """
         return self._gateway(gateway).poll(self.clock)
 
     def advance(self, seconds: float) -> None:
-        """Turn the clock; each gateway polls whenever its own wait is over. Raises LabError for less than 0.
+        """Move the clock forward. Each gateway polls when its waiting time is over.
 
-        A gateway that cannot start is silent, as its log says; the others go on. ``poll`` wakes it once it can.
-        If an exchange fails in a way that no station fails, the others go on too; LabError tells it at the end.
+        Nothing sleeps: the method returns when all these polls are done.
+
+        A gateway whose station would not start is silent from then on, and its log says why. Once its files are
+        repaired, ``poll`` makes it active again. Other gateways are not affected.
+
+        Args:
+            seconds: How far the clock moves, 0 or more.
+
+        Raises:
+            LabError: ``seconds`` is negative, the testbed is not open, or a poll failed in a way in which no real
+                station fails. In the last case the clock and all other gateways have moved on.
         """
         self._check_open()
         arguments.check_seconds(seconds)
         run_until(self.clock.now_ms() + round(seconds * 1000), self.gateways, self.clock)
 
     def status(self, gateway: GatewayRef | None = None) -> TaskStatus:
-        """The status of a gateway's task. Raises NotFound where it has none."""
+        """Return the status of a gateway's update task.
+
+        Args:
+            gateway: The gateway. None: the first one.
+
+        Raises:
+            NotFound: The gateway has no task.
+            LabError: There is no such gateway, or the testbed is not open.
+        """
         chosen = self._gateway(gateway)
         return self.service.task(self.owner, chosen.id).status
 
     def explain(self, gateway: GatewayRef | None = None) -> Explanation:
-        """Why a gateway is updated, or is not."""
+        """Explain why a gateway is or is not being updated.
+
+        Args:
+            gateway: The gateway. None: the first one.
+
+        Returns:
+            The cause, with the definitions and the task that were considered. ``str()`` gives it as text.
+
+        Raises:
+            LabError: There is no such gateway, or the testbed is not open.
+        """
         chosen = self._gateway(gateway)
         return self.service.explain(self.owner, chosen.id)
 
-    def _gateway(self, which: GatewayRef | None) -> TestbedGateway:
+    def _gateway(self, reference: GatewayRef | None) -> TestbedGateway:
+        """Return the gateway that ``reference`` means. Raises LabError if there is none."""
         self._check_open()
-        return choose(self.gateways, which)
+        return find_gateway(self.gateways, reference)
 
     @property
     def log(self) -> list[LogRow]:
-        """What has happened to tasks; also after the end."""
+        """The status changes of all tasks, oldest first. Can be read after the testbed is closed.
+
+        Raises:
+            LabError: The testbed has never been opened.
+        """
         if not hasattr(self, "service"):
             self._check_open()
         return self.service.log
 
     def now(self) -> str:
-        """The time on the clock, in AWS's form."""
+        """Return the time of the clock in AWS's format, such as "2021-03-12T09:56:12.047Z"."""
         return format_iso(self.clock.now_ms())

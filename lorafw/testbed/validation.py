@@ -1,6 +1,6 @@
-"""What a testbed can be asked for: values that would otherwise go wrong later, or never come to an end.
+"""Checks of the arguments of ``Testbed`` and its methods.
 
-Each check raises LabError with field, value and remedy.
+The values that are refused here would fail later with an obscure error, or make the testbed run without end.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
 MIN_INTERVAL_S: Final = 0.001
-"""The clock has whole milliseconds: a gateway that polls more often would hold it still."""
+"""Resolution of the clock. Gateways that poll more often would stop the clock."""
 
 
 def check_gateways(count: object) -> None:
+    """Raise LabError unless ``count`` is a whole number, 0 or more."""
     if not _is_whole(count, 0):
         raise LabError(f"gateways: {count!r} is not a number of gateways; give a whole number, 0 or more")
 
 
 def check_interval(interval_s: object) -> None:
+    """Raise LabError unless ``interval_s`` is a finite number of seconds, at least MIN_INTERVAL_S."""
     if not _is_number(interval_s, MIN_INTERVAL_S):
         raise LabError(
             f"interval_s: {interval_s!r} is not a time between polls; give seconds, {MIN_INTERVAL_S} or more"
@@ -30,11 +32,13 @@ def check_interval(interval_s: object) -> None:
 
 
 def check_policy(policy: object) -> None:
+    """Raise LabError unless ``policy`` is a Policy or None."""
     if policy is not None and not isinstance(policy, Policy):
         raise LabError(f"policy: {policy!r} is not a Policy; give one, for example Policy(settle_s=30)")
 
 
 def check_start(start: str) -> None:
+    """Raise LabError unless ``start`` is an ISO 8601 time."""
     try:
         parse_iso(start)
     except (TypeError, ValueError):
@@ -42,11 +46,13 @@ def check_start(start: str) -> None:
 
 
 def check_seconds(seconds: object) -> None:
+    """Raise LabError unless ``seconds`` is a finite number, 0 or more."""
     if not _is_number(seconds, 0):
         raise LabError(f"seconds: {seconds!r} cannot be advanced by; a clock moves forward only: give 0 or more")
 
 
 def check_polls(polls: object) -> None:
+    """Raise LabError unless ``polls`` is None or a whole number, 1 or more."""
     if polls is not None and not _is_whole(polls, 1):
         raise LabError(
             f"polls: {polls!r} is not how many polls a fault holds for; give 1 or more, or leave it out: until heal()"
@@ -54,13 +60,16 @@ def check_polls(polls: object) -> None:
 
 
 def check_version(field: str, version: object) -> None:
+    """Raise LabError unless ``version`` is None or a GatewayVersion. ``field`` is its name in the message."""
     if version is not None and not isinstance(version, GatewayVersion):
         raise LabError(f"{field}: {version!r} is not a GatewayVersion; give one: GatewayVersion(package='1.0.0')")
 
 
-def _is_number(value: object, least: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < math.inf
+def _is_number(value: object, minimum: float) -> bool:
+    """Return whether ``value`` is a finite number, at least ``minimum``. A bool is not a number here."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and minimum <= value < math.inf
 
 
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_whole(value: object, minimum: int) -> bool:
+    """Return whether ``value`` is a whole number, at least ``minimum``. A bool is not a number here."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
