@@ -115,7 +115,7 @@ class Cloud:
             api_port: Port of the API.
             cups_port: Port of plain CUPS. None: there is no plain CUPS.
             cups_tls_port: Port of CUPS over HTTPS. None: there is no HTTPS.
-            cups_tls_or_another: Take a free port if ``cups_tls_port`` is taken.
+            cups_tls_fallback_to_free_port: Whether to take a free port if ``cups_tls_port`` is taken.
             state_dir: Folder that keeps the CA and the server's key. None: they are made anew.
             public_names: Names of this machine on the network, for the server's certificate and for Host headers.
             policy: Decisions of the service.

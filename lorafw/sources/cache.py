@@ -1,7 +1,7 @@
-"""Update files that were read whole, kept once for all who send them.
+"""A cache of complete update files that all replies share.
 
-Each lies in an unnamed temporary file, so nothing is left when the process ends, and is read through one memory map:
-however many replies are under way, there is one copy.
+Each update is stored in an unnamed temporary file, which disappears when the process ends. All replies read it through
+one memory map, so there is one copy of it in memory.
 """
 
 from __future__ import annotations
@@ -23,10 +23,28 @@ CHUNK: Final = 64 * 1024
 
 
 class CachedUpdate:
-    """An update file, whole. ``sha256`` is its hex digest, ``etag`` and ``version_id`` what S3 said of it."""
+    """A complete update file.
+
+    Attributes:
+        size: Number of bytes.
+        etag: ETag of the object in S3, or "".
+        version_id: Version of the object in S3, or None.
+        sha256: Hex digest of the content.
+    """
 
     def __init__(self, pieces: Iterable[bytes], *, size: int, etag: str = "", version_id: str | None = None) -> None:
-        """Read all pieces. Raises FirmwareError for an impossible size, Unavailable where size or ETag differ."""
+        """Copy the content into a temporary file and check it.
+
+        Args:
+            pieces: The content, in order.
+            size: Expected number of bytes.
+            etag: Expected ETag, or "" to skip that check.
+            version_id: Version of the object in S3, or None.
+
+        Raises:
+            FirmwareError: No station accepts an update of this size.
+            SourceUnavailable: The content has another size, or its MD5 is not the ETag.
+        """
         if not 0 < size <= MAX_UPDATE:
             raise FirmwareError(f"the update has {size} bytes; a station takes 1 to {MAX_UPDATE}")
         md5 = hashlib.md5(usedforsecurity=False)
@@ -53,9 +71,11 @@ class CachedUpdate:
         self.sha256 = sha256.hexdigest()
 
     def read(self) -> bytes:
+        """Return the whole content."""
         return bytes(self._map)
 
     def chunks(self, size: int = CHUNK) -> Iterator[memoryview]:
+        """Yield the content in pieces of ``size`` bytes, without copying it. The last piece may be shorter."""
         view = memoryview(self._map)
         for start in range(0, self.size, size):
             yield view[start : start + size]
@@ -96,7 +116,7 @@ class UpdateCache:
             ended.set()
 
     def clear(self) -> None:
-        """Let go of everything; a reply under way keeps its own object until it ends."""
+        """Remove all entries. Replies that are being sent keep their update until they end."""
         with self._lock:
             self._objects.clear()
 
@@ -111,14 +131,14 @@ T = TypeVar("T")
 
 
 class _KeyLock:
-    """One answer to a question at a time."""
+    """A lock that a WeakValueDictionary can hold, which cannot hold a plain lock."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
 
 
 class SingleFlight(Generic[T]):
-    """Answers by question. Thread-safe."""
+    """Combines concurrent calls with the same key, so that they share one result. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -126,7 +146,12 @@ class SingleFlight(Generic[T]):
         self._locks: WeakValueDictionary[Hashable, _KeyLock] = WeakValueDictionary()
 
     def get(self, question: Hashable, find: Callable[[], T]) -> T:
-        """What ``find`` returns, or raises; found by one of those who wait for it."""
+        """Return the result of ``find``, which one thread calls for all threads that wait with the same key.
+
+        Args:
+            question: The key. Calls with equal keys can share a result.
+            find: Computes the result. An exception that it raises reaches all threads that wait.
+        """
         with self._lock:
             joined = self._pending.get(question)
             if joined is None:
