@@ -1,11 +1,11 @@
-"""What a Basics Station would do with these bytes: for whoever writes a CUPS server. Pure, nothing is executed.
+"""Predict what a Basics Station does with a response of a CUPS server.
 
-The bytes are the body of a reply, or a whole HTTP response: what begins with ``HTTP/`` is one. The verdict has the
-fields of the recorded ones (``data/station-responses.json``), and the log lines that the station shows at its level
-INFO. Where a recording says 143 (stopped from outside, in good order), so does this; 139 is a crash.
+This is a tool for people who write a CUPS server. It executes nothing and writes no file. The evaluation has the same
+fields as the recordings of a real station in ``data/station-responses.json``. Its exit code is 143 if the station keeps
+running until it is stopped from outside, and 139 if it crashes.
 
-Some replies make the station log parts of its own request, so there is always one: that of a station at
-``localhost:34783``, unless the caller gives another.
+Some responses make the station log parts of its own request. An evaluation therefore always has a request: by default
+that of a station whose server is ``localhost:34783``.
 """
 
 from __future__ import annotations
@@ -57,25 +57,35 @@ ASSUMED_REQUEST: Final = UpdateInfoRequest(
     model="linux",
     package="1.0.0",
 )
-"""The request that a reply answers, if the caller does not say. A station presents its keys in it."""
+"""The default request. ``evaluate_reply`` adds the CRCs of the station's keys to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyEvaluation:
-    """The verdict on one reply. ``remark`` says what a station's log does not."""
+    """What a station does with one response."""
 
     exchange: ExchangeOutcome
     update: UpdateAction
     executed: bool
+    """Whether the station starts the update."""
     key_results: tuple[tuple[int, str], ...]
+    """For each key that was tried, its index and ``VERIFIED`` or ``NOT verified``."""
     tc_uri: str | None
+    """The new tc.uri, or None if the response does not change it."""
     cups_uri_changed: bool
     exit_code: int
+    """``STOPPED``, or ``SEGFAULT`` if the station crashes."""
     log: tuple[LogLine, ...]
+    """The station's log lines, at all levels."""
     remark: str | None = None
+    """An explanation that the station does not log itself, such as the reason for a crash."""
 
     def to_json(self, level: Level = Level.INFO) -> dict[str, Any]:
-        """The fields of a recorded verdict, in its order, in values that JSON has."""
+        """Return the fields of a recording as JSON values, in the order of the recordings.
+
+        Args:
+            level: The lowest level of the log lines that are included.
+        """
         return {
             "exchange": self.exchange.value,
             "update": self.update.value,
@@ -90,49 +100,63 @@ class ReplyEvaluation:
 
 @dataclass(slots=True)
 class InMemoryStorage:
-    """Storage of one exchange that leaves nothing anywhere. Names are those of the files in a home folder."""
+    """A ``Storage`` that keeps the files of one exchange in memory, under their names in a home folder."""
 
     temporary: dict[str, bytes] = field(default_factory=dict)
+    """Files that were received and not committed yet."""
     in_force: dict[str, bytes] = field(default_factory=dict)
+    """Files that were committed."""
     update_head: bytes = b""
+    """The first bytes of the update, which name the interpreter of a script."""
     executed: bool = False
+    """Whether ``update_run`` was called."""
 
     def reset_config(self) -> None:
+        """Remove the temporary files."""
         self.temporary.clear()
 
     def save_uri(self, category: str, uri: str) -> None:
+        """Store a URI as a temporary file."""
         self.temporary[f"{category}.uri"] = uri.encode("utf-8", "surrogateescape")
 
     def save_credentials(self, category: str, credentials: Credentials) -> None:
-        for ending, content in zip(
-            ("trust", "crt", "key"), (credentials.trust, credentials.certificate, credentials.key), strict=True
-        ):
-            self.temporary[f"{category}.{ending}"] = content
+        """Store credentials as temporary files."""
+        self.temporary[f"{category}.trust"] = credentials.trust
+        self.temporary[f"{category}.crt"] = credentials.certificate
+        self.temporary[f"{category}.key"] = credentials.key
 
     def commit_config(self) -> None:
+        """Put the temporary files into force."""
         self.in_force |= self.temporary
         self.temporary.clear()
 
     def update_begin(self, length: int) -> Iterable[LogLine]:
+        """Accept an update of any length."""
         return ()
 
     def update_data(self, data: bytes) -> Iterable[LogLine]:
+        """Keep the first bytes of the update and drop the rest."""
         self.update_head += data[: SCRIPT_HEAD_BYTES - len(self.update_head)]
         return ()
 
     def update_commit(self) -> bool:
+        """Return True: memory is never full."""
         return True
 
     def update_abort(self) -> None:
-        pass
+        """Do nothing, because the update was not stored."""
 
     def update_run(self) -> Iterable[LogLine]:
+        """Record that the update would run. Return the lines that a station logs."""
         self.executed = True
         return launch_lines("N", exec_failure(self.update_head))
 
 
 class _BytesStream:
-    """Bytes that have come, and what comes behind them: nothing more, or an error."""
+    """A ``ByteStream`` over bytes in memory.
+
+    After the last byte, ``read`` raises ``end``. If ``end`` is None, it returns b"", as if the server had closed.
+    """
 
     def __init__(self, data: bytes, end: TransportError | None) -> None:
         self._data = io.BytesIO(data)
@@ -159,17 +183,19 @@ def evaluate_reply(
     request: UpdateInfoRequest | None = None,
     log_level: Level = Level.INFO,
 ) -> ReplyEvaluation:
-    """Return the verdict of a station on a reply.
+    """Return what a station does with a response.
 
     Args:
-        data: The body of the reply, or the whole HTTP response.
+        data: The body of the response, or a whole HTTP response.
         sig_keys: The contents of sig-0.key, sig-1.key, ... on the station.
         timers: The intervals of its station.conf.
-        closes: The server closes the connection behind these bytes. If False, it falls silent.
-        resets: The server resets the connection behind these bytes.
-        is_http: Whether ``data`` is a whole HTTP response. If None, it is one if it begins with ``HTTP/``.
-        request: The request that the reply answers.
-        log_level: The level of the station's log. The log of the verdict has all levels.
+        server_closes: Whether the server closes the connection after these bytes. If False, it keeps the connection
+            open and sends nothing more.
+        resets: Whether the server resets the connection after these bytes.
+        is_http: Whether ``data`` is a whole HTTP response. If None, it is one if it starts with ``HTTP/``.
+        request: The request that the response answers, or None for ``ASSUMED_REQUEST``.
+        log_level: The level of the station's log, which decides about one of its crashes. The evaluation has the lines
+            of all levels.
     """
     if request is None:
         request = replace(ASSUMED_REQUEST, keys=tuple(zlib.crc32(key) for key in sig_keys))
@@ -181,37 +207,42 @@ def evaluate_reply(
         is_http = data.startswith(b"HTTP/")
     if not is_http:
         data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data
-    wire = _BytesStream(data, _end(server_closes=server_closes, resets=resets))
+    stream = _BytesStream(data, _stream_end(server_closes=server_closes, resets=resets))
     try:
-        take_reply(exchange, _read_reply(wire, request))
+        take_reply(exchange, _read_reply(stream, request))
     except TransportError as error:
         log_transport_error(exchange, error)
-    return _judgement(exchange.verdict(), storage)
+    return _to_evaluation(exchange.verdict(), storage)
 
 
-def _end(*, server_closes: bool, resets: bool) -> TransportError | None:
-    """Return what receiving fails with behind the last byte, or None if the connection is closed."""
+def _stream_end(*, server_closes: bool, resets: bool) -> TransportError | None:
+    """Return the error of a read after the last byte, or None if the server closes the connection."""
     if resets:
         return ReceiveError(RESET)
-    return None if server_closes else TransportError(TIMED_OUT)
+    if server_closes:
+        return None
+    return TransportError(TIMED_OUT)
 
 
-def _read_reply(wire: ByteStream, request: UpdateInfoRequest) -> HttpReply:
+def _read_reply(stream: ByteStream, request: UpdateInfoRequest) -> HttpReply:
     host_port = (request.cups_uri or "").partition("://")[2]
-    return read_reply(wire, host_port, request_bytes(host_port, encode_request(request)))
+    return read_reply(stream, host_port, request_bytes(host_port, encode_request(request)))
 
 
-def _judgement(verdict: ExchangeResult, storage: InMemoryStorage) -> ReplyEvaluation:
-    tc_uri = storage.in_force.get("tc.uri")
-    remarks = [line.text for line in verdict.log if line.module == NOTE_MODULE]
+def _to_evaluation(result: ExchangeResult, storage: InMemoryStorage) -> ReplyEvaluation:
+    tc_uri: str | None = None
+    if "tc.uri" in storage.in_force:
+        tc_uri = storage.in_force["tc.uri"].decode("utf-8", "replace")
+    exit_code = SEGFAULT if result.crashed else STOPPED
+    remarks = (line.text for line in result.log if line.module == NOTE_MODULE)
     return ReplyEvaluation(
-        exchange=verdict.exchange,
-        update=verdict.update,
+        exchange=result.exchange,
+        update=result.update,
         executed=storage.executed,
-        key_results=verdict.key_results,
-        tc_uri=None if tc_uri is None else tc_uri.decode("utf-8", "replace"),
+        key_results=result.key_results,
+        tc_uri=tc_uri,
         cups_uri_changed="cups.uri" in storage.in_force,
-        exit_code=SEGFAULT if verdict.crashed else STOPPED,
-        log=tuple(line for line in verdict.log if line.module != NOTE_MODULE),
-        remark=remarks[0] if remarks else None,
+        exit_code=exit_code,
+        log=tuple(line for line in result.log if line.module != NOTE_MODULE),
+        remark=next(remarks, None),
     )

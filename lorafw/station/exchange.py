@@ -1,10 +1,14 @@
-"""What a Basics Station does with the reply of a CUPS server. Pure: files are behind ``Storage``.
+"""How a Basics Station handles the response of a CUPS server.
 
-Source: Basics Station 2.0.6, cups.c and sys.c, and 80 recorded replies. What surprises:
+``CupsExchange`` is the state machine of one exchange. It does no I/O: everything that would change a file goes through
+the ``Storage`` protocol. ``take_reply`` feeds an HTTP response to it.
 
-* The file is renamed to update.bin *before* its signature is checked, and nobody but the update removes it.
+Source: Basics Station 2.0.6, cups.c and sys.c, and 80 recorded replies. Some behaviour is surprising:
+
+* The file is renamed to update.bin *before* its signature is checked. If the update runs, only the update itself
+  removes the file.
 * The key CRC of a reply is only logged; all keys on the gateway are tried in their order.
-* Only sig-0.key makes a gateway one that wants signatures; an unsigned update runs on a gateway without it.
+* A gateway requires signatures only if it has sig-0.key. Without that file it runs unsigned updates.
 * A refused update is a *successful* exchange: the next check comes after the regular interval.
 """
 
@@ -68,85 +72,97 @@ class UpdateAction(StrEnum):
 
 
 class Storage(Protocol):
-    """The files of a station, as far as a reply changes them. ``category`` is ``cups`` or ``tc``."""
+    """The files of a station that a response can change.
+
+    In all methods, ``category`` is ``cups`` or ``tc``.
+    """
 
     def reset_config(self) -> None:
         """Remove the temporary files that an earlier exchange left."""
 
     def save_uri(self, category: str, uri: str) -> None:
-        """Into a temporary file."""
+        """Write a URI to a temporary file."""
 
     def save_credentials(self, category: str, credentials: Credentials) -> None:
-        """Into temporary files."""
+        """Write trust, certificate and key to temporary files."""
 
     def commit_config(self) -> None:
-        """Temporary files become the ones in force."""
+        """Rename the temporary files to the regular ones, which puts them into force."""
 
     def update_begin(self, length: int) -> Iterable[LogLine]:
-        """The file of the update is opened; what a station logs where that fails."""
+        """Open the file for the update. Return the lines that a station logs if that fails."""
         ...
 
     def update_data(self, data: bytes) -> Iterable[LogLine]:
-        """More of the update; what a station logs where it cannot be written, the first time."""
+        """Write more of the update. Return the lines that a station logs when writing fails for the first time."""
         ...
 
     def update_commit(self) -> bool:
-        """The file becomes update.bin; False where it could not be written."""
+        """Rename the file to update.bin. Return False if the update could not be written."""
         ...
 
     def update_abort(self) -> None:
         """Remove update.bin."""
 
     def update_run(self) -> Iterable[LogLine]:
-        """Start update.bin as a background process."""
+        """Start update.bin as a background process. Return the lines that a station logs."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Timers:
-    """Intervals in seconds, by the names of station.conf. The defaults are the station's."""
+    """The intervals of station.conf, in seconds. The defaults are those of the station."""
 
     oksync_s: float = 24 * 3600.0
+    """CUPS_OKSYNC_INTV: the time until the next poll after a successful exchange."""
     resync_s: float = 60.0
+    """CUPS_RESYNC_INTV: the time until the next poll after any other exchange."""
     conn_timeout_s: float = 60.0
+    """CUPS_CONN_TIMEOUT: the time in which each full buffer must arrive."""
 
 
 DEFAULT_TIMERS: Final = Timers()
 
 RESPAWN_S: Final = 0.5
-"""A station that crashed is there again so soon, where it runs with -d (observed)."""
+"""The time after which a crashed station runs again, if it was started with ``-d`` (observed)."""
 
 NOTE_MODULE: Final = "___"
-"""Lines of this name are not the station's own: a station's log shows the output of an update under it."""
+"""The module name of lines that the station did not write itself, such as the output of an update."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeResult:
-    """What the station did. ``key_results`` holds (index of the key, ``VERIFIED`` or ``NOT verified``)."""
+    """What the station did in one exchange."""
 
     exchange: ExchangeOutcome
     update: UpdateAction
     key_results: tuple[tuple[int, str], ...]
+    """For each key that was tried, its index and ``VERIFIED`` or ``NOT verified``."""
     log: tuple[LogLine, ...]
+    """The log lines of the exchange, at all levels."""
     wait_s: float
+    """The time until the next poll."""
     crashed: bool = False
-    """The station's process came to its end in this exchange."""
+    """Whether the station's process crashed in this exchange."""
 
 
 @dataclass(slots=True)
 class CupsExchange:
-    """One exchange with CUPS. Feed it the events of the decoder; ``verdict()`` when it is over.
+    """The state machine of one exchange with CUPS.
 
-    ``sig_keys`` are the contents of sig-0.key, sig-1.key, ... up to the first that is missing. ``log_level`` is that of
-    the station: it crashes in one of its log lines, if it shows lines of that level.
+    Feed it the events of a ``ResponseDecoder``. Call ``verdict()`` when the exchange is over.
     """
 
     storage: Storage
     sig_keys: Sequence[bytes] = ()
+    """The contents of sig-0.key, sig-1.key, ... up to the first missing file."""
     timers: Timers = DEFAULT_TIMERS
     log_level: Level = Level.INFO
+    """The level of the station's log. The station can crash while it writes one of its INFO lines."""
     emit: Callable[[LogLine], None] = lambda line: None
+    """Called with each log line as it is written."""
     lines: list[LogLine] = field(default_factory=list)
+    """All log lines so far."""
     key_results: list[tuple[int, str]] = field(default_factory=list)
     update: UpdateAction = UpdateAction.NONE
     _changed: set[Segment] = field(default_factory=set)
@@ -158,13 +174,15 @@ class CupsExchange:
     _crashed: bool = False
 
     def log(self, level: Level, text: str, module: str = "CUP") -> None:
-        self._write_atomic(LogLine(module, level, text))
+        """Write a line to the log."""
+        self._write_line(LogLine(module, level, text))
 
     def log_line(self, line: LogLine) -> None:
-        """Log a line that another part of the station made."""
-        self._write_atomic(line)
+        """Write a line to the log that another part of the station made."""
+        self._write_line(line)
 
     def feed(self, events: Iterable[ResponseEvent]) -> None:
+        """Process events of the response. Writes to ``storage`` and to the log; ignores events after a crash."""
         for event in events:
             if self._crashed:
                 return
@@ -183,7 +201,10 @@ class CupsExchange:
                     self._complete()
 
     def crash(self, why: str) -> None:
-        """The station's process ends here. It logs nothing of it; ``why`` is said under the name of a remark."""
+        """End the exchange with a crash of the station's process.
+
+        A station logs nothing about it, so ``why`` is logged under ``NOTE_MODULE``.
+        """
         self._is_over = self._crashed = True
         self._outcome = ExchangeOutcome.NONE
         self.log(Level.CRITICAL, why, NOTE_MODULE)
@@ -194,7 +215,7 @@ class CupsExchange:
         return self._crashed
 
     def verdict(self) -> ExchangeResult:
-        """The exchange is over, as it went. Calling it again gives the same."""
+        """End the exchange and return its result. Logs the last line on the first call; later calls return the same."""
         if not self._is_over:
             self._is_over = True
             self._log_result()
@@ -205,15 +226,17 @@ class CupsExchange:
     def _wait_s(self) -> float:
         if self._crashed:
             return RESPAWN_S
-        return self.timers.oksync_s if self._outcome is ExchangeOutcome.DONE else self.timers.resync_s
+        if self._outcome is ExchangeOutcome.DONE:
+            return self.timers.oksync_s
+        return self.timers.resync_s
 
-    def _write_atomic(self, line: LogLine) -> None:
+    def _write_line(self, line: LogLine) -> None:
         self.lines.append(line)
         self.emit(line)
 
     def _write_all(self, lines: Iterable[LogLine]) -> None:
         for line in lines:
-            self._write_atomic(line)
+            self._write_line(line)
 
     def _begin(self, event: SegmentBegin) -> None:
         segment = event.segment
@@ -235,30 +258,40 @@ class CupsExchange:
         self._write_all(self.storage.update_data(event.data))
 
     def _end(self, event: SegmentEnd) -> None:
-        segment, held = event.segment, bytes(self._segment_data)
+        segment = event.segment
+        content = bytes(self._segment_data)
         if segment in (Segment.CUPS_URI, Segment.TC_URI):
-            # The client takes it as a C string and does not validate it.
-            uri = held.split(b"\0")[0].decode("utf-8", "surrogateescape")
-            self.storage.save_uri(_CATEGORY[segment], uri)
-            self.log(Level.INFO, f"[Segment] {_LABEL[segment]}: {uri}")
-            self._changed.add(segment)
+            self._save_uri(segment, content)
         elif segment in (Segment.CUPS_CRED, Segment.TC_CRED):
-            self._credentials(_CATEGORY[segment], held)
+            self._save_credentials(_CATEGORY[segment], content)
             if not self._crashed:
                 self.log(Level.INFO, f"[Segment] {_LABEL[segment]} update completed ({event.length} bytes)")
         elif segment is Segment.SIGNATURE:
-            self._signature = held
+            self._signature = content
             self._changed.add(segment)
-        elif self.storage.update_commit():
-            self._changed.add(segment)
-            self.log(Level.INFO, f"[Segment] Update committed ({event.length} bytes)")
         else:
-            self.log(Level.ERROR, f"[Segment] Update received ({event.length} bytes) but failed to write (ignored)")
+            self._commit_update(event.length)
 
-    def _credentials(self, category: str, segment: bytes) -> None:
+    def _save_uri(self, segment: Segment, content: bytes) -> None:
+        # The station treats the content as a C string and does not validate it.
+        uri = content.split(b"\0")[0].decode("utf-8", "surrogateescape")
+        self.storage.save_uri(_CATEGORY[segment], uri)
+        self.log(Level.INFO, f"[Segment] {_LABEL[segment]}: {uri}")
+        self._changed.add(segment)
+
+    def _commit_update(self, length: int) -> None:
+        """Rename the received update to update.bin, or log that it could not be written."""
+        if not self.storage.update_commit():
+            self.log(Level.ERROR, f"[Segment] Update received ({length} bytes) but failed to write (ignored)")
+            return
+        self._changed.add(Segment.UPDATE)
+        self.log(Level.INFO, f"[Segment] Update committed ({length} bytes)")
+
+    def _save_credentials(self, category: str, segment: bytes) -> None:
+        """Store the credentials of a segment, or log why they cannot be parsed."""
         try:
-            found = layout(segment)
-            self._show_credentials(segment, found)
+            credential_layout = layout(segment)
+            self._log_credential_layout(segment, credential_layout)
             if self._crashed:
                 return
             credentials = parse_credentials(segment)
@@ -268,33 +301,41 @@ class CupsExchange:
             return
         self.storage.save_credentials(category, credentials)
 
-    def _show_credentials(self, segment: bytes, found: Layout) -> None:
-        """Log where the three parts are. The station shows four bytes before each, and crashes if there are none."""
-        trust, certificate, key = credential_lines(segment, found)
+    def _log_credential_layout(self, segment: bytes, credential_layout: Layout) -> None:
+        """Log the position of each credential part.
+
+        The station prints the four bytes before the certificate and the key. It crashes if they do not exist.
+        """
+        trust, certificate, key = credential_lines(segment, credential_layout)
+        _, trust_length = credential_layout.trust
         self.log(Level.INFO, trust, "SYS")
-        if found.certificate[0] < 4 and self.log_level <= Level.INFO:
+        if credential_layout.certificate[0] < 4 and self.log_level <= Level.INFO:
             self.crash(
                 "a Basics Station 2.0.6 crashes here (sys.c, sys_credComplete): the trust part of the credentials has "
-                f"{found.trust[1]} bytes, and the log line about the certificate shows the 4 bytes before it"
+                f"{trust_length} bytes, and the log line about the certificate shows the 4 bytes before it"
             )
             return
         self.log(Level.INFO, certificate, "SYS")
         self.log(Level.INFO, key, "SYS")
 
     def _complete(self) -> None:
+        """Act on a complete response: run or refuse the update, and log what changed."""
         self._outcome = ExchangeOutcome.DONE
         if Segment.UPDATE in self._changed:
             self._run_or_refuse_update()
         if uri_or_credentials := self._changed_part(Segment.TC_URI, Segment.TC_CRED):
-            # Behind the blank the station says "- restarting TC engine", unless it runs without one (station -N).
+            # The station adds "- restarting TC engine" after the space, unless it runs without a TC engine (-N).
             self.log(Level.INFO, f"CUPS provided TC updates ({uri_or_credentials}) ")
         if self._changed_part(Segment.CUPS_URI, Segment.CUPS_CRED):
             self._outcome = ExchangeOutcome.CUPS_UPDATES
 
     def _changed_part(self, uri: Segment, credentials: Segment) -> str:
+        """Return "uri" or "credentials" if the response changed it, and an empty string if it changed neither."""
         if uri in self._changed:
             return "uri"
-        return "credentials" if credentials in self._changed else ""
+        if credentials in self._changed:
+            return "credentials"
+        return ""
 
     def _run_or_refuse_update(self) -> None:
         self.log(Level.INFO, "CUPS provided update.bin")
@@ -308,6 +349,7 @@ class CupsExchange:
             self.storage.update_abort()
 
     def _accepts_update(self) -> bool:
+        """Return True if the station runs the update. Logs the reason."""
         if self._signature is not None:
             return self._verify_signature(self._signature[:4], self._signature[4:])
         if not self.sig_keys:
@@ -317,43 +359,49 @@ class CupsExchange:
         return False
 
     def _verify_signature(self, key_crc: bytes, signature: bytes) -> bool:
+        """Try all keys in their order, and record each result. Return True if one of them verifies the signature."""
         crc = int.from_bytes(key_crc, "little")
         self.log(Level.INFO, f"CUPS provided signature len={len(signature)} keycrc={crc:08X}")
         for index, sig_key in enumerate(self.sig_keys):
             if len(sig_key) != 64:
                 continue
             verified = station_verifies(sig_key, self._digest, signature)
-            self.key_results.append((index, "VERIFIED" if verified else "NOT verified"))
-            self.log(Level.INFO, f"ECDSA key#{index} -> {self.key_results[-1][1]}")
+            key_result = "VERIFIED" if verified else "NOT verified"
+            self.key_results.append((index, key_result))
+            self.log(Level.INFO, f"ECDSA key#{index} -> {key_result}")
             if verified:
                 return True
         self.log(Level.WARNING, f"No key could verify signature. Tried {len(self.sig_keys)} keys")
         return False
 
     def _log_result(self) -> None:
-        regular, soon = format_interval(self.timers.oksync_s), format_interval(self.timers.resync_s)
+        """Log how the exchange ended and when the next one starts."""
+        oksync = format_interval(self.timers.oksync_s)
+        resync = format_interval(self.timers.resync_s)
         if self._outcome is ExchangeOutcome.FAILED:
-            self.log(Level.INFO, f"Interaction with CUPS failed - retrying in {soon}")
+            self.log(Level.INFO, f"Interaction with CUPS failed - retrying in {resync}")
         elif self._outcome is ExchangeOutcome.CUPS_UPDATES:
-            what = self._changed_part(Segment.CUPS_URI, Segment.CUPS_CRED)
-            self.log(Level.INFO, f"CUPS provided CUPS updates ({what}) - reconnecting in {soon}")
+            changed_part = self._changed_part(Segment.CUPS_URI, Segment.CUPS_CRED)
+            self.log(Level.INFO, f"CUPS provided CUPS updates ({changed_part}) - reconnecting in {resync}")
         else:
             detail = "" if self._changed else " (no updates)"
-            self.log(Level.INFO, f"Interaction with CUPS done{detail} - next regular check in {regular}")
+            self.log(Level.INFO, f"Interaction with CUPS done{detail} - next regular check in {oksync}")
 
 
 def take_reply(exchange: CupsExchange, reply: HttpReply, on_answer: Callable[[], None] | None = None) -> bool:
-    """Feed a reply to an exchange.
+    """Feed an HTTP response to an exchange. Reads the body until the station stops reading.
 
     Args:
-        on_answer: Called once, when the first buffer of an answer (a reply with status 200) has come, before the
-            station looks at it.
+        exchange: The exchange. It is updated in place.
+        reply: The response, whose body has not been read yet.
+        on_answer: Called once, when the first buffer of a response with status 200 has arrived and before the station
+            parses it.
 
     Returns:
         True if the server rejected the request.
 
     Raises:
-        TransportError: The reply broke off.
+        TransportError: The connection broke before the body was complete.
     """
     if reply.status != 200:
         exchange.log(Level.VERBOSE, f"Failed to retrieve TCURI from CUPS: ({reply.status}) {reply.reason}")
@@ -376,7 +424,7 @@ def take_reply(exchange: CupsExchange, reply: HttpReply, on_answer: Callable[[],
 
 
 def log_transport_error(exchange: CupsExchange, error: TransportError) -> None:
-    """The exchange broke: log what a station logs of it, or end as it ends."""
+    """Log what a station logs about a transport error. A ``StationCrash`` also ends the exchange."""
     if isinstance(error, StationCrash):
         exchange.crash(error.why)
     for line in error.lines:

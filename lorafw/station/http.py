@@ -1,9 +1,14 @@
-"""HTTP as a Basics Station speaks it: one request, and what it takes for a reply.
+"""The HTTP client of a Basics Station: how it writes a request and reads the response.
 
-One buffer serves request and reply, and its first bytes hold the port. So a request that does not fit is cut; a reply
-must bring its header, and both URIs of its body, within the first buffer; and a client that has filled the buffer with
-an error reply that is larger crashes. A reply has a Content-Length, or it is empty: chunked bodies, and bodies that end
-with the connection, are bytes too many. Source: recorded from Basics Station 2.0.6.
+The station uses one buffer for the request and the response, and stores the port in its first bytes. This has several
+consequences:
+
+* A request that does not fit is cut off.
+* The header of a response, and both URIs in its body, must fit into the first buffer.
+* The station crashes if an error response does not fit into the buffer.
+* A response without Content-Length is empty. Chunked bodies, and bodies that end with the connection, are errors.
+
+Source: recorded from Basics Station 2.0.6.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from lorafw.station.log import Level, LogLine
 
 PATH: Final = "/update-info"
 BUFFER: Final = 8192
-"""CUPS_BUFSZ: the station reads in pieces of this size, and each must come within its time limit."""
+"""CUPS_BUFSZ: the size of the station's buffer. Each full buffer must arrive within CUPS_CONN_TIMEOUT."""
 
 _CLOSING: Final = b"]}"
 _NO_KEYS: Final = b"[]}"
@@ -27,7 +32,7 @@ _REQUEST_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})", 
 
 
 class TransportError(LorafwError):
-    """The exchange broke. ``lines`` are what a station logs of it."""
+    """The connection failed. ``lines`` are the lines that a station logs."""
 
     def __init__(self, *lines: LogLine) -> None:
         super().__init__("; ".join(line.text for line in lines))
@@ -35,11 +40,11 @@ class TransportError(LorafwError):
 
 
 class ConnectionLost(TransportError):
-    """The link is gone: the connection has no end in order, as the other side will find out."""
+    """The link was lost. The connection is reset instead of closed."""
 
 
 class StationCrash(TransportError):
-    """A Basics Station 2.0.6 ends here with a segmentation fault, and logs nothing of it."""
+    """A Basics Station 2.0.6 ends with a segmentation fault here and logs nothing. ``why`` explains the reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__()
@@ -47,11 +52,11 @@ class StationCrash(TransportError):
 
 
 class ReceiveError(TransportError):
-    """Receiving failed with this line. The station logs a second line, which says what it was reading."""
+    """Receiving failed. The station logs a second line, which says what it was reading."""
 
 
 def connection_error_line(text: str) -> LogLine:
-    """An error of the connection. A station puts its descriptor in front; in every recorded log that was 3."""
+    """Return the log line of a connection error. It starts with a file descriptor, which is 3 in all recordings."""
     return LogLine("AIO", Level.ERROR, f"[3] {text}")
 
 
@@ -65,23 +70,22 @@ CLOSED: Final = (PEER_CLOSED, NO_BODY)
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """A reply whose body is still to come, except that of an error. ``body`` may raise TransportError.
-
-    ``first_buffer_bytes`` is the number of bytes of the body that fit behind the header; both URIs must.
-    """
+    """A response whose header was read. The body of an error response was read and dropped."""
 
     status: int
     reason: str
     content_length: int
     body: Iterator[bytes]
+    """Yields the rest of the response, one full buffer at a time. Can raise TransportError."""
     first_buffer_bytes: int = BUFFER
+    """The number of bytes of the body that fit into the buffer behind the header. Both URIs must fit."""
 
 
 class ByteStream(Protocol):
-    """The connection, as far as a reply needs it."""
+    """The connection from which a response is read."""
 
     def read(self, size: int) -> bytes:
-        """Receive at least one byte and at most this number, or none if the other side has closed.
+        """Receive 1 to ``size`` bytes. Returns b"" if the server has closed the connection.
 
         Raises:
             ReceiveError: The connection is broken.
@@ -90,15 +94,15 @@ class ByteStream(Protocol):
         ...
 
     def rearm(self) -> None:
-        """A full buffer has come: the time limit begins anew."""
+        """Restart the time limit, because a full buffer has arrived."""
 
 
 def request_bytes(host_port: str, body: bytes, token: bytes = b"", buffer_bytes: int = BUFFER) -> bytes:
-    """Return the whole request: header lines in the station's order, blanks included, and no other.
+    """Return the whole request: the header lines of a station, with its spaces, and the body.
 
     Args:
         host_port: The server's address, as in cups.uri.
-        body: The body as it would be sent if the buffer had room for it.
+        body: The complete body. It is cut off if it does not fit into the buffer.
         token: The text of a key file that holds header lines.
         buffer_bytes: CUPS_BUFSZ, the size of the station's buffer.
     """
@@ -107,9 +111,9 @@ def request_bytes(host_port: str, body: bytes, token: bytes = b"", buffer_bytes:
 
 
 def truncate_to_buffer(host_port: str, body: bytes, token: bytes = b"", buffer_bytes: int = BUFFER) -> bytes:
-    """Return a body as it is sent: without what the buffer has no room for.
+    """Return the part of a body that fits into the buffer.
 
-    The station ends the buffer with a zero byte when it prints the CRC of a key there and finds no room.
+    If the end of the buffer is reached while the station prints the CRC of a key, the last byte is zero.
     """
     room = max(_room(host_port, buffer_bytes) - len(_head(host_port, 0, token)), 0)
     if len(body) <= room:
@@ -138,10 +142,14 @@ class _Buffer:
         self._wire = wire
 
     def receive(self, failure: LogLine) -> None:
-        """Receive more. Raises TransportError, which ends with the line ``failure`` unless the time limit passed."""
+        """Receive more of the response into the buffer.
+
+        Raises:
+            TransportError: Nothing was received. Its last line is ``failure``, unless the time limit has passed.
+        """
         space = len(self.memory) - self.received
         try:
-            # The station receives 0 bytes into a full buffer, and takes that for the end of the connection.
+            # A station asks for 0 bytes if its buffer is full, and mistakes the result for the end of the connection.
             data = self._wire.read(space) if space else b""
         except ReceiveError as error:
             raise TransportError(*error.lines, failure) from None
@@ -151,13 +159,13 @@ class _Buffer:
         self.received += len(data)
 
     def header_length(self) -> int:
-        """Return the length of the header with its blank line, or 0 if that has not come yet."""
+        """Return the length of the header with its blank line, or 0 if it is incomplete."""
         end = self.memory.find(HEADER_END, 0, self.received)
         return end + len(HEADER_END) if end >= 0 else 0
 
 
 def read_reply(wire: ByteStream, host_port: str, request: bytes, buffer_bytes: int = BUFFER) -> HttpReply:
-    """Read the header of a reply, and the whole of an error reply.
+    """Read the header of a response, and the body as well if it is an error.
 
     Args:
         wire: The connection, on which the request was sent.
@@ -185,12 +193,12 @@ def read_reply(wire: ByteStream, host_port: str, request: bytes, buffer_bytes: i
 
 
 def _room(host_port: str, buffer_bytes: int) -> int:
-    """What is left of the buffer for header and body behind ``:port`` and a zero byte (from a request that was cut)."""
+    """Return the size of the buffer without ``:port`` and a zero byte (derived from a recorded, cut request)."""
     return buffer_bytes - len(host_port.rpartition(":")[2]) - 2
 
 
 def _body(wire: ByteStream, buffer: _Buffer, length: int, start: int) -> Iterator[bytes]:
-    """Yield the body, a full buffer at a time, or the rest. In the first buffer it begins at ``start``."""
+    """Yield the body, one full buffer at a time. In the first buffer it begins at ``start``."""
     missing = length
     while True:
         end = start + min(missing, len(buffer.memory) - start)
@@ -216,7 +224,11 @@ def _station_crash(size: int, room: int) -> StationCrash:
 
 
 def request_body(data: bytes) -> bytes:
-    """The body of a whole HTTP request, or of bytes that are a body already. Raises MalformedRequest."""
+    """Return the body of an HTTP request. Data that does not start with ``POST`` is returned unchanged.
+
+    Raises:
+        MalformedRequest: The header is incomplete, or the body is shorter than its Content-Length.
+    """
     if not data.startswith(b"POST "):
         return data
     head, blank_line, body = data.partition(HEADER_END)

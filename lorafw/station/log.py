@@ -1,7 +1,8 @@
-"""Log lines of a Basics Station: the same words at the same levels.
+"""The log lines of a Basics Station.
 
-A line in the file: ``2021-03-12 09:56:13.148 [CUP:INFO] ECDSA key#0 -> VERIFIED``. A station shows the lines at or
-above ``log_level`` of its station.conf; without one, INFO.
+A line in the log file looks like this: ``2021-03-12 09:56:13.148 [CUP:INFO] ECDSA key#0 -> VERIFIED``. A station writes
+the lines at or above the ``log_level`` of its station.conf. The default is INFO.
+Source: recorded from Basics Station 2.0.6.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Final
 from lorafw.cups.credentials import Layout
 
 LINE_BYTES: Final = 511
-"""Bytes of a line in the station's log, with time and level. The rest of a longer line is not shown."""
+"""The maximum length of a line with its time and level. The station cuts longer lines off."""
 
 _TIME_BYTES: Final = len("2021-03-12 09:56:13.148 ")
+_WORD_BYTES: Final = 4
 _UNITS_US: Final = (
     ("d", 86_400_000_000),
     ("h", 3_600_000_000),
@@ -29,7 +31,7 @@ _UNITS_US: Final = (
 
 
 class Level(IntEnum):
-    """The station's levels in its own order; the name in a line is the first four letters."""
+    """The log levels of the station, from the least to the most severe."""
 
     XDEBUG = 0
     DEBUG = 1
@@ -42,34 +44,40 @@ class Level(IntEnum):
 
     @property
     def short(self) -> str:
-        return "XDEB" if self is Level.XDEBUG else self.name[:4]
+        """The name of the level in a log line: its first four letters."""
+        return self.name[:4]
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line: ``module`` is CUP, SYS or AIO."""
+    """One line of the log, without its time."""
 
     module: str
+    """The part of the station that writes the line, such as CUP, SYS or AIO."""
     level: Level
     text: str
 
     def __str__(self) -> str:
-        """The line without its time. A text that ends with a line feed gets no second one, and a long one is cut."""
+        """Return the line without its time. A long text is cut off, and a line feed at its end is removed."""
         head = f"[{self.module}:{self.level.short}] "
         text = self.text.encode("utf-8", "surrogateescape")[: LINE_BYTES - _TIME_BYTES - len(head)]
         return head + text.decode("utf-8", "surrogateescape").removesuffix("\n")
 
     def at(self, time_ms: int) -> str:
-        """With the time in front, as in the station's log file."""
+        """Return the line with its time, as it is in the log file.
+
+        Args:
+            time_ms: Milliseconds since the Unix epoch.
+        """
         moment = datetime.fromtimestamp(time_ms // 1000, UTC)
         return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ms % 1000:03d} {self}"
 
 
 def format_interval(seconds: float) -> str:
-    """Return a span of time as a station prints it: ``1d``, ``1m30s``, ``300ms``.
+    """Return a time interval as a station prints it, such as ``1d``, ``1m30s`` or ``300ms``.
 
-    There are at most two units, the second being the next smaller one, and what is smaller still is left out: 3601
-    seconds are ``1h0m``.
+    The text has at most two units, of which the second is the next smaller one. The rest is dropped: 3601 seconds are
+    ``1h0m``.
     """
     span_us = round(seconds * 1_000_000)
     if span_us == 0:
@@ -84,22 +92,35 @@ def format_interval(seconds: float) -> str:
     return text
 
 
-def credential_lines(segment: bytes, found: Layout) -> Iterable[str]:
-    """What the station tells of the three parts: offset, length, and the bytes around the beginning.
+def credential_lines(segment: bytes, credential_layout: Layout) -> Iterable[str]:
+    """Yield the texts that a station logs about a credential segment: one for each of its three parts.
 
-    It looks beyond the end of a short segment; what it finds there counts as zero here.
+    A text has the offset and the length of the part, and a hex dump of the bytes around its beginning. The station
+    reads beyond the end of a short segment. Its memory there is unknown, so lorafw prints zeros.
+
+    Args:
+        segment: The credential segment.
+        credential_layout: The offset and the length of each part.
     """
+    offset, length = credential_layout.trust
+    dump = _hex_dump(segment, offset, words=2)
+    yield f" credComplete - trust_off={offset:4d}, trust_len={length:4d}               {dump}"
+    offset, length = credential_layout.certificate
+    dump = _hex_dump(segment, offset - _WORD_BYTES, words=3)
+    yield f" credComplete - cert_off ={offset:4d}, cert_len ={length:4d}  {dump}"
+    offset, length = credential_layout.key
+    dump = _hex_dump(segment, offset - _WORD_BYTES, words=3)
+    yield f" credComplete - key_off  ={offset:4d}, key_len  ={length:4d}  {dump}"
 
-    def shown(start: int, groups: int) -> str:
-        return "  ".join(
-            " ".join(f"{segment[at] if 0 <= at < len(segment) else 0:02x}" for at in range(first, first + 4))
-            for first in range(start, start + 4 * groups, 4)
-        )
 
-    trust_at, trust_length = found.trust
-    yield f" credComplete - trust_off={trust_at:4d}, trust_len={trust_length:4d}               {shown(trust_at, 2)}"
-    for at_name, length_name, (at, length) in (
-        ("cert_off =", "cert_len =", found.certificate),
-        ("key_off  =", "key_len  =", found.key),
-    ):
-        yield f" credComplete - {at_name}{at:4d}, {length_name}{length:4d}  {shown(at - 4, 3)}"
+def _hex_dump(data: bytes, start: int, *, words: int) -> str:
+    """Return words of four bytes in hexadecimal. Bytes outside of ``data`` are printed as zero."""
+    offsets = range(start, start + words * _WORD_BYTES, _WORD_BYTES)
+    return "  ".join(_hex_word(data, offset) for offset in offsets)
+
+
+def _hex_word(data: bytes, start: int) -> str:
+    zeros_before = bytes(max(-start, 0))
+    inside = data[max(start, 0) : max(start + _WORD_BYTES, 0)]
+    word = (zeros_before + inside)[:_WORD_BYTES].ljust(_WORD_BYTES, b"\0")
+    return word.hex(" ")

@@ -15,7 +15,13 @@ from lorafw.firmware.signing import PublicKey
 
 
 def station_verifies(sig_key: bytes, digest: hashlib._Hash, signature: bytes) -> bool:
-    """Does this sig-N.key verify? ``digest`` is the SHA-512 of the update."""
+    """Return True if a station accepts the signature.
+
+    Args:
+        sig_key: The content of a sig-N.key.
+        digest: The SHA-512 of the update.
+        signature: The signature in DER. A malformed one is not accepted.
+    """
     try:
         key = PublicKey(sig_key)
         r, s = read_der_signature(signature)
