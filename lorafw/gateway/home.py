@@ -1,4 +1,4 @@
-"""The home folder of a station: the files that configure it, and those that an exchange leaves behind.
+"""The home folder of a station: its configuration, and the files that an exchange writes.
 
 ===============================  ===========================================================================
 file                             meaning
@@ -22,6 +22,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -52,18 +53,22 @@ def ignore_line(line: LogLine) -> None:
 
 
 class Home:
-    """A station's home folder. Everything is read anew at each call, as the station does."""
+    """The home folder of a station. Each method reads the files again, as the station does."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
 
     @property
     def tmp(self) -> Path:
-        """What a real station knows as /tmp."""
+        """The folder that stands for /tmp of a real station."""
         return self.path / "tmp"
 
     def conf(self) -> StationConf:
-        """Read station.conf. Raises HomeError where a station would not start with it."""
+        """Read station.conf.
+
+        Raises:
+            HomeError: A station would not start with this file, or there is none.
+        """
         path = self.path / "station.conf"
         content = self._bytes("station.conf", MAX_CONF_BYTES)
         if content is None:
@@ -98,25 +103,32 @@ class Home:
         return None
 
     def credentials(self, category: str) -> Credentials:
-        return Credentials(
-            **{part: self._bytes(f"{category}.{ending}") or b"" for part, ending in CREDENTIAL_SUFFIXES.items()}
-        )
+        """Return the credentials of a set of files. A missing file counts as empty.
+
+        Args:
+            category: ``cups`` or ``tc``, with ``-bak`` or ``-boot`` for another set of files.
+        """
+        contents = {part: self._bytes(f"{category}.{suffix}") for part, suffix in CREDENTIAL_SUFFIXES.items()}
+        return Credentials(**{part: content or b"" for part, content in contents.items()})
 
     def package(self) -> str | None:
-        """version.txt without what is blank at its end; None without the file."""
+        """Return the text of version.txt without trailing white space, or None if there is no file."""
         return self._text("version.txt")
 
     def sig_keys(self) -> list[bytes]:
-        """The contents of sig-0.key, sig-1.key, ... up to the first that is missing."""
+        """Return the contents of sig-0.key, sig-1.key, ... up to the first missing file."""
         keys: list[bytes] = []
         while (key := self._bytes(f"sig-{len(keys)}.key")) is not None:
             keys.append(key)
         return keys
 
     def key_crcs(self) -> tuple[int, ...]:
-        """What the station presents as ``keys``: the list ends at the first CRC that is 0, as that of an empty file."""
-        crcs = [zlib.crc32(key) for key in self.sig_keys()]
-        return tuple(crcs[: crcs.index(0)] if 0 in crcs else crcs)
+        """Return what the station reports as ``keys``. The list ends before the first CRC that is 0.
+
+        An empty file has the CRC 0.
+        """
+        crcs = (zlib.crc32(key) for key in self.sig_keys())
+        return tuple(takewhile(bool, crcs))
 
     def request(self, station: str, model: str, on_log: Callable[[LogLine], None] = ignore_line) -> UpdateInfoRequest:
         """Return what a station of this version presents from this folder.
@@ -166,7 +178,9 @@ class Home:
 
     def _text(self, name: str) -> str | None:
         content = self._bytes(name)
-        return None if content is None else _c_string(content)
+        if content is None:
+            return None
+        return _c_string(content)
 
     def _router_id(self, text: str) -> str:
         """Return the text of the file that ``routerid`` names, or ``routerid`` itself if it names none."""

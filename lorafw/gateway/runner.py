@@ -1,7 +1,7 @@
-"""Two ways to run an update file that a station would run.
+"""Run an update file that a virtual gateway accepted.
 
-``install_only`` never executes what came over the wire: it reads an update file that lorafw built and does to the home
-folder what the file would do. ``execute`` is the real thing, for whoever asks for it by name (``--exec``).
+``install_only`` never executes anything that came over the network. It unpacks an update file that lorafw built, and
+changes the home folder as the file would. ``execute`` really executes the file; users must ask for it with ``--exec``.
 """
 
 from __future__ import annotations
@@ -24,17 +24,25 @@ from lorafw.station.launch import exec_failure, launch_lines
 from lorafw.station.log import Level, LogLine
 
 EXEC_LIMIT_S: Final = 60.0
-"""So long is waited for an executed update; a real station does not wait at all."""
+"""The time to wait for an executed update. A real station does not wait at all."""
 
 MOST_OUTPUT: Final = 64 * 1024
-"""So many bytes of an executed update's output are kept."""
+"""The number of bytes of an executed update's output that are kept."""
 
 next_pid = count(6873).__next__
 """Process numbers for a log in which nothing was executed. The first is that of the documented log."""
 
 
 def install_only(home: Home, update_bin: Path) -> UpdateRun:
-    """Do what an update file that lorafw built would do, without executing it."""
+    """Install an update file that lorafw built, without executing it. Removes the file afterwards.
+
+    Args:
+        home: The home folder, which is changed as the update would change it.
+        update_bin: The update file.
+
+    Returns:
+        The lines that a station logs, and a note if the update could not be installed.
+    """
     content = update_bin.read_bytes()
     lines = launch_lines(next_pid(), exec_failure(content))
     try:
@@ -51,7 +59,10 @@ def install_only(home: Home, update_bin: Path) -> UpdateRun:
 
 
 def execute(home: Home, update_bin: Path) -> UpdateRun:
-    """Run the file, in the gateway's private temporary folder, with the environment that a station gives it."""
+    """Execute the file in the gateway's temporary folder and wait until it ends, at most EXEC_LIMIT_S.
+
+    The process has the environment variables that a station sets.
+    """
     environment = {
         **os.environ,
         "STATION_HOME": str(home.path.resolve()),
@@ -67,8 +78,10 @@ def execute(home: Home, update_bin: Path) -> UpdateRun:
 
 
 def _output_of(process: subprocess.Popen[bytes]) -> bytes:
-    """Read what the process says until it ends. Waits; keeps the first MOST_OUTPUT bytes and drops the rest."""
-    kept, dropped, deadline = bytearray(), 0, time.monotonic() + EXEC_LIMIT_S
+    """Wait for the process and return its output: the first MOST_OUTPUT bytes, and a note if more was dropped."""
+    kept = bytearray()
+    dropped = 0
+    deadline = time.monotonic() + EXEC_LIMIT_S
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -90,12 +103,16 @@ def _output_of(process: subprocess.Popen[bytes]) -> bytes:
 
 
 def _popen(program: str, folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """As execvp does it: what has no interpreter and is no program is a script for sh."""
-    words = [program]
+    """Start a program. A file that the system cannot execute is run by ``sh``, as execvp does.
+
+    Raises:
+        OSError: The program could not be started.
+    """
+    command = [program]
     while True:
         try:
             return subprocess.Popen(  # noqa: S603 -- executing it is what was asked for
-                words,
+                command,
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -104,11 +121,11 @@ def _popen(program: str, folder: Path, environment: dict[str, str]) -> subproces
                 start_new_session=True,
             )
         except OSError as error:
-            if error.errno != errno.ENOEXEC or len(words) > 1:
+            if error.errno != errno.ENOEXEC or len(command) > 1:
                 raise
-            words = ["/bin/sh", program]
+            command = ["/bin/sh", program]
 
 
 def said(text: str) -> LogLine:
-    """Output of the update: a station's log shows it under this name."""
+    """Return a log line with output of the update, under the module name that a station uses for it."""
     return LogLine(NOTE_MODULE, Level.INFO, text)

@@ -1,4 +1,8 @@
-"""The files that a reply of CUPS changes in a station's home folder, in the order in which a station changes them."""
+"""Store the files of a CUPS response in a home folder.
+
+The files change in the same order as on a station, so that a power cut leaves the same state behind.
+Source: Basics Station 2.0.6, sys.c and sys_linux.c.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +20,37 @@ from lorafw.station.log import Level, LogLine
 
 @dataclass(frozen=True, slots=True)
 class UpdateRun:
-    """An update file was run: the station's log lines, and whether the station is restarted by it."""
+    """The result of running an update file."""
 
     lines: tuple[LogLine, ...]
+    """The lines that the station logs."""
     restarts: bool = False
+    """Whether the update restarts the station."""
 
 
 CATEGORIES: Final = ("cups", "tc")
 
 RunUpdate = Callable[[Home, Path], UpdateRun]
-"""Runs an update file that a station would run."""
+"""Runs an update file and returns what came of it."""
 
 OpenUpdateFile = Callable[[Path], BinaryIO]
-"""Opens the file that takes an update. Raises OSError, as writing to it does, where there is no room."""
+"""Opens the file for an update. Opening and writing raise OSError if the disk is full."""
 
 
 def open_update(path: Path) -> BinaryIO:
-    """update.bi_ as a station opens it: from its beginning, with mode 0750."""
+    """Open update.bi_ as a station does: truncated, with mode 0750."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o750), "wb")
 
 
 class HomeStorage:
-    """Storage of one exchange, in a home folder.
+    """The ``Storage`` of one exchange, in a home folder.
 
-    Where the update cannot be written, all of it is read all the same, and ignored (observed).
+    If the update cannot be written, the station still reads all of it and ignores it (observed).
+
+    Args:
+        home: The home folder.
+        runner: Runs update.bin.
+        disk: Opens the file for the update.
     """
 
     def __init__(self, home: Home, runner: RunUpdate, disk: OpenUpdateFile = open_update) -> None:
@@ -51,19 +62,23 @@ class HomeStorage:
         self.restarts = False
 
     def reset_config(self) -> None:
+        """Remove temporary files that an earlier exchange left."""
         self._changed.clear()
         for category in CATEGORIES:
             for name in (f"{category}-temp.upd", *_temporary_files(category)):
                 (self._home.path / name).unlink(missing_ok=True)
 
     def save_uri(self, category: str, uri: str) -> None:
+        """Write a URI to a temporary file."""
         self._save(category, "uri", uri.encode("utf-8", "surrogateescape"))
 
     def save_credentials(self, category: str, credentials: Credentials) -> None:
-        for part, ending in CREDENTIAL_SUFFIXES.items():
-            self._save(category, ending, getattr(credentials, part))
+        """Write trust, certificate and key to temporary files."""
+        for part, suffix in CREDENTIAL_SUFFIXES.items():
+            self._save(category, suffix, getattr(credentials, part))
 
     def commit_config(self) -> None:
+        """Put the temporary files into force. A marker file makes this survive a power cut."""
         for category in CATEGORIES:
             if category in self._changed:
                 (self._home.path / f"{category}-temp.upd").touch()
@@ -71,22 +86,26 @@ class HomeStorage:
         self._changed.clear()
 
     def update_begin(self, length: int) -> Iterable[LogLine]:
+        """Open update.bi_. Return the lines that a station logs if that fails."""
         try:
             self._home.tmp.mkdir(mode=0o700, exist_ok=True)
             self._file = self._disk(self._partial)
         except OSError as error:
-            return self._given_up("open", error)
+            return self._stop_writing("open", error)
         return ()
 
     def update_data(self, data: bytes) -> Iterable[LogLine]:
-        if self._file is not None:
-            try:
-                self._file.write(data)
-            except OSError as error:
-                return self._given_up("write", error)
+        """Append to update.bi_. Return the lines that a station logs when that fails for the first time."""
+        if self._file is None:
+            return ()
+        try:
+            self._file.write(data)
+        except OSError as error:
+            return self._stop_writing("write", error)
         return ()
 
     def update_commit(self) -> bool:
+        """Rename update.bi_ to update.bin. If it could not be written, remove it and return False."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
@@ -99,41 +118,46 @@ class HomeStorage:
         return False
 
     def update_abort(self) -> None:
+        """Remove update.bin."""
         self.update_bin.unlink(missing_ok=True)
 
     def update_run(self) -> Iterable[LogLine]:
+        """Run update.bin, note whether it restarts the station, and return the lines that a station logs."""
         run = self._runner(self._home, self.update_bin)
         self.restarts = run.restarts
         return run.lines
 
     def close(self) -> None:
-        """The exchange is over; what was not committed stays as update.bi_."""
+        """Close the file of the update. An update that was not committed stays in update.bi_."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
             self._file = None
 
-    def _given_up(self, what: str, error: OSError) -> tuple[LogLine]:
+    def _stop_writing(self, operation: str, error: OSError) -> tuple[LogLine]:
+        """Close the file after an error, and return the line that a station logs."""
         self.close()
-        return (LogLine("SYS", Level.ERROR, f"Failed to {what} '/tmp/update.bi_': {error.strerror}"),)
+        return (LogLine("SYS", Level.ERROR, f"Failed to {operation} '/tmp/update.bi_': {error.strerror}"),)
 
     @property
     def update_bin(self) -> Path:
+        """The path of a complete update."""
         return self._home.tmp / "update.bin"
 
     @property
     def _partial(self) -> Path:
+        """The path of an update that is being received."""
         return self._home.tmp / "update.bi_"
 
-    def _save(self, category: str, ending: str, content: bytes) -> None:
-        self._home.write(f"{category}-temp.{ending}", content, mode=0o600)
+    def _save(self, category: str, suffix: str, content: bytes) -> None:
+        self._home.write(f"{category}-temp.{suffix}", content, mode=0o600)
         self._changed.add(category)
 
 
 def complete_interrupted(home: Home) -> None:
-    """Finish what a power cut interrupted: the files of a reply take effect, and the backup is made.
+    """Finish what a power cut interrupted: put received files into force, and complete the backup of cups.*.
 
-    A marker in the home folder tells that the files were written: ``{cups,tc}-temp.upd`` and ``cups-temp.cpy``.
+    Marker files show what is left to do: ``{cups,tc}-temp.upd`` and ``cups-temp.cpy``.
     """
     for category in CATEGORIES:
         if (home.path / f"{category}-temp.upd").exists():
@@ -152,4 +176,4 @@ def _replace_config(home: Home, category: str) -> None:
 
 
 def _temporary_files(category: str) -> list[str]:
-    return [f"{category}-temp.{ending}" for ending in (*CREDENTIAL_SUFFIXES.values(), "uri")]
+    return [f"{category}-temp.{suffix}" for suffix in (*CREDENTIAL_SUFFIXES.values(), "uri")]

@@ -1,7 +1,8 @@
-"""A virtual gateway: a home folder, the decisions of a station, and a transport. ``poll()`` is one exchange with CUPS.
+"""A virtual gateway: a home folder, the model of a station, and a transport.
 
-When it polls next is in the verdict; who turns the clock is up to the caller. Three sets of files take turns after
-failures, as in a station: cups.*, cups-bak.*, cups-boot.* (source: Basics Station 2.0.6, cups.c).
+``poll()`` makes one exchange with CUPS. The result says how long the gateway waits until the next one. The caller
+decides when to call ``poll()`` again. After failures the gateway switches between three sets of files, as a station
+does: cups.*, cups-bak.* and cups-boot.* (source: Basics Station 2.0.6, cups.c).
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ MODEL: Final = "rpi"
 """Version and platform of the documented example's gateway."""
 
 FIRST_POLL_S: Final = 0.2
-"""A station polls so soon after it has started (observed)."""
+"""The time from the start of a station to its first poll (observed)."""
 
 _URI_SET_SUFFIXES: Final = ("", "-bak", "-boot")
 _FAILURES_BEFORE_SWITCH: Final = 6
-"""After so many failures in a row, every further one turns to the next set of files."""
+"""After this number of failures in a row, each further failure switches to the next set of files."""
 
 
 @dataclass(frozen=True, slots=True)
 class _RequestPipeline:
-    """What a request and its reply come past, faults included."""
+    """The parts that a request and its response pass through. A fault can replace each of them."""
 
     home: Home
     transport: Transport
@@ -56,6 +57,7 @@ class _RequestPipeline:
     runner: RunUpdate
 
     def with_injector(self, fault: FaultInjector) -> _RequestPipeline:
+        """Return a pipeline whose parts are wrapped by a fault."""
         return _RequestPipeline(
             fault.home(self.home), fault.transport(self.transport), fault.disk(self.disk), fault.runner(self.runner)
         )
@@ -63,23 +65,33 @@ class _RequestPipeline:
 
 @dataclass(frozen=True, slots=True)
 class _ActiveFault:
-    """A fault that holds; ``polls``: for so many more, None for ever."""
+    """A fault that was injected and not cleared yet."""
 
     injection: FaultInjector
     polls: int | None
+    """The number of polls that it still affects, or None for all."""
 
     def consume_poll(self) -> _ActiveFault | None:
+        """Return the fault as it is after one poll, or None if that was the last poll that it affects."""
         if self.polls is None:
             return self
-        return replace(self, polls=self.polls - 1) if self.polls > 1 else None
+        if self.polls > 1:
+            return replace(self, polls=self.polls - 1)
+        return None
 
 
 class VirtualGateway:
-    """A station's side of CUPS, without the station.
+    """The gateway's side of CUPS, without a real station.
 
-    ``log`` gets each line, as text with its time, that station.conf lets through. A verdict has the lines of its
-    exchange at all levels, from "Connecting to CUPS" on, as the recorded ones have.
-    ``interval_s`` stands for both intervals of station.conf.
+    Args:
+        home: The home folder.
+        transport: Carries requests to the CUPS server.
+        station: The version that the gateway reports as ``station``.
+        model: The platform that the gateway reports as ``model``.
+        clock: The source of the times in the log. None: the system clock.
+        log: Called with the text of each line that the ``log_level`` of station.conf lets through.
+        runner: Runs an accepted update.
+        interval_s: Replaces both intervals of station.conf. None: use those of the file.
     """
 
     def __init__(
@@ -108,9 +120,10 @@ class VirtualGateway:
         self._restart_pending = False
 
     def start(self) -> None:
-        """Power on: complete an interrupted update of the configuration, and run a left-over update.bin again.
+        """Power the gateway on.
 
-        Nobody checks the signature of that file.
+        Completes an interrupted change of the configuration, and runs an update.bin that is left from before. As on a
+        station, the signature of that file is not checked.
 
         Raises:
             HomeError: A station would not start: station.conf cannot be read, or a cups.uri is not an address.
@@ -131,25 +144,41 @@ class VirtualGateway:
                 self._log_line(line, conf.log_levels)
 
     def inject(self, fault: FaultInjector, polls: int | None = None) -> None:
-        """Let this fault hold from now on; for so many polls, where ``polls`` is given."""
+        """Inject a fault.
+
+        Args:
+            fault: The fault.
+            polls: The number of polls that it affects. None: all polls until ``heal`` is called.
+        """
         self._faults.append(_ActiveFault(fault, polls))
 
     def heal(self) -> None:
-        """Take all faults away."""
+        """Clear all faults."""
         self._faults.clear()
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """The faults that hold for the next poll."""
+        """The faults that affect the next poll."""
         return tuple(active.injection.fault for active in self._faults)
 
     @property
     def version(self) -> GatewayVersion:
-        """What it would present now. Raises HomeError where the home folder cannot be used."""
+        """The version that the gateway would report now.
+
+        Raises:
+            HomeError: The home folder cannot be used.
+        """
         return self._path().home.request(self.station, self.model).version
 
     def poll(self) -> ExchangeResult:
-        """One exchange. Raises HomeError where the home folder cannot be used."""
+        """Make one exchange with CUPS, after a restart if the last exchange caused one.
+
+        Returns:
+            The result, with the log lines at all levels from "Connecting to CUPS" on.
+
+        Raises:
+            HomeError: The home folder cannot be used.
+        """
         if self._restart_pending:
             try:
                 self.start()
@@ -187,12 +216,14 @@ class VirtualGateway:
         return verdict
 
     def _path(self) -> _RequestPipeline:
+        """Return the pipeline of the next poll, with all active faults."""
         path = _RequestPipeline(self.home, self.transport, open_update, self._runner)
         for active in self._faults:
             path = path.with_injector(active.injection)
         return path
 
     def _conf(self) -> StationConf:
+        """Read station.conf, with ``interval_s`` in place of its intervals if it is given."""
         conf = self.home.conf()
         if self._interval_s is None:
             return conf
@@ -201,7 +232,7 @@ class VirtualGateway:
     def _exchange(
         self, exchange: CupsExchange, path: _RequestPipeline, uri: str, suffix: str, conf: StationConf
     ) -> bool:
-        """True where the server rejected the request."""
+        """Send the request and process the response. Return True if the server rejected the request."""
         exchange.log(Level.INFO, f"Connecting to CUPS{suffix} ... {uri} (try #{self._failures + 1})")
         about_files: list[LogLine] = []
         body = encode_request(path.home.request(self.station, self.model, about_files.append))
@@ -232,6 +263,7 @@ class VirtualGateway:
         )
 
     def _update_retry_state(self, verdict: ExchangeResult, *, rejected: bool) -> None:
+        """Count a failure or forget earlier ones, and choose the set of files for the next poll."""
         if verdict.exchange is not ExchangeOutcome.FAILED:
             self._uri_set = self._failures = 0
         elif rejected or self._failures > _FAILURES_BEFORE_SWITCH:
@@ -244,7 +276,7 @@ class VirtualGateway:
         self._failures += 1
 
     def _crash_at_start(self, crash: StationCrash) -> ExchangeResult:
-        """The station's process ended while it started. It is started again, and ends again."""
+        """Return the result of a crash at the start. The next poll starts the station again."""
         self._restart_pending = True
         conf = self._conf()
         exchange = CupsExchange(

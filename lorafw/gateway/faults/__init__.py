@@ -1,9 +1,9 @@
-"""Faults by name, each a small object on the path that it disturbs.
+"""The faults of a virtual gateway, by name.
 
-A gateway's path has four places: its home folder, the transport to the CUPS server, the disk that takes the update,
-and the runner that installs it. A fault takes what is there and gives back what is there instead; all else stays
-as it is, so that the server sees what it would see of a real gateway in this trouble. Time is not spent: a link that is
-too slow is cut at once, where a station would have given up.
+A poll passes through four parts: the home folder, the transport to the CUPS server, the disk that stores the update,
+and the runner that installs it. A fault replaces one part and leaves the others unchanged, so the server sees what it
+would see of a real gateway with this fault. Faults do not wait: a slow link is cut immediately at the point at which a
+station would give up.
 
 ===================  ==========  =================================================================================
 name                 place       what the service sees
@@ -57,8 +57,8 @@ from lorafw.tasks.service import UpdateService
 
 _AT_THE_SERVER: Final = StorageError
 _AT_THE_GATEWAY: Final[Mapping[Fault, type[FaultInjector]]] = {
-    made.fault: made
-    for made in (
+    injector.fault: injector
+    for injector in (
         ServerError,
         Offline,
         ConnectionRefused,
@@ -78,14 +78,21 @@ _AT_THE_GATEWAY: Final[Mapping[Fault, type[FaultInjector]]] = {
 
 
 def kind_of(fault: Fault) -> type[FaultInjector]:
-    """What is told of a fault: its docstring, and what it leaves of a task."""
-    return _AT_THE_SERVER if fault is _AT_THE_SERVER.fault else _AT_THE_GATEWAY[fault]
+    """Return the class of a fault. Its docstring describes the fault."""
+    if fault is _AT_THE_SERVER.fault:
+        return _AT_THE_SERVER
+    return _AT_THE_GATEWAY[fault]
 
 
 def injection(fault: Fault | str, service: UpdateService | None = None) -> FaultInjector:
-    """The fault of this name, with its defaults. Raises FaultError.
+    """Return a fault with its default settings.
 
-    ``service`` is the one that answers the gateway: storage-error happens there, and nowhere else.
+    Args:
+        fault: The fault or its name.
+        service: The service that answers the gateway. Only storage-error needs it, because it happens there.
+
+    Raises:
+        FaultError: There is no fault of this name, or storage-error has no service.
     """
     name = fault.value if isinstance(fault, Fault) else fault
     if name == _AT_THE_SERVER.fault.value:
@@ -96,8 +103,8 @@ def injection(fault: Fault | str, service: UpdateService | None = None) -> Fault
                 "or inject it on a Testbed",
             )
         return _AT_THE_SERVER(service)
-    for known, make in _AT_THE_GATEWAY.items():
+    for known, injector in _AT_THE_GATEWAY.items():
         if known.value == name:
-            return make()
+            return injector()
     names = ", ".join(known.value for known in Fault if known is not Fault.NONE)
     raise FaultError(name, f"there is no fault {name!r}; the faults are {names}")

@@ -1,4 +1,4 @@
-"""What a fault is: a thing with four places on a gateway's path, of which it changes one."""
+"""The base class of faults. A fault replaces one of the four parts that a poll passes through."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from lorafw.tasks.lifecycle import TaskStatus
 
 
 class FaultInjector:
-    """One fault. Each method takes what is at a place of the path and gives back what is there instead."""
+    """One fault. Each method receives a part of the gateway and returns the part that is used instead."""
 
     fault: ClassVar[Fault]
     expected_status: ClassVar[TaskStatus | None]
-    """What becomes of an automatic task under the default policy, as long as the fault holds; None: there is none."""
+    """The status of an automatic task under the default policy while the fault is active. None: there is no task."""
     leaves_if_version_given: ClassVar[TaskStatus | None] = None
-    """The same for a definition with a full UpdateVersion. None if that makes no difference."""
+    """The status if the definition has a full UpdateVersion. None: the same as ``expected_status``."""
 
     def home(self, inner: Home) -> Home:
+        """Return the home folder that the poll uses."""
         return inner
 
     def transport(self, inner: Transport) -> Transport:
+        """Return the transport that the poll uses."""
         return inner
 
     def disk(self, inner: OpenUpdateFile) -> OpenUpdateFile:
+        """Return the function that opens the file of the update."""
         return inner
 
     def runner(self, inner: RunUpdate) -> RunUpdate:
+        """Return the function that runs the update."""
         return inner

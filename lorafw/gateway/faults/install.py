@@ -23,7 +23,7 @@ from lorafw.tasks.lifecycle import TaskStatus
 
 
 class _HomeWithKeys(Home):
-    """A home folder in which other keys lie than its files say."""
+    """A home folder with other signature keys than those in its files."""
 
     def __init__(self, path: Path, keys: tuple[bytes, ...]) -> None:
         super().__init__(path)

@@ -1,4 +1,4 @@
-"""Faults between the gateway and object storage: the server, the network, the reply on its way."""
+"""Faults of the server and of the network between the gateway and the server."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lorafw.tasks.model import UpdateImage
 from lorafw.tasks.service import UpdateService
 
 NOTHING_BYTES: Final = 14
-"""A reply with nothing to do: no fault of the link is worth telling there."""
+"""The size of a response without any update. Faults of the link leave it unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class _FailingTransport:
-    """A transport over which nothing goes."""
+    """A transport that fails before it connects."""
 
     error: Callable[[str], TransportError]
 
@@ -36,7 +36,7 @@ class _FailingTransport:
 
 @dataclass(frozen=True, slots=True)
 class _TransformedReplies:
-    """A transport whose replies are changed on their way, those that hold more than nothing."""
+    """A transport that changes each response that contains something."""
 
     inner: Transport
     change: Callable[[HttpReply, float], HttpReply]
@@ -46,8 +46,11 @@ class _TransformedReplies:
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> Iterator[HttpReply]:
         with self.inner.post(uri, body, timeout_s, credentials, on_connected) as reply:
-            is_full = reply.status == 200 and reply.content_length > NOTHING_BYTES
-            yield self.change(reply, timeout_s) if is_full else reply
+            has_content = reply.status == 200 and reply.content_length > NOTHING_BYTES
+            if has_content:
+                yield self.change(reply, timeout_s)
+            else:
+                yield reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class StorageError(FaultInjector):
 
 @dataclass(frozen=True, slots=True)
 class _WithoutStorage:
+    """A transport to a service that cannot read update files while it answers."""
+
     inner: Transport
     service: UpdateService
 
@@ -80,6 +85,8 @@ class _WithoutStorage:
 
 
 class _UnavailableSource:
+    """A source of update files that always fails."""
+
     def open(self, data_source: str, role: str | None, *, account: str, region: str) -> UpdateImage:
         raise SourceUnavailable(f"{data_source}: 503 Slow Down (the fault storage-error of this gateway)")
 
@@ -99,6 +106,8 @@ class ServerError(FaultInjector):
 
 @dataclass(frozen=True, slots=True)
 class _ErrorPage:
+    """A transport whose server always answers with the same error."""
+
     reply: HttpReply
 
     @contextmanager
@@ -160,7 +169,10 @@ class LinkDrop(FaultInjector):
 
 
 def _broken_after_first_chunk(reply: HttpReply, error: ConnectionLost) -> Iterator[bytes]:
-    """The first piece of a body and no more; of one that fits a buffer, a station has seen nothing by then."""
+    """Yield the first chunk of a body, then raise the error.
+
+    If the whole body fits into the station's buffer, the station has not processed anything yet, so nothing is yielded.
+    """
     if reply.content_length > BUFFER:
         yield next(reply.body)
     raise error
@@ -180,6 +192,7 @@ class TruncatedBody(FaultInjector):
 
 
 def _truncated_to_half(body: Iterator[bytes]) -> Iterator[bytes]:
+    """Read the whole body, yield its first half, and raise the error of a closed connection."""
     data = b"".join(body)
     yield data[: len(data) // 2]
     raise TransportError(*CLOSED)
