@@ -356,9 +356,9 @@ def test_an_update_removes_what_a_killed_update_left_and_nothing_of_a_running_on
 def test_lessons_on_a_full_disk_are_whole_or_not_there(tmp_path: Path) -> None:
     copy = WorkingCopy(tmp_path)
     with full_disk(20_000), pytest.raises(OSError, match="File too large"):
-        copy.bring_up_to_date()
+        copy.update()
     assert not [name for name in names(tmp_path) if ".ipynb." in name]
     assert 0 < len(list(tmp_path.glob("*.ipynb"))) < 12
     assert sorted(tmp_path.glob("*.ipynb")) == copy.unchanged()
-    copy.bring_up_to_date()
+    copy.update()
     assert len(copy.unchanged()) == 12, "the next attempt delivers the others"

@@ -27,7 +27,7 @@ import pytest
 from browser import chromium, lab_process, need_chromium
 from tornado.web import HTTPError
 
-from lorafw.lab.jupyter import LabServer
+from lorafw.lab.jupyter import JupyterLabServer
 from lorafw.lab.jupyter_access import MAX_VOILA_KERNELS, BoundedKernelManager, is_from_another_page
 from lorafw.lab.lessons import WorkingCopy
 
@@ -136,7 +136,7 @@ def test_the_printed_address_is_valid_whatever_other_jupyter_there_is(urls: tupl
 def test_no_variable_of_another_jupyter_comes_to_the_kernels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in {**VARIABLES, **dict.fromkeys(FOLDERS, "/elsewhere")}.items():
         monkeypatch.setenv(name, value)
-    environment = LabServer(WorkingCopy(tmp_path)).environment()
+    environment = JupyterLabServer(WorkingCopy(tmp_path)).environment()
     assert [name for name, value in environment.items() if "elsewhere" in value or value == RESERVED] == []
     ours = {name for name in environment if name.startswith(("JUPYTER", "VOILA", "JPY"))}
     assert {environment[name].startswith(str(tmp_path)) for name in ours - {"JUPYTER_PREFER_ENV_PATH"}} == {True}

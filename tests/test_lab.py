@@ -22,7 +22,7 @@ import lorafw.lab.jupyter
 import lorafw.lab.lessons
 from lorafw.cli import main
 from lorafw.errors import LabError
-from lorafw.lab.jupyter import LabServer, sign_unchanged_lessons
+from lorafw.lab.jupyter import JupyterLabServer, NotebookServer, VoilaServer, sign_unchanged_lessons
 from lorafw.lab.lessons import WorkingCopy, packaged_lessons, strip_outputs
 
 ROOT = Path(__file__).parent.parent
@@ -36,18 +36,18 @@ def copy(tmp_path: Path) -> WorkingCopy:
 
 
 def test_a_working_copy_holds_every_lesson_as_it_was_written(copy: WorkingCopy) -> None:
-    assert copy.bring_up_to_date() == NAMES
+    assert copy.update() == NAMES
     for lesson in packaged_lessons():
         written, mine = (nbformat.read(folder / lesson.name, as_version=4) for folder in (lesson.parent, copy.path))
         nbformat.validate(mine)
         assert [(cell.id, cell.source, cell.metadata) for cell in mine.cells] == [
             (cell.id, cell.source, cell.metadata) for cell in written.cells
         ]
-    assert copy.bring_up_to_date() == []
+    assert copy.update() == []
 
 
 def test_a_lesson_shows_no_answer_before_it_has_run_but_the_faces_of_its_panels(copy: WorkingCopy) -> None:
-    copy.bring_up_to_date()
+    copy.update()
     faces = 0
     for lesson in packaged_lessons():
         written, mine = (nbformat.read(folder / lesson.name, as_version=4) for folder in (lesson.parent, copy.path))
@@ -65,7 +65,7 @@ def test_a_lesson_shows_no_answer_before_it_has_run_but_the_faces_of_its_panels(
 
 
 def test_what_jupyterlab_writes_when_it_saves_is_not_a_change_of_the_learner(copy: WorkingCopy) -> None:
-    copy.bring_up_to_date()
+    copy.update()
     path = copy.path / NAMES[0]
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.kernelspec.display_name = "another Python"
@@ -80,10 +80,10 @@ def test_what_jupyterlab_writes_when_it_saves_is_not_a_change_of_the_learner(cop
 
 
 def test_a_lesson_that_was_touched_stays_and_one_that_is_missing_comes_back(copy: WorkingCopy) -> None:
-    copy.bring_up_to_date()
+    copy.update()
     (copy.path / NAMES[0]).write_text("mine")
     (copy.path / NAMES[1]).unlink()
-    assert copy.bring_up_to_date() == [NAMES[1]]
+    assert copy.update() == [NAMES[1]]
     assert (copy.path / NAMES[0]).read_text() == "mine"
 
 
@@ -92,18 +92,18 @@ def test_a_lesson_that_was_not_touched_follows_the_installed_version(
 ) -> None:
     newer = tmp_path / "newer"
     newer.mkdir()
-    copy.bring_up_to_date()
+    copy.update()
     for name in NAMES[:2]:
         (newer / name).write_text("newer")
     (copy.path / NAMES[1]).write_text("mine")
     monkeypatch.setattr(lorafw.lab.lessons, "packaged_lessons", lambda: sorted(newer.iterdir()))
-    assert copy.bring_up_to_date() == [NAMES[0]]
+    assert copy.update() == [NAMES[0]]
     assert (copy.path / NAMES[0]).read_text() == "newer"
     assert [kept.lesson for kept in copy.reset()] == [NAMES[1]]
 
 
 def test_reset_moves_changed_lessons_into_a_folder_of_their_own_and_leaves_other_files(copy: WorkingCopy) -> None:
-    copy.bring_up_to_date()
+    copy.update()
     (copy.path / "my own.ipynb").write_text("my own")
     for number, text in enumerate(("first answer", "second answer"), 1):
         for name in NAMES[:2]:
@@ -128,9 +128,9 @@ def test_reset_says_in_its_help_where_earlier_work_goes() -> None:
 
 
 def test_reset_of_a_folder_on_which_a_lab_is_open_changes_nothing(copy: WorkingCopy) -> None:
-    copy.bring_up_to_date()
+    copy.update()
     (copy.path / NAMES[0]).write_text("mine")
-    with LabServer(copy):
+    with JupyterLabServer(copy):
         (record,) = (copy.state / "runtime").glob("jpserver-*.json")
         left = record.read_text()
         done = CliRunner().invoke(main, ["lab", "reset", "--dir", str(copy.path)])
@@ -149,10 +149,10 @@ def test_reset_of_a_folder_that_is_not_there_makes_it(tmp_path: Path) -> None:
 
 
 def test_a_record_that_cannot_be_read_makes_nobody_lose_anything(copy: WorkingCopy) -> None:
-    copy.bring_up_to_date()
+    copy.update()
     (copy.state / "delivered.json").write_text("{")
     (copy.path / NAMES[0]).write_text("mine")
-    copy.bring_up_to_date()
+    copy.update()
     assert (copy.path / NAMES[0]).read_text() == "mine"
 
 
@@ -161,7 +161,7 @@ def test_what_the_lab_keeps_is_readable_by_its_owner_only(copy: WorkingCopy) -> 
 
 
 def test_only_lessons_that_are_as_they_came_are_trusted(copy: WorkingCopy) -> None:
-    copy.bring_up_to_date()
+    copy.update()
     notebook = nbformat.read(copy.path / NAMES[0], as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell("import this"))
     nbformat.write(notebook, copy.path / NAMES[0])
@@ -187,21 +187,28 @@ def test_the_wheel_holds_the_lessons_and_nothing_else_of_their_folder(tmp_path: 
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"lorafw"}
 
 
-@pytest.mark.parametrize(("app", "module", "extra"), [(False, "jupyterlab", "lab"), (True, "voila", "app")])
+@pytest.mark.parametrize(
+    ("server_class", "module", "extra"), [(JupyterLabServer, "jupyterlab", "lab"), (VoilaServer, "voila", "app")]
+)
 def test_what_is_not_installed_is_named_with_its_remedy(
-    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch, app: bool, module: str, extra: str
+    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch, server_class: type[NotebookServer], module: str, extra: str
 ) -> None:
     monkeypatch.setattr(lorafw.lab.jupyter.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(LabError, match=rf"{module} is not installed here: pip install 'lorafw\[{extra}\]'"):
-        LabServer(copy, app=app).start()
+        server_class(copy).start()
 
 
-@pytest.mark.parametrize("app", [False, True], ids=["JupyterLab", "Voila"])
-def test_a_port_that_is_taken_is_said_before_anything_is_started(copy: WorkingCopy, app: bool) -> None:
-    copy.bring_up_to_date()
+SERVER_CLASSES = [JupyterLabServer, VoilaServer]
+
+
+@pytest.mark.parametrize("server_class", SERVER_CLASSES)
+def test_a_port_that_is_taken_is_said_before_anything_is_started(
+    copy: WorkingCopy, server_class: type[NotebookServer]
+) -> None:
+    copy.update()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = LabServer(copy, port=port, app=app)
+        server = server_class(copy, port=port)
         with pytest.raises(LabError, match=f"^port {port} is taken; give another with --port$"):
             server.start()
         assert not server.log.exists()
@@ -210,23 +217,23 @@ def test_a_port_that_is_taken_is_said_before_anything_is_started(copy: WorkingCo
 def test_a_server_that_does_not_come_up_is_said_with_its_own_words(
     copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy.bring_up_to_date()
-    monkeypatch.setattr(LabServer, "_lab", lambda server, port: ["no_such_module"])
+    copy.update()
+    monkeypatch.setattr(JupyterLabServer, "command", lambda server, port: ["no_such_module"])
     with pytest.raises(LabError, match=r"(?s)^JupyterLab did not come up; .*No module named no_such_module"):
-        LabServer(copy).start()
+        JupyterLabServer(copy).start()
 
 
-@pytest.mark.parametrize("app", [False, True], ids=["JupyterLab", "Voila"])
+@pytest.mark.parametrize("server_class", SERVER_CLASSES)
 def test_the_lab_comes_up_past_a_proxy_and_asks_it_nothing(
-    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch, app: bool
+    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch, server_class: type[NotebookServer]
 ) -> None:
-    copy.bring_up_to_date()
+    copy.update()
     with World() as world:
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.delenv(name, raising=False)
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             monkeypatch.setenv(name, world.address)
-        with LabServer(copy, app=app) as server:
+        with server_class(copy) as server:
             assert server.url.startswith("http://127.0.0.1:")
     assert world.asked == []
 

@@ -15,7 +15,7 @@ import pytest
 from nbclient import NotebookClient
 from outside import World
 
-from lorafw.lab.jupyter import LabServer
+from lorafw.lab.jupyter import JupyterLabServer
 from lorafw.lab.lessons import WorkingCopy, packaged_lessons
 
 LESSON = next(path for path in packaged_lessons() if path.name.startswith("01-"))
@@ -54,8 +54,8 @@ def code(lesson: Path) -> list[str]:
 
 def test_the_first_cell_may_be_run_twice_and_after_the_last_no_aws_is_found(world: World, tmp_path: Path) -> None:
     copy = WorkingCopy(tmp_path / "copy")
-    copy.bring_up_to_date()
-    environment = LabServer(copy).environment()
+    copy.update()
+    environment = JupyterLabServer(copy).environment()
     assert environment["HTTPS_PROXY"] == getproxies()["https"]
     first, clean_up = code(LESSON)[0], code(LESSON)[-1]
     said = run([WHO, first, first, ASK, WHO, clean_up, ASK, WHO], tmp_path, environment)

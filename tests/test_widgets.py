@@ -31,7 +31,7 @@ from lorafw.lab import (
 )
 from lorafw.lab.panels.background import Job
 from lorafw.lab.panels.base import Panel
-from lorafw.lab.panels.fleet_dashboard import Shown
+from lorafw.lab.panels.fleet_dashboard import DashboardResult
 from lorafw.lab.panels.html import is_panel_html
 from lorafw.lab.panels.match_explorer import caret_diff, definition
 from lorafw.lab.panels.signature_workbench import WorkbenchState
@@ -97,7 +97,7 @@ def test_a_panel_can_be_drawn_at_both_ends_of_every_slider_and_with_every_choice
             setattr(control, name, value)
             assert panel.html()
             assert panel.text()
-            assert not panel.problem
+            assert not panel.error
 
 
 def test_no_output_widget_is_used(panel: Panel) -> None:
@@ -111,14 +111,14 @@ def test_callbacks_from_several_threads_leave_one_view_of_one_state(bed: Testbed
         for _ in range(8):
             pool.submit(board.poll.click)
     assert str(board.html()) in shown(board)
-    assert not board.problem
+    assert not board.error
 
 
 # --- match explorer ---
 
 
 def verdicts(explorer: MatchExplorer) -> dict[str | None, str]:
-    return {judgement.definition.name: judgement.verdict for judgement in explorer.matching.judge()}
+    return {match.definition.name: match.verdict for match in explorer.state.evaluate()}
 
 
 def test_the_explorer_says_which_definition_matches_and_where_the_others_differ() -> None:
@@ -144,7 +144,7 @@ def test_of_two_definitions_that_match_the_explorer_names_the_one_that_wins() ->
 def test_an_empty_field_is_one_that_is_not_presented() -> None:
     explorer = MatchExplorer()
     explorer.package.value = ""
-    assert explorer.matching.presented == GatewayVersion(
+    assert explorer.state.presented == GatewayVersion(
         example.CURRENT_VERSION.station, None, example.CURRENT_VERSION.model
     )
     assert "the gateway presents none" in shown(explorer)
@@ -203,10 +203,10 @@ def test_a_reply_that_ends_too_early_ends_in_a_part_that_says_so() -> None:
 def test_choosing_a_part_moves_to_its_bytes_and_moving_to_a_byte_chooses_its_part() -> None:
     inspector = WireInspector()
     inspector.message.value = "response"
-    names = [part.name for part in inspector.wire.parts]
+    names = [part.name for part in inspector.shown_message.parts]
     inspector.segment.index = names.index("sig")
-    assert inspector.offset.value == inspector.wire.part.start
-    first = f"{inspector.wire.body[inspector.offset.value]:02x}"
+    assert inspector.offset.value == inspector.shown_message.part.start
+    first = f"{inspector.shown_message.body[inspector.offset.value]:02x}"
     assert re.search(rf"<b [^>]*>{first}</b> *<mark", shown(inspector))
     inspector.offset.value = 10
     assert names[inspector.segment.index] == "keyCRC"
@@ -224,10 +224,10 @@ def test_the_inspector_remembers_where_it_was_in_the_other_message() -> None:
     inspector = WireInspector()
     inspector.offset.value = 40
     inspector.message.value = "response"
-    assert inspector.wire.offset == 0
+    assert inspector.shown_message.offset == 0
     inspector.message.value = "request"
     assert inspector.offset.value == 40
-    assert inspector.wire.part.name == "cupsUri"
+    assert inspector.shown_message.part.name == "cupsUri"
 
 
 # --- signature workbench ---
@@ -287,17 +287,17 @@ def test_a_version_that_cannot_be_built_is_refused_with_its_reason_and_nothing_c
     bench = SignatureWorkbench()
     before = bench.bench
     bench.package.value = " "
-    assert "package_version" in bench.problem
+    assert "package_version" in bench.error
     assert bench.bench is before
     bench.package.value = "1.0.2"
-    assert not bench.problem
+    assert not bench.error
 
 
 def test_a_refused_update_leaves_no_file_and_one_that_ran_does() -> None:
     key = next(iter(lorafw.lab.panels.signature_workbench.KEYS.values()))
     bench = WorkbenchState(b"update", sig_keys=(key.public_key.sig_key,)).sign(key, "a key")
-    assert bench.judged()[1].ran == [b"update"]
-    assert bench.strip().judged()[1].update is None
+    assert bench.evaluate()[1].executed == [b"update"]
+    assert bench.strip().evaluate()[1].update is None
 
 
 # --- task board ---
@@ -324,7 +324,7 @@ def test_every_fault_can_be_injected_and_healed(bed: Testbed, fault: str) -> Non
     board = TaskBoard(bed)
     board.fault.value = fault
     board.inject.click()
-    assert not board.problem
+    assert not board.error
     assert [row.fault for row in board.rows()] == [fault, "none"]
     board.heal.click()
     assert [row.fault for row in board.rows()] == ["none", "none"]
@@ -369,14 +369,14 @@ def test_a_board_whose_testbed_was_stopped_says_so_at_every_button() -> None:
     bed.stop()
     for button in (board.poll, board.define, board.advance, board.inject, board.heal, board.delete):
         button.click()
-        assert board.problem.startswith("the testbed of this board was stopped")
-        assert board.problem in shown(board)
+        assert board.error.startswith("the testbed of this board was stopped")
+        assert board.error in shown(board)
 
 
 def test_deleting_what_is_not_there_is_said_on_the_board(bed: Testbed) -> None:
     board = TaskBoard(bed)
     board.delete.click()
-    assert board.problem
+    assert board.error
     assert 'role="alert"' in shown(board)
     board.poll.click()
     assert 'role="alert"' not in shown(board)
@@ -401,21 +401,21 @@ def test_a_small_fleet_is_simulated_as_soon_as_a_slider_is_let_go() -> None:
     before = alts(dash)
     assert len(before) == 2
     dash.devices.value = 55
-    assert dash.shown.result.fleet.size == 55
+    assert dash.result.result.fleet.size == 55
     assert all("55 gateways" in alt for alt in alts(dash))
     assert alts(dash) != before
     assert not dash.is_stale
 
 
 def test_a_large_one_waits_for_run_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lorafw.lab.panels.fleet_dashboard.AT_ONCE", 300)
+    monkeypatch.setattr("lorafw.lab.panels.fleet_dashboard.AUTO_RUN_LIMIT", 300)
     dash = FleetDashboard(SMALL)
     dash.devices.value = 400
     assert dash.is_stale
     assert "press Run" in shown(dash)
-    assert dash.shown.result.fleet.size == 200
+    assert dash.result.result.fleet.size == 200
     dash.run.click()
-    assert dash.shown.result.fleet.size == 400
+    assert dash.result.result.fleet.size == 400
     assert "press Run" not in shown(dash)
     assert dash.job.bar.value == 1
     assert dash.job.cancel.disabled
@@ -426,14 +426,14 @@ def test_more_failing_installs_give_more_sends_on_the_dashboard() -> None:
     sends = []
     for percent in (dash.fails.min, 10, dash.fails.max):
         dash.fails.value = percent
-        sends.append(dash.shown.summary.mean_sends.value)
+        sends.append(dash.result.summary.mean_sends.value)
     assert sends == sorted(sends)
     assert sends[0] < sends[2]
 
 
 def test_a_dashboard_says_what_its_plan_does_and_what_stopped_it() -> None:
     dashboard = FleetDashboard(Scenario(gateways=200, fails=0.7, plan="waves"))
-    stopped = format_duration(int(dashboard.shown.result.stopped[0]) / 1000)
+    stopped = format_duration(int(dashboard.result.result.stopped[0]) / 1000)
     assert f"✖ The first rollout was stopped by the gate of wave 1 after {stopped}." in shown(dashboard)
     assert f"The first rollout was stopped by the gate of wave 1 after {stopped}." in dashboard.text()
     assert "Plan waves: 25 % + 25 % + 25 % + 25 % of the fleet; after each wave a gate" in shown(dashboard)
@@ -448,21 +448,21 @@ def test_the_planner_says_what_its_plans_do_and_what_stopped_them() -> None:
     assert "<div>Plan at-once: every gateway at once.</div>" in shown(planner)
     assert "Second plan: at-once<" in shown(planner)
     planner.second.value = "canary"
-    assert "Plan canary: 1 % + 10 % + 89 % of the fleet" in planner.aside()
+    assert "Plan canary: 1 % + 10 % + 89 % of the fleet" in planner.header_html()
 
 
 def test_the_dashboard_says_the_same_figures_as_the_simulator() -> None:
     dash = FleetDashboard(SMALL)
     result = SMALL.run()
-    assert dash.shown.result.tobytes() == result.tobytes()
+    assert dash.result.result.tobytes() == result.tobytes()
     completed = result.summary().completed_share.value
-    assert dash.shown.rows()[0][:2] == ("COMPLETED", f"{completed * 100:.4g} %")
+    assert dash.result.rows()[0][:2] == ("COMPLETED", f"{completed * 100:.4g} %")
 
 
 def test_the_history_of_the_chosen_gateway_is_the_simulators() -> None:
     dash = FleetDashboard(SMALL)
     dash.gateway.value = 7
-    assert dash.text().endswith(dash.shown.result.explain(7))
+    assert dash.text().endswith(dash.result.result.explain(7))
     assert "Gateway 7," in shown(dash)
     dash.devices.value = 10
     dash.gateway.value = 199
@@ -471,12 +471,12 @@ def test_the_history_of_the_chosen_gateway_is_the_simulators() -> None:
 
 def test_a_plan_that_does_not_fit_the_fleet_is_refused_and_what_was_shown_stays() -> None:
     planner = RolloutPlanner(Scenario(gateways=200, replications=2), plans=("at-once", "waves"))
-    before = planner.shown
-    planner.scenario = planner.scenario.with_(gateways=0)
+    before = planner.result
+    planner.scenario = planner.scenario.replace(gateways=0)
     planner.run.click()
-    assert "a fleet needs a whole number of gateways" in planner.problem
+    assert "a fleet needs a whole number of gateways" in planner.error
     assert 'role="alert"' in shown(planner)
-    assert planner.shown is before
+    assert planner.result is before
 
 
 # --- rollout planner ---
@@ -484,11 +484,11 @@ def test_a_plan_that_does_not_fit_the_fleet_is_refused_and_what_was_shown_stays(
 
 def test_two_equal_plans_do_not_differ_and_a_failing_one_does() -> None:
     planner = RolloutPlanner(Scenario(gateways=200, replications=3, fails=0.3), plans=("at-once", "at-once"))
-    assert {row[-1] for row in planner.shown.rows()} == {"= no difference"}
+    assert {row[-1] for row in planner.result.rows()} == {"= no difference"}
     planner.second.value = "waves"
     assert planner.is_stale
     planner.run.click()
-    assert "▲ second is higher" in {row[-1] for row in planner.shown.rows()}
+    assert "▲ second is higher" in {row[-1] for row in planner.result.rows()}
     assert len(alts(planner)) == 2
 
 
@@ -497,8 +497,8 @@ def test_the_difference_is_that_of_common_random_numbers() -> None:
 
     scenario = Scenario(gateways=200, replications=3)
     planner = RolloutPlanner(scenario, plans=("at-once", "waves"))
-    plans = (scenario.the_plan("at-once"), scenario.the_plan("waves"))
-    assert list(planner.shown.differences) == compare(scenario.fleet(), *plans, seed=1, replications=3)
+    plans = (scenario.plan_for("at-once"), scenario.plan_for("waves"))
+    assert list(planner.result.differences) == compare(scenario.fleet(), *plans, seed=1, replications=3)
 
 
 # --- long calculations ---
@@ -567,10 +567,10 @@ def test_the_loop_stays_free_while_a_job_runs_and_the_last_one_started_wins() ->
 
 def test_a_long_simulation_on_the_dashboard_can_be_cancelled_in_a_running_loop() -> None:
     dash = FleetDashboard(SMALL)
-    before = dash.shown
+    before = dash.result
 
     async def person() -> None:
-        dash.job.start(lambda progress: Shown.of(Scenario(gateways=20_000, replications=2000), progress))
+        dash.job.start(lambda progress: DashboardResult.of(Scenario(gateways=20_000, replications=2000), progress))
         while dash.job.bar.value == 0 and dash.job.is_running:
             await asyncio.sleep(0)
         dash.job.cancel.click()
@@ -578,5 +578,5 @@ def test_a_long_simulation_on_the_dashboard_can_be_cancelled_in_a_running_loop()
             await asyncio.sleep(0)
 
     asyncio.run(person())
-    assert dash.shown is before
+    assert dash.result is before
     assert dash.job.bar.value < 1

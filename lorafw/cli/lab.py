@@ -44,7 +44,7 @@ def lab(context: click.Context, *, folder: Path | None, port: int | None, browse
 
     _handle_signals()
     copy = WorkingCopy((folder or default_folder()).absolute())
-    copy.bring_up_to_date()
+    copy.update()
     sign_unchanged_lessons(copy)
     status = 0
     with contextlib.suppress(KeyboardInterrupt):
@@ -67,11 +67,11 @@ def _exit_on_signal(*_: object) -> NoReturn:
 
 def _serve_lessons(copy: WorkingCopy, *, port: int | None, browser: bool, app: bool) -> int:
     """Start the server, print its address and wait until it ends. Return its exit status."""
-    from lorafw.lab.jupyter import LabServer  # noqa: PLC0415 -- Jupyter is slow to import
+    from lorafw.lab.jupyter import JupyterLabServer, VoilaServer  # noqa: PLC0415 -- Jupyter is slow to import
 
-    server_name = "Voila" if app else "JupyterLab"
-    echo(f"Starting {server_name} ...", err=True)
-    with LabServer(copy, port=port, browser=browser, app=app) as server:
+    server_class = VoilaServer if app else JupyterLabServer
+    echo(f"Starting {server_class.title} ...", err=True)
+    with server_class(copy, port=port, browser=browser) as server:
         echo(f"\nThe lessons are open at\n\n    {server.url}\n")
         echo(f"Your copy of them is in {copy.path}. Ctrl-C ends the lab; 'lorafw lab reset' restores the lessons.")
         return server.wait()

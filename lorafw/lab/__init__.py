@@ -1,6 +1,6 @@
-"""What the lessons need beside the library: exercises that check themselves, a server, a folder, panels.
+"""What the lessons use beside the library: exercises with feedback, a server process, a workspace, and panels.
 
-The names below are loaded when they are first used: a lesson without panels does not wait for ipywidgets.
+Each name is imported when it is first used, so that a lesson without panels does not import ipywidgets.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""JupyterLab or Voila as a process of its own, on loopback, offline, with folders of its own.
+"""JupyterLab or Voila for the lessons, in a separate process on loopback.
 
-Nothing of the learner's other Jupyter is read or changed. No variable and no configuration file of it counts, and
-kernels, settings and workspaces lie in the working copy. Nothing asks the network: no news, no look for updates, no
-extension manager. And no AWS command in it reaches the learner's own account: until a lesson opens a lab, the AWS
-variables lead nowhere.
+The server is separate from any other Jupyter of the learner: it ignores Jupyter's variables and configuration files,
+and keeps its kernels, settings and workspaces in the working copy. It makes no request to the network: it fetches no
+news, looks for no updates and installs no extensions. No AWS command in it reaches the learner's own account: until a
+lesson opens a lab, the AWS variables name an address that nothing listens on.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final, Self, TypeVar
 
 from lorafw.errors import LabError
 from lorafw.isolation.environment import unreachable_aws_variables, without_aws_settings
@@ -28,11 +30,13 @@ from lorafw.lab.lessons import WorkingCopy
 from lorafw.localaws.aws_cli import AWS_CONFIG_FILE
 from lorafw.server.loopback import DIRECT_OPENER, ensure_port_free
 
+T = TypeVar("T")
+
 START_LIMIT_S: Final = 120.0
 STOP_LIMIT_S: Final = 15.0
 PORT: Final = 8888
 TRIES: Final = 100
-"""If a port is taken, so many following ones are tried."""
+"""Number of ports to try if the first one is taken."""
 
 _FOLDERS: Final = {
     "JUPYTER_CONFIG_DIR": "config",
@@ -62,17 +66,21 @@ _FOREIGN_PREFIXES: Final = ("JUPYTER", "JPY_", "VOILA_")
 _ACCESS: Final = "lorafw.lab.jupyter_access"
 _LAB_ACCESS: Final = (
     f"--ServerApp.identity_provider_class={_ACCESS}.LabIdentityProvider",
-    # JupyterLab enables itself. It also asks these two, which come with it.
+    # JupyterLab enables itself, but not these two extensions, which its pages use.
     "--ServerApp.jpserver_extensions=jupyter_server_terminals=True",
     "--ServerApp.jpserver_extensions=jupyter_lsp=True",
     "--ServerApp.allow_remote_access=False",
 )
-# Voila's pages name style sheets on other servers. The browser may ask this server only. No other page may frame it.
-_CONTENT_POLICY: Final = (
+# Voila's pages link to style sheets on other servers. With this policy the browser sends requests to this server only,
+# and no other page may show this one in a frame.
+_CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws://127.0.0.1:*; "
     "frame-ancestors 'self'"
 )
-_VOILA_SETTINGS: Final = {"headers": {"Content-Security-Policy": _CONTENT_POLICY}, "allow_remote_access": False}
+_VOILA_SETTINGS: Final = {
+    "headers": {"Content-Security-Policy": _CONTENT_SECURITY_POLICY},
+    "allow_remote_access": False,
+}
 _VOILA_ACCESS: Final = (
     "--Voila.auto_token=True",
     f"--Voila.identity_provider_class={_ACCESS}.LabIdentityProvider",
@@ -82,48 +90,73 @@ _VOILA_ACCESS: Final = (
 )
 
 
-class LabServer:
-    """Start it, print ``url``, ``wait`` for it, ``stop`` it. ``app``: Voila instead of JupyterLab."""
+class NotebookServer(ABC):
+    """A server that shows the lessons of a working copy. A context manager, or ``start()`` and ``stop()``."""
 
-    def __init__(self, copy: WorkingCopy, *, port: int | None = None, browser: bool = False, app: bool = False) -> None:
-        self._copy, self._port, self._browser, self._app = copy, port, browser, app
+    title: ClassVar[str]
+    """Name of the application, as messages show it."""
+    module: ClassVar[str]
+    """Python module of the application."""
+    extra: ClassVar[str]
+    """The extra of lorafw that installs the application."""
+    log_filename: ClassVar[str]
+
+    def __init__(self, copy: WorkingCopy, *, port: int | None = None, browser: bool = False) -> None:
+        """Prepare the server. Nothing is started.
+
+        Args:
+            copy: The working copy with the lessons.
+            port: Port to listen on. None: the first free one from 8888 on.
+            browser: Open a browser as soon as the server is ready.
+        """
+        self._copy = copy
+        self._port = port
+        self._browser = browser
         self._process: subprocess.Popen[bytes] | None = None
-        self._voila_token = secrets.token_hex(24)
         self.url = ""
+        """Address of the first page, with the token. Empty until the server has started."""
 
-    def start(self) -> LabServer:
-        """Raises LabError, with the server's last words, where it is not installed or does not come up."""
-        _require_installed("voila" if self._app else "jupyterlab", "app" if self._app else "lab")
+    @abstractmethod
+    def command(self, port: int) -> list[str]:
+        """Return the module to run and its command-line arguments."""
+
+    @abstractmethod
+    def wait_for_url(self, port: int) -> str:
+        """Wait until the address of the first page is known, and return it."""
+
+    @property
+    @abstractmethod
+    def status_url(self) -> str:
+        """An address that answers 200 as soon as the server is ready. Known when ``url`` is."""
+
+    def start(self) -> Self:
+        """Start the server, and wait until it answers.
+
+        Raises:
+            LabError: The application is not installed, the port is taken, or the server does not start. In the last
+                case the message holds the end of the server's log.
+        """
+        _require_installed(self.module, self.extra)
         self._write_settings()
-        # JupyterLab looks for a free port itself, unless it is told which.
-        port = self._free_port() if self._app or self._port else PORT
-        command = self._voila(port) if self._app else self._lab(port)
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 -- this Python, this package
-                [sys.executable, "-m", "lorafw.lab.jupyter_launch", *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._server_environment(),
-                cwd=self._copy.state / "config",  # Voila reads configuration files of its current folder.
-                start_new_session=True,  # Ctrl-C comes to the command alone, which then ends this in peace
-            )
+        port = self._choose_port()
+        self._process = self._start_process(self.command(port))
         try:
-            self.url = f"http://127.0.0.1:{port}/?token={self._voila_token}" if self._app else self._lab_url()
-            self._wait_until(lambda: _responds_ok(self.url if self._app else self.url.split("lab/tree/")[0] + "api"))
-            if self._app and self._browser:
-                self._open_browser()
+            self.url = self.wait_for_url(port)
+            self._wait_for(self._is_ready)
+            self._after_start()
         except BaseException:
             self.stop()
             raise
         return self
 
     def wait(self) -> int:
-        """Until it ends by itself; gives its exit status."""
-        return self._process.wait() if self._process is not None else 0
+        """Wait for the server process to exit, and return its exit status."""
+        if self._process is None:
+            return 0
+        return self._process.wait()
 
     def stop(self) -> None:
-        """End it with its kernels."""
+        """Stop the server and its kernels. Kill the process if it does not exit in time."""
         if self._process is None:
             return
         self._process.terminate()
@@ -134,7 +167,7 @@ class LabServer:
             self._process.wait()
         self._process = None
 
-    def __enter__(self) -> LabServer:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
@@ -142,25 +175,47 @@ class LabServer:
 
     @property
     def log(self) -> Path:
-        """What the server writes."""
-        return self._copy.state / ("voila.log" if self._app else "jupyter.log")
+        """The file that receives the output of the server."""
+        return self._copy.state / self.log_filename
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of the kernels and of the terminals: those of the user without AWS's and Jupyter's."""
+        """Return the environment variables of kernels and terminals.
+
+        They are the variables of the user without those of AWS and of another Jupyter.
+        """
         folders = {name: str(self._copy.state / folder) for name, folder in _FOLDERS.items()}
         # '!aws' in a lesson is the AWS CLI that was installed beside this Python.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        config = {"AWS_CONFIG_FILE": str(AWS_CONFIG_FILE)}
-        ours = {**unreachable_aws_variables(), **config, **folders, "PATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
-        return _without_jupyter(without_aws_settings(os.environ)) | ours
+        search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        return {
+            **_without_jupyter(without_aws_settings(os.environ)),
+            **unreachable_aws_variables(),
+            "AWS_CONFIG_FILE": str(AWS_CONFIG_FILE),
+            **folders,
+            "PATH": search_path,
+            "JUPYTER_PREFER_ENV_PATH": "1",
+        }
 
     def _server_environment(self) -> dict[str, str]:
-        """Return the variables of the server. Voila gets its token there: other users can read a command line."""
-        if self._app:
-            return self.environment() | {"JUPYTER_TOKEN": self._voila_token}
+        """Return the environment variables of the server process."""
         return self.environment()
 
+    def _after_start(self) -> None:  # noqa: B027 -- JupyterLab opens the browser itself
+        """Do what remains when the server is ready."""
+
+    def _start_process(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with self.log.open("wb") as log:
+            return subprocess.Popen(  # noqa: S603 -- this Python, this package
+                [sys.executable, "-m", "lorafw.lab.jupyter_launch", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._server_environment(),
+                cwd=self._copy.state / "config",  # Voila reads configuration files of its current folder.
+                start_new_session=True,  # Ctrl-C reaches only the command, which then stops the server.
+            )
+
     def _write_settings(self) -> None:
+        """Create Jupyter's folders and the settings that do not exist yet."""
         for name in _FOLDERS.values():
             (self._copy.state / name).mkdir(mode=0o700, exist_ok=True)
         for name, settings in _SETTINGS.items():
@@ -169,7 +224,46 @@ class LabServer:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(settings))
 
-    def _lab(self, port: int) -> list[str]:
+    def _choose_port(self) -> int:
+        """Return the port that was asked for, or the first free one."""
+        candidates = range(PORT, PORT + TRIES)
+        if self._port:
+            candidates = range(self._port, self._port + 1)
+        for port in candidates:
+            with suppress(OSError):
+                ensure_port_free("127.0.0.1", port)
+                return port
+        raise LabError(f"port {candidates[0]} is taken; give another with --port")
+
+    def _is_ready(self) -> bool:
+        return _responds_ok(self.status_url)
+
+    def _wait_for(self, condition: Callable[[], T]) -> T:
+        """Call ``condition`` until it returns a true value, and return that value.
+
+        Raises:
+            LabError: The server process has ended, or the time is up.
+        """
+        deadline = time.monotonic() + START_LIMIT_S
+        while not (result := condition()):
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                end_of_log = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
+                raise LabError(f"{self.title} did not come up; {self.log} ends with\n{end_of_log}")
+            time.sleep(0.05)
+        return result
+
+
+class JupyterLabServer(NotebookServer):
+    """JupyterLab on the lessons: the learner reads and runs their code."""
+
+    title = "JupyterLab"
+    module = "jupyterlab"
+    extra = "lab"
+    log_filename = "jupyter.log"
+
+    def command(self, port: int) -> list[str]:
+        """Return the module to run and its command-line arguments."""
         retries = 0 if self._port else TRIES
         return [
             "jupyterlab",
@@ -185,54 +279,86 @@ class LabServer:
             *_OFFLINE,
         ]
 
-    def _voila(self, port: int) -> list[str]:
-        ours = [f"--port={port}", "--Voila.port_retries=0", "--Voila.ip=127.0.0.1", "--no-browser"]
-        return ["voila", str(self._copy.path), *ours, *_VOILA_ACCESS]
+    def wait_for_url(self, port: int) -> str:
+        """Wait until JupyterLab has written its address and its token to a file, and return the first page's address.
 
-    def _open_browser(self) -> None:
-        """Open the address by way of a file, as JupyterLab does: other users can read the browser's command line."""
+        Args:
+            port: Not used. JupyterLab listens on another port if this one is taken.
+        """
+        assert self._process is not None
+        path = self._copy.state / "runtime" / f"jpserver-{self._process.pid}.json"
+        record = self._wait_for(partial(_read_server_record, path))
+        base_url = record["url"].replace("localhost", "127.0.0.1")
+        return f"{base_url}lab/tree/{self._copy.first}?token={record['token']}"
+
+    @property
+    def status_url(self) -> str:
+        """The address of JupyterLab's REST API, which needs no token to answer."""
+        base_url, _, _ = self.url.partition("lab/tree/")
+        return f"{base_url}api"
+
+    def _choose_port(self) -> int:
+        """Return the port to ask for. JupyterLab looks for a free one itself, unless a certain port is given."""
+        if self._port:
+            return super()._choose_port()
+        return PORT
+
+
+class VoilaServer(NotebookServer):
+    """Voila on the lessons: the learner sees their text and panels, not their code."""
+
+    title = "Voila"
+    module = "voila"
+    extra = "app"
+    log_filename = "voila.log"
+
+    def __init__(self, copy: WorkingCopy, *, port: int | None = None, browser: bool = False) -> None:
+        super().__init__(copy, port=port, browser=browser)
+        self._token = secrets.token_hex(24)
+
+    def command(self, port: int) -> list[str]:
+        """Return the module to run and its command-line arguments."""
+        listen = [f"--port={port}", "--Voila.port_retries=0", "--Voila.ip=127.0.0.1", "--no-browser"]
+        return ["voila", str(self._copy.path), *listen, *_VOILA_ACCESS]
+
+    def wait_for_url(self, port: int) -> str:
+        """Return the address of the list of lessons. It is known from the beginning."""
+        return f"http://127.0.0.1:{port}/?token={self._token}"
+
+    @property
+    def status_url(self) -> str:
+        """The address of the list of lessons."""
+        return self.url
+
+    def _server_environment(self) -> dict[str, str]:
+        """Return the variables of the server, the token among them: other users can read a command line."""
+        return self.environment() | {"JUPYTER_TOKEN": self._token}
+
+    def _after_start(self) -> None:
+        """Open the browser if that was asked for.
+
+        The browser gets the address by way of a file, as from JupyterLab: other users can read its command line.
+        """
+        if not self._browser:
+            return
         page = self._copy.state / "runtime" / "voila-open.html"
         page.unlink(missing_ok=True)
         page.touch(mode=0o600)
         page.write_text(f'<!DOCTYPE html><meta http-equiv="refresh" content="0; url={self.url}">')
         webbrowser.open(page.as_uri())
 
-    def _free_port(self) -> int:
-        for port in [self._port] if self._port else range(PORT, PORT + TRIES):
-            with suppress(OSError):
-                ensure_port_free("127.0.0.1", port)
-                return port
-        raise LabError(f"port {self._port or PORT} is taken; give another with --port")
-
-    def _lab_url(self) -> str:
-        """JupyterLab says in a file of its own where it is, and what the token is."""
-        assert self._process is not None
-        path = self._copy.state / "runtime" / f"jpserver-{self._process.pid}.json"
-        self._wait_until(path.exists)
-        said: dict[str, str] = {}
-        self._wait_until(lambda: said.update(_read(path)) or bool(said))
-        return f"{said['url'].replace('localhost', '127.0.0.1')}lab/tree/{self._copy.first}?token={said['token']}"
-
-    def _wait_until(self, is_so: object) -> None:
-        assert callable(is_so)
-        deadline = time.monotonic() + START_LIMIT_S
-        while not is_so():
-            assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                words = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
-                raise LabError(
-                    f"{'Voila' if self._app else 'JupyterLab'} did not come up; {self.log} ends with\n{words}"
-                )
-            time.sleep(0.05)
-
 
 def _without_jupyter(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are not settings of a Jupyter application."""
     return {name: value for name, value in environment.items() if not name.startswith(_FOREIGN_PREFIXES)}
 
 
 def sign_unchanged_lessons(copy: WorkingCopy) -> None:
-    """Sign the lessons that are as they came, so that JupyterLab shows the tables and pictures that they came with."""
-    import nbformat  # noqa: PLC0415
+    """Sign the lessons that the learner has not changed, so that JupyterLab shows the tables and pictures in them.
+
+    Writes Jupyter's signature database in the working copy.
+    """
+    import nbformat  # noqa: PLC0415 -- only the lab has it
     from nbformat.sign import NotebookNotary  # noqa: PLC0415
 
     data = copy.state / "data"
@@ -240,19 +366,27 @@ def sign_unchanged_lessons(copy: WorkingCopy) -> None:
     notary = NotebookNotary(data_dir=str(data))
     try:
         for path in copy.unchanged():
-            if not notary.check_signature(notebook := nbformat.read(path, as_version=4)):
+            notebook = nbformat.read(path, as_version=4)
+            if not notary.check_signature(notebook):
                 notary.sign(notebook)
     finally:
         notary.store.close()
 
 
 def is_lab_running(copy: WorkingCopy) -> bool:
-    """Does a JupyterLab run on this copy? One that was killed leaves its file behind, and does not answer."""
-    files = (copy.state / "runtime").glob("jpserver-*.json")
-    return any(_responds_ok(f"{said['url']}api") for path in files if "url" in (said := _read(path)))
+    """Return whether a JupyterLab runs on this working copy.
+
+    JupyterLab leaves its file behind if it is killed. Therefore the server in each file is asked.
+    """
+    for path in (copy.state / "runtime").glob("jpserver-*.json"):
+        record = _read_server_record(path)
+        if "url" in record and _responds_ok(f"{record['url']}api"):
+            return True
+    return False
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read_server_record(path: Path) -> dict[str, str]:
+    """Return what a Jupyter server has written about itself; empty if the file cannot be read."""
     with suppress(OSError, ValueError, RecursionError):
         content = json.loads(path.read_text())
         if isinstance(content, dict):
@@ -261,6 +395,7 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _responds_ok(url: str) -> bool:
+    """Return whether a request to the address is answered with status 200."""
     try:
         with DIRECT_OPENER.open(url, timeout=5) as reply:
             return bool(reply.status == 200)
@@ -269,5 +404,6 @@ def _responds_ok(url: str) -> bool:
 
 
 def _require_installed(module: str, extra: str) -> None:
+    """Raise LabError if the module is not installed."""
     if importlib.util.find_spec(module) is None:
         raise LabError(f"{module} is not installed here: pip install 'lorafw[{extra}]'")

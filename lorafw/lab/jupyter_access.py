@@ -57,19 +57,24 @@ class LabIdentityProvider(IdentityProvider):
         return await self._get_user(handler)
 
     def _has_token(self, handler: RequestHandler) -> bool:
-        given = self.get_token(handler) or ""
-        return bool(self.token) and secrets.compare_digest(given.encode(), self.token.encode())
+        """Return whether the request itself carries the server's token. A server without a token accepts none."""
+        if not self.token:
+            return False
+        request_token = self.get_token(handler) or ""
+        return secrets.compare_digest(request_token.encode(), self.token.encode())
 
 
 class BoundedKernelManager(AsyncMappingKernelManager):
     """Runs a limited number of kernels, and ends those whose page is closed."""
 
+    # Settings of the base class. Jupyter says "to cull" for ending idle kernels.
     cull_idle_timeout = _UNUSED_AFTER_S
     cull_interval = _CHECK_INTERVAL_S
     cull_connected = False
     cull_busy = False
 
     _starting = 0
+    """Number of kernels that are being started. They are not among the running ones yet."""
 
     async def start_kernel(self, **options: Any) -> str:  # type: ignore[override]  # the base takes anything
         """Start a kernel and return its id.

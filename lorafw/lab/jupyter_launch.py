@@ -31,6 +31,7 @@ def main() -> None:
 
 
 def _end(*_: object) -> NoReturn:
+    """Exit with status 0. A handler for SIGTERM."""
     sys.exit(0)
 
 

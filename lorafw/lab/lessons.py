@@ -1,9 +1,8 @@
 """The learner's working copy of the lessons.
 
-The law: nothing that a learner wrote is lost. A lesson that was not touched since it was delivered follows the
-installed version; one that was touched stays as it is, and ``reset`` moves it into a folder of its own, kept-1, kept-2
-and so on, before a fresh one takes its place.
-Opening and saving is not touching.
+Nothing that a learner wrote is lost. A lesson that the learner has not changed is replaced by the one of a newer
+version; a changed one stays as it is. ``reset`` moves changed lessons into a new folder, ``kept-1``, ``kept-2`` and so
+on, before it writes fresh ones. Opening and saving a lesson does not count as a change.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import json
 import sys
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,104 +21,152 @@ from lorafw.lab.panels.html import is_panel_html
 PATTERN: Final = "[0-9][0-9]-*.ipynb"
 FOLDER: Final = "lorafw-lessons"
 STATE: Final = ".lab"
-"""The folder in a working copy in which the lab and JupyterLab keep what is theirs."""
+"""The folder in a working copy that holds the files of the lab and of JupyterLab."""
+_DIGESTS: Final = "delivered.json"
 
 
 def packaged_lessons() -> list[Path]:
-    """The lessons as they were written: in the package, or beside it in an editable installation. Raises LabError."""
+    """Return the paths of the lessons that lorafw was installed with, in order.
+
+    They are in the package, or beside it in an editable installation.
+
+    Raises:
+        LabError: There are none.
+    """
     package = Path(__file__).parent
     for folder in (package / "notebooks", package.parent.parent / "notebooks"):
-        if lessons := sorted(folder.glob(PATTERN)):
+        lessons = sorted(folder.glob(PATTERN))
+        if lessons:
             return lessons
     raise LabError(f"no lessons are beside {package}: install lorafw from a wheel or from its repository")
 
 
 def default_folder() -> Path:
+    """Return the folder of the working copy if the learner names none."""
     return Path.home() / FOLDER
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A changed lesson, and the folder in the working copy in which it is now."""
+class KeptLesson:
+    """A changed lesson that ``reset`` has moved."""
 
     lesson: str
+    """Filename of the lesson."""
     folder: str
+    """Name of the folder in the working copy that holds the lesson now."""
 
 
 class WorkingCopy:
-    """A folder with the lessons in it, at most one for each learner."""
+    """A folder with a learner's copies of the lessons."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
     def state(self) -> Path:
-        """Readable by its owner only: JupyterLab's token lies in it."""
+        """The folder for the files of the lab. Created on first use.
+
+        Only its owner can read it, because JupyterLab's token is in it.
+        """
         folder = self.path / STATE
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
     @property
     def first(self) -> str:
+        """Filename of the first lesson."""
         return packaged_lessons()[0].name
 
-    def bring_up_to_date(self) -> list[str]:
-        """Deliver what is missing or was not touched; gives the names of the lessons that are new or newer."""
-        delivered, newer = self._delivered(), []
-        for lesson in packaged_lessons():
-            content, mine = strip_outputs(lesson.read_bytes()), self.path / lesson.name
-            if not mine.exists() or (_digest(mine) == delivered.get(lesson.name) and mine.read_bytes() != content):
-                self._deliver(lesson.name, content, delivered)
-                newer.append(lesson.name)
-        self._save_digests(delivered)
-        return newer
+    def update(self) -> list[str]:
+        """Write the lessons that are missing, and those that are outdated and that the learner has not changed.
 
-    def reset(self) -> list[Kept]:
-        """Fresh lessons; those that were changed are kept together in a new folder."""
-        delivered = self._delivered()
-        fresh_ones = {lesson.name: strip_outputs(lesson.read_bytes()) for lesson in packaged_lessons()}
-        changed = [name for name, content in fresh_ones.items() if self._is_changed(name, content, delivered)]
-        kept = self._move_to_kept_folder(changed) if changed else []
-        for name, content in fresh_ones.items():
-            self._deliver(name, content, delivered)
-        self._save_digests(delivered)
+        Returns:
+            The filenames of the lessons that were written.
+        """
+        digests = self._read_digests()
+        updated = []
+        for lesson in packaged_lessons():
+            content = strip_outputs(lesson.read_bytes())
+            if self._is_missing_or_outdated(lesson.name, content, digests):
+                self._write_lesson(lesson.name, content, digests)
+                updated.append(lesson.name)
+        self._save_digests(digests)
+        return updated
+
+    def reset(self) -> list[KeptLesson]:
+        """Write all lessons anew. Move the changed ones into a new folder before.
+
+        Returns:
+            The lessons that were moved. All are in the same folder.
+        """
+        digests = self._read_digests()
+        fresh_lessons = {lesson.name: strip_outputs(lesson.read_bytes()) for lesson in packaged_lessons()}
+        changed = [name for name, content in fresh_lessons.items() if self._is_changed(name, content, digests)]
+        kept: list[KeptLesson] = []
+        if changed:
+            kept = self._move_to_kept_folder(changed)
+        for name, content in fresh_lessons.items():
+            self._write_lesson(name, content, digests)
+        self._save_digests(digests)
         return kept
 
-    def _is_changed(self, name: str, content: bytes, delivered: dict[str, str]) -> bool:
-        mine = self.path / name
-        return mine.exists() and _digest(mine) not in (digest(content), delivered.get(name))
+    def unchanged(self) -> list[Path]:
+        """Return the paths of the copies that are byte for byte the lessons of the installed version."""
+        unchanged = []
+        for lesson in packaged_lessons():
+            local_path = self.path / lesson.name
+            if local_path.exists() and local_path.read_bytes() == strip_outputs(lesson.read_bytes()):
+                unchanged.append(local_path)
+        return unchanged
 
-    def _move_to_kept_folder(self, names: list[str]) -> list[Kept]:
-        folder = next(
-            folder for number in count(1) if not (folder := self.path / f"kept-{number}").exists()
-        )  # never over what is there
+    def _is_missing_or_outdated(self, name: str, content: bytes, digests: dict[str, str]) -> bool:
+        """Return whether the lesson must be written. One that the learner has changed is never outdated."""
+        local_path = self.path / name
+        if not local_path.exists():
+            return True
+        if _file_digest(local_path) != digests.get(name):
+            return False
+        return local_path.read_bytes() != content
+
+    def _is_changed(self, name: str, content: bytes, digests: dict[str, str]) -> bool:
+        """Return whether the copy differs from the installed lesson and from the one that was written last."""
+        local_path = self.path / name
+        if not local_path.exists():
+            return False
+        return _file_digest(local_path) not in (digest(content), digests.get(name))
+
+    def _move_to_kept_folder(self, names: list[str]) -> list[KeptLesson]:
+        folder = self._next_kept_folder()
         folder.mkdir()
         for name in names:
             (self.path / name).rename(folder / name)
-        return [Kept(name, folder.name) for name in names]
+        return [KeptLesson(name, folder.name) for name in names]
 
-    def _deliver(self, name: str, content: bytes, delivered: dict[str, str]) -> None:
+    def _next_kept_folder(self) -> Path:
+        """Return the first of ``kept-1``, ``kept-2`` and so on that does not exist."""
+        number = 1
+        while (self.path / f"kept-{number}").exists():
+            number += 1
+        return self.path / f"kept-{number}"
+
+    def _write_lesson(self, name: str, content: bytes, digests: dict[str, str]) -> None:
+        """Write a lesson, and note its digest in ``digests``."""
         write_atomic(self.path / name, content)
-        delivered[name] = digest(content)
+        digests[name] = digest(content)
 
-    def unchanged(self) -> list[Path]:
-        """The lessons that are byte for byte as the installed version delivers them."""
-        mine = [(self.path / lesson.name, strip_outputs(lesson.read_bytes())) for lesson in packaged_lessons()]
-        return [path for path, content in mine if path.exists() and path.read_bytes() == content]
-
-    def _delivered(self) -> dict[str, str]:
-        """Digests of the lessons as they were delivered. What cannot be read counts as not known."""
+    def _read_digests(self) -> dict[str, str]:
+        """Return the digest of each lesson as it was written last; empty if the file cannot be read."""
         try:
-            known = json.loads((self.state / "delivered.json").read_text())
+            digests = json.loads((self.state / _DIGESTS).read_text())
         except (FileNotFoundError, ValueError):
             return {}
-        return known if isinstance(known, dict) else {}
+        return digests if isinstance(digests, dict) else {}
 
-    def _save_digests(self, delivered: dict[str, str]) -> None:
-        write_atomic(self.state / "delivered.json", json.dumps(delivered, indent=1).encode())
+    def _save_digests(self, digests: dict[str, str]) -> None:
+        write_atomic(self.state / _DIGESTS, json.dumps(digests, indent=1).encode())
 
 
-def _digest(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     return digest(path.read_bytes())
 
 
@@ -129,21 +175,30 @@ _VOLATILE_METADATA: Final = ("kernelspec", "language_info", "widgets")
 
 
 def strip_outputs(lesson: bytes) -> bytes:
-    """The lesson, not run yet. What is no notebook stays as it is."""
-    notebook = _read(lesson)
+    """Return the lesson without its outputs, except for the static views of panels.
+
+    Args:
+        lesson: The content of a notebook file. Returned as it is if it is not a notebook.
+    """
+    notebook = _parse_notebook(lesson)
     if notebook is None:
         return lesson
-    notebook["metadata"] |= _kernel()
+    notebook["metadata"] |= _kernel_metadata()
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["execution_count"] = None
-            cell["outputs"] = [{**one, "execution_count": None} for one in cell["outputs"] if _is_static_view(one)]
+            static_views = [output for output in cell["outputs"] if _is_static_view(output)]
+            cell["outputs"] = [{**output, "execution_count": None} for output in static_views]
     return _serialize(notebook)
 
 
 def digest(lesson: bytes) -> str:
-    """Equal for lessons between which the learner has changed nothing, saved or not."""
-    notebook = _read(lesson)
+    """Return a digest that changes only if the learner changes the lesson, not if JupyterLab saves it.
+
+    Args:
+        lesson: The content of a notebook file, or any other bytes.
+    """
+    notebook = _parse_notebook(lesson)
     if notebook is None:
         return sha256(lesson).hexdigest()
     for name in _VOLATILE_METADATA:
@@ -152,11 +207,14 @@ def digest(lesson: bytes) -> str:
 
 
 def _is_static_view(output: dict[str, Any]) -> bool:
-    return output["output_type"] == "execute_result" and is_panel_html("".join(output["data"].get("text/html", "")))
+    """Return whether an output is what a panel shows of itself on a static page."""
+    if output["output_type"] != "execute_result":
+        return False
+    return is_panel_html("".join(output["data"].get("text/html", "")))
 
 
-def _kernel() -> dict[str, Any]:
-    """The metadata that JupyterLab gives a notebook as soon as the kernel of this Python has answered."""
+def _kernel_metadata() -> dict[str, Any]:
+    """Return the metadata that JupyterLab writes into a notebook as soon as this Python's kernel has answered."""
     try:
         from ipykernel.ipkernel import IPythonKernel  # noqa: PLC0415 -- only the lab has it
     except ImportError:
@@ -165,14 +223,17 @@ def _kernel() -> dict[str, Any]:
     return {"kernelspec": spec, "language_info": IPythonKernel.language_info}
 
 
-def _read(content: bytes) -> dict[str, Any] | None:
+def _parse_notebook(content: bytes) -> dict[str, Any] | None:
+    """Return the notebook. Returns None if the content is not one."""
     try:
         notebook = json.loads(content)
-        return notebook if notebook["metadata"] is not None and isinstance(notebook["cells"], list) else None
+        has_metadata = notebook["metadata"] is not None
+        has_cells = isinstance(notebook["cells"], list)
     except (ValueError, TypeError, KeyError):
         return None
+    return notebook if has_metadata and has_cells else None
 
 
 def _serialize(notebook: dict[str, Any]) -> bytes:
-    """As JupyterLab writes it."""
+    """Return the bytes that JupyterLab writes for this notebook."""
     return (json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()

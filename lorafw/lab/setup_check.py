@@ -1,4 +1,4 @@
-"""Is everything there that the lessons need? A line for each, with a remedy where it fails. Nothing is changed."""
+"""Check whether this machine has everything that the lessons need. The checks change nothing."""
 
 from __future__ import annotations
 
@@ -20,46 +20,63 @@ COMMANDS: Final = ("aws", "lorafw")
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """``remedy`` is empty where all is well."""
+    """The result of one check."""
 
-    what: str
+    subject: str
+    """What was checked."""
     remedy: str = ""
+    """What is wrong, and what to do about it. Empty if the check passes."""
 
     def __str__(self) -> str:
-        return f"☒ {self.what}: {self.remedy}" if self.remedy else f"☑ {self.what}"
+        if self.remedy:
+            return f"☒ {self.subject}: {self.remedy}"
+        return f"☑ {self.subject}"
 
 
 def check_setup() -> None:
     """Print ☑ for each thing that the lessons need, or ☒ and what to do about it."""
-    for finding in findings():
-        print(finding)  # noqa: T201 -- a notebook shows what is printed
+    for result in run_checks():
+        print(result)  # noqa: T201 -- a notebook shows what is printed
 
 
-def findings() -> Iterator[CheckResult]:
-    yield CheckResult("Python 3.11 or newer", _python())
-    yield CheckResult(f"packages: {', '.join(PACKAGES)}", _packages())
-    yield CheckResult(f"commands: {', '.join(COMMANDS)}", _commands())
-    yield CheckResult("a folder for files that come and go", _folder())
-    yield CheckResult("a port of this machine can be opened and reached", _port())
+def run_checks() -> Iterator[CheckResult]:
+    """Run the checks one after the other, and yield the result of each."""
+    yield CheckResult("Python 3.11 or newer", _check_python())
+    yield CheckResult(f"packages: {', '.join(PACKAGES)}", _check_packages())
+    yield CheckResult(f"commands: {', '.join(COMMANDS)}", _check_commands())
+    yield CheckResult("a folder for files that come and go", _check_folder())
+    yield CheckResult("a port of this machine can be opened and reached", _check_port())
 
 
-def _python() -> str:
-    return "" if sys.version_info >= PYTHON else f"this is {sys.version.split()[0]}; make .venv with a newer one"
+# Each check returns the remedy, or an empty string if it passes.
 
 
-def _packages() -> str:
+def _check_python() -> str:
+    """Compare the version of this Python with the oldest one that the lessons run on."""
+    if sys.version_info >= PYTHON:
+        return ""
+    return f"this is {sys.version.split()[0]}; make .venv with a newer one"
+
+
+def _check_packages() -> str:
+    """Look for the packages in this Python."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
-    return f"{', '.join(missing)} missing; install 'lorafw[lab]' into the Python of this kernel" if missing else ""
+    if not missing:
+        return ""
+    return f"{', '.join(missing)} missing; install 'lorafw[lab]' into the Python of this kernel"
 
 
-def _commands() -> str:
-    """Those beside this Python come first, as in the lessons."""
-    path = f"{Path(sys.executable).parent}{pathsep}{environ.get('PATH', '')}"
-    missing = [name for name in COMMANDS if shutil.which(name, path=path) is None]
-    return f"{', '.join(missing)} not found; install 'lorafw[lab]', which brings the AWS CLI along" if missing else ""
+def _check_commands() -> str:
+    """Look for the commands beside this Python first, as the lessons do."""
+    search_path = f"{Path(sys.executable).parent}{pathsep}{environ.get('PATH', '')}"
+    missing = [name for name in COMMANDS if shutil.which(name, path=search_path) is None]
+    if not missing:
+        return ""
+    return f"{', '.join(missing)} not found; install 'lorafw[lab]', which brings the AWS CLI along"
 
 
-def _folder() -> str:
+def _check_folder() -> str:
+    """Write a file into a new temporary folder."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "file").write_text("there")
@@ -68,8 +85,11 @@ def _folder() -> str:
     return ""
 
 
-def _port() -> str:
-    """The lab's servers listen on loopback, and are called by the name that stands in their certificates."""
+def _check_port() -> str:
+    """Open a port on loopback, and connect to it by the name localhost.
+
+    The lab's servers listen on loopback, and their certificates are for this name.
+    """
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             socket.create_connection(("localhost", server.getsockname()[1]), timeout=5).close()

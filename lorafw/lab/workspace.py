@@ -1,8 +1,8 @@
-"""What a terminal has and a notebook has not: a folder to write files into, and variables for the commands.
+"""A terminal's surroundings for a notebook: a folder to write files into, and environment variables for commands.
 
-While it is open, it is the current folder, ``lorafw`` and ``aws`` are found, and the AWS CLI speaks to the lab and to
-nothing else: without a server it finds none. Afterwards everything is as it was, and the folder is gone. One is open
-at a time, for a process has one folder and one set of variables.
+While a workspace is open, its folder is the current folder, the commands ``lorafw`` and ``aws`` are found, and the AWS
+CLI reaches the lab's server only, or no server if there is none. Closing it restores everything and removes the folder.
+A process has one current folder and one set of environment variables, so only one workspace can be open.
 """
 
 from __future__ import annotations
@@ -21,38 +21,44 @@ from lorafw.testbed import Testbed
 
 
 class Workspace:
-    """A folder and the variables of a terminal beside ``server``; a context manager, or ``open()`` and ``close()``."""
+    """A folder and environment variables for commands. A context manager, or ``open()`` and ``close()``."""
 
-    _in_process: ClassVar[Workspace | None] = None
+    _open_workspace: ClassVar[Workspace | None] = None
+    """The workspace of this process that is open."""
+
+    path: Path
+    """The folder. Set by ``open``."""
 
     def __init__(self, server: Testbed | ServeProcess | None = None) -> None:
+        """Prepare a workspace. Nothing is changed until it is opened.
+
+        Args:
+            server: The server that the AWS CLI is directed to. None: the AWS CLI finds no server.
+        """
         self._server = server
         self._exit_stack = contextlib.ExitStack()
 
-    path: Path
-    """The folder."""
-
     def open(self) -> Workspace:
-        """One that is open already is closed first: a cell may be run again."""
-        if Workspace._in_process is not None:
-            Workspace._in_process.close()
+        """Create the folder, make it the current one, and set the environment variables.
+
+        Closes the workspace that is open in this process, because a cell may be run again.
+        """
+        if Workspace._open_workspace is not None:
+            Workspace._open_workspace.close()
         with contextlib.ExitStack() as stack:
-            variables = stack.enter_context(_variables_of(self._server))
+            server_variables = stack.enter_context(_variables_of(self._server))
             self.path = stack.enter_context(scratch_folder("lorafw-work-"))
-            # The commands that were installed with this package come first.
-            search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-            # Colours are for a screen.
-            shown = {"PATH": search, "NO_COLOR": "1"}
-            stack.enter_context(replaced_environ(without_aws_settings(os.environ) | dict(variables) | shown))
+            environment = without_aws_settings(os.environ) | dict(server_variables) | _terminal_variables()
+            stack.enter_context(replaced_environ(environment))
             stack.enter_context(contextlib.chdir(self.path))
             self._exit_stack = stack.pop_all()
-        Workspace._in_process = self
+        Workspace._open_workspace = self
         return self
 
     def close(self) -> None:
-        """Twice is harmless."""
-        if Workspace._in_process is self:
-            Workspace._in_process = None
+        """Restore the current folder and the variables, and remove the folder. Does nothing the second time."""
+        if Workspace._open_workspace is self:
+            Workspace._open_workspace = None
         self._exit_stack.close()
 
     def __enter__(self) -> Workspace:
@@ -62,10 +68,19 @@ class Workspace:
         self.close()
 
 
+def _terminal_variables() -> dict[str, str]:
+    """Return the search path with this Python's commands first, and a variable that turns colours off."""
+    search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {"PATH": search_path, "NO_COLOR": "1"}
+
+
 @contextlib.contextmanager
 def _variables_of(server: Testbed | ServeProcess | None) -> Iterator[Mapping[str, str]]:
+    """Return the variables that direct the AWS CLI to the server. Serves a testbed's API over HTTP meanwhile."""
     if isinstance(server, Testbed):
         with server.api_over_http() as variables:
             yield variables
+    elif server is None:
+        yield unreachable_aws_variables()
     else:
-        yield server.environment if server is not None else unreachable_aws_variables()
+        yield server.environment

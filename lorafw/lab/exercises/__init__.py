@@ -1,4 +1,4 @@
-"""Exercises that check themselves, a module a lesson. ``check`` never raises: a wrong answer is part of learning."""
+"""The exercises of the lessons, one module for each lesson, and ``check``, which grades an answer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,12 @@ EXERCISES: Final[Mapping[str, Exercise]] = MappingProxyType(ChainMap(*(lesson.EX
 
 
 def check(name: str, answer: object = ...) -> None:
-    """Print ☐ (not done), ☑ (right) or ☒ (not yet right) with a hint, which may speak of this answer."""
+    """Print ☐ (not done), ☑ (right) or ☒ (not yet right) with a hint. Never raises.
+
+    Args:
+        name: Name of the exercise, for example ``"02-crc"``.
+        answer: The answer. If it is wrong in a typical way, the hint is about that. Not given: not done.
+    """
     exercise = EXERCISES.get(name)
     if exercise is None:
         print(f"☒ there is no exercise {name!r}")  # noqa: T201 -- a notebook shows what is printed

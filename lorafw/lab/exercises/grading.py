@@ -1,23 +1,23 @@
-"""What an exercise is, and the usual ways to judge an answer.
+"""Exercises, and the usual ways to grade an answer.
 
-Whatever a judge raises means that the answer is wrong. An answer that is wrong only in its kind, a text where a number
-is asked for, is told so, since no hint about the question helps there.
+An answer is wrong if its grader raises an exception. If the value of a wrong answer is right and only its type is not,
+for example a text instead of a number, the feedback says so, because a hint about the question would not help.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from numbers import Real
 from typing import Final
 
-LONGEST: Final = 1000
-"""A longer text is not looked into."""
+MAX_TEXT_LENGTH: Final = 1000
+"""A longer text is not searched for the value that was meant."""
 
-_KINDS: Final[dict[type, str]] = {
+_TYPE_LABELS: Final[dict[type, str]] = {
     str: "a text",
     int: "a number",
     float: "a number",
@@ -31,101 +31,148 @@ _KINDS: Final[dict[type, str]] = {
 }
 
 
+Check = Callable[[object], bool]
+"""Returns whether an answer is right."""
+Feedback = Callable[[object], str | None]
+"""Returns what to say about a wrong answer. None: nothing in particular."""
+
+
 def no_feedback(answer: object) -> str | None:
-    """There is nothing to say of this answer in particular."""
+    """Return None: there is nothing to say about this answer in particular."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Grader:
-    """``asked``: what to hand in. ``told``: what to say of a wrong answer that shows where the slip is."""
+    """Grades the answers to one exercise."""
 
-    asked: str
-    is_right: Callable[[object], bool]
-    told: Callable[[object], str | None] = no_feedback
+    expected_type: str
+    """What to hand in, in words."""
+    is_correct: Check
+    """An exception that it raises means that the answer is wrong."""
+    feedback: Feedback = no_feedback
+    """Recognizes typical mistakes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """``hint`` leads to the answer and does not give it."""
+    """An exercise of a lesson."""
 
     hint: str
-    judge: Grader
+    """Helps to find the answer without giving it."""
+    grader: Grader
 
     def accepts(self, answer: object) -> bool:
-        """Never raises."""
+        """Return whether the answer is right. Never raises."""
         try:
-            return bool(self.judge.is_right(answer))
+            return bool(self.grader.is_correct(answer))
         except Exception:  # any failure of a comparison is a wrong answer, never an error in the notebook
             return False
 
     def feedback_for(self, answer: object) -> str:
-        """What helps with this wrong answer. Never raises."""
+        """Return feedback on a wrong answer: about a typical mistake, about the type, or the hint. Never raises."""
         try:
-            if told := self.judge.told(answer):
-                return told
-            if any(self.accepts(reading) for reading in _plausible_values(answer)):
-                return self._other_kind(answer)
+            feedback = self.grader.feedback(answer)
+            if feedback:
+                return feedback
+            if any(self.accepts(value) for value in _plausible_values(answer)):
+                return self._type_feedback(answer)
         except Exception:  # an answer may be anything at all
             return self.hint
         return self.hint
 
-    def _other_kind(self, answer: object) -> str:
-        kind, asked = type_label(answer), self.judge.asked
-        if kind == asked:
+    def _type_feedback(self, answer: object) -> str:
+        """Return feedback on an answer that has the right value in a wrong form."""
+        label = type_label(answer)
+        expected = self.grader.expected_type
+        if label == expected:
             return "the right value is in it. Look at blanks, at quotation marks, and at the kind of what it holds."
-        return f"that is the right value, but {kind}; {asked} is asked for."
+        return f"that is the right value, but {label}; {expected} is asked for."
 
 
-def equals(wanted: object, told: Callable[[object], str | None] = no_feedback) -> Grader:
-    """The same value of the same type: ``True`` is not 1. A number may be whole or not."""
-    if isinstance(wanted, int | float) and not isinstance(wanted, bool):
-        return number(wanted, told=told)
-    return Grader(_KINDS[type(wanted)], lambda answer: type(answer) is type(wanted) and answer == wanted, told)
+def equals(expected: object, feedback: Feedback = no_feedback) -> Grader:
+    """Return a grader that accepts an equal value of the same type.
+
+    Args:
+        expected: The right answer. If it is a number, any type of number is accepted. ``True`` is not a number.
+        feedback: Recognizes typical mistakes.
+    """
+    if isinstance(expected, int | float) and not isinstance(expected, bool):
+        return number(expected, feedback=feedback)
+
+    def is_correct(answer: object) -> bool:
+        return type(answer) is type(expected) and answer == expected
+
+    return Grader(_TYPE_LABELS[type(expected)], is_correct, feedback)
 
 
-def number(wanted: float, within: float = 0, told: Callable[[object], str | None] = no_feedback) -> Grader:
-    """This number, or one that was rounded."""
-    return Grader("a number", lambda answer: is_number(answer) and abs(float(answer) - wanted) <= within, told)  # type: ignore[arg-type]
+def number(expected: float, tolerance: float = 0, feedback: Feedback = no_feedback) -> Grader:
+    """Return a grader that accepts a number.
+
+    Args:
+        expected: The right answer.
+        tolerance: How far an answer may be from it, so that a rounded one is accepted.
+        feedback: Recognizes typical mistakes.
+    """
+
+    def is_correct(answer: object) -> bool:
+        return is_number(answer) and abs(float(answer) - expected) <= tolerance  # type: ignore[arg-type]
+
+    return Grader("a number", is_correct, feedback)
 
 
 def is_number(answer: object) -> bool:
+    """Return whether the answer is a real number. ``True`` is not."""
     return isinstance(answer, Real) and not isinstance(answer, bool)
 
 
 def type_label(answer: object) -> str:
-    return _KINDS.get(type(answer), f"of the type {type(answer).__name__}")
+    """Return the type of an answer in words."""
+    return _TYPE_LABELS.get(type(answer), f"of the type {type(answer).__name__}")
 
 
 def _plausible_values(answer: object) -> Iterator[object]:
-    """What somebody may have meant who handed this in."""
+    """Yield the values that a learner may have meant with this answer."""
     if isinstance(answer, str):
-        yield from _readings_of_text(answer)
+        yield from _values_in_text(answer)
     elif isinstance(answer, bytes):
         yield answer.hex(" ")
         yield answer.decode(errors="replace")
     elif isinstance(answer, list | tuple | set | frozenset):
-        plain = [item.value if isinstance(item, Enum) else item for item in answer]
-        yield from (plain, set(plain))
-        if len(plain) == 1:
-            yield plain[0]
+        yield from _values_in_collection(answer)
     else:
-        if isinstance(answer, Enum):
-            yield answer.value
-        if answer in (0, 1):
-            yield from (bool(answer), 1 if answer else 0)
-        yield from _readings_of_text(str(answer))
+        yield from _values_of_scalar(answer)
     yield [answer]
 
 
-def _readings_of_text(text: str) -> Iterator[object]:
-    if len(text) > LONGEST:
+def _values_in_collection(answer: Collection[object]) -> Iterator[object]:
+    """Yield the items as a list and as a set, and the item itself if there is only one."""
+    items = [item.value if isinstance(item, Enum) else item for item in answer]
+    yield items
+    yield set(items)
+    if len(items) == 1:
+        yield items[0]
+
+
+def _values_of_scalar(answer: object) -> Iterator[object]:
+    """Yield the value of an enum, 0 and 1 as False and True and the other way round, and the values in the text."""
+    if isinstance(answer, Enum):
+        yield answer.value
+    if answer in (0, 1):
+        yield bool(answer)
+        yield 1 if answer else 0
+    yield from _values_in_text(str(answer))
+
+
+def _values_in_text(text: str) -> Iterator[object]:
+    """Yield the text, the text without quotation marks, the set of its words, and the value that it is in Python."""
+    if len(text) > MAX_TEXT_LENGTH:
         return
     yield text
     yield text.strip().strip("\"'")
     yield set(re.findall(r"[\w-]+", text))
-    for read in (ast.literal_eval, float):
+    for parse in (ast.literal_eval, float):
         try:
-            yield read(text.strip())
+            yield parse(text.strip())
         except (ValueError, SyntaxError, TypeError):
             continue

@@ -5,7 +5,12 @@ from __future__ import annotations
 from lorafw.lab.exercises.grading import Exercise, Grader, equals
 
 
+def _is_none(answer: object) -> bool:
+    return answer is None
+
+
 def _feedback_stale_request(answer: object) -> str | None:
+    """Return feedback on a version number: the learner has looked at an older request."""
     if isinstance(answer, str) and answer[:1].isdigit():
         return "that stands in a request of before. Make the request anew, as above, now that version.txt is gone."
     return None
@@ -19,7 +24,7 @@ EXERCISES = {
     "01-null": Exercise(
         'Make the request anew, as above, now that version.txt is gone: what stands behind "package"? What does '
         "json.loads make of it?",
-        Grader("the value None", lambda answer: answer is None, _feedback_stale_request),
+        Grader("the value None", _is_none, _feedback_stale_request),
     ),
     "01-trim": Exercise(
         "gateway.home.request(...).package shows it, as above. Count the characters: which blanks are still there?",

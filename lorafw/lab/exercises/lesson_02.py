@@ -9,16 +9,20 @@ from lorafw.firmware.signing import KeyPair, UpdateSignature
 from lorafw.lab.exercises.grading import Exercise, Grader, equals
 
 MINE: Final = b"#!/bin/sh\necho signed by me\n"
+"""The update file that the learner signs."""
 SECRET: Final = 815
+"""The number that the learner's key pair is made from."""
 
 
 def _is_signature(answer: object) -> bool:
+    """Return True if the signature verifies. Raises otherwise."""
     assert isinstance(answer, bytes)
     KeyPair.from_secret(SECRET).public_key.verify(MINE, answer)
     return True
 
 
-def _signature_in_another_form(answer: object) -> str | None:
+def _feedback_form_of_signature(answer: object) -> str | None:
+    """Return feedback on a signature that is not handed in as bytes."""
     if isinstance(answer, UpdateSignature):
         return "that is the whole result of sign_update; the answer is its .signature."
     if isinstance(answer, str) and b64decode(answer, validate=True)[:1] == b"0":
@@ -33,7 +37,7 @@ EXERCISES = {
     ),
     "02-sign": Exercise(
         "sign_update takes the key pair of the number 815 and the bytes of the file; its result has a .signature.",
-        Grader("a signature's bytes", _is_signature, _signature_in_another_form),
+        Grader("a signature's bytes", _is_signature, _feedback_form_of_signature),
     ),
     "02-visits": Exercise(
         "A signature fits one file only. Which gateways hold the public key that belongs to a new private one?",

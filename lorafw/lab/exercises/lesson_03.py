@@ -8,16 +8,18 @@ from lorafw.lab.exercises.grading import Exercise, Grader, equals
 from lorafw.sources.iam.evaluation import AccessRequest, NamedPolicy, evaluate
 
 _BUCKET: Final = "arn:aws:s3:::iotwirelessfwupdate"
-_FILE: Final = "fwstation-2"
-_OTHERS: Final = ("fwstation", "fwstation-1", "fwstation-20", "secret", "")
-_MORE_THAN_READING: Final = (
+_KEY: Final = "fwstation-2"
+_OTHER_KEYS: Final = ("fwstation", "fwstation-1", "fwstation-20", "secret", "")
+_OTHER_ACTIONS: Final = (
     *("s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectTagging", "s3:DeleteObject", "s3:DeleteObjectVersion"),
     *("s3:PutBucketPolicy", "s3:DeleteBucket", "iam:PassRole", "iotwireless:CreateWirelessGatewayTask"),
 )
 
 
 def _allows(policy: object, action: str, resource: str) -> bool:
-    return evaluate([NamedPolicy("the answer", cast("str", policy))], AccessRequest(action, resource)).allowed
+    """Return whether a role with this policy may do the action."""
+    policies = [NamedPolicy("the answer", cast("str", policy))]
+    return evaluate(policies, AccessRequest(action, resource)).allowed
 
 
 def _may_read(policy: object, key: str) -> bool:
@@ -25,32 +27,39 @@ def _may_read(policy: object, key: str) -> bool:
 
 
 def _extra_permission(policy: object) -> str | None:
-    """An action that the role needs not, and may use on the file or on its bucket."""
-    resources = (f"{_BUCKET}/{_FILE}", _BUCKET)
-    allowed = (action for action in _MORE_THAN_READING for one in resources if _allows(policy, action, one))
-    return next(allowed, None)
+    """Return an action other than reading that the policy allows on the file or on its bucket. None: there is none."""
+    for action in _OTHER_ACTIONS:
+        if _allows(policy, action, f"{_BUCKET}/{_KEY}") or _allows(policy, action, _BUCKET):
+            return action
+    return None
 
 
-def _reads_the_second_file_alone(answer: object) -> bool:
+def _allows_only_reading_the_file(answer: object) -> bool:
     assert isinstance(answer, dict)
-    reads = _may_read(answer, _FILE) and not any(_may_read(answer, key) for key in _OTHERS)
-    return reads and _extra_permission(answer) is None
+    if not _may_read(answer, _KEY):
+        return False
+    if any(_may_read(answer, key) for key in _OTHER_KEYS):
+        return False
+    return _extra_permission(answer) is None
 
 
 def _feedback_extra_permissions(answer: object) -> str | None:
+    """Return feedback on a policy that allows more than to read the file."""
     if not isinstance(answer, dict):
         return None
-    if also := next((key for key in _OTHERS if key and _may_read(answer, key)), None):
-        return f"with it the role may read {also}, too. Which Resource names exactly one object?"
-    if more := _extra_permission(answer):
-        return f"with it the role may do more than read: {more}. Which Action is to read an object, and no more?"
+    for key in _OTHER_KEYS:
+        if key and _may_read(answer, key):
+            return f"with it the role may read {key}, too. Which Resource names exactly one object?"
+    action = _extra_permission(answer)
+    if action:
+        return f"with it the role may do more than read: {action}. Which Action is to read an object, and no more?"
     return None
 
 
 EXERCISES = {
     "03-policy": Exercise(
         "Take the policy of read.json: which Resource names exactly one object? A star would name more than one.",
-        Grader("a dict", _reads_the_second_file_alone, _feedback_extra_permissions),
+        Grader("a dict", _allows_only_reading_the_file, _feedback_extra_permissions),
     ),
     "03-where": Exercise(
         "The last line of look() names a policy, and what it is the policy of.",

@@ -6,6 +6,12 @@ from typing import cast
 
 from lorafw.lab.exercises.grading import Exercise, Grader, equals, is_number
 
+
+def _is_between_the_polls(answer: object) -> bool:
+    """Return whether the time settles after the poll at 40 s and not after the one at 50 s."""
+    return is_number(answer) and 40 < cast("float", answer) <= 50
+
+
 EXERCISES = {
     "06-deadline": Exercise(
         "iso(milliseconds) gives the text; the last row of bed.log has the milliseconds in .time.",
@@ -21,6 +27,6 @@ EXERCISES = {
     ),
     "06-settle": Exercise(
         "The polls come at 10, 20, 30, 40 and 50 s after the send. Which must count for nothing, which must count?",
-        Grader("a number", lambda answer: is_number(answer) and 40 < cast("float", answer) <= 50),
+        Grader("a number", _is_between_the_polls),
     ),
 }

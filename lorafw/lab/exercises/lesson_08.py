@@ -16,16 +16,21 @@ VENDOR_SECRET: Final = 31337
 
 
 def _runs_a_changed_update(answer: object) -> bool:
-    """The state of the workbench: a byte was changed, and the station runs what came of it."""
+    """Return whether a byte of the update was changed, and the station runs the update all the same.
+
+    Args:
+        answer: The state of the workbench.
+    """
     from lorafw.lab.panels.signature_workbench import WorkbenchState  # noqa: PLC0415
-    from lorafw.station.exchange import UpdateAction  # noqa: PLC0415 -- only who asks pays for it
+    from lorafw.station.exchange import UpdateAction  # noqa: PLC0415 -- the panels import ipywidgets
 
     assert isinstance(answer, WorkbenchState)
-    verdict, _ = answer.judged()
-    return verdict.update is UpdateAction.RUN and answer.is_changed
+    result, _ = answer.evaluate()
+    return result.update is UpdateAction.RUN and answer.is_changed
 
 
 def _feedback_unchanged(answer: object) -> str | None:
+    """Return feedback on something else than the state, or on an update that was not changed."""
     from lorafw.lab.panels.signature_workbench import WorkbenchState  # noqa: PLC0415 -- as above
 
     if not isinstance(answer, WorkbenchState):
@@ -35,11 +40,19 @@ def _feedback_unchanged(answer: object) -> str | None:
     return None
 
 
-def _is_the_vendors(answer: object) -> bool:
-    return bool(getattr(answer, "sig_key", answer) == KeyPair.from_secret(VENDOR_SECRET).public_key.sig_key)
+def _is_vendor_key(answer: object) -> bool:
+    """Return whether the answer is the vendor's public key, as an object or as its bytes."""
+    sig_key = getattr(answer, "sig_key", answer)
+    return bool(sig_key == KeyPair.from_secret(VENDOR_SECRET).public_key.sig_key)
 
 
 def _runs(sig_keys: list[bytes], signer: KeyPair | None) -> bool:
+    """Return whether a gateway with these keys runs an update.
+
+    Args:
+        sig_keys: The public keys on the gateway.
+        signer: The key that the update is signed with. None: it is not signed.
+    """
     response = UpdateInfoResponse(update=UPDATE)
     if signer is not None:
         signed = sign_update(signer, UPDATE)
@@ -47,15 +60,18 @@ def _runs(sig_keys: list[bytes], signer: KeyPair | None) -> bool:
     return evaluate_reply(encode_response(response), sig_keys=sig_keys).executed
 
 
-def _trusts_the_new_key_alone(answer: object) -> bool:
-    from lorafw.testbed import LAB_SECRET  # noqa: PLC0415 -- only who asks pays for it
+def _trusts_only_the_new_key(answer: object) -> bool:
+    """Return whether a gateway with these keys runs updates that are signed with the new key, and no others."""
+    from lorafw.testbed import LAB_SECRET  # noqa: PLC0415 -- importing the testbed takes about a second
 
     assert isinstance(answer, list)
-    new, owner = KeyPair.from_secret(NEW_SECRET), KeyPair.from_secret(LAB_SECRET)
-    return _runs(answer, new) and not _runs(answer, owner) and not _runs(answer, None)
+    new_key = KeyPair.from_secret(NEW_SECRET)
+    old_key = KeyPair.from_secret(LAB_SECRET)
+    return _runs(answer, new_key) and not _runs(answer, old_key) and not _runs(answer, None)
 
 
-def _keys_in_another_form(answer: object) -> str | None:
+def _feedback_form_of_keys(answer: object) -> str | None:
+    """Return feedback on keys that are not handed in as bytes."""
     if isinstance(answer, list) and any(isinstance(key, KeyPair | PublicKey) for key in answer):
         return "a gateway holds 64 bytes, a public key's .sig_key."
     return None
@@ -73,10 +89,10 @@ EXERCISES = {
     ),
     "08-recover": Exercise(
         "recover_public_keys gives the candidates; each has a .crc and a .sig_key.",
-        Grader("a public key", _is_the_vendors),
+        Grader("a public key", _is_vendor_key),
     ),
     "08-rotate": Exercise(
         "Each key in the list is tried, and the first that verifies decides. Whose signatures shall be worth nothing?",
-        Grader("a list", _trusts_the_new_key_alone, _keys_in_another_form),
+        Grader("a list", _trusts_only_the_new_key, _feedback_form_of_keys),
     ),
 }

@@ -10,8 +10,8 @@ GATEWAYS = 5
 
 
 def _counts_every_gateway(answer: object) -> bool:
-    """Try the function on a testbed in which one gateway has no task."""
-    from lorafw.testbed import Testbed  # noqa: PLC0415 -- only who asks pays for it
+    """Return whether the function counts right on a testbed in which one gateway has no task. Runs the testbed."""
+    from lorafw.testbed import Testbed  # noqa: PLC0415 -- importing the testbed takes about a second
 
     assert callable(answer)
     with Testbed(gateways=GATEWAYS) as bed:
@@ -21,7 +21,8 @@ def _counts_every_gateway(answer: object) -> bool:
         return dict(answer(bed.client("iotwireless"))) == {"IN_PROGRESS": GATEWAYS - 1, "NONE": 1}
 
 
-def _called(answer: object) -> str | None:
+def _feedback_called(answer: object) -> str | None:
+    """Return feedback on the result of the function instead of the function."""
     if isinstance(answer, Mapping):
         return "that is what the function gave back. Hand in the function itself, without parentheses."
     return None
@@ -35,7 +36,7 @@ EXERCISES = {
     "11-pages": Exercise(
         "Walk over all_pages(iot) instead of the first page, catch iot.exceptions.ResourceNotFoundException, and give "
         "the count back. The answer is the function itself, without parentheses.",
-        Grader("the function itself", _counts_every_gateway, _called),
+        Grader("the function itself", _counts_every_gateway, _feedback_called),
     ),
     "11-policy": Exercise(
         "The task to be deleted has not ended. Which of the two values of delete_task forbids just that?",

@@ -1,8 +1,8 @@
-"""A long calculation with progress and Cancel.
+"""Long calculations of a panel, with a progress bar and a Cancel button.
 
-In a notebook it runs in a thread beside an asyncio task, which draws its progress and lets a click on Cancel through;
-without a running loop, as in a test or a script, it runs straight through. Cancel takes effect at the next report of
-progress, and a result that was cancelled is thrown away: what was shown before stays.
+In a notebook a calculation runs in a thread. An asyncio task draws its progress meanwhile, and clicks on Cancel are
+handled. If no event loop runs, as in a test or a script, the calculation runs synchronously. A cancelled calculation
+stops the next time it reports progress; its result is discarded, and the panel keeps showing the previous one.
 """
 
 from __future__ import annotations
@@ -23,22 +23,32 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 
 REFRESH_INTERVAL_S: Final = 0.05
-"""So often the progress is drawn."""
+"""Time between two updates of the progress bar."""
 
 
 class Cancelled(Exception):
-    """Someone pressed Cancel. Never leaves the job."""
+    """The job was cancelled. Raised by the progress callback; a job never lets it out."""
 
 
 class Job(Generic[T]):
-    """``work(progress)`` gives a result; ``done(result)`` is called with it, ``failed(error)`` with what went wrong.
+    """A calculation in the background, one at a time. A new one replaces one that still runs."""
 
-    ``bar`` and ``cancel`` are widgets. A job that is started while another runs takes its place.
-    """
+    bar: ipywidgets.FloatProgress
+    """Widget that shows the progress."""
+    cancel: ipywidgets.Button
+    """Widget that cancels the calculation. Enabled while one runs."""
 
-    def __init__(self, done: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
-        self._done, self._failed = done, failed
-        self._stop = threading.Event()
+    def __init__(self, on_done: Callable[[T], None], on_error: Callable[[Exception], None]) -> None:
+        """Create the widgets. Nothing is calculated yet.
+
+        Args:
+            on_done: Called with the result of a calculation that was not cancelled.
+            on_error: Called with the exception that a calculation raised.
+        """
+        self._on_done = on_done
+        self._on_error = on_error
+        self._stop_event = threading.Event()
+        """Set when the current calculation is to stop. Each calculation has an event of its own."""
         self._fraction = 0.0
         self._task: asyncio.Task[None] | None = None
         self.bar = ipywidgets.FloatProgress(
@@ -52,98 +62,125 @@ class Job(Generic[T]):
 
     @property
     def is_running(self) -> bool:
+        """Whether a calculation runs."""
         return not self.cancel.disabled
 
     def start(self, work: Callable[[Progress], T]) -> None:
+        """Start a calculation, and cancel the one that runs. Waits for the result if no event loop runs.
+
+        Args:
+            work: Returns the result. It is called with a function to report progress, ``progress(done, total)``,
+                which raises Cancelled if the calculation is to stop.
+        """
         self.stop()
-        self._stop, self._fraction = threading.Event(), 0.0
+        self._stop_event = threading.Event()
+        self._fraction = 0.0
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self._run_synchronously(work)
         else:
-            self._task = loop.create_task(self._run_in_background(work, self._stop))
+            self._task = loop.create_task(self._run_in_background(work, self._stop_event))
 
     def stop(self) -> None:
-        """What runs ends at its next report of progress."""
-        self._stop.set()
+        """Cancel the calculation that runs. It stops the next time it reports progress."""
+        self._stop_event.set()
 
     def _run_synchronously(self, work: Callable[[Progress], T]) -> None:
-        self._begin()
+        self._mark_running()
         try:
-            self._end(self._outcome(work, self._stop))
+            self._report(self._run_catching(work, self._stop_event))
         finally:
             self._mark_idle()
 
-    async def _run_in_background(self, work: Callable[[Progress], T], stop: threading.Event) -> None:
-        self._begin()
+    async def _run_in_background(self, work: Callable[[Progress], T], stop_event: threading.Event) -> None:
+        """Run the calculation in a thread, and update the progress bar until it has ended.
+
+        Reports nothing if another calculation has been started meanwhile.
+        """
+        self._mark_running()
         try:
-            future = asyncio.get_running_loop().run_in_executor(None, self._outcome, work, stop)
+            future = asyncio.get_running_loop().run_in_executor(None, self._run_catching, work, stop_event)
             while not future.done():
                 self.bar.value = self._fraction
                 await asyncio.sleep(REFRESH_INTERVAL_S)
-            if stop is self._stop:
-                self._end(future.result())
+            if stop_event is self._stop_event:
+                self._report(future.result())
         finally:
-            if stop is self._stop:
+            if stop_event is self._stop_event:
                 self._mark_idle()
 
-    def _outcome(self, work: Callable[[Progress], T], stop: threading.Event) -> T | Exception:
+    def _run_catching(self, work: Callable[[Progress], T], stop_event: threading.Event) -> T | Exception:
+        """Run the calculation, and return its result or the exception that it raised."""
+
         def progress(done: int, total: int) -> None:
-            if stop.is_set():
+            if stop_event.is_set():
                 raise Cancelled
-            if stop is self._stop:
+            if stop_event is self._stop_event:
                 self._fraction = done / total if total else 1.0
 
         try:
             return work(progress)
-        except Exception as error:  # told to whoever started the job
+        except Exception as error:  # passed to on_error
             return error
 
-    def _end(self, outcome: Any) -> None:
+    def _report(self, outcome: Any) -> None:
+        """Call ``on_done`` or ``on_error``, or neither if the calculation was cancelled."""
         if isinstance(outcome, Cancelled):
             return
         if isinstance(outcome, Exception):
-            self._failed(outcome)
-        elif not self._stop.is_set():
+            self._on_error(outcome)
+        elif not self._stop_event.is_set():
             self.bar.value = 1.0
-            self._done(outcome)
+            self._on_done(outcome)
 
-    def _begin(self) -> None:
-        self.bar.value, self.cancel.disabled = 0.0, False
+    def _mark_running(self) -> None:
+        self.bar.value = 0.0
+        self.cancel.disabled = False
 
     def _mark_idle(self) -> None:
         self.cancel.disabled = True
 
 
 class BackgroundPanel(Panel, Generic[T]):
-    """``shown`` is what was calculated last, ``job`` what calculates."""
+    """A panel that shows the result of a long calculation."""
 
-    def __init__(self, shown: T) -> None:
+    def __init__(self, result: T) -> None:
         super().__init__()
-        self.shown = shown
-        self.job: Job[T] = Job(self._show, self._fail)
+        self.result = result
+        """The result that is shown."""
+        self.job: Job[T] = Job(self._show_result, self._show_error)
+        """The calculation that runs, with its widgets."""
 
     @property
     @abstractmethod
     def is_stale(self) -> bool:
-        """Do the controls say something else than what is shown?"""
+        """Whether the controls have changed since the result was calculated."""
 
     def calculate(self, work: Callable[[Progress], T]) -> None:
+        """Calculate a new result in the background, and show it.
+
+        Args:
+            work: Returns the result; see ``Job.start``.
+        """
         self.job.start(work)
 
-    def note(self) -> SafeHtml:
-        """What to do about it, where the controls have changed."""
-        return heading("The controls have changed: press Run.") if self.is_stale else SafeHtml("")
+    def stale_notice(self) -> SafeHtml:
+        """Return a request to press Run if the controls have changed; otherwise nothing."""
+        if not self.is_stale:
+            return SafeHtml("")
+        return heading("The controls have changed: press Run.")
 
-    def _show(self, shown: T) -> None:
+    def _show_result(self, result: T) -> None:
         with self._lock:
-            self.shown, self.problem = shown, ""
+            self.result = result
+            self.error = ""
             self.redraw()
 
-    def _fail(self, error: Exception) -> None:
+    def _show_error(self, error: Exception) -> None:
+        """Show an error of lorafw. Any other exception is a fault of the program, and is raised again."""
         if not isinstance(error, LorafwError):
             raise error
         with self._lock:
-            self.problem = str(error)
+            self.error = str(error)
             self.redraw()

@@ -1,8 +1,11 @@
-"""A panel: a widget of the lab.
+"""The base class of panels (the lab's widgets), and the controls that panels use.
 
-The law of every panel: its state is a plain value and knows nothing of widgets; the view is drawn from the state alone,
-under one lock, because callbacks may come in another thread; every control has a description and reports only when a
-change is complete. Before anything has run, a panel shows the same as a static page, with its numbers as text.
+Every panel keeps these rules:
+
+* Its state is a plain value that does not depend on widgets.
+* Its view is drawn from the state alone, under one lock, because callbacks may run in other threads.
+* Every control has a description, and reports a change only when it is complete.
+* Before the notebook runs, the panel shows the same on a static page, with its numbers as text.
 """
 
 from __future__ import annotations
@@ -18,59 +21,84 @@ from lorafw.errors import LorafwError
 from lorafw.lab.panels.html import SafeHtml, heading, preformatted
 
 _WIDE = {"description_width": "120px"}
-# Widgets have lines as high as a button; a table does not. A table that is too wide for the page scrolls in its place,
-# which must not grow with it; long words break.
+# Widgets set the line height of a button; a table needs less. A table that is too wide for the page scrolls within the
+# view, which must not become wider with it. Long words break.
 _VIEW = "line-height:1.3;width:0;min-width:100%;overflow-x:auto;overflow-wrap:break-word"
 
 
+def _no_action() -> None:
+    """Do nothing. For a control whose value is read when the panel is drawn."""
+
+
 class Panel(ABC):
-    """Subclasses make their controls, then ``assemble`` them; ``redraw`` shows what has become of the state."""
+    """A group of controls with a view below them.
+
+    A subclass creates its controls, connects them to actions that change its state, and calls ``build``.
+    """
+
+    root: ipywidgets.VBox
+    """The widget that holds the controls and the view. Created by ``build``."""
 
     def __init__(self) -> None:
         self._lock = RLock()
         self._is_refreshing = False
-        self.problem = ""
-        """What the last action was refused for; empty where it was not."""
-        self.told = ""
-        """What the last action did, where nobody would see it otherwise."""
+        self.error = ""
+        """The error message of the last action; empty if it succeeded."""
+        self.notice = ""
+        """What the last action did, if the view does not show it."""
 
     @abstractmethod
     def html(self) -> SafeHtml:
-        """What is shown below the controls."""
+        """Return the view, which is shown below the controls."""
 
     @abstractmethod
     def text(self) -> str:
-        """The same in plain text: what a test of the notebook compares."""
+        """Return the view as plain text. Tests of the notebook compare it."""
 
-    def aside(self) -> SafeHtml:
-        """What stands above the content of a panel that lives, and not on its static face."""
-        return heading(self.told) if self.told else SafeHtml("")
+    def header_html(self) -> SafeHtml:
+        """Return what a running panel shows above the view, and a static page does not."""
+        if not self.notice:
+            return SafeHtml("")
+        return heading(self.notice)
 
     def refresh(self) -> None:  # noqa: B027 -- most panels have nothing to do here
-        """Bring controls that depend on the state up to date. Called within ``redraw``."""
+        """Update the controls that depend on the state. Called by ``redraw``, under the lock."""
 
-    def assemble(self, *rows: Any) -> None:
-        """The controls, row by row, above the view."""
+    def build(self, *rows: Any) -> None:
+        """Arrange the controls above the view, and draw it. Sets ``root``.
+
+        Args:
+            rows: Each is a widget, or a sequence of widgets to show in one row.
+        """
         self._view = ipywidgets.HTML(layout=ipywidgets.Layout(width="99%"))
-        boxes = [row if isinstance(row, ipywidgets.Widget) else self._row(row) for row in rows]
+        boxes = [self._as_widget(row) for row in rows]
         self.root = ipywidgets.VBox([*boxes, self._view], layout=ipywidgets.Layout(width="100%"))
         self.redraw()
 
     def redraw(self) -> None:
+        """Draw the view from the state, under the lock. Updates the controls that depend on the state before."""
         with self._lock:
             self._is_refreshing = True
             try:
                 self.refresh()
             finally:
                 self._is_refreshing = False
-            alert = f'<div role="alert">{preformatted("✖ " + self.problem)}</div>' if self.problem else ""
-            content = f"{alert}{self.aside()}{self.html()}"
+            content = f"{self._error_html()}{self.header_html()}{self.html()}"
             self._view.value = f'<div role="status" aria-live="polite" style="{_VIEW}">{content}</div>'
 
-    def reacts(self, control: Any, action: Callable[[], object]) -> Any:
-        """Let a button's click, or a new value of a control, call ``action`` and redraw; gives the control."""
+    def connect(self, control: Any, action: Callable[[], object] = _no_action) -> Any:
+        """Run an action and redraw whenever the control is used.
 
-        def run(_: object) -> None:
+        Args:
+            control: A button, or a widget with a value.
+            action: Called when the button is clicked, or when the value changes. The panel shows the errors of
+                lorafw and of the operating system that it raises.
+
+        Returns:
+            The control.
+        """
+
+        def handle(_: object) -> None:
             if self._is_refreshing:
                 return
             with self._lock:
@@ -78,13 +106,13 @@ class Panel(ABC):
                 self.redraw()
 
         if isinstance(control, ipywidgets.Button):
-            control.on_click(run)
+            control.on_click(handle)
         else:
-            control.observe(run, "value")
+            control.observe(handle, "value")
         return control
 
     def controls(self) -> Iterator[Any]:
-        """Everything that a person can operate."""
+        """Yield the controls that a person can operate, in the order in which they are shown."""
         pending = [self.root]
         while pending:
             widget = pending.pop(0)
@@ -93,44 +121,72 @@ class Panel(ABC):
                 yield widget
 
     def _run_action(self, action: Callable[[], object]) -> None:
-        self.problem = self.told = ""
+        """Call the action. Sets ``error`` if it fails."""
+        self.error = ""
+        self.notice = ""
         try:
             action()
         except (LorafwError, OSError) as error:
-            self.problem = str(error)
+            self.error = str(error)
 
-    def _row(self, row: Any) -> Any:
+    def _error_html(self) -> SafeHtml:
+        if not self.error:
+            return SafeHtml("")
+        return SafeHtml(f'<div role="alert">{preformatted("✖ " + self.error)}</div>')
+
+    def _as_widget(self, row: Any) -> Any:
+        """Return a widget as it is, and a sequence of widgets as a row that wraps if the page is narrow."""
+        if isinstance(row, ipywidgets.Widget):
+            return row
         return ipywidgets.HBox(list(row), layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """Return the widget for a running notebook, and the view as text and HTML for a static page."""
         bundle = self.root._repr_mimebundle_(include=include, exclude=exclude)
         with self._lock:
             return {**bundle, "text/plain": self.text(), "text/html": str(self.html())}
 
 
 def hbox(*controls: Any) -> Any:
-    """Controls that come into the next row together, where there is no room for them."""
+    """Return a group of controls that stay together if the row wraps."""
     return ipywidgets.HBox(list(controls), layout=ipywidgets.Layout(align_items="center"))
 
 
 def button(description: str, tooltip: str) -> Any:
-    """A button as wide as its words."""
+    """Return a button that is as wide as its text."""
     return ipywidgets.Button(description=description, tooltip=tooltip, layout=ipywidgets.Layout(width="auto"))
 
 
-def dropdown(description: str, options: Any, width: str = "auto", *, words: str = "120px", **settings: Any) -> Any:
-    """One of several; ``words``: how wide its description is."""
+def dropdown(
+    description: str, options: Any, width: str = "auto", *, description_width: str = "120px", **settings: Any
+) -> Any:
+    """Return a control to choose one of several options.
+
+    Args:
+        description: The text beside the control.
+        options: The options, as ``ipywidgets.Dropdown`` takes them.
+        width: Width of the whole control, in CSS units.
+        description_width: Width of the description, in CSS units.
+        settings: Further arguments of ``ipywidgets.Dropdown``.
+    """
     return ipywidgets.Dropdown(
         description=description,
         options=options,
-        style={"description_width": words},
+        style={"description_width": description_width},
         layout=ipywidgets.Layout(width=width),
         **settings,
     )
 
 
 def text_input(description: str, value: str, width: str = "520px", **settings: Any) -> Any:
-    """One line of text that reports when it is complete: at Enter, or when one leaves it."""
+    """Return a text field. It reports a change when the user presses Enter or leaves the field.
+
+    Args:
+        description: The text beside the field.
+        value: The first content.
+        width: Width of the whole control, in CSS units.
+        settings: Further arguments of ``ipywidgets.Text``.
+    """
     return ipywidgets.Text(
         description=description,
         value=value,
@@ -141,13 +197,22 @@ def text_input(description: str, value: str, width: str = "520px", **settings: A
     )
 
 
-def slider(description: str, value: int, least: int, most: int, step: int = 1, **settings: Any) -> Any:
-    """A whole number; arrow keys move it."""
+def slider(description: str, value: int, minimum: int, maximum: int, step: int = 1, **settings: Any) -> Any:
+    """Return a slider for whole numbers. Arrow keys move it.
+
+    Args:
+        description: The text beside the slider.
+        value: The first value.
+        minimum: The lowest value.
+        maximum: The highest value.
+        step: The distance between two values.
+        settings: Further arguments of ``ipywidgets.IntSlider``.
+    """
     return ipywidgets.IntSlider(
         description=description,
         value=value,
-        min=least,
-        max=most,
+        min=minimum,
+        max=maximum,
         step=step,
         continuous_update=False,
         style=_WIDE,
@@ -156,13 +221,20 @@ def slider(description: str, value: int, least: int, most: int, step: int = 1, *
     )
 
 
-def integer_input(description: str, value: int, least: int, most: int) -> Any:
-    """A whole number to type, from ``least`` to ``most``."""
+def integer_input(description: str, value: int, minimum: int, maximum: int) -> Any:
+    """Return a field to type a whole number into.
+
+    Args:
+        description: The text beside the field.
+        value: The first value.
+        minimum: The lowest value that the field accepts.
+        maximum: The highest value that the field accepts.
+    """
     return ipywidgets.BoundedIntText(
         description=description,
         value=value,
-        min=least,
-        max=most,
+        min=minimum,
+        max=maximum,
         continuous_update=False,
         style=_WIDE,
         layout=ipywidgets.Layout(width="240px"),

@@ -1,12 +1,13 @@
-"""The fleet dashboard: a fleet, a plan, what goes wrong, and what becomes of it.
+"""The fleet dashboard: simulate a rollout on a fleet, and show how many gateways complete or fail, and when.
 
-Small fleets are simulated as soon as a control is let go; a large one when someone presses Run, with progress and
-Cancel. Every picture says its numbers in words.
+A small fleet is simulated as soon as a control changes. A large one is simulated when the user presses Run, with a
+progress bar and a Cancel button. Every figure has its numbers in its alternative text.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import ipywidgets
@@ -24,71 +25,101 @@ from lorafw.lab.plots import timeline
 from lorafw.lab.plots.figure import AccessibleFigure
 from lorafw.lab.plots.rollout import retries
 
-AT_ONCE: Final = 50_000
-"""Up to so many gateways in all a change is simulated at once."""
+AUTO_RUN_LIMIT: Final = 50_000
+"""Up to this number of gateways in all rollouts together, a change of a control starts the simulation."""
 
 HEAD: Final = ("figure", "value", "95 % interval")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Shown:
-    """A result and what is drawn from it."""
+class DashboardResult:
+    """A simulated scenario, and the figures drawn from it."""
 
     scenario: Scenario
     result: Result
     summary: Summary
-    pictures: tuple[AccessibleFigure, ...]
+    figures: tuple[AccessibleFigure, ...]
     images: tuple[SafeHtml, ...]
+    """The figures as HTML."""
 
     @classmethod
-    def of(cls, scenario: Scenario, progress: Progress | None = None) -> Shown:
+    def of(cls, scenario: Scenario, progress: Progress | None = None) -> DashboardResult:
+        """Simulate a scenario, and draw its figures.
+
+        Args:
+            scenario: What to simulate.
+            progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
+
+        Raises:
+            FleetError: The plan does not fit the fleet, or a value is out of range.
+        """
         result = scenario.run(progress)
-        pictures = (timeline(result), retries(result))
-        return cls(scenario, result, result.summary(), pictures, tuple(map(image, pictures)))
+        figures = (timeline(result), retries(result))
+        images = tuple(image(figure) for figure in figures)
+        return cls(scenario, result, result.summary(), figures, images)
 
     def rows(self) -> list[tuple[str, str, str]]:
+        """Return the summary as table rows: name, value and confidence interval of each figure."""
         return summary_rows(self.summary, aborted=self.result.replications > 1)
 
     @property
-    def stop(self) -> str:
-        """What stopped the first rollout; empty where nothing did."""
+    def stop_description(self) -> str:
+        """Why the first rollout was stopped; empty if it was not."""
         return describe_stop(self.result)
 
     def history(self, gateway: int) -> str:
-        """Raises FleetError where there is no such gateway."""
+        """Return the history of one gateway in the first rollout.
+
+        Args:
+            gateway: Number of the gateway, from 0.
+
+        Raises:
+            FleetError: There is no such gateway.
+        """
         return self.result.explain(gateway)
 
 
-class FleetDashboard(BackgroundPanel[Shown]):
-    """``scenario`` is what the controls say, ``shown`` what was simulated last."""
+class FleetDashboard(BackgroundPanel[DashboardResult]):
+    """The panel of the fleet dashboard."""
 
     def __init__(self, scenario: Scenario | None = None) -> None:
+        """Simulate the scenario, and create the controls.
+
+        Args:
+            scenario: The first values of the controls. None: the default scenario.
+        """
         self.scenario = scenario or Scenario()
-        super().__init__(Shown.of(self.scenario))
-        given = self.scenario
-        self.devices = self._input(slider("Gateways", given.gateways, 10, 20_000, 5))
-        self.replications = self._input(slider("Rollouts", given.replications, 1, 500))
-        self.fails = self._input(slider("Installs fail, %", round(given.fails * 100), 0, 50))
-        self.missed_poll = self._input(slider("Polls missed, %", round(given.missed_poll * 100), 0, 50))
-        self.wrong_key = self._input(slider("Wrong key, %", round(given.wrong_key * 100), 0, 50))
-        self.mix = self._input(dropdown("Backhaul", list(MIXES), value=given.mix))
-        self.plan = self._input(dropdown("Plan", list(PLANS), value=given.plan))
-        self.run = self.reacts(button("Run", "Simulate what the controls say"), self._run)
-        self.gateway = self.reacts(integer_input("One gateway", 0, 0, given.gateways - 1), lambda: None)
-        self.assemble(
+        """The scenario that the controls are set to. ``result`` may be of an older one."""
+        super().__init__(DashboardResult.of(self.scenario))
+        self._create_inputs(self.scenario)
+        self.run = self.connect(button("Run", "Simulate what the controls say"), self._run)
+        self.gateway = self.connect(integer_input("One gateway", 0, 0, self.scenario.gateways - 1))
+        self.build(
             (self.devices, self.replications, self.mix),
             (self.fails, self.missed_poll, self.plan),
             (self.wrong_key, self.gateway),
             (self.run, self.job.cancel, self.job.bar),
         )
 
+    def _create_inputs(self, scenario: Scenario) -> None:
+        """Create the controls that set the scenario."""
+        self.devices = self._input(slider("Gateways", scenario.gateways, 10, 20_000, 5))
+        self.replications = self._input(slider("Rollouts", scenario.replications, 1, 500))
+        self.fails = self._input(slider("Installs fail, %", round(scenario.fails * 100), 0, 50))
+        self.missed_poll = self._input(slider("Polls missed, %", round(scenario.missed_poll * 100), 0, 50))
+        self.wrong_key = self._input(slider("Wrong key, %", round(scenario.wrong_key * 100), 0, 50))
+        self.mix = self._input(dropdown("Backhaul", list(MIXES), value=scenario.mix))
+        self.plan = self._input(dropdown("Plan", list(PLANS), value=scenario.plan))
+
     def refresh(self) -> None:
-        self.gateway.max = self.shown.scenario.gateways - 1
+        """Limit the choice of a gateway to those of the fleet that is shown."""
+        self.gateway.max = self.result.scenario.gateways - 1
 
     def _input(self, control: ipywidgets.Widget) -> ipywidgets.Widget:
-        return self.reacts(control, self._change)
+        return self.connect(control, self._read_controls)
 
-    def _change(self) -> None:
+    def _read_controls(self) -> None:
+        """Set the scenario from the controls. Simulates it if the fleet is small."""
         self.scenario = Scenario(
             gateways=self.devices.value,
             mix=self.mix.value,
@@ -99,50 +130,61 @@ class FleetDashboard(BackgroundPanel[Shown]):
             replications=self.replications.value,
             seed=self.scenario.seed,
         )
-        if self.scenario.size <= AT_ONCE:
+        if self.scenario.total_gateways <= AUTO_RUN_LIMIT:
             self._run()
 
     def _run(self) -> None:
-        scenario = self.scenario
-        self.calculate(lambda progress: Shown.of(scenario, progress))
+        """Simulate the scenario in the background."""
+        self.calculate(partial(DashboardResult.of, self.scenario))
 
     @property
     def is_stale(self) -> bool:
-        return self.scenario != self.shown.scenario
+        """Whether the controls have changed since the result was calculated."""
+        return self.scenario != self.result.scenario
 
-    def aside(self) -> SafeHtml:
-        return html(f"Plan {self.scenario.plan}: {describe_plan(self.scenario.the_plan())}.")
+    def header_html(self) -> SafeHtml:
+        """Return a description of the chosen plan."""
+        return html(f"Plan {self.scenario.plan}: {describe_plan(self.scenario.plan_for())}.")
 
     def html(self) -> SafeHtml:
-        figures = table(HEAD, self.shown.rows(), _title(self.shown))
-        chosen = SafeHtml(
+        """Return the figures, the summary and the history of one gateway."""
+        images = side_by_side(*((drawn, 480) for drawn in self.result.images))
+        summary = table(HEAD, self.result.rows(), _title(self.result))
+        history = SafeHtml(
             heading("One gateway, in the first rollout") + preformatted(self._history_text(), height_px=330)
         )
-        pictures = side_by_side(*((drawn, 480) for drawn in self.shown.images))
-        return SafeHtml(
-            self.note() + self._stop() + pictures + side_by_side((figures, 480), (chosen, 480)) + html(_CAVEAT)
-        )
+        numbers = side_by_side((summary, 480), (history, 480))
+        return SafeHtml(self.stale_notice() + self._stop_notice() + images + numbers + html(_CAVEAT))
 
-    def _stop(self) -> SafeHtml:
-        stop = self.shown.stop
-        return heading(f"✖ The first rollout was {stop}.") if stop else SafeHtml("")
+    def _stop_notice(self) -> SafeHtml:
+        """Return why the first rollout was stopped, as a heading; otherwise nothing."""
+        description = self.result.stop_description
+        if not description:
+            return SafeHtml("")
+        return heading(f"✖ The first rollout was {description}.")
 
     def _history_text(self) -> str:
         try:
-            return self.shown.history(self.gateway.value)
+            return self.result.history(self.gateway.value)
         except FleetError as error:
             return str(error)
 
     def text(self) -> str:
-        alts = [picture.alt for picture in self.shown.pictures]
-        stop = [f"The first rollout was {self.shown.stop}."] if self.shown.stop else []
-        return "\n".join((_title(self.shown), *stop, text_table(HEAD, self.shown.rows()), *alts, self._history_text()))
+        """Return the summary, the alternative texts of the figures, and the history of one gateway."""
+        lines = [_title(self.result)]
+        if self.result.stop_description:
+            lines.append(f"The first rollout was {self.result.stop_description}.")
+        lines.append(text_table(HEAD, self.result.rows()))
+        lines += [figure.alt for figure in self.result.figures]
+        lines.append(self._history_text())
+        return "\n".join(lines)
 
 
 _CAVEAT: Final = "Rates are assumptions to be varied: no figure for failing updates in the field can be trusted."
 
 
-def _title(shown: Shown) -> str:
+def _title(shown: DashboardResult) -> str:
+    """Return the title of the summary: the size of the fleet, the plan, the number of rollouts and the seed."""
     scenario = shown.scenario
     rollouts = "1 rollout" if scenario.replications == 1 else f"{scenario.replications} rollouts"
     return f"{scenario.gateways:,} gateways, plan {shown.result.plan.name}, {rollouts}, seed {scenario.seed}"

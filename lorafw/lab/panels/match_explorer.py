@@ -1,13 +1,15 @@
 """The match explorer: edit the three fields that a gateway presents, and see which task definition matches.
 
-Which definition wins is the service's own ``Matcher``; how a near miss differs is told by ``tasks.explain``. Here
-nothing is decided, only drawn.
+The panel only shows results. The service's own ``Matcher`` decides which definition wins, and ``tasks.explain`` says
+how a definition differs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import ipywidgets
 
 from lorafw import example
 from lorafw.lab.panels.base import Panel, text_input
@@ -24,16 +26,20 @@ HEAD = ("task definition", "CurrentVersion it asks for", "verdict")
 
 @dataclass(frozen=True, slots=True)
 class DefinitionMatch:
-    """What a definition says of the presented version."""
+    """How one definition compares with the version that the gateway presents."""
 
     definition: Definition
     differences: tuple[VersionDifference, ...]
+    """The fields of CurrentVersion that differ."""
     matches: bool
     wins: bool
+    """Whether this is the definition that creates a task."""
     rule: str
+    """In words, which definition wins if several match."""
 
     @property
     def verdict(self) -> str:
+        """The result in words."""
         if self.wins:
             return "✔ matches: a task is created"
         if self.matches:
@@ -46,45 +52,56 @@ class DefinitionMatch:
 
 @dataclass(frozen=True, slots=True)
 class MatchState:
-    """The definitions of an account, oldest first, and what a gateway presents."""
+    """The state of the match explorer."""
 
     definitions: tuple[Definition, ...]
+    """The definitions of an account, oldest first."""
     presented: GatewayVersion
+    """What the gateway presents."""
     policy: Policy
 
-    def judge(self) -> list[DefinitionMatch]:
+    def evaluate(self) -> list[DefinitionMatch]:
+        """Return how each definition compares with the presented version."""
         matcher = Matcher(self.policy)
         for definition in self.definitions:
             matcher.add(definition)
         matching = matcher.find_all(OWNER, self.presented)
         winner = matcher.find_best(OWNER, self.presented)
-        rule = f"the {self.policy.several_matches} wins ({_tag(self.policy)})"
+        rule = f"the {self.policy.several_matches} wins ({_provenance_tag(self.policy)})"
         return [
             DefinitionMatch(
-                definition,
-                differences(definition.current_version, self.presented, self.policy),
-                definition in matching,
-                definition is winner,
-                rule,
+                definition=definition,
+                differences=differences(definition.current_version, self.presented, self.policy),
+                matches=definition in matching,
+                wins=definition is winner,
+                rule=rule,
             )
             for definition in self.definitions
         ]
 
 
-def _tag(policy: Policy) -> str:
+def _provenance_tag(policy: Policy) -> str:
+    """Return whether the rule for several matches is documented, observed or assumed."""
     return next(decision.tag for decision in policy.decisions() if decision.name == "several_matches")
 
 
 def definition(
     name: str, current_version: GatewayVersion, *, sequence: int = 0, auto_create_tasks: bool = True
 ) -> Definition:
-    """A task definition as the explorer needs one: a name, and whom it is for."""
+    """Return a task definition for the explorer, with AWS's example update.
+
+    Args:
+        name: Its name.
+        current_version: The version that a gateway must present.
+        sequence: Its place in the order of creation.
+        auto_create_tasks: Whether it creates a task for a gateway that matches.
+    """
     update = UpdateSpec(data_source=example.DATA_SOURCE, data_role=example.ROLE_ARN, current_version=current_version)
     return Definition(f"definition-{sequence}", OWNER, sequence, auto_create_tasks, name, update)
 
 
 def example_definitions() -> tuple[Definition, ...]:
-    """The documented definition, and others that differ from it as definitions do in practice."""
+    """Return AWS's example definition, and variants that differ from it as definitions do in practice."""
     documented = example.CURRENT_VERSION
     versions = {
         "FirmwareUpdate": documented,
@@ -93,23 +110,38 @@ def example_definitions() -> tuple[Definition, ...]:
         "the next version": replace(documented, package="1.0.1"),
         "without PackageVersion": replace(documented, package=None),
     }
-    made = [definition(name, version, sequence=at) for at, (name, version) in enumerate(versions.items())]
-    return (*made, definition("by hand", documented, sequence=len(made), auto_create_tasks=False))
+    definitions = [
+        definition(name, version, sequence=sequence) for sequence, (name, version) in enumerate(versions.items())
+    ]
+    by_hand = definition("by hand", documented, sequence=len(definitions), auto_create_tasks=False)
+    return (*definitions, by_hand)
 
 
 def caret_diff(wanted: str | None, presented: str | None) -> str:
-    """Two lines, and a third with ^ under every character that differs; blanks are shown as dots."""
-    want, show = (("(none)" if text is None else text.replace(" ", "·")) for text in (wanted, presented))
-    width = max(len(want), len(show))
-    signs = "".join("^" if a != b else " " for a, b in zip(want.ljust(width), show.ljust(width), strict=True))
-    return f"wanted    {want}\npresented {show}\n          {signs.rstrip()}"
+    """Return both texts, one below the other, and a line with ^ under each character that differs.
+
+    Args:
+        wanted: The value of the definition. None: the definition has none.
+        presented: The value that the gateway presents. None: it presents none.
+
+    Returns:
+        Three lines. A blank in a value is shown as a dot.
+    """
+    first, second = _visible_value(wanted), _visible_value(presented)
+    width = max(len(first), len(second))
+    pairs = zip(first.ljust(width), second.ljust(width), strict=True)
+    carets = "".join(" " if one == other else "^" for one, other in pairs)
+    return f"wanted    {first}\npresented {second}\n          {carets.rstrip()}"
+
+
+def _visible_value(text: str | None) -> str:
+    if text is None:
+        return "(none)"
+    return text.replace(" ", "·")
 
 
 class MatchExplorer(Panel):
-    """Edit ``station``, ``package`` and ``model``; ``matching`` is the state. An empty field is not presented.
-
-    Without ``definitions`` it shows the documented one and near relatives of it.
-    """
+    """The panel of the match explorer. An empty field is one that the gateway does not present."""
 
     def __init__(
         self,
@@ -117,40 +149,55 @@ class MatchExplorer(Panel):
         presented: GatewayVersion = example.CURRENT_VERSION,
         policy: Policy | None = None,
     ) -> None:
-        super().__init__()
-        chosen = example_definitions() if definitions is None else tuple(definitions)
-        self.matching = MatchState(chosen, presented, policy or Policy())
-        self.package, self.model, self.station = (
-            self.reacts(
-                text_input(name, getattr(presented, field) or "", placeholder="empty: presents none"), self._edit
-            )
-            for field, name in AWS_NAMES.items()
-        )
-        self.assemble(self.package, self.model, self.station)
+        """Create the controls, and draw the definitions.
 
-    def _edit(self) -> None:
+        Args:
+            definitions: The definitions of an account, oldest first. None: AWS's example and variants of it.
+            presented: The first values of the controls.
+            policy: The policy of the service. None: the default policy.
+        """
+        super().__init__()
+        if definitions is None:
+            definitions = example_definitions()
+        self.state = MatchState(tuple(definitions), presented, policy or Policy())
+        self.package, self.model, self.station = (
+            self._version_input(name, getattr(presented, field)) for field, name in AWS_NAMES.items()
+        )
+        self.build(self.package, self.model, self.station)
+
+    def _version_input(self, name: str, value: str | None) -> ipywidgets.Text:
+        return self.connect(text_input(name, value or "", placeholder="empty: presents none"), self._read_controls)
+
+    def _read_controls(self) -> None:
+        """Set the presented version from the controls."""
         presented = GatewayVersion(self.station.value or None, self.package.value or None, self.model.value or None)
-        self.matching = replace(self.matching, presented=presented)
+        self.state = replace(self.state, presented=presented)
 
     def html(self) -> SafeHtml:
-        presented = self.matching.presented
-        return SafeHtml(
-            table(HEAD, map(_row, self.matching.judge()), f"Presented: {presented}")
-            + html("Under a field that differs, ^ stands under each character that does; a dot is a blank.")
-        )
+        """Return a table with the result for each definition."""
+        matches = table(HEAD, map(_html_row, self.state.evaluate()), f"Presented: {self.state.presented}")
+        legend = html("Under a field that differs, ^ stands under each character that does; a dot is a blank.")
+        return SafeHtml(matches + legend)
 
     def text(self) -> str:
-        rows = [(f"{j.definition.name}", j.verdict) for j in self.matching.judge()]
-        return f"Presented: {self.matching.presented}\n{text_table((HEAD[0], HEAD[2]), rows)}"
+        """Return the name and the result of each definition."""
+        rows = [(f"{match.definition.name}", match.verdict) for match in self.state.evaluate()]
+        return f"Presented: {self.state.presented}\n{text_table((HEAD[0], HEAD[2]), rows)}"
 
 
-def _row(judgement: DefinitionMatch) -> tuple[object, ...]:
-    name = judgement.definition.name or judgement.definition.id
-    verdict = bold(judgement.verdict) if judgement.wins else html(judgement.verdict)
-    how = "".join(
-        f"<div>{html(d.field)}: {html(d.kind)}</div>{preformatted(caret_diff(d.wanted, d.presented))}"
-        for d in judgement.differences
-    )
-    wanted = judgement.definition.current_version.to_aws()
-    asked = SafeHtml("<br>".join(f"{html(field)}: {html(value)}" for field, value in wanted.items()))
-    return (bold(name) if judgement.wins else name, asked, SafeHtml(verdict + how))
+def _html_row(match: DefinitionMatch) -> tuple[object, ...]:
+    """Return the cells of a definition, one for each column of HEAD."""
+    name = html(match.definition.name or match.definition.id)
+    verdict = html(match.verdict)
+    if match.wins:
+        name, verdict = bold(name), bold(verdict)
+    wanted = match.definition.current_version.to_aws()
+    wanted_html = "<br>".join(f"{html(field)}: {html(value)}" for field, value in wanted.items())
+    differences_html = "".join(map(_difference_html, match.differences))
+    return (name, SafeHtml(wanted_html), SafeHtml(verdict + differences_html))
+
+
+def _difference_html(difference: VersionDifference) -> str:
+    """Return the field that differs, the kind of difference, and the two values with carets."""
+    carets = preformatted(caret_diff(difference.wanted, difference.presented))
+    return f"<div>{html(difference.field)}: {html(difference.kind)}</div>{carets}"

@@ -1,12 +1,13 @@
-"""The rollout planner: two plans side by side, and the difference that is due to them.
+"""The rollout planner: compare two rollout plans on the same fleet.
 
-Both plans meet the same fleet with the same luck (common random numbers), rollout by rollout, so far fewer rollouts
-tell them apart. A difference whose interval holds zero is not one.
+Both plans are simulated with common random numbers, rollout by rollout, so that far fewer rollouts suffice to tell them
+apart. If the confidence interval of a difference contains zero, the plans are not told apart.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import ipywidgets
@@ -29,89 +30,136 @@ NO_DIFFERENCE: Final = "= no difference"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Comparison:
-    """Two plans on one scenario; ``pictures`` and ``stops`` are of the first rollout of each."""
+    """Two plans, compared on one scenario."""
 
     scenario: Scenario
     plans: tuple[str, str]
+    """Names of the two plans."""
     differences: tuple[PlanDifference, ...]
-    pictures: tuple[AccessibleFigure, ...]
+    figures: tuple[AccessibleFigure, ...]
+    """The first rollout of each plan."""
     images: tuple[SafeHtml, ...]
-    stops: tuple[str, ...]
+    """The figures as HTML."""
+    stop_descriptions: tuple[str, ...]
+    """Why the first rollout of each plan was stopped; empty if it was not."""
 
     @classmethod
     def of(cls, scenario: Scenario, plans: tuple[str, str], progress: Progress | None = None) -> Comparison:
-        """Raises FleetError."""
-        fleet, replications = scenario.fleet(), max(2, scenario.replications)
-        first, second = (scenario.the_plan(name) for name in plans)
-        half = _combined_progress(progress) if progress else None
-        found = compare(fleet, first, second, seed=scenario.seed, replications=replications, progress=half)
-        results = [scenario.with_(plan=name, replications=1).run() for name in plans]
-        pictures = tuple(map(timeline, results))
-        stops = tuple(map(describe_stop, results))
-        return cls(scenario, plans, tuple(found), pictures, tuple(map(image, pictures)), stops)
+        """Simulate both plans, compare them, and draw their first rollouts.
+
+        Args:
+            scenario: The fleet and the number of rollouts. Its own plan is not used.
+            plans: Names of the two plans.
+            progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
+
+        Raises:
+            FleetError: A plan does not fit the fleet, or a value is out of range.
+        """
+        first, second = (scenario.plan_for(name) for name in plans)
+        differences = compare(
+            scenario.fleet(),
+            first,
+            second,
+            seed=scenario.seed,
+            replications=max(2, scenario.replications),
+            progress=_combined_progress(progress),
+        )
+        results = [scenario.replace(plan=name, replications=1).run() for name in plans]
+        figures = tuple(timeline(result) for result in results)
+        images = tuple(image(figure) for figure in figures)
+        stop_descriptions = tuple(describe_stop(result) for result in results)
+        return cls(scenario, plans, tuple(differences), figures, images, stop_descriptions)
 
     def rows(self) -> list[tuple[str, ...]]:
+        """Return a table row for each figure: its value in both plans, the difference, and what that means."""
         rows = []
-        for one in self.differences:
-            label, say = metric_label(one.name)
-            values = (figure.said(say) for figure in (one.first, one.second, one.difference))
-            rows.append((label, *values, one.difference.format_interval(say), interpret_difference(one)))
+        for difference in self.differences:
+            label, formatter = metric_label(difference.name)
+            estimates = (difference.first, difference.second, difference.difference)
+            values = [estimate.said(formatter) for estimate in estimates]
+            interval = difference.difference.format_interval(formatter)
+            rows.append((label, *values, interval, interpret_difference(difference)))
         return rows
 
 
-def interpret_difference(one: PlanDifference) -> str:
-    """What the interval of a difference says."""
-    low, high = one.difference.low, one.difference.high
+def interpret_difference(difference: PlanDifference) -> str:
+    """Return in words what the confidence interval of a difference means."""
+    low, high = difference.difference.low, difference.difference.high
     if low is None or high is None:
         return "? nothing to compare"
     if low == high == 0:
         return NO_DIFFERENCE
     if low > 0:
         return "▲ second is higher"
-    return "▼ second is lower" if high < 0 else "? cannot tell"
+    if high < 0:
+        return "▼ second is lower"
+    return "? cannot tell"
 
 
-def _combined_progress(progress: Progress) -> Progress:
-    """Progress that goes twice from 0 to its total, once for each plan, as one way."""
-    before, last = 0, 0
+def _combined_progress(progress: Progress | None) -> Progress | None:
+    """Return a callback that reports the progress of two simulations as that of one.
+
+    Each simulation reports from 0 up to its total. A number that is lower than the last one means that the second
+    simulation has begun.
+    """
+    if progress is None:
+        return None
+    completed_runs = 0
+    last_done = 0
 
     def report(done: int, total: int) -> None:
-        nonlocal before, last
-        if done < last:
-            before = 1
-        last = done
-        progress(before * total + done, 2 * total)
+        nonlocal completed_runs, last_done
+        if done < last_done:
+            completed_runs = 1
+        last_done = done
+        progress(completed_runs * total + done, 2 * total)
 
     return report
 
 
 class RolloutPlanner(BackgroundPanel[Comparison]):
-    """``scenario`` and ``plans`` are what the controls say, ``shown`` what was compared last."""
+    """The panel of the rollout planner."""
 
     def __init__(self, scenario: Scenario | None = None, plans: tuple[str, str] = ("at-once", "waves")) -> None:
+        """Compare two plans, and create the controls.
+
+        Args:
+            scenario: The first values of the controls. None: the default scenario with 20 rollouts.
+            plans: Names of the plans to compare first.
+
+        Raises:
+            FleetError: A plan does not fit the fleet, or a value is out of range.
+        """
         self.scenario = scenario or Scenario(replications=20)
+        """The scenario that the controls are set to. ``result`` may be of an older one."""
         self.plans = plans
+        """Names of the plans that the controls are set to."""
         super().__init__(Comparison.of(self.scenario, plans))
-        given = self.scenario
-        self.first = self._input(dropdown("First plan", list(PLANS), value=plans[0]))
-        self.second = self._input(dropdown("Second plan", list(PLANS), value=plans[1]))
-        self.mix = self._input(dropdown("Backhaul", list(MIXES), value=given.mix))
-        self.devices = self._input(slider("Gateways", given.gateways, 100, 20_000, 100))
-        self.fails = self._input(slider("Installs fail, %", round(given.fails * 100), 0, 100))
-        self.replications = self._input(slider("Rollouts of each", given.replications, 2, 500))
-        self.run = self.reacts(button("Run", "Compare the two plans"), self._run)
-        self.assemble(
+        self._create_inputs(self.scenario)
+        self.run = self.connect(button("Run", "Compare the two plans"), self._run)
+        self.build(
             (self.first, self.second, self.mix),
             (self.devices, self.fails),
             (self.replications, self.run, self.job.cancel, self.job.bar),
         )
 
-    def _input(self, control: ipywidgets.Widget) -> ipywidgets.Widget:
-        return self.reacts(control, self._change)
+    def _create_inputs(self, scenario: Scenario) -> None:
+        """Create the controls that set the plans and the scenario."""
+        first, second = self.plans
+        self.first = self._input(dropdown("First plan", list(PLANS), value=first))
+        self.second = self._input(dropdown("Second plan", list(PLANS), value=second))
+        self.mix = self._input(dropdown("Backhaul", list(MIXES), value=scenario.mix))
+        self.devices = self._input(slider("Gateways", scenario.gateways, 100, 20_000, 100))
+        self.fails = self._input(slider("Installs fail, %", round(scenario.fails * 100), 0, 100))
+        self.replications = self._input(slider("Rollouts of each", scenario.replications, 2, 500))
 
-    def _change(self) -> None:
+    def _input(self, control: ipywidgets.Widget) -> ipywidgets.Widget:
+        return self.connect(control, self._read_controls)
+
+    def _read_controls(self) -> None:
+        """Set the plans and the scenario from the controls."""
         self.plans = (self.first.value, self.second.value)
-        self.scenario = self.scenario.with_(
+        self.scenario = self.scenario.replace(
             gateways=self.devices.value,
             mix=self.mix.value,
             fails=self.fails.value / 100,
@@ -119,41 +167,55 @@ class RolloutPlanner(BackgroundPanel[Comparison]):
         )
 
     def _run(self) -> None:
-        scenario, plans = self.scenario, self.plans
-        self.calculate(lambda progress: Comparison.of(scenario, plans, progress))
+        """Compare the two plans in the background."""
+        self.calculate(partial(Comparison.of, self.scenario, self.plans))
 
     @property
     def is_stale(self) -> bool:
-        return (self.scenario, self.plans) != (self.shown.scenario, self.shown.plans)
+        """Whether the controls have changed since the result was calculated."""
+        return (self.scenario, self.plans) != (self.result.scenario, self.result.plans)
 
-    def aside(self) -> SafeHtml:
-        chosen = ((name, describe_plan(self.scenario.the_plan(name))) for name in dict.fromkeys(self.plans))
-        return SafeHtml("".join(f"<div>{html(f'Plan {name}: {words}.')}</div>" for name, words in chosen))
+    def header_html(self) -> SafeHtml:
+        """Return a description of each chosen plan; of one plan if it was chosen twice."""
+        lines = []
+        for name in dict.fromkeys(self.plans):
+            description = describe_plan(self.scenario.plan_for(name))
+            lines.append(f"<div>{html(f'Plan {name}: {description}.')}</div>")
+        return SafeHtml("".join(lines))
 
     def _titles(self) -> list[str]:
-        named = zip(("First", "Second"), self.shown.plans, self.shown.stops, strict=True)
-        return [f"{order} plan: {name}{f', {stop}' if stop else ''}" for order, name, stop in named]
+        """Return a title for the figure of each plan, with what stopped its first rollout."""
+        titles = []
+        for order, name, stop in zip(
+            ("First", "Second"), self.result.plans, self.result.stop_descriptions, strict=True
+        ):
+            title = f"{order} plan: {name}"
+            titles.append(f"{title}, {stop}" if stop else title)
+        return titles
 
     def html(self) -> SafeHtml:
-        titles = self._titles()
-        pictures = side_by_side(
-            *((SafeHtml(heading(title) + drawn), 480) for title, drawn in zip(titles, self.shown.images, strict=True))
-        )
-        rows = [(*row[:-1], bold(row[-1])) for row in self.shown.rows()]
-        return SafeHtml(self.note() + pictures + table(HEAD, rows, _title(self.shown)) + html(_CAVEAT))
+        """Return the figures of both plans side by side, and the table of differences."""
+        titled_images = zip(self._titles(), self.result.images, strict=True)
+        images = side_by_side(*((SafeHtml(heading(title) + drawn), 480) for title, drawn in titled_images))
+        rows = [(*cells, bold(meaning)) for *cells, meaning in self.result.rows()]
+        return SafeHtml(self.stale_notice() + images + table(HEAD, rows, _title(self.result)) + html(_CAVEAT))
 
     def text(self) -> str:
-        alts = [picture.alt for picture in self.shown.pictures]
-        stops = [title for title, stop in zip(self._titles(), self.shown.stops, strict=True) if stop]
-        return "\n".join((_title(self.shown), *stops, text_table(HEAD, self.shown.rows()), *alts))
+        """Return the table of differences and the alternative texts of the figures."""
+        lines = [_title(self.result)]
+        lines += [title for title, stop in zip(self._titles(), self.result.stop_descriptions, strict=True) if stop]
+        lines.append(text_table(HEAD, self.result.rows()))
+        lines += [figure.alt for figure in self.result.figures]
+        return "\n".join(lines)
 
 
 _CAVEAT: Final = "An interval that holds 0: not told apart; run more rollouts. Rates are assumptions to be varied."
 
 
-def _title(shown: Comparison) -> str:
-    scenario = shown.scenario
-    first, second = shown.plans
+def _title(comparison: Comparison) -> str:
+    """Return the title of the table: the plans, the scenario and the seed."""
+    scenario = comparison.scenario
+    first, second = comparison.plans
     return (
         f"{first} against {second}: {scenario.gateways:,} gateways, {scenario.replications} rollouts of each "
         f"with equal luck, seed {scenario.seed}, {scenario.fails * 100:g} % of installs fail"

@@ -1,7 +1,7 @@
-"""The signature workbench: sign an update, spoil it, and hear what a Basics Station says.
+"""The signature workbench: sign an update, tamper with it, and see how a Basics Station reacts.
 
-The reply is encoded and decoded by ``cups.codec`` and judged by ``station.exchange``, as on a gateway; only its files
-are in memory. What is done to the update is a plain value that changes by steps.
+The response is encoded and decoded by ``cups.codec`` and handled by ``station.exchange``, as on a gateway. Only the
+station's files are in memory.
 """
 
 from __future__ import annotations
@@ -43,67 +43,89 @@ HEAD: Final = ("", "value")
 
 @dataclass(slots=True)
 class InMemoryStorage:
-    """A station's files in memory: ``update`` is update.bin, None where there is none; ``ran`` holds what was run."""
+    """A station's files in memory. Settings and credentials are ignored."""
 
     update: bytes | None = None
-    ran: list[bytes] = field(default_factory=list)
+    """Content of update.bin. None: there is no such file."""
+    executed: list[bytes] = field(default_factory=list)
+    """The updates that were executed."""
     _partial: bytearray = field(default_factory=bytearray)
 
     def reset_config(self) -> None:
-        """Not looked at here."""
+        """Ignore it."""
 
     def save_uri(self, category: str, uri: str) -> None:
-        """Not looked at here."""
+        """Ignore the URI."""
 
     def save_credentials(self, category: str, credentials: Credentials) -> None:
-        """Not looked at here."""
+        """Ignore the credentials."""
 
     def commit_config(self) -> None:
-        """Not looked at here."""
+        """Ignore it."""
 
     def update_begin(self, length: int) -> Iterable[LogLine]:
+        """Begin a new file."""
         self._partial.clear()
         return ()
 
     def update_data(self, data: bytes) -> Iterable[LogLine]:
+        """Append to the file."""
         self._partial += data
         return ()
 
     def update_commit(self) -> bool:
+        """Make the file update.bin. Returns True: a file in memory can always be made."""
         self.update = bytes(self._partial)
         return True
 
     def update_abort(self) -> None:
+        """Remove update.bin."""
         self.update = None
 
     def update_run(self) -> Iterable[LogLine]:
+        """Note that update.bin is executed."""
         if self.update is not None:
-            self.ran.append(self.update)
+            self.executed.append(self.update)
         return ()
 
 
 @dataclass(frozen=True, slots=True)
 class WorkbenchState:
-    """An update, its signature (None: there is none), the keys on the gateway, and what was done, step by step.
-
-    ``built``: the update as it was before anything was done to it; without it, nothing counts as changed.
-    """
+    """The state of the workbench: an update, its signature, and the gateway's keys. Each step returns a new state."""
 
     update: bytes
     signed: UpdateSignature | None = None
+    """The signature of the update. None: there is none."""
     sig_keys: tuple[bytes, ...] = ()
+    """The public keys on the gateway."""
     steps: tuple[str, ...] = ()
+    """What was done, in words."""
     built: bytes | None = None
+    """The update as it was built. None: not known, and the update counts as unchanged."""
 
     @property
     def is_changed(self) -> bool:
+        """Whether the update differs from the one that was built."""
         return self.built is not None and self.update != self.built
 
     def sign(self, key: KeyPair, name: str) -> WorkbenchState:
+        """Return the state with a new signature.
+
+        Args:
+            key: The key to sign with.
+            name: Name of the key, for ``steps``.
+        """
         return self._step(f"signed with {name}", signed=sign_update(key, self.update))
 
     def tamper(self, offset: int) -> WorkbenchState:
-        """One bit of the byte at ``offset`` is turned over. Raises Invalid where there is no such byte."""
+        """Return the state with one bit of the update inverted.
+
+        Args:
+            offset: Number of the byte, from 0. Its lowest bit is inverted.
+
+        Raises:
+            InvalidValue: The update has no such byte.
+        """
         if not 0 <= offset < len(self.update):
             raise InvalidValue("offset", offset, f"the update has bytes 0 to {len(self.update) - 1}")
         changed = bytearray(self.update)
@@ -112,26 +134,34 @@ class WorkbenchState:
         return self._step(step, update=bytes(changed))
 
     def strip(self) -> WorkbenchState:
+        """Return the state without a signature."""
         return self._step("signature taken off", signed=None)
 
     def _step(self, step: str, **changes: object) -> WorkbenchState:
+        """Return the state with the given fields changed, and the step noted."""
         return replace(self, steps=(*self.steps, step), **changes)  # type: ignore[arg-type]
 
     def response(self) -> UpdateInfoResponse:
+        """Return the response that sends the update with its signature."""
         if self.signed is None:
             return UpdateInfoResponse(update=self.update)
         return UpdateInfoResponse(key_crc=self.signed.key_crc, signature=self.signed.signature, update=self.update)
 
-    def judged(self) -> tuple[ExchangeResult, InMemoryStorage]:
-        """What a station makes of the reply, and what it leaves behind."""
+    def evaluate(self) -> tuple[ExchangeResult, InMemoryStorage]:
+        """Let a station handle the response. Returns its result, and its files afterwards."""
         body = encode_response(self.response())
-        decoder, storage = ResponseDecoder(len(body)), InMemoryStorage()
+        decoder = ResponseDecoder(len(body))
+        storage = InMemoryStorage()
         exchange = CupsExchange(storage, self.sig_keys)
         exchange.feed([*decoder.feed(body), *decoder.finish()])
         return exchange.verdict(), storage
 
     def verifies(self, key: KeyPair) -> bool:
-        """Does the signature verify with this key? As ``lorafw firmware verify`` asks, not as a station does."""
+        """Return whether the signature verifies with this key.
+
+        Checks as ``lorafw firmware verify`` does. A station accepts more: it runs an update without a signature if it
+        has no key.
+        """
         if self.signed is None:
             return False
         try:
@@ -149,38 +179,54 @@ _OUTCOME: Final = {
 
 
 class SignatureWorkbench(Panel):
-    """Buttons change ``bench``, the state; below stands what the station says of it."""
+    """The panel of the signature workbench."""
+
+    bench: WorkbenchState
+    """The state, which the buttons change."""
 
     def __init__(self, package: str = example.NEXT_PACKAGE) -> None:
+        """Build and sign an update, and create the controls.
+
+        Args:
+            package: The PackageVersion of the update.
+        """
         super().__init__()
-        self.package = self.reacts(text_input("PackageVersion", package, "260px"), self._start_over)
-        self.key = dropdown("Sign with", list(KEYS), "480px")
-        self.on_gateway = self.reacts(dropdown("Gateway has", list(GATEWAYS), "300px"), self._set_keys)
-        self.sign = self.reacts(button("Sign", "Sign the update as it is now"), self._sign)
-        self.offset = slider("Byte", 0, 0, 1)
-        self.tamper = self.reacts(button("Tamper this byte", "Turn over one bit of it"), self._tamper)
-        self.strip = self.reacts(button("Strip signature", "Send the update without one"), self._strip)
-        self.start_over = self.reacts(
-            button("Start over", "The update as built, signed with the right key"), self._start_over
-        )
+        self._create_controls(package)
         self._start_over()
-        self.assemble(
+        self.build(
             (self.package, self.on_gateway, self.start_over),
             (self.key, self.sign, self.strip),
             (self.offset, self.tamper),
         )
 
+    def _create_controls(self, package: str) -> None:
+        self.package = self.connect(text_input("PackageVersion", package, "260px"), self._start_over)
+        self.key = dropdown("Sign with", list(KEYS), "480px")
+        self.on_gateway = self.connect(dropdown("Gateway has", list(GATEWAYS), "300px"), self._set_keys)
+        self.sign = self.connect(button("Sign", "Sign the update as it is now"), self._sign)
+        self.offset = slider("Byte", 0, 0, 1)
+        self.tamper = self.connect(button("Tamper this byte", "Turn over one bit of it"), self._tamper)
+        self.strip = self.connect(button("Strip signature", "Send the update without one"), self._strip)
+        self.start_over = self.connect(
+            button("Start over", "The update as built, signed with the right key"), self._start_over
+        )
+
     def refresh(self) -> None:
+        """Limit the choice of a byte to those of the update."""
         self.offset.max = len(self.bench.update) - 1
 
     def _start_over(self) -> None:
+        """Build the update anew, and sign it with the key that the gateway trusts."""
         update = example.update_file(self.package.value)
         name, key = next(iter(KEYS.items()))
         self.bench = WorkbenchState(update, sig_keys=self._sig_keys(), built=update).sign(key, name)
 
     def _sig_keys(self) -> tuple[bytes, ...]:
+        """Return the public keys on the chosen gateway."""
+        if not GATEWAYS[self.on_gateway.value]:
+            return ()
         key = next(iter(KEYS.values()))
-        return (key.public_key.sig_key,) if GATEWAYS[self.on_gateway.value] else ()
+        return (key.public_key.sig_key,)
 
     def _set_keys(self) -> None:
         self.bench = replace(self.bench, sig_keys=self._sig_keys())
@@ -194,64 +240,54 @@ class SignatureWorkbench(Panel):
     def _strip(self) -> None:
         self.bench = self.bench.strip()
 
-    def facts(self) -> list[tuple[str, str]]:
-        """(what, its value), as they stand."""
-        bench = self.bench
-        signed = bench.signed
-        rows = [
-            ("update file", f"{len(bench.update)} bytes"),
-            ("SHA-512", hashlib.sha512(bench.update).hexdigest()[:32] + "…"),
-            ("UpdateSignature", signed.base64 if signed else "none"),
-            ("SigKeyCrc", f"{signed.key_crc} ({signed.key_crc:08X})" if signed else "none"),
+    def properties(self) -> list[tuple[str, str]]:
+        """Return the properties of the update that is sent, as pairs of a name and a value."""
+        update, signed = self.bench.update, self.bench.signed
+        signature, crc = "none", "none"
+        if signed is not None:
+            signature = signed.base64
+            crc = f"{signed.key_crc} ({signed.key_crc:08X})"
+        properties = [
+            ("update file", f"{len(update)} bytes"),
+            ("SHA-512", hashlib.sha512(update).hexdigest()[:32] + "…"),
+            ("UpdateSignature", signature),
+            ("SigKeyCrc", crc),
         ]
-        return rows + [(f"verifies with {name}", _yes(bench.verifies(key))) for name, key in KEYS.items()]
+        properties += [(f"verifies with {name}", _yes_or_no(self.bench.verifies(key))) for name, key in KEYS.items()]
+        return properties
 
     def html(self) -> SafeHtml:
-        verdict, storage = self.bench.judged()
+        """Return the outcome, the properties of the update, the steps and the station's log."""
+        result, storage = self.bench.evaluate()
+        rows = [(bold(name), break_anywhere(value)) for name, value in self.properties()]
+        properties = table(HEAD, rows, "The update as it is sent")
         steps = "\n".join(f"{number}. {step}" for number, step in enumerate(self.bench.steps, 1))
-        log = "\n".join(map(str, verdict.log))
+        log = "\n".join(str(line) for line in result.log)
+        steps_and_log = SafeHtml(
+            heading("What was done") + preformatted(steps) + heading("What the station logs") + preformatted(log)
+        )
+        leftover = html(
+            f"update.bin afterwards: {_describe_leftover(storage)}. The next check comes after the regular interval."
+        )
         return SafeHtml(
-            heading(_OUTCOME[verdict.update])
-            + side_by_side(
-                (
-                    table(
-                        HEAD,
-                        ((bold(name), break_anywhere(value)) for name, value in self.facts()),
-                        "The update as it is sent",
-                    ),
-                    480,
-                ),
-                (
-                    SafeHtml(
-                        heading("What was done")
-                        + preformatted(steps)
-                        + heading("What the station logs")
-                        + preformatted(log)
-                    ),
-                    480,
-                ),
-            )
-            + html(
-                f"update.bin afterwards: {_describe_leftover(storage)}. The next check comes after the regular interval."
-            )
+            heading(_OUTCOME[result.update]) + side_by_side((properties, 480), (steps_and_log, 480)) + leftover
         )
 
     def text(self) -> str:
-        verdict, storage = self.bench.judged()
-        return "\n".join(
-            (
-                _OUTCOME[verdict.update],
-                *self.bench.steps,
-                text_table(HEAD, self.facts()),
-                *map(str, verdict.log),
-                f"update.bin afterwards: {_describe_leftover(storage)}",
-            )
-        )
+        """Return the same as plain text."""
+        result, storage = self.bench.evaluate()
+        lines = [_OUTCOME[result.update], *self.bench.steps, text_table(HEAD, self.properties())]
+        lines += [str(line) for line in result.log]
+        lines.append(f"update.bin afterwards: {_describe_leftover(storage)}")
+        return "\n".join(lines)
 
 
-def _yes(value: bool) -> str:
+def _yes_or_no(value: bool) -> str:
     return "✔ yes" if value else "✖ no"
 
 
 def _describe_leftover(storage: InMemoryStorage) -> str:
-    return "removed" if storage.update is None else f"{len(storage.update)} bytes, until the update removes it itself"
+    """Return in words what has become of update.bin."""
+    if storage.update is None:
+        return "removed"
+    return f"{len(storage.update)} bytes, until the update removes it itself"

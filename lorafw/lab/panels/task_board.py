@@ -1,6 +1,7 @@
-"""The live task board: gateways of a testbed, the status of their tasks, what both sides log, when each polls next.
+"""The task board: the gateways of a testbed, the status of their tasks, and the logs of both sides.
 
-The state is the testbed itself: every button is one of its verbs, and the clock moves only when someone turns it.
+The state of the panel is the testbed itself. Each button calls one of its methods. The clock advances only when the
+user advances it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from lorafw.clock import format_iso
 from lorafw.errors import LabError, NotFound
 from lorafw.faults import Fault
 from lorafw.lab.panels.base import Panel, button, dropdown, hbox, text_input
-from lorafw.lab.panels.html import SafeHtml, bold, heading, html, preformatted, side_by_side, table, text_table
+from lorafw.lab.panels.html import SafeHtml, bold, heading, preformatted, side_by_side, table, text_table
 from lorafw.station.log import format_interval
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
 from lorafw.testbed import Testbed, TestbedGateway
@@ -32,138 +33,193 @@ STATUS_SYMBOLS: Final = {
 HEAD: Final = ("gateway", "PackageVersion", "task", "whole sends", "next poll in", "fault")
 LOG_HEAD: Final = ("time (UTC)", "gateway", "attempt", "from", "to", "cause")
 MAX_LOG_ROWS: Final = 12
-"""So many of the last events are shown."""
-LOG_LINES: Final = 9
-"""So many of the last lines of the gateway's log: three polls."""
-
-
-_PORT: Final = re.compile(r"(//127\.0\.0\.1):\d+")
-"""A port is another one each time, and says nothing."""
+"""Number of events that are shown, the latest ones."""
+MAX_STATION_LOG_LINES: Final = 9
+"""Number of lines of the gateway's log that are shown, the latest ones: three polls."""
 FAULT_NAMES: Final = [fault.value for fault in Fault if fault is not Fault.NONE]
+
+_LOOPBACK_PORT: Final = re.compile(r"(//127\.0\.0\.1):\d+")
+"""A port in the log. It is not shown, because it is another one in each run."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayRow:
-    """A gateway as it stands; ``status`` is None where it has no task."""
+    """A row of the table of gateways."""
 
     eui: str
     package: str
+    """The PackageVersion that the gateway presents."""
     status: TaskStatus | None
+    """Status of its task. None: it has no task."""
     sends: int
+    """How often the whole update was sent."""
     next_poll: str
+    """The time until its next poll, as text."""
     fault: str
+    """The faults that are injected, as text."""
 
     @property
     def status_label(self) -> str:
+        """The status as text."""
         return str(self.status or "no task")
 
     def cells(self) -> tuple[str, ...]:
+        """Return the cells of the row, one for each column of HEAD."""
         task = f"{STATUS_SYMBOLS[self.status]} {self.status_label}"
         return (self.eui, self.package, task, str(self.sends), self.next_poll, self.fault)
 
 
 class TaskBoard(Panel):
-    """Buttons act on ``bed``; a testbed that the lesson turns itself is shown anew by ``redraw()``."""
+    """The panel of the task board. Call ``redraw()`` after the testbed was changed by other code."""
 
     def __init__(self, bed: Testbed) -> None:
+        """Create the controls, and draw the testbed.
+
+        Args:
+            bed: The testbed to show and to control.
+
+        Raises:
+            LabError: The testbed has no gateways.
+        """
         super().__init__()
         if not bed.gateways:
             raise LabError("gateways: a task board shows those of a testbed, and this one has none; add one first")
         self.bed = bed
-        self._defined = 0
-        self.gateway = self.reacts(dropdown("Gateway", [gateway.eui.hex for gateway in bed.gateways]), lambda: None)
-        self.poll = self.reacts(button("Poll", "The chosen gateway asks CUPS now"), lambda: bed.poll(self.chosen))
-        self.span = dropdown("Turn clock by", ADVANCE_STEPS_S)
-        self.advance = self.reacts(
-            button("Advance", "Gateways poll whenever their own wait is over"), lambda: bed.advance(self.span.value)
-        )
-        self.package = text_input("New version", "1.0.1", "240px")
-        self.define = self.reacts(
-            button("Define update", "Build, sign and upload an update, and define its task"), self._define
-        )
-        self.fault = dropdown("Fault", FAULT_NAMES, words="60px", value=Fault.WRONG_KEY.value)
-        self.inject = self.reacts(button("Inject", "Let this go wrong at the chosen gateway"), self._inject)
-        self.heal = self.reacts(
-            button("Heal", "Take all faults of the chosen gateway away"), lambda: bed.heal(self.chosen)
-        )
-        self.delete = self.reacts(
-            button("Delete task", "DeleteWirelessGatewayTask of the chosen gateway"), self._delete
-        )
-        self.assemble(
+        self._update_count = 0
+        self._create_clock_and_update_controls()
+        self._create_gateway_controls()
+        self.build(
             (hbox(self.package, self.define), hbox(self.span, self.advance)),
             (hbox(self.gateway, self.poll, self.delete), hbox(self.fault, self.inject, self.heal)),
         )
 
+    def _create_clock_and_update_controls(self) -> None:
+        """Create the controls that concern all gateways."""
+        self.span = dropdown("Turn clock by", ADVANCE_STEPS_S)
+        self.advance = self.connect(button("Advance", "Gateways poll whenever their own wait is over"), self._advance)
+        self.package = text_input("New version", "1.0.1", "240px")
+        self.define = self.connect(
+            button("Define update", "Build, sign and upload an update, and define its task"), self._define
+        )
+
+    def _create_gateway_controls(self) -> None:
+        """Create the control that chooses a gateway, and those that concern the chosen one."""
+        self.gateway = self.connect(dropdown("Gateway", [gateway.eui.hex for gateway in self.bed.gateways]))
+        self.poll = self.connect(button("Poll", "The chosen gateway asks CUPS now"), self._poll)
+        self.fault = dropdown("Fault", FAULT_NAMES, description_width="60px", value=Fault.WRONG_KEY.value)
+        self.inject = self.connect(button("Inject", "Let this go wrong at the chosen gateway"), self._inject)
+        self.heal = self.connect(button("Heal", "Take all faults of the chosen gateway away"), self._heal)
+        self.delete = self.connect(
+            button("Delete task", "DeleteWirelessGatewayTask of the chosen gateway"), self._delete
+        )
+
     @property
     def statuses(self) -> list[str]:
-        """The statuses as the board shows them, gateway by gateway; "no task" where there is none."""
+        """The status of each gateway's task as the board shows it; "no task" if it has none."""
         return [row.status_label for row in self.rows()]
 
     @property
     def chosen(self) -> TestbedGateway:
+        """The gateway that the controls act on."""
         return next(gateway for gateway in self.bed.gateways if gateway.eui.hex == self.gateway.value)
 
     def _run_action(self, action: Callable[[], object]) -> None:
-        super()._run_action(action if self.bed.is_open else self._raise_ended)
+        """Call the action. Sets ``error`` if it fails, or if the testbed was stopped."""
+        if not self.bed.is_open:
+            action = self._raise_ended
+        super()._run_action(action)
 
     def _raise_ended(self) -> None:
         raise LabError("the testbed of this board was stopped: run the cell that starts it, and this one, once more")
 
+    def _poll(self) -> None:
+        self.bed.poll(self.chosen)
+
+    def _advance(self) -> None:
+        self.bed.advance(self.span.value)
+
     def _define(self) -> None:
-        self._defined += 1
-        made = self.bed.define_update(self.package.value)
-        self.told = f"✔ Update {self._defined} of this board is defined, to {self.package.value} (definition {made})."
+        """Define an update to the version in the text field. Sets ``notice``."""
+        self._update_count += 1
+        package = self.package.value
+        definition_id = self.bed.define_update(package)
+        self.notice = (
+            f"✔ Update {self._update_count} of this board is defined, to {package} (definition {definition_id})."
+        )
 
     def _inject(self) -> None:
         self.bed.inject(self.fault.value, self.chosen)
+
+    def _heal(self) -> None:
+        self.bed.heal(self.chosen)
 
     def _delete(self) -> None:
         self.bed.service.delete_task(self.bed.owner, self.chosen.id)
 
     def rows(self) -> list[GatewayRow]:
+        """Return the rows of the table of gateways."""
         return [self._gateway_row(gateway) for gateway in self.bed.gateways]
 
     def _gateway_row(self, gateway: TestbedGateway) -> GatewayRow:
+        status, sends = self._task_status(gateway)
+        faults = [fault.value for fault in gateway.virtual.faults]
+        return GatewayRow(
+            eui=gateway.eui.hex,
+            package=gateway.home.package() or "(none)",
+            status=status,
+            sends=sends,
+            next_poll=self._next_poll_text(gateway),
+            fault=", ".join(faults) or "none",
+        )
+
+    def _task_status(self, gateway: TestbedGateway) -> tuple[TaskStatus | None, int]:
+        """Return the status of the gateway's task and the number of sends; (None, 0) if it has no task."""
         try:
             task = self.bed.service.task(self.bed.owner, gateway.id)
-            status, sends = task.status, task.sends
         except NotFound:
-            status, sends = None, 0
+            return None, 0
+        return task.status, task.sends
+
+    def _next_poll_text(self, gateway: TestbedGateway) -> str:
+        """Return the time until the gateway's next poll; "never" if it does not poll any more."""
+        if gateway.is_silent:
+            return "never"
         wait_ms = gateway.next_poll_ms - self.bed.clock.now_ms()
-        next_poll = format_interval(wait_ms / 1000) if wait_ms > 0 else "now"
-        return GatewayRow(
-            gateway.eui.hex,
-            gateway.home.package() or "(none)",
-            status,
-            sends,
-            "never" if gateway.is_silent else next_poll,
-            ", ".join(fault.value for fault in gateway.virtual.faults) or "none",
-        )
+        if wait_ms <= 0:
+            return "now"
+        return format_interval(wait_ms / 1000)
 
     def html(self) -> SafeHtml:
-        rows = [(*map(html, row.cells()[:2]), bold(row.cells()[2]), *row.cells()[3:]) for row in self.rows()]
-        events = table(
-            LOG_HEAD, map(_log_cells, self.bed.log[-MAX_LOG_ROWS:]), "What has happened to tasks (the last events)"
-        )
-        lines = (_PORT.sub(r"\1", text) for text in self.chosen.log[-LOG_LINES:])
-        log = "\n".join(lines) or "(it has not polled yet)"
-        return SafeHtml(
-            table(HEAD, rows, f"The clock stands at {self.bed.now()}")
-            + side_by_side(
-                (events, 730), (SafeHtml(heading(f"Log of gateway {self.chosen.eui.hex}") + preformatted(log)), 330)
-            )
-        )
+        """Return the gateways, the latest events, and the log of the chosen gateway."""
+        gateways = table(HEAD, map(_html_cells, self.rows()), f"The clock stands at {self.bed.now()}")
+        events = table(LOG_HEAD, self._event_rows(), "What has happened to tasks (the last events)")
+        log_heading = heading(f"Log of gateway {self.chosen.eui.hex}")
+        log = SafeHtml(log_heading + preformatted(self._station_log_text()))
+        return SafeHtml(gateways + side_by_side((events, 730), (log, 330)))
+
+    def _event_rows(self) -> list[tuple[str, ...]]:
+        return [_log_cells(row) for row in self.bed.log[-MAX_LOG_ROWS:]]
+
+    def _station_log_text(self) -> str:
+        """Return the latest lines of the chosen gateway's log, without ports."""
+        lines = [_LOOPBACK_PORT.sub(r"\1", line) for line in self.chosen.log[-MAX_STATION_LOG_LINES:]]
+        return "\n".join(lines) or "(it has not polled yet)"
 
     def text(self) -> str:
-        return "\n".join(
-            (
-                f"The clock stands at {self.bed.now()}",
-                text_table(HEAD, [row.cells() for row in self.rows()]),
-                text_table(LOG_HEAD, map(_log_cells, self.bed.log[-MAX_LOG_ROWS:])),
-            )
-        )
+        """Return the gateways and the latest events."""
+        gateways = text_table(HEAD, [row.cells() for row in self.rows()])
+        events = text_table(LOG_HEAD, self._event_rows())
+        return f"The clock stands at {self.bed.now()}\n{gateways}\n{events}"
+
+
+def _html_cells(row: GatewayRow) -> tuple[object, ...]:
+    """Return the cells of a row with the task in bold type."""
+    eui, package, task, *others = row.cells()
+    return (eui, package, bold(task), *others)
 
 
 def _log_cells(row: LogRow) -> tuple[str, ...]:
-    source, target = str(row.from_status or "–"), str(row.to_status or "–")
-    return (format_iso(row.time)[11:-1], row.gateway, str(row.attempt), source, target, row.cause)
+    """Return the cells of an event, one for each column of LOG_HEAD."""
+    from_status = str(row.from_status or "–")
+    to_status = str(row.to_status or "–")
+    return (format_iso(row.time)[11:-1], row.gateway, str(row.attempt), from_status, to_status, row.cause)

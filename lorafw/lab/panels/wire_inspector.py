@@ -1,13 +1,14 @@
-"""The wire inspector: bytes on one side, their names on the other, linked both ways.
+"""The wire inspector: the bytes of a CUPS message beside the names of its parts.
 
-Choose a part, and its bytes are framed; move to a byte, and the part in which it lies is chosen. Which bytes are what
-is told by ``cups.annotate``.
+If the user chooses a part, its bytes are framed. If the user moves to a byte, the part that holds it is chosen.
+``cups.annotate`` says which bytes form which part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Final
 
@@ -34,42 +35,53 @@ from lorafw.lab.panels.html import (
 )
 from lorafw.lab.panels.signature_workbench import KEYS
 
-WIDTH: Final = 16
-"""Bytes in a line."""
+BYTES_PER_LINE: Final = 16
 MAX_LINES: Final = 18
-"""So many lines are shown, around the chosen part; what a long update holds is elsewhere to be seen."""
+"""Number of lines of the hex dump that are shown. A longer message is shown around the chosen part."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageView:
-    """One message and the byte that is looked at."""
+    """A message, and the byte that the user has moved to."""
 
     name: str
     body: bytes
     parts: tuple[Part, ...]
+    """The parts of the body, in order and without gaps."""
     offset: int = 0
+    """Number of the byte, from 0."""
 
     @property
     def part(self) -> Part:
+        """The chosen part: the one that holds the byte."""
         return field_at(list(self.parts), self.offset)
 
-    def at(self, offset: int) -> MessageView:
+    @property
+    def part_index(self) -> int:
+        """Number of the chosen part, from 0."""
+        return self.parts.index(self.part)
+
+    def move_to(self, offset: int) -> MessageView:
+        """Return the view with another byte. An offset beyond the body becomes the first or last byte."""
         return replace(self, offset=max(0, min(offset, len(self.body) - 1)))
 
-    def choose(self, index: int) -> MessageView:
-        """Look at the first byte of a part."""
-        return self.at(self.parts[index].start)
+    def select(self, index: int) -> MessageView:
+        """Return the view with the first byte of a part."""
+        return self.move_to(self.parts[index].start)
 
     @property
-    def window(self) -> range:
+    def visible_range(self) -> range:
         """The bytes of the lines that are shown."""
-        last_line = (len(self.body) - 1) // WIDTH
-        first = max(0, min(self.offset // WIDTH - MAX_LINES // 3, last_line - MAX_LINES + 1))
-        return range(first * WIDTH, min(len(self.body), (first + MAX_LINES) * WIDTH))
+        last_line = (len(self.body) - 1) // BYTES_PER_LINE
+        # A third of the lines is above the chosen byte, unless the message begins or ends before.
+        wanted_first = self.offset // BYTES_PER_LINE - MAX_LINES // 3
+        first_line = max(0, min(wanted_first, last_line - MAX_LINES + 1))
+        stop = (first_line + MAX_LINES) * BYTES_PER_LINE
+        return range(first_line * BYTES_PER_LINE, min(len(self.body), stop))
 
 
 def example_request() -> UpdateInfoRequest:
-    """What the documented gateway presents; its key is the lab's."""
+    """Return a request of the gateway in AWS's example, with the key of the lab."""
     version = example.CURRENT_VERSION
     return UpdateInfoRequest(
         router=example.GATEWAY_EUI,
@@ -79,119 +91,191 @@ def example_request() -> UpdateInfoRequest:
         station=version.station,
         model=version.model,
         package=version.package,
-        keys=(_key().public_key.crc,),
+        keys=(_lab_key().public_key.crc,),
     )
 
 
 def example_response() -> UpdateInfoResponse:
-    """The reply that sends it a signed update."""
+    """Return the response that sends a signed update to the gateway in AWS's example."""
     update = example.update_file()
-    signed = sign_update(_key(), update)
+    signed = sign_update(_lab_key(), update)
     return UpdateInfoResponse(key_crc=signed.key_crc, signature=signed.signature, update=update)
 
 
-def _key() -> KeyPair:
+def _lab_key() -> KeyPair:
     return next(iter(KEYS.values()))
 
 
 class WireInspector(Panel):
-    """``wire`` is the state. Give bytes or messages; without any, it shows the documented gateway's."""
+    """The panel of the wire inspector. It shows one of two messages, a request and its response."""
 
     def __init__(
         self,
         request: bytes | UpdateInfoRequest | None = None,
         response: bytes | UpdateInfoResponse | None = None,
     ) -> None:
+        """Create the controls, and draw the request.
+
+        Args:
+            request: The request, as a message or as the bytes of its body. None: that of AWS's example.
+            response: The response, as a message or as the bytes of its body. None: that of AWS's example.
+
+        Raises:
+            LabError: The response is empty.
+        """
         super().__init__()
-        request = example_request() if request is None else request
-        response = example_response() if response is None else response
-        sent = encode_request(request) if isinstance(request, UpdateInfoRequest) else request
-        got = encode_response(response) if isinstance(response, UpdateInfoResponse) else response
-        if not got:
-            raise LabError("response: there are no bytes to look at; a reply with nothing to do has 14")
-        self._wires = {
-            "request": MessageView("request", sent, tuple(annotate_request(sent))),
-            "response": MessageView("response", got, tuple(annotate_response(got))),
+        request_body = _request_body(request)
+        response_body = _response_body(response)
+        self._views = {
+            "request": MessageView("request", request_body, tuple(annotate_request(request_body))),
+            "response": MessageView("response", response_body, tuple(annotate_response(response_body))),
         }
-        self.wire = self._wires["request"]
-        self.message = self.reacts(
-            ipywidgets.ToggleButtons(description="Message", options=list(self._wires), style={"button_width": "120px"}),
-            self._choose_message,
+        self.shown_message = self._views["request"]
+        """The message that is shown."""
+        self._create_controls()
+        self.build(self.message, (self.segment, self.previous, self.next), (self.offset,))
+
+    def _create_controls(self) -> None:
+        self.message = self.connect(
+            ipywidgets.ToggleButtons(description="Message", options=list(self._views), style={"button_width": "120px"}),
+            self._switch_message,
         )
-        # A drop-down and buttons: a list box's arrow keys would be taken by JupyterLab, to go from cell to cell.
-        self.segment = self.reacts(dropdown("Part", ["?"], "380px"), self._choose_part)
-        self.previous = self.reacts(button("Previous part", "Go to the part before"), lambda: self._step(-1))
-        self.next = self.reacts(button("Next part", "Go to the part behind"), lambda: self._step(1))
-        self.offset = self.reacts(slider("Byte", 0, 0, 1), self._move)
-        self.assemble(self.message, (self.segment, self.previous, self.next), (self.offset,))
+        # A drop-down and buttons, not a list box: JupyterLab uses the arrow keys to go from cell to cell.
+        self.segment = self.connect(dropdown("Part", ["?"], "380px"), self._select_part)
+        self.previous = self.connect(button("Previous part", "Go to the part before"), self._select_previous)
+        self.next = self.connect(button("Next part", "Go to the part behind"), self._select_next)
+        self.offset = self.connect(slider("Byte", 0, 0, 1), self._move)
 
-    def _choose_message(self) -> None:
-        self._wires[self.wire.name] = self.wire
-        self.wire = self._wires[self.message.value]
+    def _switch_message(self) -> None:
+        """Show the other message, at the byte at which it was left."""
+        self._views[self.shown_message.name] = self.shown_message
+        self.shown_message = self._views[self.message.value]
 
-    def _choose_part(self) -> None:
+    def _select_part(self) -> None:
         if self.segment.index is not None:
-            self.wire = self.wire.choose(self.segment.index)
+            self.shown_message = self.shown_message.select(self.segment.index)
 
-    def _step(self, by: int) -> None:
-        self.wire = self.wire.choose((self.wire.parts.index(self.wire.part) + by) % len(self.wire.parts))
+    def _select_previous(self) -> None:
+        """Choose the previous part; the last one after the first."""
+        self.shown_message = self.shown_message.select(
+            (self.shown_message.part_index - 1) % len(self.shown_message.parts)
+        )
+
+    def _select_next(self) -> None:
+        """Choose the next part; the first one after the last."""
+        self.shown_message = self.shown_message.select(
+            (self.shown_message.part_index + 1) % len(self.shown_message.parts)
+        )
 
     def _move(self) -> None:
-        self.wire = self.wire.at(self.offset.value)
+        self.shown_message = self.shown_message.move_to(self.offset.value)
 
     def refresh(self) -> None:
-        options = [f"{part.name}: bytes {part.start} to {part.stop - 1}" for part in self.wire.parts]
+        """Set the controls to the parts, the chosen part and the byte of the message."""
+        options = [f"{part.name}: bytes {part.start} to {part.stop - 1}" for part in self.shown_message.parts]
         if tuple(self.segment.options) != tuple(options):
             self.segment.options = options
-        self.segment.index = self.wire.parts.index(self.wire.part)
-        self.offset.max = len(self.wire.body) - 1
-        self.offset.value = self.wire.offset
+        self.segment.index = self.shown_message.part_index
+        self.offset.max = len(self.shown_message.body) - 1
+        self.offset.value = self.shown_message.offset
 
     def html(self) -> SafeHtml:
-        wire = self.wire
-        parts = table(("part", "bytes", "value"), (_row(wire, part) for part in wire.parts), "Its parts, in order")
-        shown = f"{wire.name}, {len(wire.body)} bytes; shown {wire.window.start} to {wire.window.stop - 1}"
-        return SafeHtml(heading(shown) + side_by_side((preformatted(_dump(wire)), 560), (parts, 470)))
+        """Return the hex dump and a table of the parts, side by side."""
+        view = self.shown_message
+        visible = view.visible_range
+        title = heading(f"{view.name}, {len(view.body)} bytes; shown {visible.start} to {visible.stop - 1}")
+        rows = [_part_row(part, is_chosen=part is view.part) for part in view.parts]
+        parts = table(("part", "bytes", "value"), rows, "Its parts, in order")
+        return SafeHtml(title + side_by_side((preformatted(_hex_dump(view)), 560), (parts, 470)))
 
     def text(self) -> str:
-        wire = self.wire
-        rows = [f"{part.start:6} to {part.stop - 1:<6} {part.name:12} {_short(part.value)}" for part in wire.parts]
-        chosen = wire.body[wire.part.start : wire.part.stop][:WIDTH].hex(" ")
-        return "\n".join((f"{wire.name}, {len(wire.body)} bytes", *rows, f"chosen: {wire.part.name} {chosen}"))
+        """Return the parts, and the first bytes of the chosen one."""
+        view = self.shown_message
+        rows = [f"{part.start:6} to {part.stop - 1:<6} {part.name:12} {_shorten(part.value)}" for part in view.parts]
+        first_bytes = view.body[view.part.start : view.part.stop][:BYTES_PER_LINE]
+        chosen = f"chosen: {view.part.name} {first_bytes.hex(' ')}"
+        return "\n".join((f"{view.name}, {len(view.body)} bytes", *rows, chosen))
 
 
-def _row(wire: MessageView, part: Part) -> tuple[object, ...]:
-    where = f"{part.start} to {part.stop - 1}"
-    cells = (part.name, where, break_anywhere(_short(part.value)))
-    return (highlight(f"▶ {part.name}"), bold(where), bold(cells[2])) if part is wire.part else cells
+def _request_body(request: bytes | UpdateInfoRequest | None) -> bytes:
+    if request is None:
+        request = example_request()
+    if isinstance(request, UpdateInfoRequest):
+        return encode_request(request)
+    return request
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 64 else text[:63] + "…"
+def _response_body(response: bytes | UpdateInfoResponse | None) -> bytes:
+    if response is None:
+        response = example_response()
+    if isinstance(response, UpdateInfoResponse):
+        response = encode_response(response)
+    if not response:
+        raise LabError("response: there are no bytes to look at; a reply with nothing to do has 14")
+    return response
 
 
-def _dump(wire: MessageView) -> SafeHtml:
-    """Offset, bytes and characters; the chosen part is framed, and white on black the byte that is looked at."""
+def _part_row(part: Part, *, is_chosen: bool) -> tuple[object, ...]:
+    """Return the cells of a part: its name, its bytes and its value."""
+    byte_range = f"{part.start} to {part.stop - 1}"
+    value = break_anywhere(_shorten(part.value))
+    if is_chosen:
+        return (highlight(f"▶ {part.name}"), bold(byte_range), bold(value))
+    return (part.name, byte_range, value)
+
+
+def _shorten(text: str) -> str:
+    """Return the text with at most 64 characters."""
+    if len(text) <= 64:
+        return text
+    return text[:63] + "…"
+
+
+def _hex_dump(view: MessageView) -> SafeHtml:
+    """Return the visible lines: offset, bytes in hex, and characters.
+
+    The chosen part is framed, and the byte that the user has moved to is white on black.
+    """
+    visible = view.visible_range
     lines = []
-    for start in range(wire.window.start, wire.window.stop, WIDTH):
-        places = range(start, min(start + WIDTH, wire.window.stop))
-        pairs = _runs(wire, places, lambda at: f"{wire.body[at]:02x}", " ")
-        signs = _runs(wire, places, lambda at: _sign(wire.body[at]), "")
-        lines.append(f"{start:06x}  {pairs}{'   ' * (WIDTH - len(places))}  {signs}")
+    for start in range(visible.start, visible.stop, BYTES_PER_LINE):
+        offsets = range(start, min(start + BYTES_PER_LINE, visible.stop))
+        hex_digits = _styled_runs(view, offsets, _hex_digits, " ")
+        characters = _styled_runs(view, offsets, _printable, "")
+        padding = "   " * (BYTES_PER_LINE - len(offsets))
+        lines.append(f"{start:06x}  {hex_digits}{padding}  {characters}")
     return SafeHtml("\n".join(lines))
 
 
-def _sign(byte: int) -> str:
+def _hex_digits(byte: int) -> str:
+    return f"{byte:02x}"
+
+
+def _printable(byte: int) -> str:
+    """Return the ASCII character, or a dot for a byte that cannot be printed."""
     return chr(byte) if 0x20 <= byte < 0x7F else "."
 
 
-def _runs(wire: MessageView, places: range, show: Callable[[int], str], between: str) -> str:
-    """One line's bytes; those that look alike in one piece."""
+def _styled_runs(view: MessageView, offsets: range, show: Callable[[int], str], separator: str) -> str:
+    """Return the bytes of one line as HTML. Neighbours in the same style become one element.
 
-    def look(at: int) -> Callable[[object], SafeHtml]:
-        if at == wire.offset:
-            return inverse
-        return highlight if wire.part.start <= at < wire.part.stop else html
+    Args:
+        view: The message.
+        offsets: The bytes of the line.
+        show: Returns the text of a byte.
+        separator: The text between two bytes.
+    """
+    runs = []
+    for style, run in groupby(offsets, partial(_style_of, view)):
+        texts = [show(view.body[offset]) for offset in run]
+        runs.append(style(separator.join(texts)))
+    return separator.join(runs)
 
-    pieces = [(kind, between.join(map(show, group))) for kind, group in groupby(places, look)]
-    return between.join(kind(text) for kind, text in pieces)
+
+def _style_of(view: MessageView, offset: int) -> Callable[[object], SafeHtml]:
+    """Return the function that formats this byte."""
+    if offset == view.offset:
+        return inverse
+    if view.part.start <= offset < view.part.stop:
+        return highlight
+    return html
