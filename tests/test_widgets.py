@@ -433,7 +433,7 @@ def test_more_failing_installs_give_more_sends_on_the_dashboard() -> None:
 
 def test_a_dashboard_says_what_its_plan_does_and_what_stopped_it() -> None:
     dashboard = FleetDashboard(Scenario(gateways=200, fails=0.7, plan="waves"))
-    stopped = format_duration(int(dashboard.result.result.stopped[0]) / 1000)
+    stopped = format_duration(int(dashboard.result.result.stopped_ms[0]) / 1000)
     assert f"✖ The first rollout was stopped by the gate of wave 1 after {stopped}." in shown(dashboard)
     assert f"The first rollout was stopped by the gate of wave 1 after {stopped}." in dashboard.text()
     assert "Plan waves: 25 % + 25 % + 25 % + 25 % of the fleet; after each wave a gate" in shown(dashboard)

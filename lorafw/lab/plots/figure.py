@@ -1,7 +1,8 @@
-"""A picture is a figure and the words that say the same: who cannot see it reads its numbers.
+"""Figures with alternative text, and the styles that all plots share.
 
-Figures are made without pyplot, so nothing is kept between them and any thread may draw. Colours are petroff8
-(Petroff, Accessible color sequences for data visualization, 2021); hatches and markers say the same without colour.
+The alternative text states the numbers of a figure, for people who cannot see it. Figures are made without pyplot, so
+nothing is kept between them, and any thread may draw. Colours are petroff8 (Petroff, Accessible color sequences for
+data visualization, 2021). Hatches and markers tell the same apart without colour.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ BLUE, ORANGE, RED, PINK, OLIVE, SKY, LIGHT_BLUE, GREY = (
     *("#adad7d", "#86c8dd", "#578dff", "#656364"),
 )
 NO_TASK_COLOUR: Final = "#f2f2f2"
-"""No task."""
+"""Colour of the gateways that have no task."""
 
 Style = dict[str, Any]
 STATUS_STYLES: Final[dict[str, Style]] = {
@@ -37,44 +38,60 @@ STATUS_STYLES: Final[dict[str, Style]] = {
     TaskStatus.PENDING: {"facecolor": SKY, "hatch": "..."},
     "none": {"facecolor": NO_TASK_COLOUR},
 }
-"""How each status is drawn wherever it is drawn, in the order in which they are stacked."""
+"""How each status is drawn in every plot, in the order in which statuses are stacked."""
 
 BAR_EDGE_STYLE: Final[Style] = {"edgecolor": "white", "linewidth": 0.5}
 ANNOTATION_STYLE: Final[Style] = {"textcoords": "offset points"}
 
-SIZE: Final = (8.0, 5.0)
+FIGURE_SIZE_IN: Final = (8.0, 5.0)
+"""Width and height."""
 DPI: Final = 160
 FORMATS: Final = {
-    ".png": lambda alt: {"Description": alt, "Software": None},
-    ".svg": lambda alt: {"Description": alt, "Date": None},
-    ".pdf": lambda alt: {"Subject": alt, "CreationDate": None},
+    ".png": ("Description", "Software"),
+    ".svg": ("Description", "Date"),
+    ".pdf": ("Subject", "CreationDate"),
 }
-"""What can be written, and how the words go into it."""
+"""The file formats, by suffix: the metadata field for the alternative text, and one to leave out.
+
+The field that is left out would hold a date or a version, and equal figures would give different files.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class AccessibleFigure:
-    """``figure`` is matplotlib's; ``alt`` states what it shows, with its numbers."""
+    """A figure of matplotlib with an alternative text."""
 
     figure: Figure
     alt: str
+    """What the figure shows, with its numbers."""
 
     def png(self) -> bytes:
-        """1280 x 800."""
-        return self._written(".png")
+        """Return the figure as a PNG image of 1280 x 800 pixels."""
+        return self._render(".png")
 
     def save(self, path: Path | str) -> None:
-        """Write .png, .svg or .pdf, with the words inside. Raises FleetError, OSError."""
-        path = Path(path)
-        write_atomic(path, self._written(check_format(path)))
+        """Write the figure to a file, with the alternative text in its metadata.
 
-    def _written(self, suffix: str) -> bytes:
+        Args:
+            path: The file. Its suffix is ``.png``, ``.svg`` or ``.pdf``.
+
+        Raises:
+            FleetError: The suffix is another one.
+            OSError: The file cannot be written.
+        """
+        path = Path(path)
+        write_atomic(path, self._render(check_format(path)))
+
+    def _render(self, suffix: str) -> bytes:
+        """Return the content of a file with this suffix. Equal figures give equal bytes."""
+        text_field, omitted_field = FORMATS[suffix]
+        metadata = {text_field: self.alt, omitted_field: None}
         content = io.BytesIO()
-        self.figure.savefig(content, format=suffix[1:], dpi=DPI, metadata=FORMATS[suffix](self.alt))
+        self.figure.savefig(content, format=suffix[1:], dpi=DPI, metadata=metadata)
         return content.getvalue()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        """For notebooks: an image with its words, and the words alone."""
+        """Return the figure for a notebook: as an image with its alternative text, and as the text alone."""
         source = base64.b64encode(self.png()).decode()
         image = f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{source}" style="max-width: 100%">'
         return {"text/html": image, "text/plain": self.alt}
@@ -84,15 +101,25 @@ class AccessibleFigure:
 
 
 def check_format(path: Path) -> str:
-    """The suffix, if it can be written. Raises FleetError."""
+    """Return the suffix of a file for a figure.
+
+    Raises:
+        FleetError: A figure cannot be written in this format.
+    """
     if path.suffix not in FORMATS:
         raise FleetError("plot", str(path), f"{path}: a picture is written as {', '.join(FORMATS)}; name one of these")
     return path.suffix
 
 
 def new_axes(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Any]:
-    """A figure with one pair of axes."""
-    figure = Figure(figsize=SIZE, layout="constrained")
+    """Return a figure with one pair of axes, and the axes.
+
+    Args:
+        title: The title of the figure.
+        xlabel: The label of the x axis.
+        ylabel: The label of the y axis.
+    """
+    figure = Figure(figsize=FIGURE_SIZE_IN, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left")
     axes.set_xlabel(xlabel)
@@ -102,12 +129,21 @@ def new_axes(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Any]:
 
 
 def percent(share: float) -> str:
+    """Return a share as a percentage with four significant digits."""
     return f"{share * 100:.4g} %"
 
 
 def describe_subject(result: Result, *, first: bool = False) -> str:
-    """What a picture is of, in words."""
-    rollouts = f", {result.replications:,} rollouts" if result.replications > 1 else ""
-    if first and rollouts:
+    """Return in words what a figure is about: the fleet, the plan and the rollouts.
+
+    Args:
+        result: The result that is plotted.
+        first: The figure shows the first rollout only.
+    """
+    if result.replications == 1:
+        rollouts = ""
+    elif first:
         rollouts = ", the first rollout"
+    else:
+        rollouts = f", {result.replications:,} rollouts"
     return f"{result.fleet.size:,} gateways, plan '{result.plan.name}'{rollouts}"

@@ -1,12 +1,13 @@
-"""Pictures of a rollout: each is a function of its result, and each says its numbers in words, too.
+"""The plots of a rollout. Each takes a result and returns a figure with an alternative text.
 
-Where a result has several replications, the completion curve, the retries and the causes are of all of them; what
-follows single gateways through time (timeline, waves, load) is of the first, and says so.
+If a result has several rollouts, the completion curve, the retries and the causes are about all of them. The timeline,
+the waves and the load follow gateways through time; they are about the first rollout, and say so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -38,28 +39,29 @@ _FAILED: Final = status_code(TaskStatus.FAILED)
 
 
 def retries(result: Result) -> AccessibleFigure:
-    """How often the update was sent whole to a gateway, and how its task stands."""
+    """Plot how often the whole update was sent to a gateway, and the status of its task afterwards."""
     histories = result.histories
     sends = np.arange(max(ATTEMPT_BY_STATUS.values()) + 1)
     figure, axes = new_axes("Whole sends to a gateway", "whole sends", "gateways, %")
-    total = histories.status.size
-    below: Any = np.zeros(len(sends))
-    told = []
+    baseline: Any = np.zeros(len(sends))
+    sentences = []
     for name, codes in _ENDS.items():
-        here = np.isin(histories.status, codes)
-        share = np.bincount(histories.delivered_sends[here], minlength=len(sends))[: len(sends)] / total * 100
-        axes.bar(sends, share, bottom=below, label=f"{name}  {share.sum():.2f} %", width=0.7, **_END_STYLES[name])
-        below = below + share
-        parts = ", ".join(f"{part:.2f} % at {send}" for send, part in enumerate(share) if part)
-        told.append(f"{name} {parts or 'none'}")
-    for send, share in zip(sends, below, strict=True):
+        counts = np.bincount(histories.delivered_sends[np.isin(histories.status, codes)], minlength=len(sends))
+        shares = counts[: len(sends)] / histories.status.size * 100
+        label = f"{name}  {shares.sum():.2f} %"
+        axes.bar(sends, shares, bottom=baseline, label=label, width=0.7, **_END_STYLES[name])
+        baseline = baseline + shares
+        parts = ", ".join(f"{share:.2f} % at {send}" for send, share in enumerate(shares) if share)
+        sentences.append(f"{name} {parts or 'none'}")
+    for send, share in zip(sends, baseline, strict=True):
         axes.annotate(f"{share:.2f} %", (send, share), ha="center", va="bottom", xytext=(0, 2), **ANNOTATION_STYLE)
     axes.set_xticks(sends)
     axes.set_ylim(0, 108)
     axes.legend(frameon=False)
     mean = histories.delivered_sends.mean()
-    words = f"Whole sends to a gateway, {describe_subject(result)}: {mean:.4g} on average; {'; '.join(told)}."
-    return AccessibleFigure(figure, words)
+    subject = describe_subject(result)
+    alt = f"Whole sends to a gateway, {subject}: {mean:.4g} on average; {'; '.join(sentences)}."
+    return AccessibleFigure(figure, alt)
 
 
 _ENDS: Final[Mapping[str, list[int]]] = {
@@ -67,6 +69,7 @@ _ENDS: Final[Mapping[str, list[int]]] = {
     "FAILED": [_FAILED],
     "neither": [code for code in range(len(STATUSES) + 1) if code not in (_COMPLETED, _FAILED)],
 }
+"""The codes of the statuses that are counted together, by name."""
 _END_STYLES: Final[Mapping[str, Style]] = {
     "COMPLETED": STATUS_STYLES[TaskStatus.COMPLETED] | BAR_EDGE_STYLE,
     "FAILED": STATUS_STYLES[TaskStatus.FAILED] | BAR_EDGE_STYLE,
@@ -75,229 +78,304 @@ _END_STYLES: Final[Mapping[str, Style]] = {
 
 
 def causes(result: Result) -> AccessibleFigure:
-    """What went wrong last at gateways, and whether they completed all the same."""
+    """Plot the last fault of the gateways, and whether they completed in spite of it."""
     histories = result.histories
-    gone = np.broadcast_to(result.fleet.gone, histories.status.shape)
-    total = histories.status.size
-    groups = {"never polls": gone} | {
-        fault.value: histories.last_fault == code for code, fault in enumerate(FAULTS) if fault.value
-    }
-    found = {name: hit for name, hit in groups.items() if hit.any()}
-    found = dict(sorted(found.items(), key=lambda item: -np.count_nonzero(item[1])))
+    affected_by_cause = _affected_by_cause(result)
     figure, axes = new_axes("What went wrong last", "gateways, %", "")
-    lefts: Any = np.zeros(len(found))
-    told = dict.fromkeys(found, "")
+    baseline: Any = np.zeros(len(affected_by_cause))
+    sentences = dict.fromkeys(affected_by_cause, "")
     for end, codes in _ENDS.items():
-        stands = np.isin(histories.status, codes)
-        share = np.array([np.count_nonzero(hit & stands) / total * 100 for hit in found.values()])
-        axes.barh(range(len(found)), share, left=lefts, height=0.6, label=end, **_END_STYLES[end])
-        lefts = lefts + share
-        for name, part in zip(found, share, strict=True):
-            told[name] += f", {part:.3g} % {end}" if part else ""
-    for place, share in enumerate(lefts):
-        axes.annotate(f"{share:.3g} %", (share, place), va="center", xytext=(4, 0), **ANNOTATION_STYLE)
-    axes.set_yticks(range(len(found)), list(found))
-    axes.set_ylim(max(len(found), 1) - 0.5, -0.5)
-    axes.set_xlim(0, max(lefts, default=1) * 1.15)
-    if found:
+        has_end = np.isin(histories.status, codes)
+        counts = [np.count_nonzero(affected & has_end) for affected in affected_by_cause.values()]
+        shares = np.array([count / histories.status.size * 100 for count in counts])
+        axes.barh(range(len(shares)), shares, left=baseline, height=0.6, label=end, **_END_STYLES[end])
+        baseline = baseline + shares
+        for name, share in zip(affected_by_cause, shares, strict=True):
+            if share:
+                sentences[name] += f", {share:.3g} % {end}"
+    for position, share in enumerate(baseline):
+        axes.annotate(f"{share:.3g} %", (share, position), va="center", xytext=(4, 0), **ANNOTATION_STYLE)
+    axes.set_yticks(range(len(affected_by_cause)), list(affected_by_cause))
+    axes.set_ylim(max(len(affected_by_cause), 1) - 0.5, -0.5)
+    axes.set_xlim(0, max(baseline, default=1) * 1.15)
+    if affected_by_cause:
         axes.legend(frameon=False, loc="lower right")
-    words = "; ".join(f"{name}{parts}" for name, parts in told.items()) or "nothing went wrong"
-    return AccessibleFigure(figure, f"What went wrong last, {describe_subject(result)}: {words}.")
+    parts = [f"{name}{shares}" for name, shares in sentences.items()]
+    description = "; ".join(parts) or "nothing went wrong"
+    return AccessibleFigure(figure, f"What went wrong last, {describe_subject(result)}: {description}.")
+
+
+def _affected_by_cause(result: Result) -> dict[str, Any]:
+    """Return for each cause a mask of the gateways that it was the last fault of, the most frequent cause first."""
+    histories = result.histories
+    masks = {"never polls": np.broadcast_to(result.fleet.gone, histories.status.shape)}
+    for code, fault in enumerate(FAULTS):
+        if fault.value:
+            masks[fault.value] = histories.last_fault == code
+    present = [(name, mask) for name, mask in masks.items() if mask.any()]
+    return dict(sorted(present, key=lambda item: -np.count_nonzero(item[1])))
 
 
 HOUR_MS: Final = 3_600_000
 CURVE_POINTS: Final = 400
+"""Number of points of a curve."""
 
 
 def timeline(result: Result) -> AccessibleFigure:
-    """How many gateways have each status, stacked, over time."""
-    until = _end_h(result)
-    hours = np.linspace(0, until, CURVE_POINTS)
-    counts, size = result.counts(hours * 3600), result.fleet.size
+    """Plot how many gateways have each status over time, as stacked areas."""
+    end_h = _end_h(result)
+    hours = np.linspace(0, end_h, CURVE_POINTS)
+    counts = result.counts(hours * 3600)
+    size = result.fleet.size
     figure, axes = new_axes("Rollout by status", "hours since the start", "gateways, %")
-    below: Any = np.zeros(CURVE_POINTS)
+    baseline: Any = np.zeros(CURVE_POINTS)
     for name, style in STATUS_STYLES.items():
-        above = below + counts[name] / size * 100
-        label = f"{_called(name)}  {percent(counts[name][-1] / size)}"
-        axes.fill_between(hours, below, above, label=label, linewidth=0, edgecolor="white", **style)
-        below = np.asarray(above)
-    axes.set_xlim(0, until)
+        top = np.asarray(baseline + counts[name] / size * 100)
+        label = f"{_status_label(name)}  {percent(counts[name][-1] / size)}"
+        axes.fill_between(hours, baseline, top, label=label, linewidth=0, edgecolor="white", **style)
+        baseline = top
+    axes.set_xlim(0, end_h)
     axes.set_ylim(0, 100)
-    _legend_outside(figure, axes, f"at {until:.0f} h")
-    moments = [until / 4, until / 2, until]
-    places = [int(np.searchsorted(hours, moment)) for moment in moments]
-    told = "; ".join(f"after {hours[place]:.0f} h {_shares(counts, place, size)}" for place in places)
-    return AccessibleFigure(figure, f"Rollout by status, {describe_subject(result, first=True)}: {told}.")
+    _legend_outside(figure, axes, f"at {end_h:.0f} h")
+    indices = [int(np.searchsorted(hours, hour)) for hour in (end_h / 4, end_h / 2, end_h)]
+    sentences = [f"after {hours[index]:.0f} h {_describe_shares(counts, index, size)}" for index in indices]
+    subject = describe_subject(result, first=True)
+    return AccessibleFigure(figure, f"Rollout by status, {subject}: {'; '.join(sentences)}.")
 
 
-def _called(name: str) -> str:
+def _status_label(name: str) -> str:
     return "no task" if name == "none" else str(name)
 
 
-def _shares(counts: Mapping[str, Any], place: int, size: int) -> str:
-    present = [name for name in STATUS_STYLES if counts[name][place]]
-    return ", ".join(f"{percent(counts[name][place] / size)} {_called(name)}" for name in present)
+def _describe_shares(counts: Mapping[str, Any], index: int, size: int) -> str:
+    """Return in words the share of each status at one point of the curve, without those that no gateway has."""
+    present = [name for name in STATUS_STYLES if counts[name][index]]
+    return ", ".join(f"{percent(counts[name][index] / size)} {_status_label(name)}" for name in present)
 
 
 def completion(result: Result, level: float = 0.95) -> AccessibleFigure:
-    """The share COMPLETED over time with its band, and the share that never is."""
-    until = _end_h(result)
-    hours = np.linspace(0, until, CURVE_POINTS)
-    times = np.sort(np.where(result.histories.status == _COMPLETED, result.histories.ended_ms, NEVER), axis=1)
-    done = np.stack([np.searchsorted(row, hours * HOUR_MS, "right") for row in times])
-    band = [_band(done[:, place], result.fleet.size, level) for place in range(CURVE_POINTS)]
-    share, low, high = (np.array(column) * 100 for column in zip(*band, strict=True))
+    """Plot the share of completed gateways over time.
+
+    Args:
+        result: The result to plot.
+        level: Confidence level of the band around the curve.
+    """
+    end_h = _end_h(result)
+    hours = np.linspace(0, end_h, CURVE_POINTS)
+    share, low, high = _completed_percentages(result, hours, level)
+    final = float(share[-1])
+    never = f"{100 - round(final, 2):.2f} % never"
     figure, axes = new_axes("Share COMPLETED", "hours since the start", "gateways, %")
     axes.fill_between(hours, low, high, color=BLUE, alpha=0.25, linewidth=0, label=f"{percent(level)} band")
     axes.plot(hours, share, color=BLUE, label="COMPLETED")
-    end = float(share[-1])
-    never = f"{100 - round(end, 2):.2f} % never"
-    axes.axhline(end, color=GREY, linestyle="--", linewidth=1)
-    below = end > 50
-    place: Style = {"ha": "right", "va": "top" if below else "bottom", "xytext": (0, -4 if below else 4)}
-    axes.annotate(f"{never} COMPLETED", (until, end), **place, **ANNOTATION_STYLE)
-    told = []
-    for quantile, marker in ((0.5, "o"), (0.95, "s")):
-        figure_of = result.summary(level).time_to_completed_s[f"p{quantile * 100:g}"]
-        if figure_of.value is None:
-            continue
-        hour = figure_of.value / 3600
-        name = f"{percent(quantile)} of these after {hour:.1f} h"
-        axes.plot(hour, end * quantile, marker, color=ORANGE, markeredgecolor="black", label=name)
-        told.append(name)
-    axes.set_xlim(0, until)
+    _draw_final_share(axes, f"{never} COMPLETED", end_h, final)
+    sentences = _draw_completion_times(axes, result, level, final)
+    axes.set_xlim(0, end_h)
     axes.set_ylim(0, 104)
     axes.legend(frameon=False, loc="center right")
-    interval = f"{percent(level)} band {low[-1]:.2f} to {high[-1]:.2f} %"
-    words = f"Share COMPLETED, {describe_subject(result)}: {end:.2f} % after {until:.0f} h ({interval}), {never}; "
-    return AccessibleFigure(figure, words + ", ".join(told) + ".")
+    band = f"{percent(level)} band {low[-1]:.2f} to {high[-1]:.2f} %"
+    alt = f"Share COMPLETED, {describe_subject(result)}: {final:.2f} % after {end_h:.0f} h ({band}), {never}; "
+    return AccessibleFigure(figure, alt + ", ".join(sentences) + ".")
 
 
-def _band(done: Any, size: int, level: float) -> tuple[float, float, float]:
-    """Share and interval at one moment: of gateways where there is one rollout, else of rollouts."""
-    if len(done) == 1:
-        figure = wilson_interval(int(done[0]), size, NormalDist().inv_cdf((1 + level) / 2))
+def _completed_percentages(result: Result, hours: Any, level: float) -> Any:
+    """Return the share of completed gateways at each time, and its confidence interval, as three rows in per cent."""
+    histories = result.histories
+    completed_ms = np.sort(np.where(histories.status == _COMPLETED, histories.ended_ms, NEVER), axis=1)
+    completed = np.stack([np.searchsorted(row, hours * HOUR_MS, "right") for row in completed_ms])
+    estimates = [_share_with_interval(column, result.fleet.size, level) for column in completed.T]
+    return np.array(estimates).T * 100
+
+
+def _share_with_interval(completed: Any, size: int, level: float) -> tuple[float, float, float]:
+    """Return the share of completed gateways at one time, and its confidence interval.
+
+    The interval is about gateways if there is one rollout, and about rollouts if there are several.
+
+    Args:
+        completed: Number of completed gateways in each rollout.
+        size: Number of gateways of the fleet.
+        level: Confidence level.
+    """
+    if len(completed) == 1:
+        estimate = wilson_interval(int(completed[0]), size, NormalDist().inv_cdf((1 + level) / 2))
     else:
-        figure = t_interval(done / size, level)
-    assert figure.value is not None
-    assert figure.low is not None
-    assert figure.high is not None
-    return figure.value, max(figure.low, 0.0), min(figure.high, 1.0)
+        estimate = t_interval(completed / size, level)
+    assert estimate.value is not None
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return estimate.value, max(estimate.low, 0.0), min(estimate.high, 1.0)
+
+
+def _draw_final_share(axes: Any, text: str, end_h: float, final: float) -> None:
+    """Draw a line at the final share, with a text on the side of it that has more room."""
+    axes.axhline(final, color=GREY, linestyle="--", linewidth=1)
+    position: Style = {"va": "bottom", "xytext": (0, 4)}
+    if final > 50:
+        position = {"va": "top", "xytext": (0, -4)}
+    axes.annotate(text, (end_h, final), ha="right", **position, **ANNOTATION_STYLE)
+
+
+def _draw_completion_times(axes: Any, result: Result, level: float, final: float) -> list[str]:
+    """Mark the times after which 50 % and 95 % of the completed gateways are complete, and return them in words."""
+    times_s = result.summary(level).time_to_completed_s
+    sentences = []
+    for quantile, marker in ((0.5, "o"), (0.95, "s")):
+        time_s = times_s[f"p{quantile * 100:g}"].value
+        if time_s is None:
+            continue
+        hour = time_s / 3600
+        label = f"{percent(quantile)} of these after {hour:.1f} h"
+        axes.plot(hour, final * quantile, marker, color=ORANGE, markeredgecolor="black", label=label)
+        sentences.append(label)
+    return sentences
+
+
+@dataclass(frozen=True, slots=True)
+class _WaveRow:
+    """A wave of the first rollout."""
+
+    gateways: int
+    start_h: float | None
+    """When it began. None: it did not begin."""
+    end_h: float
+    decision: GateDecision | None
+    """The decision of its gate. None: it has no gate."""
 
 
 def waves(result: Result) -> AccessibleFigure:
-    """When each wave ran, and what its gate said."""
+    """Plot when each wave ran, and the decision of its gate."""
     figure, axes = new_axes("Waves, each until its gate decides", "hours since the start", "")
-    rows, told, begin = _wave_rows(result), [], 0
-    for place, (size, start, stop, verdict) in enumerate(rows):
-        begin += size
-        name = f"wave {place + 1}, {size:,} gateways"
-        if start is None:
-            told.append(f"{name}: did not begin")
-            axes.annotate("did not begin", (0, place), va="center", xytext=(6, 0), color=GREY, **ANNOTATION_STYLE)
-            continue
-        axes.barh(place, stop - start, left=start, height=0.5, facecolor=SKY, label="runs", **BAR_EDGE_STYLE)
-        said = "" if verdict is None else f"; gate: {verdict.name.lower()}"
-        told.append(f"{name}: {start:.1f} to {stop:.1f} h{said}")
-        if verdict is not None:
-            marker, colour = _VERDICT_MARKS[verdict]
-            axes.plot(
-                *([stop], [place], marker),
-                color=colour,
-                markeredgecolor="black",
-                markersize=11,
-                label=f"gate: {_VERDICT_WORDS[verdict]}",
-            )
-            axes.annotate(verdict.name.lower(), (stop, place), va="center", xytext=(10, 0), **ANNOTATION_STYLE)
-    axes.set_yticks(range(len(rows)), [f"wave {place + 1}\n{row[0]:,} gateways" for place, row in enumerate(rows)])
+    rows = _wave_rows(result)
+    sentences = []
+    for position, row in enumerate(rows):
+        description = _draw_wave(axes, position, row)
+        sentences.append(f"wave {position + 1}, {row.gateways:,} gateways: {description}")
+    labels = [f"wave {position + 1}\n{row.gateways:,} gateways" for position, row in enumerate(rows)]
+    axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, _end_h(result) * 1.08)
-    handles, labels = axes.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once), frameon=False)
-    return AccessibleFigure(figure, f"Waves, {describe_subject(result, first=True)}: {'; '.join(told)}.")
+    handles, legend_labels = axes.get_legend_handles_labels()
+    handle_by_label = dict(zip(legend_labels, handles, strict=True))
+    figure.legend(
+        handle_by_label.values(),
+        handle_by_label.keys(),
+        loc="outside lower center",
+        ncols=len(handle_by_label),
+        frameon=False,
+    )
+    return AccessibleFigure(figure, f"Waves, {describe_subject(result, first=True)}: {'; '.join(sentences)}.")
 
 
-_VERDICT_MARKS: Final[Mapping[GateDecision, tuple[str, str]]] = {
+def _draw_wave(axes: Any, position: int, row: _WaveRow) -> str:
+    """Draw the bar of a wave and the decision of its gate, and return them in words."""
+    if row.start_h is None:
+        axes.annotate("did not begin", (0, position), va="center", xytext=(6, 0), color=GREY, **ANNOTATION_STYLE)
+        return "did not begin"
+    width_h = row.end_h - row.start_h
+    axes.barh(position, width_h, left=row.start_h, height=0.5, facecolor=SKY, label="runs", **BAR_EDGE_STYLE)
+    description = f"{row.start_h:.1f} to {row.end_h:.1f} h"
+    if row.decision is None:
+        return description
+    _draw_decision(axes, position, row.end_h, row.decision)
+    return f"{description}; gate: {row.decision.name.lower()}"
+
+
+def _draw_decision(axes: Any, position: int, hour: float, decision: GateDecision) -> None:
+    marker, colour = _DECISION_MARKERS[decision]
+    label = f"gate: {_DECISION_LABELS[decision]}"
+    axes.plot([hour], [position], marker, color=colour, markeredgecolor="black", markersize=11, label=label)
+    axes.annotate(decision.name.lower(), (hour, position), va="center", xytext=(10, 0), **ANNOTATION_STYLE)
+
+
+_DECISION_MARKERS: Final[Mapping[GateDecision, tuple[str, str]]] = {
     GateDecision.GO: (">", BLUE),
     GateDecision.ABORT: ("X", ORANGE),
     GateDecision.HOLD: ("d", GREY),
 }
 
 
-_VERDICT_WORDS: Final[Mapping[GateDecision, str]] = {
+_DECISION_LABELS: Final[Mapping[GateDecision, str]] = {
     GateDecision.GO: "go, the next wave begins",
     GateDecision.ABORT: "abort, no wave begins any more",
     GateDecision.HOLD: "hold, it has not decided",
 }
 
 
-def _wave_rows(result: Result) -> list[tuple[int, float | None, float, GateDecision | None]]:
-    """(gateways, start, end, what the gate said) of each wave of the first replication; times in h."""
-    end_h, horizon_h = _end_h(result), result.plan.horizon_s / 3600
+def _wave_rows(result: Result) -> list[_WaveRow]:
+    """Return the waves of the first rollout. A plan without waves counts as one wave without a gate."""
     if not result.waves:
-        return [(result.fleet.size, 0.0, end_h, None)]
-    rows: list[tuple[int, float | None, float, GateDecision | None]] = []
-    begin = 0
+        return [_WaveRow(result.fleet.size, 0.0, _end_h(result), None)]
+    rows = []
+    previous_end = 0
     for index, end in enumerate(result.plan.wave_ends(result.fleet.size)):
-        record = result.waves[index]
-        start, decided = int(record.started_ms[0]), int(record.decided_ms[0])
-        gate = result.plan.waves[index].gate if result.plan.waves else None
-        verdict = None if gate is None else GateDecision(int(record.decision[0]))
-        stop = decided if decided < NEVER else int(result.stopped_ms[0])
-        last = index + 1 == len(result.waves) or stop >= NEVER
-        start_h = start / HOUR_MS if start < NEVER else None
-        if last and gate is None:
-            stop_h = end_h
-        elif stop < NEVER:
-            stop_h = stop / HOUR_MS
-        else:  # the gate had not decided when the horizon came
-            stop_h = horizon_h
-        rows.append((end - begin, start_h, stop_h, verdict))
-        begin = end
+        rows.append(_wave_row(result, index, gateways=end - previous_end))
+        previous_end = end
     return rows
 
 
+def _wave_row(result: Result, index: int, gateways: int) -> _WaveRow:
+    """Return one wave of the first rollout.
+
+    A wave ends when its gate decides, or when the rollout is stopped. Otherwise the last wave ends with the rollout if
+    it has no gate, and a gate that has not decided waits until the horizon.
+    """
+    record = result.waves[index]
+    started_ms = int(record.started_ms[0])
+    end_ms = int(record.decided_ms[0])
+    if end_ms >= NEVER:
+        end_ms = int(result.stopped_ms[0])
+    gate = result.plan.waves[index].gate if result.plan.waves else None
+    is_last = index + 1 == len(result.waves) or end_ms >= NEVER
+    if is_last and gate is None:
+        end_h = _end_h(result)
+    elif end_ms < NEVER:
+        end_h = end_ms / HOUR_MS
+    else:
+        end_h = result.plan.horizon_s / 3600
+    start_h = started_ms / HOUR_MS if started_ms < NEVER else None
+    decision = None if gate is None else GateDecision(int(record.decision[0]))
+    return _WaveRow(gateways, start_h, end_h, decision)
+
+
 def load(result: Result) -> AccessibleFigure:
-    """Sends of the update that begin in each hour, against the requests that gateways make anyway."""
-    log = result.events
-    begins = np.isin(log.cause, _SENDING) & ~np.isin(log.to_status, _TERMINAL)
-    until = _end_h(result)
-    edges = np.arange(int(until) + 2)
+    """Plot how many sends of the update begin in each hour, beside the number of requests that gateways make anyway."""
     figure, axes = new_axes("Load on the server", "hours since the start", "an hour")
-    below = np.zeros(len(edges) - 1)
-    for attempt, style in _ATTEMPT_STYLES.items():
-        hours = log.time[begins & (log.attempt == attempt)] / HOUR_MS
-        counts = np.histogram(hours, edges)[0]
-        label = f"send {attempt}: {counts.sum():,}"
-        axes.bar(
-            edges[:-1],
-            counts,
-            bottom=below,
-            width=1.0,
-            align="edge",
-            label=label,
-            linewidth=0,
-            edgecolor="white",
-            **style,
-        )
-        below += counts
-    usual = float((HOUR_MS / result.fleet.period_ms[~result.fleet.gone]).sum())
-    axes.axhline(usual, color="black", linestyle="--", linewidth=1, label=f"requests anyway: {usual:,.0f}")
-    axes.set_xlim(0, until)
-    axes.set_ylim(0, max(usual, below.max(), 1) * 1.25)
+    sends = _draw_sends_per_hour(axes, result)
+    requests = float((HOUR_MS / result.fleet.period_ms[~result.fleet.gone]).sum())
+    axes.axhline(requests, color="black", linestyle="--", linewidth=1, label=f"requests anyway: {requests:,.0f}")
+    axes.set_xlim(0, _end_h(result))
+    axes.set_ylim(0, max(requests, sends.max(), 1) * 1.25)
     axes.legend(frameon=False, ncols=2)
-    peak = int(below.argmax())
-    rate = below[peak] * result.plan.update.size_bytes / 3600 / 1e6
-    words = (
-        f"Sends of the update that begin in each hour, {describe_subject(result, first=True)}: {int(below.sum()):,} in all,"
-        f" at most {int(below[peak]):,} in the hour from {peak} h ({rate:.3g} MB/s);"
-        f" gateways make {usual:,.0f} requests an hour anyway."
+    peak_hour = int(sends.argmax())
+    peak = int(sends[peak_hour])
+    rate_mb_s = sends[peak_hour] * result.plan.update.size_bytes / 3600 / 1e6
+    subject = describe_subject(result, first=True)
+    alt = (
+        f"Sends of the update that begin in each hour, {subject}: {int(sends.sum()):,} in all,"
+        f" at most {peak:,} in the hour from {peak_hour} h ({rate_mb_s:.3g} MB/s);"
+        f" gateways make {requests:,.0f} requests an hour anyway."
     )
-    return AccessibleFigure(figure, words)
+    return AccessibleFigure(figure, alt)
+
+
+def _draw_sends_per_hour(axes: Any, result: Result) -> Any:
+    """Draw the sends that begin in each hour as bars, stacked by attempt, and return the number in each hour."""
+    events = result.events
+    is_send = np.isin(events.cause, _SENDING) & ~np.isin(events.to_status, _TERMINAL)
+    edges_h = np.arange(int(_end_h(result)) + 2)
+    total = np.zeros(len(edges_h) - 1)
+    for attempt, style in _ATTEMPT_STYLES.items():
+        hours = events.time[is_send & (events.attempt == attempt)] / HOUR_MS
+        counts = np.histogram(hours, edges_h)[0]
+        bar_style: Style = {"width": 1.0, "align": "edge", "linewidth": 0, "edgecolor": "white", **style}
+        axes.bar(edges_h[:-1], counts, bottom=total.copy(), label=f"send {attempt}: {counts.sum():,}", **bar_style)
+        total += counts
+    return total
 
 
 _SENDING: Final = [cause_code(cause) for cause in (Cause.OFFERED, Cause.OFFERED_AGAIN, Cause.OLD_VERSION)]
+"""The causes of events with which a send begins, unless the task ends with them."""
 _TERMINAL: Final = [status_code(status) for status in TERMINAL]
 _ATTEMPT_STYLES: Final[Mapping[int, Style]] = {
     1: STATUS_STYLES[TaskStatus.IN_PROGRESS],
@@ -307,14 +385,21 @@ _ATTEMPT_STYLES: Final[Mapping[int, Style]] = {
 
 
 def _end_h(result: Result) -> float:
-    """Until the last gateway of the first rollout ended or was offered the update, or that was stopped; 1 at least."""
-    times = [column[0][column[0] < NEVER] for column in (result.histories.ended_ms, result.histories.offered_ms)]
-    latest = max((int(column.max()) for column in times if len(column)), default=0)
-    stopped = int(result.stopped_ms[0])
-    return max(1.0, float(np.ceil(max(latest, stopped if stopped < NEVER else 0) / HOUR_MS)))
+    """Return when the first rollout was over: a whole number of hours, at least 1.
+
+    That is when the last task ended, the last gateway was offered the update, or the rollout was stopped.
+    """
+    latest_ms = 0
+    histories = result.histories
+    for times_ms in (histories.ended_ms[0], histories.offered_ms[0], result.stopped_ms[:1]):
+        reached = times_ms[times_ms < NEVER]
+        if len(reached):
+            latest_ms = max(latest_ms, int(reached.max()))
+    return max(1.0, float(np.ceil(latest_ms / HOUR_MS)))
 
 
 def _legend_outside(figure: Any, axes: Any, title: str) -> None:
+    """Add a legend beside the axes, in the order in which the areas are stacked."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], title=title, loc="outside right upper", frameon=False)
 
@@ -327,3 +412,4 @@ PICTURES: Final[Mapping[str, Callable[[Result], AccessibleFigure]]] = {
     "causes": causes,
     "load": load,
 }
+"""The plots, by the name that the command line uses."""
