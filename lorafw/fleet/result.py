@@ -51,7 +51,10 @@ class WaveRecord:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """One or more replications of a simulated rollout. Times are in ms since the start, NEVER for what did not happen."""
+    """One or more replications of a simulated rollout.
+
+    Times are in ms since the start of the rollout, NEVER for what did not happen.
+    """
 
     fleet: Fleet
     plan: Plan

@@ -1,4 +1,6 @@
-"""The task log of a rollout as columns: those of ``tasks.lifecycle.LogRow``, and ``fault``, which only a simulator knows.
+"""The task log of a rollout as columns.
+
+The columns are those of ``tasks.lifecycle.LogRow``, and ``fault``, which only a simulator knows.
 
 The engine writes blocks of rows, step by step. They are put into gateway and time order by counting, without sorting.
 """

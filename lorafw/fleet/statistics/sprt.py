@@ -14,19 +14,20 @@ from lorafw.fleet._validation import _check_rate
 
 @dataclass(frozen=True, slots=True)
 class SequentialTest:
-    """Wald's sequential probability ratio test of a good against a bad failure rate, as it really does.
-
-    ``expected_n_good`` and ``expected_n_bad``: gateways that it needs on average; ``stop_probability_good`` and ``pass_probability_bad``: its errors.
-    ``fixed_sample``: gateways that a sample of fixed size needs for the same errors, and ``fixed_limit`` failures in it
-    stop the rollout.
-    """
+    """What Wald's sequential probability ratio test of a good against a bad failure rate really does."""
 
     expected_n_good: float
+    """How many gateways the test needs on average if the firmware is good."""
     expected_n_bad: float
+    """How many gateways the test needs on average if the firmware is bad."""
     stop_probability_good: float
+    """The probability that the test stops a good firmware."""
     pass_probability_bad: float
+    """The probability that the test passes a bad firmware."""
     fixed_sample: int
+    """How many gateways a sample of fixed size needs for the same errors."""
     fixed_limit: int
+    """How many failures in that sample stop the rollout."""
 
 
 def sequential_test(
