@@ -178,7 +178,7 @@ def test_a_plan_that_nothing_can_stop_is_never_stopped_exactly() -> None:
 def test_comparing_a_plan_with_itself_finds_no_difference_at_all() -> None:
     for row in compare(mixed_fleet(500), typical_plan(), typical_plan(), replications=5):
         assert (row.difference.value, row.difference.low, row.difference.high) == (0, 0, 0)
-        assert row.fewer is None
+        assert row.variance_ratio is None
 
 
 def test_a_difference_is_that_of_its_two_sides_and_common_luck_saves_replications() -> None:
@@ -192,8 +192,8 @@ def test_a_difference_is_that_of_its_two_sides_and_common_luck_saves_replication
     assert sends.low is not None
     assert sends.high is not None
     assert sends.low < 0.0244 < sends.high
-    assert rows["mean_sends"].fewer is not None
-    assert rows["mean_sends"].fewer > 2
+    assert rows["mean_sends"].variance_ratio is not None
+    assert rows["mean_sends"].variance_ratio > 2
 
 
 def test_measures_of_each_replication_average_to_the_summary() -> None:

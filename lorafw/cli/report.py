@@ -248,8 +248,8 @@ def _comparison_row(row: PlanDifference) -> tuple[str, str, str, str, str, str]:
     """Return the cells of one metric: its value under both plans, the difference with its interval, and the saving."""
     label, formatter = metric_label(row.name)
     fewer = ""
-    if row.fewer is not None:
-        fewer = f"x {row.fewer:.1f}"
+    if row.variance_ratio is not None:
+        fewer = f"x {row.variance_ratio:.1f}"
     return (
         label,
         row.first.said(formatter),

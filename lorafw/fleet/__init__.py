@@ -1,4 +1,4 @@
-"""Fleets: what happens when a whole fleet is updated, before it is.
+"""Simulate firmware rollouts on fleets of gateways.
 
 ::
 
@@ -7,7 +7,8 @@
     result = simulate(mixed_fleet(40_000), typical_plan(), seed=1)
     print(result.summary())
 
-Needs NumPy and SciPy and nothing else; files and accounts are read by ``fleet.io``.
+The package needs only NumPy and SciPy. ``lorafw.fleet.io`` reads and writes files, and reads the gateways of an
+account.
 """
 
 from lorafw.fleet.conditions import Conditions
@@ -24,19 +25,27 @@ from lorafw.fleet.presets import (
 )
 from lorafw.fleet.result import Result
 from lorafw.fleet.rollout import replay, simulate
-from lorafw.fleet.statistics.comparison import compare
-from lorafw.fleet.statistics.operating_characteristic import operating_characteristic
+from lorafw.fleet.simulation.gates import GateDecision
+from lorafw.fleet.statistics.comparison import PlanDifference, compare
+from lorafw.fleet.statistics.operating_characteristic import OperatingPoint, operating_characteristic
 from lorafw.fleet.statistics.sample_size import canary_table
 from lorafw.fleet.statistics.sprt import sequential_test
 from lorafw.fleet.statistics.summary import Estimate, Summary
+
+Figure = Estimate
+"""The former name of Estimate."""
 
 __all__ = [
     "Abort",
     "BetaBinomial",
     "Conditions",
     "Estimate",
+    "Figure",
     "Fleet",
+    "GateDecision",
+    "OperatingPoint",
     "Plan",
+    "PlanDifference",
     "Rate",
     "Result",
     "Summary",

@@ -1,7 +1,7 @@
-"""Two plans on one fleet, with common random numbers: every gateway has the same luck under both.
+"""Compare two plans on one fleet with common random numbers: every gateway has the same random numbers under both.
 
-The rollout is the unit: each replication gives one difference, and these have Student's interval. What differs is due
-to the plans, so far fewer replications tell them apart.
+The rollout is the unit: each replication gives one difference, and the differences have Student's t interval. Since
+only the plans differ, far fewer replications are needed to tell them apart.
 """
 
 from __future__ import annotations
@@ -20,26 +20,32 @@ from lorafw.fleet.result import Result
 from lorafw.fleet.rollout import simulate
 from lorafw.fleet.simulation.codes import status_code
 from lorafw.fleet.simulation.inputs import NEVER
-from lorafw.fleet.statistics.estimates import quantile_index, t_interval
+from lorafw.fleet.statistics.estimates import quantile_index, quantile_name, t_interval
 from lorafw.fleet.statistics.summary import Estimate
 from lorafw.tasks.lifecycle import TaskStatus
 
 F64 = npt.NDArray[np.float64]
 
 
+QUANTILES: Final = (0.5, 0.95)
+_COMPLETED: Final = status_code(TaskStatus.COMPLETED)
+_FAILED: Final = status_code(TaskStatus.FAILED)
+
+
 @dataclass(frozen=True, slots=True)
 class PlanDifference:
-    """One figure under two plans, and ``difference``: second - first, of replications with equal luck.
-
-    ``fewer``: with luck of its own for each plan, so many times the replications would be needed for that interval;
-    None where no replication differs.
-    """
+    """One metric under two plans."""
 
     name: str
     first: Estimate
     second: Estimate
     difference: Estimate
-    fewer: float | None
+    """The second minus the first, over replications with common random numbers."""
+    variance_ratio: float | None
+    """How many times more replications independent random numbers would need for the same interval.
+
+    None if no replication differs.
+    """
 
 
 def compare(
@@ -53,55 +59,72 @@ def compare(
     executor: Any = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[PlanDifference]:
-    """What the second plan does differently, figure by figure. Raises FleetError.
+    """Compare two plans, metric by metric.
 
-    ``progress`` goes twice from 0 to replications x gateways, once for each plan.
+    Args:
+        fleet: The gateways and their conditions.
+        first: The plan to compare with.
+        second: The plan that is compared.
+        seed: The seed of the random numbers that both plans share.
+        replications: Number of rollouts of each plan, at least 2.
+        level: The confidence level of the intervals.
+        executor: As for ``simulate``.
+        progress: As for ``simulate``. It counts twice from 0 to replications x gateways, once for each plan.
+
+    Raises:
+        FleetError: A plan does not fit the fleet, or an argument is out of range.
     """
     check_whole("replications", replications, least=2)
     check_level(level)
-    sides = []
+    metrics = []
     for plan in (first, second):
         result = simulate(fleet, plan, seed=seed, replications=replications, executor=executor, progress=progress)
-        sides.append(replication_metrics(result))
-    return [_difference(name, sides[0][name], sides[1][name], level) for name in sides[0]]
+        metrics.append(replication_metrics(result))
+    return [_difference(name, metrics[0][name], metrics[1][name], level) for name in metrics[0]]
 
 
 def replication_metrics(result: Result) -> dict[str, F64]:
-    """The figures of each replication; NaN where there is nothing to measure. Times in s."""
+    """Return the metrics of each replication as arrays. Times are in s; NaN means that there is nothing to measure."""
     histories, size = result.histories, result.fleet.size
     completed = histories.status == _COMPLETED
-    done = completed.sum(axis=1)
-    times = np.sort(np.where(completed, histories.ended_ms, NEVER), axis=1)
-    rows = np.arange(len(times))
+    completed_count = completed.sum(axis=1)
     sends = histories.delivered_sends.sum(axis=1, dtype=np.int64)
-    last = np.where(histories.ended_ms < NEVER, histories.ended_ms, -1).max(axis=1)
+    last_end_ms = np.where(histories.ended_ms < NEVER, histories.ended_ms, -1).max(axis=1)
     return {
-        "completed_share": done / size,
+        "completed_share": completed_count / size,
         "failed_share": (histories.status == _FAILED).sum(axis=1) / size,
         "mean_sends": sends / size,
-        **{
-            f"time_to_completed_s p{quantile * 100:g}": _seconds(times[rows, quantile_index(quantile, done)], done > 0)
-            for quantile in QUANTILES
-        },
-        "time_to_last_s": _seconds(last, last >= 0),
+        **_completion_quantiles(np.where(completed, histories.ended_ms, NEVER), completed_count),
+        "time_to_last_s": _seconds(last_end_ms, last_end_ms >= 0),
         "bytes_sent": sends * float(result.plan.update.size_bytes) + histories.broken_bytes.sum(axis=1),
         "aborted_share": (result.stopped_ms < NEVER).astype(np.float64),
     }
 
 
-QUANTILES: Final = (0.5, 0.95)
-_COMPLETED: Final = status_code(TaskStatus.COMPLETED)
-_FAILED: Final = status_code(TaskStatus.FAILED)
+def _completion_quantiles(completed_ms: Any, completed_count: Any) -> dict[str, F64]:
+    """Return the quantiles of the time to COMPLETED of each replication, in s."""
+    sorted_ms = np.sort(completed_ms, axis=1)
+    rows = np.arange(len(sorted_ms))
+    quantiles = {}
+    for quantile in QUANTILES:
+        times_ms = sorted_ms[rows, quantile_index(quantile, completed_count)]
+        quantiles[f"time_to_completed_s {quantile_name(quantile)}"] = _seconds(times_ms, completed_count > 0)
+    return quantiles
 
 
-def _seconds(times_ms: Any, known: Any) -> F64:
-    result: F64 = np.where(known, times_ms / 1000, np.nan)
+def _seconds(times_ms: Any, is_known: Any) -> F64:
+    """Return times in seconds, NaN where a time is not known."""
+    result: F64 = np.where(is_known, times_ms / 1000, np.nan)
     return result
 
 
 def _difference(name: str, first: F64, second: F64, level: float) -> PlanDifference:
-    both = np.isfinite(first) & np.isfinite(second)
-    a, b = first[both], second[both]
-    together = float(np.var(b - a)) if len(a) > 1 else 0.0
-    fewer = float(np.var(a) + np.var(b)) / together if together > 0 else None
-    return PlanDifference(name, t_interval(a, level), t_interval(b, level), t_interval(b - a, level), fewer)
+    """Return the difference of one metric. Replications that lack it under one of the plans are left out."""
+    measured = np.isfinite(first) & np.isfinite(second)
+    first, second = first[measured], second[measured]
+    difference_variance = float(np.var(second - first)) if len(first) > 1 else 0.0
+    variance_ratio = None
+    if difference_variance > 0:
+        variance_ratio = float(np.var(first) + np.var(second)) / difference_variance
+    difference = t_interval(second - first, level)
+    return PlanDifference(name, t_interval(first, level), t_interval(second, level), difference, variance_ratio)

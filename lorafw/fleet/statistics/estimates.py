@@ -1,11 +1,12 @@
-"""The figures of a rollout, each with its interval, from the gateways' histories.
+"""Estimates of a rollout's metrics, each with a confidence interval, from the histories of its gateways.
 
-With one replication the gateways are the sample: shares have Wilson's interval, quantiles that of their order
-statistics, means the normal one. The time until the last gateway ends is then a single observation and has none. With
-several, the rollout is the unit: every figure is a mean over replications with Student's interval.
+If there is one replication, the gateways are the sample: shares have Wilson's interval, quantiles that of their order
+statistics, and means the normal interval. The time until the last gateway ends is then a single observation without an
+interval. If there are several replications, the rollout is the unit: every metric is a mean over replications with
+Student's t interval.
 
-Time to COMPLETED is right-censored, and FAILED competes with it: its quantiles are of the gateways that completed, and
-stand beside the share that never does.
+The time to COMPLETED is right-censored, and FAILED competes with it. Its quantiles are those of the gateways that
+completed, so read them beside the share that never completes.
 """
 
 from __future__ import annotations
@@ -35,119 +36,173 @@ _PIECE: Final = 1 << 18
 
 
 @huge_pages_disabled()
-def summarise(h: Histories, stopped: I64, update_bytes: int, level: float) -> Summary:
-    """The figures at a level of confidence between 0 and 1. Raises FleetError.
+def summarise(histories: Histories, stopped_ms: I64, update_bytes: int, confidence_level: float) -> Summary:
+    """Summarise a rollout.
 
-    ``stopped``: when each replication was aborted, in ms (NEVER: not); ``update_bytes``: what one whole send costs.
+    Args:
+        histories: The histories, one row for each replication.
+        stopped_ms: When each replication was aborted; NEVER if it was not.
+        update_bytes: The size of the update, which each delivered send costs.
+        confidence_level: The confidence level of the intervals, between 0 and 1.
+
+    Raises:
+        FleetError: The confidence level is not between 0 and 1.
     """
-    if not 0 < level < 1:
-        raise FleetError("ci", level, f"ci {level!r} is not a level between 0 and 1, e.g. 0.95")
-    count, size = h.status.shape
-    completed = h.status == _COMPLETED
-    done = completed.sum(axis=1)
-    failed = (h.status == _FAILED).sum(axis=1)
-    total = size * count
-    single = count == 1
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    sends = h.delivered_sends.sum(axis=1, dtype=np.int64)
+    if not 0 < confidence_level < 1:
+        raise FleetError("ci", confidence_level, f"ci {confidence_level!r} is not a level between 0 and 1, e.g. 0.95")
+    replications, size = histories.status.shape
+    completed = histories.status == _COMPLETED
+    completed_count = completed.sum(axis=1)
+    failed_count = (histories.status == _FAILED).sum(axis=1)
+    sends = histories.delivered_sends.sum(axis=1, dtype=np.int64)
+    bytes_sent = sends * float(update_bytes) + histories.broken_bytes.sum(axis=1)
+    last_end_ms = _last_end_ms(histories.ended_ms)
+    z = NormalDist().inv_cdf((1 + confidence_level) / 2)
 
     def over_replications(values: F64) -> Estimate:
-        return t_interval(values, level)
+        return t_interval(values, confidence_level)
 
-    def share(hits: Any) -> Estimate:
-        return wilson_interval(int(hits[0]), size, z) if single else over_replications(hits / size)
+    def share_of_gateways(counts: Any) -> Estimate:
+        if replications == 1:
+            return wilson_interval(int(counts[0]), size, z)
+        return over_replications(counts / size)
 
-    bytes_sent = sends * float(update_bytes) + h.broken_bytes.sum(axis=1)
-    last = _last_end_ms(h.ended_ms)
+    mean_sends = over_replications(sends / size)
+    if replications == 1:
+        mean_sends = _mean_sends(histories.delivered_sends[0], z)
+    aborted_share = Estimate(None)
+    if size * replications:
+        aborted_share = wilson_interval(int((stopped_ms < NEVER).sum()), replications, z)
     return Summary(
         gateways=size,
-        replications=count,
-        level=level,
-        completed_share=share(done),
-        failed_share=share(failed),
-        never_completed_share=share(size - done),
-        mean_sends=_mean_sends(h.delivered_sends[0], z) if single else over_replications(sends / size),
-        time_to_completed_s=_quantiles(h.ended_ms, completed, done, level),
-        time_to_last_s=over_replications(last[last < NEVER] / 1000),
+        replications=replications,
+        level=confidence_level,
+        completed_share=share_of_gateways(completed_count),
+        failed_share=share_of_gateways(failed_count),
+        never_completed_share=share_of_gateways(size - completed_count),
+        mean_sends=mean_sends,
+        time_to_completed_s=_quantiles(histories.ended_ms, completed, completed_count, confidence_level),
+        time_to_last_s=over_replications(last_end_ms[last_end_ms < NEVER] / 1000),
         bytes_sent=over_replications(bytes_sent),
-        peak_offers_per_min=over_replications(_peak_per_minute(h.offered_ms)),
-        aborted_share=wilson_interval(int((stopped < NEVER).sum()), count, z) if total else Estimate(None),
+        peak_offers_per_min=over_replications(_peak_per_minute(histories.offered_ms)),
+        aborted_share=aborted_share,
     )
 
 
 def wilson_interval(hits: int, trials: int, z: float) -> Estimate:
-    """A share with Wilson's score interval."""
+    """Return a share with Wilson's score interval.
+
+    Args:
+        hits: Number of successes.
+        trials: Number of trials, at least 1.
+        z: The quantile of the normal distribution for the confidence level, for example 1.96.
+    """
     share, square = hits / trials, z * z / trials
     centre = (share + square / 2) / (1 + square)
-    half = z / (1 + square) * (share * (1 - share) / trials + square / trials / 4) ** 0.5
-    return Estimate(share, max(0.0, centre - half) if hits else 0.0, min(1.0, centre + half) if hits < trials else 1.0)
+    half_width = z / (1 + square) * (share * (1 - share) / trials + square / trials / 4) ** 0.5
+    low, high = max(0.0, centre - half_width), min(1.0, centre + half_width)
+    if hits == 0:
+        low = 0.0
+    if hits == trials:
+        high = 1.0
+    return Estimate(share, low, high)
 
 
-def t_interval(values: F64, level: float) -> Estimate:
-    """A mean with Student's interval; without one for a single value."""
+def t_interval(values: F64, confidence_level: float) -> Estimate:
+    """Return the mean of the values with Student's t interval. A single value has no interval."""
     if not len(values):
         return Estimate(None)
     mean = float(values.mean())
     if len(values) == 1:
         return Estimate(mean)
-    half = float(stdtrit(len(values) - 1, (1 + level) / 2) * values.std(ddof=1) / len(values) ** 0.5)
-    return Estimate(mean, mean - half, mean + half)
+    standard_error = values.std(ddof=1) / len(values) ** 0.5
+    half_width = float(stdtrit(len(values) - 1, (1 + confidence_level) / 2) * standard_error)
+    return Estimate(mean, mean - half_width, mean + half_width)
 
 
 def _mean_sends(sends: Any, z: float) -> Estimate:
+    """Return the mean number of delivered sends with a normal interval, computed from the counts of each number."""
     values = np.arange(int(sends.max()) + 1)
     counts = np.array([np.count_nonzero(sends == value) for value in values])
     mean = float((counts * values).sum() / len(sends))
-    half = z * float((counts * (values - mean) ** 2).sum() / len(sends)) ** 0.5 / len(sends) ** 0.5
-    return Estimate(mean, mean - half, mean + half)
+    standard_deviation = float((counts * (values - mean) ** 2).sum() / len(sends)) ** 0.5
+    half_width = z * standard_deviation / len(sends) ** 0.5
+    return Estimate(mean, mean - half_width, mean + half_width)
 
 
-def _quantiles(ended: Any, completed: Any, done: Any, level: float) -> dict[str, Estimate]:
-    names = {q: f"p{q * 100:g}" for q in QUANTILES}
-    if len(ended) > 1:
-        times = np.sort(np.where(completed, ended, NEVER), axis=1)
-        rows = np.flatnonzero(done)
-        return {names[q]: t_interval(times[rows, quantile_index(q, done[rows])] / 1000, level) for q in QUANTILES}
-    times, count = ended[0][completed[0]], int(done[0])
-    if not count:
-        return {name: Estimate(None) for name in names.values()}
-    ranks = {q: (int(quantile_index(q, count)), *quantile_index_interval(q, count, level)) for q in QUANTILES}
-    times.partition(sorted({place for places in ranks.values() for place in places}))
-    return {names[q]: Estimate(*(float(times[place]) / 1000 for place in places)) for q, places in ranks.items()}
+def quantile_name(quantile: float) -> str:
+    """Return the key of a quantile in a summary, for example "p95"."""
+    return f"p{quantile * 100:g}"
 
 
-def quantile_index(q: float, count: Any) -> Any:
-    """The place of a quantile among ``count`` sorted values: the first at which the share reached is at least ``q``."""
-    return np.maximum(np.ceil(q * np.asarray(count) - 1e-9).astype(np.int64) - 1, 0)
+def _quantiles(ended_ms: Any, completed: Any, completed_count: Any, confidence_level: float) -> dict[str, Estimate]:
+    """Return the quantiles of the time to COMPLETED, in s."""
+    if len(ended_ms) > 1:
+        return _quantiles_over_replications(ended_ms, completed, completed_count, confidence_level)
+    completed_ms = ended_ms[0][completed[0]]
+    if not len(completed_ms):
+        return {quantile_name(quantile): Estimate(None) for quantile in QUANTILES}
+    indices = {quantile: _index_with_interval(quantile, len(completed_ms), confidence_level) for quantile in QUANTILES}
+    # Only these positions must be sorted, which is much faster than sorting all times of a large fleet.
+    completed_ms.partition(sorted({index for interval in indices.values() for index in interval}))
+    return {
+        quantile_name(quantile): Estimate(*(float(completed_ms[index]) / 1000 for index in interval))
+        for quantile, interval in indices.items()
+    }
 
 
-def quantile_index_interval(q: float, count: int, level: float) -> tuple[int, int]:
-    """Places between which the quantile lies with this confidence, whatever the distribution.
+def _quantiles_over_replications(
+    ended_ms: Any, completed: Any, completed_count: Any, confidence_level: float
+) -> dict[str, Estimate]:
+    """Return the mean over replications of each quantile. Replications in which no gateway completed are left out."""
+    sorted_ms = np.sort(np.where(completed, ended_ms, NEVER), axis=1)
+    rows = np.flatnonzero(completed_count)
+    estimates = {}
+    for quantile in QUANTILES:
+        times_ms = sorted_ms[rows, quantile_index(quantile, completed_count[rows])]
+        estimates[quantile_name(quantile)] = t_interval(times_ms / 1000, confidence_level)
+    return estimates
 
-    So many lie below it as of ``count`` trials succeed with probability q; binomial, as normal with continuity.
+
+def quantile_index(quantile: float, count: Any) -> Any:
+    """Return the index of a quantile among ``count`` sorted values: the first that reaches the share ``quantile``."""
+    return np.maximum(np.ceil(quantile * np.asarray(count) - 1e-9).astype(np.int64) - 1, 0)
+
+
+def _index_with_interval(quantile: float, count: int, confidence_level: float) -> tuple[int, int, int]:
+    """Return the index of a quantile, and the indices between which it lies with this confidence."""
+    low, high = quantile_index_interval(quantile, count, confidence_level)
+    return int(quantile_index(quantile, count)), low, high
+
+
+def quantile_index_interval(quantile: float, count: int, confidence_level: float) -> tuple[int, int]:
+    """Return the indices between which a quantile lies with this confidence, for any distribution.
+
+    The number of values below the quantile is binomial. It is approximated as normal, with continuity correction.
     """
-    half = NormalDist().inv_cdf((1 + level) / 2) * (count * q * (1 - q)) ** 0.5
-    low, high = round(count * q - half - 0.5), round(count * q + half - 0.5)
+    z = NormalDist().inv_cdf((1 + confidence_level) / 2)
+    half_width = z * (count * quantile * (1 - quantile)) ** 0.5
+    low, high = round(count * quantile - half_width - 0.5), round(count * quantile + half_width - 0.5)
     return max(low, 0), min(high, count - 1)
 
 
-def _last_end_ms(ended: Any) -> Any:
-    """When the last of those that end ends, in each replication; NEVER where none does."""
-    latest = ended.max(axis=1, where=ended < NEVER, initial=-1)
-    return np.where(latest >= 0, latest, NEVER)
+def _last_end_ms(ended_ms: Any) -> Any:
+    """Return when the last task of each replication ended, NEVER if none did."""
+    latest_ms = ended_ms.max(axis=1, where=ended_ms < NEVER, initial=-1)
+    return np.where(latest_ms >= 0, latest_ms, NEVER)
 
 
-def _peak_per_minute(offered: Any) -> F64:
-    """Most first offers within a minute of the clock, in each replication."""
-    return np.array([_max_per_minute(row) for row in offered], dtype=np.float64)
+def _peak_per_minute(offered_ms: Any) -> F64:
+    """Return the largest number of first offers within one minute of the clock, for each replication."""
+    return np.array([_max_per_minute(row) for row in offered_ms], dtype=np.float64)
 
 
-def _max_per_minute(times: Any) -> int:
-    """Counted piece by piece: a copy of all times would cost more than counting them."""
+def _max_per_minute(times_ms: Any) -> int:
+    """Return the largest number of times within one minute. Works in pieces, because a copy of all would be slower."""
     counts = np.zeros(1, dtype=np.int64)
-    for left in range(0, len(times), _PIECE):
-        part = times[left : left + _PIECE]
-        found = np.bincount(part[part < NEVER] // _MINUTE_MS, minlength=len(counts))
-        found[: len(counts)] += counts
-        counts = found
+    for start in range(0, len(times_ms), _PIECE):
+        piece = times_ms[start : start + _PIECE]
+        piece_counts = np.bincount(piece[piece < NEVER] // _MINUTE_MS, minlength=len(counts))
+        piece_counts[: len(counts)] += counts
+        counts = piece_counts
     return int(counts.max())

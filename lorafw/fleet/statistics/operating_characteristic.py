@@ -1,4 +1,4 @@
-"""Which rule: how often it stops a good firmware, and how often a bad one.
+"""The operating characteristic of a rule: how often it stops a good firmware, and how often a bad one.
 
 A failure rate is the share of gateways that the firmware would leave FAILED if all were updated, each independently.
 """
@@ -25,16 +25,15 @@ from lorafw.fleet.statistics.summary import Estimate
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """How often a rule stops a firmware with this failure rate.
-
-    ``method``: "exact", or "simulated"; then ``stops`` has its interval, and ``failed_share`` is the mean share of the
-    fleet that ended FAILED, which the rule has let happen.
-    """
+    """How often a rule stops a firmware with a certain failure rate."""
 
     failure_rate: float
     stops: Estimate
+    """The probability that the rule stops the rollout. It has an interval if it was simulated."""
     failed_share: Estimate
+    """The mean share of the fleet that ended FAILED in spite of the rule. Known only if it was simulated."""
     method: str
+    """How the point was found: "exact" or "simulated"."""
 
 
 def operating_characteristic(
@@ -48,46 +47,60 @@ def operating_characteristic(
     level: float = 0.95,
     progress: Any = None,
 ) -> list[OperatingPoint]:
-    """How often a rule stops a good firmware (low rates) and a bad one (high rates). Raises FleetError.
+    """Find how often a rule stops a good firmware (low failure rates) and a bad one (high failure rates).
 
-    An ``Abort`` is judged exactly, after each of ``gateways`` that end in an order that does not depend on how they
-    end; a gate exactly, after a wave of ``gateways`` that all have ended (holding on is stopping then). A ``Plan`` is
-    simulated on ``fleet`` (without one: of ``gateways`` that nothing else happens to), with real times: FAILED takes
-    three days and so comes last, which an abort criterion cannot know.
+    Args:
+        plan: The rule. An ``Abort`` is evaluated exactly, after each gateway that ends, in an order that does not
+            depend on how gateways end. A gate is evaluated exactly, after a wave of which all gateways have ended; HOLD
+            counts as a stop. A ``Plan`` is simulated with real times. There FAILED takes three days and so comes last,
+            which an abort criterion cannot know.
+        failure_rates: The failure rates to look at.
+        gateways: Number of gateways.
+        fleet: The fleet for a ``Plan``. None for ``gateways`` gateways without any other fault.
+        replications: Number of simulated rollouts for each failure rate.
+        seed: The seed of the random numbers.
+        level: The confidence level of simulated points.
+        progress: As for ``simulate``.
+
+    Raises:
+        FleetError: An argument is out of range, or the plan does not fit the fleet.
     """
     rates = [check_share("failure_rates", rate) for rate in failure_rates]
-    if not isinstance(plan, Plan):
-        check_whole("gateways", gateways)
-        return [
-            OperatingPoint(rate, Estimate(_exact_stop_probability(plan, gateways, rate)), Estimate(None), "exact")
-            for rate in rates
-        ]
-    fleet = fleet or mixed_fleet(gateways, gone=0.0, conditions=Conditions())
-    points = []
-    for rate in rates:
-        under = replace(plan, update=replace(plan.update, fails=rate ** (1 / SENDS)))
-        result = simulate(fleet, under, seed=seed, replications=replications, progress=progress)
-        summary = result.summary(level)
-        points.append(OperatingPoint(rate, _stops(plan, summary.aborted_share), summary.failed_share, _method(plan)))
-    return points
+    if isinstance(plan, Plan):
+        fleet = fleet or mixed_fleet(gateways, gone=0.0, conditions=Conditions())
+        return [_simulated_point(plan, fleet, rate, replications, seed, level, progress) for rate in rates]
+    check_whole("gateways", gateways)
+    return [_exact_point(plan, gateways, rate) for rate in rates]
 
 
-def _can_stop(plan: Plan) -> bool:
-    return plan.abort is not None or any(wave.gate is not None for wave in plan.waves)
-
-
-def _stops(plan: Plan, simulated: Estimate) -> Estimate:
-    return simulated if _can_stop(plan) else Estimate(0.0)
-
-
-def _method(plan: Plan) -> str:
-    return "simulated" if _can_stop(plan) else "exact"
+def _exact_point(rule: Abort | Gate, gateways: int, rate: float) -> OperatingPoint:
+    stop_probability = _exact_stop_probability(rule, gateways, rate)
+    return OperatingPoint(rate, Estimate(stop_probability), Estimate(None), "exact")
 
 
 def _exact_stop_probability(rule: Abort | Gate, gateways: int, rate: float) -> float:
+    """Return the probability that a rule stops a rollout, summed over all possible numbers of failures."""
     if isinstance(rule, Abort):
         return abort_probability(rule, gateways, rate)
     failed = np.arange(gateways + 1)
     stops = evaluate_gate(rule, gateways - failed, failed, gateways) != GateDecision.GO
-    likely = np.diff(bdtr(failed, gateways, rate), prepend=0.0)
-    return float(likely[stops].sum())
+    probability = np.diff(bdtr(failed, gateways, rate), prepend=0.0)
+    return float(probability[stops].sum())
+
+
+def _simulated_point(
+    plan: Plan, fleet: Fleet, rate: float, replications: int, seed: int, level: float, progress: Any
+) -> OperatingPoint:
+    """Simulate a plan with the install failure probability that leaves a share of ``rate`` gateways FAILED."""
+    install_failure_probability = rate ** (1 / SENDS)
+    failing_plan = replace(plan, update=replace(plan.update, fails=install_failure_probability))
+    result = simulate(fleet, failing_plan, seed=seed, replications=replications, progress=progress)
+    summary = result.summary(level)
+    if not _can_stop(plan):
+        return OperatingPoint(rate, Estimate(0.0), summary.failed_share, "exact")
+    return OperatingPoint(rate, summary.aborted_share, summary.failed_share, "simulated")
+
+
+def _can_stop(plan: Plan) -> bool:
+    """Return whether anything in a plan can stop its rollout."""
+    return plan.abort is not None or any(wave.gate is not None for wave in plan.waves)

@@ -33,48 +33,75 @@ class SequentialTest:
 def sequential_test(
     good: float = 0.02, bad: float = 0.10, alpha: float = 0.05, beta: float = 0.05, most: int = 100_000
 ) -> SequentialTest:
-    """The test with error at most about ``alpha`` (stops a good one) and ``beta`` (passes a bad one), exactly.
+    """Compute what Wald's sequential test really does, gateway by gateway.
 
-    Its walk is followed gateway by gateway, with the overshoot at its bounds that Wald's own formulas leave out.
+    The computation is exact. It includes the overshoot at the bounds, which Wald's own formulas leave out.
+
+    Args:
+        good: The failure rate of a good firmware.
+        bad: The failure rate of a bad firmware.
+        alpha: The intended probability to stop a good firmware.
+        beta: The intended probability to pass a bad firmware.
+        most: The largest number of gateways to look at.
+
+    Raises:
+        FleetError: An argument is out of range, or ``good`` is not below ``bad``.
     """
     for name, value in (("good", good), ("bad", bad), ("alpha", alpha), ("beta", beta)):
         _check_rate(name, value)
     if good >= bad:
         raise FleetError("good", good, f"good {good:g} is not below bad {bad:g}")
     expected_n_good, stop_probability_good = _exact_sprt(good, bad, alpha, beta, good, most)
-    expected_n_bad, stops_bad = _exact_sprt(good, bad, alpha, beta, bad, most)
+    expected_n_bad, stop_probability_bad = _exact_sprt(good, bad, alpha, beta, bad, most)
+    size, limit = fixed_sample(good, bad, alpha, beta, most)
     return SequentialTest(
-        expected_n_good,
-        expected_n_bad,
-        stop_probability_good,
-        1 - stops_bad,
-        *fixed_sample(good, bad, alpha, beta, most),
+        expected_n_good=expected_n_good,
+        expected_n_bad=expected_n_bad,
+        stop_probability_good=stop_probability_good,
+        pass_probability_bad=1 - stop_probability_bad,
+        fixed_sample=size,
+        fixed_limit=limit,
     )
 
 
 def _exact_sprt(good: float, bad: float, alpha: float, beta: float, rate: float, most: int) -> tuple[float, float]:
-    """(gateways on average, probability to stop the rollout) at a true failure rate."""
+    """Return the average number of gateways, and the probability that the test stops, at a true failure rate.
+
+    The state is the distribution of the number of failures among the rollouts that are still undecided.
+    """
     upper, lower = math.log((1 - beta) / alpha), math.log(beta / (1 - alpha))
-    failure, success = math.log(bad / good), math.log((1 - bad) / (1 - good))
-    undecided, average, stops = np.ones(1), 0.0, 0.0
+    failure_weight, success_weight = math.log(bad / good), math.log((1 - bad) / (1 - good))
+    undecided, average_size, stop_probability = np.ones(1), 0.0, 0.0
     for executed in range(1, most + 1):
-        average += float(undecided.sum())
-        chance = np.append(undecided * (1 - rate), 0.0)
-        chance[1:] += undecided * rate
+        average_size += float(undecided.sum())
+        probability = np.append(undecided * (1 - rate), 0.0)
+        probability[1:] += undecided * rate
         failed = np.arange(executed + 1)
-        evidence = failed * failure + (executed - failed) * success
-        stops += float(chance[evidence >= upper].sum())
-        undecided = np.where((evidence < upper) & (evidence > lower), chance, 0.0)
+        log_likelihood_ratio = failed * failure_weight + (executed - failed) * success_weight
+        stop_probability += float(probability[log_likelihood_ratio >= upper].sum())
+        is_undecided = (log_likelihood_ratio < upper) & (log_likelihood_ratio > lower)
+        undecided = np.where(is_undecided, probability, 0.0)
         if undecided.sum() < 1e-12:
             break
-    return average, stops
+    return average_size, stop_probability
 
 
 def fixed_sample(good: float, bad: float, alpha: float, beta: float, most: int = 100_000) -> tuple[int, int]:
-    """The smallest sample, and the failures in it that stop the rollout, with both errors within bounds."""
+    """Return the smallest sample of fixed size with these errors, and how many failures in it stop the rollout.
+
+    Args:
+        good: The failure rate of a good firmware.
+        bad: The failure rate of a bad firmware.
+        alpha: The largest allowed probability to stop a good firmware.
+        beta: The largest allowed probability to pass a bad firmware.
+        most: The largest sample to look at.
+
+    Raises:
+        FleetError: More than ``most`` gateways are needed.
+    """
     limit = 1
     for size in range(1, most + 1):
-        # The first limit that a good firmware reaches with probability alpha at most.
+        # The smallest limit that a good firmware reaches with a probability of at most alpha.
         while bdtrc(limit - 1, size, good) > alpha:
             limit += 1
         if bdtr(limit - 1, size, bad) <= beta:
