@@ -1,1 +1,1 @@
-"""The update file: how it is built, signed, and read out of S3."""
+"""Build, unpack, install, sign and verify update files."""

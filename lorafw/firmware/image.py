@@ -1,29 +1,29 @@
-"""The update file ("fwstation"): built, unpacked, installed.
+"""Build, unpack and install update files (AWS calls one "fwstation").
 
-::
+An update file has this layout::
 
     #!/bin/sh
     # lorafw-fwstation 1 {"default_home":".","files":[{"mode":"755","name":"station",..}],..}    the manifest
     ...                                              the script (template.py), padded to header_blocks * 4096
-    the files, one behind the other, in the order and of the sizes that the manifest gives
-    version.txt: package_version and a line end      the last bytes of the file
+    the contents of the files, in the order and of the sizes that the manifest gives
+    version.txt: package_version and a newline       the last bytes of the file
 
-Equal input gives equal bytes: files are sorted by name, and nothing of the machine or the moment goes in.
-Reading is strict: what ``unpack_image`` returns would build to exactly the bytes that were read, script and
-all, or it raises. So what it shows is what a gateway would do.
+Equal input gives equal bytes: files are sorted by name, and the result depends on neither machine nor time.
+``unpack_image`` is strict. It raises an error unless its result would build to exactly the bytes that were read,
+script included. So the result describes what a gateway would do.
 
-A name is one of letters, digits, blanks and ``_ . + = @ , -`` and begins with a letter, a digit or ``_``.
-Refused are:
+A file name has letters, digits, blanks and ``_ . + = @ , -``, and begins with a letter, a digit or ``_``.
+These names are refused:
 
 ======================  ======================================================================
-``version.txt``         written from package_version, and last
+``version.txt``         it is written from package_version, as the last file
 ``cups.*``, ``tc.*``    URIs and credentials come in the CUPS reply, which the station can undo
 ``sig-*.key``           a wrong key locks the gateway against every later update
 ======================  ======================================================================
 
-There is no restart unless a command is given. A station reads version.txt anew at every request, so only a
-new binary or station.conf needs one. And a default such as ``killall station`` would hit whoever tries the
-file on the machine that built it.
+Nothing is restarted unless a command is given. A station reads version.txt again for every request, so only a new
+binary or a new station.conf needs a restart. A default such as ``killall station`` would also stop the stations of
+a developer who tries the file on the machine that built it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ MAX_IMAGE_BYTES: Final = 2**31 - 1
 """A station refuses an update segment of 2**31 bytes or more."""
 
 MAX_VERSION_CHARS: Final = 32
-"""AWS's PackageVersion."""
+"""The longest PackageVersion that AWS accepts."""
 
 MAX_FILES: Final = 64
 MAX_NAME_CHARS: Final = 100
@@ -66,11 +66,12 @@ _NEVER_EMPTY: Final = ("station", "station.conf")
 
 @dataclass(frozen=True)
 class FirmwareFile:
-    """One file of an update. ``mode`` is 0o644 or 0o755."""
+    """One file of an update. The values are checked when it is created, which raises FirmwareError."""
 
     name: str
     content: bytes = field(repr=False)
     mode: int = 0o644
+    """Permissions of the installed file, 0o644 or 0o755."""
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -81,20 +82,28 @@ class FirmwareFile:
 
     @cached_property
     def sha256(self) -> str:
+        """The SHA-256 of the content in hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
 
     def describe(self) -> Entry:
+        """Return the entry of this file in the manifest."""
         return {"name": self.name, "mode": f"{self.mode:o}", "size": len(self.content), "sha256": self.sha256}
 
 
 @dataclass(frozen=True)
 class FirmwareImage:
-    """What an update file holds. Its values are checked: one that exists can be built and installed."""
+    """The content of an update file.
+
+    The values are checked when it is created, which raises FirmwareError. So every image can be built and installed.
+    """
 
     package_version: str
+    """The version that the station reports after the update."""
     files: tuple[FirmwareFile, ...] = ()
     restart: str | None = None
+    """The shell command that runs after the installation, or None."""
     default_home: str = "."
+    """The home folder of the station if STATION_HOME is not set."""
 
     def __post_init__(self) -> None:
         _check_line("package_version", self.package_version, MAX_VERSION_CHARS)
@@ -103,7 +112,7 @@ class FirmwareImage:
         names = [file.name for file in self.files]
         if len(names) > MAX_FILES:
             raise FirmwareError(f"files: {len(names)} are too many: give at most {MAX_FILES}")
-        # Folded, because the disk of a virtual gateway may not tell cases apart.
+        # Compared without case, because the file system of a virtual gateway may ignore case.
         if len({name.casefold() for name in names}) < len(names):
             raise FirmwareError(f"files: a name occurs twice in {names}: keep one of them")
 
@@ -113,7 +122,7 @@ class FirmwareImage:
         return version_txt(self.package_version)
 
     def describe(self) -> Manifest:
-        """A summary without the contents, in values that JSON has."""
+        """Return the manifest: a summary without the contents, which can be written as JSON."""
         return {
             "package_version": self.package_version,
             "files": [file.describe() for file in self.files],
@@ -131,31 +140,53 @@ def build_image(
     default_home: str = ".",
     max_bytes: int = MAX_IMAGE_BYTES,
 ) -> bytes:
-    """The update file. ``station`` is made executable, and so are the files named in ``executable``.
+    """Build an update file and return its bytes.
 
-    It installs into STATION_HOME, which a station started with -h sets, and else into ``default_home``: without
-    -h a station lives in its working directory. ``restart`` is run by ``sh -c`` when all is in place.
+    The update file installs into the folder STATION_HOME, which a station sets if it was started with ``-h``. A
+    station without ``-h`` uses its working directory as home folder, and the update installs into ``default_home``.
+
+    Args:
+        package_version: The version that the station reports after the update.
+        files: For each file name, the content or the path of a file to read it from.
+        executable: Names of the files that get mode 755. The file ``station`` always gets it.
+        restart: A command that ``sh -c`` runs when all files are installed; None for no restart.
+        default_home: The home folder if STATION_HOME is not set.
+        max_bytes: The largest update file to build.
+
+    Raises:
+        FirmwareError: A value is not valid, a file cannot be read, or the update would be too large.
     """
-    if unknown := set(executable) - set(files):
+    unknown = set(executable) - set(files)
+    if unknown:
         raise FirmwareError(f"executable: {sorted(unknown)} are not among the files: name files that are")
-    _check_total(sum(_size(name, source) for name, source in files.items()), max_bytes)
-    runnable = {"station", *executable}
-    image = FirmwareImage(
-        package_version,
-        tuple(
-            FirmwareFile(name, _content(name, files[name]), 0o755 if name in runnable else 0o644)
-            for name in sorted(files)
-        ),
-        restart,
-        default_home,
-    )
-    data = b"".join([render(image.describe()), *(file.content for file in image.files), image.version_txt])
+    content_bytes = sum(_size(name, source) for name, source in files.items())
+    _check_total(content_bytes, max_bytes)
+    firmware_files = tuple(_read_files(files, {"station", *executable}))
+    image = FirmwareImage(package_version, firmware_files, restart, default_home)
+    contents = [file.content for file in image.files]
+    data = b"".join([render(image.describe()), *contents, image.version_txt])
     _check_total(len(data), max_bytes)
     return data
 
 
+def _read_files(files: Mapping[str, bytes | Path], executable: Collection[str]) -> Iterator[FirmwareFile]:
+    """Yield the files of an update, sorted by name."""
+    for name in sorted(files):
+        mode = 0o755 if name in executable else 0o644
+        yield FirmwareFile(name, _content(name, files[name]), mode)
+
+
 def read_update(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
-    """The bytes of an update file, whoever built it. Raises FirmwareError where no station could be sent it."""
+    """Return the bytes of an update file, which lorafw or any other tool may have built.
+
+    Args:
+        path: The update file.
+        max_bytes: The largest size to accept.
+
+    Raises:
+        FirmwareError: The file is empty or too large for a station.
+        OSError: The file cannot be read.
+    """
     size = path.stat().st_size
     if not 0 < size <= max_bytes:
         raise FirmwareError(f"{path} has {size} bytes; an update that a station takes has 1 to {max_bytes}")
@@ -163,14 +194,22 @@ def read_update(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
 
 
 def looks_like_image(data: bytes) -> bool:
-    """Does this begin as an update file of lorafw does? A glance; ``unpack_image`` is the check."""
+    """Return whether data begins like an update file of lorafw. Only ``unpack_image`` checks all of it."""
     return data[: len(MAGIC)] == MAGIC
 
 
 def unpack_image(data: bytes) -> FirmwareImage:
-    """What an update file holds, without running it. FirmwareError for whatever build_image did not make."""
+    """Return the content of an update file. Nothing of it is run.
+
+    Args:
+        data: The bytes of the update file.
+
+    Raises:
+        FirmwareError: These are not exactly the bytes that ``build_image`` makes.
+    """
     manifest, head_size = read_manifest(data)
-    files, offset = [], head_size
+    files = []
+    offset = head_size
     for entry in manifest["files"]:
         files.append(_unpack_file(entry, data, offset))
         offset += entry["size"]
@@ -183,10 +222,22 @@ def unpack_image(data: bytes) -> FirmwareImage:
 
 
 def install_image(image: FirmwareImage, home: Path) -> None:
-    """Do to a home folder what the script does, in its order, but run nothing: no script, no restart."""
+    """Install an update into the home folder of a virtual gateway.
+
+    The files are written and replaced in the same order as the script of the update file does it. Neither the script
+    nor the restart command is run.
+
+    Args:
+        image: The content of the update file.
+        home: The home folder, which must exist.
+
+    Raises:
+        FirmwareError: A file has the name of a folder, or a file cannot be written.
+    """
     contents = {file.name: file.content for file in image.files} | {"version.txt": image.version_txt}
     modes = {file.name: file.mode for file in image.files} | {"version.txt": 0o644}
-    if folders := [name for name in contents if (home / name).is_dir()]:
+    folders = [name for name in contents if (home / name).is_dir()]
+    if folders:
         raise FirmwareError(f"{home / folders[0]} is a folder; nothing has changed")
     try:
         with _staging_folder(home) as stage:
@@ -201,10 +252,10 @@ def install_image(image: FirmwareImage, home: Path) -> None:
 
 @contextmanager
 def _staging_folder(home: Path) -> Iterator[Path]:
-    """Make the folder in which an update is staged, and remove it at the end.
+    """Create a staging folder in the home folder, and remove it at the end.
 
-    As in the script, the name ends with the process number. Folders of processes that were killed are removed first,
-    since they would fill the gateway's flash for ever.
+    As in the script, the name ends with the process number. Staging folders of processes that no longer run are
+    removed first, since nothing else would free their space in the gateway's flash.
     """
     for old in home.glob(".fwstation-*"):
         if not _is_running(old.name.rpartition("-")[2]):
@@ -219,7 +270,7 @@ def _staging_folder(home: Path) -> Iterator[Path]:
 
 
 def _is_running(process_number: str) -> bool:
-    """Return True if a process has this number, or if that cannot be asked."""
+    """Return whether a process has this number. Return True if the system cannot tell."""
     if not process_number.isdecimal():
         return False
     if os.name != "posix":
@@ -234,6 +285,7 @@ def _is_running(process_number: str) -> bool:
 
 
 def _unpack_file(entry: Entry, data: bytes, start: int) -> FirmwareFile:
+    """Return the file whose content begins at byte ``start``, checked against its entry in the manifest."""
     if not 0 <= entry["size"] <= len(data) - start:
         raise FirmwareError(
             f"file {brief(entry['name'])}: {brief(entry['size'])} bytes from byte {start} on are not there"
@@ -248,6 +300,7 @@ def _unpack_file(entry: Entry, data: bytes, start: int) -> FirmwareFile:
 
 
 def _check_name(name: str) -> None:
+    """Refuse a file name that is not valid or is reserved."""
     if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
         raise FirmwareError(f"file name {brief(name)}: give 1 to {MAX_NAME_CHARS} letters, digits, _ . + = @ , -")
     for pattern, reason in _RESERVED.items():
@@ -256,14 +309,16 @@ def _check_name(name: str) -> None:
 
 
 def _check_line(field_name: str, value: str, longest: int) -> None:
+    """Refuse a value that is empty, too long, or not one line of printable text without blanks at its ends."""
     if not 1 <= len(value) <= longest:
         raise FirmwareError(f"{field_name} {brief(value)} has {len(value)} characters: give 1 to {longest} of them")
-    # A station trims trailing blanks, and would then present another version than the one written.
+    # A station removes trailing blanks, so it would report another version than the one in the file.
     if not value.isprintable() or value != value.strip():
         raise FirmwareError(f"{field_name} {brief(value)}: take out control characters, and blanks at either end")
 
 
 def _check_restart(command: str | None) -> None:
+    """Refuse a restart command that is blank, too long, or holds characters that no command can have."""
     if command is None:
         return
     if not command.strip() or len(command) > MAX_RESTART_CHARS:
@@ -275,12 +330,13 @@ def _check_restart(command: str | None) -> None:
 
 
 def _check_total(size: int, max_bytes: int) -> None:
+    """Refuse an update that is larger than a station accepts."""
     if size > max_bytes:
         raise FirmwareError(f"files: the update would have {size} bytes, and a station takes {max_bytes}: give less")
 
 
 def _size(name: str, source: bytes | Path) -> int:
-    """The size before anything is read: what is too large for a station may be too large for this machine."""
+    """Return the number of bytes of a file without reading it, since it may be too large for the memory here."""
     if not isinstance(source, Path):
         return len(source)
     try:
@@ -290,6 +346,7 @@ def _size(name: str, source: bytes | Path) -> int:
 
 
 def _content(name: str, source: bytes | Path) -> bytes:
+    """Return the content of a file."""
     if not isinstance(source, Path):
         return bytes(source)
     try:

@@ -1,10 +1,11 @@
-"""A public key for any file and any signature.
+"""Calculate public keys that verify a given signature for a given file.
 
-From an ECDSA signature and the bytes it is claimed to sign, one can calculate public keys that verify it
-(SEC 1 version 2.0, section 4.1.6). So a signature alone proves nothing: what counts is that the key on the gateway
-came there by a safe way. The lab uses it to let the documented signature run with a file of its own.
+This is possible for every ECDSA signature and every file (SEC 1 version 2.0, section 4.1.6). So a signature alone
+proves nothing: the key on the gateway must have come there in a safe way. The lab uses this module to run the
+signature of AWS's documentation with a file of its own.
 
-Textbook arithmetic, on public values only: it is slow and not hardened against timing, and needs to be neither.
+The arithmetic is that of a textbook. It is slow and its timing depends on the values, which does no harm because all
+values are public.
 """
 
 from __future__ import annotations
@@ -33,9 +34,14 @@ Point = tuple[int, int] | None
 
 
 def recover_public_keys(data: bytes, signature: bytes) -> list[PublicKey]:
-    """The public keys (usually two) with which ``signature`` verifies for ``data``.
+    """Return the public keys, usually two, with which ``signature`` verifies for ``data``.
 
-    Raises SignatureError where the signature is not DER or no key exists for it.
+    Args:
+        data: The content of a file.
+        signature: The signature in DER.
+
+    Raises:
+        SignatureError: The signature is not DER, or no key exists for it.
     """
     try:
         decode_dss_signature(signature)
@@ -45,7 +51,15 @@ def recover_public_keys(data: bytes, signature: bytes) -> list[PublicKey]:
 
 
 def recover_key_crcs(pieces: Iterable[bytes | memoryview], signature: bytes) -> frozenset[int]:
-    """The CRCs of the public keys with which ``signature`` verifies for a file; none where there is no such key."""
+    """Return the CRCs of the public keys with which ``signature`` verifies for a file.
+
+    Args:
+        pieces: The content of the file, in order.
+        signature: The signature in DER.
+
+    Returns:
+        The CRCs. The set is empty if the signature is not DER or no key exists for it.
+    """
     digest = hashlib.sha512()
     for piece in pieces:
         digest.update(piece)
@@ -56,7 +70,11 @@ def recover_key_crcs(pieces: Iterable[bytes | memoryview], signature: bytes) -> 
 
 
 def recovered_crcs(digest: bytes, signature: bytes) -> frozenset[int]:
-    """Return the CRCs of the public keys with which ``signature`` verifies for a digest, of whatever hash.
+    """Return the CRCs of the public keys with which ``signature`` verifies for a digest.
+
+    Args:
+        digest: The digest of a file. Any hash of ``PublicKey.verify_digest`` can have made it.
+        signature: The signature in DER.
 
     Raises:
         SignatureError: The signature is not DER, or no key exists for it.
@@ -65,27 +83,36 @@ def recovered_crcs(digest: bytes, signature: bytes) -> frozenset[int]:
 
 
 def _recover(digest: bytes, signature: bytes) -> list[PublicKey]:
-    """``digest`` is of SHA-512, or of the hash that a signer is thought to have used."""
+    """Return the public keys that verify a signature for a digest, or raise SignatureError if there are none.
+
+    SEC 1 calculates each key as ``Q = (s R - e G) / r``. R is a point whose x coordinate is r, and e is the digest.
+    """
     try:
         r, s = read_der_signature(signature)
     except ValueError as error:
         raise SignatureError("the signature is not in DER") from error
-    strict = encode_dss_signature(r, s)  # a station takes DER that OpenSSL refuses
-    number = int.from_bytes(digest[:32], "big")
-    found = []
+    # A station reads DER that OpenSSL refuses, so the signature is encoded again.
+    strict_der = encode_dss_signature(r, s)
+    e = int.from_bytes(digest[:32], "big")
+    keys = []
     for nonce_point in _points_with_x(r):
         inverse = pow(r, -1, N)
-        point = _add(_multiply(s * inverse % N, nonce_point), _multiply(-number * inverse % N, G))
-        if point is not None and (key := _verifying_key(point, digest, strict)):
-            found.append(key)
-    if not found:
+        point = _add(_multiply(s * inverse % N, nonce_point), _multiply(-e * inverse % N, G))
+        if point is None:
+            continue
+        key = _verifying_key(point, digest, strict_der)
+        if key is not None:
+            keys.append(key)
+    if not keys:
         raise SignatureError("no public key verifies this signature for any file: its r or s is none of P-256")
-    return found
+    return keys
 
 
 def _verifying_key(point: tuple[int, int], digest: bytes, signature: bytes) -> PublicKey | None:
+    """Return the public key at a point if it verifies the signature, or None."""
+    x, y = point
     try:
-        key = PublicKey(point[0].to_bytes(32, "big") + point[1].to_bytes(32, "big"))
+        key = PublicKey(x.to_bytes(32, "big") + y.to_bytes(32, "big"))
         key.verify_digest(digest, signature)
     except (InvalidKey, BadSignature):
         return None
@@ -93,23 +120,42 @@ def _verifying_key(point: tuple[int, int], digest: bytes, signature: bytes) -> P
 
 
 def _points_with_x(x: int) -> list[Point]:
-    square = (x**3 - 3 * x + B) % P
-    y = pow(square, (P + 1) // 4, P)
-    return [(x, y), (x, P - y)] if 0 < x < N and y * y % P == square else []
+    """Return the two points of the curve with this x coordinate, or an empty list if there are none."""
+    y_squared = (x**3 - 3 * x + B) % P
+    # This is the square root if there is one, because P is 3 modulo 4.
+    y = pow(y_squared, (P + 1) // 4, P)
+    is_on_curve = y * y % P == y_squared
+    if not (0 < x < N and is_on_curve):
+        return []
+    return [(x, y), (x, P - y)]
 
 
 def _add(left: Point, right: Point) -> Point:
-    if left is None or right is None:
-        return left or right
-    (x1, y1), (x2, y2) = left, right
+    """Return the sum of two points."""
+    if left is None:
+        return right
+    if right is None:
+        return left
+    x1, y1 = left
+    x2, y2 = right
     if x1 == x2 and (y1 + y2) % P == 0:
         return None
-    slope = (3 * x1 * x1 - 3) * pow(2 * y1, -1, P) if left == right else (y2 - y1) * pow(x2 - x1, -1, P)
+    slope = _slope((x1, y1), (x2, y2))
     x = (slope * slope - x1 - x2) % P
     return x, (slope * (x1 - x) - y1) % P
 
 
+def _slope(left: tuple[int, int], right: tuple[int, int]) -> int:
+    """Return the slope of the line through two points, or of the tangent if they are the same point."""
+    x1, y1 = left
+    x2, y2 = right
+    if left == right:
+        return (3 * x1 * x1 - 3) * pow(2 * y1, -1, P)
+    return (y2 - y1) * pow(x2 - x1, -1, P)
+
+
 def _multiply(factor: int, point: Point) -> Point:
+    """Return a multiple of a point, by doubling and adding."""
     total: Point = None
     while factor:
         if factor & 1:

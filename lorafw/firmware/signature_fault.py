@@ -1,7 +1,8 @@
-"""Why a signature does not verify: another hash, or another encoding. Pure.
+"""Find out why a signature does not verify: a wrong hash or a wrong encoding.
 
-A public key can be calculated for any signature and any digest, so a hash alone proves nothing. Only a key that is
-known, by its CRC, tells which hash the signer used.
+For each hash that a signer may have used, the public keys of the signature are calculated (see ``recovery``). Such
+keys exist for every hash, so they prove nothing by themselves. If one of them has a known CRC, its hash is the one
+that the signer used.
 """
 
 from __future__ import annotations
@@ -22,25 +23,35 @@ _HASHES: Final = {"SHA-512": "sha512", "SHA-256": "sha256", "SHA-384": "sha384",
 
 
 def find_signature_fault(read: Callable[[], Pieces], signature: bytes, known_crcs: Collection[int]) -> str | None:
-    """Return what the signer did wrong, as a sentence with a remedy. Return None if that cannot be known.
+    """Return what the signer did wrong, as a sentence with a remedy.
 
     Args:
         read: Returns the file in pieces, from its start. It is called once for each hash that is tried.
         signature: The signature, which no known key verifies as it is.
-        known_crcs: The key CRCs of which the signer's is one.
+        known_crcs: CRCs of keys, of which one belongs to the signer.
+
+    Returns:
+        The sentence, or None if the fault cannot be found.
     """
     is_raw = is_raw_signature(signature)
     if is_raw:
         signature = _encode_as_der(signature)
     for name, algorithm in _HASHES.items():
-        if name == "SHA-512" and not is_raw:
+        is_right_hash = name == "SHA-512"
+        if is_right_hash and not is_raw:
             continue
-        if not _signers(read(), signature, algorithm).isdisjoint(known_crcs):
-            return _describe_fault(None if name == "SHA-512" else name, is_raw)
-    return _describe_fault(None, is_raw) if is_raw else None
+        candidates = _candidate_crcs(read(), signature, algorithm)
+        if candidates.isdisjoint(known_crcs):
+            continue
+        wrong_hash = None if is_right_hash else name
+        return _describe_fault(wrong_hash, is_raw)
+    if is_raw:
+        return _describe_fault(None, is_raw)
+    return None
 
 
-def _signers(pieces: Pieces, signature: bytes, algorithm: str) -> frozenset[int]:
+def _candidate_crcs(pieces: Pieces, signature: bytes, algorithm: str) -> frozenset[int]:
+    """Return the CRCs of the keys that verify the signature if the signer used this hash."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
     for piece in pieces:
         digest.update(piece)
@@ -51,6 +62,7 @@ def _signers(pieces: Pieces, signature: bytes, algorithm: str) -> frozenset[int]
 
 
 def _describe_fault(hash_name: str | None, is_raw: bool) -> str:
+    """Return the sentence for a fault. ``hash_name`` is the wrong hash; None if the hash is right or not known."""
     if not is_raw:
         return f"It was made with {hash_name}; a station verifies with SHA-512. Sign the file with SHA-512."
     if hash_name is None:
@@ -62,5 +74,8 @@ def _describe_fault(hash_name: str | None, is_raw: bool) -> str:
 
 
 def _encode_as_der(raw: bytes) -> bytes:
+    """Return a raw signature (r and s) in DER."""
     middle = RAW_SIGNATURE_BYTES // 2
-    return encode_dss_signature(int.from_bytes(raw[:middle], "big"), int.from_bytes(raw[middle:], "big"))
+    r = int.from_bytes(raw[:middle], "big")
+    s = int.from_bytes(raw[middle:], "big")
+    return encode_dss_signature(r, s)

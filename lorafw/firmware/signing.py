@@ -1,13 +1,15 @@
-"""Signatures of update files, as Basics Station checks them.
+"""Sign update files, and verify signatures as a Basics Station does.
 
-The law (source: recorded from Basics Station 2.0.6):
+The rules of the station (source: recorded from Basics Station 2.0.6):
 
-* ECDSA over the curve P-256, hash SHA-512, over the bytes of the update and nothing else; DER, at most 128 bytes.
-* ``sig-N.key`` on the gateway is the public point: 64 bytes, X then Y, big-endian, no prefix, no newline.
-* The key CRC is the CRC-32 (zlib's) of these 64 bytes. AWS's SigKeyCrc is this number in decimal; the station's
-  log prints it in hex. It is a label only: the station tries all its keys.
+* The algorithm is ECDSA on the curve P-256 with SHA-512, over the bytes of the update alone.
+  The signature is in DER and has at most 128 bytes.
+* ``sig-N.key`` on the gateway holds the public key: 64 bytes, X then Y, big-endian, without prefix or newline.
+* The key CRC is the CRC-32 of these 64 bytes, as zlib calculates it. AWS's SigKeyCrc is this number in decimal, and
+  the station logs it in hexadecimal. The CRC does not select a key: the station tries all keys that it has.
 
-A Signer is anything with ``sign(data)`` and ``public_key``: a file, a token, a remote signing service.
+A Signer is any object with ``sign(data)`` and ``public_key``, for example a key file, a hardware token or a remote
+signing service.
 """
 
 from __future__ import annotations
@@ -43,7 +45,14 @@ class PublicKey:
     """A P-256 public key, the content of a ``sig-N.key``."""
 
     def __init__(self, sig_key: bytes) -> None:
-        """``sig_key``: 64 bytes, X then Y. Raises InvalidKey where that is no point of P-256."""
+        """Check and keep a public key.
+
+        Args:
+            sig_key: The content of a ``sig-N.key``: 64 bytes, X then Y.
+
+        Raises:
+            InvalidKey: The length is not 64 bytes, or they are not a point on P-256.
+        """
         if len(sig_key) != SIG_KEY_BYTES:
             raise InvalidKey(
                 f"a sig-N.key has {SIG_KEY_BYTES} bytes (X then Y, no 04 prefix, no newline); this has {len(sig_key)}"
@@ -56,7 +65,16 @@ class PublicKey:
 
     @classmethod
     def from_pem(cls, pem: bytes) -> PublicKey:
-        """Read ``-----BEGIN PUBLIC KEY-----``, as ``openssl ec -pubout`` writes it."""
+        """Return the key in a PEM text that begins with ``-----BEGIN PUBLIC KEY-----``.
+
+        ``openssl ec -pubout`` writes this format.
+
+        Args:
+            pem: The text.
+
+        Raises:
+            InvalidKey: The text is not PEM, or the key is not on P-256.
+        """
         try:
             key = serialization.load_pem_public_key(pem)
         except (ValueError, UnsupportedAlgorithm) as error:
@@ -65,33 +83,61 @@ class PublicKey:
 
     @classmethod
     def load(cls, path: Path) -> PublicKey:
-        """Read a ``sig-N.key`` or a PEM file."""
+        """Return the key in a file, which is either a ``sig-N.key`` or a PEM file.
+
+        Args:
+            path: The file.
+
+        Raises:
+            InvalidKey: The file does not hold a public key on P-256. The message names the file.
+            OSError: The file cannot be read.
+        """
         content = path.read_bytes()
         try:
-            return cls.from_pem(content) if content.startswith(b"-----BEGIN") else cls(content)
+            if content.startswith(b"-----BEGIN"):
+                return cls.from_pem(content)
+            return cls(content)
         except InvalidKey as error:
             raise InvalidKey(f"{path}: {error}") from error
 
     @property
     def crc(self) -> int:
-        """AWS's SigKeyCrc."""
+        """The CRC-32 of the key, which AWS calls SigKeyCrc."""
         return zlib.crc32(self.sig_key)
 
     @property
     def pem(self) -> bytes:
+        """The key as SubjectPublicKeyInfo in PEM."""
         return self._key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
     def verify(self, data: bytes, signature: bytes) -> None:
-        """Return, or raise BadSignature."""
+        """Verify a signature with SHA-512, as a station does.
+
+        Args:
+            data: The bytes that were signed.
+            signature: The signature in DER.
+
+        Raises:
+            BadSignature: The signature does not verify with this key.
+        """
         try:
             self._key.verify(signature, data, ec.ECDSA(SHA512()))
         except InvalidSignature as error:
             raise BadSignature(f"the signature does not verify with key {self.crc:08X}", self.crc) from error
 
     def verify_digest(self, digest: bytes, signature: bytes) -> None:
-        """As ``verify``, for data of which only the digest is at hand. Its length tells the hash: 64 bytes, SHA-512."""
+        """Verify a signature if only the digest of the data is available.
+
+        Args:
+            digest: The digest. Its length tells which hash made it: 64 bytes mean SHA-512.
+            signature: The signature in DER.
+
+        Raises:
+            BadSignature: The signature does not verify with this key.
+        """
+        algorithm = Prehashed(_HASH_OF_LENGTH[len(digest)])
         try:
-            self._key.verify(signature, digest, ec.ECDSA(Prehashed(_HASH_OF_LENGTH[len(digest)])))
+            self._key.verify(signature, digest, ec.ECDSA(algorithm))
         except InvalidSignature as error:
             raise BadSignature(f"the signature does not verify with key {self.crc:08X}", self.crc) from error
 
@@ -106,32 +152,52 @@ class PublicKey:
 
 
 class Signer(Protocol):
-    """Whoever can sign an update."""
+    """An object that can sign an update."""
 
     @property
-    def public_key(self) -> PublicKey: ...
+    def public_key(self) -> PublicKey:
+        """The key that verifies the signatures."""
+        ...
 
     def sign(self, data: bytes) -> bytes:
-        """The DER signature of ``data``."""
+        """Return the signature of ``data`` in DER."""
         ...
 
 
 class KeyPair:
-    """A private key kept in a PEM file; itself a Signer."""
+    """A private key on P-256 with its public key. It is a Signer."""
 
     def __init__(self, private: ec.EllipticCurvePrivateKey, *, deterministic: bool = False) -> None:
-        """``deterministic``: choose the nonce as RFC 6979 does, so that equal input gives an equal signature."""
+        """Check and keep a private key.
+
+        Args:
+            private: The private key.
+            deterministic: Whether to derive the nonce from key and data as RFC 6979 does, so that equal data gives
+                an equal signature. Otherwise the nonce is random.
+
+        Raises:
+            InvalidKey: The key is not on P-256.
+        """
         self._private = _p256_private(private)
         self._deterministic = deterministic
         self.public_key: Final = PublicKey(_raw_point(private.public_key()))
 
     @classmethod
     def generate(cls, *, deterministic: bool = False) -> KeyPair:
+        """Return a new random key."""
         return cls(ec.generate_private_key(ec.SECP256R1()), deterministic=deterministic)
 
     @classmethod
     def from_secret(cls, secret: int, *, deterministic: bool = True) -> KeyPair:
-        """A key for lessons and tests, made from a number that everyone may know."""
+        """Return the key of a number, for lessons and tests in which the key need not be secret.
+
+        Args:
+            secret: The number: the private key itself.
+            deterministic: Whether equal data gives an equal signature (RFC 6979).
+
+        Raises:
+            InvalidKey: The number is below 1, or not below the order of the curve.
+        """
         try:
             return cls(ec.derive_private_key(secret, ec.SECP256R1()), deterministic=deterministic)
         except ValueError as error:
@@ -139,6 +205,16 @@ class KeyPair:
 
     @classmethod
     def from_pem(cls, pem: bytes, *, password: bytes | None = None, deterministic: bool = False) -> KeyPair:
+        """Return the private key in a PEM text.
+
+        Args:
+            pem: The text.
+            password: The password of an encrypted key; None if the key is not encrypted.
+            deterministic: Whether equal data gives an equal signature (RFC 6979).
+
+        Raises:
+            InvalidKey: The text is not PEM, the password is wrong, or the key is not on P-256.
+        """
         try:
             key = serialization.load_pem_private_key(pem, password)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -147,6 +223,17 @@ class KeyPair:
 
     @classmethod
     def load(cls, path: Path, *, password: bytes | None = None, deterministic: bool = False) -> KeyPair:
+        """Return the private key in a PEM file.
+
+        Args:
+            path: The file.
+            password: The password of an encrypted key; None if the key is not encrypted.
+            deterministic: Whether equal data gives an equal signature (RFC 6979).
+
+        Raises:
+            InvalidKey: The file does not hold such a key. The message names the file.
+            OSError: The file cannot be read.
+        """
         try:
             return cls.from_pem(path.read_bytes(), password=password, deterministic=deterministic)
         except InvalidKey as error:
@@ -154,13 +241,18 @@ class KeyPair:
 
     @property
     def pem(self) -> bytes:
-        """PKCS#8, not encrypted. Keep it as the secret that it is."""
+        """The private key as PKCS #8 in PEM. It is not encrypted, so it must be kept secret."""
         return self._private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
 
     def save(self, path: Path) -> None:
-        """Write the PEM file as a whole or not at all. Only the owner can read it.
+        """Write the private key to a new PEM file that only the owner can read.
+
+        If writing fails, no part of the file remains.
+
+        Args:
+            path: The file to create.
 
         Raises:
             FileExistsError: The file exists. It is not overwritten, since a key may be lost.
@@ -169,38 +261,73 @@ class KeyPair:
         write_atomic(path, self.pem, mode=PRIVATE_MODE, overwrite=False)
 
     def sign(self, data: bytes) -> bytes:
-        return self._private.sign(data, ec.ECDSA(SHA512(), deterministic_signing=self._deterministic))
+        """Return the signature of ``data`` in DER."""
+        algorithm = ec.ECDSA(SHA512(), deterministic_signing=self._deterministic)
+        return self._private.sign(data, algorithm)
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateSignature:
-    """What a task definition says of a signature: UpdateSignature and SigKeyCrc."""
+    """The two members of a task definition that describe a signature."""
 
     signature: bytes
+    """The signature in DER."""
     key_crc: int
+    """The CRC of the key that verifies the signature. AWS calls it SigKeyCrc."""
 
     @property
     def base64(self) -> str:
-        """AWS's UpdateSignature: one line."""
+        """The signature in base64 on one line, which is the value of UpdateSignature."""
         return base64.b64encode(self.signature).decode()
 
 
 def sign_update(signer: Signer, data: bytes) -> UpdateSignature:
-    """Sign the bytes of an update file and check the result, so that a broken signer is found here."""
+    """Sign an update file and return the signature.
+
+    The signature is verified before it is returned. So a broken signer is found here and not by a gateway.
+
+    Args:
+        signer: The object that signs.
+        data: The content of the update file.
+
+    Raises:
+        SignatureError: ``data`` is empty, or the signature has a length that a station refuses.
+        BadSignature: The signer's own public key does not verify the signature.
+    """
     if not data:
         raise SignatureError("there is nothing to sign: the update file is empty")
     return verify_external_signature(data, signer.sign(data), signer.public_key)
 
 
 def verify_external_signature(data: bytes, signature: bytes, key: PublicKey) -> UpdateSignature:
-    """Take a signature that came from elsewhere, a manufacturer for example, once ``key`` verifies it."""
+    """Verify a signature that somebody else made, for example a manufacturer, and return it.
+
+    Args:
+        data: The content of the update file.
+        signature: The signature in DER.
+        key: The public key of the signer.
+
+    Raises:
+        SignatureError: The signature has a length that a station refuses.
+        BadSignature: The signature does not verify with ``key``.
+    """
     _check_length(signature)
     key.verify(data, signature)
     return UpdateSignature(signature, key.crc)
 
 
 def find_key(data: bytes, signature: bytes, keys: Sequence[PublicKey], offered_crc: int | None = None) -> int:
-    """The index of the first key that verifies; all are tried. Raises NoMatchingKey."""
+    """Return the index of the first key that verifies a signature.
+
+    Args:
+        data: The bytes that were signed.
+        signature: The signature in DER.
+        keys: The keys to try, in this order.
+        offered_crc: The key CRC that came with the update. It is only shown in the error.
+
+    Raises:
+        NoMatchingKey: None of the keys verifies the signature.
+    """
     for index, key in enumerate(keys):
         try:
             key.verify(data, signature)
@@ -211,7 +338,14 @@ def find_key(data: bytes, signature: bytes, keys: Sequence[PublicKey], offered_c
 
 
 def decode_signature(text: str) -> bytes:
-    """Read base64, also one that is wrapped into lines. Raises SignatureError."""
+    """Return the signature in a base64 text, which may be wrapped into lines.
+
+    Args:
+        text: The text.
+
+    Raises:
+        SignatureError: The text is not base64, or a station refuses a signature of this length.
+    """
     try:
         signature = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
@@ -223,6 +357,7 @@ def decode_signature(text: str) -> bytes:
 
 
 def _check_length(signature: bytes) -> None:
+    """Refuse a signature that is too short or too long for a station."""
     if not MIN_SIGNATURE <= len(signature) <= MAX_SIGNATURE:
         raise SignatureError(
             f"the signature has {len(signature)} bytes; a station takes {MIN_SIGNATURE} to {MAX_SIGNATURE}, "
@@ -231,21 +366,28 @@ def _check_length(signature: bytes) -> None:
 
 
 def _p256(key: object) -> ec.EllipticCurvePublicKey:
+    """Return the key if it is a public key on P-256, or raise InvalidKey."""
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return key
     raise InvalidKey(f"not an ECDSA key on P-256 but {_kind(key)}")
 
 
 def _p256_private(key: object) -> ec.EllipticCurvePrivateKey:
+    """Return the key if it is a private key on P-256, or raise InvalidKey."""
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
         return key
     raise InvalidKey(f"not an ECDSA key on P-256 but {_kind(key)}; make one with 'lorafw firmware keygen'")
 
 
 def _kind(key: object) -> str:
+    """Return the kind of a key for an error message: its curve, or the name of its type."""
     curve = getattr(key, "curve", None)
-    return f"one on {curve.name}" if curve is not None else type(key).__name__.lstrip("_")
+    if curve is not None:
+        return f"one on {curve.name}"
+    return type(key).__name__.lstrip("_")
 
 
 def _raw_point(key: ec.EllipticCurvePublicKey) -> bytes:
-    return key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)[1:]
+    """Return X and Y of a public key, 32 bytes each, without the prefix 04 that X9.62 has."""
+    point = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+    return point[1:]

@@ -1,30 +1,30 @@
-"""The head of an update file: the manifest, which lorafw reads, and the script, which a gateway runs.
+"""Render and read the head of an update file: the manifest, which lorafw reads, and the script, which a gateway runs.
 
-The station runs /tmp/update.bin detached, never looks at its exit status and never removes it. One that is
-still there is run again at every start, without a look at the signature. Hence the order (source: Basics
-Station 2.0.6, sys_linux.c):
+The station runs /tmp/update.bin in the background. It ignores the exit status and never removes the file. If the
+file still exists when the station starts, the station runs it again without checking the signature (source: Basics
+Station 2.0.6, sys_linux.c). This is why the script does its work in this order:
 
-1. Make sure that ``$0`` is this file, open it, remove it; the rest is read through the open descriptor. So no
-   outcome leaves the file, not even a power cut. If it cannot be removed nothing is installed: it would be
-   installed at every start, and with a restart command that never ends.
-2. Stage every file, version.txt too, in a folder of its own inside the home folder, and check each size. A
-   full disk, or an update file cut short, ends here with the home folder as it was.
-3. Rename each file into place, version.txt last, with the disk flushed before and between. After a power cut
-   each file is the old one or the new one, and a new version.txt means that all are new.
-4. Run the restart command, if there is one. The script belongs to the station's process group (and systemd
-   unit), so a command that kills these kills the script: by then nothing is left to do.
+1. Check that ``$0`` is this file, open it and remove it. The rest is read through the open descriptor. So the file
+   is gone whatever happens next, even a power cut. If the file cannot be removed, the script installs nothing, since
+   the update would be installed again at every start. With a restart command, this would never end.
+2. Write every file, version.txt included, to a staging folder inside the home folder, and check each size. If the
+   disk is full or the update file is cut short, the script ends here and the home folder has not changed.
+3. Move each file into place, version.txt last, and flush the disk before and after. After a power cut each file is
+   either the old or the new one, and a new version.txt means that all files are new.
+4. Run the restart command, if there is one. The script belongs to the process group and the systemd unit of the
+   station, so a command that stops these also stops the script. By then all other work is done.
 
-The head is text, padded with line ends to whole blocks. The payload follows, one file behind the other.
-Nothing is searched for, only sizes count, so a payload may hold anything. The script uses what POSIX has, and
-sync.
+The head is text, padded with newlines to whole blocks. The contents of the files follow without separators. They
+are found by their sizes alone, so they may hold any bytes. The script needs a POSIX shell and ``sync``.
 
-The words of the script are part of the format, because a head counts only if it is the one that its manifest
-renders to. Whoever changes a word raises FORMAT.
+``unpack_image`` accepts a head only if it is exactly what its manifest renders to. So every change to the script,
+even to a comment in it, needs a new FORMAT.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from reprlib import repr as brief
 from shlex import quote
@@ -37,21 +37,31 @@ FORMAT: Final = 1
 MAGIC: Final = b"#!/bin/sh\n# lorafw-fwstation "
 BLOCK: Final = 4096
 MAX_HEAD_BLOCKS: Final = 32
-"""Holds the longest head that image.py allows, every character escaped."""
+"""Enough blocks for the longest head that image.py allows, even if every character of it is escaped."""
 
 
 class Entry(TypedDict):
+    """One file in the manifest."""
+
     name: str
     mode: str
+    """Permissions in octal, ``644`` or ``755``."""
     size: int
+    """Number of bytes."""
     sha256: str
+    """SHA-256 of the content in hexadecimal."""
 
 
 class Manifest(TypedDict):
+    """The description of an update file at its start."""
+
     package_version: str
     files: list[Entry]
+    """The files, in the order of their contents in the update file."""
     restart: str | None
+    """The shell command that runs after the installation, or None."""
     default_home: str
+    """The home folder of the station if STATION_HOME is not set."""
 
 
 _ENTRY: Final = {"name": (str,), "mode": (str,), "size": (int,), "sha256": (str,)}
@@ -141,25 +151,31 @@ exit 0
 
 
 def version_txt(package_version: str) -> bytes:
-    """The content of version.txt. A station trims the line end."""
+    """Return the content of version.txt. A station removes the newline at its end."""
     return package_version.encode() + b"\n"
 
 
 def render(manifest: Manifest) -> bytes:
-    """The head that belongs to a manifest, padded to whole blocks."""
-    settings = "\n".join(_read_settings(manifest))
+    """Return the head that belongs to a manifest, padded to whole blocks."""
+    settings = "\n".join(_shell_settings(manifest))
+    # The number of blocks is itself part of the text, so a longer number may need one more round.
     blocks = 1
     while True:
         line = json.dumps({**manifest, "header_blocks": blocks}, sort_keys=True, separators=(",", ":"))
         text = f"{MAGIC.decode()}{FORMAT} {line}\nheader_blocks={blocks}\n{settings}{_SCRIPT}".encode()
         if len(text) <= blocks * BLOCK:
             return text.ljust(blocks * BLOCK, b"\n")
-        blocks = -(-len(text) // BLOCK)
+        blocks = math.ceil(len(text) / BLOCK)
 
 
-def _read_settings(manifest: Manifest) -> list[str]:
-    """What the script has to know, as assignments, and as a function that calls another one for each file."""
-    files = [f'    "$1" {quote(file["name"])} {file["mode"]} {file["size"]}' for file in manifest["files"]]
+def _shell_settings(manifest: Manifest) -> list[str]:
+    """Return the shell lines that give the script its values.
+
+    They assign variables and define ``each_file``, which calls a given shell function once for each file.
+    """
+    calls = [f'    "$1" {quote(file["name"])} {file["mode"]} {file["size"]}' for file in manifest["files"]]
+    if not calls:
+        calls = ["    :"]  # a shell function must hold at least one command
     return [
         "# An update file for a LoRa Basics Station: this script, the files named above, version.txt.",
         f"package={quote(manifest['package_version'])}",
@@ -167,13 +183,22 @@ def _read_settings(manifest: Manifest) -> list[str]:
         f"restart={quote(manifest['restart'] or '')}",
         f"version_size={len(version_txt(manifest['package_version']))}",
         "each_file() {",
-        *(files or ["    :"]),
+        *calls,
         "}",
     ]
 
 
 def read_manifest(data: bytes) -> tuple[Manifest, int]:
-    """The manifest, of the right types but not yet of sensible values, and the size of the head."""
+    """Return the manifest of an update file and the size of its head in bytes.
+
+    The types of the manifest's values are checked, but not the values.
+
+    Args:
+        data: The content of the update file.
+
+    Raises:
+        FirmwareError: The file was not built by lorafw, has another format, or its manifest is damaged.
+    """
     if not data.startswith(MAGIC):
         raise FirmwareError(f"bytes 0 to {len(MAGIC)}: not an update file of lorafw")
     end = data.find(b"\n", len(MAGIC), MAX_HEAD_BLOCKS * BLOCK)
@@ -183,22 +208,23 @@ def read_manifest(data: bytes) -> tuple[Manifest, int]:
     if number != str(FORMAT).encode():
         raise FirmwareError(f"format {brief(number)} is unknown: this version of lorafw reads format {FORMAT}")
     try:
-        found = json.loads(text.decode("ascii"))
+        manifest = json.loads(text.decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise FirmwareError(f"manifest: not JSON: {error}") from error
-    _check_shape("manifest", found, _MANIFEST)
-    for index, entry in enumerate(found["files"]):
+    _check_shape("manifest", manifest, _MANIFEST)
+    for index, entry in enumerate(manifest["files"]):
         _check_shape(f"manifest: files[{index}]", entry, _ENTRY)
-    blocks = found.pop("header_blocks")
+    blocks = manifest.pop("header_blocks")
     if not 1 <= blocks <= MAX_HEAD_BLOCKS or blocks * BLOCK > len(data):
         raise FirmwareError(f"manifest: header_blocks is {brief(blocks)}, and the file has {len(data)} bytes")
-    return cast("Manifest", found), blocks * BLOCK
+    return cast("Manifest", manifest), blocks * BLOCK
 
 
 def _check_shape(where: str, value: object, shape: Mapping[str, tuple[type, ...]]) -> None:
+    """Check that a JSON value is an object with exactly these members, each of one of its types."""
     if not isinstance(value, dict) or value.keys() != shape.keys():
         raise FirmwareError(f"{where} is {brief(value)}, not an object with {', '.join(shape)}")
     for key, kinds in shape.items():
-        # Not isinstance: True is an int there.
+        # isinstance would accept True as an int.
         if type(value[key]) not in kinds:
             raise FirmwareError(f"{where}: {key} is {brief(value[key])}, not {kinds[0].__name__}")
