@@ -1,1 +1,1 @@
-"""Where update files are read from: S3, through an IAM role."""
+"""Read update files from S3 through an IAM role, as AWS IoT Wireless does."""

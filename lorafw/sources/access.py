@@ -1,6 +1,7 @@
-"""May AWS IoT Wireless read this update through this role? Pure: facts in, a SourceError or nothing out.
+"""Decide whether AWS IoT Wireless may read an update through a role.
 
-Facts are what IAM, S3 and KMS hold at one moment. The same facts and circumstances always give the same verdict.
+The functions get facts, which are what IAM, S3 and KMS hold at one moment. They raise a SourceError if reading is not
+allowed. The same facts and circumstances always give the same result.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from lorafw.sources.iam.requests import (
 )
 
 SSE_C: Final = "SSE-C"
-"""The encryption of an object whose key only its owner has."""
+"""Server-side encryption with a key of the customer, which S3 does not store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +32,25 @@ class RoleFacts:
 
     role: IamRole
     partition: str
+    """The part of ARNs after ``arn:``, such as ``aws`` or ``aws-cn``."""
     trust: NamedPolicy
+    """The trust policy, which says who may assume the role."""
     policies: Sequence[NamedPolicy] = ()
+    """The inline and the attached policies of the role."""
     boundary: NamedPolicy | None = None
+    """The permissions boundary, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class BucketFacts:
-    """A bucket: who owns it, where it is, and its policy."""
+    """A bucket with its owner, its Region and its policy."""
 
     name: str
     account: str
+    """The account that owns the bucket."""
     region: str
     policy: NamedPolicy | None = None
+    """The bucket policy, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +58,40 @@ class KeyGrant:
     """A grant on a KMS key."""
 
     grantee: str
+    """The ARN of the principal that the grant is for."""
     operations: tuple[str, ...]
+    """The operations that the grant allows, such as ``Decrypt``."""
     constraints: Mapping[str, Any] = field(default_factory=dict)
+    """EncryptionContextSubset or EncryptionContextEquals with the encryption context that a request must have."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """A KMS key. ``state`` is KMS's KeyState; ``is_aws_managed`` means the key aws/s3 of an account."""
+    """A KMS key with its policy and its grants."""
 
     arn: str
     account: str
+    """The account that owns the key."""
     state: str = "Enabled"
+    """The state that KMS calls KeyState."""
     is_aws_managed: bool = False
+    """Whether it is the key ``aws/s3`` of the account."""
     policy: NamedPolicy | None = None
     grants: tuple[KeyGrant, ...] = ()
 
 
 def check_trust(facts: RoleFacts, circumstances: Circumstances) -> None:
-    """Check that the service may assume the role. Raises TrustPolicy."""
-    decision = evaluate([facts.trust], assume_role_request(facts.role, circumstances, facts.partition))
+    """Check that the service may assume the role.
+
+    Args:
+        facts: The role.
+        circumstances: When and in which Region the service asks.
+
+    Raises:
+        RoleNotTrusted: The trust policy does not allow it.
+    """
+    request = assume_role_request(facts.role, circumstances, facts.partition)
+    decision = evaluate([facts.trust], request)
     if not decision.allowed:
         raise RoleNotTrusted(f"{SERVICE} may not assume {facts.role.arn}: {decision.reason}")
 
@@ -82,27 +104,55 @@ def check_object(
     *,
     object_tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Check that the session of the role may read an object. Raises AccessDenied."""
+    """Check that a session of the role may read an object.
+
+    Args:
+        facts: The role.
+        bucket: The bucket.
+        key: The key of the object, which need not exist.
+        circumstances: When and in which Region the service asks.
+        object_tags: The tags of the object; None if the object does not exist.
+
+    Raises:
+        AccessDenied: The policies do not allow it.
+    """
     arn = f"arn:{facts.partition}:s3:::{bucket.name}/{key}"
-    where = replace(circumstances, region=bucket.region)
-    request = get_object_request(facts.role, where, arn, bucket_account=bucket.account, object_tags=object_tags)
+    in_bucket_region = replace(circumstances, region=bucket.region)
+    request = get_object_request(
+        facts.role, in_bucket_region, arn, bucket_account=bucket.account, object_tags=object_tags
+    )
     decision = evaluate_access(_policies_for(facts, bucket.policy, bucket.account), request)
     if not decision.allowed:
         raise AccessDenied(f"{facts.role.arn} may not read s3://{bucket.name}/{key}: {decision.reason}")
 
 
 def may_list(facts: RoleFacts, bucket: BucketFacts, circumstances: Circumstances) -> bool:
-    """Return whether the session may list the bucket. If it may not, S3 hides that an object is missing."""
-    where = replace(circumstances, region=bucket.region)
+    """Return whether a session of the role may list the bucket.
+
+    If it may not, S3 answers AccessDenied instead of NoSuchKey for an object that does not exist (documented).
+    """
+    in_bucket_region = replace(circumstances, region=bucket.region)
     arn = f"arn:{facts.partition}:s3:::{bucket.name}"
-    request = get_object_request(facts.role, where, arn, bucket_account=bucket.account, action="s3:ListBucket")
+    request = get_object_request(
+        facts.role, in_bucket_region, arn, bucket_account=bucket.account, action="s3:ListBucket"
+    )
     return evaluate_access(_policies_for(facts, bucket.policy, bucket.account), request).allowed
 
 
 def check_key(
     facts: RoleFacts, key: KeyFacts, circumstances: Circumstances, *, encryption_context: Mapping[str, str]
 ) -> None:
-    """Check that the session may decrypt an object under a KMS key. Raises AccessDenied."""
+    """Check that a session of the role may decrypt an object that is encrypted with a KMS key.
+
+    Args:
+        facts: The role.
+        key: The KMS key.
+        circumstances: When the service asks, and the Region of the bucket.
+        encryption_context: The encryption context that S3 gives to KMS.
+
+    Raises:
+        AccessDenied: The key cannot be used, or neither policies nor grants allow it.
+    """
     what = f"{facts.role.arn} may not decrypt the object, which is under the KMS key {key.arn}"
     if key.state != "Enabled":
         raise AccessDenied(f"{what}: the key is {key.state}, and only an enabled key decrypts (documented)")
@@ -118,23 +168,32 @@ def check_key(
 
 
 def _policies_for(facts: RoleFacts, resource: NamedPolicy | None, account: str) -> AccessPolicies:
-    return AccessPolicies(facts.policies, facts.boundary, resource=resource, same_account=account == facts.role.account)
+    """Return the policies that decide about a request of the role to a resource of an account."""
+    same_account = account == facts.role.account
+    return AccessPolicies(facts.policies, facts.boundary, resource=resource, same_account=same_account)
 
 
 def _decide_decryption(
     facts: RoleFacts, key: KeyFacts, request: AccessRequest, encryption_context: Mapping[str, str]
 ) -> PolicyDecision:
-    """Decide by key policy and grants first: the role's own policies alone are not enough (documented)."""
+    """Decide whether the role may decrypt with a key.
+
+    The key policy or a grant must allow it. The role's own policies alone are not enough, even within one account
+    (documented).
+    """
     policies = replace(_policies_for(facts, key.policy, key.account), resource_must_allow=True)
     decision = evaluate_access(policies, request)
     if decision.allowed or decision.denied_by is not None:
         return decision
     if not any(_grants_decryption(grant, facts.role, encryption_context) for grant in key.grants):
         return decision
+    allowed_by_grant = PolicyDecision(True, f"a grant on {key.arn} allows {request.action}")
     if policies.same_account:
-        return PolicyDecision(True, f"a grant on {key.arn} allows {request.action}")
-    own = evaluate(facts.policies, replace(request, principal=None))
-    return own if not own.allowed else PolicyDecision(True, f"a grant on {key.arn} allows {request.action}")
+        return allowed_by_grant
+    own_decision = evaluate(facts.policies, replace(request, principal=None))
+    if not own_decision.allowed:
+        return own_decision
+    return allowed_by_grant
 
 
 def _grants_decryption(grant: KeyGrant, role: IamRole, encryption_context: Mapping[str, str]) -> bool:
@@ -149,7 +208,7 @@ def _grants_decryption(grant: KeyGrant, role: IamRole, encryption_context: Mappi
 
 
 def _aws_managed_key_policy(key: KeyFacts, circumstances: Circumstances) -> NamedPolicy:
-    """Return the policy of the key aws/s3: everyone in its account, by way of S3 (documented)."""
+    """Return the policy of the key aws/s3: all principals of its account may use it through S3 (documented)."""
     statement = {
         "Sid": "Allow access through S3 for all principals in the account",
         "Effect": "Allow",

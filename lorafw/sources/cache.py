@@ -19,7 +19,9 @@ from weakref import WeakValueDictionary
 from lorafw.errors import FirmwareError, SourceUnavailable
 
 MAX_UPDATE: Final = (1 << 31) - 1
+"""The largest update, in bytes, that a station accepts."""
 CHUNK: Final = 64 * 1024
+"""Number of bytes that are read or sent at once."""
 
 
 class CachedUpdate:
@@ -59,7 +61,8 @@ class CachedUpdate:
                 md5.update(piece)
                 sha256.update(piece)
             if read != size:
-                raise SourceUnavailable(f"the object has {size} bytes, but {'more' if read > size else read} came")
+                received = "more" if read > size else read
+                raise SourceUnavailable(f"the object has {size} bytes, but {received} came")
             # An ETag with a dash is not the MD5 of the content but of its parts.
             if etag and "-" not in etag and etag != md5.hexdigest():
                 raise SourceUnavailable(f"the object's ETag is {etag}, but its content has the MD5 {md5.hexdigest()}")
@@ -85,6 +88,7 @@ class UpdateCache:
     """An LRU cache of update files. Concurrent requests for one version share a single read."""
 
     def __init__(self, keep: int = 8) -> None:
+        """Create an empty cache that holds at most ``keep`` updates."""
         self._keep = keep
         self._lock = threading.Lock()
         self._objects: OrderedDict[object, CachedUpdate] = OrderedDict()
@@ -92,9 +96,14 @@ class UpdateCache:
         """One entry for each version that is being read now. Its event is set when the reading has ended."""
 
     def get(self, version: object, read: Callable[[], CachedUpdate]) -> CachedUpdate:
-        """Return the object of this version, read with ``read`` unless the cache has it.
+        """Return the update of a version. It is read and stored if the cache does not have it.
 
-        Waits while another thread reads the same version. If that reading fails, the waiting threads read themselves.
+        If another thread is reading the same version, wait for it. If that thread fails, one of the waiting threads
+        reads instead.
+
+        Args:
+            version: The key of the update in the cache.
+            read: Reads the update. An exception that it raises is passed on.
         """
         while True:
             with self._lock:
@@ -107,9 +116,9 @@ class UpdateCache:
                     break
             others_reading.wait()
         try:
-            found = read()
-            self._put(version, found)
-            return found
+            update = read()
+            self._put(version, update)
+            return update
         finally:
             with self._lock:
                 del self._load_locks[version]
@@ -120,9 +129,10 @@ class UpdateCache:
         with self._lock:
             self._objects.clear()
 
-    def _put(self, version: object, found: CachedUpdate) -> None:
+    def _put(self, version: object, update: CachedUpdate) -> None:
+        """Store an update, and remove those that were not used for the longest time if there are too many."""
         with self._lock:
-            self._objects[version] = found
+            self._objects[version] = update
             while len(self._objects) > self._keep:
                 self._objects.popitem(last=False)
 
@@ -153,12 +163,13 @@ class SingleFlight(Generic[T]):
             find: Computes the result. An exception that it raises reaches all threads that wait.
         """
         with self._lock:
-            joined = self._pending.get(question)
-            if joined is None:
+            others_call = self._pending.get(question)
+            if others_call is None:
                 answer = self._pending[question] = Future()
                 turn = self._locks.setdefault(question, _KeyLock())
-        if joined is not None:
-            return joined.result()
+        if others_call is not None:
+            return others_call.result()
+        # Calls with one key run one after the other. Until this call begins, further threads can join it.
         with turn.lock:
             with self._lock:
                 del self._pending[question]

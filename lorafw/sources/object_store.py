@@ -1,7 +1,7 @@
-"""Buckets, objects and KMS keys of moto in this process.
+"""Look up buckets, objects and KMS keys in moto, which runs in this process.
 
-They are read from moto's own state and not through its API: the API checks bucket policies on its own, ignores
-Condition and Principal, and would overrule lorafw's verdict; and it does not tell who owns a bucket.
+They are read from moto's internal state and not through its API. The API evaluates bucket policies itself but ignores
+Condition and Principal, so its result could contradict lorafw's. Nor does it say which account owns a bucket.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ _ARCHIVED = frozenset(("GLACIER", "DEEP_ARCHIVE"))
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object in a bucket, as it is now.
-
-    Attributes:
-        encryption: ``AES256``, ``aws:kms``, ``aws:kms:dsse``, or None, which is AES256 as well.
-        kms_key_id: The key as the upload named it; None is the key aws/s3.
-        has_bucket_key: Whether the bucket key is in use, which changes the encryption context.
-        read: Returns the content.
-    """
+    """The current version of an object in a bucket."""
 
     etag: str
+    """The ETag without its quotes."""
     size: int
+    """Number of bytes."""
     read: Callable[[], bytes]
+    """Returns the content. Raises SourceUnavailable if the object was overwritten meanwhile."""
     version_id: str | None = None
+    """The version, or None if the bucket has no versions."""
     tags: Mapping[str, str] = field(default_factory=dict)
     encryption: str | None = None
+    """``AES256``, ``aws:kms`` or ``aws:kms:dsse``. None means AES256 too."""
     kms_key_id: str | None = None
+    """The KMS key as the upload named it. None means the key aws/s3."""
     has_bucket_key: bool = False
+    """Whether an S3 Bucket Key is in use, which changes the encryption context."""
 
     @property
     def uses_kms(self) -> bool:
-        """Whether the object is under a KMS key, in one layer or in two."""
+        """Whether a KMS key encrypts the object, in one layer or in two (``aws:kms:dsse``)."""
         return (self.encryption or "").startswith("aws:kms")
 
 
 class ObjectStore(Protocol):
-    """Where buckets, objects and KMS keys are looked up."""
+    """Looks up buckets, objects and KMS keys."""
 
     def find_bucket(self, name: str) -> BucketFacts | None:
         """Return a bucket of any account, or None."""
@@ -61,7 +61,7 @@ class ObjectStore(Protocol):
 
 
 class MotoStore:
-    """The ObjectStore of moto in this process."""
+    """Looks up buckets, objects and KMS keys in moto, which runs in this process."""
 
     def find_bucket(self, name: str) -> BucketFacts | None:
         """Return a bucket of any account, or None."""
@@ -69,56 +69,63 @@ class MotoStore:
         if owner is None:
             return None
         partition, account = owner
-        found = _backends("s3")[account][partition].buckets.get(name)
-        if found is None:
+        bucket = _backends("s3")[account][partition].buckets.get(name)
+        if bucket is None:
             return None
         policy = None
-        if found.policy is not None:
-            policy = NamedPolicy(f"policy of bucket {name}", bytes(found.policy), MAX_BUCKET)
-        return BucketFacts(name, account, found.region_name, policy)
+        if bucket.policy is not None:
+            policy = NamedPolicy(f"policy of bucket {name}", bytes(bucket.policy), MAX_BUCKET)
+        return BucketFacts(name, account, bucket.region_name, policy)
 
     def find_object(self, bucket: BucketFacts, key: str) -> StoredObject | None:
         """Return the current version of an object, or None if there is none or it was deleted.
 
+        Args:
+            bucket: The bucket.
+            key: The key of the object.
+
         Raises:
-            Unavailable: The object is archived and was not restored.
+            SourceUnavailable: The object is archived and was not restored.
         """
         backend = _backends("s3")[bucket.account][_partition_of(bucket)]
-        found = backend.get_object(bucket.name, key)
-        if found is None:
+        s3_object = backend.get_object(bucket.name, key)
+        if s3_object is None:
             return None
-        if found.storage_class in _ARCHIVED and "x-amz-restore" not in found.response_dict:
+        if s3_object.storage_class in _ARCHIVED and "x-amz-restore" not in s3_object.response_dict:
             raise SourceUnavailable(
-                f"s3://{bucket.name}/{key} is archived ({found.storage_class}) and was not restored"
+                f"s3://{bucket.name}/{key} is archived ({s3_object.storage_class}) and was not restored"
             )
-        version_id = None if found.version_id in (None, "null") else str(found.version_id)
+        version_id = None if s3_object.version_id in (None, "null") else str(s3_object.version_id)
         return StoredObject(
-            etag=found.etag.strip('"'),
-            size=found.contentsize,
-            read=partial(_read, found, f"s3://{bucket.name}/{key}"),
+            etag=s3_object.etag.strip('"'),
+            size=s3_object.contentsize,
+            read=partial(_read, s3_object, f"s3://{bucket.name}/{key}"),
             version_id=version_id,
-            tags=backend.tagger.get_tag_dict_for_resource(found.arn),
-            encryption=found.encryption,
-            kms_key_id=found.kms_key_id,
-            has_bucket_key=str(found.bucket_key_enabled).lower() == "true",
+            tags=backend.tagger.get_tag_dict_for_resource(s3_object.arn),
+            encryption=s3_object.encryption,
+            kms_key_id=s3_object.kms_key_id,
+            has_bucket_key=str(s3_object.bucket_key_enabled).lower() == "true",
         )
 
     def find_key(self, key_id: str | None, bucket: BucketFacts) -> KeyFacts | None:
         """Return the KMS key of an object in a bucket; None as ``key_id`` is the key aws/s3."""
         name = key_id or "alias/aws/s3"
-        account, region = bucket.account, bucket.region
+        account = bucket.account
+        region = bucket.region
         if name.startswith("arn:"):
             region, account = name.split(":")[3:5]
         if name.rsplit(":", 1)[-1] == "alias/aws/s3":
             arn = f"arn:{_partition_of(bucket)}:kms:{region}:{account}:alias/aws/s3"
             return KeyFacts(arn, account, is_aws_managed=True)
         backend = _backends("kms")[account][region]
-        found = backend.keys.get(backend.any_id_to_key_id(name))
-        return None if found is None else _key_facts(found)
+        key = backend.keys.get(backend.any_id_to_key_id(name))
+        if key is None:
+            return None
+        return _key_facts(key)
 
 
 def _key_facts(key: Any) -> KeyFacts:
-    """Return what moto holds of a customer-managed key."""
+    """Return the facts of a key that moto stores."""
     grants = tuple(
         KeyGrant(grant.grantee_principal, tuple(grant.operations), grant.constraints or {})
         for grant in key.grants.values()
@@ -134,20 +141,23 @@ def _key_facts(key: Any) -> KeyFacts:
 
 
 def _backends(service: str) -> Any:
-    from moto.backends import get_backend  # noqa: PLC0415 -- moto takes a while, and only some need it
+    """Return moto's backends of a service, by account and then by Region or partition."""
+    from moto.backends import get_backend  # noqa: PLC0415 -- importing moto is slow, and few callers need it
 
     return get_backend(service)
 
 
 def _partition_of(bucket: BucketFacts) -> str:
+    """Return the partition of a bucket, such as ``aws``."""
     partition: str = _backends("s3").bucket_accounts.get(bucket.name, ("aws", bucket.account))[0]
     return partition
 
 
-def _read(found: Any, what: str) -> bytes:
+def _read(s3_object: Any, uri: str) -> bytes:
+    """Return the content of an object of moto, or raise SourceUnavailable if it was overwritten."""
     try:
-        content: bytes = found.value
+        content: bytes = s3_object.value
     except ValueError as error:
         # moto closes the content of an object that is overwritten.
-        raise SourceUnavailable(f"{what} cannot be read now: it was overwritten") from error
+        raise SourceUnavailable(f"{uri} cannot be read now: it was overwritten") from error
     return content
