@@ -1,8 +1,8 @@
-"""The object at UpdateDataSource, read through UpdateDataRole, as AWS reads it.
+"""Read the object at UpdateDataSource through UpdateDataRole, as AWS does.
 
-Each time it is asked for: the role must exist, its trust policy must let iotwireless.amazonaws.com assume it, and its
-policies, the bucket's and the key's must allow the reading. An emulated IAM lets anybody do anything, so all of this
-is judged by ``lorafw.sources.access``. The content is read once per version.
+Each request makes the same checks as AWS: the role must exist, its trust policy must let iotwireless.amazonaws.com
+assume it, and the policies of the role, the bucket and the KMS key must allow reading. An emulated IAM allows
+everything, so ``lorafw.sources.access`` decides instead. The content of each version is read once and cached.
 """
 
 from __future__ import annotations
@@ -39,9 +39,17 @@ _DENIED_CODES: Final = frozenset(("AccessDenied", "403", "Forbidden"))
 
 
 class Clients(Protocol):
-    """Makes boto3 clients. ``credentials`` are the members of an assumed role's Credentials, or None."""
+    """A function that makes boto3 clients."""
 
-    def __call__(self, service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any: ...
+    def __call__(self, service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any:
+        """Return a client.
+
+        Args:
+            service: The name of the service in boto3, such as ``iam``.
+            region: The Region.
+            credentials: The Credentials of an assumed role, as STS returns them, or None.
+        """
+        ...
 
 
 def make_client_factory(
@@ -51,15 +59,14 @@ def make_client_factory(
     isolated: bool = False,
     before_call: Callable[..., None] | None = None,
 ) -> Clients:
-    """Return a maker of boto3 clients that give up within seconds.
+    """Return a function that makes boto3 clients with short timeouts.
 
     Args:
-        endpoint_url: An address of this machine. Its clients read no setting of the user, and have dummy credentials.
-            None means AWS's own addresses.
-        ignore_endpoints: Whether clients that are made as boto3 is set up ignore AWS_ENDPOINT_URL.
-        isolated: Whether clients without ``endpoint_url`` read no setting of the user either. Otherwise they are made
-            as boto3 is set up.
-        before_call: Called before each call of such a client. An error that it raises keeps the call from being sent.
+        endpoint_url: An address of this machine, or None for AWS's own addresses. Clients of a given address ignore
+            the user's AWS settings and have dummy credentials.
+        ignore_endpoints: Whether clients that use the user's AWS settings ignore AWS_ENDPOINT_URL.
+        isolated: Whether clients without ``endpoint_url`` also ignore the user's AWS settings.
+        before_call: Called before each call of a client. If it raises an error, the call is not sent.
     """
     from botocore.config import Config  # noqa: PLC0415
 
@@ -69,33 +76,33 @@ def make_client_factory(
         retries={"total_max_attempts": 2, "mode": "standard"},
         ignore_configured_endpoint_urls=ignore_endpoints,
     )
-    is_own = isolated or endpoint_url is not None
-    making = threading.Lock()
-    made: dict[tuple[str, str], Any] = {}
+    ignores_user_settings = isolated or endpoint_url is not None
+    boto3_lock = threading.Lock()
+    cached_clients: dict[tuple[str, str], Any] = {}
 
     def make(service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any:
-        # Threads may share a client. One of an endpoint that was given stays right; others follow the environment.
+        # Threads may share a client. One with a given endpoint stays valid; others depend on the environment.
         is_cacheable = credentials is None and endpoint_url is not None
-        if is_cacheable and (service, region) in made:
-            return made[service, region]
-        if is_own:
+        if is_cacheable and (service, region) in cached_clients:
+            return cached_clients[service, region]
+        if ignores_user_settings:
             client = make_client(
                 service, region=region, endpoint_url=endpoint_url, config=config, credentials=credentials
             )
         else:
-            with making:
+            with boto3_lock:
                 client = _users_client(service, region, config, credentials)
         if before_call is not None:
             client.meta.events.register_first("before-call", before_call)
         if is_cacheable:
-            made[service, region] = client
+            cached_clients[service, region] = client
         return client
 
     return make
 
 
 def _users_client(service: str, region: str, config: Any, credentials: dict[str, str] | None) -> Any:
-    """Return a client as boto3 is set up. boto3 makes clients in one thread at a time only."""
+    """Return a client with the user's AWS settings. boto3 allows only one thread at a time to make clients."""
     import boto3  # noqa: PLC0415
 
     keys = {} if credentials is None else session_keys(credentials)
@@ -104,13 +111,21 @@ def _users_client(service: str, region: str, config: Any, credentials: dict[str,
 
 @dataclass(frozen=True, slots=True)
 class S3Location:
-    """A bucket and a key in it."""
+    """The place of an object: a bucket and a key in it."""
 
     bucket: str
     key: str
 
     @classmethod
     def parse(cls, data_source: str) -> S3Location:
+        """Return the location in an UpdateDataSource, which has the form ``s3://bucket/key``.
+
+        Args:
+            data_source: The UpdateDataSource.
+
+        Raises:
+            InvalidSource: The text does not have this form.
+        """
         match = _S3_URI.fullmatch(data_source)
         if match is None:
             raise InvalidSource(
@@ -124,15 +139,24 @@ class S3Location:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """An IAM role, from its ARN."""
+    """The ARN of an IAM role and its parts."""
 
     arn: str
     partition: str
     account: str
     name: str
+    """The name without the path."""
 
     @classmethod
     def parse(cls, arn: str | None) -> Role:
+        """Return the role of an UpdateDataRole.
+
+        Args:
+            arn: The UpdateDataRole.
+
+        Raises:
+            InvalidSource: The text is not the ARN of a role, or there is none.
+        """
         match = _ROLE_ARN.fullmatch(arn or "")
         if match is None:
             raise InvalidSource(f"UpdateDataRole {arn!r} is not the ARN of a role, arn:aws:iam::123456789012:role/Name")
@@ -140,7 +164,10 @@ class Role:
 
 
 class RoleSource:
-    """An UpdateSource on the S3, IAM and KMS of moto in this process. A context manager."""
+    """Reads updates from S3 through a role. IAM, S3 and KMS are moto's in this process unless others are given.
+
+    It is a context manager, which removes all cached updates at the end.
+    """
 
     def __init__(
         self,
@@ -153,10 +180,10 @@ class RoleSource:
         """Create a source.
 
         Args:
-            clients: Makes the boto3 clients that ask IAM; as boto3 is set up, unless given.
-            store: Where buckets, objects and KMS keys are; moto in this process, unless given.
-            clock: The time that policies see; the machine's, unless given.
-            missing_hint: What to try if a role or a bucket does not exist; ends the message.
+            clients: Makes the boto3 clients for IAM. By default they use the user's AWS settings.
+            store: Looks up buckets, objects and KMS keys. By default moto in this process.
+            clock: The time at which policies are evaluated. By default the clock of the machine.
+            missing_hint: The end of the error message if a role or a bucket does not exist: what the user can try.
         """
         self._clients = clients
         self._store = store or MotoStore()
@@ -172,21 +199,42 @@ class RoleSource:
         self._spool.clear()
 
     def open(self, data_source: str, role: str | None, *, account: str, region: str) -> CachedUpdate:
-        """The object, whole. Raises a SourceError that says what is wrong, or FirmwareError for its size.
+        """Return the complete update after checking that the role may read it.
 
-        A fleet that asks for one update at once costs as much as a few gateways.
+        Concurrent calls with equal arguments share one check and one read.
+
+        Args:
+            data_source: The UpdateDataSource, ``s3://bucket/key``.
+            role: The ARN in UpdateDataRole, or None if the definition has none.
+            account: The account of the gateway.
+            region: The Region of the gateway.
+
+        Raises:
+            SourceError: The role, the bucket or the object is missing or must not be read. The message says which.
+            FirmwareError: The object is empty or too large for a station.
         """
         question = (data_source, role, account, region)
-        return self._flights.get(question, lambda: self._open(data_source, role, account, region))
+        return self._flights.get(question, partial(self._open, *question))
 
     def _open(self, data_source: str, role: str | None, account: str, region: str) -> CachedUpdate:
+        """Check access and return the update, from the cache if it holds this version."""
         location = S3Location.parse(data_source)
         found = self._find(location, role, account, region)
         version = (location, found.version_id, found.etag, found.size)
         return self._spool.get(version, partial(_spool, found))
 
     def check(self, data_source: str, role: str | None, *, account: str, region: str) -> None:
-        """Check that the object is there and may be read. Raises a SourceError that names what is in the way."""
+        """Check that the object exists and that the role may read it. The content is not read.
+
+        Args:
+            data_source: The UpdateDataSource, ``s3://bucket/key``.
+            role: The ARN in UpdateDataRole, or None if the definition has none.
+            account: The account of the gateway.
+            region: The Region of the gateway.
+
+        Raises:
+            SourceError: The role, the bucket or the object is missing or must not be read. The message says which.
+        """
         self._find(S3Location.parse(data_source), role, account, region)
 
     def _find(self, location: S3Location, role: str | None, account: str, region: str) -> StoredObject:
@@ -201,7 +249,8 @@ class RoleSource:
         tags = None if found is None else found.tags
         check_object(facts, bucket, location.key, circumstances, object_tags=tags)
         if found is None:
-            raise NoSuchObject(_tell_missing(location, may_list(facts, bucket, circumstances)))
+            is_listable = may_list(facts, bucket, circumstances)
+            raise NoSuchObject(_describe_missing(location, is_listable))
         self._check_encryption(facts, bucket, location, found, circumstances)
         return found
 
@@ -219,40 +268,47 @@ class RoleSource:
         key = self._store.find_key(found.kms_key_id, bucket)
         if key is None:
             raise AccessDenied(f"{location} is under the KMS key {found.kms_key_id}, which does not exist")
-        where = Circumstances(circumstances.now_ms, bucket.region)
-        check_key(facts, key, where, encryption_context=_encryption_context(facts, location, found))
+        in_bucket_region = Circumstances(circumstances.now_ms, bucket.region)
+        encryption_context = _encryption_context(facts, location, found)
+        check_key(facts, key, in_bucket_region, encryption_context=encryption_context)
 
     def _client(self, service: str, region: str) -> Any:
+        """Return a boto3 client."""
         if self._clients is None:
             self._clients = make_client_factory()
         return self._clients(service, region=region)
 
     def _role_facts(self, role: Role, account: str, region: str) -> RoleFacts:
-        """Return what IAM holds of a role now. Raises a SourceError if there is no such role."""
+        """Return the role with its policies as IAM stores them now, or raise a SourceError."""
         if role.account != account:
             raise AccessDenied(
                 f"role {role.arn} is in another account than the gateway's, {account}; a role cannot be passed to a "
                 "service across accounts (documented)"
             )
         iam = self._client("iam", region)
-        found = _get_role(iam, role, self._missing_hint)
+        description = _get_role(iam, role, self._missing_hint)
         with _translate_errors(f"the policies of {role.arn}", AccessDenied):
             policies = tuple(_role_policies(iam, role.name))
-            boundary = _read_boundary(iam, found)
-        tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
-        trust = NamedPolicy(f"trust policy of {role.name}", _document(found["AssumeRolePolicyDocument"]), MAX_TRUST)
-        return RoleFacts(IamRole(role.arn, account, found["RoleId"], tags), role.partition, trust, policies, boundary)
+            boundary = _read_boundary(iam, description)
+        tags = {tag["Key"]: tag["Value"] for tag in description.get("Tags", ())}
+        trust_document = _document(description["AssumeRolePolicyDocument"])
+        trust = NamedPolicy(f"trust policy of {role.name}", trust_document, MAX_TRUST)
+        iam_role = IamRole(role.arn, account, description["RoleId"], tags)
+        return RoleFacts(iam_role, role.partition, trust, policies, boundary)
 
 
-def _tell_missing(location: S3Location, listable: bool) -> str:
-    """Return why an object cannot be found, and what AWS answers."""
-    if listable:
+def _describe_missing(location: S3Location, is_listable: bool) -> str:
+    """Return the error message for an object that does not exist, with the answer of AWS."""
+    if is_listable:
         return f"{location} does not exist (NoSuchKey)"
     return f"{location} does not exist; the role may not s3:ListBucket, so S3 answers AccessDenied (documented)"
 
 
 def _encryption_context(facts: RoleFacts, location: S3Location, found: StoredObject) -> Mapping[str, str]:
-    """Return the encryption context that S3 gives KMS: the object, or the bucket with a bucket key (documented)."""
+    """Return the encryption context that S3 gives to KMS (documented).
+
+    It is the ARN of the object, or the ARN of the bucket if an S3 Bucket Key is in use.
+    """
     arn = f"arn:{facts.partition}:s3:::{location.bucket}"
     if not found.has_bucket_key:
         arn = f"{arn}/{location.key}"
@@ -260,26 +316,29 @@ def _encryption_context(facts: RoleFacts, location: S3Location, found: StoredObj
 
 
 def _spool(found: StoredObject) -> CachedUpdate:
-    """Read an object whole."""
+    """Read an object and return it as a cached update."""
     content = memoryview(found.read())
     pieces = (bytes(content[start : start + CHUNK]) for start in range(0, len(content), CHUNK))
-    # With a key of KMS, once or in two layers, the ETag is not an MD5.
+    # If a KMS key encrypts the object, its ETag is not an MD5 (documented).
     etag = "" if found.uses_kms else found.etag
     return CachedUpdate(pieces, size=found.size, etag=etag, version_id=found.version_id)
 
 
 def _get_role(iam: Any, role: Role, missing_hint: str) -> Any:
+    """Return the role as GetRole describes it, or raise a SourceError if IAM has no role with this ARN."""
+
     def missing(message: str) -> RoleNotTrusted:
         return RoleNotTrusted(f"{message}{missing_hint}")
 
     with _translate_errors(f"role {role.arn}", missing):
-        found = iam.get_role(RoleName=role.name)["Role"]
-    if found["Arn"] != role.arn:
-        raise RoleNotTrusted(f"role {role.arn} does not exist; there is {found['Arn']}")
-    return found
+        description = iam.get_role(RoleName=role.name)["Role"]
+    if description["Arn"] != role.arn:
+        raise RoleNotTrusted(f"role {role.arn} does not exist; there is {description['Arn']}")
+    return description
 
 
 def _read_boundary(iam: Any, role: Any) -> NamedPolicy | None:
+    """Return the permissions boundary of a role, or None."""
     boundary = role.get("PermissionsBoundary")
     if boundary is None:
         return None
@@ -288,27 +347,38 @@ def _read_boundary(iam: Any, role: Any) -> NamedPolicy | None:
 
 
 def _role_policies(iam: Any, role_name: str) -> Iterator[NamedPolicy]:
+    """Yield the inline policies of a role and then the attached ones."""
     for page in iam.get_paginator("list_role_policies").paginate(RoleName=role_name):
         for name in page["PolicyNames"]:
-            found = iam.get_role_policy(RoleName=role_name, PolicyName=name)
-            yield NamedPolicy(name, _document(found["PolicyDocument"]), MAX_INLINE)
+            inline = iam.get_role_policy(RoleName=role_name, PolicyName=name)
+            yield NamedPolicy(name, _document(inline["PolicyDocument"]), MAX_INLINE)
     for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=role_name):
         for policy in page["AttachedPolicies"]:
             yield NamedPolicy(policy["PolicyName"], _managed_document(iam, policy["PolicyArn"]), MAX_MANAGED)
 
 
 def _managed_document(iam: Any, arn: str) -> Any:
-    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    return _document(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
+    """Return the document of the default version of a managed policy."""
+    version_id = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    version = iam.get_policy_version(PolicyArn=arn, VersionId=version_id)["PolicyVersion"]
+    return _document(version["Document"])
 
 
 def _document(document: Any) -> Any:
-    return document if isinstance(document, str | dict) else json.dumps(document)
+    """Return a policy document as JSON text or as an object. boto3 may have parsed it to something else."""
+    if isinstance(document, str | dict):
+        return document
+    return json.dumps(document)
 
 
 @contextmanager
 def _translate_errors(what: str, missing: Callable[[str], Exception]) -> Iterator[None]:
-    """Errors of boto3 as SourceErrors; ``missing`` is the error for something that is not there."""
+    """Raise a SourceError in place of each error of boto3.
+
+    Args:
+        what: The subject of the error message.
+        missing: Makes the error for something that does not exist from its message.
+    """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
     from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
@@ -324,5 +394,5 @@ def _translate_errors(what: str, missing: Callable[[str], Exception]) -> Iterato
     except (BotoCoreError, HTTPError, OSError) as error:
         raise SourceUnavailable(f"{what} cannot be read now: {error}") from error
     except (ValueError, RecursionError) as error:
-        # boto3 parses policy documents, and moto keeps some that are no JSON.
+        # boto3 parses policy documents, and moto also stores some that are not JSON.
         raise SourceUnavailable(f"{what} cannot be read: IAM holds a document that is no JSON ({error})") from error
