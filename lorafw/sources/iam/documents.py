@@ -1,6 +1,7 @@
-"""IAM policy documents: JSON in, statements out. Pure.
+"""Read the statements of IAM policy documents.
 
-A document that AWS would refuse (not JSON, an unknown element, longer than its kind may be) cannot be evaluated.
+A document that AWS would refuse cannot be evaluated, for example one that is not JSON, has an unknown element, or is
+longer than AWS allows for its kind.
 """
 
 from __future__ import annotations
@@ -35,34 +36,34 @@ _ELEMENTS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class NamedPolicy:
-    """A policy document with the name under which a person finds it.
-
-    Attributes:
-        name: For messages.
-        document: JSON, or what JSON parses to.
-        max_characters: The most that AWS takes of this kind of policy, blanks not counted.
-    """
+    """A policy document with its name."""
 
     name: str
+    """The name that messages show."""
     document: str | bytes | Mapping[str, Any]
+    """The document as JSON text, or already parsed."""
     max_characters: int = MAX_DOCUMENT
+    """The most characters that AWS accepts in this kind of policy, not counting white space."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement: its label for messages, and its elements as they are written."""
+    """One statement of a policy. Its elements are not checked yet."""
 
     label: str
+    """Names the statement and its policy in messages."""
     elements: object
+    """The elements as the document has them."""
     with_variables: bool
+    """Whether the policy's Version supports policy variables."""
 
     @property
     def is_deny(self) -> bool:
-        """Whether its Effect is Deny."""
+        """Whether the Effect is Deny."""
         return isinstance(self.elements, Mapping) and self.elements.get("Effect") == "Deny"
 
     def check(self) -> Mapping[str, Any]:
-        """Return the elements of a statement that AWS would take. Raises CannotEvaluate for another one."""
+        """Return the elements, or raise CannotEvaluate if AWS would refuse the statement."""
         if not isinstance(self.elements, Mapping):
             raise CannotEvaluate("it is not an object")
         effect = self.elements.get("Effect")
@@ -78,7 +79,7 @@ class Statement:
 
 
 def read_statements(policy: NamedPolicy) -> Iterator[Statement]:
-    """Yield the statements of a policy. Raises CannotEvaluate if the document is none."""
+    """Yield the statements of a policy, or raise CannotEvaluate if AWS would refuse the document."""
     document = _parse(policy)
     with_variables = document.get("Version", _VERSIONS[1]) == _VERSIONS[0]
     for index, elements in enumerate(_as_list(document["Statement"]), start=1):
@@ -88,6 +89,7 @@ def read_statements(policy: NamedPolicy) -> Iterator[Statement]:
 
 
 def _parse(policy: NamedPolicy) -> Mapping[str, Any]:
+    """Return the document of a policy with its Version and Statement checked."""
     document = _load(policy)
     if not isinstance(document, Mapping) or "Statement" not in document:
         raise CannotEvaluate("it has no Statement")
@@ -98,7 +100,7 @@ def _parse(policy: NamedPolicy) -> Mapping[str, Any]:
 
 
 def _load(policy: NamedPolicy) -> object:
-    """Return the parsed document, once it is known to be no longer than AWS takes."""
+    """Return the parsed document after checking that it is not longer than AWS allows."""
     document = policy.document
     if isinstance(document, bytes):
         if len(document) > 4 * MAX_DOCUMENT:
@@ -120,6 +122,7 @@ def _load(policy: NamedPolicy) -> object:
 
 
 def _dump(document: object) -> str:
+    """Return a parsed document as JSON text."""
     try:
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
@@ -127,7 +130,7 @@ def _dump(document: object) -> str:
 
 
 def json_value(text: str) -> object:
-    """Return what a JSON text holds. Raises CannotEvaluate if it is none."""
+    """Return the value of a JSON text, or raise CannotEvaluate if the text is not JSON."""
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError):
@@ -136,7 +139,7 @@ def json_value(text: str) -> object:
 
 
 def has_escaped_surrogate(text: str) -> bool:
-    """Return whether a JSON text escapes a lone surrogate, as in ``"\\\\ud800"``."""
+    r"""Return whether a JSON text escapes a lone surrogate, as in ``"\\ud800"``."""
     if "\\ud" not in text.lower():
         return False
     return has_surrogate(json.dumps(json_value(text), ensure_ascii=False))

@@ -1,11 +1,11 @@
-"""Does AWS allow a request? AWS's documented evaluation logic as pure functions of documents and context.
+"""Decide whether IAM policies allow a request, with the evaluation logic that AWS documents.
 
-Without a matching Allow a request is denied, and a matching Deny wins over everything. Within one account an Allow of
-the caller's own policies or of the resource's policy is enough; across accounts both must allow.
+A request is denied unless a statement allows it, and a Deny overrules every Allow. Within one account, either the
+caller's own policies or the resource's policy must allow the request. Across accounts both must.
 
-What cannot be evaluated here (a condition key of which nothing is known, a document that AWS would refuse) never lets
-a request through: such an Allow does not allow, and such a Deny denies. The decision says so. Service and resource
-control policies of an organisation, policies of VPC endpoints, and ACLs are not evaluated.
+A statement that cannot be evaluated here never lets a request through: an Allow does not allow, and a Deny denies.
+Examples are a condition key of unknown value and a document that AWS would refuse. The reason of the decision says
+so. Service and resource control policies, policies of VPC endpoints, and ACLs are not evaluated.
 """
 
 from __future__ import annotations
@@ -25,64 +25,57 @@ from lorafw.sources.iam.principals import Principal as Principal  # noqa: PLC041
 from lorafw.sources.iam.variables import replace_variables
 
 MAX_REASONS = 3
-"""Statements that nearly allowed and are told."""
+"""How many statements that nearly allowed a request its denial names."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """One question: may this be done to this resource?
-
-    Attributes:
-        principal: Who asks, for a policy that names principals; None for a policy of the caller's own.
-        context: What is known of the condition keys.
-    """
+    """A request to perform an action on a resource."""
 
     action: str
+    """The action, such as ``s3:GetObject``."""
     resource: str
+    """The ARN of the resource."""
     principal: Principal | None = None
+    """The caller, for a policy that names principals. None for the caller's own policies."""
     context: RequestContext = field(default_factory=RequestContext)
+    """The condition keys and their values."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyDecision:
-    """The answer.
-
-    Attributes:
-        reason: Names the statement that decided, the condition key and its value.
-        denied_by: The statement that denies; None if nothing allows.
-        match: How the statement that allows names the caller; None in the caller's own policies.
-    """
+    """Whether a request is allowed, and why."""
 
     allowed: bool
     reason: str
+    """Names the statement that decided, the condition key and its value."""
     denied_by: str | None = None
+    """The statement that denies the request. None if it is allowed, or if no statement allows it."""
     match: Match | None = None
+    """How the statement that allows names the caller. None in the caller's own policies."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicies:
-    """All policies that decide about one request.
-
-    Attributes:
-        identity: The caller's own policies.
-        boundary: The permissions boundary, if there is one.
-        session: The session policies, if the session was made with some.
-        resource: The policy of the resource, if it has one.
-        same_account: Whether the caller and the resource belong to one account.
-        resource_must_allow: Whether the policy of the resource must allow even within one account, as with KMS.
-    """
+    """All policies that decide about one request."""
 
     identity: Sequence[NamedPolicy]
+    """The caller's own policies."""
     boundary: NamedPolicy | None = None
+    """The permissions boundary, or None."""
     session: Sequence[NamedPolicy] = ()
+    """The session policies."""
     resource: NamedPolicy | None = None
+    """The policy of the resource, or None."""
     same_account: bool = True
+    """Whether the caller and the resource belong to one account."""
     resource_must_allow: bool = False
+    """Whether the policy of the resource must allow the request even within one account, as with KMS."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """Whether one statement applies: with the reason, and with the match of its Principal."""
+    """Whether one statement applies, the reason, and how its Principal names the caller."""
 
     applies: bool
     reason: str = ""
@@ -90,31 +83,46 @@ class _Outcome:
 
 
 def evaluate(policies: Iterable[NamedPolicy], request: AccessRequest) -> PolicyDecision:
-    """Evaluate policies of one kind. A request is allowed if a statement allows it and none denies it. Never raises."""
-    best: PolicyDecision | None = None
-    nearly: list[str] = []
-    names: list[str] = []
-    for policy in policies:
-        names.append(policy.name)
-        for found in _decide_statements(policy, request):
-            if found.denied_by is not None:
-                return found
-            if not found.allowed:
-                nearly.append(found.reason)
-            elif best is None or (found.match or 0) > (best.match or 0):
-                best = found
-    if best is not None:
-        return best
-    why = "; ".join(nearly[:MAX_REASONS]) or f"no statement allows it (policies: {', '.join(names) or 'there is none'})"
-    return PolicyDecision(False, f"{request.action} on {request.resource} is not allowed: {why}")
+    """Decide a request by policies of one kind, such as all policies of a role.
 
-
-def evaluate_access(policies: AccessPolicies, request: AccessRequest) -> PolicyDecision:
-    """Evaluate all policies that decide about a request of a role's session, as AWS documents it.
+    It is allowed if at least one statement allows it and none denies it. Policies that cannot be evaluated raise no
+    error; the reason of the decision names them.
 
     Args:
         policies: The policies.
-        request: What is asked for; its principal is who asks.
+        request: The request.
+
+    Returns:
+        The decision. If several statements allow, it is the one that names the caller most directly.
+    """
+    best: PolicyDecision | None = None
+    near_misses: list[str] = []
+    names: list[str] = []
+    for policy in policies:
+        names.append(policy.name)
+        for decision in _decide_statements(policy, request):
+            if decision.denied_by is not None:
+                return decision
+            if not decision.allowed:
+                near_misses.append(decision.reason)
+            elif best is None or (decision.match or 0) > (best.match or 0):
+                best = decision
+    if best is not None:
+        return best
+    if near_misses:
+        reason = "; ".join(near_misses[:MAX_REASONS])
+    else:
+        listed_names = ", ".join(names) or "there is none"
+        reason = f"no statement allows it (policies: {listed_names})"
+    return PolicyDecision(False, f"{request.action} on {request.resource} is not allowed: {reason}")
+
+
+def evaluate_access(policies: AccessPolicies, request: AccessRequest) -> PolicyDecision:
+    """Decide a request of a role's session by all policies that apply to it, as AWS documents.
+
+    Args:
+        policies: The policies.
+        request: The request, with the session as its principal.
     """
     own = _evaluate_own(policies, AccessRequest(request.action, request.resource, context=request.context))
     resource = None
@@ -130,7 +138,7 @@ def evaluate_access(policies: AccessPolicies, request: AccessRequest) -> PolicyD
 
 
 def _across_accounts(request: AccessRequest, own: PolicyDecision, resource: PolicyDecision | None) -> PolicyDecision:
-    """Decide a request across accounts in which nothing denies: both sides must allow (documented)."""
+    """Decide a request to another account if no statement denies it. Both sides must allow it (documented)."""
     if resource is None:
         return PolicyDecision(
             False, f"{request.resource} is in another account, and no policy of it allows {request.action}"
@@ -142,7 +150,10 @@ def _across_accounts(request: AccessRequest, own: PolicyDecision, resource: Poli
 
 
 def _evaluate_own(policies: AccessPolicies, request: AccessRequest) -> PolicyDecision:
-    """Evaluate the caller's own policies within boundary and session policies. A Deny in any of them wins."""
+    """Decide by the caller's own policies, which the boundary and the session policies limit.
+
+    A Deny in any of them overrules every Allow.
+    """
     identity = evaluate(policies.identity, request)
     limits = list(_evaluate_limits(policies, request))
     for decision in (identity, *(limit for _, limit in limits)):
@@ -157,6 +168,7 @@ def _evaluate_own(policies: AccessPolicies, request: AccessRequest) -> PolicyDec
 
 
 def _evaluate_limits(policies: AccessPolicies, request: AccessRequest) -> Iterator[tuple[str, PolicyDecision]]:
+    """Yield name and decision of the boundary and of the session policies, as far as they exist."""
     if policies.boundary is not None:
         yield "its permissions boundary", evaluate([policies.boundary], request)
     if policies.session:
@@ -166,7 +178,7 @@ def _evaluate_limits(policies: AccessPolicies, request: AccessRequest) -> Iterat
 def _within_account(
     policies: AccessPolicies, request: AccessRequest, own: PolicyDecision, resource: PolicyDecision | None
 ) -> PolicyDecision:
-    """Decide a request in which nothing denies and both sides are of one account (documented)."""
+    """Decide a request within one account if no statement denies it (documented)."""
     if policies.resource_must_allow and (resource is None or not resource.allowed):
         return resource or PolicyDecision(False, f"no policy of {request.resource} allows {request.action}")
     if own.allowed:
@@ -186,7 +198,7 @@ def _within_account(
 
 
 def _decide_statements(policy: NamedPolicy, request: AccessRequest) -> Iterator[PolicyDecision]:
-    """Yield what each statement that matters says: it allows, it denies, or why it nearly allowed."""
+    """Yield the decision of each statement that allows, denies or nearly allows the request."""
     try:
         for statement in read_statements(policy):
             decision = _decide(statement, request)
@@ -197,7 +209,7 @@ def _decide_statements(policy: NamedPolicy, request: AccessRequest) -> Iterator[
 
 
 def _decide(statement: Statement, request: AccessRequest) -> PolicyDecision | None:
-    """Return what one statement says, or None if it is about something else."""
+    """Return the decision of one statement, or None if it does not concern the request."""
     label = statement.label
     try:
         outcome = _apply(statement, request)
@@ -213,6 +225,7 @@ def _decide(statement: Statement, request: AccessRequest) -> PolicyDecision | No
 
 
 def _decide_deny(label: str, request: AccessRequest, outcome: _Outcome) -> PolicyDecision | None:
+    """Return the decision of a Deny statement, or None if it does not apply."""
     if not outcome.applies:
         return None
     because = f" because of {outcome.reason}" if outcome.reason else ""
@@ -220,6 +233,7 @@ def _decide_deny(label: str, request: AccessRequest, outcome: _Outcome) -> Polic
 
 
 def _decide_allow(label: str, request: AccessRequest, outcome: _Outcome) -> PolicyDecision | None:
+    """Return the decision of an Allow statement, or None if it does not concern the request."""
     if outcome.applies:
         return PolicyDecision(True, f"{label} allows {request.action}", match=outcome.match)
     if outcome.reason:
@@ -228,10 +242,12 @@ def _decide_allow(label: str, request: AccessRequest, outcome: _Outcome) -> Poli
 
 
 def _apply(statement: Statement, request: AccessRequest) -> _Outcome:
-    """Return whether a statement applies. The condition comes last: it counts only if the rest is about the request.
+    """Return whether a statement applies to a request.
+
+    The condition is evaluated last, and only if all other elements match the request.
 
     Raises:
-        CannotEvaluate: A part cannot be evaluated, and the parts before it apply.
+        CannotEvaluate: An element cannot be evaluated, and the elements before it match.
     """
     elements = statement.check()
     match = None
@@ -250,7 +266,7 @@ def _apply(statement: Statement, request: AccessRequest) -> _Outcome:
 
 
 def _check_names_no_principal(elements: Mapping[str, Any]) -> None:
-    """Check a statement of the caller's own policies. Raises CannotEvaluate if it names a principal."""
+    """Raise CannotEvaluate if a statement of the caller's own policies names a principal."""
     if "Principal" in elements or "NotPrincipal" in elements:
         raise CannotEvaluate("it names a Principal, which the policy of a role cannot do")
 
@@ -269,30 +285,34 @@ def _match_principal(elements: Mapping[str, Any], principal: Principal, *, is_de
 
 
 def _action_applies(elements: Mapping[str, Any], action: str) -> bool:
-    """Action or NotAction; the names of actions compare without case."""
+    """Return whether Action or NotAction covers an action. Names of actions are compared without case."""
     name, is_inverted = _find_element(elements, "Action")
-    patterns = list_texts(elements[name], name)
-    return any(matches(to_pattern(one.lower()), action.lower()) for one in patterns) is not is_inverted
+    patterns = [to_pattern(text.lower()) for text in list_texts(elements[name], name)]
+    is_listed = any(matches(pattern, action.lower()) for pattern in patterns)
+    return is_listed is not is_inverted
 
 
 def _resource_applies(statement: Statement, elements: Mapping[str, Any], request: AccessRequest) -> bool:
-    """Resource or NotResource. A trust policy has none of them: it is about its own role."""
+    """Return whether Resource or NotResource covers the resource of a request.
+
+    A trust policy has neither of them, since it always concerns its own role.
+    """
     if request.principal is not None and "Resource" not in elements and "NotResource" not in elements:
         return True
     name, is_inverted = _find_element(elements, "Resource")
-    for one in list_texts(elements[name], name):
-        pattern: str | None = to_pattern(one)
+    for text in list_texts(elements[name], name):
+        pattern: str | None = to_pattern(text)
         if statement.with_variables:
-            pattern = replace_variables(one, request.context)
+            pattern = replace_variables(text, request.context)
         if pattern is None and is_inverted:
-            raise CannotEvaluate(f"a policy variable in NotResource {one[:60]!r} has no value in this request")
+            raise CannotEvaluate(f"a policy variable in NotResource {text[:60]!r} has no value in this request")
         if pattern is not None and matches(pattern, request.resource):
             return not is_inverted
     return is_inverted
 
 
 def _find_element(elements: Mapping[str, Any], name: str) -> tuple[str, bool]:
-    """Return which of two elements a statement has, and whether it is the inverted one."""
+    """Return the name of the element of a statement (``name`` or its Not form), and whether it is the Not form."""
     if name in elements:
         return name, False
     if f"Not{name}" in elements:

@@ -1,4 +1,4 @@
-"""Who makes a request, and by which names a Principal element can mean it. Pure."""
+"""The caller of a request, and how the Principal element of a policy names it."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ class Match(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. ``names`` are the texts by which a policy of this ``kind`` (Service or AWS) can mean it."""
+    """The caller of a request."""
 
     kind: str
+    """The member of a Principal element that can name it: ``Service`` or ``AWS``."""
     names: tuple[tuple[Match, tuple[str, ...]], ...]
+    """The texts that name it, grouped by how they do."""
 
     @classmethod
     def service(cls, name: str) -> Principal:
-        """Return an AWS service."""
+        """Return the principal of an AWS service, such as ``iotwireless.amazonaws.com``."""
         return cls("Service", ((Match.CALLER, (name,)),))
 
     @classmethod
     def role(cls, arn: str, session: str = "") -> Principal:
-        """Return a session of a role: it is meant by its own ARN, the role's, and the account's."""
+        """Return the principal of a role's session. Policies name it by the ARN of session, role or account."""
         partition, account = arn.split(":")[1], arn.split(":")[4]
         role_name = arn.rsplit("/", 1)[-1]
         names = [
@@ -52,10 +54,15 @@ class Principal:
         return cls("AWS", tuple(names))
 
     def find(self, element: object) -> Match | None:
-        """Return how a Principal element means this caller most directly, or None if it does not.
+        """Return how a Principal element names this caller, or None if it does not.
+
+        If it names the caller in several ways, the most direct one is returned.
+
+        Args:
+            element: The value of Principal or NotPrincipal.
 
         Raises:
-            CannotEvaluate: The element is not written as one, or names somebody whom lorafw does not know.
+            CannotEvaluate: The element is malformed, or names a principal that could be this caller or another one.
         """
         if element == "*":
             return Match.EVERYONE
