@@ -1,1 +1,1 @@
-"""IAM policy evaluation: documents, conditions, principals, and the decision. Pure."""
+"""IAM policy evaluation: documents, conditions, principals, and the decision."""

@@ -217,7 +217,10 @@ def _read_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 
 def _read_number(text: str) -> Decimal | None:
-    return Decimal(text) if _NUMBER.fullmatch(text) else None
+    """Return the number in a text, or None if it is not a number."""
+    if _NUMBER.fullmatch(text) is None:
+        return None
+    return Decimal(text)
 
 
 def read_time(text: str) -> Decimal | None:

@@ -1,8 +1,7 @@
-"""What is known of a request when IAM policies are evaluated: the condition keys and their values.
+"""The condition keys of a request and their values, for the evaluation of IAM policies.
 
-A key is in one of four states. It has *values*; it is certainly *absent*; it is *present* with a value that nobody can
-know here (the address that AWS calls from); or it cannot be evaluated, because whether it is there is not known.
-Pure values.
+A key is in one of four states. It has *values*. It is certainly *absent*. It is *present* with a value that cannot be
+known here, such as the address that AWS calls from. Or it cannot be evaluated, because nothing is known about it.
 """
 
 from __future__ import annotations
@@ -12,14 +11,15 @@ from dataclasses import dataclass, field
 
 
 class CannotEvaluate(Exception):
-    """Something in a policy cannot be evaluated here. The message says what. It never leaves the evaluation."""
+    """A part of a policy cannot be evaluated here. The message says which. The evaluation catches this error."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """What is known of one condition key. ``values`` is empty if the key is absent or its value is not known."""
+    """What is known about one condition key."""
 
     values: tuple[str, ...] = ()
+    """The values. Empty if the key is absent or its value is not known."""
     is_present: bool = True
 
 
@@ -44,10 +44,13 @@ class RequestContext:
     unknown: frozenset[str] = frozenset()
 
     def look_up(self, key: str) -> KeyState:
-        """Return what is known of a key; names of keys compare without case.
+        """Return what is known about a key. Names of keys are compared without case.
+
+        Args:
+            key: The name of the condition key.
 
         Raises:
-            CannotEvaluate: Nothing is known of this key.
+            CannotEvaluate: Nothing is known about this key.
         """
         wanted = key.lower()
         for name, value in self.values.items():

@@ -40,32 +40,33 @@ def matches(pattern: str, text: str) -> bool:
         return len(pattern) == len(text) and _fits(pattern, text, 0)
     first, last = segments[0], segments[-1]
     end = len(text) - len(last)
-    at = len(first)
-    if end < at or not _fits(first, text, 0) or not _fits(last, text, end):
+    position = len(first)
+    if end < position or not _fits(first, text, 0) or not _fits(last, text, end):
         return False
     for segment in segments[1:-1]:
-        found = _find(segment, text, at, end)
-        if found == _NEVER:
+        start = _find(segment, text, position, end)
+        if start == _NEVER:
             return False
-        at = found + len(segment)
+        position = start + len(segment)
     return True
 
 
 def matches_arn(pattern: str, text: str) -> bool:
     """Return whether an ARN pattern matches: AWS checks each of the six parts between colons separately."""
-    wanted, parts = pattern.split(":", 5), text.split(":", 5)
-    if len(wanted) != len(parts):
+    patterns = pattern.split(":", 5)
+    parts = text.split(":", 5)
+    if len(patterns) != len(parts):
         return False
-    return all(matches(one, part) for one, part in zip(wanted, parts, strict=True))
+    return all(matches(part_pattern, part) for part_pattern, part in zip(patterns, parts, strict=True))
 
 
-def _fits(segment: str, text: str, at: int) -> bool:
-    """Return whether a segment without ANY_RUN stands at this place of the text."""
+def _fits(segment: str, text: str, start: int) -> bool:
+    """Return whether a segment without ANY_RUN matches the text at this position."""
     if ANY_ONE not in segment:
-        return text.startswith(segment, at)
-    if at + len(segment) > len(text):
+        return text.startswith(segment, start)
+    if start + len(segment) > len(text):
         return False
-    return all(wanted in (ANY_ONE, text[at + index]) for index, wanted in enumerate(segment))
+    return all(wanted in (ANY_ONE, text[start + index]) for index, wanted in enumerate(segment))
 
 
 def _find(segment: str, text: str, start: int, end: int) -> int:

@@ -60,11 +60,12 @@ _S3_UNKNOWN: Final = frozenset(("s3:signatureAge", "s3:x-amz-content-sha256", "s
 
 @dataclass(frozen=True, slots=True)
 class IamRole:
-    """What a request says of the role: its ARN, its account, its unique id, and its tags."""
+    """The role on whose behalf a request is made."""
 
     arn: str
     account: str
     role_id: str = ""
+    """The unique id of the role (RoleId), or "" if it is not known."""
     tags: Mapping[str, str] | None = None
 
     @property
@@ -75,9 +76,10 @@ class IamRole:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """When and where the service asks: the time on its clock, and the Region."""
+    """When and in which Region the service makes a request."""
 
     now_ms: int
+    """The time in milliseconds since 1970."""
     region: str
 
 
@@ -205,6 +207,7 @@ def _session_values(role: IamRole, circumstances: Circumstances) -> dict[str, st
 
 
 def _tags(prefix: str, tags: Mapping[str, str] | None) -> dict[str, str | tuple[str, ...]]:
+    """Return the condition keys of tags, such as ``aws:PrincipalTag/team``."""
     return {f"{prefix}/{name}": value for name, value in (tags or {}).items()}
 
 
