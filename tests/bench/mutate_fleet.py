@@ -1,119 +1,222 @@
-"""Break the simulator in one place after another, and see the proof go red.
+"""Break the simulator in one place after another, and see that its tests fail.
 
-    python tests/bench/mutate_fleet.py
+    python tests/bench/mutate_fleet.py [NUMBER ...]
 
-Each mutation is made in a copy of package and tests; the tests named with it run there. One that stays green is printed
-as MISSED, and the exit code is 1. Takes some minutes.
+Each mutation is made in a copy of the package and its tests, and the tests named with it run there. A mutation that
+they do not notice is printed as MISSED, and the exit code is 1. Without numbers all mutations run, which takes some
+minutes. ``tests/test_mutate_fleet.py`` checks that each mutation still fits the code.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 TWIN, SERVICE, LAWS = "test_fleet_twin.py", "test_fleet_against_the_service.py", "test_fleet_laws.py"
 FORMS = "test_fleet_closed_forms.py"
 
-MUTATIONS = [
-    ("simulation/engine.py", "lost = (way.status == _LAST) & ~way.broken", "lost = way.status == _LAST", TWIN),
-    (
+
+class Mutation(NamedTuple):
+    """One fault that is put into the simulator."""
+
+    module: str
+    """The module, relative to lorafw/fleet."""
+    right: str
+    """Text that occurs once in the module."""
+    wrong: str
+    """Text to put in its place."""
+    tests: str
+    """The test file that must fail."""
+
+    @property
+    def path(self) -> Path:
+        """The module, relative to the root of the repository."""
+        return Path("lorafw", "fleet", self.module)
+
+
+MUTATIONS = (
+    Mutation(
         "simulation/engine.py",
-        "time - way.seen >= self._rules.silence_ms",
-        "time - way.seen > self._rules.silence_ms",
+        "failed = (active.status == _SECOND_RETRY) & ~active.download_broken",
+        "failed = active.status == _SECOND_RETRY",
         TWIN,
     ),
-    ("simulation/engine.py", "        way.seen = way.time\n", "", TWIN),
-    ("simulation/engine.py", "surely=True, broken=True", "surely=True, broken=False", SERVICE),
-    ("simulation/engine.py", "shows=Shows.OTHER", "shows=Shows.OLD", SERVICE),
-    ("simulation/engine.py", "self._turn += 1", "self._turn += 2", TWIN),
-    ("simulation/engine.py", "arrived <= rules.horizon_ms", "arrived > -1", TWIN),
-    ("simulation/polls.py", "~way.surely if turn else None", "None", TWIN),
-    ("simulation/polls.py", "time = time + failed * rules.resync_ms", "time = time + failed * way.period", SERVICE),
-    ("simulation/polls.py", "np.log(luck[where]) / np.log(share)", "np.log(luck[where]) / np.log(share) + 1", LAWS),
-    ("simulation/downloads.py", "dropped = drops < ends", "dropped = drops < takes", TWIN),
-    ("simulation/downloads.py", "+ stalls * rules.conn_timeout_ms", "", TWIN),
-    ("simulation/installs.py", "np.where(runs, np.maximum(regular, installed), regular)", "regular", TWIN),
-    ("simulation/installs.py", "np.maximum(way.time + way.period, arrived)", "way.time + way.period", TWIN),
-    ("simulation/installs.py", "(Stream.POWER, conditions", "(Stream.INSTALL, conditions", LAWS),
-    ("simulation/outages.py", "-(-left // step_ms) * step_ms", "left", TWIN),
-    ("simulation/outages.py", "self.ends[before] > at", "self.ends[before] >= at", LAWS),
-    (
+    Mutation(
+        "simulation/engine.py",
+        "silence_ms >= self._params.silence_timeout_ms",
+        "silence_ms > self._params.silence_timeout_ms",
+        TWIN,
+    ),
+    Mutation("simulation/engine.py", "        active.last_request_ms = active.next_event_ms\n", "", TWIN),
+    Mutation(
+        "simulation/engine.py",
+        "poll_certain=True, download_broken=True",
+        "poll_certain=True, download_broken=False",
+        SERVICE,
+    ),
+    Mutation("simulation/engine.py", "presented=PresentedVersion.OTHER", "presented=PresentedVersion.OLD", SERVICE),
+    Mutation("simulation/engine.py", "self._step += 1", "self._step += 2", TWIN),
+    Mutation(
+        "simulation/engine.py",
+        "active.next_event_ms <= self._params.horizon_ms",
+        "active.next_event_ms > -1",
+        TWIN,
+    ),
+    Mutation("simulation/polls.py", "missed &= ~active.poll_certain", "pass", TWIN),
+    Mutation(
+        "simulation/polls.py",
+        "exchange_ms + failures * params.resync_ms",
+        "exchange_ms + failures * active.period_ms",
+        SERVICE,
+    ),
+    Mutation(
+        "simulation/polls.py",
+        "np.log(numbers[index]) / np.log(probability)",
+        "np.log(numbers[index]) / np.log(probability) + 1",
+        LAWS,
+    ),
+    Mutation(
+        "simulation/downloads.py", "dropped = interrupted_ms < end_ms", "dropped = interrupted_ms < duration_ms", TWIN
+    ),
+    Mutation("simulation/downloads.py", " + stalled * params.conn_timeout_ms", "", TWIN),
+    Mutation(
+        "simulation/installs.py",
+        "after_install_ms = np.maximum(regular_ms, installed_ms)",
+        "after_install_ms = regular_ms",
+        TWIN,
+    ),
+    Mutation(
+        "simulation/installs.py",
+        "np.maximum(active.next_event_ms + active.period_ms, delivered_ms)",
+        "active.next_event_ms + active.period_ms",
+        TWIN,
+    ),
+    Mutation("simulation/installs.py", "(Stream.POWER, conditions", "(Stream.INSTALL, conditions", LAWS),
+    Mutation("simulation/outages.py", "-(-remaining_ms // step_ms) * step_ms", "remaining_ms", TWIN),
+    Mutation(
+        "simulation/outages.py",
+        "self._end_of_previous(shifted_ms) > shifted_ms",
+        "self._end_of_previous(shifted_ms) >= shifted_ms",
+        LAWS,
+    ),
+    Mutation(
         "simulation/gates.py",
-        "seen = np.minimum(-(-after // again_ms), count)",
-        "seen = np.minimum(after // again_ms, count)",
+        "np.minimum(-(-waiting_ms // check_interval_ms), max_checks)",
+        "np.minimum(waiting_ms // check_interval_ms, max_checks)",
         TWIN,
     ),
-    (
+    Mutation(
         "simulation/gates.py",
-        'order = np.argsort(ended, axis=1, kind="stable")',
-        "order = np.argsort(-ended, axis=1)",
+        'order = np.argsort(ended_ms, axis=1, kind="stable")',
+        "order = np.argsort(-ended_ms, axis=1)",
         TWIN,
     ),
-    ("plan.py", "failed / executed >= self.threshold", "failed / executed > self.threshold", FORMS),
-    (
+    Mutation("plan.py", "failed / executed >= self.threshold", "failed / executed > self.threshold", FORMS),
+    Mutation(
+        "simulation/histories.py",
+        "discarded = (self.offered_ms > stopped_column)",
+        "discarded = (self.offered_ms >= stopped_column)",
+        TWIN,
+    ),
+    Mutation(
         "rollout.py",
-        "late = (histories.offered_ms > stopped[:, None])",
-        "late = (histories.offered_ms >= stopped[:, None])",
+        "self._criterion_abort_ms = first_abort_ms(",
+        "was_found = (self._criterion_abort_ms < NEVER).all()\n"
+        "            self._criterion_abort_ms = self._criterion_abort_ms if was_found else first_abort_ms(",
         TWIN,
     ),
-    (
-        "rollout.py",
-        "self._aborted = abort_time(self._plan.abort",
-        "self._aborted = self._aborted if (self._aborted < NEVER).all() else abort_time(self._plan.abort",
-        TWIN,
-    ),
-    ("rollout.py", "| (decided > self._run.rules.horizon_ms)", "", TWIN),
-    (
+    Mutation("rollout.py", " | (decided_ms > self._params.horizon_ms)", "", TWIN),
+    Mutation(
         "simulation/task_creation.py",
         "np.arange(size) // rate.notified",
         "np.arange(1, size + 1) // rate.notified",
         TWIN,
     ),
-    ("simulation/random_streams.py", "uniform += 0.5", "uniform += 0.25", LAWS),
-    ("simulation/random_streams.py", "turn * _M1", "0 * _M1", LAWS),
-    (
+    Mutation("simulation/random_streams.py", "numbers += 0.5", "numbers += 0.25", LAWS),
+    Mutation("simulation/random_streams.py", "step * _M1", "0 * _M1", LAWS),
+    Mutation(
         "simulation/runners.py",
-        "part = run.part(piece if places is None else places[0, piece])",
-        "part = run.part(piece)",
+        "piece_index = piece if gateway_index is None else gateway_index[0, piece]",
+        "piece_index = piece",
         LAWS,
     ),
-    ("statistics/estimates.py", "count * q - half - 0.5", "count * q - half / 2 - 0.5", LAWS),
-    ("statistics/estimates.py", "values.std(ddof=1)", "values.std(ddof=1) * 0.8", LAWS),
-    ("statistics/closed_forms.py", "return 1.0 - succeeds[attempt - 1]", "return 1.0 - succeeds[0]", FORMS),
-    ("statistics/closed_forms.py", "under = under[~met]", "under = under[: len(under)]", FORMS),
-]
+    Mutation(
+        "statistics/estimates.py",
+        "count * quantile - half_width - 0.5",
+        "count * quantile - half_width / 2 - 0.5",
+        LAWS,
+    ),
+    Mutation("statistics/estimates.py", "values.std(ddof=1)", "values.std(ddof=1) * 0.8", LAWS),
+    Mutation("statistics/closed_forms.py", "return 1.0 - succeeds[attempt - 1]", "return 1.0 - succeeds[0]", FORMS),
+    Mutation("statistics/closed_forms.py", "not_met = not_met[~met]", "not_met = not_met[: len(not_met)]", FORMS),
+)
 
 
 def main() -> None:
-    missed = [mutation for mutation in MUTATIONS if not _is_caught(*mutation)]
-    print(f"{len(MUTATIONS) - len(missed)} of {len(MUTATIONS)} caught")
-    sys.exit(bool(missed))
+    """Run the mutations that the command line names, or all of them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("number", nargs="*", type=int, help=f"number of a mutation, from 1 to {len(MUTATIONS)}")
+    numbers = parser.parse_args().number or range(1, len(MUTATIONS) + 1)
+    outside = [number for number in numbers if not 1 <= number <= len(MUTATIONS)]
+    if outside:
+        parser.error(f"there is no mutation {outside[0]}; there are {len(MUTATIONS)}")
+    mutations = [MUTATIONS[number - 1] for number in numbers]
+    caught_count = sum([is_caught(mutation) for mutation in mutations])
+    print(f"{caught_count} of {len(mutations)} caught")
+    sys.exit(caught_count < len(mutations))
 
 
-def _is_caught(module: str, right: str, wrong: str, tests: str) -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        for part in ("lorafw", "tests"):
-            shutil.copytree(ROOT / part, Path(folder, part), ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "pyproject.toml", folder)
-        # A failing example has to be found, not made small.
-        twin = Path(folder, "tests", TWIN)
-        twin.write_text(twin.read_text().replace("Phase.generate, Phase.shrink", "Phase.generate,"))
-        path = Path(folder, "lorafw", "fleet", module)
-        text = path.read_text()
-        if right not in text:
-            raise SystemExit(f"{module} has changed: {right!r} is not in it any more")
-        path.write_text(text.replace(right, wrong))
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{tests}"]
-        environment = {**os.environ, "PYTHONPATH": folder}
-        done = subprocess.run(command, check=False, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
-        caught = done.returncode == 1
-        print(f"{'caught' if caught else 'MISSED'}  {module}: {right.strip()[:70]}", flush=True)
-        return caught
+def mutated_text(mutation: Mutation, text: str) -> str:
+    """Return the text of the module with the mutation in it.
+
+    Raises:
+        ValueError: The text to replace does not occur once.
+    """
+    count = text.count(mutation.right)
+    if count != 1:
+        raise ValueError(f"{mutation.module}: {mutation.right!r} occurs {count} times; mend the table of mutations")
+    return text.replace(mutation.right, mutation.wrong)
+
+
+def is_caught(mutation: Mutation) -> bool:
+    """Make the mutation in a copy, run its tests there, and return whether they fail. Prints the result."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copy_repository(folder)
+        path = folder / mutation.path
+        path.write_text(mutated_text(mutation, path.read_text()))
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
+        environment = {**os.environ, "PYTHONPATH": name}
+        run = subprocess.run(
+            [*command, f"tests/{mutation.tests}"],
+            check=False,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    # Exit code 1 means that tests failed; any other one but 0 means that pytest could not run them.
+    caught = run.returncode == 1
+    result = "caught" if caught else "MISSED"
+    print(f"{result}  {mutation.module}: {mutation.right.strip()[:70]}", flush=True)
+    return caught
+
+
+def copy_repository(folder: Path) -> None:
+    """Copy the package, its tests and their configuration. Changes the copied twin test to fail sooner."""
+    for part in ("lorafw", "tests"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    # A failing example has to be found. Hypothesis need not shrink it.
+    twin = folder / "tests" / TWIN
+    twin.write_text(twin.read_text().replace("Phase.generate, Phase.shrink", "Phase.generate,"))
 
 
 if __name__ == "__main__":
