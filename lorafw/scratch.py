@@ -1,4 +1,4 @@
-"""Temporary folders that are gone when the process ends, by SIGTERM too.
+"""Temporary folders that are removed when the process ends, even if SIGTERM ends it.
 
 Python removes a temporary folder when its ``with`` block ends, and when the interpreter exits. SIGTERM does neither by
 default: the process just stops. While a folder of this module is open, SIGTERM ends the process as ``sys.exit`` does.
@@ -32,6 +32,7 @@ def scratch_folder(prefix: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _exit_at_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the process as ``sys.exit`` does, until the end of the block. Changes the signal handler."""
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
@@ -45,4 +46,5 @@ def _exit_at_sigterm() -> Iterator[None]:
 
 
 def _exit(*_: object) -> NoReturn:
+    """Handle SIGTERM: exit, so that ``with`` blocks are left and the folder is removed."""
     sys.exit(SIGTERM_STATUS)

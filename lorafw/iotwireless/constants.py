@@ -1,4 +1,4 @@
-"""Where the API is reached: AWS's hosts, and what lorafw answers and AWS does not have."""
+"""The hosts of the API, and the paths and the header that lorafw adds to it."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ HOSTS: Final = (
 """The API's hosts; the second is the dual-stack form. moto's server asks without ``api.``."""
 
 PLAIN_HEADER: Final = "x-lorafw-plain"
-"""A request for the CUPS endpoint with this header is answered with the plain one, where there is one."""
+"""A request for the CUPS endpoint with this header is answered with the plain endpoint, if there is one."""
 
 EXPLAIN_PATH: Final = "/lorafw/explain/"
 """GET of this path with a gateway's id or EUI behind it answers why it is updated or not."""

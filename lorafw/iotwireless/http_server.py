@@ -131,6 +131,7 @@ class ApiWsgiServer(ThreadedWSGIServer):
         return connection, address
 
     def _evict_idle(self) -> bool:
+        """Wait until another connection may be accepted. Returns False if there is still no room in time."""
         most = max(min(self._files.files, MAX_CONNECTIONS), 1)
         with self._room:
             if self._count >= most:
@@ -138,6 +139,7 @@ class ApiWsgiServer(ThreadedWSGIServer):
             return self._room.wait_for(lambda: self._count < most, _WAIT_FOR_ROOM_S)
 
     def _push_out(self) -> None:
+        """Close the oldest connection that has not sent a whole request header. Does nothing if there is none."""
         oldest = next(iter(self._arriving), None)
         if oldest is None:
             return
@@ -148,11 +150,12 @@ class ApiWsgiServer(ThreadedWSGIServer):
             self.tally.add(RefusalReason.TOO_MANY_CONNECTIONS, "at the API")
 
     def has_arrived(self, connection: socket.socket) -> None:
-        """A request was read to the end of its header. Its connection is not pushed out any more."""
+        """Record that a request header was read to its end. Its connection is not evicted any more."""
         with self._room:
             self._arriving.pop(connection, None)
 
     def shutdown_request(self, request: Any) -> None:
+        """Close a connection, and let the next one be accepted if the server was full."""
         super().shutdown_request(request)
         with self._room:
             self._arriving.pop(request, None)
@@ -160,6 +163,7 @@ class ApiWsgiServer(ThreadedWSGIServer):
             self._room.notify()
 
     def server_close(self) -> None:
+        """Close the listening socket and return this server's share of the file descriptors."""
         super().server_close()
         self._files.leave()
 

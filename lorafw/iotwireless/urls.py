@@ -1,4 +1,4 @@
-"""Where the API answers. Which operation a request means is read from botocore's own model."""
+"""The URLs that moto sends to lorafw's API. The operation of a request is found with botocore's own model."""
 
 from lorafw.iotwireless.constants import HOSTS
 from lorafw.iotwireless.responses import IoTWirelessResponse

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from lorafw.isolation.reach import Reach, is_aws
 
 _HOSTS: Final = {"s3control": "s3-control"}
-"""Services that moto's server calls by a name that is no host."""
+"""The host names of services for which moto's server uses another name."""
 
 
 def answer(request: Any, reach: Reach) -> Any:
@@ -28,6 +28,7 @@ def answer(request: Any, reach: Reach) -> Any:
 
 
 def _is_known(url: str) -> bool:
+    """Return True if moto has a backend for the URL."""
     from moto.backend_index import backend_url_patterns  # noqa: PLC0415
 
     parts = urlsplit(url)
@@ -36,15 +37,16 @@ def _is_known(url: str) -> bool:
 
 
 def _ask_moto(request: Any, url: str) -> Any:
+    """Return moto's response to the request as if it had been sent to ``url``, or None if moto has none."""
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse  # noqa: PLC0415
     from moto.core.botocore_stubber import MockRawResponse  # noqa: PLC0415
     from moto.core.models import botocore_stubber  # noqa: PLC0415
 
     addressed = AWSPreparedRequest(request.method, url, request.headers, request.body, request.stream_output)
-    found = botocore_stubber.process_request(addressed)
-    if found is None:
+    response = botocore_stubber.process_request(addressed)
+    if response is None:
         return None
-    status, headers, body = found
+    status, headers, body = response
     return AWSResponse(request.url, status, headers, MockRawResponse(body))
 
 
@@ -69,6 +71,7 @@ def _home(request: Any, parts: SplitResult, redirect: SplitResult | None) -> str
 
 
 def _service_host(request: Any, parts: SplitResult) -> str | None:
+    """Return the usual host of the service that the request was signed for, or None if moto cannot tell it."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
 
     dispatcher = DomainDispatcherApplication(create_backend_app)
@@ -91,7 +94,11 @@ def _service_host(request: Any, parts: SplitResult) -> str | None:
 
 
 def _form_of(request: Any) -> bytes:
-    """Return the body as bytes; of a file, which no unsigned call that moto tells apart by its body has, nothing."""
+    """Return the body as bytes.
+
+    The result is empty if the body is a file. moto reads the body to recognise unsigned calls, and none of those calls
+    sends a file.
+    """
     if isinstance(request.body, str):
         return request.body.encode()
     return request.body if isinstance(request.body, bytes) else b""
@@ -106,4 +113,5 @@ def _bucket_before(host: str, redirect: SplitResult | None) -> str:
 
 
 def _text(value: object) -> str:
+    """Return a header value as text."""
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)

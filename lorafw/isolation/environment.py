@@ -1,6 +1,7 @@
-"""The AWS variables of a process: those that lead to the lab, and the user's own, which are to lead nowhere near it.
+"""The AWS variables of a process: those that point to the lab, and the user's own, which must not affect the lab.
 
-A profile, a configuration file or an endpoint of somebody's daily work must neither break the lab nor be reached by it.
+The user may have a profile, a configuration file or an endpoint for daily work. These must not break the lab, and the
+lab must not send requests to them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lorafw.isolation.sessions import KEY_ID, SECRET
 
 DUMMY_CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET}
 NOWHERE: Final = "http://127.0.0.1:9"
-"""An address of this machine at which nobody answers."""
+"""An address of this machine on which nothing listens."""
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost")
 
@@ -27,7 +28,7 @@ _SWITCHES_THAT_WIN: Final = (
     "AWS_USE_DUALSTACK_ENDPOINT",
     "AWS_USE_FIPS_ENDPOINT",
 )
-"""Variables that lead past AWS_ENDPOINT_URL if their value is true."""
+"""Variables that make clients ignore AWS_ENDPOINT_URL if their value is true."""
 
 _NAMES_THAT_WIN: Final = (
     *_PROFILES,
@@ -65,39 +66,41 @@ _ISOLATION_SETTINGS: Final = {
 
 
 def aws_variables(url: str, region: str = REGION) -> dict[str, str]:
-    """What boto3 and the AWS CLI need to find the API at ``url`` and no other."""
+    """Return the variables with which boto3 and the AWS CLI send requests to the API at ``url`` only."""
     return {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": region, **DUMMY_CREDENTIALS, **_no_proxy_variables()}
 
 
 def unreachable_aws_variables() -> dict[str, str]:
-    """Where no lab is open: boto3 and the AWS CLI find no AWS at all, and say so at the first try."""
+    """Return variables with which boto3 and the AWS CLI find no AWS at all, and fail at the first attempt."""
     return {**aws_variables(NOWHERE), "AWS_MAX_ATTEMPTS": "1"}
 
 
 def _no_proxy_variables() -> dict[str, str]:
-    """Calls to this machine go past a proxy, beside what goes past it already; nothing where there is none."""
+    """Return the variables that exclude this machine from the proxy. The result is empty if no proxy is set."""
     if not urllib.request.getproxies():
         return {}
-    # Where both are set, most programs heed the one in small letters.
+    # If both are set, most programs read the lower-case one.
     names = ("NO_PROXY", "no_proxy") if "no_proxy" in os.environ else ("NO_PROXY",)
     return {name: _with_loopback(os.environ.get(name, "")) for name in names}
 
 
 def _with_loopback(hosts: str) -> str:
+    """Return a comma-separated list of hosts with the loopback hosts added. The list ``*`` stays as it is."""
     if hosts.strip() == "*":
         return hosts
-    known = filter(None, map(str.strip, hosts.split(",")))
-    return ",".join(dict.fromkeys((*known, *_LOOPBACK)))
+    stripped_hosts = [host.strip() for host in hosts.split(",")]
+    direct_hosts = [host for host in stripped_hosts if host]
+    return ",".join(dict.fromkeys((*direct_hosts, *_LOOPBACK)))
 
 
 def without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """The same without anybody's AWS settings, be they variables or files."""
+    """Return a copy of an environment without the user's AWS variables and configuration files."""
     return {name: value for name, value in environment.items() if not name.startswith("AWS_")} | _ISOLATION_SETTINGS
 
 
 @contextmanager
 def replaced_environ(environment: Mapping[str, str]) -> Iterator[None]:
-    """Let this be the environment of this process, until the end."""
+    """Replace the environment of this process, and restore it at the end of the block."""
     before = dict(os.environ)
     _replace(environment)
     try:
@@ -107,17 +110,20 @@ def replaced_environ(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def aws_profile_removed() -> AbstractContextManager[None]:
-    """No profile is chosen in this process, until the end: boto3 makes no client where the chosen one is not there."""
+    """Unset the variables that choose a profile, until the end of the block.
+
+    boto3 cannot make a client if the chosen profile does not exist.
+    """
     return changed(dict.fromkeys(_PROFILES))
 
 
 def default_region(region: str) -> AbstractContextManager[None]:
-    """Clients that are made without a Region have this one, until the end."""
+    """Set the Region of clients that are made without one, until the end of the block."""
     return changed({"AWS_DEFAULT_REGION": region})
 
 
 def profile_variables_set() -> list[str]:
-    """Names of the variables that choose a profile here."""
+    """Return the names of the variables that are set in this process and choose a profile."""
     return [name for name in _PROFILES if name in os.environ]
 
 
@@ -138,6 +144,7 @@ def aws_variables_that_win(environ: Mapping[str, str]) -> list[str]:
 
 
 def _wins(name: str, value: str) -> bool:
+    """Return True if a variable would win over AWS_ENDPOINT_URL or break clients that use it."""
     if name in _SWITCHES_THAT_WIN:
         return value.lower() == "true"
     if name.startswith(_PREFIXES_THAT_WIN):
@@ -147,7 +154,11 @@ def _wins(name: str, value: str) -> bool:
 
 @contextmanager
 def changed(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Let these variables alone have other values, or not be set if the value is None, until the end."""
+    """Set some variables of this process, and restore them at the end of the block.
+
+    Args:
+        changes: New values by name. A variable whose value is None is unset.
+    """
     before = {name: os.environ.get(name) for name in changes}
     _put(changes)
     try:
@@ -157,6 +168,7 @@ def changed(changes: Mapping[str, str | None]) -> Iterator[None]:
 
 
 def _put(variables: Mapping[str, str | None]) -> None:
+    """Set variables of this process. A variable whose value is None is unset."""
     for name, value in variables.items():
         if value is None:
             os.environ.pop(name, None)
@@ -165,4 +177,5 @@ def _put(variables: Mapping[str, str | None]) -> None:
 
 
 def _replace(environment: Mapping[str, str]) -> None:
+    """Set the variables of ``environment`` in this process and unset all others."""
     _put({**dict.fromkeys(os.environ), **environment})
