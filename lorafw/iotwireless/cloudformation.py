@@ -1,4 +1,4 @@
-"""CloudFormation's resource types ``AWS::IoTWireless::*``, which lorafw does not build: a stack with one is refused.
+"""Refuse CloudFormation stacks that have a resource of type ``AWS::IoTWireless::*``, which lorafw does not build.
 
 moto skips a resource type that it does not know, and reports CREATE_COMPLETE. moto finds the types that it knows among
 the subclasses of CloudFormationModel, so each type gets a class here.
@@ -46,6 +46,8 @@ def refuse_in_stacks() -> None:
 
 
 def _class_that_refuses(base: type, resource_type: str) -> type:
+    """Return a subclass of ``base`` whose methods refuse to create, update or delete the resource type."""
+
     def refuse(*_: Any, **__: Any) -> NoReturn:
         from moto.cloudformation.exceptions import ValidationError  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Where moto decides about S3 and IAM otherwise than AWS, and an update depends on it: corrected while it is in use.
+"""Correct moto's decisions about S3 and IAM that differ from AWS and that an update depends on.
 
 * A bucket policy: moto applies a Deny whatever its Condition and Principal say. Here only a Deny of everyone without a
   condition keeps the user's own requests out; what the update role may read is decided by ``lorafw.sources.access``.
@@ -20,7 +20,7 @@ from lorafw.sources.iam.evaluation import AccessRequest, NamedPolicy, Principal,
 _AWS_MANAGED: Final = ":iam::aws:policy/"
 _SSE_C_HEADER: Final = "x-amz-server-side-encryption-customer-algorithm"
 _EVERYONE: Final = Principal("AWS", ())
-"""A caller of whom nothing is known: a policy can mean it by ``*`` alone."""
+"""An unknown caller. Only a principal of ``*`` in a policy matches it."""
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def corrected_moto() -> Iterator[None]:
 
 @contextmanager
 def _replaced(owner: type, name: str, change: Callable[[Any], Any]) -> Iterator[None]:
-    """Replace a method by ``change(method)`` for a while."""
+    """Replace a method by ``change(method)`` until the end of the block."""
     original = getattr(owner, name)
     setattr(owner, name, change(original))
     try:
@@ -61,7 +61,9 @@ def _with_lorafws_judgement(_: Any) -> Any:
         decision = evaluate([NamedPolicy("bucket", _unconditional(bucket.policy))], request)
         if decision.denied_by is not None:
             return PermissionResult.DENIED
-        return PermissionResult.PERMITTED if decision.allowed else PermissionResult.NEUTRAL
+        if decision.allowed:
+            return PermissionResult.PERMITTED
+        return PermissionResult.NEUTRAL
 
     return get_permission
 
@@ -72,8 +74,10 @@ def _unconditional(policy: bytes) -> dict[str, Any]:
         statements = json.loads(policy)["Statement"]
     except (ValueError, RecursionError, KeyError, TypeError):
         statements = []
+    if not isinstance(statements, list):
+        statements = [statements]
     kept = []
-    for statement in statements if isinstance(statements, list) else [statements]:
+    for statement in statements:
         names_everyone = isinstance(statement, dict) and statement.get("Principal") in ("*", {"AWS": "*"})
         if names_everyone and "Condition" not in statement:
             kept.append(statement)

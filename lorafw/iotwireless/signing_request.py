@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from lorafw.errors import IncompatibleMoto
 
 LIFETIME: Final = timedelta(days=365)
-"""As moto has it for CreateKeysAndCertificate."""
+"""The lifetime that moto gives the certificates of CreateKeysAndCertificate."""
 
 MIN_RSA_BITS: Final = 2048
 CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
@@ -39,7 +39,16 @@ def certify_requested_keys() -> None:
 
 
 def create_certificate_from_csr(backend: Any, csr: str, set_as_active: bool | str | None) -> Any:
-    """Answer CreateCertificateFromCsr for a backend of moto's IoT. Returns moto's certificate."""
+    """Answer CreateCertificateFromCsr for a backend of moto's IoT.
+
+    Args:
+        backend: moto's IoTBackend. The certificate is registered in it.
+        csr: The certificate signing request as PEM text.
+        set_as_active: Whether the certificate is active at once. moto passes the text of the URL's query.
+
+    Returns:
+        moto's certificate.
+    """
     pem = issue(_read(csr)).public_bytes(Encoding.PEM).decode()
     # It comes from the query of the URL, so False may be the text "false".
     is_active = str(set_as_active).lower() == "true"
@@ -66,6 +75,7 @@ def issue(request: x509.CertificateSigningRequest) -> x509.Certificate:
 
 
 def _read(csr: str) -> x509.CertificateSigningRequest:
+    """Parse a request. Raises moto's InvalidRequestException if AWS would not accept it."""
     from moto.iot.exceptions import InvalidRequestException  # noqa: PLC0415
 
     try:
@@ -82,6 +92,7 @@ def _read(csr: str) -> x509.CertificateSigningRequest:
 
 
 def _is_accepted(key: object) -> bool:
+    """Return True if AWS issues certificates for keys of this type and size."""
     if isinstance(key, rsa.RSAPublicKey):
         return key.key_size >= MIN_RSA_BITS
     return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, CURVES)

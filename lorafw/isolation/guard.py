@@ -1,4 +1,4 @@
-"""Everything that botocore sends goes through here while a testbed is open.
+"""Check every request that botocore sends while a testbed is open.
 
 All of botocore's HTTP goes through one method, ``URLLib3Session.send``: that of clients, whenever they were made, and
 that of credential providers, which have sessions of their own. It is replaced while the guard is on. A request for AWS
@@ -22,7 +22,7 @@ from lorafw.isolation.sessions import KEY_ID, SECRET
 from lorafw.isolation.settings import replaced
 
 _operation: ContextVar[str | None] = ContextVar("operation", default=None)
-"""What the client that sends now was asked for, such as "s3 ListBuckets"."""
+"""The operation of the request that is being sent, such as "s3 ListBuckets"."""
 
 _REMEDY: Final = "allow its host with Testbed(allow_hosts=[...]) if that is meant"
 
@@ -31,7 +31,7 @@ Send = Callable[[Any, Any], Any]
 
 @contextlib.contextmanager
 def guarding(reach: Reach) -> Iterator[None]:
-    """Let nothing that botocore sends go anywhere but where ``reach`` says, until the end.
+    """Let botocore send requests only to what ``reach`` allows, until the end of the block.
 
     Changes classes of botocore and boto3, and changes them back. Only one guard is on at a time.
 
@@ -79,6 +79,7 @@ def _guarded_send(send: Send, reach: Reach) -> Send:
 
 
 def _why_unanswered() -> str:
+    """Return the reason for which moto did not answer a request, for the error message."""
     from moto.core.config import default_user_config  # noqa: PLC0415
 
     if any(default_user_config.get("core", {}).get("passthrough", {}).values()):
@@ -95,6 +96,7 @@ def _check_proxy(http_session: Any, request: Any, reach: Reach) -> None:
 
 
 def _refusal(request: Any, reason: str) -> LabError:
+    """Return the error for a request that was not sent. It names the operation, the host and the remedy."""
     parts = urlsplit(request.url)
     operation = _operation.get() or f"{request.method} {parts.path or '/'}"
     return LabError(
@@ -136,7 +138,10 @@ def _dummy_signature(get_auth_instance: Callable[..., Any]) -> Callable[..., Any
 
 
 def _static(credentials: Any) -> Any:
-    """Return these credentials if nothing has to be asked for them, or dummy ones."""
+    """Return these credentials if they are fixed values; otherwise return dummy ones.
+
+    Credentials that can be refreshed are not fixed: botocore would ask a provider for new ones.
+    """
     from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials  # noqa: PLC0415
 
     is_static = isinstance(credentials, Credentials | ReadOnlyCredentials)
@@ -146,6 +151,8 @@ def _static(credentials: Any) -> Any:
 
 
 def _refused_process(_: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a ``_retrieve_credentials_using`` that raises LabError and runs no command."""
+
     def refuse(self: Any, credential_process: str) -> Any:
         raise LabError(
             f"credential_process of the profile {self._profile_name!r} would run a command while a Testbed is open, "
@@ -159,8 +166,10 @@ def _allowed_endpoint(provide: Callable[..., Any], reach: Reach) -> Callable[...
     """Return a ``ConfiguredEndpointProvider.provide`` that finds addresses of allowed hosts only."""
 
     def find(self: Any) -> Any:
-        found = provide(self)
-        return found if found is not None and reach.allows(found) else None
+        endpoint_url = provide(self)
+        if endpoint_url is None or not reach.allows(endpoint_url):
+            return None
+        return endpoint_url
 
     return find
 
@@ -175,11 +184,12 @@ def _dropped_event(_: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _keep_transfers_in_python(stack: contextlib.ExitStack) -> None:
-    """Let boto3 not use awscrt for files of S3: it has an HTTP client of its own, in C."""
+    """Prevent boto3 from using awscrt for S3 transfers. awscrt has its own HTTP client, which the guard cannot see."""
     from boto3.s3 import transfer  # noqa: PLC0415
 
     stack.enter_context(replaced(transfer, "_should_use_crt", _never))
 
 
 def _never(_: Any) -> bool:
+    """Return False, as boto3's ``_should_use_crt`` does if awscrt is not to be used."""
     return False

@@ -1,4 +1,4 @@
-"""moto in this process, behind the guard: what a testbed opens first and closes last."""
+"""Open moto in this process behind the guard. A testbed opens this first and closes it last."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CONFIGURED_BEFORE: Final = tuple(endpoint_variables(os.environ))
 
 @contextlib.contextmanager
 def isolated(region: str, allow_hosts: Sequence[str] = ()) -> Iterator[None]:
-    """Let clients and sessions of this process speak to an empty AWS of moto, and to nothing else, until the end.
+    """Connect the clients and sessions of this process to an empty moto only, until the end of the block.
 
     Changes variables of this process and classes of botocore, and changes them back. Servers of moto's test modes are
     not used, whatever TEST_SERVER_MODE and TEST_PROXY_MODE say.

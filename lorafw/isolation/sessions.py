@@ -1,4 +1,4 @@
-"""boto3 sessions of lorafw's own. They read no variable, no file and no metadata service of the user."""
+"""boto3 sessions for lorafw itself. They do not read the user's variables, files or metadata service."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_client(
     config: Any = None,
     credentials: dict[str, str] | None = None,
 ) -> Any:
-    """Make a boto3 client that knows nothing but these arguments.
+    """Return a new boto3 client that is configured by these arguments only.
 
     Proxies are not used: such a client speaks to the testbed, or to a port of this machine.
 
@@ -44,7 +44,7 @@ def make_client(
         keys = session_keys(credentials)
     own = Config(proxies={}, ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]  # unknown to the stubs
     merged = own if config is None else config.merge(own)
-    # Making a client is the one thing about boto3 that threads must not do at once.
+    # boto3 clients are thread-safe, but creating one from a shared session is not.
     with _making:
         return _session().client(service, region_name=region, endpoint_url=endpoint_url, config=merged, **keys)
 
@@ -60,6 +60,7 @@ def session_keys(credentials: dict[str, str]) -> dict[str, str]:
 
 @functools.cache
 def _session() -> Any:
+    """Return the boto3 session of all clients of this module. It is created at the first call."""
     import boto3  # noqa: PLC0415
     from botocore.configprovider import ConfigValueStore  # noqa: PLC0415
     from botocore.loaders import Loader  # noqa: PLC0415
@@ -74,7 +75,7 @@ def _session() -> Any:
 
 
 def _defaults() -> dict[str, Any]:
-    """Return botocore's defaults as providers that look nowhere else. The two files of settings are empty ones."""
+    """Return botocore's default settings as constant providers. The two settings files are replaced by empty ones."""
     from botocore import configprovider  # noqa: PLC0415
 
     try:

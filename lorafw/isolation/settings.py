@@ -1,4 +1,4 @@
-"""The user's AWS settings, put aside while a testbed is open: variables, files, profiles, and switches of moto.
+"""Put the user's AWS settings aside while a testbed is open: variables, files, profiles and moto's switches.
 
 Programs that a test starts see the changed variables too. They find no AWS with them, unless they are given the ones of
 ``Testbed.api_over_http``: AWS_ENDPOINT_URL is an address of this machine at which nobody answers.
@@ -35,7 +35,7 @@ CREDENTIAL_VARIABLES: Final = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "BOTO_CONFIG",
 )
-"""What botocore's credential providers read beside its table of settings."""
+"""Variables that botocore's credential providers read and that are not in its table of settings."""
 
 MOTO_ACCOUNT: Final = "MOTO_ACCOUNT_ID"
 
@@ -52,7 +52,7 @@ def endpoints_in_files() -> list[str]:
 
 @contextlib.contextmanager
 def put_aside(region: str) -> Iterator[None]:
-    """Let clients and sessions that are made without any argument be those of the testbed, until the end.
+    """Connect clients and sessions that are made without arguments to the testbed, until the end of the block.
 
     The user's profiles keep their names, and nothing else: a script that names one goes on to work. Changes the
     variables of this process.
@@ -75,9 +75,10 @@ def put_aside(region: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_moto_switches() -> Iterator[None]:
-    """Let moto be as it is without any of its variables that would break lorafw, until the end.
+    """Undo the effect of those moto variables that would break lorafw, until the end of the block.
 
-    Some of them moto reads once, when it is imported. That may have been before.
+    moto reads some of them only once, when it is imported, and it may have been imported already. Therefore the
+    attributes of moto that hold their values are changed too.
 
     Raises:
         LabError: moto cannot be imported with the variables that are set.
@@ -96,10 +97,15 @@ def without_moto_switches() -> Iterator[None]:
 
 @contextlib.contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[Any]:
-    """Let an attribute of somebody else's module, class or object be another one, until the end.
+    """Replace an attribute of another library's module, class or object, until the end of the block.
+
+    Args:
+        owner: The module, class or object.
+        name: The name of the attribute.
+        value: The value that it has inside the block.
 
     Yields:
-        What it was before.
+        The value that it had before.
 
     Raises:
         LabError: There is no such attribute, so this release of the library has another shape.
@@ -132,7 +138,7 @@ def _read_by_botocore(environ: Mapping[str, str]) -> list[str]:
 
 
 def _configuration() -> dict[str, Any]:
-    """Return the user's configuration as botocore reads it; empty if there is none, or none that can be read."""
+    """Return the user's configuration as botocore reads it. It is empty if no file exists or none can be read."""
     from botocore.configloader import load_config, raw_config_parse  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
@@ -146,6 +152,7 @@ def _configuration() -> dict[str, Any]:
 
 
 def _neutral_config(profiles: Mapping[str, Any]) -> str:
+    """Return the text of a configuration file in which every profile has dummy keys and nothing else."""
     keys = f"aws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n"
     sections = ["[default]\n" + keys]
     for name in profiles:
@@ -155,6 +162,7 @@ def _neutral_config(profiles: Mapping[str, Any]) -> str:
 
 
 def _endpoints_in(node: Any) -> Iterator[str]:
+    """Yield the values of all ``endpoint_url`` settings in nested mappings."""
     if not isinstance(node, Mapping):
         return
     for name, value in node.items():

@@ -1,4 +1,4 @@
-"""The AWS CLI, led to the lab and nowhere else.
+"""Run the AWS CLI against the lab only.
 
 Versions before 1.29 and 2.13 ignore AWS_ENDPOINT_URL, and each version has commands that ignore ``--endpoint-url``.
 Therefore the command gets the option, and its environment sends everything that is not for this machine to a proxy
@@ -52,7 +52,11 @@ def find_aws_cli() -> str | None:
 
 
 def require_aws_cli() -> str:
-    """Return the path of the AWS CLI. Raises LabError if there is none."""
+    """Return the path of the AWS CLI.
+
+    Raises:
+        LabError: The AWS CLI is not installed.
+    """
     path = find_aws_cli()
     if path is None:
         raise LabError("the AWS CLI is not installed: pip install awscli, or pip install 'lorafw[lab]'")
@@ -82,7 +86,7 @@ def aws_command(aws: str, endpoint: LabEndpoint, arguments: Sequence[str]) -> li
 def aws_environment(environ: Mapping[str, str], endpoint: LabEndpoint) -> dict[str, str]:
     """Return the environment in which the AWS CLI reaches the lab only.
 
-    It has no AWS setting of the user's, and a proxy at which nobody listens for all other hosts.
+    It has none of the user's AWS settings. For all other hosts it names a proxy on which nothing listens.
     """
     proxies = {spelling: NOWHERE for name in _PROXIES for spelling in (name, name.lower())}
     direct = dict.fromkeys(("NO_PROXY", "no_proxy"), _DIRECT_HOSTS)
@@ -97,6 +101,7 @@ def aws_environment(environ: Mapping[str, str], endpoint: LabEndpoint) -> dict[s
 
 
 def _check_options(endpoint: LabEndpoint, arguments: Sequence[str]) -> None:
+    """Raise LabError if the arguments name a profile or an endpoint other than the lab's."""
     for name, value in _options(arguments):
         if name == "--profile":
             raise LabError(f"--profile {value} is refused: the lab has no profiles. Run 'aws' if you mean an account")
@@ -109,9 +114,9 @@ def _check_options(endpoint: LabEndpoint, arguments: Sequence[str]) -> None:
 def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the endpoint and profile options with their values. The AWS CLI also accepts shortened names."""
     for argument, next_argument in zip_longest(arguments, arguments[1:], fillvalue=""):
-        given, equals, value = argument.partition("=")
+        option, equals, value = argument.partition("=")
         for name in ("--endpoint-url", "--profile"):
-            if len(given) > len("--") and name.startswith(given):
+            if len(option) > len("--") and name.startswith(option):
                 yield name, value if equals else next_argument
 
 

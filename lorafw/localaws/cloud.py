@@ -1,7 +1,7 @@
-"""The lab's AWS: the API on one port, CUPS on another, one UpdateService behind both.
+"""The lab's AWS: the API on one port and CUPS on another, with one UpdateService behind both.
 
-The API is moto's own server with ``iotwireless`` in it, so S3, IAM, STS and IoT are there too. Its state is in memory
-and goes with the process.
+The API is moto's own server with ``iotwireless`` added, so it has S3, IAM, STS and IoT too. Its state is kept in memory
+and is lost when the process ends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 
 ELSEWHERE: Final = "; if yours is elsewhere, lead S3 and IAM here as well: set AWS_ENDPOINT_URL"
-"""Ends what is said of a missing role or bucket: perhaps only iotwireless was led to this server."""
+"""The end of the error for a missing role or bucket: perhaps only iotwireless requests are sent to this server."""
 
 
 class ApiServer:
@@ -45,12 +45,12 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        """An address that works on this machine, also if the server listens at all interfaces."""
+        """A URL that works on this machine, even if the server listens on all interfaces."""
         return f"http://{as_url_host(reachable(self.host))}:{self.port}"
 
     @property
     def refused(self) -> str:
-        """What was refused so far and how often, for a person. Empty if nothing was."""
+        """A summary of the requests refused so far, with counts. It is empty if none was refused."""
         return str(self._server.tally) if self._server is not None else ""
 
     def start(self) -> None:
@@ -76,7 +76,7 @@ class ApiServer:
         self._server = self._thread = None
 
     def reset(self) -> None:
-        """Forget everything: moto keeps its state for as long as the process lives."""
+        """Delete all state of moto, which otherwise stays until the process ends."""
         from moto.moto_api._internal import moto_api_backend  # noqa: PLC0415
 
         moto_api_backend.reset()
@@ -90,7 +90,10 @@ class ApiServer:
 
 
 class Cloud:
-    """API and CUPS together, empty at first. A context manager, one at a time in a process; ports of 0 are picked."""
+    """The API and CUPS together, with no resources at first.
+
+    This is a context manager. Only one may be open in a process. A port of 0 means a free port.
+    """
 
     def __init__(
         self,
@@ -113,10 +116,10 @@ class Cloud:
             api_host: Address of the API, which asks nobody for credentials.
             cups_host: Address of CUPS over HTTPS. Plain CUPS knows no identity and stays on loopback.
             api_port: Port of the API.
-            cups_port: Port of plain CUPS. None: there is no plain CUPS.
-            cups_tls_port: Port of CUPS over HTTPS. None: there is no HTTPS.
+            cups_port: Port of plain CUPS. If it is None, there is no plain CUPS.
+            cups_tls_port: Port of CUPS over HTTPS. If it is None, there is no HTTPS.
             cups_tls_fallback_to_free_port: Whether to take a free port if ``cups_tls_port`` is taken.
-            state_dir: Folder that keeps the CA and the server's key. None: they are made anew.
+            state_dir: Folder that keeps the CA and the server's key. If it is None, new ones are created each time.
             public_names: Names of this machine on the network, for the server's certificate and for Host headers.
             policy: Decisions of the service.
             clock: Clock of the service.
@@ -141,6 +144,7 @@ class Cloud:
         self._exit_stack = contextlib.ExitStack()
 
     service: UpdateService
+    """The service behind the API and CUPS. It exists once the cloud has been entered."""
     cups_plain: CupsServer | None = None
     """CUPS over plain HTTP; None if there is none."""
     cups_tls: CupsServer | None = None
@@ -179,6 +183,7 @@ class Cloud:
         self._exit_stack.close()
 
     def _open_plain(self, stack: contextlib.ExitStack, port: int) -> None:
+        """Start plain CUPS and announce it as the CUPS endpoint. Sets ``cups_plain``; ``stack`` will stop it."""
         from lorafw.iotwireless.context import set_cups_endpoint  # noqa: PLC0415
 
         self.cups_plain = CupsServer(
@@ -194,6 +199,7 @@ class Cloud:
         stack.enter_context(set_cups_endpoint(self.cups_plain.uri))
 
     def _open_tls(self, stack: contextlib.ExitStack, port: int) -> None:
+        """Start CUPS over HTTPS and announce it as the CUPS endpoint. Sets ``cups_tls``; ``stack`` will stop it."""
         from lorafw.iotwireless.context import IotCertificates, on_certificate_associated, set_cups_endpoint  # noqa: PLC0415
         from lorafw.server.certificate_authority import load_or_create  # noqa: PLC0415
 
