@@ -1,6 +1,6 @@
 """Where a request may go while a testbed is open: to the testbed, to the network, or nowhere.
 
-One rule, and it is pure: it looks at the address alone, and asks no name server.
+The decision depends only on the address. No name server is asked.
 
 1. A host that the test allowed is on the network.
 2. An address that a variable or a file names for AWS is a redirect of the user's daily work: it means the testbed.
@@ -34,7 +34,7 @@ _AWS_DOMAINS: Final = (
 
 
 class Place(Enum):
-    """Where a request goes."""
+    """The destination of a request."""
 
     TESTBED = "testbed"
     NETWORK = "network"
@@ -43,7 +43,7 @@ class Place(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What may be reached. Immutable, so threads share it."""
+    """The destinations that requests may have. It is immutable, so threads can share it."""
 
     allowed: frozenset[str] = frozenset()
     """Hosts as ``name`` or ``name:port``, in lower case."""
@@ -51,7 +51,7 @@ class Reach:
     """Addresses that variables and files name for AWS."""
 
     def place_of(self, url: str) -> Place:
-        """Return where a request to this URL goes."""
+        """Return the destination of a request to this URL."""
         parts = urlsplit(url)
         if self.allows(url):
             return Place.NETWORK
@@ -60,7 +60,7 @@ class Reach:
         return Place.NETWORK if is_loopback(parts.hostname) else Place.NOWHERE
 
     def allows(self, url: str) -> bool:
-        """Return whether the test allowed this host."""
+        """Return True if the test allowed the host of this URL."""
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
         return bool({host, f"{host}:{_port(parts)}"} & self.allowed)

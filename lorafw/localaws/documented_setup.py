@@ -1,4 +1,4 @@
-"""The world of AWS's documentation, alive: bucket, role, gateways, and one gateway that polls CUPS.
+"""The example of AWS's documentation: its bucket, role and gateways, and one gateway that polls CUPS.
 
 So that every documented command runs as printed, the gateway holds two keys: the first is one that was calculated from
 the documented signature for the file in the bucket (``firmware.recovery``: a signature alone proves nothing); the
@@ -32,7 +32,10 @@ _CHECK_INTERVAL_S = 0.1
 
 
 class DocumentedSetup:
-    """A context manager. ``log`` gets the lines of the gateway that polls."""
+    """Context manager that creates the documented example and polls with one gateway.
+
+    ``log`` is called with each log line of the polling gateway.
+    """
 
     def __init__(self, cloud: Cloud, log: Callable[[str], None]) -> None:
         self._cloud = cloud
@@ -44,7 +47,7 @@ class DocumentedSetup:
     home: Home
     """The polling gateway's home folder."""
     private_key: Path
-    """The lab's key: its public half is the gateway's sig-1.key."""
+    """The lab's private key. Its public key is the gateway's ``sig-1.key``."""
 
     def __enter__(self) -> DocumentedSetup:
         with contextlib.ExitStack() as stack:
@@ -93,7 +96,7 @@ class DocumentedSetup:
         )
 
     def _run(self) -> None:
-        """Poll every ten seconds; and at once when there is a new definition, as if it had just been powered on."""
+        """Poll every ten seconds until stopped. Poll at once if there is a new definition, as after a power-on."""
         known, due = 0, time.monotonic() + example.POLL_INTERVAL_S
         while not self._stop.wait(_CHECK_INTERVAL_S):
             newest = max((d.sequence for d in self._cloud.service.definitions(OWNER)), default=0)

@@ -1,4 +1,4 @@
-"""The documented place for an update file: a bucket with versions, and a role that may read it."""
+"""Create the documented storage for an update file: a versioned bucket, and a role that may read it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from lorafw import example
 
 
 def create_bucket_and_role(client: Callable[[str], Any], *, readable: str = example.KEY) -> None:
-    """Create both with boto3 clients made by ``client(name)``; ``readable`` is the key, or a pattern of keys."""
+    """Create the bucket and the role of the documented example.
+
+    Args:
+        client: Returns a boto3 client for the name of a service, such as "s3".
+        readable: The key that the role may read, or a pattern of keys.
+    """
     s3, iam = client("s3"), client("iam")
     s3.create_bucket(Bucket=example.BUCKET)
     s3.put_bucket_versioning(Bucket=example.BUCKET, VersioningConfiguration={"Status": "Enabled"})
@@ -19,6 +24,6 @@ def create_bucket_and_role(client: Callable[[str], Any], *, readable: str = exam
 
 
 def upload_update(client: Callable[[str], Any], update: bytes, key: str = example.KEY) -> str:
-    """Put an update file into the bucket; gives its UpdateDataSource."""
+    """Upload an update file to the bucket and return its UpdateDataSource, an ``s3://`` URI."""
     client("s3").put_object(Bucket=example.BUCKET, Key=key, Body=update)
     return f"s3://{example.BUCKET}/{key}"

@@ -1,4 +1,4 @@
-"""The documented procedure, walked: every command with its real answer, and the gateway's log in between."""
+"""Run the documented procedure and show every command, its real answer and the gateway's log."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from lorafw.scratch import scratch_folder
 from lorafw.tasks.model import AccountRegion
 
 MAX_POLLS: Final = 4
-"""FAILED is judged at the fourth poll after the definition was made."""
+"""The task becomes FAILED at the fourth poll after its definition was created."""
 
 OWNER: Final = AccountRegion(example.ACCOUNT, example.REGION)
 
 
 class DocumentedWalkthrough:
-    """One run of the procedure in a world of its own. A context manager; ``show`` gets what a person reads."""
+    """Context manager for one run of the procedure in its own lab. ``show`` is called with each text for the user."""
 
     def __init__(self, show: Callable[[str], None], *, package: str, fail: str | None = None) -> None:
         self._show = show
@@ -51,7 +51,11 @@ class DocumentedWalkthrough:
         self._exit_stack.close()
 
     def run(self) -> str:
-        """Walk it and give the final status of the task. Raises LorafwError where a command fails."""
+        """Run the procedure and return the final status of the task.
+
+        Raises:
+            LorafwError: A command failed.
+        """
         self._show("A firmware update with AWS IoT Core for LoRaWAN, on this machine alone.")
         self._show(
             f"API {self._cloud.api.url}, CUPS {self._cloud.cups.uri}"
@@ -71,7 +75,7 @@ class DocumentedWalkthrough:
         return self._poll_until_ended(gateway_id, gateway)
 
     def _publish_update(self) -> Path:
-        """The update file, its signature, bucket and role; gives input.json."""
+        """Create the update file, its signature, the bucket and the role. Returns the path of input.json."""
         self._heading("0. Update file, signature, bucket and role")
         self._keys = KeyPair.generate()
         update = example.update_file(self._package)
@@ -142,7 +146,7 @@ class DocumentedWalkthrough:
         self._show(f"\n{text}\n{'-' * len(text)}")
 
     def _run_aws_command(self, operation: str, *arguments: str, shown: list[str] | None = None) -> dict[str, Any]:
-        """Run ``aws iotwireless OPERATION ...`` against the lab; gives its answer."""
+        """Run ``aws iotwireless OPERATION ...`` against the lab and return its answer."""
         self._show(f"$ aws iotwireless {operation} {shlex.join(shown or arguments)}")
         answer = self._run_with_cli(operation, arguments) if self._aws else self._run_with_boto3(operation, arguments)
         self._show(f"{answer.strip()}\n" if answer.strip() else "(no output)\n")
