@@ -170,6 +170,7 @@ class EnrolmentTransaction:
         sync_folder(self._folder)
 
     def is_committed(self) -> bool:
+        """Return True if the run wrote all of its files."""
         return self._journal.is_committed(self.entry)
 
     def complete(self) -> None:

@@ -73,6 +73,7 @@ class JournalEntry:
 
     @property
     def started_at(self) -> datetime:
+        """When the run began."""
         return datetime.fromisoformat(self.started)
 
 
@@ -108,6 +109,7 @@ class EnrolmentJournal:
         return entry
 
     def remove(self) -> None:
+        """Delete the journal, and wait until that is on the disk."""
         self._path.unlink(missing_ok=True)
         sync_folder(self._folder)
 
@@ -189,6 +191,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def sha256_of(content: bytes) -> str:
+    """Return the SHA-256 of the content in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
