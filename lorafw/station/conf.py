@@ -83,6 +83,7 @@ def parse_station_conf(
     """Read the content of station.conf.
 
     Args:
+        content: The bytes of the file.
         read_router_id: Returns the text of the file that ``routerid`` names, or ``routerid`` itself.
         default_router_id: The MAC of this machine, which stands for a missing ``routerid``, or "" if there is none.
         environment: Environment variables. Those with the name of a parameter count.
