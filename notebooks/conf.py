@@ -35,7 +35,8 @@ author = "the authors of lorafw"
 version = release = version_of("lorafw")
 html_title = f"lorafw {release}"
 
-extensions = ["myst_nb", "sphinx.ext.autodoc"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+napoleon_numpy_docstring = False
 exclude_patterns = ["**.ipynb_checkpoints", "*-mine-*"]
 
 nb_execution_mode = "off"
@@ -45,6 +46,7 @@ nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
+autodoc_typehints = "description"
 autodoc_default_options = {"members": True}
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True

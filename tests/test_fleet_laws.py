@@ -351,7 +351,7 @@ def test_something_that_runs_nothing_is_refused_as_an_executor() -> None:
 
 def test_the_first_thousand_of_ten_thousand_have_the_same_histories_when_they_are_alone() -> None:
     many, few = (simulate(mixed_fleet(n, seed=3), typical_plan(), seed=4) for n in (10_000, 1000))
-    for column, alone in zip(many.gateways.columns(), few.gateways.columns(), strict=True):
+    for column, alone in zip(many.histories.owned_arrays(), few.histories.owned_arrays(), strict=True):
         assert (column[:, :1000] == alone).all()
     assert [row for row in many.events.iter_rows() if row[1] < 1000] == list(few.events.iter_rows())
 
@@ -359,7 +359,7 @@ def test_the_first_thousand_of_ten_thousand_have_the_same_histories_when_they_ar
 def test_a_replication_is_the_same_beside_however_many() -> None:
     fleet = mixed_fleet(500, conditions=EVERY_TROUBLE)
     few, many = (simulate(fleet, waves_with_everything(), seed=6, replications=n) for n in (2, 50))
-    for column, more in zip(few.gateways.columns(), many.gateways.columns(), strict=True):
+    for column, more in zip(few.histories.owned_arrays(), many.histories.owned_arrays(), strict=True):
         assert (column == more[:2]).all()
 
 

@@ -49,7 +49,7 @@ def equal(fleet: Fleet, plan: Plan, seed: int, replication: int = 0) -> Any:
         if wave.started_ms[replication] != NEVER
     ]
     assert twin.waves == (began if plan.waves else twin.waves)
-    histories = result.gateways
+    histories = result.histories
     for task in twin.tasks:
         at = (replication, task.place)
         status = int(histories.status[at])

@@ -14,7 +14,7 @@ def _is_between_the_polls(answer: object) -> bool:
 
 EXERCISES = {
     "06-deadline": Exercise(
-        "iso(milliseconds) gives the text; the last row of bed.log has the milliseconds in .time.",
+        "format_iso(milliseconds) gives the text; the last row of bed.log has the milliseconds in .time.",
         equals("2021-03-14T09:57:12.047Z"),
     ),
     "06-unheard": Exercise(

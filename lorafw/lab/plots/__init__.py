@@ -1,5 +1,5 @@
 """Plots of simulated rollouts, each with a text alternative."""
 
-from lorafw.lab.plots.rollout import PICTURES, completion, load, timeline, waves
+from lorafw.lab.plots.rollout import PICTURES, causes, completion, load, retries, timeline, waves
 
-__all__ = ["PICTURES", "completion", "load", "timeline", "waves"]
+__all__ = ["PICTURES", "causes", "completion", "load", "retries", "timeline", "waves"]
