@@ -36,7 +36,6 @@ version = release = version_of("lorafw")
 html_title = f"lorafw {release}"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-napoleon_numpy_docstring = False
 exclude_patterns = ["**.ipynb_checkpoints", "*-mine-*"]
 
 nb_execution_mode = "off"
@@ -46,9 +45,11 @@ nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
 autodoc_default_options = {"members": True}
+autodoc_typehints = "description"
 autodoc_typehints_format = "short"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
 python_use_unqualified_type_names = True
 add_module_names = False
 
@@ -174,6 +175,8 @@ def public(module: str) -> str:
     """The public names of ``lorafw.fleet`` that a module defines, functions first."""
     package = importlib.import_module("lorafw.fleet")
     names = [name for name in package.__all__ if getattr(package, name).__module__ == f"lorafw.{module}"]
+    if not names:
+        raise ValueError(f"lorafw.{module} defines no public name of lorafw.fleet; correct the mark in the page")
     classes = [name for name in names if inspect.isclass(getattr(package, name))]
     functions = [name for name in names if name not in classes]
     lines = [f".. autofunction:: lorafw.fleet.{name}" for name in functions]

@@ -30,9 +30,8 @@ from lorafw.fleet import (
     typical_plan,
     waves_plan,
 )
-from lorafw.lab.plots import PICTURES, completion, load, timeline, waves
+from lorafw.lab.plots import PICTURES, causes, completion, load, retries, timeline, waves
 from lorafw.lab.plots.figure import STATUS_STYLES
-from lorafw.lab.plots.rollout import causes, retries
 
 HOUR_S = 3600
 
