@@ -201,7 +201,7 @@ def test_a_worse_world_makes_no_gateway_earlier(name: str) -> None:
     """Not so with what lets a station try again within a minute: that can come before its regular poll."""
     fleet = mixed_fleet(4000, conditions=Conditions())
     plan = replace(typical_plan(fails=0.2), silence_timeout_s="never")
-    good, bad = (simulate(fleet.under(**{name: share}), plan, seed=2).histories for share in (0.05, 0.3))
+    good, bad = (simulate(fleet.with_conditions(**{name: share}), plan, seed=2).histories for share in (0.05, 0.3))
     assert (
         np.where(bad.status == COMPLETED, bad.ended_ms, NEVER) >= np.where(good.status == COMPLETED, good.ended_ms, 0)
     ).all()
@@ -228,7 +228,7 @@ def test_a_fleet_in_parts_is_the_whole() -> None:
     plan, seed = typical_plan(fails=0.2), 5
     whole = simulate(fleet, plan, seed=seed)
     cuts = [slice(0, 1), slice(1, 700), slice(700, 3000)]
-    parts = [simulate(fleet.part(cut), plan, seed=seed) for cut in cuts]
+    parts = [simulate(fleet.select(cut), plan, seed=seed) for cut in cuts]
     for name in ("status", "delivered_sends", "created_ms", "offered_ms", "ended_ms", "last_fault", "broken_bytes"):
         together = np.concatenate([getattr(part.histories, name) for part in parts], axis=1)
         assert (getattr(whole.histories, name) == together).all(), name
@@ -381,7 +381,7 @@ def trials() -> Any:
     """
     whole = simulate(reference_fleet(TRIALS * 320, **QUIET), quiet_plan(0.5), seed=11)
     pieces = Histories(*(getattr(whole.histories, f.name).reshape(TRIALS, 320) for f in fields(Histories)))
-    one, never = whole.fleet.part(slice(0, 320)), np.full(TRIALS, NEVER)
+    one, never = whole.fleet.select(slice(0, 320)), np.full(TRIALS, NEVER)
     return replace(whole, fleet=one, replications=TRIALS, histories=pieces, stopped_ms=never)
 
 

@@ -192,7 +192,7 @@ def test_a_later_wave_that_succeeds_keeps_the_abort_from_being_met() -> None:
         waves=waves, abort=Abort(threshold=0.08, minimum_executed=20), order="number", silence_timeout_s="never"
     )
     assert equal(fleet, plan, 1).stopped_ms[0] == NEVER
-    alone = simulate(fleet.part(slice(0, 20)), replace(plan, waves=waves[:1]), seed=1)
+    alone = simulate(fleet.select(slice(0, 20)), replace(plan, waves=waves[:1]), seed=1)
     assert alone.stopped_ms[0] < NEVER
 
 

@@ -1,4 +1,4 @@
-"""Every default of the simulator with where it comes from. What has no source says "assumption"."""
+"""The defaults of the simulator, each with its source. A default without a source says "assumption"."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ from lorafw.fleet.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """A value, its unit in the name, and its source."""
+    """A default value."""
 
     name: str
+    """The name of the quantity, which ends with its unit."""
     value: Any
+    """The value."""
     source: str
+    """Where it comes from."""
 
 
 _ASSUMPTION: Final = "assumption"
 _GIVEN: Final = "given"
 _OFF: Final = "switched off"
+_FLAGS: Final = ("gone", "refuses", "keyless", "restarts", "version_differs")
+_TOLERANCE: Final = 1e-12
 
 DEFAULTS: Final = {
     default.name: default
@@ -57,49 +62,82 @@ DEFAULTS: Final = {
         Default("silence_timeout_s", 48 * 3600.0, "AWS gives no time: assumption of the service's policy"),
     )
 }
+"""The defaults by name."""
 
 
 def default_value(name: str) -> Any:
+    """Return the value of a default."""
     return DEFAULTS[name].value
 
 
 def assumptions(fleet: Fleet, plan: Plan) -> list[tuple[str, str, str]]:
-    """(quantity, value, source) of all that a rollout rests on: what equals a default has its source.
+    """Return all that a rollout rests on, as rows of quantity, value and source.
 
-    The rest is "given"; a cause of trouble that is not is "switched off".
+    A value that equals the default has the source of the default. Any other one is "given", or "switched off" if it is
+    a cause of trouble with probability 0.
     """
-    size, conditions = fleet.size, fleet.conditions
-    periods = sorted({float(period) / 1000 for period in (fleet.period_ms.min(), fleet.period_ms.max())})
-    phases = sorted({float(phase) / 1000 for phase in (fleet.phase_ms.min(), fleet.phase_ms.max())})
-    rows = [
-        ("fleet", f"{size} gateways", fleet.source),
-        ("poll_period_s", _span(periods), _source("poll_period_s", periods[0] if len(periods) == 1 else None)),
-        ("poll_phase_s", _span(phases), DEFAULTS["phase"].source if len(phases) > 1 else _GIVEN),
-    ]
-    rows += [_row(f.name, getattr(plan.update, f.name)) for f in fields(plan.update)]
+    conditions = fleet.conditions
+    rows = [("fleet", f"{fleet.size} gateways", fleet.source), *_poll_rows(fleet)]
+    rows += [_row(field.name, getattr(plan.update, field.name)) for field in fields(plan.update)]
     rows.append(_row("silence_timeout_s", plan.silence_timeout_s))
-    rows += [_row(f.name, getattr(conditions, f.name)) for f in fields(conditions)]
-    for name in ("gone", "refuses", "keyless", "restarts", "version_differs"):
-        share = np.count_nonzero(getattr(fleet, name)) / size
-        rows.append((name, f"{share:g}", "as this fleet has it: an assumption where drawn" if share else _OFF))
+    rows += [_row(field.name, getattr(conditions, field.name)) for field in fields(conditions)]
+    rows += [_flag_row(fleet, name) for name in _FLAGS]
     return rows
 
 
-def _row(name: str, given: Any) -> tuple[str, str, str]:
-    shown = f"{given:g}" if isinstance(given, float) else "any" if given is None else str(given)
-    return name, shown, _source(name, given)
+def _poll_rows(fleet: Fleet) -> list[tuple[str, str, str]]:
+    """Return the rows of the poll period and of the first polls."""
+    periods_s, phases_s = _range_s(fleet.period_ms), _range_s(fleet.phase_ms)
+    common_period_s = periods_s[0] if len(periods_s) == 1 else None
+    phase_source = _GIVEN if len(phases_s) == 1 else DEFAULTS["phase"].source
+    return [
+        ("poll_period_s", _format_range(periods_s), _source("poll_period_s", common_period_s)),
+        ("poll_phase_s", _format_range(phases_s), phase_source),
+    ]
 
 
-def _source(name: str, given: Any) -> str:
+def _row(name: str, value: Any) -> tuple[str, str, str]:
+    """Return the row of one value."""
+    return name, _format_value(value), _source(name, value)
+
+
+def _flag_row(fleet: Fleet, name: str) -> tuple[str, str, str]:
+    """Return the row of a column of flags: the share of gateways for which it is True."""
+    share = np.count_nonzero(getattr(fleet, name)) / fleet.size
+    source = "as this fleet has it: an assumption where drawn" if share else _OFF
+    return name, f"{share:g}", source
+
+
+def _format_value(value: Any) -> str:
+    """Return a value as text. None means that any value is accepted."""
+    if value is None:
+        return "any"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def _source(name: str, value: Any) -> str:
+    """Return where a value comes from."""
     default = DEFAULTS.get(name)
-    if default is not None and _equal(default.value, given):
+    if default is not None and _is_equal(default.value, value):
         return default.source
-    return _OFF if name in PROBABILITIES and not given else _GIVEN
+    if name in PROBABILITIES and not value:
+        return _OFF
+    return _GIVEN
 
 
-def _span(values: list[float]) -> str:
-    return " to ".join(f"{default_value:g}" for default_value in values)
+def _range_s(times_ms: Any) -> list[float]:
+    """Return the smallest and the largest of some times, in s: one number if they are equal."""
+    return sorted({float(times_ms.min()) / 1000, float(times_ms.max()) / 1000})
 
 
-def _equal(default: Any, given: Any) -> bool:
-    return isinstance(given, int | float) and isinstance(default, int | float) and abs(default - given) < 1e-12
+def _format_range(values: list[float]) -> str:
+    """Return a range as text, for example "0 to 86400"."""
+    return " to ".join(f"{value:g}" for value in values)
+
+
+def _is_equal(default: Any, value: Any) -> bool:
+    """Return whether two numbers are equal but for rounding errors. Other values never are."""
+    both_numbers = isinstance(value, int | float) and isinstance(default, int | float)
+    return both_numbers and abs(default - value) < _TOLERANCE

@@ -1,7 +1,7 @@
-"""A fleet: gateways as arrays, one column for each thing that matters to a rollout.
+"""A fleet: its gateways as arrays, one column for each property that matters to a rollout.
 
-Values only; where they come from is told in ``presets`` (distributions), ``io`` (files, accounts). A column that is
-the same for all gateways is one number in memory.
+``presets`` draws fleets from distributions, ``io`` reads them from files and accounts. A column that is the same for
+all gateways takes the memory of one number.
 """
 
 from __future__ import annotations
@@ -18,44 +18,59 @@ from lorafw.fleet._validation import check_gateways
 from lorafw.fleet.conditions import Conditions
 
 Column = npt.NDArray[Any]
+
 DAY_MS: Final = 86_400_000
+
 MAX_PERIOD_MS: Final = 400 * DAY_MS
-"""No period or phase is longer."""
+"""The longest period and the longest phase that are allowed."""
 
-
-_INTEGERS: Final = {"phase_ms": np.int64, "period_ms": np.int64}
-_FLAGS: Final = ("gone", "refuses", "keyless", "restarts", "version_differs")
-_GROUPS: Final = ("backhaul", "region", "isp", "version")
+_MIN_GOODPUT_BPS: Final = 1e-3
+_MAX_GOODPUT_BPS: Final = 1e12
+_CATEGORY_COLUMNS: Final = ("backhaul", "region", "isp", "version")
+_MAX_LISTED_NAMES: Final = 10
+"""Names that an error message lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Fleet:
-    """Gateways as columns of equal length; frozen, the arrays included.
+    """Gateways as columns of equal length. The object and its arrays are read-only.
 
-    ``number``: the gateway's number, which keys its luck; ``phase_ms``: time of the first poll, 0 or later;
-    ``period_ms``: between polls; ``goodput_Bps``: bytes a second; ``backhaul``, ``region``, ``isp``, ``version``: index
-    into ``names`` of that column; ``gone``: never polls; ``refuses``: has a key, and not that of the update (a station
-    refuses it); ``keyless``: has no key (a station refuses what is signed); ``restarts``: the update restarts the
-    station, so success shows at once; ``version_differs``: after the update it presents a version that is not quite the
-    expected one.
+    Raises:
+        FleetError: The fleet is empty, a column has another length, or a value is out of range.
     """
 
     number: Column
+    """The number of each gateway, which selects its random numbers."""
     phase_ms: Column
+    """The time of the first poll, 0 or later."""
     period_ms: Column
+    """The time between two polls."""
     goodput_Bps: Column  # noqa: N815 -- a unit
+    """The goodput of the backhaul, in bytes per second."""
     backhaul: Column
+    """The class of the backhaul: an index into ``names["backhaul"]``."""
     region: Column
+    """The region: an index into ``names["region"]``."""
     isp: Column
+    """The internet service provider: an index into ``names["isp"]``."""
     version: Column
+    """The version that the gateway presents before the update: an index into ``names["version"]``."""
     gone: Column
+    """True if the gateway never polls."""
     refuses: Column
+    """True if the station has a key that is not that of the update. It refuses signed updates."""
     keyless: Column
+    """True if the station has no key. It refuses signed updates."""
     restarts: Column
+    """True if the update restarts the station, which then presents its new version at once."""
     version_differs: Column
+    """True if the gateway presents another version than the expected one after the update."""
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The names of the categories, by column. ``names["number"]`` holds the gateways' names, if they have any."""
     conditions: Conditions = field(default_factory=Conditions)
+    """What goes wrong in this fleet."""
     source: str = "made by hand"
+    """Where the fleet comes from, for reports."""
 
     def __repr__(self) -> str:
         return f"<Fleet of {self.size} gateways: {self.source}>"
@@ -64,77 +79,94 @@ class Fleet:
         if not self.size:
             raise FleetError("fleet", 0, "a fleet needs at least one gateway")
         for name in COLUMNS:
-            column = getattr(self, name)
-            if column.shape != (self.size,):
-                raise FleetError(
-                    name, column.shape, f"{name} has shape {column.shape}, the fleet has {self.size} gateways"
-                )
-            column.flags.writeable = False
+            self._freeze_column(name)
         _check_range("phase_ms", self.phase_ms, 0, MAX_PERIOD_MS)
         _check_range("period_ms", self.period_ms, 1, MAX_PERIOD_MS)
-        _check_range("goodput_Bps", self.goodput_Bps, 1e-3, 1e12)
-        for name in _GROUPS:
-            _check_range(name, getattr(self, name), 0, max(0, len(self.names.get(name, ("",))) - 1))
+        _check_range("goodput_Bps", self.goodput_Bps, _MIN_GOODPUT_BPS, _MAX_GOODPUT_BPS)
+        for name in _CATEGORY_COLUMNS:
+            name_count = len(self.names.get(name, ("",)))
+            _check_range(name, getattr(self, name), 0, max(0, name_count - 1))
+
+    def _freeze_column(self, name: str) -> None:
+        """Check the length of a column, and make its array read-only."""
+        column = getattr(self, name)
+        if column.shape != (self.size,):
+            problem = f"{name} has shape {column.shape}, the fleet has {self.size} gateways"
+            raise FleetError(name, column.shape, problem)
+        column.flags.writeable = False
 
     @property
     def size(self) -> int:
+        """Number of gateways."""
         return len(self.number)
 
     def __len__(self) -> int:
         return self.size
 
-    def part(self, gateways: slice | Column) -> Fleet:
-        """Some of the gateways, with the luck that they have in the whole."""
+    def select(self, gateways: slice | Column) -> Fleet:
+        """Return a fleet of some of the gateways. They keep their numbers, and so their random numbers.
+
+        Args:
+            gateways: A slice, a mask, or an array of indices.
+        """
         return replace(self, **{name: getattr(self, name)[gateways] for name in COLUMNS})
 
-    def under(self, **conditions: Any) -> Fleet:
-        """The same gateways under other conditions."""
+    def with_conditions(self, **conditions: Any) -> Fleet:
+        """Return a fleet of the same gateways under other conditions.
+
+        Args:
+            **conditions: The fields of Conditions to change.
+
+        Raises:
+            FleetError: A value is out of range.
+        """
         return replace(self, conditions=replace(self.conditions, **conditions))
 
-    def index(self, column: str, name: str) -> int:
-        """The code of a name in a grouping column. Raises FleetError."""
-        if name not in self.names[column]:
-            known = ", ".join(self.names[column][:10])
+    def code_of(self, column: str, name: str) -> int:
+        """Return the number that stands for a name in a column of categories.
+
+        Args:
+            column: The column: "backhaul", "region", "isp" or "version".
+            name: The name of the category.
+
+        Raises:
+            FleetError: The column has no such name.
+        """
+        names = self.names[column]
+        if name not in names:
+            known = ", ".join(names[:_MAX_LISTED_NAMES])
             raise FleetError(column, name, f"no gateway has the {column} {name!r}; there are: {known}")
-        return self.names[column].index(name)
+        return names.index(name)
 
     def share(self, column: str) -> dict[str, float]:
-        """How the fleet divides over a grouping column, by name."""
-        counts = np.bincount(getattr(self, column), minlength=len(self.names[column]))
-        return {name: float(count / self.size) for name, count in zip(self.names[column], counts, strict=True)}
+        """Return the share of each category in the fleet, by name.
+
+        Args:
+            column: The column: "backhaul", "region", "isp" or "version".
+        """
+        names = self.names[column]
+        counts = np.bincount(getattr(self, column), minlength=len(names))
+        return {name: float(count / self.size) for name, count in zip(names, counts, strict=True)}
 
 
 COLUMNS: Final = tuple(f.name for f in fields(Fleet) if f.name not in ("names", "conditions", "source"))
+"""The names of the columns of a fleet."""
 
-
-def constant_column(value: Any, size: int, dtype: Any) -> Column:
-    """A column that is the same for all."""
-    return np.broadcast_to(np.asarray(value, dtype=dtype), (size,))
-
-
-def make_fleet(
-    size: int,
-    *,
-    names: Mapping[str, tuple[str, ...]] | None = None,
-    conditions: Conditions | None = None,
-    source: str = "made by hand",
-    **columns: Any,
-) -> Fleet:
-    """A fleet from columns or single values; what is left out has a plain default. Raises FleetError.
-
-    Defaults: polls every 24 h from 0, 1 MB/s, one group of each kind, and nothing wrong with any gateway.
-    """
-    check_gateways(size)
-    given: dict[str, Any] = {**_DEFAULTS, **columns}
-    if unknown := set(given) - set(COLUMNS):
-        raise FleetError(
-            "column", sorted(unknown)[0], f"unknown column {sorted(unknown)[0]!r}; known: {', '.join(COLUMNS)}"
-        )
-    arrays = {name: _column(name, value, size) for name, value in given.items()}
-    arrays.setdefault("number", np.arange(size, dtype=np.int64))
-    known = dict.fromkeys(_GROUPS, ("all",)) | dict(names or {})
-    return Fleet(**arrays, names=known, conditions=conditions or Conditions(), source=source)
-
+_COLUMN_TYPES: Final[Mapping[str, Any]] = {
+    "number": np.int64,
+    "phase_ms": np.int64,
+    "period_ms": np.int64,
+    "goodput_Bps": np.float64,
+    "backhaul": np.int16,
+    "region": np.int16,
+    "isp": np.int16,
+    "version": np.int16,
+    "gone": np.bool_,
+    "refuses": np.bool_,
+    "keyless": np.bool_,
+    "restarts": np.bool_,
+    "version_differs": np.bool_,
+}
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "phase_ms": 0,
@@ -152,10 +184,51 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 
-def _column(name: str, value: Any, size: int) -> Column:
-    dtype: Any = np.int64 if name in ("number", *_INTEGERS) else np.float64 if name == "goodput_Bps" else np.int16
-    if name in _FLAGS:
-        dtype = np.bool_
+def constant_column(value: Any, size: int, dtype: Any) -> Column:
+    """Return a read-only column that holds one value for all gateways, in the memory of that value."""
+    return np.broadcast_to(np.asarray(value, dtype=dtype), (size,))
+
+
+def make_fleet(
+    size: int,
+    *,
+    names: Mapping[str, tuple[str, ...]] | None = None,
+    conditions: Conditions | None = None,
+    source: str = "made by hand",
+    **columns: Any,
+) -> Fleet:
+    """Make a fleet from columns.
+
+    A column that is not given has a default: gateways poll every 24 h from time 0, download 1 MB/s, belong to one
+    category of each kind, and have no fault.
+
+    Args:
+        size: Number of gateways.
+        names: The names of the categories, by column.
+        conditions: What goes wrong in this fleet. If None, nothing does.
+        source: Where the fleet comes from, for reports.
+        **columns: The columns of the fleet: for each an array, or one value for all gateways.
+
+    Returns:
+        The fleet, with copies of the arrays.
+
+    Raises:
+        FleetError: A column is not known, has another length, or holds a value that is out of range.
+    """
+    check_gateways(size)
+    values: dict[str, Any] = {**_DEFAULTS, **columns}
+    unknown = sorted(set(values) - set(COLUMNS))
+    if unknown:
+        raise FleetError("column", unknown[0], f"unknown column {unknown[0]!r}; known: {', '.join(COLUMNS)}")
+    arrays = {name: _to_column(name, value, size) for name, value in values.items()}
+    arrays.setdefault("number", np.arange(size, dtype=np.int64))
+    category_names = dict.fromkeys(_CATEGORY_COLUMNS, ("all",)) | dict(names or {})
+    return Fleet(**arrays, names=category_names, conditions=conditions or Conditions(), source=source)
+
+
+def _to_column(name: str, value: Any, size: int) -> Column:
+    """Return a value, or a copy of an array, as a column of the right type."""
+    dtype = _COLUMN_TYPES[name]
     array = np.asarray(value)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise FleetError(name, "NaN", f"{name} holds a value that is no number")
@@ -167,8 +240,9 @@ def _column(name: str, value: Any, size: int) -> Column:
 
 
 def _check_range(name: str, column: Column, low: float, high: float) -> None:
-    values = column[:1] if not column.strides[0] else column
-    smallest, largest = values.min(), values.max()
-    if not (smallest >= low and largest <= high):
-        bad = smallest if not smallest >= low else largest
-        raise FleetError(name, bad.item(), f"{name} holds {bad.item()!r}; allowed is {low:g} to {high:g}")
+    """Check that all values of a column are from ``low`` to ``high``."""
+    is_constant = column.strides[0] == 0
+    values = column[:1] if is_constant else column
+    for extreme in (values.min(), values.max()):
+        if not low <= extreme <= high:
+            raise FleetError(name, extreme.item(), f"{name} holds {extreme.item()!r}; allowed is {low:g} to {high:g}")

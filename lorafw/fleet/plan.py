@@ -1,8 +1,9 @@
-"""A rollout plan: who is asked when, what stops it. The words are those of AWS IoT Jobs and of hawkBit.
+"""A rollout plan: when each gateway gets its task, and what stops the rollout.
 
-AWS's gateway tasks have none of this: AutoCreateTasks takes every matching gateway at once, otherwise one task is made
-per gateway by hand (documented). A plan with waves, rates or gates is therefore carried out by whoever calls
-CreateWirelessGatewayTask, and a plan says when each call is made.
+The terms are those of AWS IoT Jobs and of hawkBit. AWS's gateway tasks have none of this: AutoCreateTasks takes every
+matching gateway at once, and without it one task is created for each gateway by hand (documented). A plan with waves,
+rates or gates is therefore carried out by a program that calls CreateWirelessGatewayTask. The plan says when each call
+is made.
 """
 
 from __future__ import annotations
@@ -16,46 +17,75 @@ from lorafw.fleet._validation import check_number, check_share, shown
 
 Never = Literal["never"]
 NEVER_ENDS: Final[Never] = "never"
-"""A ``silence_timeout_s`` with this value: silence never ends a task."""
+"""The ``silence_timeout_s`` of a plan in which silence never ends a task."""
 
-_SHORTEST_S: Final = 0.001
+DAY_S: Final = 86_400
+
+_MIN_DURATION_S: Final = 0.001
 """The clock has whole milliseconds."""
+
+_MAX_GATE_CHECKS: Final = 100_000
+_MAX_INCREMENT_FACTOR: Final = 5
+"""The limit of ``incrementFactor`` in AWS IoT Jobs."""
+_SHARE_TOLERANCE: Final = 1e-9
+"""The sum of shares may differ from 1 by this rounding error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """What is rolled out.
+    """The update that is rolled out.
 
-    ``size_bytes``; ``apply_s``: from the last byte until the restarted station presents its new version; ``fails``:
-    probability that the script fails before it writes version.txt (AWS's published one does so always, through its
-    ``prepare_versionp`` typo); ``version_given``: the definition names UpdateVersion, so a version that differs by a
-    blank counts as a failed attempt; without it any other version completes the task (assumed); ``signed``: a station
-    with a key refuses an update that is not, one without a key refuses one that is; ``current_version``: the version
-    that the definition is for, by its name in the fleet (None: every version); the others never ask for the update.
+    Raises:
+        FleetError: A value is out of range.
     """
 
     size_bytes: int = 2_000_000
+    """Size of the update file."""
     apply_s: float = 90.0
+    """Time from the last byte of the download until the restarted station presents its new version."""
     fails: float = 0.0
+    """Probability that the script fails before it writes version.txt.
+
+    AWS's published script always fails there, because it calls ``prepare_versionp``, which does not exist.
+    """
     version_given: bool = True
+    """True if the task definition has an UpdateVersion.
+
+    A gateway that presents a version which differs from it, if only by a blank, then counts as a failed attempt.
+    Without an UpdateVersion any version other than the old one completes the task (assumed).
+    """
     signed: bool = True
+    """True if the update is signed. A station with a key refuses unsigned updates, one without a key signed ones."""
     current_version: str | None = None
+    """The version that the task definition is for, by its name in the fleet. None if it is for every version.
+
+    Gateways with another version never ask for the update.
+    """
 
     def __post_init__(self) -> None:
         for name in ("version_given", "signed"):
-            if not isinstance(getattr(self, name), bool):
-                raise FleetError(name, getattr(self, name), f"{name} {getattr(self, name)!r} is not true or false")
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise FleetError(name, value, f"{name} {value!r} is not true or false")
         check_number("size_bytes", self.size_bytes, positive=True, most=2**31)
-        check_number("apply_s", self.apply_s, most=30 * 86400)
+        check_number("apply_s", self.apply_s, most=30 * DAY_S)
         check_share("fails", self.fails)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """A gate by two shares of a wave: go at ``success`` COMPLETED, abort at ``error`` FAILED, else hold."""
+    """A gate that compares shares of a wave with two thresholds, as hawkBit does.
+
+    It holds if neither threshold is reached.
+
+    Raises:
+        FleetError: A threshold is not a share.
+    """
 
     success: float = 0.95
+    """The rollout goes on if at least this share of the wave is COMPLETED."""
     error: float = 0.05
+    """The rollout is aborted if at least this share of the wave is FAILED."""
 
     def __post_init__(self) -> None:
         check_share("success", self.success)
@@ -64,16 +94,24 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BetaBinomial:
-    """A gate by belief: the failure rate has a Beta posterior from prior and wave.
+    """A gate that estimates the failure rate of the update from a wave, with a Beta prior and posterior.
 
-    Go when P(rate <= ``acceptable``) >= ``go``; abort when P(rate > ``acceptable``) >= ``abort``; else hold.
+    It holds if neither probability is reached.
+
+    Raises:
+        FleetError: A value is out of range, or the gate could go on and abort at the same time.
     """
 
     acceptable: float = 0.05
+    """The largest failure rate that is acceptable."""
     go: float = 0.9
+    """The rollout goes on if P(failure rate <= ``acceptable``) is at least this."""
     abort: float = 0.9
+    """The rollout is aborted if P(failure rate > ``acceptable``) is at least this."""
     prior_failed: float = 0.5
+    """First parameter of the Beta prior: the weight of failed gateways. 0.5 and 0.5 are Jeffreys' prior."""
     prior_completed: float = 0.5
+    """Second parameter of the Beta prior: the weight of completed gateways."""
 
     def __post_init__(self) -> None:
         for name in ("acceptable", "go", "abort"):
@@ -89,70 +127,98 @@ Gate = Threshold | BetaBinomial
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wave:
-    """A part of the fleet, and what is asked before the next: exactly one of ``share`` (of the fleet) and ``size``.
+    """A part of the fleet, and the gate that must be passed before the next one.
 
-    The gate looks ``bake_s`` after the wave's last task was created, and again every ``again_s``; where it still holds
-    after ``give_up_s``, the rollout is aborted. Without a gate the next wave starts after ``bake_s``.
+    Without a gate the next wave starts after ``bake_s``.
+
+    Raises:
+        FleetError: A value is out of range, or the wave does not have exactly one of ``share`` and ``size``.
     """
 
     share: float | None = None
+    """The share of the fleet that belongs to the wave. None if ``size`` is given."""
     size: int | None = None
+    """The number of gateways in the wave. None if ``share`` is given."""
     bake_s: float = 0.0
+    """Time between the creation of the wave's last task and the first check of the gate."""
     gate: Gate | None = None
+    """The gate after the wave, or None."""
     again_s: float = 3600.0
+    """Time between two checks of a gate that holds."""
     give_up_s: float = 7 * 86400.0
+    """The rollout is aborted if the gate still holds this long after its first check."""
 
     def __post_init__(self) -> None:
+        self._check_size()
+        check_number("bake_s", self.bake_s)
+        if check_number("again_s", self.again_s) < _MIN_DURATION_S:
+            raise FleetError("again_s", self.again_s, f"again_s {self.again_s!r} is less than {_MIN_DURATION_S} s")
+        check_number("give_up_s", self.give_up_s)
+        if self.gate is not None and self.give_up_s / self.again_s > _MAX_GATE_CHECKS:
+            problem = f"the gate would look more than {_MAX_GATE_CHECKS:,} times; make again_s longer"
+            raise FleetError("again_s", self.again_s, problem)
+
+    def _check_size(self) -> None:
+        """Check that the wave has either a share or a size, and at least one gateway."""
         if (self.share is None) == (self.size is None):
             raise FleetError("wave", (self.share, self.size), "a wave needs exactly one of share and size")
         if self.share is not None and check_share("share", self.share) == 0:
             raise FleetError("share", 0, "a wave with share 0 has no gateways; leave it out")
-        if self.size is not None and (isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1):
+        if self.size is None:
+            return
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
             raise FleetError("size", self.size, f"a wave of {shown(self.size)} gateways: size is a whole number from 1")
-        check_number("bake_s", self.bake_s)
-        if check_number("again_s", self.again_s) < _SHORTEST_S:
-            raise FleetError("again_s", self.again_s, f"again_s {self.again_s!r} is less than {_SHORTEST_S} s")
-        check_number("give_up_s", self.give_up_s)
-        if self.gate is not None and self.give_up_s / self.again_s > 100_000:
-            raise FleetError(
-                "again_s", self.again_s, "the gate would look more than 100,000 times; make again_s longer"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """How fast tasks are created, per minute: AWS IoT Jobs' ``maximumPerMinute``, or its exponential rate.
+    """How fast tasks are created.
 
-    ``base_per_minute`` is multiplied by ``increment_factor`` after every ``notified`` tasks created, up to
-    ``maximum_per_minute``.
+    The rate is constant, or exponential as that of AWS IoT Jobs: it starts at ``base_per_minute`` and is multiplied by
+    ``increment_factor`` after every ``notified`` tasks, up to ``maximum_per_minute``.
+
+    Raises:
+        FleetError: A value is out of range, or only one of ``base_per_minute`` and ``notified`` is given.
     """
 
     maximum_per_minute: int = 1000
+    """The largest number of tasks created per minute (``maximumPerMinute``)."""
     base_per_minute: int | None = None
+    """The first number of tasks per minute (``baseRatePerMinute``). None if the rate is constant."""
     increment_factor: float = 2.0
+    """The factor by which an exponential rate grows (``incrementFactor``)."""
     notified: int | None = None
+    """The number of tasks after which it grows (``numberOfNotifiedThings``). None if the rate is constant."""
 
     def __post_init__(self) -> None:
         check_number("maximum_per_minute", self.maximum_per_minute, positive=True, most=1e9)
         if (self.base_per_minute is None) != (self.notified is None):
             raise FleetError("rate", self.base_per_minute, "an exponential rate needs base_per_minute and notified")
-        if self.base_per_minute is not None and self.notified is not None:
-            check_number("base_per_minute", self.base_per_minute, positive=True, most=self.maximum_per_minute)
-            check_number("notified", self.notified, positive=True)
-            if not 1 < check_number("increment_factor", self.increment_factor) <= 5:
-                raise FleetError("increment_factor", self.increment_factor, "increment_factor is above 1, at most 5")
+        if self.base_per_minute is None or self.notified is None:
+            return
+        check_number("base_per_minute", self.base_per_minute, positive=True, most=self.maximum_per_minute)
+        check_number("notified", self.notified, positive=True)
+        factor = check_number("increment_factor", self.increment_factor)
+        if not 1 < factor <= _MAX_INCREMENT_FACTOR:
+            problem = f"increment_factor is above 1, at most {_MAX_INCREMENT_FACTOR}"
+            raise FleetError("increment_factor", self.increment_factor, problem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abort:
-    """Stop when at least ``minimum_executed`` gateways have ended and at least ``threshold`` of them FAILED.
+    """A criterion that stops the rollout, as in AWS IoT Jobs. It is checked whenever a task ends.
 
-    AWS IoT Jobs' ``thresholdPercentage`` and ``minNumberOfExecutedThings``. Judged at every task that ends. After it no
-    task is created and PENDING ones are deleted; an update that was sent runs to its end.
+    After the stop no more tasks are created and PENDING tasks are deleted. A gateway that was already sent the update
+    runs to its end.
+
+    Raises:
+        FleetError: A value is out of range.
     """
 
     threshold: float
+    """The rollout stops if at least this share of the tasks that have ended FAILED (``thresholdPercentage``)."""
     minimum_executed: int = 1
+    """It does not stop before this number of tasks has ended (``minNumberOfExecutedThings``)."""
 
     def __post_init__(self) -> None:
         if check_share("threshold", self.threshold) == 0:
@@ -160,7 +226,12 @@ class Abort:
         check_number("minimum_executed", self.minimum_executed, positive=True)
 
     def is_met(self, failed: Any, executed: Any) -> Any:
-        """Does the criterion hold where so many have ended, and so many of them FAILED? Numbers or arrays."""
+        """Return whether the criterion is met.
+
+        Args:
+            failed: Number of tasks that FAILED: an int, or an array.
+            executed: Number of tasks that ended: an int, or an array that can be broadcast against ``failed``.
+        """
         return (executed >= self.minimum_executed) & (failed / executed >= self.threshold)
 
 
@@ -168,71 +239,99 @@ class Abort:
 class Plan:
     """How an update reaches a fleet.
 
-    Without waves, rate and abort every gateway gets its task from AutoCreateTasks at its first request. ``order``: in
-    which order waves take gateways: "random" (a stream of its own) or "number". ``random_delay_s``: each task waits
-    up to so long more, uniformly. ``silence_timeout_s``: see Policy; "never" if silence ends no task (0, which the
-    service takes as "at once", is refused here). ``horizon_s``: nothing is looked at after it.
+    Without waves, rate and random delay, AutoCreateTasks creates each gateway's task at its first request.
+
+    Raises:
+        FleetError: A value is out of range, or the shares of the waves do not add up to 1.
     """
 
     name: str = "everything at once"
+    """The name of the plan in reports and plots."""
     update: Update = field(default_factory=Update)
+    """The update that is rolled out."""
     waves: tuple[Wave, ...] = ()
+    """The waves, in order. Without waves the whole fleet is one wave without a gate."""
     rate: Rate | None = None
+    """How fast tasks are created within a wave. None creates them all at once."""
     abort: Abort | None = None
+    """The criterion that stops the rollout, or None."""
     random_delay_s: float = 0.0
+    """Each task is created up to this much later, uniformly distributed."""
     order: Literal["random", "number"] = "random"
+    """How gateways are assigned to waves: "random", with a random stream of its own, or "number", in fleet order."""
     silence_timeout_s: float | Never = 48 * 3600.0
+    """The time after which a silent gateway in SECOND_RETRY is FAILED: see ``Policy``. "never" if silence ends no task.
+
+    The service takes 0 as "at once". Here 0 is refused.
+    """
     horizon_s: float = 60 * 86400.0
+    """The end of the simulation. Nothing later is recorded."""
 
     def __post_init__(self) -> None:
         check_number("random_delay_s", self.random_delay_s)
         self._check_silence()
-        check_number("horizon_s", self.horizon_s, positive=True, most=3650 * 86400)
+        check_number("horizon_s", self.horizon_s, positive=True, most=3650 * DAY_S)
         if self.order not in ("random", "number"):
             raise FleetError("order", self.order, f"order {shown(self.order)} is not one of: random, number")
+        self._check_shares()
+
+    def _check_shares(self) -> None:
+        """Check that the shares of the waves add up to 1, or to less if there are waves with a size."""
         shares = [wave.share for wave in self.waves if wave.share is not None]
-        if sum(shares) > 1 + 1e-9:
-            raise FleetError(
-                "share", shares, f"the shares of the waves add up to {sum(shares):g}, which is more than 1"
-            )
-        if self.waves and len(shares) == len(self.waves) and abs(sum(shares) - 1) > 1e-9:
-            raise FleetError("share", shares, f"the shares of the waves add up to {sum(shares):g}, not to 1")
+        total = sum(shares)
+        if total > 1 + _SHARE_TOLERANCE:
+            raise FleetError("share", shares, f"the shares of the waves add up to {total:g}, which is more than 1")
+        only_shares = bool(self.waves) and len(shares) == len(self.waves)
+        if only_shares and abs(total - 1) > _SHARE_TOLERANCE:
+            raise FleetError("share", shares, f"the shares of the waves add up to {total:g}, not to 1")
 
     def _check_silence(self) -> None:
+        """Check that the silence timeout is at least a millisecond, or "never"."""
         timeout_s: object = self.silence_timeout_s
         if timeout_s == NEVER_ENDS:
             return
         if isinstance(timeout_s, str):
             problem = f"silence_timeout_s {shown(timeout_s)} is neither a number of seconds nor {NEVER_ENDS!r}"
             raise FleetError("silence_timeout_s", timeout_s, problem)
-        if check_number("silence_timeout_s", cast("float", timeout_s)) < _SHORTEST_S:
-            problem = (
-                f"silence_timeout_s {timeout_s!r} is less than {_SHORTEST_S} s; give {NEVER_ENDS!r} for no timeout"
-            )
+        if check_number("silence_timeout_s", cast("float", timeout_s)) < _MIN_DURATION_S:
+            remedy = f"give {NEVER_ENDS!r} for no timeout"
+            problem = f"silence_timeout_s {timeout_s!r} is less than {_MIN_DURATION_S} s; {remedy}"
             raise FleetError("silence_timeout_s", timeout_s, problem)
 
     @property
     def silence_timeout_ms(self) -> int | None:
-        """Whole milliseconds of silence that end a task in SECOND_RETRY. None if silence never ends one."""
+        """The silence timeout in whole milliseconds. None if silence never ends a task."""
         if isinstance(self.silence_timeout_s, str):
             return None
         return round(self.silence_timeout_s * 1000)
 
     @property
     def is_automatic(self) -> bool:
-        """AutoCreateTasks: each gateway's task is created at its first request (an abort deletes the definition)."""
+        """True if AutoCreateTasks creates each task at the gateway's first request.
+
+        An abort then deletes the task definition.
+        """
         return not self.waves and self.rate is None and self.random_delay_s == 0
 
     def wave_ends(self, gateways: int) -> list[int]:
-        """Where each wave ends in the order of the fleet. Raises FleetError where the waves are larger than it."""
+        """Return for each wave the number of gateways in it and in the waves before it.
+
+        Args:
+            gateways: Number of gateways in the fleet.
+
+        Raises:
+            FleetError: The waves have more gateways than the fleet, or fewer.
+        """
         if not self.waves:
             return [gateways]
-        shares = list(accumulate(wave.share or 0.0 for wave in self.waves))
-        sizes = list(accumulate(wave.size or 0 for wave in self.waves))
+        shares = accumulate(wave.share or 0.0 for wave in self.waves)
+        sizes = accumulate(wave.size or 0 for wave in self.waves)
+        # Sums of shares are rounded, not the shares, so that equal shares give waves that differ by at most one.
         ends = [round(share * gateways) + size for share, size in zip(shares, sizes, strict=True)]
-        if ends[-1] > gateways:
-            raise FleetError("waves", ends[-1], f"the waves take {ends[-1]} gateways; the fleet has {gateways}")
-        if ends[-1] < gateways:
-            left = gateways - ends[-1]
-            raise FleetError("waves", ends[-1], f"the waves leave out {left} of {gateways} gateways; add a last wave")
+        total = ends[-1]
+        if total > gateways:
+            raise FleetError("waves", total, f"the waves take {total} gateways; the fleet has {gateways}")
+        if total < gateways:
+            left_out = gateways - total
+            raise FleetError("waves", total, f"the waves leave out {left_out} of {gateways} gateways; add a last wave")
         return ends

@@ -173,7 +173,7 @@ class Result:
         fleet, wanted = self.fleet, self.plan.update.current_version
         if fleet.gone[index]:
             return "it is gone, and never polls."
-        if wanted is not None and self.plan.is_automatic and fleet.version[index] != fleet.index("version", wanted):
+        if wanted is not None and self.plan.is_automatic and fleet.version[index] != fleet.code_of("version", wanted):
             return f"the update is for {wanted!r}."
         return "the rollout stopped, or the horizon came, before its turn."
 

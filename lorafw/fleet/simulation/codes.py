@@ -1,6 +1,6 @@
-"""Statuses, events and causes as small numbers, for arrays: the words of ``tasks.lifecycle``, none of our own.
+"""Codes for arrays: the statuses, events and causes of ``tasks.lifecycle`` as small numbers.
 
-AFTER is the transition table itself, read as an array: AFTER[event][status] is the status after it.
+NEXT_STATUS is the transition table of ``tasks.lifecycle`` as an array for each event.
 """
 
 from __future__ import annotations
@@ -17,33 +17,46 @@ from lorafw.tasks.lifecycle import ATTEMPT_BY_STATUS, TRANSITIONS, Cause, TaskEv
 U8: TypeAlias = npt.NDArray[np.uint8]
 
 STATUSES: Final = tuple(TaskStatus)
+"""The statuses by code."""
+
 CAUSES: Final = tuple(Cause)
+"""The causes by code."""
+
 NO_TASK: Final = len(STATUSES)
-"""The code for "there is no task": LogRow's None."""
+"""The status code of a gateway that has no task. A row of the service's log has None there."""
 
 ILLEGAL: Final = 255
+"""The code in NEXT_STATUS of a transition that does not exist."""
 
 
 def status_code(status: TaskStatus | None) -> int:
-    return NO_TASK if status is None else STATUSES.index(status)
+    """Return the code of a status, or NO_TASK for None."""
+    if status is None:
+        return NO_TASK
+    return STATUSES.index(status)
 
 
 def cause_code(cause: Cause) -> int:
+    """Return the code of a cause."""
     return CAUSES.index(cause)
 
 
 def fault_code(fault: Fault) -> int:
+    """Return the code of a fault."""
     return FAULTS.index(fault)
 
 
-def _after(event: TaskEvent) -> U8:
-    table = np.full(len(STATUSES) + 1, ILLEGAL, dtype=np.uint8)
-    for (source, happening), target in TRANSITIONS.items():
-        if happening is event:
-            table[status_code(source)] = status_code(target)
-    return table
+def _next_statuses(event: TaskEvent) -> U8:
+    """Return the code of the status after an event, indexed by the code of the status before it."""
+    next_status = np.full(len(STATUSES) + 1, ILLEGAL, dtype=np.uint8)
+    for (status_before, transition_event), status_after in TRANSITIONS.items():
+        if transition_event is event:
+            next_status[status_code(status_before)] = status_code(status_after)
+    return next_status
 
 
-NEXT_STATUS: Final = {event: _after(event) for event in TaskEvent}
+NEXT_STATUS: Final = {event: _next_statuses(event) for event in TaskEvent}
+"""The transition table: ``NEXT_STATUS[event][code]`` is the code of the next status."""
+
 ATTEMPT_NUMBER: Final = np.array([ATTEMPT_BY_STATUS.get(status, 0) for status in STATUSES] + [0], dtype=np.uint8)
-"""The number of the send that a status stands for; 0 where there is none, and for statuses that ended."""
+"""The number of the send that a status stands for, by code. 0 for statuses without a send and for those that ended."""

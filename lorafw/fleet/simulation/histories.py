@@ -66,7 +66,7 @@ class Histories:
         offered_when_created = automatic and not params.conditions.storage_error
         created_ms = offered_ms if offered_when_created else np.empty(shape, dtype=np.int64)
         broken_bytes = np.broadcast_to(np.int64(0), shape)
-        if params.conditions.breaks:
+        if params.conditions.can_break_downloads:
             broken_bytes = np.zeros(shape, dtype=np.int64)
         return cls(status, delivered_sends, created_ms, offered_ms, ended_ms, last_fault, broken_bytes)
 

@@ -43,7 +43,8 @@ Progress = Callable[[int, int], None]
 class SupportsSubmit(Protocol):
     """An executor, reduced to the one method that is used."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any) -> Any: ...
+    def submit(self, fn: Callable[..., Any], /, *args: Any) -> Any:
+        """Start ``fn(*args)`` and return a future."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,14 +79,14 @@ class RolloutContext:
         """Return the context of some of the gateways, given by a slice or an array of indices."""
         never_requests = None if self.never_requests is None else self.never_requests[index]
         return replace(
-            self, fleet=self.fleet.part(index), never_requests=never_requests, key_fault=self.key_fault[index]
+            self, fleet=self.fleet.select(index), never_requests=never_requests, key_fault=self.key_fault[index]
         )
 
 
 def _never_requests(fleet: Fleet, version: str | None) -> Mask | None:
     """Return the gateways that are offline for good or have another version, or None if there are none."""
     if version is not None:
-        has_other_version = fleet.version != fleet.index("version", version)
+        has_other_version = fleet.version != fleet.code_of("version", version)
         never: Mask = fleet.gone | has_other_version
         return never
     if fleet.gone.any():
@@ -267,6 +268,7 @@ class ThreadRunner(BatchRunner):
         self._pool = pool
 
     def map_batches(self, work: Callable[[Any], T], batches: Sequence[Any]) -> Iterator[T]:
+        """Return the result of ``work`` for each batch, in order. Several batches run in the threads of the pool."""
         if len(batches) == 1:
             return super().map_batches(work, batches)
         return self._pool.map(work, batches)
@@ -280,10 +282,12 @@ class ExecutorRunner(BatchRunner):
         self._executor = executor
 
     def split_replications(self, size: int, replications: int) -> list[range]:
+        """Return groups of replications, one for each task: small enough that there are MIN_TASKS of them."""
         step = min(GATEWAYS_PER_TASK // size, -(-replications // MIN_TASKS))
         return _split(replications, max(1, step))
 
     def map_groups(self, work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
+        """Return ``work(runner, *arguments)`` for each group, in order. Waits for the tasks of the executor."""
         if len(arguments) == 1:
             return super().map_groups(work, arguments)
         futures = [self._executor.submit(work, BatchRunner(), *group) for group in arguments]
@@ -300,6 +304,14 @@ class ExecutorRunner(BatchRunner):
         gateway_index: Indices | None,
         task_created_ms: I64 | None,
     ) -> Histories:
+        """Simulate gateways as in the base class. A single replication is cut into tasks for the executor.
+
+        Args:
+            context: The rollout.
+            replications: The replications to simulate.
+            gateway_index: The gateways, one row for each replication. None for the whole fleet.
+            task_created_ms: When each task is created, of the same shape. None if the first request creates it.
+        """
         if len(replications) > 1:
             return super().run_batches(context, replications, gateway_index, task_created_ms)
         width = context.fleet.size if gateway_index is None else gateway_index.shape[1]
