@@ -1,8 +1,9 @@
-"""The gateways of an AWS account as a fleet: ListWirelessGateways, and the version of each.
+"""Read the gateways of an AWS account as a fleet: ListWirelessGateways, and the version of each gateway.
 
-The two operations have no paginator in boto3, so pages are turned by NextToken. AWS allows ten requests a second
-(documented); the calls are spaced evenly, on a clock that is handed in. What the account does not tell, how often a
-gateway polls, over what it is connected, is taken from ``defaults``.
+boto3 has no paginators for these operations, so the pages are followed by NextToken. AWS allows ten requests per
+second (documented), so the requests are spaced evenly.
+
+An account does not say how often a gateway polls or how it is connected. These values come from ``defaults``.
 """
 
 from __future__ import annotations
@@ -14,34 +15,51 @@ from typing import Any, Final
 from lorafw.errors import FleetError
 from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.fleet import Fleet
-from lorafw.fleet.io.columns import TableRows, fleet_from_rows
+from lorafw.fleet.io.columns import VERSION_COLUMNS, TableRows, fleet_from_rows
 
 REQUESTS_PER_S: Final = 10.0
+
 MAX_RESULTS: Final = 250
-"""MaxResults of ListWirelessGateways is at most this."""
+"""The largest MaxResults of ListWirelessGateways."""
 
 UNKNOWN: Final = "unknown"
-"""The version of a gateway that has never presented one."""
+"""The version or region of a gateway that has none in the account."""
+
+_VERSION_FIELDS: Final = {"station": "Station", "package": "PackageVersion", "model": "Model"}
+"""The fields of CurrentVersion, by the name of the column."""
+assert tuple(_VERSION_FIELDS) == VERSION_COLUMNS
 
 Progress = Callable[[int, int], None]
 
 
 class RateLimiter:
-    """Lets calls pass evenly spaced: never more than ``per_s`` a second."""
+    """Spaces calls evenly, so that there are never more than a number of them in a second.
+
+    Args:
+        per_s: Calls per second.
+        clock: Returns the time in s.
+        sleep: Sleeps for a number of seconds.
+    """
 
     def __init__(self, per_s: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        self._gap, self._clock, self._sleep = 1 / per_s, clock, sleep
-        self._next = clock()
+        self._interval_s = 1 / per_s
+        self._clock, self._sleep = clock, sleep
+        self._next_call_s = clock()
 
     def wait(self) -> None:
-        early = self._next - self._clock()
-        if early > 0:
-            self._sleep(early)
-        self._next = max(self._next, self._clock()) + self._gap
+        """Sleep until the next call is allowed."""
+        remaining_s = self._next_call_s - self._clock()
+        if remaining_s > 0:
+            self._sleep(remaining_s)
+        self._next_call_s = max(self._next_call_s, self._clock()) + self._interval_s
 
 
 def account_client() -> Any:
-    """The client of ``iotwireless`` that boto3 is set to. Raises FleetError where it is set to none."""
+    """Return a client of ``iotwireless`` with the settings of boto3.
+
+    Raises:
+        FleetError: boto3 has no Region, or its settings cannot be used.
+    """
     import boto3  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
@@ -62,61 +80,91 @@ def fleet_from_account(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Fleet:
-    """The fleet behind a boto3 client of ``iotwireless``; it takes a second for ten gateways.
+    """Read all gateways of an account. Sends one request for each gateway, which takes a second for ten of them.
 
-    ``names["number"]`` has the gateways' ids, ``names["version"]`` their version triples. ``progress(done, total)`` is
-    called with numbers of gateways, and may raise to cancel. Raises FleetError.
+    Args:
+        client: A boto3 client of ``iotwireless``.
+        seed: The seed of what the account does not say.
+        conditions: What goes wrong in this fleet. None for the typical conditions.
+        progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
+        requests_per_s: The largest number of requests per second.
+        clock: Returns the time in s.
+        sleep: Sleeps for a number of seconds.
+
+    Returns:
+        The fleet. ``names["number"]`` holds the ids of the gateways, ``names["version"]`` their versions.
+
+    Raises:
+        FleetError: A request failed, or the account has no gateway in this Region.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    pace = RateLimiter(requests_per_s, clock, sleep)
+    limiter = RateLimiter(requests_per_s, clock, sleep)
     try:
-        found = list(_gateways(client, pace))
-        versions = []
-        for done, gateway in enumerate(found, 1):
-            versions.append(_version(client, pace, gateway["Id"]))
-            if progress is not None:
-                progress(done, len(found))
+        gateways = list(_list_gateways(client, limiter))
+        versions = _read_versions(client, limiter, gateways, progress)
     except (BotoCoreError, ClientError) as error:
         raise FleetError("account", str(error), f"the account cannot be read: {error}") from error
-    if not found:
-        region = client.meta.region_name
+    region = client.meta.region_name
+    if not gateways:
         raise FleetError("account", 0, f"the account has no LoRaWAN gateway in {region}; is it the right Region?")
-    columns: dict[str, Any] = {
-        "gateway": [gateway["Id"] for gateway in found],
-        "region": [gateway.get("LoRaWAN", {}).get("RfRegion") or UNKNOWN for gateway in found],
-        **{name: [version[name] for version in versions] for name in ("station", "package", "model")},
-    }
-    rows = TableRows(
-        columns, len(found), f"account, {client.meta.region_name}", lambda row: f"gateway {found[row]['Id']}"
-    )
+    rows = _table_rows(gateways, versions, f"account, {region}")
     return fleet_from_rows(rows, seed=seed, conditions=conditions)
 
 
-def _gateways(client: Any, pace: RateLimiter) -> Iterator[dict[str, Any]]:
-    """All gateways, page by page."""
-    token: dict[str, str] = {}
-    seen = set()
+def _list_gateways(client: Any, limiter: RateLimiter) -> Iterator[dict[str, Any]]:
+    """Yield all gateways, page by page."""
+    token_argument: dict[str, str] = {}
+    seen_tokens = set()
     while True:
-        pace.wait()
-        page = client.list_wireless_gateways(MaxResults=MAX_RESULTS, **token)
+        limiter.wait()
+        page = client.list_wireless_gateways(MaxResults=MAX_RESULTS, **token_argument)
         yield from page.get("WirelessGatewayList", [])
-        following = page.get("NextToken")
-        if not following:
+        next_token = page.get("NextToken")
+        if not next_token:
             return
-        if following in seen:
-            raise FleetError("NextToken", following, "ListWirelessGateways gave this NextToken before")
-        seen.add(following)
-        token = {"NextToken": following}
+        if next_token in seen_tokens:
+            raise FleetError("NextToken", next_token, "ListWirelessGateways gave this NextToken before")
+        seen_tokens.add(next_token)
+        token_argument = {"NextToken": next_token}
 
 
-def _version(client: Any, pace: RateLimiter, gateway: str) -> dict[str, str]:
-    """Station, package and model as the gateway last presented them; a gateway deleted meanwhile has none."""
-    pace.wait()
+def _read_versions(
+    client: Any, limiter: RateLimiter, gateways: list[dict[str, Any]], progress: Progress | None
+) -> list[dict[str, str]]:
+    """Return the version of each gateway, and report progress."""
+    versions = []
+    for done, gateway in enumerate(gateways, 1):
+        versions.append(_read_version(client, limiter, gateway["Id"]))
+        if progress is not None:
+            progress(done, len(gateways))
+    return versions
+
+
+def _read_version(client: Any, limiter: RateLimiter, gateway_id: str) -> dict[str, str]:
+    """Return station, package and model as the gateway last presented them.
+
+    They are UNKNOWN if it has never presented one, or if it was deleted after the list was read.
+    """
+    limiter.wait()
     try:
-        answer = client.get_wireless_gateway_firmware_information(Id=gateway)
+        answer = client.get_wireless_gateway_firmware_information(Id=gateway_id)
     except client.exceptions.ResourceNotFoundException:
         answer = {}
     current = answer.get("LoRaWAN", {}).get("CurrentVersion", {})
-    names = {"station": "Station", "package": "PackageVersion", "model": "Model"}
-    return {ours: current.get(theirs) or UNKNOWN for ours, theirs in names.items()}
+    return {column: current.get(name) or UNKNOWN for column, name in _VERSION_FIELDS.items()}
+
+
+def _table_rows(gateways: list[dict[str, Any]], versions: list[dict[str, str]], source: str) -> TableRows:
+    """Return the gateways as the rows of a table."""
+    columns: dict[str, Any] = {
+        "gateway": [gateway["Id"] for gateway in gateways],
+        "region": [gateway.get("LoRaWAN", {}).get("RfRegion") or UNKNOWN for gateway in gateways],
+    }
+    for name in VERSION_COLUMNS:
+        columns[name] = [version[name] for version in versions]
+
+    def row_label(row: int) -> str:
+        return f"gateway {gateways[row]['Id']}"
+
+    return TableRows(columns, len(gateways), source, row_label)

@@ -1,7 +1,8 @@
-"""A table becomes a fleet: one row for each gateway, or an error that names row and column, and no fleet.
+"""Turn a table with one row for each gateway into a fleet.
 
-What a table leaves out is drawn or assumed as ``defaults`` says: without ``first_poll_s`` the first poll is anywhere in
-the period, without ``goodput_Mbps`` the goodput is spread about the median of its backhaul.
+A wrong cell gives an error that names its row and column, and no fleet. What a table leaves out is drawn or assumed as
+``defaults`` says: without ``first_poll_s`` the first poll is uniform over the period, and without ``goodput_Mbps`` the
+goodput is lognormal about the median of the backhaul.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from lorafw.fleet.defaults import default_value
 from lorafw.fleet.fleet import MAX_PERIOD_MS, Fleet, make_fleet
 from lorafw.fleet.presets import BACKHAULS, typical_conditions
 from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
-from lorafw.fleet.simulation.random_streams import Stream, rng_keys, uniform
+from lorafw.fleet.simulation.random_streams import U64, Stream, rng_keys, uniform
 
 Cells = Sequence[Any]
 Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
 
-_LONGEST_S: Final = MAX_PERIOD_MS / 1000
 DEFAULT_BACKHAUL: Final = "ethernet"
+DEFAULT_NAME: Final = "unknown"
+"""The text of an empty cell of region, ISP or version."""
+
 VERSION_COLUMNS: Final = ("station", "package", "model")
 """The columns that make up a gateway's version."""
 
@@ -48,27 +52,42 @@ COLUMNS: Final = {
     "restarts": "false: the update does not restart the station (default true)",
     "version_differs": "true: it presents another version than the expected one after the update (default false)",
 }
-"""What a table may have, and what it means."""
+"""The columns that a table may have, and what they mean."""
 
-_NAMES_OF_A_GATEWAY: Final = frozenset(("eui", "gateway_eui", "gatewayeui", "id", "gateway_id", "name"))
+_GATEWAY_SYNONYMS: Final = frozenset(("eui", "gateway_eui", "gatewayeui", "id", "gateway_id", "name"))
+"""Names that asset systems give to the column ``gateway``."""
+
+_BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+_MAX_PERIOD_S: Final = MAX_PERIOD_MS / 1000
+_MIN_PERIOD_S: Final = 0.001
+_MIN_GOODPUT_MBPS: Final = 1e-6
+_MAX_GOODPUT_MBPS: Final = 1e6
+_MAX_NUMBER_DIGITS: Final = 15
+"""Names with more digits are not taken as numbers. Sixteen digits may be an EUI."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """Columns of equal length, and how a row is called: ("line", 2) says that the first one is line 2 of its file.
-
-    ``fill_empty``: an empty cell gets what the whole column would have if it were left out; otherwise it is refused.
-    """
+    """A table whose columns have equal length."""
 
     columns: Mapping[str, Cells]
+    """The cells, by the name of the column."""
     size: int
+    """Number of rows."""
     source: str
-    called: Callable[[int], str]
+    """Where the table comes from, for errors and reports."""
+    row_label: Callable[[int], str]
+    """Returns what errors call a row, for example "line 2" for row 0."""
     fill_empty: bool = False
+    """If True, an empty cell gets the value that it would have if the whole column were left out. If False, it is
+    refused.
+    """
 
-    def refuse(self, column: str, row: int, problem: str) -> FleetError:
+    def cell_error(self, column: str, row: int, problem: str) -> FleetError:
+        """Return the error for a cell. The caller raises it."""
         cell = self.columns[column][row]
-        return FleetError(column, cell, f"{self.source}: {self.called(row)}, column {column!r}: {problem}")
+        return FleetError(column, cell, f"{self.source}: {self.row_label(row)}, column {column!r}: {problem}")
 
 
 def fleet_from_table(
@@ -79,10 +98,21 @@ def fleet_from_table(
     ignore_unknown: bool = False,
     fill_empty: bool = False,
 ) -> Fleet:
-    """A fleet from a pandas DataFrame, or a mapping from names of columns to values. Raises FleetError.
+    """Make a fleet from a table in memory.
 
-    ``COLUMNS`` says which columns there are; all can be left out but one. ``ignore_unknown`` and ``fill_empty`` are
-    those of ``read_csv``.
+    Args:
+        table: A pandas DataFrame, or a mapping from the names of columns to their values. COLUMNS says which columns
+            there are. A table needs only one of them.
+        seed: The seed of what the table leaves out.
+        conditions: What goes wrong in this fleet. None for the typical conditions.
+        ignore_unknown: Leave out columns that are not in COLUMNS.
+        fill_empty: Give an empty cell the value that it would have if the whole column were left out.
+
+    Returns:
+        The fleet.
+
+    Raises:
+        FleetError: A column is not known, or a cell holds something else than its column needs.
     """
     columns = {str(name): table[name] for name in table}
     index = getattr(table, "index", None)
@@ -91,8 +121,13 @@ def fleet_from_table(
     sizes = {len(column) for column in columns.values()}
     if len(sizes) > 1:
         raise FleetError("table", sorted(sizes), "the columns of the table have different lengths")
-    labels = range(max(sizes, default=0)) if index is None else index
-    rows = TableRows(columns, max(sizes, default=0), "table", lambda row: f"row {labels[row]}", fill_empty)
+    size = max(sizes, default=0)
+    labels = range(size) if index is None else index
+
+    def row_label(row: int) -> str:
+        return f"row {labels[row]}"
+
+    rows = TableRows(columns, size, "table", row_label, fill_empty)
     return fleet_from_rows(rows, seed=seed, conditions=conditions, ignore_unknown=ignore_unknown)
 
 
@@ -100,12 +135,70 @@ def fleet_from_table(
 def fleet_from_rows(
     rows: TableRows, *, seed: int, conditions: Conditions | None, ignore_unknown: bool = False
 ) -> Fleet:
-    """All rows are read before anything is made of them. Raises FleetError."""
+    """Make a fleet from the rows of a table.
+
+    Args:
+        rows: The table.
+        seed: The seed of what the table leaves out.
+        conditions: What goes wrong in this fleet. None for the typical conditions.
+        ignore_unknown: Leave out columns that are not in COLUMNS.
+
+    Returns:
+        The fleet.
+
+    Raises:
+        FleetError: A column is not known, or a cell holds something else than its column needs.
+    """
     check_seed(seed)
     if ignore_unknown:
-        rows = _known_columns(rows)
+        rows = _select_known_columns(rows)
+    _check_columns(rows)
+    numbers, gateway_names = _read_gateways(rows)
+    rng_key = rng_keys(seed, 0, numbers)
+    period_ms = _read_ms(rows, "poll_period_s", default_value("poll_period_s") * 1000, minimum_s=_MIN_PERIOD_S)
+    random_phase_ms = (uniform(rng_key, Stream.PHASE) * period_ms).astype(np.int64)
+    backhaul, backhaul_names = _read_backhauls(rows)
+    region, region_names = _encode_categories(rows, ("region",))
+    isp, isp_names = _encode_categories(rows, ("isp",))
+    version, version_names = _encode_categories(rows, VERSION_COLUMNS)
+    return make_fleet(
+        rows.size,
+        number=numbers,
+        period_ms=period_ms,
+        phase_ms=_read_ms(rows, "first_poll_s", random_phase_ms),
+        backhaul=backhaul,
+        goodput_Bps=_read_goodput_Bps(rows, backhaul, backhaul_names, rng_key),
+        region=region,
+        isp=isp,
+        version=version,
+        gone=_read_booleans(rows, "gone", False),
+        refuses=~_read_booleans(rows, "has_key", True),
+        restarts=_read_booleans(rows, "restarts", True),
+        version_differs=_read_booleans(rows, "version_differs", False),
+        names={
+            "number": gateway_names,
+            "backhaul": backhaul_names,
+            "region": region_names,
+            "isp": isp_names,
+            "version": version_names,
+        },
+        conditions=conditions or typical_conditions(),
+        source=rows.source,
+    )
+
+
+def _select_known_columns(rows: TableRows) -> TableRows:
+    """Return the table without the columns that are not in COLUMNS. There must be at least one that is."""
+    known = {name: cells for name, cells in rows.columns.items() if name in COLUMNS}
+    if not known:
+        raise FleetError("column", None, f"{rows.source}: no column is known; known: {', '.join(COLUMNS)}")
+    return replace(rows, columns=known)
+
+
+def _check_columns(rows: TableRows) -> None:
+    """Check that all columns are in COLUMNS, and that there is a row."""
     for name in rows.columns:
-        if name.casefold() in _NAMES_OF_A_GATEWAY:
+        if name.casefold() in _GATEWAY_SYNONYMS:
             problem = f"column {name!r} is not known; a gateway's name or EUI goes into the column 'gateway'"
             raise FleetError("column", name, f"{rows.source}: {problem}")
         try:
@@ -114,164 +207,159 @@ def fleet_from_rows(
             raise FleetError("column", name, f"{rows.source}: {error}") from error
     if not rows.size:
         raise FleetError("fleet", 0, f"{rows.source}: there is no gateway in it; a fleet needs at least one row")
-    names: dict[str, tuple[str, ...]] = {}
-    numbers, names["number"] = _numbers(rows)
-    position = rng_keys(seed, 0, numbers)
-    period_ms = _milliseconds(rows, "poll_period_s", default_value("poll_period_s") * 1000, least=0.001)
-    phase_share = uniform(position, Stream.PHASE)
-    backhaul, names["backhaul"] = _backhauls(rows)
-    groups = {name: _encode_categories(rows, (name,)) for name in ("region", "isp")} | {
-        "version": _encode_categories(rows, VERSION_COLUMNS)
-    }
-    names |= {name: known for name, (_, known) in groups.items()}
-    return make_fleet(
-        rows.size,
-        number=numbers,
-        period_ms=period_ms,
-        phase_ms=_milliseconds(rows, "first_poll_s", (phase_share * period_ms).astype(np.int64)),
-        backhaul=backhaul,
-        goodput_Bps=_goodput(rows, [names["backhaul"][index] for index in backhaul.tolist()], position),
-        **{name: codes for name, (codes, _) in groups.items()},
-        gone=_read_booleans(rows, "gone", False),
-        refuses=~_read_booleans(rows, "has_key", True),
-        restarts=_read_booleans(rows, "restarts", True),
-        version_differs=_read_booleans(rows, "version_differs", False),
-        names=names,
-        conditions=conditions or typical_conditions(),
-        source=rows.source,
-    )
-
-
-def _known_columns(rows: TableRows) -> TableRows:
-    """The columns that lorafw knows. Raises FleetError if there is none."""
-    known = {name: cells for name, cells in rows.columns.items() if name in COLUMNS}
-    if not known:
-        raise FleetError("column", None, f"{rows.source}: no column is known; known: {', '.join(COLUMNS)}")
-    return replace(rows, columns=known)
 
 
 def _is_missing(cell: Any) -> bool:
-    # NaN, NaT and pandas' NA are the values that do not equal themselves; NA will not even say so.
+    """Return whether a cell has no value: None, a blank text, or NaN, NaT or NA."""
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         return True
+    # NaN and NaT do not equal themselves. A comparison with pandas' NA gives NA, whose truth value is a TypeError.
     try:
         return bool(cell != cell)  # noqa: PLR0124
     except TypeError:
         return True
 
 
-def _cells(rows: TableRows, column: str) -> Cells:
-    """The cells of a column. A missing one is None where empty cells are filled, and refused otherwise."""
+def _read_cells(rows: TableRows, column: str) -> Cells:
+    """Return the cells of a column. A missing value is None if empty cells are filled; otherwise it is refused."""
     cells = rows.columns[column]
     if rows.fill_empty and column != "gateway":
         return [None if _is_missing(cell) else cell for cell in cells]
     for row, cell in enumerate(cells):
         if _is_missing(cell):
-            raise rows.refuse(column, row, "there is no value; fill it in, or leave the whole column out")
+            raise rows.cell_error(column, row, "there is no value; fill it in, or leave the whole column out")
     return cells
 
 
-def _numbers(rows: TableRows) -> tuple[Array, tuple[str, ...]]:
-    """The gateways' numbers, and their names where these are no numbers."""
+def _read_gateways(rows: TableRows) -> tuple[Array, tuple[str, ...]]:
+    """Return the numbers of the gateways and, unless their names are these numbers, their names."""
     if "gateway" not in rows.columns:
         return np.arange(rows.size), ()
-    texts = [str(cell).strip() for cell in _cells(rows, "gateway")]
-    first: dict[str, int] = {}
-    for row, text in enumerate(texts):
-        if first.setdefault(text, row) != row:
-            raise rows.refuse("gateway", row, f"{text!r} is also in {rows.called(first[text])}; each gateway once")
-    if all(_is_number(text) for text in texts):
-        return np.array([int(text) for text in texts], dtype=np.int64), ()
-    return np.arange(rows.size), tuple(texts)
+    names = [str(cell).strip() for cell in _read_cells(rows, "gateway")]
+    first_rows: dict[str, int] = {}
+    for row, name in enumerate(names):
+        first_row = first_rows.setdefault(name, row)
+        if first_row != row:
+            raise rows.cell_error("gateway", row, f"{name!r} is also in {rows.row_label(first_row)}; each gateway once")
+    if all(_is_gateway_number(name) for name in names):
+        return np.array([int(name) for name in names], dtype=np.int64), ()
+    return np.arange(rows.size), tuple(names)
 
 
-def _is_number(text: str) -> bool:
-    """Is this name a gateway's number? Sixteen digits may be an EUI, and 07 is another name than 7."""
-    has_zeros_in_front = len(text) > 1 and text.startswith("0")
-    return text.isascii() and text.isdecimal() and len(text) < 16 and not has_zeros_in_front
+def _is_gateway_number(name: str) -> bool:
+    """Return whether a name is a number. A name with leading zeros is not: 07 and 7 are different names."""
+    if not name.isascii() or not name.isdecimal() or len(name) > _MAX_NUMBER_DIGITS:
+        return False
+    return name == "0" or not name.startswith("0")
 
 
-def _read_numbers(rows: TableRows, column: str, default: Any, least: float, most: float) -> npt.NDArray[np.float64]:
-    """Numbers within bounds; the default in rows without one."""
-    cells = _cells(rows, column)
-    result = np.array(np.broadcast_to(default, (rows.size,)), dtype=np.float64)
-    for row, cell in enumerate(cells):
+def _read_numbers(rows: TableRows, column: str, default: Any, minimum: float, maximum: float) -> Floats:
+    """Return the numbers of a column.
+
+    Args:
+        rows: The table.
+        column: The name of the column.
+        default: The value of empty cells: a number, or an array with one for each row.
+        minimum: The smallest number that is allowed.
+        maximum: The largest number that is allowed.
+    """
+    numbers = np.array(np.broadcast_to(default, (rows.size,)), dtype=np.float64)
+    for row, cell in enumerate(_read_cells(rows, column)):
         if cell is None:
             continue
-        try:
-            number = float(cell)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if isinstance(cell, bool) or not least <= number <= most:
-            raise rows.refuse(column, row, f"{shown(cell)} is not a number from {least:g} to {most:g}")
-        result[row] = number
-    return result
+        number = _to_float(cell)
+        if not minimum <= number <= maximum:
+            raise rows.cell_error(column, row, f"{shown(cell)} is not a number from {minimum:g} to {maximum:g}")
+        numbers[row] = number
+    return numbers
 
 
-def _milliseconds(rows: TableRows, column: str, default: Any, least: float = 0.0) -> Any:
+def _to_float(cell: Any) -> float:
+    """Return a cell as a number, or NaN if it is none. True and False are none."""
+    if isinstance(cell, bool):
+        return math.nan
+    try:
+        return float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _read_ms(rows: TableRows, column: str, default_ms: Any, minimum_s: float = 0.0) -> Any:
+    """Return a column of durations in s as whole milliseconds, or the default if the table does not have it."""
     if column not in rows.columns:
-        return default
-    default_s = np.asarray(default) / 1000
-    return np.rint(_read_numbers(rows, column, default_s, least, _LONGEST_S) * 1000).astype(np.int64)
-
-
-_WORDS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        return default_ms
+    default_s = np.asarray(default_ms) / 1000
+    seconds = _read_numbers(rows, column, default_s, minimum_s, _MAX_PERIOD_S)
+    return np.rint(seconds * 1000).astype(np.int64)
 
 
 def _read_booleans(rows: TableRows, column: str, default: bool) -> Array:
+    """Return a column of flags. The default is for empty cells, and for all rows if the table has no such column."""
     if column not in rows.columns:
         return np.broadcast_to(np.bool_(default), (rows.size,))
-    result = np.full(rows.size, default)
-    for row, cell in enumerate(_cells(rows, column)):
+    flags = np.full(rows.size, default)
+    for row, cell in enumerate(_read_cells(rows, column)):
         if cell is None:
             continue
-        flag = _WORDS.get(str(cell).strip().lower())
+        flag = _BOOLEANS.get(str(cell).strip().lower())
         if flag is None:
-            raise rows.refuse(column, row, f"{shown(cell)} is not one of: true, false, yes, no, 1, 0")
-        result[row] = flag
-    return result
+            raise rows.cell_error(column, row, f"{shown(cell)} is not one of: true, false, yes, no, 1, 0")
+        flags[row] = flag
+    return flags
 
 
 def _encode_categories(
-    rows: TableRows, columns: tuple[str, ...], default: str = "unknown"
+    rows: TableRows, columns: tuple[str, ...], default: str = DEFAULT_NAME
 ) -> tuple[Array, tuple[str, ...]]:
-    """Which of the different texts each row has; several columns together make one text.
+    """Return the category of each row as a code, and the names of the categories by code.
 
-    ``default`` is the text of a cell without one.
+    Args:
+        rows: The table.
+        columns: The columns whose texts, joined, are the name of a category. Those that the table does not have are
+            left out. If it has none, all rows belong to one category.
+        default: The text of an empty cell.
     """
-    given = [column for column in columns if column in rows.columns]
-    if not given:
+    present = [column for column in columns if column in rows.columns]
+    if not present:
         return np.zeros(rows.size, dtype=np.int16), ("all",)
-    parts = [[_text(cell, default) for cell in _cells(rows, column)] for column in given]
-    texts = [" / ".join(row) for row in zip(*parts, strict=True)]
-    known = {text: index for index, text in enumerate(dict.fromkeys(texts))}
-    if len(known) > np.iinfo(np.int16).max:
-        raise FleetError(given[0], len(known), f"{rows.source}: column {given[0]!r} has {len(known)} different values")
-    return np.array([known[text] for text in texts], dtype=np.int16), tuple(known)
+    texts = [_read_texts(rows, column, default) for column in present]
+    names = [" / ".join(parts) for parts in zip(*texts, strict=True)]
+    codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
+    if len(codes) > np.iinfo(np.int16).max:
+        problem = f"column {present[0]!r} has {len(codes)} different values"
+        raise FleetError(present[0], len(codes), f"{rows.source}: {problem}")
+    return np.array([codes[name] for name in names], dtype=np.int16), tuple(codes)
 
 
-def _text(cell: Any, default: str) -> str:
-    return default if cell is None else str(cell).strip()
+def _read_texts(rows: TableRows, column: str, default: str) -> list[str]:
+    """Return the texts of a column, without blanks around them."""
+    return [default if cell is None else str(cell).strip() for cell in _read_cells(rows, column)]
 
 
-def _backhauls(rows: TableRows) -> tuple[Array, tuple[str, ...]]:
+def _read_backhauls(rows: TableRows) -> tuple[Array, tuple[str, ...]]:
+    """Return the class of backhaul of each row as a code, and the names of the classes by code."""
     if "backhaul" not in rows.columns:
         return np.zeros(rows.size, dtype=np.int16), (DEFAULT_BACKHAUL,)
-    codes, known = _encode_categories(rows, ("backhaul",), DEFAULT_BACKHAUL)
-    for index, name in enumerate(known):
+    codes, names = _encode_categories(rows, ("backhaul",), DEFAULT_BACKHAUL)
+    for code, name in enumerate(names):
         try:
             require_known_name("backhaul", name, BACKHAULS)
         except FleetError as error:
-            raise rows.refuse("backhaul", int(np.flatnonzero(codes == index)[0]), str(error)) from error
-    return codes, known
+            first_row = int(np.flatnonzero(codes == code)[0])
+            raise rows.cell_error("backhaul", first_row, str(error)) from error
+    return codes, names
 
 
-def _goodput(rows: TableRows, backhauls: list[str], position: Any) -> npt.NDArray[np.float64]:
-    """Bytes a second."""
-    medians = np.array([default_value(BACKHAULS[name]) for name in backhauls])
-    spread = np.exp(ndtri(uniform(position, Stream.GOODPUT)) * default_value("goodput_sigma"))
-    drawn_Mbps = medians * spread  # noqa: N806 -- a unit
+def _read_goodput_Bps(  # noqa: N802 -- a unit
+    rows: TableRows, backhaul: Array, backhaul_names: tuple[str, ...], rng_key: U64
+) -> Floats:
+    """Return the goodput of each gateway in bytes per second. It is drawn if the table does not have it."""
+    medians_Mbps = np.array([default_value(BACKHAULS[name]) for name in backhaul_names])  # noqa: N806
+    spread = np.exp(ndtri(uniform(rng_key, Stream.GOODPUT)) * default_value("goodput_sigma"))
+    goodput_Mbps = medians_Mbps[backhaul] * spread  # noqa: N806
     if "goodput_Mbps" in rows.columns:
-        return _read_numbers(rows, "goodput_Mbps", drawn_Mbps, 1e-6, 1e6) * 1e6 / 8
-    result: npt.NDArray[np.float64] = drawn_Mbps * 1e6 / 8
-    return result
+        goodput_Mbps = _read_numbers(  # noqa: N806
+            rows, "goodput_Mbps", goodput_Mbps, _MIN_GOODPUT_MBPS, _MAX_GOODPUT_MBPS
+        )
+    goodput_Bps: Floats = goodput_Mbps * 1e6 / 8  # noqa: N806
+    return goodput_Bps

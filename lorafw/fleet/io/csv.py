@@ -1,7 +1,8 @@
-"""CSV files of gateways: bounded lines of UTF-8 text become columns, or an error that names the line.
+"""Read a fleet from a CSV file.
 
-Spreadsheets and asset systems write CSV in several encodings and with columns of their own. What cannot be read is
-refused with the line and the remedy; nothing is guessed.
+Spreadsheets and asset systems write CSV in several encodings and with columns of their own. The encoding is not
+guessed: a file that is not UTF-8 is refused with an error that names the line and the remedy. Lines are read one by
+one and have a bounded length.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.io.columns import TableRows, fleet_from_rows
 
 LONGEST_LINE: Final = 64 * 1024
-"""Bytes of a line. A gateway takes a hundred."""
+"""The largest number of bytes in a line. A gateway takes about a hundred."""
 
 MOST_COLUMNS: Final = 500
+"""The largest number of columns."""
 
 _BYTE_ORDER_MARKS: Final = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
+_NUL_SEARCH_BYTES: Final = 64
+"""Bytes at the beginning that are searched for NUL, which UTF-16 without a byte order mark contains."""
+_OTHER_DELIMITERS: Final = ";\t|"
 _REMEDY: Final = "save it as 'CSV UTF-8', or convert it with iconv"
 
 
@@ -42,11 +47,14 @@ def read_csv(
     """Read a fleet from a CSV file in UTF-8 with a header line.
 
     Args:
-        path: The file. ``tables.COLUMNS`` says which columns it may have.
-        seed: The luck that draws what the table leaves out.
-        conditions: What goes wrong in this fleet; the typical conditions if None.
-        ignore_unknown: Leave out columns that lorafw does not know, as an asset export has them.
-        fill_empty: Give an empty cell what the whole column would have if it were left out.
+        path: The file. ``columns.COLUMNS`` says which columns it may have.
+        seed: The seed of what the table leaves out.
+        conditions: What goes wrong in this fleet. None for the typical conditions.
+        ignore_unknown: Leave out columns that lorafw does not know. The export of an asset system has such columns.
+        fill_empty: Give an empty cell the value that it would have if the whole column were left out.
+
+    Returns:
+        The fleet.
 
     Raises:
         FleetError: The file is not such a table. The message names the line.
@@ -55,14 +63,19 @@ def read_csv(
     path = Path(path)
     with path.open("rb") as file:
         columns, lines = _read_columns(path, file)
-    rows = TableRows(columns, len(lines), str(path), lambda row: f"line {lines[row]}", fill_empty)
+
+    def row_label(row: int) -> str:
+        return f"line {lines[row]}"
+
+    rows = TableRows(columns, len(lines), str(path), row_label, fill_empty)
     return fleet_from_rows(rows, seed=seed, conditions=conditions, ignore_unknown=ignore_unknown)
 
 
 def _read_columns(path: Path, file: BinaryIO) -> tuple[dict[str, list[str]], array[int]]:
-    """Return the cells by column, and the line of each row."""
+    """Return the cells by column, and the line number of each row."""
     reader = csv.reader(_text_lines(path, file), strict=True)
-    lines = array("q")  # not a list: a file of short lines has many
+    # An array takes less memory than a list. A file of short lines has many of them.
+    lines = array("q")
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(path, header)
@@ -88,39 +101,48 @@ def _text_lines(path: Path, file: BinaryIO) -> Iterator[str]:
             _refuse(path, number, f"it is longer than {LONGEST_LINE} bytes; this is no table of gateways")
         if number == 1:
             _check_encoding(path, line)
-        try:
-            text = line.removeprefix(_UTF8_MARK).decode() if number == 1 else line.decode()
-        except UnicodeDecodeError as error:
-            byte = error.object[error.start]
-            _refuse(path, number, f"the byte 0x{byte:02x} is not UTF-8 (Latin-1 or Windows-1252?); {_REMEDY}")
+            line = line.removeprefix(_UTF8_MARK)  # noqa: PLW2901
+        text = _decode_line(path, number, line)
         if "\r" in text:
-            # A line of an old Macintosh file ends with a carriage return alone; csv wants each as a line of its own.
+            # In an old Macintosh file each line ends with a carriage return alone. csv needs them one by one.
             yield from io.StringIO(text, newline="")
         else:
             yield text
 
 
+def _decode_line(path: Path, number: int, line: bytes) -> str:
+    """Decode a line as UTF-8, or raise the error of its first wrong byte."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        _refuse(path, number, f"the byte 0x{byte:02x} is not UTF-8 (Latin-1 or Windows-1252?); {_REMEDY}")
+
+
 def _check_encoding(path: Path, line: bytes) -> None:
+    """Refuse a file whose first line is UTF-16 or UTF-32, or not text."""
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if line.startswith(mark):
             _refuse(path, 1, f"the file is {encoding}, not UTF-8; {_REMEDY}")
-    if b"\x00" in line[:64]:
+    if b"\x00" in line[:_NUL_SEARCH_BYTES]:
         _refuse(path, 1, f"there are NUL bytes, so the file is UTF-16 or no text at all; {_REMEDY}")
 
 
 def _refuse(path: Path, line: int, problem: str) -> NoReturn:
+    """Raise the error for a line."""
     raise FleetError("csv", line, f"{path}: line {line}: {problem}") from None
 
 
 def _check_header(path: Path, header: list[str]) -> None:
+    """Check the names of the columns: at least one, not too many, separated by commas, and none twice."""
     if not header:
         raise FleetError("csv", 0, f"{path}: the file is empty; its first line names the columns")
     if len(header) > MOST_COLUMNS:
         raise FleetError("column", len(header), f"{path}: there are {len(header)} columns; at most {MOST_COLUMNS}")
-    if len(header) == 1 and (other := next((sign for sign in ";\t|" if sign in header[0]), None)):
-        raise FleetError(
-            "delimiter", other, f"{path}: the columns are divided by {other!r}; give a file with commas between them"
-        )
-    twice = sorted(name for name, count in Counter(header).items() if count > 1)
-    if twice:
-        raise FleetError("column", twice, f"{path}: column {shown(twice[0])} is there twice")
+    delimiters = [delimiter for delimiter in _OTHER_DELIMITERS if delimiter in header[0]]
+    if len(header) == 1 and delimiters:
+        problem = f"the columns are divided by {delimiters[0]!r}; give a file with commas between them"
+        raise FleetError("delimiter", delimiters[0], f"{path}: {problem}")
+    duplicates = sorted(name for name, count in Counter(header).items() if count > 1)
+    if duplicates:
+        raise FleetError("column", duplicates, f"{path}: column {shown(duplicates[0])} is there twice")
