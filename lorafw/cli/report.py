@@ -190,13 +190,13 @@ def _sweep_row(plan: Plan, summary: Summary) -> list[str]:
     """Return the cells of one line of the sweep, in the order of ``SWEEP_COLUMNS``."""
     return [
         format_percent(plan.update.fails),
-        summary.completed_share.said(format_percent),
-        summary.failed_share.said(format_percent),
-        summary.mean_sends.said(format_number),
-        summary.time_to_completed_s["p50"].said(format_duration),
-        summary.time_to_completed_s["p95"].said(format_duration),
-        summary.time_to_last_s.said(format_duration),
-        summary.aborted_share.said(format_percent),
+        summary.completed_share.format(format_percent),
+        summary.failed_share.format(format_percent),
+        summary.mean_sends.format(format_number),
+        summary.time_to_completed_s["p50"].format(format_duration),
+        summary.time_to_completed_s["p95"].format(format_duration),
+        summary.time_to_last_s.format(format_duration),
+        summary.aborted_share.format(format_percent),
     ]
 
 
@@ -252,9 +252,9 @@ def _comparison_row(row: PlanDifference) -> tuple[str, str, str, str, str, str]:
         fewer = f"x {row.variance_ratio:.1f}"
     return (
         label,
-        row.first.said(formatter),
-        row.second.said(formatter),
-        row.difference.said(formatter),
+        row.first.format(formatter),
+        row.second.format(formatter),
+        row.difference.format(formatter),
         row.difference.format_interval(formatter),
         fewer,
     )

@@ -130,8 +130,16 @@ def check_level(level: float) -> float:
     return level
 
 
-def _check_rate(name: str, rate: float) -> None:
-    """Check a failure rate or error probability, which must be above 0 and below 1."""
+def check_probability(name: str, rate: float) -> None:
+    """Check a probability that must be above 0 and below 1.
+
+    Args:
+        name: The name of the probability, for the error.
+        rate: The probability.
+
+    Raises:
+        FleetError: It is not a number above 0 and below 1.
+    """
     if not check_share(name, rate, below_one=True) > 0:
         raise FleetError(name, rate, f"{name} {rate!r} is not above 0 and below 1")
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from scipy.special import betainc, betaincinv
 
-from lorafw.fleet._validation import _check_rate, check_level, check_whole
+from lorafw.fleet._validation import check_level, check_probability, check_whole
 from lorafw.fleet.plan import BetaBinomial, Gate
 from lorafw.fleet.simulation.gates import GateDecision, evaluate_gate
 
@@ -44,7 +44,7 @@ def required_canaries(rate: float, level: float = 0.95) -> int:
     Raises:
         FleetError: An argument is out of range.
     """
-    _check_rate("rate", rate)
+    check_probability("rate", rate)
     exact = math.log1p(-check_level(level)) / math.log1p(-rate)
     # The tolerance keeps a rounding error from asking for one canary too many.
     return math.ceil(exact - 1e-9)

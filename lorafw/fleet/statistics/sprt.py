@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import bdtr, bdtrc
 
 from lorafw.errors import FleetError
-from lorafw.fleet._validation import _check_rate
+from lorafw.fleet._validation import check_probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def sequential_test(
         FleetError: An argument is out of range, or ``good`` is not below ``bad``.
     """
     for name, value in (("good", good), ("bad", bad), ("alpha", alpha), ("beta", beta)):
-        _check_rate(name, value)
+        check_probability(name, value)
     if good >= bad:
         raise FleetError("good", good, f"good {good:g} is not below bad {bad:g}")
     expected_n_good, stop_probability_good = _exact_sprt(good, bad, alpha, beta, good, most)

@@ -1,20 +1,23 @@
-"""The figures of a rollout as values, and as rows for whoever shows them; ``estimators`` makes them."""
+"""The summary of a rollout: its metrics with their intervals. ``estimates`` computes them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 from lorafw.fleet.formatting import NOT_AVAILABLE, Formatter, metric_label
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its interval; ``value`` is None where there is nothing to measure, ``low`` where there is none."""
+    """A point estimate with a confidence interval."""
 
     value: float | None
+    """The estimate. None if there is nothing to measure."""
     low: float | None = None
+    """The lower end of the interval. None if there is no interval."""
     high: float | None = None
+    """The upper end of the interval. None if there is no interval."""
 
     def __str__(self) -> str:
         if self.value is None:
@@ -23,72 +26,113 @@ class Estimate:
             return f"{self.value:.6g}"
         return f"{self.value:.6g} ({self.low:.6g} to {self.high:.6g})"
 
-    def said(self, say: Formatter) -> str:
-        """The value as ``say`` says it."""
-        return NOT_AVAILABLE if self.value is None else say(self.value)
+    def format(self, formatter: Formatter) -> str:
+        """Return the value as text, "-" if there is none.
 
-    def format_interval(self, say: Formatter) -> str:
-        """The interval as ``say`` says it; nothing where there is none."""
-        return "" if self.low is None or self.high is None else f"{say(self.low)} to {say(self.high)}"
+        Args:
+            formatter: A function that formats a value, for example ``format_percent``.
+        """
+        if self.value is None:
+            return NOT_AVAILABLE
+        return formatter(self.value)
+
+    def format_interval(self, formatter: Formatter) -> str:
+        """Return the interval as text, which is empty if there is none.
+
+        Args:
+            formatter: A function that formats a value, for example ``format_percent``.
+        """
+        if self.low is None or self.high is None:
+            return ""
+        return f"{formatter(self.low)} to {formatter(self.high)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All figures. Times in s since the start; ``sends``: whole ones a gateway; ``aborted_share``: of replications.
-
-    ``peak_offers_per_min``: most gateways that were first offered the update within one minute.
-    """
+    """The metrics of a rollout, as estimates. Times are in s since the start of the rollout."""
 
     gateways: int
+    """Number of gateways in the fleet."""
     replications: int
+    """Number of simulated rollouts."""
     level: float
+    """The confidence level of the intervals."""
     completed_share: Estimate
+    """The share of gateways whose task is COMPLETED."""
     failed_share: Estimate
+    """The share of gateways whose task is FAILED."""
     never_completed_share: Estimate
+    """The share of gateways whose task is not COMPLETED."""
     mean_sends: Estimate
+    """Mean number of updates that were delivered whole to a gateway."""
     time_to_completed_s: dict[str, Estimate]
+    """The quantiles of the time to COMPLETED, by name, for example "p95"."""
     time_to_last_s: Estimate
+    """The time until the last task ended."""
     bytes_sent: Estimate
+    """Bytes sent to all gateways, including those of downloads that broke off."""
     peak_offers_per_min: Estimate
+    """The largest number of gateways that were first offered the update within one minute."""
     aborted_share: Estimate
+    """The share of replications that were stopped."""
 
     def __str__(self) -> str:
-        """A line for each figure, with its interval."""
-        rows = [
-            (f"of {self.gateways:,} gateways", "", f"{self.level * 100:g} % interval"),
-            *summary_rows(self, aborted=self.replications > 1),
-        ]
-        first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
-        return "\n".join(f"{a:<{first}}  {b:>{second}}  {c}".rstrip() for a, b, c in rows)
+        """Return a table with a line for each metric."""
+        header = (f"of {self.gateways:,} gateways", "", f"{self.level * 100:g} % interval")
+        rows = [header, *summary_rows(self, aborted=self.replications > 1)]
+        label_width = max(len(label) for label, _, _ in rows)
+        value_width = max(len(value) for _, value, _ in rows)
+        lines = [f"{label:<{label_width}}  {value:>{value_width}}  {interval}" for label, value, interval in rows]
+        return "\n".join(line.rstrip() for line in lines)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, and the intervals beside them."""
+        """Return the summary as plain values for JSON.
+
+        Returns:
+            The values by the name of the metric. The key "intervals" holds the intervals by the same names, each as
+            [low, high], and the confidence level.
+        """
         values: dict[str, Any] = {"gateways": self.gateways, "replications": self.replications}
         intervals: dict[str, Any] = {"level": self.level}
-        for name, figure in self._figures():
-            if isinstance(figure, dict):
-                values[name] = {key: one.value for key, one in figure.items()}
-                intervals[name] = {key: [one.low, one.high] for key, one in figure.items()}
+        for name in _METRICS:
+            metric = getattr(self, name)
+            if isinstance(metric, Estimate):
+                values[name] = metric.value
+                intervals[name] = [metric.low, metric.high]
             else:
-                values[name] = figure.value
-                intervals[name] = [figure.low, figure.high]
+                values[name] = {key: estimate.value for key, estimate in metric.items()}
+                intervals[name] = {key: [estimate.low, estimate.high] for key, estimate in metric.items()}
         return {**values, "intervals": intervals}
 
-    def _figures(self) -> list[tuple[str, Any]]:
-        names = [name for name in self.__slots__ if name not in ("gateways", "replications", "level")]
-        return [(name, getattr(self, name)) for name in names]
+
+_METRICS: Final = tuple(
+    field.name for field in fields(Summary) if field.name not in ("gateways", "replications", "level")
+)
+"""The fields of a summary that are estimates."""
 
 
 def summary_rows(summary: Summary, *, aborted: bool) -> list[tuple[str, str, str]]:
-    """(what, value, interval) of every figure; ``aborted``: that of the rollouts that were, too."""
-    named = [(name, getattr(summary, name)) for name in ("completed_share", "failed_share", "never_completed_share")]
-    named += [(f"time_to_completed_s {key}", figure) for key, figure in summary.time_to_completed_s.items()]
-    named += [(name, getattr(summary, name)) for name in ("time_to_last_s", "mean_sends", "bytes_sent")]
-    named += [("peak_offers_per_min", summary.peak_offers_per_min)]
+    """Return the metrics of a summary as rows of text.
+
+    Args:
+        summary: The summary.
+        aborted: If True, the share of the rollouts that were stopped is among them.
+
+    Returns:
+        A label, a value and an interval for each metric.
+    """
+    names = ["completed_share", "failed_share", "never_completed_share"]
+    estimates = {name: getattr(summary, name) for name in names}
+    for quantile, estimate in summary.time_to_completed_s.items():
+        estimates[f"time_to_completed_s {quantile}"] = estimate
+    names = ["time_to_last_s", "mean_sends", "bytes_sent", "peak_offers_per_min"]
     if aborted:
-        named += [("aborted_share", summary.aborted_share)]
-    rows = []
-    for name, figure in named:
-        label, say = metric_label(name)
-        rows.append((label, figure.said(say), figure.format_interval(say)))
-    return rows
+        names.append("aborted_share")
+    estimates |= {name: getattr(summary, name) for name in names}
+    return [_metric_row(name, estimate) for name, estimate in estimates.items()]
+
+
+def _metric_row(name: str, estimate: Estimate) -> tuple[str, str, str]:
+    """Return the label, value and interval of one metric as text."""
+    label, formatter = metric_label(name)
+    return label, estimate.format(formatter), estimate.format_interval(formatter)

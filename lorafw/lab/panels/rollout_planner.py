@@ -76,7 +76,7 @@ class Comparison:
         for difference in self.differences:
             label, formatter = metric_label(difference.name)
             estimates = (difference.first, difference.second, difference.difference)
-            values = [estimate.said(formatter) for estimate in estimates]
+            values = [estimate.format(formatter) for estimate in estimates]
             interval = difference.difference.format_interval(formatter)
             rows.append((label, *values, interval, interpret_difference(difference)))
         return rows
