@@ -35,6 +35,9 @@ def shown(value: object) -> str:
 def check_gateways(count: object) -> int:
     """Return the number of gateways of a fleet.
 
+    Args:
+        count: The number.
+
     Raises:
         FleetError: It is not a whole number from 1 to LARGEST_FLEET.
     """
@@ -49,6 +52,9 @@ def check_gateways(count: object) -> int:
 
 def check_seed(seed: object) -> int:
     """Return a seed.
+
+    Args:
+        seed: The seed.
 
     Raises:
         FleetError: It is not a whole number from 0 to 2**63 - 1.
@@ -121,6 +127,9 @@ def require_known_name(field: str, name: object, known: Iterable[str]) -> str:
 
 def check_level(level: float) -> float:
     """Return a confidence level.
+
+    Args:
+        level: The level.
 
     Raises:
         FleetError: It is not a number between 0 and 1.

@@ -79,12 +79,16 @@ class Result:
     def log(self, replication: int = 0) -> EventLog:
         """Simulate one replication again and return its log, in gateway and time order.
 
+        Args:
+            replication: The number of the replication.
+
         Raises:
             FleetError: There is no such replication.
         """
         return self._log_of(slice(0, self.fleet.size), replication)
 
     def _log_of(self, gateways: slice, replication: int) -> EventLog:
+        """Simulate some gateways of one replication again and return their log."""
         self._check(replication)
         replications = range(replication, replication + 1)
         context = RolloutContext.from_plan(self.fleet, self.plan, self.seed, replications).select(gateways)
@@ -140,6 +144,7 @@ class Result:
         return summarise(self.histories.replications(rows), self.stopped_ms[rows], self.plan.update.size_bytes, ci)
 
     def _check(self, replication: int) -> None:
+        """Check that there is such a replication."""
         is_whole = isinstance(replication, int | np.integer) and not isinstance(replication, bool)
         if not is_whole or not 0 <= replication < self.replications:
             raise FleetError("replication", replication, f"there are replications 0 to {self.replications - 1}")
@@ -170,6 +175,7 @@ class Result:
         return "\n".join(lines)
 
     def _reason_without_task(self, index: int) -> str:
+        """Return why a gateway never had a task, as a clause."""
         fleet, wanted = self.fleet, self.plan.update.current_version
         if fleet.gone[index]:
             return "it is gone, and never polls."
@@ -178,6 +184,7 @@ class Result:
         return "the rollout stopped, or the horizon came, before its turn."
 
     def _describe(self, index: int) -> str:
+        """Return the backhaul, region, ISP and polls of a gateway as text."""
         fleet = self.fleet
         groups = {name: fleet.names[name][int(getattr(fleet, name)[index])] for name in ("backhaul", "region", "isp")}
         period_h = fleet.period_ms[index] / 3.6e6
@@ -187,6 +194,9 @@ class Result:
 
     def to_dataframe(self, replication: int = 0) -> pd.DataFrame:
         """Return the log of one replication as a pandas DataFrame, with categories for statuses, causes and faults.
+
+        Args:
+            replication: The number of the replication.
 
         Raises:
             FleetError: pandas is not installed, or there is no such replication.
@@ -198,9 +208,10 @@ class Result:
 
         log = self.events if replication == 0 else self.log(replication)
 
-        def words(codes: Any, names: list[str]) -> Any:
-            none = len(names)
-            values = np.where(codes < none, codes.astype(np.int16), -1)
+        def categorical(codes: Any, names: list[str]) -> Any:
+            """Return codes as a pandas Categorical. A code without a name becomes a missing value."""
+            has_name = codes < len(names)
+            values = np.where(has_name, codes.astype(np.int16), -1)
             return pd.Categorical.from_codes(values, categories=names)
 
         statuses = [str(status) for status in STATUSES]
@@ -209,10 +220,10 @@ class Result:
                 "time": log.time,
                 "gateway": log.gateway,
                 "attempt": log.attempt,
-                "from_status": words(log.from_status, statuses),
-                "to_status": words(log.to_status, statuses),
-                "cause": words(log.cause, [str(cause) for cause in CAUSES]),
-                "fault": words(log.fault, [fault.value for fault in FAULTS]),
+                "from_status": categorical(log.from_status, statuses),
+                "to_status": categorical(log.to_status, statuses),
+                "cause": categorical(log.cause, [str(cause) for cause in CAUSES]),
+                "fault": categorical(log.fault, [fault.value for fault in FAULTS]),
             }
         )
 
@@ -224,6 +235,7 @@ class Result:
 
 
 def _describe_transition(from_status: TaskStatus | None, to_status: TaskStatus | None) -> str:
+    """Return the statuses before and after a row of the log as text: one of them if the status stayed the same."""
     if from_status is None:
         return "PENDING"
     if from_status == to_status:

@@ -130,6 +130,7 @@ class _WaveRunner:
 
     @property
     def _params(self) -> SimulationParameters:
+        """The parameters of the rollout."""
         return self._context.params
 
     def run(self, wave_ends: list[int]) -> ReplicationResults:
@@ -208,4 +209,5 @@ class _WaveRunner:
 
 
 def _never_array(count: int) -> I64:
+    """Return an array of times, all NEVER."""
     return np.full(count, NEVER, dtype=np.int64)

@@ -165,6 +165,7 @@ def _table_rows(gateways: list[dict[str, Any]], versions: list[dict[str, str]], 
         columns[name] = [version[name] for version in versions]
 
     def row_label(row: int) -> str:
+        """Return the id of a gateway."""
         return f"gateway {gateways[row]['Id']}"
 
     return TableRows(columns, len(gateways), source, row_label)

@@ -37,7 +37,7 @@ VERSION_COLUMNS: Final = ("station", "package", "model")
 """The columns that make up a gateway's version."""
 
 COLUMNS: Final = {
-    "gateway": "its name; whole numbers are its number, which keys its luck (else numbered as they come)",
+    "gateway": "its name; whole numbers are its number, which selects its random numbers (else: the row)",
     "poll_period_s": "time between polls, s (default 86400)",
     "first_poll_s": "time of the first poll, s (default: anywhere in the period)",
     "backhaul": f"one of {', '.join(BACKHAULS)} (default ethernet)",
@@ -48,7 +48,7 @@ COLUMNS: Final = {
     "package": "PackageVersion: the text of version.txt",
     "model": "Model, as the definition of the task names it",
     "gone": "true: it never polls (default false)",
-    "has_key": "false: it has not the key of the update and refuses it (default true)",
+    "has_key": "false: it does not have the key of the update and refuses it (default true)",
     "restarts": "false: the update does not restart the station (default true)",
     "version_differs": "true: it presents another version than the expected one after the update (default false)",
 }
@@ -125,6 +125,7 @@ def fleet_from_table(
     labels = range(size) if index is None else index
 
     def row_label(row: int) -> str:
+        """Return the label of the row in the DataFrame, or its position in a mapping."""
         return f"row {labels[row]}"
 
     rows = TableRows(columns, size, "table", row_label, fill_empty)

@@ -65,6 +65,7 @@ def read_csv(
         columns, lines = _read_columns(path, file)
 
     def row_label(row: int) -> str:
+        """Return the line of the file that a row comes from."""
         return f"line {lines[row]}"
 
     rows = TableRows(columns, len(lines), str(path), row_label, fill_empty)

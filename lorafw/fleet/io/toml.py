@@ -141,6 +141,9 @@ def shown_error(error: Exception) -> str:
 def check_tables(document: Table) -> None:
     """Check the names of a document's tables.
 
+    Args:
+        document: The tables of the document.
+
     Raises:
         FleetError: The document has no table, or one that is neither ``fleet`` nor ``plan``.
     """

@@ -189,6 +189,7 @@ class BatchSimulator:
         return active.select(~failed)
 
     def _end_failed(self, active: ActiveGateways, cause: Cause) -> None:
+        """Record that the tasks are FAILED because their last attempt failed."""
         self._writer.record_ends(active, active.next_event_ms, TaskEvent.ATTEMPT_FAILED, cause, active.last_fault)
 
     def _skip_unreadable(self, active: ActiveGateways) -> ActiveGateways:

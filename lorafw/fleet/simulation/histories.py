@@ -227,5 +227,6 @@ class HistoryWriter:
     def _append_rows(
         self, index: Any, time_ms: Any, attempt: Any, from_status: Any, to_status: Any, cause: Cause, fault: Any
     ) -> None:
+        """Append rows to the task log, if there is a recorder."""
         if self._recorder is not None:
             self._recorder.append(index, time_ms, attempt, from_status, to_status, cause_code(cause), fault)

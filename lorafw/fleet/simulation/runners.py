@@ -64,6 +64,12 @@ class RolloutContext:
     def from_plan(cls, fleet: Fleet, plan: Plan, seed: int, replications: range) -> RolloutContext:
         """Prepare some replications of a plan.
 
+        Args:
+            fleet: The gateways and their conditions.
+            plan: The plan.
+            seed: The seed of the random numbers.
+            replications: The replications.
+
         Raises:
             FleetError: The update is for a version that no gateway of the fleet has.
         """
@@ -137,6 +143,7 @@ def batch_columns(context: RolloutContext, batch: Batch) -> BatchColumns:
     fleet = context.fleet
 
     def flatten(column: Any) -> Any:
+        """Return a column of the fleet for the gateways of the batch, flat."""
         return _flatten(column[batch.gateway_index], len(batch.replications))
 
     numbers = fleet.number[batch.gateway_index]
@@ -145,17 +152,19 @@ def batch_columns(context: RolloutContext, batch: Batch) -> BatchColumns:
     outage_group = None
     if context.outages is not None:
         outage_group = flatten(outage_groups(fleet)) + _first_outage_groups(fleet, batch, len(rng_key))
+    never_requests = None if context.never_requests is None else flatten(context.never_requests)
+    task_created_ms = None if batch.task_created_ms is None else batch.task_created_ms.reshape(-1)
     return BatchColumns(
         rng_key=rng_key,
         phase_ms=flatten(fleet.phase_ms),
         period_ms=flatten(fleet.period_ms),
         goodput_Bps=flatten(fleet.goodput_Bps),
-        never_requests=None if context.never_requests is None else flatten(context.never_requests),
+        never_requests=never_requests,
         key_fault=flatten(context.key_fault),
         restarts=flatten(fleet.restarts),
         version_differs=flatten(fleet.version_differs),
         outage_group=outage_group,
-        task_created_ms=None if batch.task_created_ms is None else batch.task_created_ms.reshape(-1),
+        task_created_ms=task_created_ms,
     )
 
 
@@ -229,6 +238,7 @@ class BatchRunner:
         batches = list(make_batches(context.fleet.size, replications, gateway_index, task_created_ms))
 
         def simulate_batch(batch: Batch) -> int:
+            """Simulate a batch, write its histories to the result, and return its number of gateways."""
             result.write_block(run_batch(context, batch), batch.rows, batch.columns)
             batch_width = int(batch.columns.stop - batch.columns.start)
             return len(batch.replications) * batch_width
@@ -243,7 +253,12 @@ class BatchRunner:
         """Simulate one replication and return its task log in parts, in gateway order."""
         replications = range(replication, replication + 1)
         batches = list(make_batches(context.fleet.size, replications, None, task_created_ms))
-        return list(self.map_batches(lambda batch: log_batch(context, batch, stopped_ms), batches))
+
+        def log_one_batch(batch: Batch) -> EventLog:
+            """Simulate a batch and return its log."""
+            return log_batch(context, batch, stopped_ms)
+
+        return list(self.map_batches(log_one_batch, batches))
 
     def advance(self, gateway_count: int) -> None:
         """Report that more gateways are simulated."""

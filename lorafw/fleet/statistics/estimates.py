@@ -60,9 +60,11 @@ def summarise(histories: Histories, stopped_ms: I64, update_bytes: int, confiden
     z = NormalDist().inv_cdf((1 + confidence_level) / 2)
 
     def over_replications(values: F64) -> Estimate:
+        """Return the mean over replications, with Student's t interval."""
         return t_interval(values, confidence_level)
 
     def share_of_gateways(counts: Any) -> Estimate:
+        """Return counts of gateways as a share of the fleet, with an interval."""
         if replications == 1:
             return wilson_interval(int(counts[0]), size, z)
         return over_replications(counts / size)

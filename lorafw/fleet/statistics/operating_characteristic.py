@@ -74,6 +74,7 @@ def operating_characteristic(
 
 
 def _exact_point(rule: Abort | Gate, gateways: int, rate: float) -> OperatingPoint:
+    """Return the exact probability that a rule stops a rollout, as a point."""
     stop_probability = _exact_stop_probability(rule, gateways, rate)
     return OperatingPoint(rate, Estimate(stop_probability), Estimate(None), "exact")
 
