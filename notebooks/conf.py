@@ -1,10 +1,12 @@
-"""The lessons and the reference as a site.
+"""The Sphinx configuration of the site, which contains the lessons and the reference.
 
     .venv/bin/python -m sphinx -W --keep-going -b html notebooks build/site
 
-Nothing is executed and the network is not asked; a warning is an error. Notebooks are shown as they were committed, and
-the tests prove that they are true. In a page ``<!-- made: decisions -->`` stands for what is made from the package while
-the site is built, so that nothing is told twice.
+The build executes no notebook, uses no network, and treats each warning as an error. It shows the notebooks with the
+outputs that are committed, and the tests check that these outputs are right.
+
+Parts of the pages are generated from the package while the site is built, so that no fact is written twice. A page has
+a mark for each such part, for example ``<!-- generated: decisions -->``.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from pygments.token import Operator, Whitespace
 from lorafw.cli import main
 from lorafw.fleet.defaults import DEFAULTS
 from lorafw.tasks.lifecycle import TRANSITIONS
-from lorafw.tasks.policy import all_decisions
+from lorafw.tasks.policy import BehaviourDecision, all_decisions
 
 project = "lorafw"
 author = "the authors of lorafw"
@@ -40,7 +42,7 @@ exclude_patterns = ["**.ipynb_checkpoints", "*-mine-*"]
 
 nb_execution_mode = "off"
 nb_merge_streams = True
-# A widget needs a kernel; the page shows its picture, which stands beside it in the notebook.
+# A widget needs a kernel. The notebook also contains a picture of it, and the page shows that.
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 myst_heading_anchors = 3
 
@@ -64,44 +66,55 @@ html_theme_options = {"navigation_with_keys": True}
 HERE = Path(__file__).parent
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; a bar in a cell is a bar."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table. Bars in cells are escaped."""
+    return "\n".join(table_row(cells) for cells in [header, ["---"] * len(header), *rows])
+
+
+def table_row(cells: Sequence[object]) -> str:
+    """Return one line of a Markdown table."""
+    escaped = [str(cell).replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What its first cell says of a lesson."""
+    """A lesson, as described in its first cell."""
 
     page: str
+    """The file name without its suffix."""
     title: str
     minutes: int
     objectives: tuple[str, ...]
 
     @property
     def number(self) -> str:
+        """The two digits at the beginning of the file name."""
         return self.page[:2]
 
     @property
     def link(self) -> str:
-        """From a page beside it."""
+        """A Markdown link to the lesson, relative to the folder of the lessons."""
         return f"[{self.title}]({self.page}.ipynb)"
 
 
 def all_lessons() -> list[Lesson]:
-    found = []
-    for path in sorted(HERE.glob("[0-9][0-9]-*.ipynb")):
-        first = nbformat.read(path, as_version=4).cells[0].source
-        title = first.splitlines()[0].removeprefix("# ")
-        minutes = int(re.findall(r"\*\*(\d+) minutes", first)[0])
-        bullets = re.findall(r"^\* (.*(?:\n  .*)*)", first, re.MULTILINE)
-        found.append(Lesson(path.stem, title, minutes, tuple(" ".join(bullet.split()) for bullet in bullets)))
-    return found
+    """Read the first cell of every lesson and return the lessons in order."""
+    return [read_lesson(path) for path in sorted(HERE.glob("[0-9][0-9]-*.ipynb"))]
+
+
+def read_lesson(path: Path) -> Lesson:
+    """Read the title, the minutes and the objectives from the first cell of a lesson."""
+    first_cell = nbformat.read(path, as_version=4).cells[0].source
+    title = first_cell.splitlines()[0].removeprefix("# ")
+    minutes = int(re.findall(r"\*\*(\d+) minutes", first_cell)[0])
+    bullets = re.findall(r"^\* (.*(?:\n  .*)*)", first_cell, re.MULTILINE)
+    objectives = tuple(" ".join(bullet.split()) for bullet in bullets)
+    return Lesson(path.stem, title, minutes, objectives)
 
 
 def lessons() -> str:
-    """The lessons with their minutes, and the same for the side bar."""
+    """Return the table of lessons with their minutes, and a hidden table of contents for the side bar."""
     rows = [(lesson.number, lesson.link, lesson.minutes) for lesson in all_lessons()]
     entries = [f"{lesson.number} {lesson.title} <{lesson.page}>" for lesson in all_lessons()]
     toctree = ["```{toctree}", ":caption: Lessons", ":hidden:", "", *entries, "```"]
@@ -109,89 +122,117 @@ def lessons() -> str:
 
 
 def objectives() -> str:
-    """Minutes of each lesson, and what one can do after it."""
+    """Return a table of the lessons with their minutes and objectives."""
     rows = [(lesson.number, lesson.link, lesson.minutes, " ".join(lesson.objectives)) for lesson in all_lessons()]
-    total = ("", "all together", sum(lesson.minutes for lesson in all_lessons()), "")
-    return table(("", "Lesson", "Minutes", "Afterwards one can"), [*rows, total])
+    total = ("", "total", sum(lesson.minutes for lesson in all_lessons()), "")
+    return table(("", "Lesson", "Minutes", "Afterwards you can"), [*rows, total])
 
 
-def timetable(parts: str) -> str:
-    """When each lesson begins: numbers of lessons, and pauses as ``pause:15``, with commas between them."""
-    of = {lesson.number: (lesson.link, lesson.minutes) for lesson in all_lessons()}
-    minute, rows = 0, []
-    for part in parts.split(","):
-        name, _, minutes = part.partition(":")
-        what, length = (name, int(minutes)) if minutes else of[name]
-        rows.append((f"{minute // 60}:{minute % 60:02}", "" if minutes else name, what, length))
-        minute += length
-    return table(("Begins at", "", "Lesson", "Minutes"), [*rows, (f"{minute // 60}:{minute % 60:02}", "", "end", "")])
+def timetable(entries: str) -> str:
+    """Return a table of the times at which the lessons begin.
+
+    Args:
+        entries: Numbers of lessons and breaks in order, separated by commas: ``00,01,break:15,02``.
+    """
+    lesson_by_number = {lesson.number: lesson for lesson in all_lessons()}
+    minute = 0
+    rows = []
+    for entry in entries.split(","):
+        name, _, break_minutes = entry.partition(":")
+        if break_minutes:
+            number, title, duration = "", name, int(break_minutes)
+        else:
+            lesson = lesson_by_number[name]
+            number, title, duration = name, lesson.link, lesson.minutes
+        rows.append((clock_time(minute), number, title, duration))
+        minute += duration
+    end = (clock_time(minute), "", "end", "")
+    return table(("Begins at", "", "Lesson", "Minutes"), [*rows, end])
+
+
+def clock_time(minute: int) -> str:
+    """Return minutes as hours and minutes, for example ``1:05``."""
+    return f"{minute // 60}:{minute % 60:02}"
 
 
 def decisions() -> str:
-    return table(
-        ("Question", "Answer of lorafw", "Tag", "Reason"),
-        (
-            (
-                d.question,
-                f"`{d.name}` = {d.value}" if d.choices or isinstance(d.value, float) else d.value,
-                f"*{d.tag}*",
-                d.reason,
-            )
-            for d in all_decisions()
-        ),
-    )
+    """Return a table of lorafw's decisions about the behaviour of AWS."""
+    rows = [(d.question, decision_answer(d), f"*{d.tag}*", d.reason) for d in all_decisions()]
+    return table(("Question", "Answer of lorafw", "Tag", "Reason"), rows)
+
+
+def decision_answer(decision: BehaviourDecision) -> str:
+    """Return the answer to a decision's question, with the name of the policy setting if it can be changed."""
+    if decision.choices or isinstance(decision.value, float):
+        return f"`{decision.name}` = {decision.value}"
+    return str(decision.value)
 
 
 def transitions() -> str:
-    rows = ((f"`{status}`", event, f"`{after}`") for (status, event), after in TRANSITIONS.items())
-    return table(("Status", "What happens", "Status after it"), rows)
+    """Return a table of the transitions between the statuses of a task."""
+    rows = [(f"`{status}`", event, f"`{next_status}`") for (status, event), next_status in TRANSITIONS.items()]
+    return table(("Status", "Event", "Next status"), rows)
 
 
 def defaults() -> str:
-    return table(("Quantity", "Default", "Source"), ((f"`{d.name}`", d.value, d.source) for d in DEFAULTS.values()))
+    """Return a table of the simulator's defaults with their sources."""
+    rows = [(f"`{default.name}`", default.value, default.source) for default in DEFAULTS.values()]
+    return table(("Quantity", "Default", "Source"), rows)
 
 
 def commands() -> str:
-    """Every command with what its ``--help`` says."""
-    return "\n\n".join(f"## {path}\n\n```text\n{text}\n```" for path, text in helps(main, "lorafw"))
+    """Return a section for each command, with the text that its ``--help`` prints."""
+    sections = [f"## {path}\n\n```text\n{text}\n```" for path, text in help_texts(main, "lorafw")]
+    return "\n\n".join(sections)
 
 
-def helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
+def help_texts(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the path and the help text of a command and of all its subcommands."""
     context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
     yield path, command.get_help(context)
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
-            part = command.get_command(context, name)
-            assert part is not None
-            yield from helps(part, f"{path} {name}")
+            subcommand = command.get_command(context, name)
+            assert subcommand is not None
+            yield from help_texts(subcommand, f"{path} {name}")
 
 
-def law(module: str) -> str:
-    """The docstring with which a module opens."""
-    return f"### {module}\n\n```{{eval-rst}}\n.. automodule:: lorafw.{module}\n   :no-members:\n```"
+def module(name: str) -> str:
+    """Return a section with the docstring of a module of lorafw."""
+    return f"### {name}\n\n```{{eval-rst}}\n.. automodule:: lorafw.{name}\n   :no-members:\n```"
 
 
-def public(module: str) -> str:
-    """The public names of ``lorafw.fleet`` that a module defines, functions first."""
+def public(module_name: str) -> str:
+    """Return the public names of ``lorafw.fleet`` that a module defines, functions first.
+
+    Raises:
+        ValueError: The module defines none of them, so the mark in the page is out of date.
+    """
     package = importlib.import_module("lorafw.fleet")
-    names = [name for name in package.__all__ if getattr(package, name).__module__ == f"lorafw.{module}"]
+    names = [name for name in package.__all__ if getattr(package, name).__module__ == f"lorafw.{module_name}"]
     if not names:
-        raise ValueError(f"lorafw.{module} defines no public name of lorafw.fleet; correct the mark in the page")
+        raise ValueError(f"lorafw.{module_name} defines no public name of lorafw.fleet; correct the mark in the page")
     classes = [name for name in names if inspect.isclass(getattr(package, name))]
     functions = [name for name in names if name not in classes]
     lines = [f".. autofunction:: lorafw.fleet.{name}" for name in functions]
-    lines += [f".. autoclass:: lorafw.fleet.{name}{fields_of(getattr(package, name))}" for name in classes]
+    lines += [f".. autoclass:: lorafw.fleet.{name}{column_signature(getattr(package, name))}" for name in classes]
     return "\n".join(("```{eval-rst}", *lines, "```"))
 
 
-def fields_of(cls: type) -> str:
-    """A signature without types for a dataclass of arrays, whose types say nothing; otherwise Sphinx finds it."""
-    if not is_dataclass(cls) or not any(field.type == "Column" for field in fields(cls)):
+def column_signature(cls: type) -> str:
+    """Return a signature without types for a dataclass of arrays, whose types tell the reader nothing.
+
+    For any other class, return an empty string, and Sphinx finds the signature itself.
+    """
+    if not is_dataclass(cls):
         return ""
-    return f"(*, {', '.join(field.name for field in fields(cls))})"
+    names = [field.name for field in fields(cls)]
+    if not any(field.type == "Column" for field in fields(cls)):
+        return ""
+    return f"(*, {', '.join(names)})"
 
 
-MADE = {
+GENERATORS = {
     "public": public,
     "lessons": lessons,
     "objectives": objectives,
@@ -200,31 +241,40 @@ MADE = {
     "transitions": transitions,
     "defaults": defaults,
     "commands": commands,
-    "law": law,
+    "module": module,
 }
+"""The functions that generate parts of pages, by the name that their marks use."""
+
+# A mark, its argument if there is one, and the table that an earlier run has written below it.
+MARK = re.compile(r"<!-- generated: (\w+) ?(\S*) -->(?:\n\n\|(?:.*\|\n)+)?")
 
 
-MARK = re.compile(r"<!-- made: (\w+) ?(\S*) -->(?:\n\n\|(?:.*\|\n)+)?")
+def generated_text(mark: re.Match[str]) -> str:
+    """Return the text that belongs in the place of a mark."""
+    name, argument = mark.groups()
+    if argument:
+        return GENERATORS[name](argument) + "\n"
+    return GENERATORS[name]() + "\n"
 
 
-def make(_app: Any, _page: str, source: list[str]) -> None:
-    source[0] = MARK.sub(lambda found: MADE[found[1]](*filter(None, [found[2]])) + "\n", source[0])
+def replace_marks(_app: Any, _page: str, source: list[str]) -> None:
+    """Replace the marks in a page by generated text. Sphinx calls this function, which changes ``source``."""
+    source[0] = MARK.sub(generated_text, source[0])
 
 
 def with_tables(text: str) -> str:
-    """A page with its tables made anew and their marks kept, for whoever reads it elsewhere than on the site."""
-    return MARK.sub(
-        lambda found: (
-            f"<!-- made: {' '.join(filter(None, found.groups()))} -->\n\n"
-            + MADE[found[1]](*filter(None, [found[2]]))
-            + "\n"
-        ),
-        text,
-    )
+    """Return a page with fresh tables below its marks, for people who read the page outside the site."""
+    return MARK.sub(mark_with_text, text)
 
 
-class LessonLexer(find_lexer_class_by_name("ipython3")):  # type: ignore[misc]  # found at run time
-    """Python with commands: ``!aws ...`` goes on over lines that end in a backslash."""
+def mark_with_text(mark: re.Match[str]) -> str:
+    """Return a mark followed by its generated text."""
+    words = [word for word in mark.groups() if word]
+    return f"<!-- generated: {' '.join(words)} -->\n\n{generated_text(mark)}"
+
+
+class LessonLexer(find_lexer_class_by_name("ipython3")):  # type: ignore[misc]  # the class is found at run time
+    """A lexer for Python with shell commands: a command such as ``!aws ...`` may continue after a backslash."""
 
     name, aliases = "Lesson", ("lesson",)
     tokens: ClassVar = {
@@ -233,5 +283,6 @@ class LessonLexer(find_lexer_class_by_name("ipython3")):  # type: ignore[misc]  
 
 
 def setup(app: Any) -> None:
-    app.connect("source-read", make)
+    """Register the lexer and the replacement of marks. Sphinx calls this function."""
+    app.connect("source-read", replace_marks)
     app.add_lexer("python", LessonLexer)

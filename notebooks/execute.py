@@ -1,11 +1,10 @@
-"""Execute the notebooks and bring them into the form in which they are committed.
+"""Execute the notebooks and write them back in the form in which they are committed.
 
     python notebooks/execute.py [NOTEBOOK ...]
 
-The tables of the trainers' page, which are told by the lessons, are made anew with them.
-
-Stable cell ids, kernelspec ``python3``, execution counts from 1, no widget state, no timestamps: running it again
-changes nothing, and a difference between two commits is a difference in the lesson.
+The committed form has stable cell ids, the kernelspec ``python3``, execution counts from 1, no widget state and no
+timestamps. So executing a notebook again changes nothing, and a difference between two commits is a difference in the
+lesson. The script also updates the tables of the trainers' page, which are generated from the lessons.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ KEPT_CELL_METADATA = ("tags",)
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The committed form, in place."""
+    """Bring a notebook into the committed form. Changes ``notebook`` and returns it."""
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for index, cell in enumerate(notebook.cells):
@@ -30,7 +29,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA})
         for output in cell.get("outputs", []):
             output.pop("transient", None)
-            # A widget lives in a kernel; without one, the page shows the static face that stands beside it.
+            # A widget needs a kernel. Without one, the page shows the picture that the output also contains.
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
             if "metadata" in output:
                 output.metadata = nbformat.from_dict({})
@@ -38,7 +37,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def merge_streams(notebook: nbformat.NotebookNode) -> None:
-    """Join what a cell printed in several pieces: how it was cut is chance."""
+    """Join the pieces of text that each cell printed, because how the kernel splits them varies. Changes ``notebook``."""
     for cell in notebook.cells:
         merged: list[nbformat.NotebookNode] = []
         for output in cell.get("outputs", []):
@@ -52,7 +51,7 @@ def merge_streams(notebook: nbformat.NotebookNode) -> None:
 
 
 def execute(path: Path) -> None:
-    """Run one notebook from the top and write it back."""
+    """Run all cells of a notebook and overwrite the file with the result."""
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}).execute()
     merge_streams(notebook)

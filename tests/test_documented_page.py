@@ -14,7 +14,7 @@ NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 WALK = [
     ("a task definition holds the details of the update", "04", "A task definition says which update is for which"),
-    ("three fields decide", "01", "say which three fields decide whether it is updated"),
+    ("three fields decide", "01", "name the three fields that decide whether a gateway is updated"),
     ("Station", "01", '"the version and build time of the Basics Station software" (*documented*)'),
     ("Station can be had from the software", "01", "!lorafw gateway info"),
     ("Station, the example", "01", "Station: 2.0.5(rpi/std) 2021-03-09 03:45:09"),
@@ -26,7 +26,7 @@ WALK = [
     ("20 minutes", "05", '"This procedure takes 20 minutes to complete" (*documented*)'),
     ("all three fields are checked", "04", 'must all be equal (*documented*: "a match for all three parameters")'),
     ("when the gateway presents them in a CUPS request", "07", "| `station`, `model`, `package` | the three fields of"),
-    ("they are stored as CurrentVersion", "01", "AWS's `CurrentVersion` is what the gateway presented"),
+    ("they are stored as CurrentVersion", "01", "AWS's `CurrentVersion` is what the gateway reported"),
     ("CurrentVersion by the API", "01", "aws.get_wireless_gateway_firmware_information(Id=gateway.id)"),
     (
         "a provisioned gateway",
@@ -47,7 +47,7 @@ WALK = [
     ("get-wireless-gateway-firmware-information", "05", '--id "3039b406-5cc9-4307-925b-9948c63da25b"'),
     ("its answer", "05", '"PackageVersion": "1.0.0", "Model": "rpi", "Station": "2.0.5(rpi/std) 2021-03-09 03:45:09"'),
     ("the two ids differ", "05", "Look at the two ids: the page asks for the version of *another* gateway"),
-    ("a blank behind the backslash", "04", "Behind the backslash there is a blank"),
+    ("a space after the backslash", "04", "there is a space after the backslash"),
     (
         "AutoCreateTasks is recommended",
         "04",
@@ -58,13 +58,13 @@ WALK = [
         "04",
         '"If this parameter is disabled, the parameters have to be manually assigned to the',
     ),
-    ("input.json", "04", "AWS's page wants the information in a file, `input.json`"),
-    ("UpdateDataSource", "03", "`s3://iotwirelessfwupdate/fwstation`, is what the task definition will hold as"),
+    ("input.json", "04", "AWS's page puts the information into a file, `input.json`"),
+    ("UpdateDataSource", "03", "`s3://iotwirelessfwupdate/fwstation`, as `UpdateDataSource`"),
     ("UpdateDataRole", "03", '"arn:aws:iam::123456789012:role/IoTWirelessFwUpdateRole"'),
     (
         "SigKeyCrc and UpdateSignature",
         "02",
-        "name the two numbers that AWS wants from you: `UpdateSignature` and `SigKeyCrc`",
+        "give AWS the two values that it needs: `UpdateSignature` and `SigKeyCrc`",
     ),
     ("from the manufacturer", "02", '"This information might be provided by your gateway manufacturer" (*documented*)'),
     ("CurrentVersion from the output before", "04", '"the `CurrentVersion` output that you obtained previously"'),
@@ -83,7 +83,7 @@ WALK = [
     ),
     ("a task is a definition in process", "05", '"A task is a task definition in process" (*documented*)'),
     ("it starts as soon as a gateway matches", "05", '"starts as soon as a matching gateway is found" (*documented*)'),
-    ("the first answer: IN_PROGRESS", "05", "`IN_PROGRESS` is the first status that one sees (*documented*)"),
+    ("the first answer: IN_PROGRESS", "05", "`IN_PROGRESS` is the first status that you see (*documented*)"),
     (
         "get-wireless-gateway-task",
         "05",
@@ -150,5 +150,5 @@ def cells_of(number: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("said", "number", "words"), WALK, ids=[row[0] for row in WALK])
-def test_what_the_page_says_is_walked_in_a_lesson(said: str, number: str, words: str) -> None:
+def test_a_lesson_covers_each_statement_of_the_page(said: str, number: str, words: str) -> None:
     assert any(words in text for text in cells_of(number).values()), f"lesson {number} does not say {words!r}"

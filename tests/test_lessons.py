@@ -32,7 +32,7 @@ def path(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
-def test_every_cell_has_run_in_order_and_nothing_went_wrong(path: Path) -> None:
+def test_all_cells_were_run_in_order_without_errors(path: Path) -> None:
     cells = [cell for cell in lesson(path).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     for cell in cells:
@@ -42,19 +42,19 @@ def test_every_cell_has_run_in_order_and_nothing_went_wrong(path: Path) -> None:
             assert output.get("name") != "stderr"
 
 
-def test_nothing_of_this_machine_is_printed(path: Path) -> None:
+def test_no_output_shows_paths_or_addresses_of_this_machine(path: Path) -> None:
     for cell in lesson(path).cells:
         if cell.cell_type == "code":
             assert not NOISE.search(printed(cell).replace("/tmp/update.bi", "")), cell.source
 
 
-def test_a_line_of_code_fits_beside_the_list_of_files_on_a_small_screen(path: Path) -> None:
+def test_code_fits_next_to_the_file_list_on_a_small_screen(path: Path) -> None:
     for cell in lesson(path).cells:
         if cell.cell_type == "code":
             assert max(len(line) for line in cell.source.splitlines()) <= 106, cell.source
 
 
-def test_a_lesson_states_its_minutes_and_its_objectives_and_cleans_up(path: Path) -> None:
+def test_a_lesson_states_its_duration_and_objectives_and_cleans_up(path: Path) -> None:
     cells = lesson(path).cells
     first = cells[0].source
     assert re.search(r"^# .*\?$", first, re.MULTILINE), "the title is a question"
@@ -64,7 +64,7 @@ def test_a_lesson_states_its_minutes_and_its_objectives_and_cleans_up(path: Path
     assert cells[-1].source.startswith("**Next:**")
 
 
-def test_the_minutes_are_those_of_whoever_goes_straight_through(path: Path) -> None:
+def test_the_stated_minutes_are_enough_to_work_straight_through(path: Path) -> None:
     """Reading 238 words a minute (Brysbaert 2019), 15 s a cell of code, 90 s an exercise; in steps of five."""
     cells = lesson(path).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
@@ -76,7 +76,7 @@ def test_the_minutes_are_those_of_whoever_goes_straight_through(path: Path) -> N
     assert 10 <= stated <= 20
 
 
-def test_the_map_in_lesson_00_names_every_lesson_with_its_minutes() -> None:
+def test_lesson_00_lists_every_lesson_with_its_minutes() -> None:
     cells = [cell.source for cell in lesson(LESSONS[0]).cells if cell.cell_type == "markdown"]
     told = [row for cell in cells for row in re.findall(r"^\| (\d\d) \| (.*) \| (\d+) \|$", cell, re.MULTILINE)]
     wanted = []
@@ -89,7 +89,7 @@ def test_the_map_in_lesson_00_names_every_lesson_with_its_minutes() -> None:
     assert f"| all of them | {sum(int(minutes) for _, _, minutes in wanted)} |" in "".join(cells)
 
 
-def test_the_committed_form_is_what_the_normalising_script_writes(path: Path) -> None:
+def test_the_notebooks_are_committed_in_normalised_form(path: Path) -> None:
     spec = importlib.util.spec_from_file_location("execute", NOTEBOOKS / "execute.py")
     assert spec is not None
     assert spec.loader is not None
@@ -111,7 +111,7 @@ def exercises(notebook: nbformat.NotebookNode) -> list[tuple[int, str]]:
     return found
 
 
-def test_every_exercise_is_open_as_committed_and_right_with_its_solution(path: Path, tmp_path: Path) -> None:
+def test_every_exercise_is_unanswered_and_its_solution_is_right(path: Path, tmp_path: Path) -> None:
     notebook = lesson(path)
     todo = exercises(notebook)
     assert 2 <= len(todo) <= 4
@@ -129,7 +129,7 @@ WRONG = [None, 0, 1.5, "", "wrong", [], {"PENDING"}, object(), lambda: None]
 
 
 @pytest.mark.parametrize("name", EXERCISES)
-def test_a_wrong_answer_gets_a_hint_and_never_an_error(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_answer_gets_a_hint_and_never_raises(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     for answer in WRONG:
         if name == "01-null" and answer is None:
             continue
@@ -137,13 +137,13 @@ def test_a_wrong_answer_gets_a_hint_and_never_an_error(name: str, capsys: pytest
         assert capsys.readouterr().out.startswith("☒ not yet. Hint: ")
 
 
-def test_every_exercise_of_the_lessons_is_known_and_used() -> None:
+def test_the_lessons_use_every_exercise_and_no_other() -> None:
     used = [
         name for path in LESSONS for cell in lesson(path).cells for name in re.findall(r'check\("([^"]+)"', cell.source)
     ]
     assert set(used) == set(EXERCISES)
 
 
-def test_an_exercise_that_is_not_there_is_said_and_not_raised(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_exercise_prints_a_message_and_does_not_raise(capsys: pytest.CaptureFixture[str]) -> None:
     check("99-nothing", 1)
     assert "there is no exercise '99-nothing'" in capsys.readouterr().out

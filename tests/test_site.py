@@ -87,7 +87,7 @@ def pages(site: Path) -> dict[str, Loaded]:
     return result
 
 
-def test_conf_tells_the_documented_command() -> None:
+def test_conf_names_the_documented_command() -> None:
     assert " ".join(documented_command()) in (ROOT / "notebooks" / "conf.py").read_text()
 
 
@@ -107,12 +107,12 @@ def test_every_link_within_the_site_leads_to_a_page(site: Path) -> None:
                 assert ((site / name).parent / path).resolve().is_file(), f"{name} links to {link}"
 
 
-def test_every_picture_has_words(site: Path) -> None:
+def test_every_picture_has_a_text_alternative(site: Path) -> None:
     for name, page in pages(site).items():
         assert not page.silent, name
 
 
-def test_every_lesson_has_its_page_with_what_it_printed(site: Path) -> None:
+def test_every_lesson_has_a_page_with_its_outputs(site: Path) -> None:
     front = (site / "index.html").read_text()
     assert LESSONS
     for path in LESSONS:
@@ -123,7 +123,7 @@ def test_every_lesson_has_its_page_with_what_it_printed(site: Path) -> None:
 MODULES = (lorafw, lorafw.fleet, lorafw.lab)
 
 
-def test_every_public_name_has_its_place_in_the_reference(site: Path) -> None:
+def test_every_public_name_is_in_the_reference(site: Path) -> None:
     """Once: what is public in two modules is described in one of them."""
     _, _, _, _, packed = (site / "objects.inv").read_bytes().split(b"\n", 4)
     described = {line.split(" ")[0] for line in zlib.decompress(packed).decode().splitlines()}
@@ -139,18 +139,18 @@ def test_every_public_name_has_its_place_in_the_reference(site: Path) -> None:
     [
         ("decisions", ["silence_timeout_s", "SECOND_RETRY", "CUPS_OKSYNC_INTV", "documented"]),
         ("commands", ["lorafw serve", "Usage: lorafw demo", "--seed"]),
-        ("../trainers", ["Half a day", "0:25", "Afterwards one can"]),
-        ("house", ["sigLen counts the CRC", "IllegalTransition"]),
+        ("../trainers", ["Half a day", "0:25", "Afterwards you can"]),
+        ("design", ["sigLen counts the CRC", "IllegalTransition"]),
     ],
 )
-def test_what_is_made_from_the_package_stands_in_the_page(site: Path, page: str, words: list[str]) -> None:
+def test_a_page_contains_the_text_that_is_generated_for_it(site: Path, page: str, words: list[str]) -> None:
     text = re.sub(r"<[^>]+>", "", (site / "reference" / f"{page}.html").read_text())
-    assert "<!-- made" not in text
+    assert "<!-- generated" not in text
     for word in words:
         assert word in text
 
 
-def test_the_trainers_page_holds_its_tables_as_the_lessons_tell_them() -> None:
+def test_the_tables_on_the_trainers_page_are_up_to_date() -> None:
     spec = importlib.util.spec_from_file_location("conf", ROOT / "notebooks" / "conf.py")
     assert spec is not None
     assert spec.loader is not None
@@ -162,7 +162,7 @@ def test_the_trainers_page_holds_its_tables_as_the_lessons_tell_them() -> None:
     assert conf.with_tables(text) == text, "run: python notebooks/execute.py"
 
 
-def test_the_cuts_for_trainers_take_no_longer_than_they_say(site: Path) -> None:
+def test_the_shorter_workshops_take_no_longer_than_their_titles_say(site: Path) -> None:
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", (site / "trainers.html").read_text()))
     ends = [int(hours) * 60 + int(minutes) for hours, minutes in re.findall(r"(\d):(\d\d) end", text)]
     assert len(ends) == 2

@@ -1,4 +1,4 @@
-"""Lesson 03: where does AWS take the update from, and who lets it?"""
+"""Lesson 03: where does AWS read the update, and what allows it to?"""
 
 from __future__ import annotations
 

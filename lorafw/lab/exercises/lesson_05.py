@@ -1,4 +1,4 @@
-"""Lesson 05: how do I run an update, and how do I see how it goes?"""
+"""Lesson 05: how do I run an update and track its progress?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lesson 07: what do gateway and server say to each other?"""
+"""Lesson 07: what do the gateway and the server say to each other?"""
 
 from __future__ import annotations
 
