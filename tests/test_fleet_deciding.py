@@ -40,7 +40,7 @@ from lorafw.fleet.statistics.sample_size import (
 from lorafw.fleet.statistics.sprt import fixed_sample, sequential_test
 
 
-def test_clean_canaries_still_allow_what_the_binomial_says() -> None:
+def test_the_failure_rate_bound_of_clean_canaries_is_that_of_the_binomial() -> None:
     published = {5: 0.45, 10: 0.26, 30: 0.095, 59: 0.05, 149: 0.02, 299: 0.01}
     assert {size: float(f"{rate:.2g}") for size, rate in canary_table()} == published
     for size, rate in canary_table(level=0.9):
@@ -48,7 +48,7 @@ def test_clean_canaries_still_allow_what_the_binomial_says() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.2, 0.05, 0.02, 0.01, 0.001])
-def test_so_many_clean_canaries_rule_a_rate_out_and_one_less_does_not(rate: float) -> None:
+def test_the_required_canaries_rule_out_a_rate_and_one_fewer_does_not(rate: float) -> None:
     size = required_canaries(rate)
     assert failure_rate_bound(size) <= rate
     assert size == 1 or failure_rate_bound(size - 1) > rate
@@ -66,7 +66,7 @@ def test_the_sequential_test_needs_54_good_or_38_bad_gateways_and_a_fixed_sample
     ("rate", "average", "stops"),
     [(0.02, "expected_n_good", "stop_probability_good"), (0.1, "expected_n_bad", "pass_probability_bad")],
 )
-def test_the_sequential_test_does_what_a_walk_by_chance_does(rate: float, average: str, stops: str) -> None:
+def test_the_sequential_test_agrees_with_simulated_random_walks(rate: float, average: str, stops: str) -> None:
     test, luck, walks = sequential_test(), random.Random(5), 20_000
     lengths, stopped = [], 0
     for _ in range(walks):
@@ -82,7 +82,7 @@ def test_the_sequential_test_does_what_a_walk_by_chance_does(rate: float, averag
     assert abs(share - getattr(test, stops)) < 4 * math.sqrt(share * (1 - share) / walks)
 
 
-def test_no_smaller_fixed_sample_keeps_both_errors() -> None:
+def test_no_smaller_fixed_sample_keeps_both_errors_within_bounds() -> None:
     size, limit = fixed_sample(0.02, 0.10, 0.05, 0.05)
 
     def holds(size: int, limit: int) -> bool:
@@ -92,7 +92,7 @@ def test_no_smaller_fixed_sample_keeps_both_errors() -> None:
     assert not any(holds(size - 1, other) for other in range(size))
 
 
-def test_a_belief_is_the_beta_posterior_and_its_verdict() -> None:
+def test_a_posterior_is_the_beta_distribution_and_the_decision_of_the_gate() -> None:
     gate = BetaBinomial(acceptable=0.05, go=0.9, abort=0.9)
     clean = posterior(gate, completed=30, failed=0)
     expected = stats.beta(0.5, 30.5)
@@ -105,14 +105,14 @@ def test_a_belief_is_the_beta_posterior_and_its_verdict() -> None:
 
 
 @pytest.mark.parametrize(("acceptable", "go"), [(0.05, 0.9), (0.02, 0.95), (0.5, 0.6)])
-def test_no_smaller_wave_lets_a_gate_say_go(acceptable: float, go: float) -> None:
+def test_no_smaller_wave_lets_a_gate_decide_go(acceptable: float, go: float) -> None:
     size = min_wave_size(BetaBinomial(acceptable=acceptable, go=go))
     assert size is not None
     assert stats.beta(0.5, 0.5 + size).cdf(acceptable) >= go
     assert size == 1 or stats.beta(0.5, 0.5 + size - 1).cdf(acceptable) < go
 
 
-def test_a_gate_may_ask_for_more_than_any_wave_has() -> None:
+def test_a_gate_can_need_more_gateways_than_any_wave_has() -> None:
     assert min_wave_size(Threshold(success=1.0)) == 1
     assert min_wave_size(BetaBinomial(acceptable=1e-9), most=1000) is None
 
@@ -123,7 +123,7 @@ def test_five_percent_of_at_least_ten_stops_a_good_firmware_forty_times_in_a_hun
     assert point.stops.value == pytest.approx(0.400, abs=5e-4)
 
 
-def test_an_abort_is_exact_against_every_possible_order_of_a_small_fleet() -> None:
+def test_the_exact_abort_probability_is_that_of_all_orders_of_a_small_fleet() -> None:
     rule, rate, gateways = Abort(threshold=0.3, minimum_executed=4), 0.2, 10
     stops = 0.0
     for ends in product((0, 1), repeat=gateways):
@@ -135,7 +135,7 @@ def test_an_abort_is_exact_against_every_possible_order_of_a_small_fleet() -> No
 
 
 @pytest.mark.parametrize("gate", [Threshold(success=0.95, error=0.05), BetaBinomial(acceptable=0.05)])
-def test_a_gate_is_exact_against_the_gate_asked_for_every_count(gate: Threshold | BetaBinomial) -> None:
+def test_the_exact_stop_probability_of_a_gate_is_the_sum_over_all_counts(gate: Threshold | BetaBinomial) -> None:
     from lorafw.fleet.simulation.gates import evaluate_gate
 
     (point,) = operating_characteristic(gate, [0.04], gateways=80)
@@ -145,7 +145,7 @@ def test_a_gate_is_exact_against_the_gate_asked_for_every_count(gate: Threshold 
     assert point.stops.value == pytest.approx(stops)
 
 
-def test_a_simulated_plan_agrees_with_its_gate_judged_exactly() -> None:
+def test_a_simulated_plan_agrees_with_the_exact_result_of_its_gate() -> None:
     """All of the first wave have ended after eight periods without missed polls, so the gate alone decides."""
     gate, bake = Threshold(success=0.95, error=0.05), 8 * 86_400.0
     plan = Plan(waves=(Wave(size=80, bake_s=bake, gate=gate), Wave(size=20)), silence_timeout_s="never")
@@ -160,7 +160,7 @@ def test_a_simulated_plan_agrees_with_its_gate_judged_exactly() -> None:
         assert point.stops.low <= truth.stops.value <= point.stops.high
 
 
-def test_an_abort_judged_in_real_time_knows_failures_last() -> None:
+def test_an_abort_in_simulated_time_sees_failures_last() -> None:
     """FAILED takes three days: the good firmware is never stopped, and the bad one when all have been updated."""
     plan = Plan(abort=Abort(threshold=0.05, minimum_executed=10))
     good, bad = operating_characteristic(plan, [0.02, 0.1], gateways=1000, replications=100)
@@ -170,18 +170,18 @@ def test_an_abort_judged_in_real_time_knows_failures_last() -> None:
     assert abs(bad.failed_share.value - 0.1) < 4 * math.sqrt(0.09 / 100_000)
 
 
-def test_a_plan_that_nothing_can_stop_is_never_stopped_exactly() -> None:
+def test_a_plan_that_nothing_can_stop_has_a_stop_probability_of_exactly_zero() -> None:
     (point,) = operating_characteristic(typical_plan(), [0.5], gateways=50, replications=10)
     assert (point.stops.value, point.method) == (0.0, "exact")
 
 
-def test_comparing_a_plan_with_itself_finds_no_difference_at_all() -> None:
+def test_a_plan_compared_with_itself_has_no_difference() -> None:
     for row in compare(mixed_fleet(500), typical_plan(), typical_plan(), replications=5):
         assert (row.difference.value, row.difference.low, row.difference.high) == (0, 0, 0)
         assert row.variance_ratio is None
 
 
-def test_a_difference_is_that_of_its_two_sides_and_common_luck_saves_replications() -> None:
+def test_a_difference_is_second_minus_first_and_common_random_numbers_save_replications() -> None:
     fleet = reference_fleet(1000)
     rows = {row.name: row for row in compare(fleet, reference_plan(fails=0.10), reference_plan(fails=0.12))}
     for row in rows.values():
@@ -196,7 +196,7 @@ def test_a_difference_is_that_of_its_two_sides_and_common_luck_saves_replication
     assert rows["mean_sends"].variance_ratio > 2
 
 
-def test_measures_of_each_replication_average_to_the_summary() -> None:
+def test_the_metrics_of_the_replications_average_to_the_summary() -> None:
     result = simulate(mixed_fleet(400), waves_plan(fails=0.3), seed=3, replications=6)
     each, summary = replication_metrics(result), result.summary()
     for name in ("completed_share", "failed_share", "mean_sends", "time_to_last_s", "bytes_sent"):
@@ -207,7 +207,7 @@ def test_measures_of_each_replication_average_to_the_summary() -> None:
         )
 
 
-def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_of_a_difference_covers_the_truth_at_its_confidence_level() -> None:
     fleet = mixed_fleet(60, gone=0.0, conditions=Conditions())
     first, second, trials, hits = typical_plan(fails=0.1), typical_plan(fails=0.3), 400, 0
     for seed in range(trials):
@@ -236,7 +236,7 @@ def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says() -> 
         (lambda: compare(mixed_fleet(5), Plan(), replace(Plan(), waves=(Wave(size=9),))), "waves", "the fleet has 5"),
     ],
 )
-def test_bad_input_is_named_with_a_remedy(call: object, field: str, words: str) -> None:
+def test_the_error_of_a_bad_argument_names_the_field_and_the_remedy(call: object, field: str, words: str) -> None:
     with pytest.raises(FleetError, match=words) as caught:
         call()  # type: ignore[operator]
     assert caught.value.field == field

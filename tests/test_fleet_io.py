@@ -57,7 +57,7 @@ def toml_file(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def test_a_csv_says_everything_about_a_gateway(csv_file: Callable[[str], Path]) -> None:
+def test_a_csv_file_can_set_every_property_of_a_gateway(csv_file: Callable[[str], Path]) -> None:
     fleet = read_csv(csv_file(GOOD))
     assert fleet.names["number"] == ("roof", "mast")
     assert fleet.period_ms.tolist() == [86_400_000, 3_600_000]
@@ -74,7 +74,7 @@ def test_a_csv_says_everything_about_a_gateway(csv_file: Callable[[str], Path]) 
     assert "fleet.csv" in fleet.source
 
 
-def test_a_table_of_pandas_gives_the_fleet_of_the_same_csv(csv_file: Callable[[str], Path]) -> None:
+def test_a_dataframe_gives_the_same_fleet_as_its_csv_file(csv_file: Callable[[str], Path]) -> None:
     path = csv_file(GOOD)
     ours, theirs = read_csv(path), fleet_from_table(pd.read_csv(path))
     for name in ("number", "period_ms", "phase_ms", "goodput_Bps", "region", "isp", "version", "gone", "refuses"):
@@ -82,7 +82,7 @@ def test_a_table_of_pandas_gives_the_fleet_of_the_same_csv(csv_file: Callable[[s
     assert ours.names == theirs.names
 
 
-def test_numbers_of_gateways_keep_their_luck_in_any_order() -> None:
+def test_gateways_keep_their_random_numbers_in_any_order_of_rows() -> None:
     forth = fleet_from_table({"gateway": [7, 3, 5]}, seed=4)
     back = fleet_from_table({"gateway": [5, 7, 3]}, seed=4)
     assert dict(zip(forth.number.tolist(), forth.phase_ms.tolist(), strict=True)) == dict(
@@ -90,14 +90,14 @@ def test_numbers_of_gateways_keep_their_luck_in_any_order() -> None:
     )
 
 
-def test_what_a_table_leaves_out_is_spread_over_period_and_median() -> None:
+def test_missing_columns_are_drawn_over_the_period_and_about_the_median() -> None:
     fleet = fleet_from_table({"backhaul": ["3g"] * 20_000}, seed=1)
     assert abs(fleet.phase_ms.mean() / 86_400_000 - 0.5) < 4 / math.sqrt(12 * 20_000)
     # Lognormal: the mean of the logarithms is that of the median, 1 Mb/s, within four standard errors of sigma 0.6.
     assert abs(np.log(fleet.goodput_Bps * 8 / 1e6).mean()) < 4 * 0.6 / math.sqrt(20_000)
 
 
-def test_columns_are_told_with_what_they_mean() -> None:
+def test_each_column_has_an_explanation() -> None:
     assert all(COLUMNS.values())
     assert len(fleet_from_table({name: [_EXAMPLES.get(name, "1")] for name in COLUMNS})) == 1
 
@@ -129,7 +129,7 @@ _EXAMPLES = {"backhaul": "lte-cat1", "gateway": "g"}
     ],
     ids=lambda value: value if isinstance(value, str) and "\n" not in value else "",
 )
-def test_a_bad_csv_is_refused_by_line_and_column(
+def test_the_error_of_a_bad_csv_file_names_line_and_column(
     csv_file: Callable[[str], Path], text: str, field: str, words: list[str]
 ) -> None:
     path = csv_file(text)
@@ -141,7 +141,7 @@ def test_a_bad_csv_is_refused_by_line_and_column(
 
 
 @pytest.mark.parametrize("missing", [None, math.nan, pd.NA, pd.NaT, "", "  "])
-def test_every_kind_of_missing_value_is_named_by_row_and_column(missing: Any) -> None:
+def test_the_error_of_any_kind_of_missing_value_names_row_and_column(missing: Any) -> None:
     table = pd.DataFrame({"isp": ["a", missing], "gone": [True, False]}, index=[10, 20])
     with pytest.raises(FleetError, match="row 20, column 'isp': there is no value"):
         fleet_from_table(table)
@@ -180,7 +180,7 @@ gate = { kind = "beta-binomial", acceptable = 0.02 }
 """
 
 
-def test_a_toml_file_says_fleet_and_plan(toml_file: Callable[[str], Path]) -> None:
+def test_a_toml_file_describes_a_fleet_and_a_plan(toml_file: Callable[[str], Path]) -> None:
     path = toml_file(ROLLOUT)
     fleet, plan = read_fleet(path), read_plan(path)
     assert fleet.size == 1000
@@ -198,13 +198,13 @@ def test_a_toml_file_says_fleet_and_plan(toml_file: Callable[[str], Path]) -> No
     assert replay(simulate(fleet, plan)).tobytes() == simulate(read_fleet(path), read_plan(path)).tobytes()
 
 
-def test_a_plan_starts_from_a_preset_and_says_what_differs(toml_file: Callable[[str], Path]) -> None:
+def test_a_plan_can_start_from_a_preset_and_give_only_what_differs(toml_file: Callable[[str], Path]) -> None:
     plan = read_plan(toml_file('[plan]\npreset = "canary"\nupdate = { fails = 0.1 }\n'))
     assert plan.waves == canary_plan().waves
     assert plan.update == canary_plan(fails=0.1).update
 
 
-def test_the_number_of_gateways_can_be_another_than_the_file_says(toml_file: Callable[[str], Path]) -> None:
+def test_the_number_of_gateways_can_replace_that_of_the_file(toml_file: Callable[[str], Path]) -> None:
     path = toml_file(ROLLOUT)
     small, large = read_fleet(path), read_fleet(path, gateways=2000)
     assert large.size == 2000
@@ -252,7 +252,7 @@ def test_the_number_of_gateways_can_be_another_than_the_file_says(toml_file: Cal
     ],
     ids=lambda value: value if isinstance(value, str) and "\n" not in value else "",
 )
-def test_a_bad_plan_is_refused_by_its_path(
+def test_the_error_of_a_bad_plan_names_the_path_of_the_value(
     toml_file: Callable[[str], Path], text: str, field: str, words: list[str]
 ) -> None:
     path = toml_file(text)
@@ -284,7 +284,7 @@ def test_a_bad_plan_is_refused_by_its_path(
     ],
     ids=lambda value: value if isinstance(value, str) and "\n" not in value else "",
 )
-def test_a_bad_fleet_is_refused_by_its_path(
+def test_the_error_of_a_bad_fleet_names_the_path_of_the_value(
     toml_file: Callable[[str], Path], text: str, field: str, words: list[str]
 ) -> None:
     path = toml_file("[fleet]\n" + text)
@@ -295,13 +295,13 @@ def test_a_bad_fleet_is_refused_by_its_path(
         assert word in str(caught.value)
 
 
-def test_waves_larger_than_the_fleet_are_refused_with_both_numbers(toml_file: Callable[[str], Path]) -> None:
+def test_the_error_of_waves_larger_than_the_fleet_names_both_numbers(toml_file: Callable[[str], Path]) -> None:
     plan = read_plan(toml_file("[[plan.waves]]\nsize=11\n"))
     with pytest.raises(FleetError, match="the waves take 11 gateways; the fleet has 10"):
         simulate(mixed_fleet(10), plan)
 
 
-def test_a_file_that_is_no_page_of_text_is_not_read_to_its_end(tmp_path: Path) -> None:
+def test_a_very_large_toml_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "huge.toml"
     with path.open("wb") as file:
         file.truncate(1 << 33)
@@ -309,7 +309,7 @@ def test_a_file_that_is_no_page_of_text_is_not_read_to_its_end(tmp_path: Path) -
         read_plan(path)
 
 
-def test_a_log_goes_to_parquet_and_back_with_its_origin(tmp_path: Path) -> None:
+def test_a_log_is_written_to_parquet_and_read_back_with_its_provenance(tmp_path: Path) -> None:
     result = simulate(mixed_fleet(3000, wrong_key=0.1), canary_plan(), seed=9)
     path = tmp_path / "log.parquet"
     assert write_parquet(result, path) == len(result.events)
@@ -320,7 +320,7 @@ def test_a_log_goes_to_parquet_and_back_with_its_origin(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_pandas_reads_the_parquet_file_as_the_frame(tmp_path: Path) -> None:
+def test_pandas_reads_the_parquet_file_as_the_dataframe_of_the_result(tmp_path: Path) -> None:
     result = simulate(mixed_fleet(500), canary_plan(), seed=2)
     write_parquet(result, tmp_path / "log.parquet")
     frame = pd.read_parquet(tmp_path / "log.parquet")
@@ -330,7 +330,7 @@ def test_pandas_reads_the_parquet_file_as_the_frame(tmp_path: Path) -> None:
         assert theirs.dropna().tolist() == column.dropna().tolist(), name
 
 
-def test_a_parquet_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_a_parquet_file_of_another_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"a": [1]}), path)
     with pytest.raises(FleetError, match="no log that lorafw wrote"):
@@ -361,7 +361,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield boto3.client("iotwireless"), service
 
 
-def test_an_account_becomes_a_fleet_within_ten_requests_a_second(account: Any) -> None:
+def test_an_account_is_read_as_a_fleet_with_at_most_ten_requests_a_second(account: Any) -> None:
     client, service = account
     ids = []
     for number in range(260):
@@ -391,12 +391,12 @@ def test_an_account_becomes_a_fleet_within_ten_requests_a_second(account: Any) -
     assert all(late - early >= 1 / REQUESTS_PER_S - 1e-9 for early, late in pairwise(times))
 
 
-def test_an_account_without_gateways_is_no_fleet(account: Any) -> None:
+def test_an_account_without_gateways_is_refused(account: Any) -> None:
     with pytest.raises(FleetError, match=r"no LoRaWAN gateway in us-east-1.*right Region"):
         fleet_from_account(account[0], sleep=lambda _: None)
 
 
-def test_an_account_that_cannot_be_read_says_why(account: Any) -> None:
+def test_the_error_of_an_account_that_cannot_be_read_says_why(account: Any) -> None:
     client = boto3.client("iotwireless")
     client.meta.events.register("before-call.iot-wireless.*", _throttled)
     with pytest.raises(FleetError, match=r"cannot be read: .*ThrottlingException") as caught:
@@ -418,6 +418,6 @@ class _Repeating:
         return {"WirelessGatewayList": [], "NextToken": "again"}
 
 
-def test_a_next_token_that_comes_again_ends_the_reading() -> None:
+def test_a_next_token_that_is_repeated_is_refused() -> None:
     with pytest.raises(FleetError, match="NextToken before"):
         fleet_from_account(_Repeating(), sleep=lambda _: None)

@@ -75,7 +75,7 @@ def waves_with_everything() -> Plan:
 # --- closed forms ---
 
 
-def test_the_reference_ends_as_its_chain_says() -> None:
+def test_the_reference_rollout_ends_as_its_markov_chain_predicts() -> None:
     """0.999 COMPLETED, 1.11 sends: each within four standard errors of a million gateways."""
     gateways = 1_000_000
     result = simulate(reference_fleet(gateways, seed=2), reference_plan(), seed=3)
@@ -88,7 +88,7 @@ def test_the_reference_ends_as_its_chain_says() -> None:
 
 
 @pytest.mark.parametrize("fails", [0.02, 0.5, 0.9])
-def test_every_send_ends_as_the_chain_says(fails: float) -> None:
+def test_tasks_end_after_each_send_as_the_markov_chain_predicts(fails: float) -> None:
     gateways = 200_000
     result = simulate(reference_fleet(gateways, **QUIET), quiet_plan(fails), seed=4)
     period = (result.histories.ended_ms - result.histories.offered_ms) // (24 * HOUR_MS)
@@ -98,7 +98,7 @@ def test_every_send_ends_as_the_chain_says(fails: float) -> None:
         assert count / gateways == pytest.approx(expected, abs=5 * (expected * (1 - expected) / gateways) ** 0.5 + 1e-9)
 
 
-def test_sends_that_succeed_with_different_probabilities_end_as_their_chain_says() -> None:
+def test_sends_with_different_success_probabilities_end_as_the_markov_chain_predicts() -> None:
     """Two kinds of gateways: those with the wrong key never succeed, whatever the send."""
     fleet = make_fleet(100_000, refuses=np.arange(100_000) % 4 == 0)
     result = simulate(fleet, quiet_plan(0.3), seed=5)
@@ -107,7 +107,7 @@ def test_sends_that_succeed_with_different_probabilities_end_as_their_chain_says
     assert (result.histories.delivered_sends[0][::4] == 3).all()
 
 
-def test_the_median_until_ten_thousand_gateways_are_all_terminal_is_94_3_hours() -> None:
+def test_the_median_time_until_ten_thousand_gateways_have_all_ended_is_94_3_hours() -> None:
     """The sample's median lies among its order statistics: the interval of 999 in 1000 for 600 rollouts."""
     rollouts = 600
     last = np.concatenate(
@@ -126,7 +126,7 @@ def test_the_median_until_ten_thousand_gateways_are_all_terminal_is_94_3_hours()
 
 
 @pytest.mark.parametrize("missed", [0.0, 0.2])
-def test_the_time_to_the_end_is_distributed_as_the_closed_form_says(missed: float) -> None:
+def test_the_time_to_the_end_has_the_distribution_of_the_closed_form(missed: float) -> None:
     """Kolmogorov and Smirnov: the greatest distance of 100,000 gateways, at the level of one in a million."""
     gateways = 100_000
     fleet = reference_fleet(gateways, missed_poll=missed, download_s=1e-5)
@@ -149,7 +149,7 @@ def test_five_percent_failed_after_ten_stops_a_good_firmware_in_40_of_100_rollou
     assert stopped == pytest.approx(exact, abs=4 * (exact * (1 - exact) / rollouts) ** 0.5)
 
 
-def test_an_abort_is_found_at_the_moment_of_the_closed_form() -> None:
+def test_the_time_of_an_abort_has_the_distribution_of_the_closed_form() -> None:
     """Gateways that end one after the other, each FAILED with 2 %: the law's own world."""
     abort, rollouts, rate = Abort(threshold=0.05, minimum_executed=50), 4000, 0.02
     luck = uniform(rng_keys(9, np.arange(rollouts)[:, None], np.arange(1000)[None, :]), Stream.GATE)
@@ -163,7 +163,7 @@ def test_an_abort_is_found_at_the_moment_of_the_closed_form() -> None:
 # --- the transition table ---
 
 
-def test_the_machine_changes_a_status_by_the_transition_table_and_by_nothing_else() -> None:
+def test_the_simulator_changes_a_status_only_by_the_transition_table() -> None:
     fleet = mixed_fleet(3000, wrong_key=0.05, version_differs=0.05, no_restart=0.2, conditions=EVERY_TROUBLE)
     log = simulate(fleet, waves_with_everything(), seed=1).events
     moves = {
@@ -182,7 +182,7 @@ def test_the_machine_changes_a_status_by_the_transition_table_and_by_nothing_els
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_better_update_makes_no_gateway_later(seed: int) -> None:
+def test_a_better_update_delays_no_gateway(seed: int) -> None:
     """The same luck, fewer failing scripts: nobody's COMPLETED comes later, and nobody loses it."""
     fleet = mixed_fleet(4000, seed=seed, no_restart=0.2, wrong_key=0.02, conditions=EVERY_TROUBLE)
     plan = replace(typical_plan(), rate=Rate(maximum_per_minute=50), silence_timeout_s="never")
@@ -197,7 +197,7 @@ def test_a_better_update_makes_no_gateway_later(seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["missed_poll", "storage_error", "tmp_full"])
-def test_a_worse_world_makes_no_gateway_earlier(name: str) -> None:
+def test_worse_conditions_make_no_gateway_faster(name: str) -> None:
     """Not so with what lets a station try again within a minute: that can come before its regular poll."""
     fleet = mixed_fleet(4000, conditions=Conditions())
     plan = replace(typical_plan(fails=0.2), silence_timeout_s="never")
@@ -207,7 +207,7 @@ def test_a_worse_world_makes_no_gateway_earlier(name: str) -> None:
     ).all()
 
 
-def test_one_trouble_is_drawn_independently_of_another() -> None:
+def test_causes_of_trouble_are_drawn_independently_of_each_other() -> None:
     """The power goes at a fifth of those whose script fails, and at a fifth of the others."""
     fleet = make_fleet(20_000, period_ms=48 * HOUR_MS, conditions=Conditions(power_cut=0.2, repair_median_s=5 * DAY_S))
     plan = Plan(update=Update(fails=0.5), horizon_s=DAY_S, silence_timeout_s="never")
@@ -223,7 +223,7 @@ def test_an_outage_is_over_at_its_end() -> None:
     assert outages.first_retry_after(group, times, 500).tolist() == [999, 2000, 2499, 2000]
 
 
-def test_a_fleet_in_parts_is_the_whole() -> None:
+def test_the_parts_of_a_fleet_have_the_histories_of_the_whole() -> None:
     fleet = mixed_fleet(3000, wrong_key=0.03, version_differs=0.03, no_restart=0.1, conditions=EVERY_TROUBLE)
     plan, seed = typical_plan(fails=0.2), 5
     whole = simulate(fleet, plan, seed=seed)
@@ -236,7 +236,7 @@ def test_a_fleet_in_parts_is_the_whole() -> None:
 
 
 @pytest.mark.parametrize("factor", [2, 5, 10])
-def test_time_has_no_unit(factor: int) -> None:
+def test_scaling_all_times_scales_the_results(factor: int) -> None:
     """Everything that is a time, by a factor: so are all times of the log. Lognormal repairs are off: they are cut."""
 
     def fleet(by: int) -> Fleet:
@@ -271,13 +271,13 @@ def test_time_has_no_unit(factor: int) -> None:
 # --- luck ---
 
 
-def test_a_draw_is_the_same_number_in_an_array_and_in_plain_integers() -> None:
+def test_a_random_number_is_the_same_from_an_array_and_from_plain_integers() -> None:
     position = rng_keys(12, np.array([[0], [5]]), np.array([[0, 7, 10**9]]))
     numbers = uniform(position, Stream.DROP, 3)
     assert numbers.tolist() == [[uniform_scalar(12, r, g, Stream.DROP, 3) for g in (0, 7, 10**9)] for r in (0, 5)]
 
 
-def test_no_two_streams_turns_or_replications_share_their_luck() -> None:
+def test_no_two_streams_steps_or_replications_share_random_numbers() -> None:
     """Correlations of all pairs of 100,000 draws stay below five standard errors."""
     gateways = 100_000
     rows = [
@@ -298,7 +298,7 @@ def test_no_two_streams_turns_or_replications_share_their_luck() -> None:
         assert 50 < chi_square < 170, "chi-square with 99 degrees of freedom"
 
 
-def test_keys_of_neighbouring_seeds_and_replications_are_all_different() -> None:
+def test_the_keys_of_neighbouring_seeds_and_replications_differ() -> None:
     assert len({replication_key(seed, replication) for seed in range(200) for replication in range(200)}) == 40_000
 
 
@@ -344,7 +344,7 @@ def cluster() -> Any:
         yield client
 
 
-def test_something_that_runs_nothing_is_refused_as_an_executor() -> None:
+def test_an_executor_without_submit_is_refused() -> None:
     with pytest.raises(FleetError, match="submit"):
         simulate(reference_fleet(10), reference_plan(), executor=object())
 
@@ -356,7 +356,7 @@ def test_the_first_thousand_of_ten_thousand_have_the_same_histories_when_they_ar
     assert [row for row in many.events.iter_rows() if row[1] < 1000] == list(few.events.iter_rows())
 
 
-def test_a_replication_is_the_same_beside_however_many() -> None:
+def test_a_replication_does_not_depend_on_how_many_others_there_are() -> None:
     fleet = mixed_fleet(500, conditions=EVERY_TROUBLE)
     few, many = (simulate(fleet, waves_with_everything(), seed=6, replications=n) for n in (2, 50))
     for column, more in zip(few.histories.owned_arrays(), many.histories.owned_arrays(), strict=True):
@@ -385,7 +385,7 @@ def trials() -> Any:
     return replace(whole, fleet=one, replications=TRIALS, histories=pieces, stopped_ms=never)
 
 
-def test_intervals_of_a_single_rollout_cover_the_truth_in_94_to_96_of_100(trials: Any) -> None:
+def test_intervals_of_a_single_rollout_cover_the_truth_in_94_to_96_percent(trials: Any) -> None:
     summaries = [trials.summary(replication=number) for number in range(TRIALS)]
     chain = task_chain(0.5)
     completes = chain.absorption_probability(TaskStatus.COMPLETED)
@@ -398,14 +398,14 @@ def test_intervals_of_a_single_rollout_cover_the_truth_in_94_to_96_of_100(trials
         assert 0.94 <= covers([s.time_to_completed_s[name] for s in summaries], day * DAY_S) <= 0.96, name
 
 
-def test_intervals_over_replications_cover_the_truth_in_94_to_96_of_100(trials: Any) -> None:
+def test_intervals_over_replications_cover_the_truth_in_94_to_96_percent(trials: Any) -> None:
     """Ten rollouts to 32 gateways are a trial."""
     means = trials.histories.delivered_sends.reshape(TRIALS, 10, 32).mean(axis=2)
     assert 0.94 <= covers([t_interval(trial, 0.95) for trial in means], task_chain(0.5).mean_sends) <= 0.96
 
 
 @pytest.mark.parametrize(("gateways", "share"), [(100, 0.3), (1000, 0.02), (5000, 0.999)])
-def test_the_interval_of_a_share_covers_it_as_its_exact_probability_says(gateways: int, share: float) -> None:
+def test_the_interval_of_a_share_has_its_exact_coverage(gateways: int, share: float) -> None:
     hits = np.arange(gateways + 1)
     inside = [
         figure.low <= share <= figure.high for figure in (wilson_interval(int(k), gateways, 1.959964) for k in hits)
@@ -414,6 +414,6 @@ def test_the_interval_of_a_share_covers_it_as_its_exact_probability_says(gateway
     assert 0.93 <= probability[inside].sum() <= 0.98
 
 
-def test_the_place_of_a_quantile_is_where_its_share_is_reached() -> None:
+def test_the_index_of_a_quantile_is_the_first_that_reaches_its_share() -> None:
     assert quantile_index(0.5, np.array([1, 2, 3, 10])).tolist() == [0, 0, 1, 4]
     assert quantile_index(0.95, 100) == 94

@@ -24,20 +24,20 @@ def result() -> Result:
     return simulate(mixed_fleet(800, wrong_key=0.05, conditions=trouble), plan, seed=3, replications=2)
 
 
-def test_the_public_names_are_those_of_the_room() -> None:
+def test_the_package_has_all_its_public_names() -> None:
     assert lorafw.simulate is simulate
     assert lorafw.Plan is Plan
     assert lorafw.mixed_fleet is mixed_fleet
 
 
-def test_the_log_has_the_columns_of_the_services_log_and_one_more(result: Result) -> None:
+def test_the_log_has_the_columns_of_the_services_log_and_the_fault(result: Result) -> None:
     assert [f.name for f in fields(type(result.events))] == [*(f.name for f in fields(LogRow)), "fault"]
     assert list(result.to_dataframe().columns) == [f.name for f in fields(type(result.events))]
     time, gateway, *_ = next(result.events.iter_rows())
     assert result.to_dataframe().iloc[0].tolist()[:2] == [time, gateway]
 
 
-def test_the_log_is_in_the_order_of_gateways_and_then_of_time(result: Result) -> None:
+def test_the_log_is_sorted_by_gateway_and_then_by_time(result: Result) -> None:
     order = np.lexsort((result.events.time, result.events.gateway))
     assert (np.diff(result.events.gateway) >= 0).all()
     assert (result.events.time == result.events.time[order]).all()
@@ -46,7 +46,7 @@ def test_the_log_is_in_the_order_of_gateways_and_then_of_time(result: Result) ->
     assert sorted(by_time.iter_rows(), key=str) == sorted(result.events.iter_rows(), key=str)
 
 
-def test_counts_are_what_the_rows_add_up_to_at_any_time(result: Result) -> None:
+def test_the_counts_at_any_time_agree_with_the_rows_of_the_log(result: Result) -> None:
     for day in (0.0, 0.3, 1.0, 2.7, 60.0):
         status: dict[int, TaskStatus | None] = dict.fromkeys(range(800))
         for time, gateway, _, _, target, _, _ in result.log(1).sorted_by_time().iter_rows():
@@ -58,7 +58,7 @@ def test_counts_are_what_the_rows_add_up_to_at_any_time(result: Result) -> None:
             assert count == sum((at or "none") == name for at in status.values()), (day, name)
 
 
-def test_the_histories_are_the_log_in_short(result: Result) -> None:
+def test_the_histories_agree_with_the_log(result: Result) -> None:
     for replication in (0, 1):
         log, short = result.log(replication), result.histories
         ends = log.to_status == status_code(TaskStatus.COMPLETED)
@@ -70,7 +70,7 @@ def test_the_histories_are_the_log_in_short(result: Result) -> None:
         assert (short.offered_ms[replication][log.gateway[offered]] == log.time[offered]).all()
 
 
-def test_explain_tells_every_row_of_a_gateway_and_what_was_behind_it(result: Result) -> None:
+def test_explain_shows_every_row_of_a_gateway_with_its_fault(result: Result) -> None:
     for gateway in (0, 17, 799):
         rows = [row for row in result.log(1).iter_rows() if row[1] == gateway]
         told = result.explain(gateway, replication=1).splitlines()
@@ -80,7 +80,7 @@ def test_explain_tells_every_row_of_a_gateway_and_what_was_behind_it(result: Res
             assert fault in line
 
 
-def test_what_went_wrong_earlier_is_not_behind_a_completed_task() -> None:
+def test_an_earlier_fault_does_not_explain_a_completed_task() -> None:
     result = simulate(mixed_fleet(300), Plan(update=Update(fails=0.5)), seed=1)
     after_a_failure = (result.histories.delivered_sends[0] > 1) & (
         result.histories.status[0] == status_code(TaskStatus.COMPLETED)
@@ -107,7 +107,7 @@ def test_explain_says_why_a_gateway_never_had_a_task() -> None:
         result.explain(3)
 
 
-def test_what_an_abort_prevents_is_neither_sent_nor_counted() -> None:
+def test_sends_that_an_abort_prevents_are_not_counted() -> None:
     fleet = make_fleet(1000, phase_ms=np.arange(1000) * 86_000)
     plan = Plan(update=Update(fails=1.0), abort=Abort(threshold=0.5, minimum_executed=1))
     waves = replace(plan, waves=(Wave(size=100, bake_s=2 * DAY_S), Wave(size=900, bake_s=0)), order="number")
@@ -120,7 +120,7 @@ def test_what_an_abort_prevents_is_neither_sent_nor_counted() -> None:
     assert "the rollout stopped" in late.explain(999)
 
 
-def test_a_result_says_everything_that_it_rests_on(result: Result) -> None:
+def test_a_result_lists_all_its_assumptions(result: Result) -> None:
     rows = {name: (value, source) for name, value, source in result.assumptions()}
     for cls in (Conditions, Update):
         assert {f.name for f in fields(cls)} <= set(rows)
@@ -131,14 +131,14 @@ def test_a_result_says_everything_that_it_rests_on(result: Result) -> None:
     assert result.seed == 3
 
 
-def test_a_summary_is_a_table_to_read(result: Result) -> None:
+def test_a_summary_is_printed_as_a_table(result: Result) -> None:
     text = str(result.summary(0.9))
     assert "90 % interval" in text
     assert "COMPLETED" in text
 
 
 @pytest.mark.parametrize("replication", [-1, 2])
-def test_a_replication_that_was_not_simulated_is_named(result: Result, replication: int) -> None:
+def test_the_error_of_an_unknown_replication_names_those_that_exist(result: Result, replication: int) -> None:
     for ask in (
         result.log,
         result.to_dataframe,
@@ -170,20 +170,20 @@ def test_a_replication_that_was_not_simulated_is_named(result: Result, replicati
         (lambda: simulate(make_fleet(5), Plan(), replications=0), "replications 0"),
     ],
 )
-def test_bad_input_is_named_with_what_is_allowed(make: object, words: str) -> None:
+def test_the_error_of_bad_input_says_what_is_allowed(make: object, words: str) -> None:
     with pytest.raises(FleetError) as caught:
         make()  # type: ignore[operator]
     assert words in str(caught.value)
     assert caught.value.field
 
 
-def test_results_and_fleets_show_themselves_in_one_line(result: Result) -> None:
+def test_the_repr_of_results_and_fleets_is_one_line(result: Result) -> None:
     assert repr(result) == "<Result of 'everything at once': 800 gateways, seed 3, 2 replications>"
     assert repr(result.fleet) == f"<Fleet of 800 gateways: {result.fleet.source}>"
     assert len(repr(result.fleet)) < 100
 
 
-def test_without_pandas_a_table_says_what_to_install(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pandas_the_error_says_what_to_install(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(FleetError, match=r"pip install 'lorafw\[lab\]'"):
         result.to_dataframe()

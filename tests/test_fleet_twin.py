@@ -1,4 +1,4 @@
-"""The array machine and the event loop of ``fleet_twin``: from equal draws equal logs, over any plan and any fleet."""
+"""The simulator and the event loop of ``fleet_twin`` write equal logs for any plan and any fleet."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from lorafw.fleet.simulation.inputs import NEVER
 HOUR_MS, DAY_S = 3_600_000, 86_400.0
 
 
-def equal(fleet: Fleet, plan: Plan, seed: int, replication: int = 0) -> Any:
-    """Simulate both ways, hold everything against everything, and give the array machine's result."""
+def assert_equal(fleet: Fleet, plan: Plan, seed: int, replication: int = 0) -> Any:
+    """Simulate in both ways, compare everything, and return the result of the simulator."""
     result = simulate(fleet, plan, seed=seed, replications=replication + 1)
     twin = Twin(fleet, plan, seed, replication).run()
     assert list(result.log(replication).iter_rows()) == twin.log
-    assert int(result.stopped_ms[replication]) == (NEVER if twin.stopped is None else twin.stopped)
-    began = [
+    assert int(result.stopped_ms[replication]) == (NEVER if twin.stopped_ms is None else twin.stopped_ms)
+    waves = [
         (
             int(wave.started_ms[replication]),
             _or_none(wave.decided_ms[replication]),
@@ -48,22 +48,23 @@ def equal(fleet: Fleet, plan: Plan, seed: int, replication: int = 0) -> Any:
         for wave in result.waves
         if wave.started_ms[replication] != NEVER
     ]
-    assert twin.waves == (began if plan.waves else twin.waves)
+    assert twin.waves == (waves if plan.waves else twin.waves)
     histories = result.histories
     for task in twin.tasks:
-        at = (replication, task.place)
-        status = int(histories.status[at])
-        kept = None if status == NO_TASK else STATUSES[status]
-        assert kept is task.status
-        assert _or_none(histories.offered_ms[at]) == task.offered_ms
-        assert _or_none(histories.ended_ms[at]) == task.ended_ms
-        assert _or_none(histories.created_ms[at]) == task.created_ms
-        assert int(histories.delivered_sends[at]) == task.sends
+        position = (replication, task.index)
+        status = int(histories.status[position])
+        expected = None if status == NO_TASK else STATUSES[status]
+        assert expected is task.status
+        assert _or_none(histories.offered_ms[position]) == task.offered_ms
+        assert _or_none(histories.ended_ms[position]) == task.ended_ms
+        assert _or_none(histories.created_ms[position]) == task.created_ms
+        assert int(histories.delivered_sends[position]) == task.sends
     return result
 
 
-def _or_none(time: Any) -> int | None:
-    return None if int(time) == NEVER else int(time)
+def _or_none(time_ms: Any) -> int | None:
+    """Return a time, or None for NEVER."""
+    return None if int(time_ms) == NEVER else int(time_ms)
 
 
 # --- any fleet, any plan ---
@@ -121,12 +122,12 @@ aborts = st.one_of(
 
 @st.composite
 def fleets(draw: Any) -> Fleet:
-    """Phases and periods are coarse at times, so that many things happen in the same millisecond."""
+    """Draw a fleet. Its phases and periods are sometimes coarse, so that events coincide in one millisecond."""
     size = draw(st.integers(1, 24))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     phases = draw(st.sampled_from([[0], [0, 6 * HOUR_MS], list(range(0, 24 * HOUR_MS, 1_234_567))]))
     periods = draw(st.sampled_from([[24 * HOUR_MS], [HOUR_MS, 6 * HOUR_MS], [10_000_000, 86_400_000]]))
-    some = draw(st.sampled_from([0.0, 0.0, 0.2]))
+    fault_share = draw(st.sampled_from([0.0, 0.0, 0.2]))
     return make_fleet(
         size,
         number=rng.choice(10**6, size, replace=False),
@@ -136,11 +137,11 @@ def fleets(draw: Any) -> Fleet:
         region=rng.integers(0, 2, size),
         isp=rng.integers(0, 2, size),
         version=rng.integers(0, 2, size),
-        gone=rng.random(size) < some,
-        refuses=rng.random(size) < some,
-        keyless=rng.random(size) < some,
+        gone=rng.random(size) < fault_share,
+        refuses=rng.random(size) < fault_share,
+        keyless=rng.random(size) < fault_share,
         restarts=rng.random(size) >= draw(st.sampled_from([0.0, 0.3])),
-        version_differs=rng.random(size) < some,
+        version_differs=rng.random(size) < fault_share,
         names={"region": ("r0", "r1"), "isp": ("i0", "i1"), "version": ("1.0.0", "0.9.9")},
         conditions=draw(conditions),
     )
@@ -148,6 +149,7 @@ def fleets(draw: Any) -> Fleet:
 
 @st.composite
 def plans(draw: Any, size: int) -> Plan:
+    """Draw a plan for a fleet of this size."""
     cuts = sorted(draw(st.sets(st.integers(1, max(size - 1, 1)), max_size=3)) if size > 1 else ())
     sizes = [b - a for a, b in zip([0, *cuts], [*cuts, size], strict=True)]
     waves = tuple(
@@ -174,13 +176,15 @@ def plans(draw: Any, size: int) -> Plan:
 
 @settings(max_examples=150, derandomize=True, phases=(Phase.generate, Phase.shrink))
 @given(st.data(), fleets(), st.integers(0, 2**40), st.sampled_from([0, 0, 2]))
-def test_both_engines_write_the_same_log(data: st.DataObject, fleet: Fleet, seed: int, replication: int) -> None:
-    equal(fleet, data.draw(plans(fleet.size)), seed, replication)
+def test_the_simulator_and_the_event_loop_write_the_same_log(
+    data: st.DataObject, fleet: Fleet, seed: int, replication: int
+) -> None:
+    assert_equal(fleet, data.draw(plans(fleet.size)), seed, replication)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_both_engines_agree_on_the_reference(seed: int) -> None:
-    result = equal(reference_fleet(600, seed=seed), reference_plan(), seed)
+def test_the_simulator_and_the_event_loop_agree_on_the_reference_fleet(seed: int) -> None:
+    result = assert_equal(reference_fleet(600, seed=seed), reference_plan(), seed)
     assert len(result.events) > 600 * 3
 
 
@@ -191,27 +195,27 @@ def test_a_later_wave_that_succeeds_keeps_the_abort_from_being_met() -> None:
     plan = Plan(
         waves=waves, abort=Abort(threshold=0.08, minimum_executed=20), order="number", silence_timeout_s="never"
     )
-    assert equal(fleet, plan, 1).stopped_ms[0] == NEVER
+    assert assert_equal(fleet, plan, 1).stopped_ms[0] == NEVER
     alone = simulate(fleet.select(slice(0, 20)), replace(plan, waves=waves[:1]), seed=1)
     assert alone.stopped_ms[0] < NEVER
 
 
-def test_a_gate_that_would_look_after_the_horizon_says_nothing() -> None:
+def test_a_gate_decides_nothing_after_the_horizon() -> None:
     fleet = make_fleet(4, refuses=True)
     gate = Threshold(success=1.0, error=1.0)
     plan = Plan(waves=(Wave(size=2, bake_s=DAY_S, gate=gate, give_up_s=0.0), Wave(size=2)), horizon_s=DAY_S / 2)
-    assert equal(fleet, plan, 1).stopped_ms[0] == NEVER
+    assert assert_equal(fleet, plan, 1).stopped_ms[0] == NEVER
 
 
-def test_who_is_offered_the_update_in_the_moment_of_the_abort_still_gets_it() -> None:
+def test_a_gateway_that_is_offered_the_update_at_the_moment_of_the_abort_still_gets_it() -> None:
     """The first fails for good at its fourth poll, after three hours; the second first polls in that millisecond."""
     fleet = make_fleet(2, period_ms=[HOUR_MS, 4 * HOUR_MS], phase_ms=[0, 3 * HOUR_MS], refuses=[True, False])
     plan = Plan(abort=Abort(threshold=1.0, minimum_executed=1), silence_timeout_s="never")
-    result = equal(fleet, plan, 1)
+    result = assert_equal(fleet, plan, 1)
     assert result.stopped_ms[0] == result.histories.offered_ms[0, 1] == 3 * HOUR_MS
 
 
-def test_a_download_that_takes_longer_than_the_interval_puts_the_next_poll_off() -> None:
+def test_a_download_that_is_longer_than_the_period_delays_the_next_poll() -> None:
     fleet = make_fleet(2, period_ms=HOUR_MS, goodput_Bps=2e3)
-    result = equal(fleet, Plan(update=Update(size_bytes=20_000_000, fails=1.0), silence_timeout_s="never"), 1)
+    result = assert_equal(fleet, Plan(update=Update(size_bytes=20_000_000, fails=1.0), silence_timeout_s="never"), 1)
     assert (result.histories.ended_ms == 3 * 10_000 * 1000).all()

@@ -33,7 +33,7 @@ def write(folder: Path, content: bytes, name: str = "given") -> Path:
 # --- plans ---
 
 
-def test_a_gate_that_is_undecided_at_the_horizon_is_told_and_drawn_to_the_horizon() -> None:
+def test_a_gate_that_is_undecided_at_the_horizon_is_reported_and_drawn_up_to_it() -> None:
     gate = Threshold(success=1.0, error=1.0)
     plan = Plan(
         update=Update(fails=1.0),
@@ -48,12 +48,12 @@ def test_a_gate_that_is_undecided_at_the_horizon_is_told_and_drawn_to_the_horizo
 
 
 @pytest.mark.parametrize("again_s", [0, 0.0004, 1e-9])
-def test_a_gate_cannot_look_again_within_a_millisecond(again_s: float) -> None:
+def test_a_gate_cannot_be_checked_twice_within_a_millisecond(again_s: float) -> None:
     with pytest.raises(FleetError, match=r"again_s .* is less than 0\.001 s"):
         Wave(share=1.0, gate=Threshold(), again_s=again_s, give_up_s=0)
 
 
-def test_silence_that_never_ends_a_task_is_said_in_words_and_nought_is_refused() -> None:
+def test_a_plan_without_a_silence_timeout_says_never_and_zero_is_refused() -> None:
     for timeout_s in (0, 0.0, 1e-9):
         with pytest.raises(FleetError, match="give 'never' for no timeout"):
             Plan(silence_timeout_s=timeout_s)
@@ -82,13 +82,13 @@ HUGE = 10**4299
         ({"gateways": 5, "backhaul": {"ethernet": "x"}}, "is not a share"),
     ],
 )
-def test_a_fleet_with_an_impossible_value_is_refused_by_name(fleet: dict[str, object], said: str) -> None:
+def test_the_error_of_an_impossible_value_names_it(fleet: dict[str, object], said: str) -> None:
     with pytest.raises(FleetError, match=said) as caught:
         parse_fleet({"fleet": fleet})
     assert len(str(caught.value)) < 300
 
 
-def test_a_plan_with_a_preset_that_is_no_text_is_refused() -> None:
+def test_a_preset_or_kind_that_is_no_text_is_refused() -> None:
     with pytest.raises(FleetError, match=r"plan.preset .* is not a text"):
         parse_plan({"plan": {"preset": ["x"]}})
     with pytest.raises(FleetError, match="kind is missing; known: threshold, beta-binomial"):
@@ -107,13 +107,13 @@ def test_a_plan_with_a_preset_that_is_no_text_is_refused() -> None:
     ],
     ids=["lists", "tables", "dotted key", "quoted key", "digits", "UTF-16"],
 )
-def test_a_hostile_document_is_refused_in_a_line(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_hostile_document_is_refused_with_a_short_error(tmp_path: Path, content: bytes, said: str) -> None:
     with pytest.raises(FleetError, match=said) as caught:
         io.read_document(write(tmp_path, content))
     assert len(str(caught.value)) < 400
 
 
-def test_many_dots_in_a_text_or_a_comment_are_no_long_key(tmp_path: Path) -> None:
+def test_many_dots_in_a_text_or_a_comment_do_not_count_as_a_long_key(tmp_path: Path) -> None:
     dots = b"." * 100
     content = b'# %s\n[plan]\nname = "%s"\n' % (dots, dots)
     assert io.read_plan(write(tmp_path, content)).name == dots.decode()
@@ -122,7 +122,7 @@ def test_many_dots_in_a_text_or_a_comment_are_no_long_key(tmp_path: Path) -> Non
 # --- CSV ---
 
 
-def test_names_with_zeros_in_front_are_different_gateways() -> None:
+def test_names_that_differ_in_leading_zeros_are_different_gateways() -> None:
     fleet = fleet_from_table({"gateway": ["7", "07", "007"]})
     assert fleet.names["number"] == ("7", "07", "007")
     assert fleet.number.tolist() == [0, 1, 2]
@@ -139,14 +139,14 @@ def test_names_with_zeros_in_front_are_different_gateways() -> None:
         (b",".join(b"c%d" % n for n in range(600)), "there are 600 columns; at most 500"),
     ],
 )
-def test_a_csv_that_cannot_be_read_is_refused_with_its_line_and_the_remedy(
+def test_the_error_of_an_unreadable_csv_file_names_the_line_and_the_remedy(
     tmp_path: Path, content: bytes, said: str
 ) -> None:
     with pytest.raises(FleetError, match=said):
         io.read_csv(write(tmp_path, content))
 
 
-def test_a_file_without_an_end_is_not_read_to_it() -> None:
+def test_an_endless_file_is_read_only_up_to_the_limit() -> None:
     with pytest.raises(FleetError, match="line 1: it is longer than 65536 bytes"):
         io.read_csv("/dev/zero")
     with pytest.raises(FleetError, match="more than 262144 bytes"):
@@ -156,7 +156,7 @@ def test_a_file_without_an_end_is_not_read_to_it() -> None:
 EXPORT = "Asset tag,gateway,owner,backhaul,goodput_Mbps,gone,region\nA1,a,me,3g,,true,\nA2,b,you,,5,,eu\n"
 
 
-def test_an_asset_export_is_read_once_its_own_columns_and_empty_cells_are_said_to_be_fine(tmp_path: Path) -> None:
+def test_an_asset_export_is_read_if_unknown_columns_and_empty_cells_are_allowed(tmp_path: Path) -> None:
     path = write(tmp_path, EXPORT.encode("utf-8-sig"))
     with pytest.raises(FleetError, match="column 'Asset tag' is not known"):
         io.read_csv(path)
@@ -170,12 +170,12 @@ def test_an_asset_export_is_read_once_its_own_columns_and_empty_cells_are_said_t
     assert fleet.goodput_Bps.tolist() == [drawn.goodput_Bps[0], 5e6 / 8]
 
 
-def test_a_table_in_which_everything_is_ignored_is_refused() -> None:
+def test_a_table_without_any_known_column_is_refused() -> None:
     with pytest.raises(FleetError, match="no column is known"):
         fleet_from_table({"owner": ["me"]}, ignore_unknown=True)
 
 
-def test_a_gateway_without_a_name_cannot_be_filled_in() -> None:
+def test_an_empty_name_of_a_gateway_is_refused_even_if_empty_cells_are_filled() -> None:
     with pytest.raises(FleetError, match="there is no value"):
         fleet_from_table({"gateway": ["a", ""]}, fill_empty=True)
 
@@ -189,7 +189,7 @@ def log_file(tmp_path: Path) -> Path:
     return tmp_path / "log.parquet"
 
 
-def test_a_result_has_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+def test_a_written_log_has_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         io.write_parquet(simulate(make_fleet(2), Plan()), tmp_path / "log.parquet")
@@ -209,7 +209,7 @@ def rewritten(path: Path, column: str, values: object) -> Path:
     return path
 
 
-def test_a_log_with_unknown_words_other_types_or_gaps_is_refused(log_file: Path) -> None:
+def test_a_log_with_unknown_labels_other_types_or_missing_values_is_refused(log_file: Path) -> None:
     import pyarrow as pa  # type: ignore[import-untyped]
 
     rows = len(io.read_parquet(log_file)[0])
@@ -225,7 +225,7 @@ def test_a_log_with_unknown_words_other_types_or_gaps_is_refused(log_file: Path)
         io.read_parquet(rewritten(log_file, "time", pa.array([None] * rows, pa.int64())))
 
 
-def test_a_broken_log_is_refused_wherever_it_is_broken(log_file: Path) -> None:
+def test_a_log_that_is_broken_at_any_byte_is_refused(log_file: Path) -> None:
     content = log_file.read_bytes()
     for place in [*range(0, len(content), 97), len(content) - 6]:
         log_file.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
@@ -244,7 +244,7 @@ CSV_PIECES = st.sampled_from([b"gateway", b"isp", b",", b"\n", b'"', b"\r", b"\x
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(TOML_PIECES | st.binary(max_size=9), max_size=30).map(b"".join))
-def test_any_bytes_are_a_document_or_a_fleet_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_bytes_give_a_document_or_a_fleet_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = write(tmp_path_factory.getbasetemp(), content, "any.toml")
     for read in (io.read_plan, io.read_fleet):
         with suppress(FleetError):
@@ -254,7 +254,7 @@ def test_any_bytes_are_a_document_or_a_fleet_error(tmp_path_factory: pytest.Temp
 @settings(max_examples=60, deadline=None)
 @example(b"gateway\n" + b"9" * 15, False, False)
 @given(st.lists(CSV_PIECES | st.binary(max_size=9), max_size=30).map(b"".join), st.booleans(), st.booleans())
-def test_any_bytes_are_a_table_or_a_fleet_error(
+def test_any_bytes_give_a_fleet_or_a_fleet_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, ignore_unknown: bool, fill_empty: bool
 ) -> None:
     path = write(tmp_path_factory.getbasetemp(), content, "any.csv")
@@ -266,19 +266,19 @@ def test_any_bytes_are_a_table_or_a_fleet_error(
 
 
 @pytest.mark.parametrize("level", ["x", None, True, 0, 1, float("nan")])
-def test_a_summary_at_a_level_that_is_none_is_refused(level: object) -> None:
+def test_a_confidence_level_out_of_range_is_refused(level: object) -> None:
     result = simulate(make_fleet(3), Plan())
     with pytest.raises(FleetError, match="is not a number between 0 and 1"):
         result.summary(level)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["::", ""])
-def test_an_eui_without_a_single_digit_is_none(text: str) -> None:
+def test_an_eui_without_digits_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a gateway EUI"):
         GatewayEui.parse(text)
 
 
-def test_overlapping_simulations_leave_the_switch_of_numpy_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlapping_simulations_restore_the_huge_page_setting_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     state = {"on": True}
 
     def switch(on: bool) -> bool:
