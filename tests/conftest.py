@@ -6,17 +6,23 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import random
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbval.kernel
 import pytest
 from hypothesis import HealthCheck, settings
+from jupyter_client.connect import LocalPortCache
+from nbval.kernel import start_new_kernel
 
 # A loaded machine is slow, not wrong.
 settings.register_profile("lorafw", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,6 +32,34 @@ settings.load_profile("lorafw")
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+# The system gives ports from this one on to anybody who connects (net.ipv4.ip_local_port_range of Linux).
+FIRST_EPHEMERAL_PORT = 32_768
+KERNEL_STARTS = 3
+
+
+def find_kernel_port(_: LocalPortCache, ip: str) -> int:
+    """Return a free port that the system gives to nobody else.
+
+    jupyter_client chooses the ports of a kernel, and the kernel opens them a second later. If they are ephemeral ports,
+    a connection of another test can take one in between, and the kernel dies (jupyter_client issue 487).
+    """
+    while True:
+        port = random.randrange(10_000, FIRST_EPHEMERAL_PORT)
+        with contextlib.suppress(OSError), socket.create_server((ip, port)):
+            return port
+
+
+def start_kernel_patiently(**options: Any) -> Any:
+    """Start a kernel for nbval, and try again if it dies before it answers."""
+    for _ in range(KERNEL_STARTS - 1):
+        with contextlib.suppress(RuntimeError):
+            return start_new_kernel(**options)
+    return start_new_kernel(**options)
+
+
+LocalPortCache.find_available_port = find_kernel_port
+nbval.kernel.start_new_kernel = start_kernel_patiently
 
 DATA = Path(__file__).parent.parent / "data"
 

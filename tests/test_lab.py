@@ -8,8 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import zipfile
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
@@ -212,6 +215,36 @@ def test_a_port_that_is_taken_is_said_before_anything_is_started(
         with pytest.raises(LabError, match=f"^port {port} is taken; give another with --port$"):
             server.start()
         assert not server.log.exists()
+
+
+class LoginPage(BaseHTTPRequestHandler):
+    """Another Jupyter server: it redirects every request to its login page, which it answers with status 200."""
+
+    def do_GET(self) -> None:
+        if self.path == "/login":
+            self.send_response(HTTPStatus.OK)
+        else:
+            self.send_response(HTTPStatus.FOUND)
+            self.send_header("Location", "/login")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+def test_voila_takes_the_next_port_if_another_server_takes_the_first_one_meanwhile(
+    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy.update()
+    with ThreadingHTTPServer(("127.0.0.1", 0), LoginPage) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        free_port = VoilaServer(copy)._choose_port()
+        ports = iter([other.server_port, free_port])
+        monkeypatch.setattr(VoilaServer, "_choose_port", lambda _: next(ports))
+        with VoilaServer(copy) as server:
+            assert server.url.startswith(f"http://127.0.0.1:{free_port}/?token=")
+        other.shutdown()
 
 
 def test_a_server_that_does_not_come_up_is_said_with_its_own_words(

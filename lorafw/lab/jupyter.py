@@ -16,6 +16,7 @@ import secrets
 import subprocess
 import sys
 import time
+import urllib.request
 import webbrowser
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ from lorafw.errors import LabError
 from lorafw.isolation.environment import unreachable_aws_variables, without_aws_settings
 from lorafw.lab.lessons import WorkingCopy
 from lorafw.localaws.aws_cli import AWS_CONFIG_FILE
-from lorafw.server.loopback import DIRECT_OPENER, ensure_port_free
+from lorafw.server.loopback import ensure_port_free
 
 T = TypeVar("T")
 
@@ -138,7 +139,19 @@ class NotebookServer(ABC):
         """
         _require_installed(self.module, self.extra)
         self._write_settings()
-        port = self._choose_port()
+        first_port = self._choose_port()
+        try:
+            self._start_on(first_port)
+        except LabError:
+            # Another program can take the port after it was found free. Then the next free port does.
+            next_port = self._choose_port()
+            if next_port == first_port:
+                raise
+            self._start_on(next_port)
+        return self
+
+    def _start_on(self, port: int) -> None:
+        """Start the server on a port, and wait until it answers. Stop it if it does not."""
         self._process = self._start_process(self.command(port))
         try:
             self.url = self.wait_for_url(port)
@@ -147,7 +160,6 @@ class NotebookServer(ABC):
         except BaseException:
             self.stop()
             raise
-        return self
 
     def wait(self) -> int:
         """Wait for the server process to exit, and return its exit status."""
@@ -394,10 +406,21 @@ def _read_server_record(path: Path) -> dict[str, str]:
     return {}
 
 
+class _KeepRedirects(urllib.request.HTTPRedirectHandler):
+    """Makes a redirect an error instead of following it."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Return None: the redirect is not followed."""
+
+
+_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}), _KeepRedirects)
+"""Opens URLs of this machine. A server that redirects a valid token to its login page is another server than ours."""
+
+
 def _responds_ok(url: str) -> bool:
-    """Return whether a request to the address is answered with status 200."""
+    """Return whether a request to the address is answered with status 200, without a redirect."""
     try:
-        with DIRECT_OPENER.open(url, timeout=5) as reply:
+        with _OPENER.open(url, timeout=5) as reply:
             return bool(reply.status == 200)
     except (OSError, http.client.HTTPException, ValueError):  # URLError is an OSError
         return False
