@@ -1,6 +1,6 @@
 """Nothing leaves, and nobody's settings get in, while a testbed is open: the rules, one by one.
 
-The whole table of hostile environments is `tests/bench/isolation.py`; four of its rows run here.
+The whole table of hostile environments is `tests/bench/isolation.py`; two of its rows run here.
 """
 
 from __future__ import annotations

@@ -168,9 +168,7 @@ ROWS = [
 ]
 SAMPLE = (
     "AWS_ENDPOINT_URL elsewhere",
-    "dual stack and FIPS",
     "credential_process of a named profile",
-    "moto: TEST_SERVER_MODE, moto first",
 )
 
 
