@@ -61,6 +61,7 @@ PROVIDED = {
     "werkzeug": "flask",
     "IPython": "ipykernel",
     "nbformat": "jupyterlab",
+    "jupyter_client": "jupyterlab",
     "jupyter_core": "jupyterlab",
     "jupyter_server": "jupyterlab",
     "tornado": "jupyterlab",
