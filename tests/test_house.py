@@ -15,7 +15,7 @@ PACKAGE = Path(lorafw.errors.__file__).parent
 
 LEVELS = {
     5: ("cli", "lab", "__main__"),
-    4: ("localaws", "testbed"),
+    4: ("doctor", "localaws", "testbed"),
     3: ("server", "gateway", "iotwireless", "isolation", "sources", "fleet.io"),
     2: ("station", "tasks", "fleet", "example"),
     1: ("cups", "firmware"),
@@ -24,6 +24,7 @@ LEVELS = {
 SAME_LEVEL = {
     ("__main__", "cli"): "`python -m lorafw` runs the command",
     ("cli", "lab"): "the lab and simulate commands show what the lab draws",
+    ("doctor", "localaws"): "the account to look at may be a running lab",
     ("fleet", "tasks"): "the simulator uses the transition table, the statuses and the causes of the service",
     ("gateway", "iotwireless"): "enrolment reads the name of the endpoint's service type",
     ("gateway", "server"): "a virtual gateway tells the in-process server which gateway it is",

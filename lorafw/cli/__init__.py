@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "aws": LazyCommand("lorafw.cli.aws", "Run the AWS CLI against a running 'lorafw serve'."),
     "cups": LazyCommand("lorafw.cli.cups", "Decode the requests that gateways send to CUPS."),
     "demo": LazyCommand("lorafw.cli.demo", "Run AWS's documented update from the key to COMPLETED."),
+    "doctor": LazyCommand("lorafw.cli.doctor", "Check a task definition, a home folder or an account beforehand."),
     "explain": LazyCommand("lorafw.cli.explain", "Explain why a gateway is updated, or why it is not."),
     "firmware": LazyCommand("lorafw.cli.firmware", "Make keys, and build, sign, verify and inspect update files."),
     "gateway": LazyCommand("lorafw.cli.gateway", "Set up and run virtual gateways."),

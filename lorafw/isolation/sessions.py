@@ -49,6 +49,18 @@ def make_client(
         return _session().client(service, region_name=region, endpoint_url=endpoint_url, config=merged, **keys)
 
 
+@functools.cache
+def service_model(service: str) -> Any:
+    """Return botocore's model of a service, such as "iotwireless", without the user's changes to it."""
+    return _core_session().get_service_model(service)
+
+
+def available_regions(service: str) -> list[str]:
+    """Return the Regions in which botocore knows an endpoint of a service."""
+    regions: list[str] = _core_session().get_available_regions(service)
+    return regions
+
+
 def session_keys(credentials: dict[str, str]) -> dict[str, str]:
     """Return the Credentials of an assumed role as arguments of a client."""
     return {
@@ -62,6 +74,13 @@ def session_keys(credentials: dict[str, str]) -> dict[str, str]:
 def _session() -> Any:
     """Return the boto3 session of all clients of this module. It is created at the first call."""
     import boto3  # noqa: PLC0415
+
+    return boto3.Session(botocore_session=_core_session())
+
+
+@functools.cache
+def _core_session() -> Any:
+    """Return the botocore session of this module. It is created at the first call."""
     from botocore.configprovider import ConfigValueStore  # noqa: PLC0415
     from botocore.loaders import Loader  # noqa: PLC0415
     from botocore.session import Session  # noqa: PLC0415
@@ -71,7 +90,7 @@ def _session() -> Any:
     # Without the default paths: a folder ~/.aws/models would change what the services look like.
     models = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
     core.register_component("data_loader", models)
-    return boto3.Session(botocore_session=core)
+    return core
 
 
 def _defaults() -> dict[str, Any]:

@@ -239,7 +239,7 @@ class RoleSource:
 
     def _find(self, location: S3Location, role: str | None, account: str, region: str) -> StoredObject:
         """Return the object if the role may read it. The checks are in the order in which AWS makes them."""
-        facts = self._role_facts(Role.parse(role), account, region)
+        facts = self.read_role(role, account=account, region=region)
         circumstances = Circumstances(self._clock.now_ms(), region)
         check_trust(facts, circumstances)
         bucket = self._store.find_bucket(location.bucket)
@@ -269,8 +269,8 @@ class RoleSource:
         if key is None:
             raise AccessDenied(f"{location} is under the KMS key {found.kms_key_id}, which does not exist")
         in_bucket_region = Circumstances(circumstances.now_ms, bucket.region)
-        encryption_context = _encryption_context(facts, location, found)
-        check_key(facts, key, in_bucket_region, encryption_context=encryption_context)
+        context = encryption_context(facts, location, found)
+        check_key(facts, key, in_bucket_region, encryption_context=context)
 
     def _client(self, service: str, region: str) -> Any:
         """Return a boto3 client."""
@@ -278,8 +278,18 @@ class RoleSource:
             self._clients = make_client_factory()
         return self._clients(service, region=region)
 
-    def _role_facts(self, role: Role, account: str, region: str) -> RoleFacts:
-        """Return the role with its policies as IAM stores them now, or raise a SourceError."""
+    def read_role(self, role_arn: str | None, *, account: str, region: str) -> RoleFacts:
+        """Return a role with its policies as IAM stores them now.
+
+        Args:
+            role_arn: The ARN in UpdateDataRole, or None if the definition has none.
+            account: The account of the gateway.
+            region: The Region of the gateway.
+
+        Raises:
+            SourceError: The role does not exist, belongs to another account, or cannot be read.
+        """
+        role = Role.parse(role_arn)
         if role.account != account:
             raise AccessDenied(
                 f"role {role.arn} is in another account than the gateway's, {account}; a role cannot be passed to a "
@@ -304,8 +314,8 @@ def _describe_missing(location: S3Location, is_listable: bool) -> str:
     return f"{location} does not exist; the role may not s3:ListBucket, so S3 answers AccessDenied (documented)"
 
 
-def _encryption_context(facts: RoleFacts, location: S3Location, found: StoredObject) -> Mapping[str, str]:
-    """Return the encryption context that S3 gives to KMS (documented).
+def encryption_context(facts: RoleFacts, location: S3Location, found: StoredObject) -> Mapping[str, str]:
+    """Return the encryption context that S3 gives to KMS when the role reads an object (documented).
 
     It is the ARN of the object, or the ARN of the bucket if an S3 Bucket Key is in use.
     """

@@ -1,0 +1,296 @@
+"""Read the facts about an account with boto3. Nothing is changed.
+
+The policies of role, bucket and key are read and not tried out: a call with the operator's own permissions would say
+nothing about what AWS IoT Wireless may do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from lorafw.doctor.subject import (
+    AccountFacts,
+    DefinitionDocument,
+    OtherDefinition,
+    SampledGateway,
+    UpdateFile,
+)
+from lorafw.errors import InvalidSource, SourceError
+from lorafw.isolation.sessions import available_regions
+from lorafw.sources.access import BucketFacts, KeyFacts, KeyGrant
+from lorafw.sources.iam.documents import MAX_BUCKET, MAX_KEY, NamedPolicy
+from lorafw.sources.object_store import StoredObject
+from lorafw.sources.s3 import Role, RoleSource, S3Location
+from lorafw.version import GatewayVersion
+
+MAX_READ_BYTES: Final = 64 << 20
+"""A larger object is not downloaded, so its signature is not checked."""
+
+DEFAULT_SAMPLE_SIZE: Final = 50
+_PAGE_SIZE: Final = 250
+_NOT_FOUND: Final = frozenset(("404", "NoSuchBucket", "NoSuchKey", "NotFound", "NotFoundException"))
+_ARCHIVED: Final = frozenset(("GLACIER", "DEEP_ARCHIVE"))
+
+MakeClient = Callable[[str], Any]
+"""Returns a boto3 client of a service in the Region of the gateways."""
+Progress = Callable[[int, int], None]
+
+
+class AccountReader:
+    """Reads what the rules need to know about one account in one Region."""
+
+    def __init__(
+        self,
+        make_client: MakeClient,
+        *,
+        account: str,
+        region: str,
+        now_ms: int,
+        has_own_clock: bool = False,
+        sample_size: int = DEFAULT_SAMPLE_SIZE,
+        progress: Progress | None = None,
+    ) -> None:
+        """Prepare a reader. Nothing is read.
+
+        Args:
+            make_client: Returns a boto3 client of a service.
+            account: The account of the gateways, 12 digits.
+            region: The Region of the gateways.
+            now_ms: The time at which policies are evaluated, in milliseconds since 1970 UTC.
+            has_own_clock: Whether the account is a lab's, whose clock can be advanced. Then nobody can say how long a
+                gateway has been silent.
+            sample_size: Number of gateways to look at. Each costs two calls.
+            progress: Called as ``progress(done, total)`` with numbers of gateways. None: no progress.
+        """
+        self._make_client = make_client
+        self._account = account
+        self._region = region
+        self._now_ms = now_ms
+        self._has_own_clock = has_own_clock
+        self._sample_size = sample_size
+        self._progress = progress
+
+    def read(self, definition: DefinitionDocument | None) -> tuple[AccountFacts, UpdateFile | None]:
+        """Read the facts, and the object that a definition names.
+
+        Args:
+            definition: The definition. None: only the gateways are read.
+
+        Returns:
+            The facts, and the object. It is None if it could not be read.
+
+        Raises:
+            botocore.exceptions.ClientError: The gateways or the definitions cannot be read.
+        """
+        has_lorawan = self._region in available_regions("iotwireless")
+        facts = AccountFacts(account=self._account, region=self._region, now_ms=self._now_ms, has_lorawan=has_lorawan)
+        if not has_lorawan:
+            return facts, None
+        facts = self._with_gateways(facts)
+        if definition is None or definition.data_source is None:
+            return facts, None
+        facts = self._with_role(facts, definition)
+        return self._with_object(facts, definition)
+
+    # --- gateways, tasks and definitions ---
+
+    def _with_gateways(self, facts: AccountFacts) -> AccountFacts:
+        """Return the facts with a sample of the gateways, and with the definitions."""
+        iotwireless = self._make_client("iotwireless")
+        gateways = list(_pages(iotwireless.list_wireless_gateways, "WirelessGatewayList"))
+        sample = []
+        for gateway in _spread(gateways, self._sample_size):
+            sample.append(self._look_at(iotwireless, gateway))
+            if self._progress is not None:
+                self._progress(len(sample), min(len(gateways), self._sample_size))
+        definitions = tuple(_read_definitions(iotwireless))
+        return replace(facts, gateway_count=len(gateways), sample=tuple(sample), definitions=definitions)
+
+    def _look_at(self, iotwireless: Any, gateway: dict[str, Any]) -> SampledGateway:
+        """Return what AWS knows of one gateway."""
+        gateway_id = gateway["Id"]
+        information = _unless_missing(iotwireless, iotwireless.get_wireless_gateway_firmware_information, gateway_id)
+        members = information.get("LoRaWAN", {}).get("CurrentVersion")
+        version = None if not members else GatewayVersion.from_aws(members)
+        task = _unless_missing(iotwireless, iotwireless.get_wireless_gateway_task, gateway_id)
+        return SampledGateway(
+            gateway_id,
+            version,
+            task.get("Status"),
+            task.get("WirelessGatewayTaskDefinitionId"),
+            self._seconds_since(gateway.get("LastUplinkReceivedAt")),
+        )
+
+    def _seconds_since(self, time_text: str | None) -> float | None:
+        """Return the seconds from a time in ISO 8601 until now. None if there is no such time."""
+        if time_text is None or self._has_own_clock:
+            return None
+        try:
+            then = datetime.fromisoformat(time_text)
+        except ValueError:
+            return None
+        if then.tzinfo is None:
+            then = then.replace(tzinfo=UTC)
+        return self._now_ms / 1000 - then.timestamp()
+
+    # --- role and object ---
+
+    def _with_role(self, facts: AccountFacts, definition: DefinitionDocument) -> AccountFacts:
+        """Return the facts with the role that the definition names."""
+        try:
+            role = Role.parse(definition.role_arn)
+        except InvalidSource:
+            return facts  # The rules about the document say so.
+        if role.account != self._account:
+            return facts  # A role of another account is a finding of its own, and cannot be read from here.
+        try:
+            with RoleSource(self._clients) as source:
+                read = source.read_role(role.arn, account=self._account, region=self._region)
+        except SourceError as error:
+            return replace(facts, role_problem=str(error))
+        return replace(facts, role=read)
+
+    def _clients(self, service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any:
+        """Return a client for RoleSource."""
+        assert region == self._region
+        assert credentials is None
+        return self._make_client(service)
+
+    def _with_object(
+        self, facts: AccountFacts, definition: DefinitionDocument
+    ) -> tuple[AccountFacts, UpdateFile | None]:
+        """Return the facts with bucket and object, and the object itself."""
+        try:
+            location = S3Location.parse(definition.data_source or "")
+        except InvalidSource:
+            return facts, None  # The rules about the document say so.
+        s3 = self._make_client("s3")
+        bucket, problem = _attempt(f"bucket {location.bucket}", self._read_bucket, s3=s3, name=location.bucket)
+        if bucket is None:
+            return replace(facts, bucket_problem=problem), None
+        facts = replace(facts, bucket=bucket)
+        head, problem = _attempt(str(location), s3.head_object, Bucket=location.bucket, Key=location.key)
+        if head is None:
+            if problem == f"{location} cannot be read (400)":
+                # So S3 answers a HEAD without the key if the object is under a key of the customer (documented).
+                return replace(facts, needs_customer_key=True), None
+            return replace(facts, object_problem=problem), None
+        facts = self._with_head(facts, location, s3, head)
+        return facts, _download(s3, location, head["ContentLength"])
+
+    def _with_head(self, facts: AccountFacts, location: S3Location, s3: Any, head: dict[str, Any]) -> AccountFacts:
+        """Return the facts with what HeadObject says of the object, and with its KMS key."""
+        storage_class = head.get("StorageClass")
+        if storage_class in _ARCHIVED and "Restore" not in head:
+            facts = replace(facts, object_problem=f"{location} is archived ({storage_class}) and was not restored")
+        tags, _ = _attempt("tags", s3.get_object_tagging, Bucket=location.bucket, Key=location.key)
+        stored = StoredObject(
+            etag=head["ETag"].strip('"'),
+            size=head["ContentLength"],
+            read=bytes,
+            version_id=head.get("VersionId"),
+            tags={tag["Key"]: tag["Value"] for tag in (tags or {}).get("TagSet", ())},
+            encryption=head.get("ServerSideEncryption"),
+            kms_key_id=head.get("SSEKMSKeyId"),
+            has_bucket_key=bool(head.get("BucketKeyEnabled")),
+        )
+        facts = replace(facts, stored=stored)
+        if not stored.uses_kms:
+            return facts
+        key_id = stored.kms_key_id or "alias/aws/s3"
+        kms = self._make_client("kms")
+        key, problem = _attempt(f"KMS key {key_id}", _read_key, kms=kms, key_id=key_id)
+        return replace(facts, kms_key=key, kms_problem=problem)
+
+    def _read_bucket(self, s3: Any, name: str) -> BucketFacts:
+        """Return the facts about a bucket. Its owner is taken to be the account unless S3 says otherwise."""
+        s3.head_bucket(Bucket=name)
+        region = s3.get_bucket_location(Bucket=name)["LocationConstraint"] or "us-east-1"
+        is_own, _ = _attempt(name, s3.head_bucket, Bucket=name, ExpectedBucketOwner=self._account)
+        owner = self._account if is_own is not None else "another account"
+        answer, _ = _attempt(name, s3.get_bucket_policy, Bucket=name)
+        policy = None
+        if answer is not None:
+            policy = NamedPolicy(f"policy of bucket {name}", answer["Policy"], MAX_BUCKET)
+        return BucketFacts(name, owner, region, policy)
+
+
+def _attempt(what: str, operation: Callable[..., Any], **arguments: Any) -> tuple[Any, str | None]:
+    """Call an operation, and return its result, or None and a sentence about ``what`` if AWS answers with an error."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415 -- importing botocore is slow
+
+    try:
+        return operation(**arguments), None
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in _NOT_FOUND:
+            return None, f"{what} does not exist ({code})"
+        return None, f"{what} cannot be read ({code})"
+
+
+def _unless_missing(iotwireless: Any, operation: Callable[..., dict[str, Any]], gateway_id: str) -> dict[str, Any]:
+    """Call an operation for a gateway, and return its answer. It is empty if there is no such resource."""
+    try:
+        return operation(Id=gateway_id)
+    except iotwireless.exceptions.ResourceNotFoundException:
+        return {}
+
+
+def _pages(operation: Callable[..., dict[str, Any]], member: str) -> Iterator[dict[str, Any]]:
+    """Yield the entries of all pages of a list operation. boto3 has no paginators for them."""
+    arguments: dict[str, Any] = {"MaxResults": _PAGE_SIZE}
+    while True:
+        page = operation(**arguments)
+        yield from page.get(member, ())
+        if not page.get("NextToken"):
+            return
+        arguments["NextToken"] = page["NextToken"]
+
+
+def _spread(gateways: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Return at most ``count`` gateways, spread evenly over the list."""
+    if len(gateways) <= count:
+        return gateways
+    step = len(gateways) / count
+    return [gateways[int(number * step)] for number in range(count)]
+
+
+def _read_definitions(iotwireless: Any) -> Iterator[OtherDefinition]:
+    """Yield the task definitions of the account."""
+    for entry in _pages(iotwireless.list_wireless_gateway_task_definitions, "TaskDefinitions"):
+        answer = _unless_missing(iotwireless, iotwireless.get_wireless_gateway_task_definition, entry["Id"])
+        members = DefinitionDocument(answer)
+        yield OtherDefinition(entry["Id"], members.auto_create_tasks, members.version("CurrentVersion"))
+
+
+def _download(s3: Any, location: S3Location, size: int) -> UpdateFile:
+    """Return the object with its content, or without it if it is too large or cannot be read."""
+    content = None
+    if size <= MAX_READ_BYTES:
+        answer, _ = _attempt(str(location), s3.get_object, Bucket=location.bucket, Key=location.key)
+        if answer is not None:
+            content = answer["Body"].read()
+    return UpdateFile(str(location), size, content)
+
+
+def _read_key(kms: Any, key_id: str) -> KeyFacts:
+    """Return the facts about a KMS key."""
+    metadata = kms.describe_key(KeyId=key_id)["KeyMetadata"]
+    arn = metadata["Arn"]
+    policy = kms.get_key_policy(KeyId=arn, PolicyName="default")["Policy"]
+    grants = tuple(
+        KeyGrant(grant["GranteePrincipal"], tuple(grant["Operations"]), grant.get("Constraints") or {})
+        for page in kms.get_paginator("list_grants").paginate(KeyId=arn)
+        for grant in page["Grants"]
+    )
+    return KeyFacts(
+        arn,
+        metadata["AWSAccountId"],
+        state=metadata["KeyState"],
+        is_aws_managed=metadata.get("KeyManager") == "AWS",
+        policy=NamedPolicy(f"policy of key {metadata['KeyId']}", policy, MAX_KEY),
+        grants=grants,
+    )
