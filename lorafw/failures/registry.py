@@ -104,6 +104,11 @@ class FailureRegistry:
                     self._limits[each] = limit
             self._buckets = {key: bucket for key, bucket in self._buckets.items() if key[0] not in operations}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is planned and nothing limited, so that no call needs to be read."""
+        return not self._planned and not self._limits
+
     def clear(self) -> None:
         """Remove all planned failures and rate limits."""
         with self._lock:

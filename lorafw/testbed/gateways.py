@@ -181,6 +181,34 @@ def run_until(end_ms: int, gateways: Sequence[TestbedGateway], clock: ManualCloc
         raise problems[0]
 
 
+def run_late(gateways: Sequence[TestbedGateway], clock: ManualClock) -> None:
+    """Make the polls that are due already, because the clock was moved without them.
+
+    Args:
+        gateways: The gateways that poll. Their ``next_poll_ms`` changes as if each poll had been made in time.
+        clock: The testbed's clock. It is read, not moved.
+
+    Raises:
+        LabError: A poll failed unexpectedly. All other polls were made.
+    """
+    now_ms = clock.now_ms()
+    problems: list[LabError] = []
+    while True:
+        gateway = _next_to_poll(gateways)
+        if gateway is None or gateway.next_poll_ms > now_ms:
+            break
+        late_ms = now_ms - gateway.next_poll_ms
+        try:
+            gateway.poll(clock)
+        except HomeError:
+            continue  # The gateway is silent now, and its log says why.
+        except LabError as error:
+            problems.append(error)
+        gateway.next_poll_ms -= late_ms
+    if problems:
+        raise problems[0]
+
+
 def _next_to_poll(gateways: Sequence[TestbedGateway]) -> TestbedGateway | None:
     """Return the active gateway with the earliest next poll. Returns None if all gateways are silent."""
     active = [gateway for gateway in gateways if not gateway.is_silent]
