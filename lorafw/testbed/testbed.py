@@ -190,14 +190,13 @@ class Testbed:
             set_cups_endpoint,
             use_service,
         )
-        from lorafw.sources.s3 import RoleSource, make_client_factory  # noqa: PLC0415
+        from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
 
         stack.callback(clear_failures)
         self.clock = ManualClock(self._start)
         self.gateways = []
         seed_ids(self._seed)
-        clients = make_client_factory(isolated=True, before_call=self._before_call)
-        source = stack.enter_context(RoleSource(clients, clock=self.clock))
+        source = stack.enter_context(RoleSource(clock=self.clock))
         self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
         stack.enter_context(use_service(self.service))
         self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
