@@ -8,7 +8,7 @@ everything, so ``lorafw.sources.access`` decides instead. The content of each ve
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -99,6 +99,7 @@ class RoleSource:
         store: ObjectStore | None = None,
         clock: Clock | None = None,
         missing_hint: str = "",
+        before_read: Callable[[], None] | None = None,
     ) -> None:
         """Create a source.
 
@@ -107,11 +108,13 @@ class RoleSource:
             store: Looks up buckets, objects and KMS keys. By default moto in this process.
             clock: The time at which policies are evaluated. By default the clock of the machine.
             missing_hint: The end of the error message if a role or a bucket does not exist: what the user can try.
+            before_read: Called before anything is looked up. An error that it raises is passed on.
         """
         self._roles = roles or MotoRoles()
         self._store = store or MotoStore()
         self._clock = clock or SystemClock()
         self._missing_hint = missing_hint
+        self._before_read = before_read
         self._spool = UpdateCache()
         self._flights: SingleFlight[CachedUpdate] = SingleFlight()
 
@@ -162,6 +165,8 @@ class RoleSource:
 
     def _find(self, location: S3Location, role: str | None, account: str, region: str) -> StoredObject:
         """Return the object if the role may read it. The checks are in the order in which AWS makes them."""
+        if self._before_read is not None:
+            self._before_read()
         facts = self._role_facts(Role.parse(role), account)
         circumstances = Circumstances(self._clock.now_ms(), region)
         check_trust(facts, circumstances)

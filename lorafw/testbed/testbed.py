@@ -15,7 +15,7 @@ from lorafw.faults import Fault
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.faults import injection
-from lorafw.gateway.provisioning import register_gateway, write_home
+from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.transport import InProcessTransport
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
 from lorafw.isolation.environment import aws_variables
@@ -34,6 +34,7 @@ from lorafw.tasks.service import UpdateService
 from lorafw.testbed import validation as arguments
 from lorafw.testbed.gateways import (
     GatewayRef,
+    PollSchedule,
     TestbedGateway,
     ensure_not_present,
     find_gateway,
@@ -41,6 +42,7 @@ from lorafw.testbed.gateways import (
     read_eui,
     run_until,
 )
+from lorafw.testbed.own_calls import own_client, register_gateway
 from lorafw.testbed.serving import CupsOnDemand
 from lorafw.version import GatewayVersion
 
@@ -120,6 +122,7 @@ class Testbed:
         self.owner = AccountRegion(example.ACCOUNT, example.REGION)
         self.key_pair = KeyPair.from_secret(LAB_SECRET)
         self.gateways: list[TestbedGateway] = []
+        self._schedule = PollSchedule()
         self._count = gateways
         self._package = package
         self._interval_s = interval_s
@@ -155,7 +158,7 @@ class Testbed:
             self._open_service(stack)
             self._folder = stack.enter_context(scratch_folder("lorafw-bed-"))
             if self._staged:
-                create_bucket_and_role(self.client, readable="*")
+                create_bucket_and_role(self._own_client, readable="*")
             for index in range(self._count):
                 self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
             self._exit_stack = stack.pop_all()
@@ -195,8 +198,9 @@ class Testbed:
         stack.callback(clear_failures)
         self.clock = ManualClock(self._start)
         self.gateways = []
+        self._schedule = PollSchedule()
         seed_ids(self._seed)
-        source = stack.enter_context(RoleSource(clock=self.clock))
+        source = stack.enter_context(RoleSource(clock=self.clock, before_read=self._check_open))
         self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
         stack.enter_context(use_service(self.service))
         self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
@@ -251,6 +255,11 @@ class Testbed:
     def _before_call(self, **_: Any) -> None:
         """Stop a request of one of this testbed's clients if the testbed is not open. botocore calls this."""
         self._check_open()
+
+    def _own_client(self, name: str) -> Any:
+        """Return a boto3 client for calls of the testbed itself. It is shared, so it must not leave this object."""
+        self._check_open()
+        return own_client(name, self.owner.region)
 
     def client(self, name: str, region: str = example.REGION) -> Any:
         """Return a boto3 client of the testbed's AWS. It ignores AWS_ENDPOINT_URL.
@@ -314,8 +323,8 @@ class Testbed:
 
         self._check_open()
         eui = read_eui(eui)
-        ensure_not_present(eui, self.gateways, self.service, self.owner)
-        registered = register_gateway(self.client("iotwireless"), eui, example.GATEWAY_NAME, example.RF_REGION)
+        ensure_not_present(eui, self._schedule, self.service, self.owner)
+        gateway_id = register_gateway(self.owner, eui, example.GATEWAY_NAME, example.RF_REGION)
         cups_uri = self._cups.server_uri() if http else self._cups.home_uri()
         if package is ...:
             package = self._package
@@ -330,7 +339,8 @@ class Testbed:
         transport = HttpTransport() if http else InProcessTransport(self.service)
         log: list[str] = []
         virtual = VirtualGateway(home, transport, station=station, model=model, clock=self.clock, log=log.append)
-        gateway = TestbedGateway(registered.id, eui, home, virtual, self.clock.now_ms(), log)
+        gateway = TestbedGateway(gateway_id, eui, home, virtual, self._schedule, log)
+        gateway.next_poll_ms = self.clock.now_ms()
         self.gateways.append(gateway)
         return gateway
 
@@ -348,7 +358,7 @@ class Testbed:
             LabError: The testbed is not open.
         """
         self._check_open()
-        return upload_update(self.client, update, key)
+        return upload_update(self._own_client, update, key)
 
     def define_update(
         self,
@@ -413,7 +423,7 @@ class Testbed:
             signature=signature,
             sig_key_crc=sig_key_crc,
         )
-        created: Mapping[str, str] = self.client("iotwireless").create_wireless_gateway_task_definition(**members)
+        created: Mapping[str, str] = self._own_client("iotwireless").create_wireless_gateway_task_definition(**members)
         return created["Id"]
 
     def fail_next(self, operation: str, code: str, *, times: int = 1, message: str | None = None) -> None:
@@ -497,7 +507,7 @@ class Testbed:
         """
         self._check_open()
         arguments.check_seconds(seconds)
-        run_until(self.clock.now_ms() + round(seconds * 1000), self.gateways, self.clock)
+        run_until(self.clock.now_ms() + round(seconds * 1000), self._schedule, self.clock)
 
     def status(self, gateway: GatewayRef | None = None) -> TaskStatus:
         """Return the status of a gateway's update task.
