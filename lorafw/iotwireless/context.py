@@ -41,7 +41,7 @@ def set_service(service: UpdateService) -> None:
 
 
 def current_service() -> UpdateService:
-    """Return the update service of the API. The first call creates it, with the S3 and IAM of boto3's settings."""
+    """Return the update service of the API. The first call creates it, with S3 and IAM of moto in this process."""
     with _service_lock:
         if _context.service is None:
             from lorafw.sources.s3 import RoleSource  # noqa: PLC0415

@@ -19,7 +19,6 @@ from lorafw.errors import LabError
 from lorafw.example import REGION
 from lorafw.failures.over_http import Application, FailureMiddleware
 from lorafw.failures.registry import FailureRegistry
-from lorafw.failures.requests import mark_own_call
 from lorafw.isolation.environment import aws_profile_removed, aws_variables
 from lorafw.isolation.sessions import make_client
 from lorafw.isolation.settings import without_moto_switches
@@ -186,7 +185,7 @@ class Cloud:
     def __enter__(self) -> Cloud:
         from lorafw.iotwireless.context import new_id, use_service  # noqa: PLC0415
         from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
-        from lorafw.sources.s3 import RoleSource, make_client_factory  # noqa: PLC0415
+        from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
 
         with contextlib.ExitStack() as stack:
             stack.enter_context(without_moto_switches())
@@ -194,8 +193,7 @@ class Cloud:
             stack.enter_context(corrected_moto())
             stack.enter_context(self.api)
             self.api.reset()
-            clients = make_client_factory(endpoint_url=self.api.url, before_call=mark_own_call)
-            source = stack.enter_context(RoleSource(clients, clock=self._clock, missing_hint=ELSEWHERE))
+            source = stack.enter_context(RoleSource(clock=self._clock, missing_hint=ELSEWHERE))
             self.service = UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
             stack.enter_context(use_service(self.service))
             if self._cups_port is not None:

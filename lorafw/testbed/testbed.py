@@ -13,12 +13,11 @@ from lorafw.errors import LabError
 from lorafw.eui import GatewayEui
 from lorafw.failures.in_process import InProcessFailures
 from lorafw.failures.registry import DOCUMENTED_RATE, FailureRegistry
-from lorafw.failures.requests import mark_own_call
 from lorafw.faults import Fault
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.faults import injection
-from lorafw.gateway.provisioning import register_gateway, write_home
+from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.transport import InProcessTransport
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
 from lorafw.isolation.environment import aws_variables
@@ -37,6 +36,7 @@ from lorafw.tasks.service import UpdateService
 from lorafw.testbed import validation as arguments
 from lorafw.testbed.gateways import (
     GatewayRef,
+    PollSchedule,
     TestbedGateway,
     ensure_not_present,
     find_gateway,
@@ -44,6 +44,7 @@ from lorafw.testbed.gateways import (
     read_eui,
     run_until,
 )
+from lorafw.testbed.own_calls import own_client, register_gateway
 from lorafw.testbed.serving import CupsOnDemand
 from lorafw.testbed.waiting import ClockWait, waiting_on_clock
 from lorafw.version import GatewayVersion
@@ -126,6 +127,7 @@ class Testbed:
         self.owner = AccountRegion(example.ACCOUNT, example.REGION)
         self.key_pair = KeyPair.from_secret(LAB_SECRET)
         self.gateways: list[TestbedGateway] = []
+        self._schedule = PollSchedule()
         self._count = gateways
         self._package = package
         self._interval_s = interval_s
@@ -159,6 +161,7 @@ class Testbed:
             self._mark_in_process(stack, started=started)
             self.clock = ManualClock(self._start)
             self.gateways = []
+            self._schedule = PollSchedule()
             self._open_aws(stack)
             self._open_service(stack)
             self._folder = stack.enter_context(scratch_folder("lorafw-bed-"))
@@ -199,16 +202,15 @@ class Testbed:
             set_cups_endpoint,
             use_service,
         )
-        from lorafw.sources.s3 import RoleSource, make_client_factory  # noqa: PLC0415
+        from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
 
         seed_ids(self._seed)
-        clients = make_client_factory(isolated=True, before_call=self._before_own_call)
-        source = stack.enter_context(RoleSource(clients, clock=self.clock))
+        source = stack.enter_context(RoleSource(clock=self.clock, before_read=self._check_open))
         self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
         stack.enter_context(use_service(self.service))
         self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
         stack.enter_context(set_cups_endpoint(self._cups.server_uri))
-        self._clock_wait = stack.enter_context(waiting_on_clock(self.clock, self.gateways, self._seed))
+        self._clock_wait = stack.enter_context(waiting_on_clock(self.clock, self._schedule, self._seed))
 
     def __exit__(self, *_: object) -> None:
         self._exit_stack.close()
@@ -260,20 +262,14 @@ class Testbed:
         """Stop a request of one of this testbed's clients if the testbed is not open. botocore calls this."""
         self._check_open()
 
-    def _before_own_call(self, params: dict[str, Any], **_: Any) -> None:
-        """Stop a request as ``_before_call`` does, and mark it as lorafw's own. botocore calls this."""
-        self._check_open()
-        mark_own_call(params)
-
     def _wait(self, seconds: float) -> None:
         """Move the clock because a client waits for a reply that does not come."""
         self._clock_wait.wait(seconds)
 
     def _own_client(self, name: str) -> Any:
-        """Return a boto3 client for lorafw's own calls, which do not fail as planned."""
-        client = make_client(name, region=self.owner.region)
-        client.meta.events.register_first("before-call", self._before_own_call)
-        return client
+        """Return a boto3 client for calls of the testbed itself. It is shared, so it must not leave this object."""
+        self._check_open()
+        return own_client(name, self.owner.region)
 
     def client(self, name: str, region: str = example.REGION) -> Any:
         """Return a boto3 client of the testbed's AWS. It ignores AWS_ENDPOINT_URL.
@@ -337,8 +333,8 @@ class Testbed:
 
         self._check_open()
         eui = read_eui(eui)
-        ensure_not_present(eui, self.gateways, self.service, self.owner)
-        registered = register_gateway(self._own_client("iotwireless"), eui, example.GATEWAY_NAME, example.RF_REGION)
+        ensure_not_present(eui, self._schedule, self.service, self.owner)
+        gateway_id = register_gateway(self.owner, eui, example.GATEWAY_NAME, example.RF_REGION)
         cups_uri = self._cups.server_uri() if http else self._cups.home_uri()
         if package is ...:
             package = self._package
@@ -353,7 +349,8 @@ class Testbed:
         transport = HttpTransport() if http else InProcessTransport(self.service)
         log: list[str] = []
         virtual = VirtualGateway(home, transport, station=station, model=model, clock=self.clock, log=log.append)
-        gateway = TestbedGateway(registered.id, eui, home, virtual, self.clock.now_ms(), log)
+        gateway = TestbedGateway(gateway_id, eui, home, virtual, self._schedule, log)
+        gateway.next_poll_ms = self.clock.now_ms()
         self.gateways.append(gateway)
         return gateway
 
@@ -561,7 +558,7 @@ class Testbed:
         self._check_open()
         arguments.check_seconds(seconds)
         with self._clock_wait.polling():
-            run_until(self.clock.now_ms() + round(seconds * 1000), self.gateways, self.clock)
+            run_until(self.clock.now_ms() + round(seconds * 1000), self._schedule, self.clock)
 
     def status(self, gateway: GatewayRef | None = None) -> TaskStatus:
         """Return the status of a gateway's update task.

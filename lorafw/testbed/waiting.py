@@ -7,21 +7,21 @@ several times in between polls as many times, all of them at the time to which t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from random import Random
 
 from lorafw.clock import ManualClock
 from lorafw.isolation.backoff import waiting_with
-from lorafw.testbed.gateways import TestbedGateway, run_late
+from lorafw.testbed.gateways import PollSchedule, run_late
 
 
 class ClockWait:
     """Moves the clock while a call waits, and makes the polls that fell due when the call has returned."""
 
-    def __init__(self, clock: ManualClock, gateways: Sequence[TestbedGateway]) -> None:
-        """Prepare to move ``clock``. The list of gateways may grow later."""
+    def __init__(self, clock: ManualClock, schedule: PollSchedule) -> None:
+        """Prepare to move ``clock``. The gateways of ``schedule`` poll when it has moved."""
         self._clock = clock
-        self._gateways = gateways
+        self._schedule = schedule
         self._has_waited = False
         self._is_polling = False
 
@@ -45,22 +45,22 @@ class ClockWait:
             return
         self._has_waited = False
         with self.polling():
-            run_late(self._gateways, self._clock)
+            run_late(self._schedule, self._clock)
 
 
 @contextlib.contextmanager
-def waiting_on_clock(clock: ManualClock, gateways: Sequence[TestbedGateway], seed: int) -> Iterator[ClockWait]:
+def waiting_on_clock(clock: ManualClock, schedule: PollSchedule, seed: int) -> Iterator[ClockWait]:
     """Let botocore wait on a testbed's clock, until the end of the block.
 
     Args:
         clock: The clock that moves.
-        gateways: The gateways that poll when it has moved.
+        schedule: The schedule of the gateways, which poll when it has moved.
         seed: Seed of the random part of the waiting times.
 
     Yields:
         The object that moves the clock.
     """
-    clock_wait = ClockWait(clock, gateways)
+    clock_wait = ClockWait(clock, schedule)
     jitter = Random(seed)
     with waiting_with(clock_wait.wait, lambda: clock.monotonic_ms() / 1000, jitter, clock_wait.make_late_polls):
         yield clock_wait
