@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from lorafw.doctor.role import read_role
 from lorafw.doctor.subject import (
     AccountFacts,
     DefinitionDocument,
@@ -23,7 +24,7 @@ from lorafw.isolation.sessions import available_regions
 from lorafw.sources.access import BucketFacts, KeyFacts, KeyGrant
 from lorafw.sources.iam.documents import MAX_BUCKET, MAX_KEY, NamedPolicy
 from lorafw.sources.object_store import StoredObject
-from lorafw.sources.s3 import Role, RoleSource, S3Location
+from lorafw.sources.s3 import Role, S3Location
 from lorafw.version import GatewayVersion
 
 MAX_READ_BYTES: Final = 64 << 20
@@ -147,17 +148,9 @@ class AccountReader:
         if role.account != self._account:
             return facts  # A role of another account is a finding of its own, and cannot be read from here.
         try:
-            with RoleSource(self._clients) as source:
-                read = source.read_role(role.arn, account=self._account, region=self._region)
+            return replace(facts, role=read_role(self._make_client("iam"), role))
         except SourceError as error:
             return replace(facts, role_problem=str(error))
-        return replace(facts, role=read)
-
-    def _clients(self, service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any:
-        """Return a client for RoleSource."""
-        assert region == self._region
-        assert credentials is None
-        return self._make_client(service)
 
     def _with_object(
         self, facts: AccountFacts, definition: DefinitionDocument

@@ -99,15 +99,30 @@ class ApiWsgiServer(ThreadedWSGIServer):
     has not arrived yet is closed. If there is none, the server stops accepting until one of them ends.
     """
 
-    def __init__(self, host: str, port: int, names: HostNames) -> None:
-        """Listen. Raises OSError if that is not possible; check the port first, because werkzeug prints and exits."""
+    def __init__(
+        self, host: str, port: int, names: HostNames, wrap: Callable[[Application], Application] | None = None
+    ) -> None:
+        """Listen.
+
+        Args:
+            host: Address to listen at.
+            port: Port to listen at. Check first that it is free, because werkzeug prints and exits if it is not.
+            names: The Host names that are admitted.
+            wrap: Puts middleware around moto's application. It only sees requests that are admitted.
+
+        Raises:
+            OSError: Listening is not possible.
+        """
         self.tally = RefusalCounter()
         self._counting = threading.Lock()
         self._room = threading.Condition()
         self._arriving: dict[socket.socket, None] = {}
         self._count = 0
         self._files = PROCESS.join()
-        application = AdmissionMiddleware(DomainDispatcherApplication(create_backend_app), names, self._refuse)
+        application: Application = DomainDispatcherApplication(create_backend_app)
+        if wrap is not None:
+            application = wrap(application)
+        application = AdmissionMiddleware(application, names, self._refuse)
         try:
             super().__init__(host, port, application, handler=_ApiHandler)
         except BaseException:
@@ -175,3 +190,8 @@ class _ApiHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no type
     def run_wsgi(self) -> None:
         self.server.has_arrived(self.connection)
         super().run_wsgi()
+
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        """Close the connection. werkzeug would wait for another request of a client that got no reply to this one."""
+        super().connection_dropped(error, environ)
+        self.close_connection = True

@@ -17,8 +17,7 @@ from moto.core.utils import camelcase_to_underscores, get_service_model
 
 from lorafw.errors import InvalidValue, LorafwError
 from lorafw.iotwireless.constants import ABOUT_PATH, EXPLAIN_PATH, PLAIN_HEADER
-from lorafw.iotwireless.context import pop_failure
-from lorafw.iotwireless.exceptions import InjectedError, ValidationException, to_aws
+from lorafw.iotwireless.exceptions import ValidationException, to_aws
 from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends
 from lorafw.iotwireless.routing import Route, find_route
 from lorafw.iotwireless.validation import InvalidParameters, parse_parameters
@@ -59,8 +58,6 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
         if not operation:
             return self._answer_own_path(urlsplit(self.uri).path)
         try:
-            if failure := pop_failure(operation):
-                raise InjectedError(*failure)
             if not hasattr(type(self), camelcase_to_underscores(operation)):
                 return 501, self.response_headers, _not_implemented_body(operation)
             self._parameters = self._parse_parameters(operation)

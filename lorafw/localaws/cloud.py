@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from lorafw.clock import Clock
+from lorafw.clock import Clock, SystemClock
 from lorafw.errors import LabError
 from lorafw.example import REGION
+from lorafw.failures.over_http import Application, FailureMiddleware
+from lorafw.failures.registry import FailureRegistry
 from lorafw.isolation.environment import aws_profile_removed, aws_variables
 from lorafw.isolation.sessions import make_client
 from lorafw.isolation.settings import without_moto_switches
@@ -35,11 +37,25 @@ ELSEWHERE: Final = "; if yours is elsewhere, lead S3 and IAM here as well: set A
 class ApiServer:
     """moto's server with the API of iotwireless, in a thread. It admits no request that a web page caused."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, public_names: Sequence[str] = ()) -> None:
-        """Prepare a server. ``public_names`` are Host names that are admitted besides those that mean loopback."""
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        public_names: Sequence[str] = (),
+        failures: FailureRegistry | None = None,
+    ) -> None:
+        """Prepare a server.
+
+        Args:
+            host: Address to listen at.
+            port: Port to listen at. 0 means a free port.
+            public_names: Host names that are admitted besides those that mean loopback.
+            failures: Decides which calls fail. None: no call fails as planned.
+        """
         self.host = host
         self.port = port
         self._public_names = tuple(public_names)
+        self._failures = failures
         self._server: Any = None
         self._thread: threading.Thread | None = None
 
@@ -62,10 +78,17 @@ class ApiServer:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         # werkzeug prints and exits if a port is taken.
         ensure_port_free(self.host, self.port)
-        self._server = ApiWsgiServer(self.host, self.port, HostNames([self.host, *self._public_names]))
+        names = HostNames([self.host, *self._public_names])
+        self._server = ApiWsgiServer(self.host, self.port, names, self._with_failures)
         self.port = self._server.port
         self._thread = threading.Thread(target=self._server.serve_forever, name="lorafw-api", daemon=True)
         self._thread.start()
+
+    def _with_failures(self, application: Application) -> Application:
+        """Return the application with the planned failures around it."""
+        if self._failures is None:
+            return application
+        return FailureMiddleware(application, self._failures)
 
     def stop(self) -> None:
         """Stop listening. Calling it twice is harmless."""
@@ -130,7 +153,9 @@ class Cloud:
         """
         if cups_port is None and cups_tls_port is None:
             raise LabError("cups_port and cups_tls_port are both None: a cloud has one of them at least")
-        self.api = ApiServer(api_host, api_port, public_names)
+        self.failures = FailureRegistry(clock or SystemClock())
+        """Decides which calls of the API fail. Plan failures with its ``fail_next``."""
+        self.api = ApiServer(api_host, api_port, public_names, self.failures)
         self._cups_port = cups_port
         self._cups_tls_port = cups_tls_port
         self._fallback_to_free_port = cups_tls_fallback_to_free_port
@@ -160,7 +185,7 @@ class Cloud:
     def __enter__(self) -> Cloud:
         from lorafw.iotwireless.context import new_id, use_service  # noqa: PLC0415
         from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
-        from lorafw.sources.s3 import RoleSource, make_client_factory  # noqa: PLC0415
+        from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
 
         with contextlib.ExitStack() as stack:
             stack.enter_context(without_moto_switches())
@@ -168,8 +193,7 @@ class Cloud:
             stack.enter_context(corrected_moto())
             stack.enter_context(self.api)
             self.api.reset()
-            clients = make_client_factory(endpoint_url=self.api.url)
-            source = stack.enter_context(RoleSource(clients, clock=self._clock, missing_hint=ELSEWHERE))
+            source = stack.enter_context(RoleSource(clock=self._clock, missing_hint=ELSEWHERE))
             self.service = UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
             stack.enter_context(use_service(self.service))
             if self._cups_port is not None:
