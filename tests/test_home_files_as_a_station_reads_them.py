@@ -218,7 +218,7 @@ def test_the_size_of_the_buffer_is_read_in_all_its_forms(home: Home, text: str, 
 )
 def test_a_log_level_is_read_by_number_by_prefix_in_any_case_and_by_module(text: str, cup: Level, sys: Level) -> None:
     levels = parse_log_levels(text)
-    assert (levels.of("CUP"), levels.of("SYS")) == (cup, sys)
+    assert (levels.level_of("CUP"), levels.level_of("SYS")) == (cup, sys)
     assert not levels.shows(LogLine("CUP", Level(max(cup - 1, 0)), "")) or cup == Level.XDEBUG
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorafw.station.evaluation import ReplyEvaluation, evaluate_reply
-from lorafw.station.http_header import NO_HTTP, content_length, status_code, status_text
+from lorafw.station.http_header import STATUS_NOT_HTTP, content_length, status_code, status_text
 from lorafw.station.log import LINE_BYTES, Level, LogLine
 
 NOTHING = bytes(14)
@@ -83,13 +83,13 @@ def test_a_content_length_in_the_body_or_in_the_first_line_does_not_count() -> N
         (b"HTTP/1.1 65736 OK", 200),
         (b"HTTP/1.1 2000 OK", 2000),
         (b"HTTP/1.1 404NotFound", 404),
-        (b"HTTP/1.1 ", NO_HTTP),
-        (b"HTTP/1.1  200 OK", NO_HTTP),
-        (b"HTTP/1.1\t200 OK", NO_HTTP),
-        (b"HTTP/1.10 200 OK", NO_HTTP),
-        (b"HTTP/2 200 OK", NO_HTTP),
-        (b"HTTP/1.1 -200 OK", NO_HTTP),
-        (b"", NO_HTTP),
+        (b"HTTP/1.1 ", STATUS_NOT_HTTP),
+        (b"HTTP/1.1  200 OK", STATUS_NOT_HTTP),
+        (b"HTTP/1.1\t200 OK", STATUS_NOT_HTTP),
+        (b"HTTP/1.10 200 OK", STATUS_NOT_HTTP),
+        (b"HTTP/2 200 OK", STATUS_NOT_HTTP),
+        (b"HTTP/1.1 -200 OK", STATUS_NOT_HTTP),
+        (b"", STATUS_NOT_HTTP),
     ],
 )
 def test_a_status_is_the_number_behind_one_blank_in_16_bits(line: bytes, status: int) -> None:
@@ -117,7 +117,7 @@ def test_the_reason_is_what_lies_between_the_second_blank_and_the_first_cr(memor
 @given(memory=st.binary(max_size=200) | st.binary(max_size=100).map(lambda tail: b"HTTP/1.1 2" + tail))
 def test_any_header_has_a_status_a_length_and_a_reason(memory: bytes) -> None:
     memory += b"\r\n\r\n"
-    assert 0 <= status_code(memory) <= NO_HTTP
+    assert 0 <= status_code(memory) <= STATUS_NOT_HTTP
     assert (content_length(memory) or 0) < 2**31
     assert b"\0" not in status_text(memory)
 

@@ -37,7 +37,7 @@ from lorafw.cups.request_json import decode_request, encode_request
 from lorafw.errors import InvalidFieldLength, MalformedResponse
 
 __all__ = [
-    "MAX_URI",
+    "MAX_URI_BYTES",
     "decode_request",
     "decode_response",
     "encode_request",
@@ -46,7 +46,7 @@ __all__ = [
     "response_from_events",
 ]
 
-MAX_URI: Final = 127
+MAX_URI_BYTES: Final = 127
 """Longest URI in bytes that a station can use. The length field could hold 255."""
 _MAX_CREDENTIALS: Final = 0xFFFF
 _CRC_BYTES: Final = 4
@@ -77,8 +77,8 @@ def encode_response_header(response: UpdateInfoResponse, update_length: int) -> 
     signature_segment = _signature_segment(response)
     return b"".join(
         (
-            _encode_field("<B", "cupsUri", _encode_uri(response.cups_uri), MAX_URI),
-            _encode_field("<B", "tcUri", _encode_uri(response.tc_uri), MAX_URI),
+            _encode_field("<B", "cupsUri", _encode_uri(response.cups_uri), MAX_URI_BYTES),
+            _encode_field("<B", "tcUri", _encode_uri(response.tc_uri), MAX_URI_BYTES),
             _encode_field("<H", "cupsCred", response.cups_cred, _MAX_CREDENTIALS),
             _encode_field("<H", "tcCred", response.tc_cred, _MAX_CREDENTIALS),
             struct.pack("<I", len(signature_segment)),

@@ -33,7 +33,7 @@ from lorafw.errors import HomeError
 from lorafw.station.conf import StationConf, parse_station_conf
 from lorafw.station.http import StationCrash
 from lorafw.station.log import Level, LogLine
-from lorafw.station.uri import MAX_URI, MalformedUri, parse_cups_uri
+from lorafw.station.uri import MAX_URI_BYTES, MalformedUri, parse_cups_uri
 
 MAX_FILE_BYTES: Final = 1 << 20
 """A home file with more is refused. A decision of lorafw: a station reads up to 2 GB."""
@@ -96,9 +96,9 @@ class Home:
         """
         name = f"{category}{suffix}.uri"
         text = self._text(name)
-        if text is None or len(text.encode("utf-8", "surrogateescape")) <= MAX_URI:
+        if text is None or len(text.encode("utf-8", "surrogateescape")) <= MAX_URI_BYTES:
             return text
-        too_long = f"URI in '{self.path / name}' too long (max {MAX_URI + 1}): {text}"
+        too_long = f"URI in '{self.path / name}' too long (max {MAX_URI_BYTES + 1}): {text}"
         on_log(LogLine("SYS", Level.ERROR, too_long))
         return None
 
@@ -242,5 +242,5 @@ def check_cups_uri(uri: str) -> None:
         raise HomeError(
             f"cups.uri is {uri!r}; a station takes http(s)://host:port with the port, without a path: {error}"
         ) from error
-    if len(uri.encode("utf-8", "surrogateescape")) > MAX_URI:
-        raise HomeError(f"cups.uri is {uri!r}; a station takes http(s)://host:port with at most {MAX_URI} bytes")
+    if len(uri.encode("utf-8", "surrogateescape")) > MAX_URI_BYTES:
+        raise HomeError(f"cups.uri is {uri!r}; a station takes http(s)://host:port with at most {MAX_URI_BYTES} bytes")

@@ -196,7 +196,7 @@ class VirtualGateway:
             storage,
             path.home.sig_keys(),
             conf.timers,
-            conf.log_levels.of("SYS"),
+            conf.log_levels.level_of("SYS"),
             emit=lambda line: self._log_line(line, conf.log_levels),
         )
         suffix = _URI_SET_SUFFIXES[self._uri_set]

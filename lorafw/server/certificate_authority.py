@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lorafw.atomic import PRIVATE_MODE, write_atomic
-from lorafw.cups.codec import MAX_URI
+from lorafw.cups.codec import MAX_URI_BYTES
 from lorafw.errors import HomeError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
@@ -92,10 +92,10 @@ def load_or_create(folder: Path, names: Sequence[str]) -> CertificateAuthority:
 def _check_names(names: Sequence[str]) -> None:
     """Raise HomeError if a name is not a host name, or too long for the URI that a station can use."""
     for name in names:
-        if not _NAME.fullmatch(name) or len(f"https://{name}:65535") > MAX_URI:
+        if not _NAME.fullmatch(name) or len(f"https://{name}:65535") > MAX_URI_BYTES:
             raise HomeError(
                 f"{name!r} cannot be the name of a server: give a host name such as lab.example, or an IPv4 address, "
-                f"of letters, digits, '-' and '.', so that https://NAME:PORT has {MAX_URI} characters at most"
+                f"of letters, digits, '-' and '.', so that https://NAME:PORT has {MAX_URI_BYTES} characters at most"
             )
 
 

@@ -1,12 +1,13 @@
-"""What a Basics Station logs about its certificates before it connects with TLS.
+"""The lines that a Basics Station logs about its certificates before it connects with TLS.
 
-The text is that of its library, mbed TLS 2.28 (x509_crt.c, ``mbedtls_x509_crt_info``), which describes the first
+Its library, mbed TLS 2.28, writes the text (x509_crt.c, ``mbedtls_x509_crt_info``). It describes only the first
 certificate of a file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from typing import Final
 
 from cryptography import x509
@@ -17,9 +18,9 @@ from lorafw.cups.credentials import Credentials
 from lorafw.station.tls_files import TlsFileError, read_certificates, read_private_key
 
 _SHOWN_SERIAL_BYTES: Final = 28
-_LONGEST_SERIAL_BYTES: Final = 32
+_MAX_SERIAL_BYTES: Final = 32
 
-_NAMES: Final = {
+_ATTRIBUTE_LABELS: Final = {
     NameOID.COMMON_NAME: "CN",
     NameOID.COUNTRY_NAME: "C",
     NameOID.LOCALITY_NAME: "L",
@@ -39,7 +40,7 @@ _NAMES: Final = {
     NameOID.PSEUDONYM: "pseudonym",
     NameOID.DOMAIN_COMPONENT: "DC",
 }
-_SIGNATURES: Final = {
+_SIGNATURE_LABELS: Final = {
     SignatureAlgorithmOID.RSA_WITH_SHA1: "RSA with SHA1",
     SignatureAlgorithmOID.RSA_WITH_SHA224: "RSA with SHA-224",
     SignatureAlgorithmOID.RSA_WITH_SHA256: "RSA with SHA-256",
@@ -52,7 +53,7 @@ _SIGNATURES: Final = {
     SignatureAlgorithmOID.ECDSA_WITH_SHA512: "ECDSA with SHA512",
     SignatureAlgorithmOID.RSASSA_PSS: "RSASSA-PSS",
 }
-_KEY_USAGES: Final = {
+_KEY_USAGE_LABELS: Final = {
     "digital_signature": "Digital Signature",
     "content_commitment": "Non Repudiation",
     "key_encipherment": "Key Encipherment",
@@ -61,7 +62,7 @@ _KEY_USAGES: Final = {
     "key_cert_sign": "Key Cert Sign",
     "crl_sign": "CRL Sign",
 }
-_EXTENDED_KEY_USAGES: Final = {
+_EXTENDED_KEY_USAGE_LABELS: Final = {
     ExtendedKeyUsageOID.SERVER_AUTH: "TLS Web Server Authentication",
     ExtendedKeyUsageOID.CLIENT_AUTH: "TLS Web Client Authentication",
     ExtendedKeyUsageOID.CODE_SIGNING: "Code Signing",
@@ -85,7 +86,7 @@ def tls_setup_lines(credentials: Credentials, name: str, folder: str) -> Iterato
     yield f"{folder}/{name}.trust: \n{trust}"
     if credentials.certificate and credentials.key:
         certificate = certificate_info(credentials.certificate)
-        if certificate is not None and _is_key(credentials.key):
+        if certificate is not None and _can_read_key(credentials.key):
             yield f"{folder}/{name}.crt: \n{certificate}"
         return
     is_token = bool(credentials.key) and not credentials.certificate
@@ -93,8 +94,8 @@ def tls_setup_lines(credentials: Credentials, name: str, folder: str) -> Iterato
         yield f"{name} has no key+cert configured - running server auth only"
 
 
-def _is_key(content: bytes) -> bool:
-    """Whether the station can read the key, which it does before it reads the certificate."""
+def _can_read_key(content: bytes) -> bool:
+    """Whether the station can read the key. It reads the key before the certificate, and stops if it cannot."""
     try:
         read_private_key(content)
     except TlsFileError:
@@ -103,37 +104,39 @@ def _is_key(content: bytes) -> bool:
 
 
 def certificate_info(content: bytes) -> str | None:
-    """Describe the first certificate of a file, or return None if one of them cannot be read.
+    """Return a description of the first certificate of a file, or None if the station cannot read the file.
 
-    The station prints into a buffer of the file's size, so the text of a small file is cut.
+    The station writes the description to a buffer as large as the file, so the description of a small file is
+    truncated.
     """
     try:
         first = read_certificates(content)[0]
     except TlsFileError:
         return None
-    text = "\n".join(_lines(first)) + "\n"
+    text = "\n".join(_certificate_lines(first)) + "\n"
     if content.startswith(b"-"):
         return text[: len(content)]
     return text[: len(content) - 1]
 
 
-def _lines(certificate: x509.Certificate) -> Iterator[str]:
+def _certificate_lines(certificate: x509.Certificate) -> Iterator[str]:
+    """Yield the lines of a description, in the layout of mbed TLS."""
     yield f"cert. version     : {certificate.version.value + 1}"
-    yield f"serial number     : {_serial(certificate.serial_number)}"
-    yield f"issuer name       : {_name(certificate.issuer)}"
-    yield f"subject name      : {_name(certificate.subject)}"
+    yield f"serial number     : {_format_serial(certificate.serial_number)}"
+    yield f"issuer name       : {_format_name(certificate.issuer)}"
+    yield f"subject name      : {_format_name(certificate.subject)}"
     yield f"issued  on        : {certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%S}"
     yield f"expires on        : {certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S}"
-    yield f"signed using      : {_SIGNATURES.get(certificate.signature_algorithm_oid, '???')}"
+    yield f"signed using      : {_SIGNATURE_LABELS.get(certificate.signature_algorithm_oid, '???')}"
     key = certificate.public_key()
-    kind = "RSA" if isinstance(key, rsa.RSAPublicKey) else "EC"
-    key_size_label = f"{kind} key size"
+    key_type = "RSA" if isinstance(key, rsa.RSAPublicKey) else "EC"
+    key_size_label = f"{key_type} key size"
     yield f"{key_size_label:18}: {getattr(key, 'key_size', 0)} bits"
     yield from _extension_lines(certificate.extensions)
 
 
 def _extension_lines(extensions: x509.Extensions) -> Iterator[str]:
-    """Describe the extensions, in the order of the library and not of the certificate."""
+    """Yield a description of the extensions, in the order in which the library lists them."""
     values = {type(extension.value): extension.value for extension in extensions}
     constraints = values.get(x509.BasicConstraints)
     if isinstance(constraints, x509.BasicConstraints):
@@ -142,23 +145,26 @@ def _extension_lines(extensions: x509.Extensions) -> Iterator[str]:
     names = values.get(x509.SubjectAlternativeName)
     if isinstance(names, x509.SubjectAlternativeName):
         yield "subject alt name  :"
-        yield from (_alternative_name(name) for name in names)
+        yield from (_format_alternative_name(name) for name in names)
     usage = values.get(x509.KeyUsage)
     if isinstance(usage, x509.KeyUsage):
-        yield f"key usage         : {_listed(_key_usages(usage))}"
+        yield f"key usage         : {', '.join(_key_usage_labels(usage))}"
     extended = values.get(x509.ExtendedKeyUsage)
     if isinstance(extended, x509.ExtendedKeyUsage):
-        yield f"ext key usage     : {_listed(_EXTENDED_KEY_USAGES.get(oid, '???') for oid in extended)}"
+        extended_labels = [_EXTENDED_KEY_USAGE_LABELS.get(oid, "???") for oid in extended]
+        yield f"ext key usage     : {', '.join(extended_labels)}"
 
 
-def _alternative_name(name: x509.GeneralName) -> str:
+def _format_alternative_name(name: x509.GeneralName) -> str:
+    """Return the line of one subject alternative name. The library knows only DNS names."""
     if isinstance(name, x509.DNSName):
         return f"    dNSName : {name.value}"
     return "    <unsupported>"
 
 
-def _key_usages(usage: x509.KeyUsage) -> Iterator[str]:
-    for attribute, text in _KEY_USAGES.items():
+def _key_usage_labels(usage: x509.KeyUsage) -> Iterator[str]:
+    """Yield a label for each usage that the key has."""
+    for attribute, text in _KEY_USAGE_LABELS.items():
         if getattr(usage, attribute):
             yield text
     if usage.key_agreement and usage.encipher_only:
@@ -167,24 +173,28 @@ def _key_usages(usage: x509.KeyUsage) -> Iterator[str]:
         yield "Decipher Only"
 
 
-def _listed(texts: Iterable[str]) -> str:
-    return ", ".join(texts)
+def _format_serial(number: int) -> str:
+    """Return a serial number in hexadecimal. The library truncates a number of more than 32 bytes to 28 bytes."""
+    size_bytes = max(1, (number.bit_length() + 7) // 8)
+    serial = number.to_bytes(size_bytes, "big")
+    if size_bytes <= _MAX_SERIAL_BYTES:
+        return serial.hex(":").upper()
+    return serial[:_SHOWN_SERIAL_BYTES].hex(":").upper() + "...."
 
 
-def _serial(number: int) -> str:
-    size = max(1, (number.bit_length() + 7) // 8)
-    shown = number.to_bytes(size, "big")
-    if size <= _LONGEST_SERIAL_BYTES:
-        return shown.hex(":").upper()
-    return shown[:_SHOWN_SERIAL_BYTES].hex(":").upper() + "...."
+def _format_name(name: x509.Name) -> str:
+    """Return a distinguished name as ``CN=..., O=...``. A plus sign joins the attributes of one part."""
+    return ", ".join(_format_relative_name(part) for part in name.rdns)
 
 
-def _name(name: x509.Name) -> str:
-    return ", ".join(" + ".join(_attribute(attribute) for attribute in rdn) for rdn in name.rdns)
+def _format_relative_name(part: x509.RelativeDistinguishedName) -> str:
+    """Return one part of a distinguished name. Most parts have a single attribute."""
+    return " + ".join(_format_attribute(attribute) for attribute in part)
 
 
-def _attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
+def _format_attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
+    """Return one attribute as ``LABEL=value``. A byte that is not printable ASCII becomes a question mark."""
     value = attribute.value
-    text = value if isinstance(value, bytes) else value.encode()
-    shown = "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in text)
-    return f"{_NAMES.get(attribute.oid, '??')}={shown}"
+    data = value if isinstance(value, bytes) else value.encode()
+    printable = re.sub(rb"[^ -~]", b"?", data).decode("ascii")
+    return f"{_ATTRIBUTE_LABELS.get(attribute.oid, '??')}={printable}"

@@ -61,7 +61,7 @@ class StationConf:
     @property
     def log_level(self) -> Level:
         """The least level of CUPS lines that is written."""
-        return self.log_levels.of("CUP")
+        return self.log_levels.level_of("CUP")
 
 
 @dataclass(slots=True)

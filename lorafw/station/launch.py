@@ -1,7 +1,9 @@
-"""What a Basics Station logs when it starts an update file.
+"""The lines that a Basics Station logs when it starts an update file.
 
-Of how the update ends, a station hears nothing. The line "completed" means that the process was started, and it follows
-even if the file could not be executed. Source: recorded from Basics Station 2.0.6, sys_linux.c (``sys_execCommand``).
+A station does not learn how the update ends. The line "completed" means only that the process was started. The station
+logs it even if the file could not be executed.
+
+Source: recorded from Basics Station 2.0.6, sys_linux.c (``sys_execCommand``).
 """
 
 from __future__ import annotations
@@ -13,15 +15,20 @@ from typing import Final
 
 from lorafw.station.log import Level, LogLine
 
-UPDATE_BIN: Final = "/tmp/update.bin"  # noqa: S108 -- the name in a station's log, not a file of ours
+UPDATE_BIN: Final = "/tmp/update.bin"  # noqa: S108 -- the name in a station's log; lorafw does not open it
 SCRIPT_HEAD_BYTES: Final = 256
-"""Bytes of a script that Linux looks at for the name of its interpreter."""
+"""The number of bytes at the beginning of a script in which Linux searches for the name of the interpreter."""
 
 _INTERPRETER: Final = re.compile(rb"#![ \t]*([^ \t\n\0]+)[ \t\n\0]")
 
 
 def launch_lines(pid: int | str, failure: str | None = None) -> tuple[LogLine, ...]:
-    """Return the lines of a start. ``failure`` is the error of the system if the file could not be executed."""
+    """Return the lines that a station logs when it starts the update.
+
+    Args:
+        pid: The process ID, or a text that stands for it.
+        failure: The operating system's error if the file could not be executed, otherwise None.
+    """
     forked = LogLine("SYS", Level.VERBOSE, f"{UPDATE_BIN}: Forked, waiting...")
     completed = LogLine("SYS", Level.INFO, f"Process {UPDATE_BIN} (pid={pid}) completed")
     if failure is None:
@@ -30,10 +37,10 @@ def launch_lines(pid: int | str, failure: str | None = None) -> tuple[LogLine, .
 
 
 def exec_failure(update: bytes) -> str | None:
-    """Return why an update file that is a script cannot be executed on this machine, or None if it can.
+    """Return why this machine cannot execute an update file that is a script, or None if it can.
 
-    A file that is neither a program nor names an interpreter is run by ``sh``. Only the beginning of ``update`` counts,
-    SCRIPT_HEAD_BYTES of it.
+    The reason is that the interpreter in the first line is missing or is not executable. The station runs a file
+    without such a line with ``sh``. Only the first SCRIPT_HEAD_BYTES of ``update`` are used.
     """
     interpreter = _INTERPRETER.match(update[:SCRIPT_HEAD_BYTES])
     if interpreter is None:

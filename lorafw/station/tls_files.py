@@ -1,10 +1,12 @@
-"""The TLS files of a gateway as the station's library reads them: mbed TLS 2.28, each file by itself.
+"""Read the TLS files of a gateway as the station's library, mbed TLS 2.28, reads them.
 
-A file of certificates is PEM if it begins with ``-``, or ends with a zero byte; one certificate in it that cannot be
-read makes the whole file useless. A key may have text before its PEM. Bytes behind DER do not count. RSA and elliptic
-curves are known, and nothing is asked of the user: an encrypted key cannot be read.
-Source: tls.c of Basics Station 2.0.6; x509_crt.c, pem.c and pkparse.c of mbed TLS 2.28. The texts of the errors are the
-library's; no recorded exchange has them.
+* A file of certificates is PEM if it begins with ``-`` or ends with a zero byte. Otherwise it is DER.
+* If one certificate of a file cannot be read, the station does not use the file.
+* Text before the PEM block of a key is ignored, and so are bytes after DER.
+* Keys are RSA or on an elliptic curve. The station cannot read an encrypted key, because it has no password.
+
+Source: tls.c of Basics Station 2.0.6; x509_crt.c, pem.c and pkparse.c of mbed TLS 2.28. The error messages are those
+of the library's source; they occur in no recording.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ NOT_A_KEY: Final = "PK - Invalid key tag or value"
 ENCRYPTED_KEY: Final = "PK - Private key password can't be empty"
 BAD_BASE64: Final = "PEM - PEM string is not as expected : BASE64 - Invalid character in input"
 
-_SIGNATURES: Final = frozenset(
+_SUPPORTED_SIGNATURES: Final = frozenset(
     {
         SignatureAlgorithmOID.RSA_WITH_MD5,
         SignatureAlgorithmOID.RSA_WITH_SHA1,
@@ -55,6 +57,7 @@ _KNOWN_EXTENSIONS: Final = frozenset(
     }
 )
 _SEQUENCE: Final = 0x30
+_MAX_SHORT_LENGTH: Final = 0x7F
 _LINE_END: Final = re.compile(rb" ?\r?\n")
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _KEY_LABELS: Final = (b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"PRIVATE KEY", b"ENCRYPTED PRIVATE KEY")
@@ -69,12 +72,15 @@ class TlsFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _PemBlock:
-    """What is between the lines of one PEM block, and where the block ends."""
+    """One PEM block of a file."""
 
     content: bytes
+    """The text between the BEGIN line and the END line."""
     end: int
+    """The offset of the first byte after the block."""
 
     def to_der(self) -> bytes:
+        """Decode the block. mbed TLS ignores bits that do not fill a byte, so a single last digit is dropped."""
         lines = (line.rstrip(b" ") for line in self.content.replace(b"\r\n", b"\n").split(b"\n"))
         text = b"".join(lines)
         if not _BASE64.fullmatch(text):
@@ -86,20 +92,20 @@ class _PemBlock:
 
 
 def read_certificates(content: bytes) -> list[x509.Certificate]:
-    """Return the certificates of a file, at least one.
+    """Return the certificates of a file. There is at least one.
 
     Raises:
-        TlsFileError: The station refuses the file.
+        TlsFileError: The station cannot read one of the certificates, or the file has none.
     """
     is_text = content[:1] == b"-" or content[-1:] == b"\0"
     text = content.partition(b"\0")[0]
     if not is_text or b"-----BEGIN CERTIFICATE-----" not in text:
-        return [_certificate(content)]
+        return [_load_certificate(content)]
     certificates: list[x509.Certificate] = []
     errors: list[TlsFileError] = []
     for block in _pem_blocks(text, b"CERTIFICATE"):
         try:
-            certificates.append(_certificate(block.to_der()))
+            certificates.append(_load_certificate(block.to_der()))
         except TlsFileError as error:
             errors.append(error)
     if certificates and errors:
@@ -112,10 +118,10 @@ def read_certificates(content: bytes) -> list[x509.Certificate]:
 
 
 def read_private_key(content: bytes) -> PrivateKey:
-    """Return the key of a file.
+    """Return the private key of a file.
 
     Raises:
-        TlsFileError: The station refuses the file.
+        TlsFileError: The station cannot read the key, or the key is encrypted.
     """
     text = content.partition(b"\0")[0]
     for label in _KEY_LABELS:
@@ -124,33 +130,37 @@ def read_private_key(content: bytes) -> PrivateKey:
             continue
         if label.startswith(b"ENCRYPTED") or block.content.startswith(_ENCRYPTED):
             raise TlsFileError(ENCRYPTED_KEY)
-        return _private_key(block.to_der())
-    return _private_key(content)
+        return _load_private_key(block.to_der())
+    return _load_private_key(content)
 
 
 def _pem_blocks(text: bytes, label: bytes) -> Iterator[_PemBlock]:
-    """Yield the blocks with this label, up to the first that is not whole. Text between them does not count."""
-    header, footer = b"-----BEGIN %s-----" % label, b"-----END %s-----" % label
-    at = 0
+    """Yield the PEM blocks with this label, up to the first incomplete one. Text between blocks is ignored."""
+    header = b"-----BEGIN %s-----" % label
+    footer = b"-----END %s-----" % label
+    offset = 0
     while True:
-        begin, end = text.find(header, at), text.find(footer, at)
+        begin = text.find(header, offset)
+        end = text.find(footer, offset)
         if begin < 0 or end <= begin:
             return
         line_end = _LINE_END.match(text, begin + len(header))
         if line_end is None:
             return
-        yield _PemBlock(text[line_end.end() : end], end + len(footer))
-        at = end + len(footer)
+        block = _PemBlock(text[line_end.end() : end], end + len(footer))
+        yield block
+        offset = block.end
 
 
-def _certificate(content: bytes) -> x509.Certificate:
+def _load_certificate(content: bytes) -> x509.Certificate:
+    """Return a certificate in DER. Raises TlsFileError if mbed TLS refuses its form, signature, key or extensions."""
     try:
         certificate = x509.load_der_x509_certificate(_first_sequence(content))
         signature = certificate.signature_algorithm_oid
         extensions = list(certificate.extensions)
     except ValueError as error:
         raise TlsFileError(NOT_A_CERTIFICATE) from error
-    if signature not in _SIGNATURES:
+    if signature not in _SUPPORTED_SIGNATURES:
         raise TlsFileError(UNKNOWN_SIGNATURE)
     try:
         key = certificate.public_key()
@@ -163,7 +173,8 @@ def _certificate(content: bytes) -> x509.Certificate:
     return certificate
 
 
-def _private_key(content: bytes) -> PrivateKey:
+def _load_private_key(content: bytes) -> PrivateKey:
+    """Return a private key in DER. Raises TlsFileError if mbed TLS cannot read it."""
     try:
         key = serialization.load_der_private_key(_first_sequence(content), None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -174,12 +185,21 @@ def _private_key(content: bytes) -> PrivateKey:
 
 
 def _first_sequence(content: bytes) -> bytes:
-    """Return the DER sequence at the beginning, without what follows it. Raises ValueError if there is none."""
+    """Return the DER sequence at the beginning of ``content``, without the bytes after it.
+
+    Raises ValueError if ``content`` does not begin with a sequence.
+    """
     if content[:1] != bytes([_SEQUENCE]) or len(content) < 2:
         raise ValueError("no sequence")
-    length_bytes = content[1] & 0x7F if content[1] & 0x80 else 0
+    length = content[1]
+    if length <= _MAX_SHORT_LENGTH:
+        return content[: 2 + length]
+    length_bytes = length & 0x7F
+    if length_bytes == 0:
+        # 0x80 stands for an indefinite length, which DER does not have. The parser refuses it.
+        return content[: 2 + length]
     if length_bytes > 4:
         raise ValueError("a length of more than 4 bytes")
-    header = 2 + length_bytes
-    length = int.from_bytes(content[2:header], "big") if length_bytes else content[1]
-    return content[: header + length]
+    header_bytes = 2 + length_bytes
+    long_length = int.from_bytes(content[2:header_bytes], "big")
+    return content[: header_bytes + long_length]

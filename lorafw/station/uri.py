@@ -1,8 +1,9 @@
-"""The address of a CUPS server as a Basics Station reads it from cups.uri.
+"""Parse the address of a CUPS server in cups.uri as a Basics Station does.
 
-The station checks less than one would expect: the scheme in any case, a host, and a port that may be any text of fewer
-than 16 bytes. Everything else is decided when the host and the port are looked up. Two faults of the station are part
-of the reader: an IPv6 literal loses its last character, and ``http://[]:1`` ends the station's process.
+The station checks little: the scheme in upper or lower case, a host, and a port, which can be any text of fewer than
+16 bytes. Other mistakes show when the station looks up the host and the port. The parser reproduces two faults of the
+station: an IPv6 literal loses its last character, and ``http://[]:1`` crashes the process.
+
 Source: Basics Station 2.0.6, net.c (``uri_parse``, ``uri_checkHostPortUri``) and 20 recorded addresses.
 """
 
@@ -14,57 +15,59 @@ from typing import Final
 from lorafw.station.http import StationCrash, TransportError
 from lorafw.station.log import Level, LogLine
 
-MAX_URI: Final = 127
-"""Bytes of an address that the station uses. It ignores a file with more."""
+MAX_URI_BYTES: Final = 127
+"""The maximum length of an address. The station ignores a file with more bytes."""
 
 _SCHEME: Final = b"http"
-_MAX_HOST: Final = 128
-_MAX_PORT: Final = 16
-_NO_LITERAL: Final = b"[]"
+_MAX_HOST_BYTES: Final = 128
+_MAX_PORT_BYTES: Final = 16
+_EMPTY_LITERAL: Final = b"[]"
 
 
 @dataclass(frozen=True, slots=True)
 class StationAddress:
-    """Where the station connects to.
-
-    ``host`` and ``port`` are what it looks up, as bytes. ``host_port`` is the text of the Host header.
-    """
+    """The address that the station connects to."""
 
     is_tls: bool
+    """Whether the scheme is ``https``."""
     host: bytes
+    """The host name or address that the station looks up."""
     port: bytes
+    """The port that the station looks up. It need not be a number."""
     host_port: str
+    """The value of the Host header in requests."""
 
 
 class MalformedUri(TransportError):
-    """The station does not take this text for the address of a server. It does not start with such a cups.uri."""
+    """The station does not accept this text as an address. It does not start with such a cups.uri."""
 
 
 def parse_cups_uri(uri: str) -> StationAddress:
-    """Read an address as the station does.
+    """Return the address that the station reads from a text.
 
     Raises:
-        MalformedUri: The station refuses the address. The error has the lines that it logs.
+        MalformedUri: The station refuses the text. The error has the lines that the station logs.
         StationCrash: The station ends with a segmentation fault.
     """
     try:
         text = uri.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise _malformed("no file has half of a surrogate pair, found in", ascii(uri)) from None
+        raise _malformed_uri("no file has half of a surrogate pair, found in", ascii(uri)) from None
     scheme_end = len(_SCHEME)
     is_tls = text[scheme_end : scheme_end + 1] == b"s"
     if is_tls:
         scheme_end += 1
     if text[: len(_SCHEME)].lower() != _SCHEME or text[scheme_end : scheme_end + 1] != b":":
-        raise _malformed("expecting http://.. or https://.. but found", uri)
-    slashes, host_port = text[scheme_end + 1 : scheme_end + 3], text[scheme_end + 3 :]
-    host, separator, port = _split(host_port)
+        raise _malformed_uri("expecting http://.. or https://.. but found", uri)
+    slashes = text[scheme_end + 1 : scheme_end + 3]
+    host_port = text[scheme_end + 3 :]
+    host, separator, port = _split_host_port(host_port)
     has_port = separator == b":" and port and b"/" not in port
     if slashes != b"//" or not host or not has_port:
-        raise _malformed("expecting http(s)://host:port (no path, port mandatory) but found", uri)
-    if len(host) >= _MAX_HOST or len(port) >= _MAX_PORT:
-        raise _malformed(f"host/port too big (max {_MAX_HOST}/{_MAX_PORT})", uri)
-    if host == _NO_LITERAL:
+        raise _malformed_uri("expecting http(s)://host:port (no path, port mandatory) but found", uri)
+    if len(host) >= _MAX_HOST_BYTES or len(port) >= _MAX_PORT_BYTES:
+        raise _malformed_uri(f"host/port too big (max {_MAX_HOST_BYTES}/{_MAX_PORT_BYTES})", uri)
+    if host == _EMPTY_LITERAL:
         raise StationCrash(
             f"a Basics Station 2.0.6 crashes here (net.c, uri_checkHostPortUri): the host of {uri} is an empty IPv6 "
             "literal, to which it gives the length -1; it crashes again at every start with this cups.uri"
@@ -72,22 +75,24 @@ def parse_cups_uri(uri: str) -> StationAddress:
     return StationAddress(is_tls, host, port, host_port.decode("utf-8", "surrogateescape"))
 
 
-def _split(host_port: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return the host, the byte behind it, and the rest. The host is empty if a literal has no end.
+def _split_host_port(host_port: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the host, the byte after it, and the rest. The host is empty if an IPv6 literal has no closing bracket.
 
-    The host of ``[]`` is ``[]``. Any other literal is without its brackets and its last character.
+    The host of ``[]`` is ``[]``. Any other literal is returned without its brackets and without its last character.
     """
     if not host_port.startswith(b"["):
-        end = min(at for at in (host_port.find(b":"), host_port.find(b"/"), len(host_port)) if at >= 0)
+        separators = (host_port.find(b":"), host_port.find(b"/"), len(host_port))
+        end = min(offset for offset in separators if offset >= 0)
         return host_port[:end], host_port[end : end + 1], host_port[end + 1 :]
     literal, bracket, rest = host_port[1:].partition(b"]")
     if not bracket:
         return b"", b"", b""
-    host = literal[:-1] if literal else _NO_LITERAL
+    host = literal[:-1] if literal else _EMPTY_LITERAL
     return host, rest[:1], rest[1:]
 
 
-def _malformed(why: str, uri: str) -> MalformedUri:
+def _malformed_uri(why: str, uri: str) -> MalformedUri:
+    """Return the error for an address, with the two lines that the station logs."""
     return MalformedUri(
         LogLine("AIO", Level.ERROR, f"Malformed URI - {why}: {uri}"),
         LogLine("CUP", Level.ERROR, f"Bad CUPS URI: {uri}"),
