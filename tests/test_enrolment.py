@@ -283,7 +283,7 @@ def test_a_plain_init_leaves_nothing_either(cloud: Cloud, tmp_path: Path, writes
         enrol_without_tls(tmp_path / "home", cloud.client, **words)
     assert registered(cloud.client) == (0, 0)
     writes.clear()
-    assert enrol_without_tls(tmp_path / "home", cloud.client, **words).was_new
+    assert enrol_without_tls(tmp_path / "home", cloud.client, **words).created
     assert works(Home(tmp_path / "home"))
 
 

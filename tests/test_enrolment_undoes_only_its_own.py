@@ -125,7 +125,7 @@ def test_a_gateway_that_somebody_else_registered_meanwhile_stays(
     home = killed("before CreateWirelessGateway")
     made = clients("iotwireless").create_wireless_gateway(LoRaWAN={"GatewayEui": EUI.hex, "RfRegion": "EU868"})
     enrolment = init(home, clients)
-    assert not enrolment.registration.was_new
+    assert not enrolment.registration.created
     assert enrolment.registration.id == made["Id"], "it was used and not deleted"
 
 

@@ -13,7 +13,7 @@ from lorafw.cli import main
 from lorafw.errors import FaultError, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.faults import Fault
-from lorafw.gateway.faults import injection, kind_of
+from lorafw.gateway.faults import injection, injector_class
 from lorafw.gateway.faults.link import SlowLink
 from lorafw.station.exchange import ExchangeOutcome, UpdateAction
 from lorafw.tasks.lifecycle import Cause, TaskStatus
@@ -187,7 +187,7 @@ def test_what_a_fault_leaves_of_a_task_is_what_is_said_of_it(bed: Testbed, fault
         left = bed.status()
     except NotFound:
         left = None
-    assert left == kind_of(fault).expected_status == BY_NAME[fault]
+    assert left == injector_class(fault).expected_status == BY_NAME[fault]
 
 
 def test_a_name_that_is_no_fault_is_answered_with_those_that_are() -> None:
@@ -205,7 +205,7 @@ def test_the_command_line_lists_the_faults_and_takes_them_by_name(tmp_path) -> N
     assert heading.split()[0] == "FAULT"
     assert [line.split()[0] for line in listed] == [fault.value for fault in BY_NAME]
     assert [line.split()[1] for line in listed if "COMPLETED" in line] == ["COMPLETED"] * 2
-    assert "The server's side: on a Testbed" in listed[0]
+    assert "use it on a Testbed, not with 'gateway run'" in listed[0]
     home = write_home(tmp_path / "home", eui=GatewayEui(7), cups_uri="http://localhost:9", package="1.0.0")
     ran = CliRunner().invoke(
         main, ["gateway", "run", str(home.path), "--polls", "2", "--interval", "0.01", "--fault", "server-error:1"]

@@ -43,21 +43,21 @@ class Files:
     def commit_config(self) -> None:
         self.in_force |= self.saved
 
-    def update_begin(self, length: int) -> Iterable[LogLine]:
+    def begin_update(self, length: int) -> Iterable[LogLine]:
         self.update = b""
         return ()
 
-    def update_data(self, data: bytes) -> Iterable[LogLine]:
+    def write_update(self, data: bytes) -> Iterable[LogLine]:
         self.update += data
         return ()
 
-    def update_commit(self) -> bool:
+    def commit_update(self) -> bool:
         return True
 
-    def update_abort(self) -> None:
+    def discard_update(self) -> None:
         self.update = b""
 
-    def update_run(self) -> Iterable[LogLine]:
+    def run_update(self) -> Iterable[LogLine]:
         self.executed = True
         return [LogLine("SYS", Level.INFO, "Process /tmp/update.bin (pid=N) completed")]
 
@@ -71,7 +71,7 @@ def exchange(case: dict[str, Any], pieces: list[bytes]) -> tuple[ExchangeResult,
     for piece in pieces:
         station.feed(decoder.feed(piece))
     station.feed(decoder.finish())
-    return station.verdict(), files
+    return station.finish(), files
 
 
 def split(body: bytes, rng: random.Random) -> list[bytes]:
@@ -107,14 +107,14 @@ def signed(case_name: str = "signed") -> dict[str, Any]:
 
 def test_an_update_that_cannot_be_written_is_ignored_and_nobody_hears_of_it() -> None:
     class FullDisk(Files):
-        def update_commit(self) -> bool:
+        def commit_update(self) -> bool:
             return False
 
     body = base64.b64decode(signed()["response"])
     station = CupsExchange(FullDisk(), [])
     decoder = ResponseDecoder(len(body))
     station.feed(decoder.feed(body))
-    verdict = station.verdict()
+    verdict = station.finish()
     assert (verdict.exchange, verdict.update) == ("done", "none")
     assert any("failed to write (ignored)" in line.text and line.level is Level.ERROR for line in verdict.log)
 

@@ -20,7 +20,7 @@ from lorafw.faults import Fault
 from lorafw.firmware.signing import PublicKey
 from lorafw.gateway.enrolment import Registration
 from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME
-from lorafw.gateway.faults import injection, kind_of
+from lorafw.gateway.faults import injection, injector_class
 from lorafw.gateway.home import Home
 from lorafw.gateway.provisioning import enrol, enrol_without_tls
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
@@ -127,7 +127,7 @@ def init(
         registration_args["replace_certificate"] = replace_certificate
     with exit_on_signals(), _explain_aws_errors(home):
         registration = _enrol(home, plain=plain, registration_args=registration_args)
-    verb = "Registered" if registration.was_new else "Registered before:"
+    verb = "Registered" if registration.created else "Registered before:"
     echo(f"{verb} {eui.hex} as {registration.id}")
     echo(f"Home folder {home}: {', '.join(sorted(path.name for path in home.iterdir()))}")
     echo(f"CUPS is at {Home(home).uri('cups')}")
@@ -262,10 +262,10 @@ def faults() -> None:
     for fault in Fault:
         if fault is Fault.NONE:
             continue
-        kind = kind_of(fault)
+        kind = injector_class(fault)
         expected_status = kind.expected_status or "no task"
-        leaves_if_version_given = kind.leaves_if_version_given or expected_status
-        echo(f"{fault.value:20}{expected_status:13}{leaves_if_version_given:14}{inspect.getdoc(kind)}")
+        status_if_version_given = kind.expected_status_if_version_given or expected_status
+        echo(f"{fault.value:20}{expected_status:13}{status_if_version_given:14}{inspect.getdoc(kind)}")
 
 
 @gateway.command()

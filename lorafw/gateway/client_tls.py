@@ -1,11 +1,17 @@
-"""TLS as a Basics Station does it, from the files cups.trust, cups.crt and cups.key.
+"""Set up TLS as a Basics Station does, from the files cups.trust, cups.crt and cups.key.
 
-Which files are there decides (source: Basics Station 2.0.6): trust alone, the server is checked; trust, certificate and
-key, both sides are; trust and a key without a certificate, the key is a token, sent as a header of the request.
+The files that exist decide how the two sides authenticate:
+
+* With cups.trust alone, the station checks the server.
+* With all three files, both sides are checked (mutual TLS).
+* With cups.trust and cups.key, the key file has a token, which the station sends as a header of the request.
+
+Source: Basics Station 2.0.6.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,23 +34,25 @@ _TOKEN_LINE = re.compile(rb"[A-Za-z0-9_-]+: ")
 
 
 class UnmatchedKey(TransportError):
-    """The key is not that of the certificate. A station finds that out when the server refuses its signature."""
+    """The key does not belong to the certificate. A station notices this only when the server refuses its signature."""
 
 
 def client_context(credentials: Credentials) -> ssl.SSLContext:
-    """Return a context for one connection.
+    """Return the TLS context for a connection.
 
     Raises:
-        UnmatchedKey: The certificate is of another key.
-        TransportError: A file cannot be used.
+        UnmatchedKey: The key does not belong to the certificate.
+        TransportError: One of the files cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # is_named does it, in the station's way
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False  # certificate_matches_host checks it by the station's rules
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
     with _tls_errors_logged_as("Parsing trust certificate", "cups trust certificates rejected by MBedTLS"):
         trusted = read_certificates(credentials.trust)
-        context.load_verify_locations(cadata=b"".join(certificate.public_bytes(_DER) for certificate in trusted))
-    auth_header_lines(credentials)
+        trusted_der = b"".join(certificate.public_bytes(_DER) for certificate in trusted)
+        context.load_verify_locations(cadata=trusted_der)
+    auth_header_lines(credentials)  # raises if the token is malformed
     if credentials.certificate and credentials.key:
         with _tls_errors_logged_as("Parsing key", _KEY_REJECTED):
             key = read_private_key(credentials.key)
@@ -54,13 +62,16 @@ def client_context(credentials: Credentials) -> ssl.SSLContext:
 
 
 @contextmanager
-def _tls_errors_logged_as(what: str, words: str) -> Iterator[None]:
-    """Turn an error about a file into the lines that a station logs: ``what`` and the cause, then ``words``."""
-    rejected = LogLine("AIO", Level.ERROR, words)
+def _tls_errors_logged_as(operation: str, rejection: str) -> Iterator[None]:
+    """Raise a TransportError in place of each error about a TLS file.
+
+    The station logs ``operation`` with the cause, and then the text ``rejection``.
+    """
+    rejected = LogLine("AIO", Level.ERROR, rejection)
     try:
         yield
     except TlsFileError as error:
-        raise TransportError(LogLine("any", Level.ERROR, f"{what}: {error}"), rejected) from None
+        raise TransportError(LogLine("any", Level.ERROR, f"{operation}: {error}"), rejected) from None
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise UnmatchedKey from None
@@ -68,26 +79,43 @@ def _tls_errors_logged_as(what: str, words: str) -> Iterator[None]:
 
 
 def certificate_matches_host(certificate: Mapping[str, Any], host: str) -> bool:
-    """Is the certificate (in the form of ``getpeercert``) that of this host?
+    """Return True if a certificate is valid for a host, by the rules of a station (observed).
 
-    A station looks at the names of hosts alone: the address 127.0.0.1 must stand there as a name, too. The common
-    name counts where there are no alternative names at all (observed).
+    A station compares DNS names only: an address such as 127.0.0.1 must be in the certificate as a DNS name. It uses
+    the common name only if the certificate has no subject alternative names at all.
+
+    Args:
+        certificate: The certificate in the form that ``SSLSocket.getpeercert`` returns.
+        host: The host name or address from cups.uri.
     """
-    alternatives = certificate.get("subjectAltName", ())
-    names = [value for kind, value in alternatives if kind == "DNS"]
-    if not alternatives:
-        names = [value for part in certificate.get("subject", ()) for kind, value in part if kind == "commonName"]
-    host = host.lower()
-    return any(
-        host == name.lower() or (name.startswith("*.") and host.partition(".")[2] == name[2:].lower()) for name in names
-    )
+    names = _certificate_names(certificate)
+    return any(_name_matches_host(name.lower(), host.lower()) for name in names)
+
+
+def _certificate_names(certificate: Mapping[str, Any]) -> list[str]:
+    """Return the DNS names of a certificate, or its common names if it has no alternative names of any kind."""
+    alternative_names = certificate.get("subjectAltName", ())
+    if alternative_names:
+        return [value for name_type, value in alternative_names if name_type == "DNS"]
+    attributes = itertools.chain.from_iterable(certificate.get("subject", ()))
+    return [value for name, value in attributes if name == "commonName"]
+
+
+def _name_matches_host(name: str, host: str) -> bool:
+    """Return True if a name is the host, or a wildcard for the first label of the host."""
+    if name == host:
+        return True
+    _, _, domain = host.partition(".")
+    return name.startswith("*.") and name[2:] == domain
 
 
 def auth_header_lines(credentials: Credentials) -> bytes:
-    """Return the header lines of a key file that is a token, or b"" if it is none or has blank lines only.
+    """Return the header lines of a token in the key file.
+
+    The result is b"" if there is a certificate, so that the key file has a key, or if the file has only empty lines.
 
     Raises:
-        TransportError: The text is not made of header lines.
+        TransportError: The key file has a line that is not a header line.
     """
     if credentials.certificate:
         return b""
@@ -102,7 +130,7 @@ def auth_header_lines(credentials: Credentials) -> bytes:
 
 
 def _load_chain(context: ssl.SSLContext, key: PrivateKey, certificates: Sequence[x509.Certificate]) -> None:
-    """Let a context present a certificate chain."""
+    """Load a certificate chain and its key into a context."""
     key_pem = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     certificate_pem = b"".join(certificate.public_bytes(_PEM) for certificate in certificates)
     load_cert_chain(context, certificate_pem, key_pem)

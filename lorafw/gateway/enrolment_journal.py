@@ -1,9 +1,9 @@
-"""The journal of a ``gateway init``: what it is about to make, and what it has made.
+"""The journal of ``gateway init``, which records what a run creates so that an interrupted run can be rolled back.
 
-The journal is the file ``init.json`` in the new home folder. An entry is on the disk before each request that makes
+The journal is the file ``init.json`` in the new home folder. It is on the disk before each request that creates
 something at AWS, and is completed from the answer. If the process is killed, the file stays, and the next
-``gateway init`` in this folder reads from it what to undo. Each entry says where the things were made: account, Region
-and endpoint, EUI and folder.
+``gateway init`` in the folder reads from it what to undo. The journal also names the account, the Region, the endpoint,
+the EUI and the folder of the run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TEMPORARY: Final = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a gateway is registered: an account and a Region behind an endpoint."""
+    """The account, Region and endpoint at which a gateway is registered."""
 
     account: str
     region: str
@@ -47,33 +47,33 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """What one run of ``gateway init`` makes, and where."""
+    """The state of one run of ``gateway init``."""
 
     attempt_id: str
-    """A random id of this run. The Description of a gateway that it registers holds it until the run is complete."""
+    """A random id of the run. Until the run is complete, the Description of a gateway that it registers contains it."""
     started: str
-    """When the run began, in ISO 8601."""
+    """The time at which the run started, in ISO 8601."""
     eui: str
     folder: str
     """Absolute path of the home folder."""
     target: Target
     created_folder: bool
     created_gateway: bool | None = None
-    """From the answer of CreateWirelessGateway. None: there was no answer yet."""
+    """Whether CreateWirelessGateway created the gateway. None: there is no answer yet."""
     gateway_id: str | None = None
     key_sha256: str | None = None
     """SHA-256 of the public key for which a certificate is requested."""
     certificate_id: str | None = None
     is_associating: bool = False
-    """The certificate is bound to the gateway, or the request to bind it may be under way."""
+    """Whether the request to bind the certificate was made or is about to be made."""
     previous_certificate_id: str | None = None
     """The certificate that was bound to the gateway before."""
     file_sha256: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of each file that this run writes, by name."""
+    """The SHA-256 of each file that the run writes, by file name."""
 
     @property
     def started_at(self) -> datetime:
-        """When the run began."""
+        """The time at which the run started."""
         return datetime.fromisoformat(self.started)
 
 
@@ -92,7 +92,7 @@ class EnrolmentJournal:
         """
         try:
             members = json.loads(self._path.read_text("utf-8"))
-            return _entry(members)
+            return _parse_entry(members)
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, AttributeError) as error:
@@ -118,8 +118,8 @@ class EnrolmentJournal:
         return _has_sha256(self._folder / COMMIT_FILENAME, entry.file_sha256.get(COMMIT_FILENAME))
 
     def delete_files(self, entry: JournalEntry) -> None:
-        """Delete the files that the run wrote and nobody has changed since, except for the journal."""
-        # station.conf first: without it, the folder is no home.
+        """Delete the files that the run wrote, unless they were changed since. The journal is not deleted."""
+        # station.conf first, because without it the folder is not a home.
         for name in sorted(entry.file_sha256, key=COMMIT_FILENAME.__ne__):
             if _has_sha256(self._folder / name, entry.file_sha256[name]):
                 (self._folder / name).unlink()
@@ -136,10 +136,16 @@ class EnrolmentJournal:
 
 
 def check_is_same_run(entry: JournalEntry, eui: str, folder: Path, target: Target) -> None:
-    """Make sure that an interrupted run can be undone from here.
+    """Raise an error unless an interrupted run was for the same gateway, folder and target as the new run.
+
+    Args:
+        entry: The entry of the interrupted run.
+        eui: The EUI of the new run.
+        folder: The home folder of the new run.
+        target: The account, Region and endpoint of the new run.
 
     Raises:
-        HomeError: It was about another gateway, or at another place. The message names both sides.
+        HomeError: One of them differs. The message names both values.
     """
     journal = folder / JOURNAL_FILENAME
     remedy = f"Nothing was changed. If that place is gone for good, remove {journal}."
@@ -162,7 +168,7 @@ def check_is_same_run(entry: JournalEntry, eui: str, folder: Path, target: Targe
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keep other runs of ``gateway init`` out of a folder. The lock ends with the process, however it ends.
+    """Lock a folder against other runs of ``gateway init``. The lock ends with the block, or with the process.
 
     Note:
         The lock is on the folder itself, so it needs no file. On Windows there is no lock.
@@ -171,7 +177,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         HomeError: Another run has the lock.
     """
     try:
-        import fcntl  # noqa: PLC0415 -- not there on Windows
+        import fcntl  # noqa: PLC0415 -- Windows does not have it
     except ImportError:
         yield
         return
@@ -182,9 +188,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in {errno.EAGAIN, errno.EACCES}:
                 raise
-            raise _is_locked(folder) from None
-        if not _is_still_there(folder, descriptor):
-            raise _is_locked(folder)
+            raise _folder_in_use_error(folder) from None
+        if not _is_same_folder(folder, descriptor):
+            raise _folder_in_use_error(folder)
         yield
     finally:
         os.close(descriptor)
@@ -200,31 +206,37 @@ def replace_entry(entry: JournalEntry, **changes: Any) -> JournalEntry:
     return replace(entry, **changes)
 
 
-def _is_locked(folder: Path) -> HomeError:
+def _folder_in_use_error(folder: Path) -> HomeError:
+    """Return the error of a folder in which another run is at work."""
     return HomeError(f"another 'gateway init' is at work in {folder}; wait until it has ended")
 
 
-def _is_still_there(folder: Path, descriptor: int) -> bool:
-    """Return False if the folder was removed, or made anew, before it was locked."""
+def _is_same_folder(folder: Path, descriptor: int) -> bool:
+    """Return False if the folder was removed or replaced between opening and locking it."""
     try:
-        found = folder.stat()
+        status = folder.stat()
     except FileNotFoundError:
         return False
-    return os.path.samestat(found, os.fstat(descriptor))
+    return os.path.samestat(status, os.fstat(descriptor))
 
 
-def _entry(members: dict[str, Any]) -> JournalEntry:
-    known = {item.name for item in fields(JournalEntry)}
-    if unknown := members.keys() - known:
-        raise ValueError(f"unknown member {sorted(unknown)[0]!r}")
-    entry = JournalEntry(**{**members, "target": Target(**members.get("target", {}))})
+def _parse_entry(members: dict[str, Any]) -> JournalEntry:
+    """Return the entry of a journal file. Raises ValueError or TypeError if the file is not a valid journal."""
+    field_names = {item.name for item in fields(JournalEntry)}
+    unknown_names = sorted(members.keys() - field_names)
+    if unknown_names:
+        raise ValueError(f"unknown member {unknown_names[0]!r}")
+    target = Target(**members.get("target", {}))
+    entry = JournalEntry(**{**members, "target": target})
+    # A name with a folder in it would let the journal delete files elsewhere.
     if not isinstance(entry.file_sha256, dict) or any(Path(name).name != name for name in entry.file_sha256):
         raise ValueError("file_sha256 is not about files of this folder")
-    entry.started_at  # noqa: B018 -- raises ValueError if it is no time
+    entry.started_at  # noqa: B018 -- raises ValueError if it is not a time
     return entry
 
 
 def _has_sha256(path: Path, expected: str | None) -> bool:
+    """Return True if the file exists with this SHA-256. A symbolic link never does."""
     if expected is None or path.is_symlink():
         return False
     try:

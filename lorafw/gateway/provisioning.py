@@ -1,4 +1,4 @@
-"""Making a home folder, and registering its gateway with whatever AWS boto3 is set to."""
+"""Write a gateway's home folder, and register the gateway with the lab or with AWS, whichever boto3 is set to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lorafw.cups.credentials import NO_CREDENTIALS, Credentials
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import PublicKey
 from lorafw.gateway.enrolment import (
-    Clients,
+    ClientFactory,
     HomeFile,
     Registration,
     check_new_home,
@@ -25,7 +25,13 @@ from lorafw.iotwireless.constants import PLAIN_HEADER
 
 
 def station_conf(eui: GatewayEui, *, interval_s: float | None = None, log_level: str = "VERBOSE") -> str:
-    """The text of station.conf. VERBOSE, since a station tells only there that its request was refused."""
+    """Return the content of station.conf.
+
+    Args:
+        eui: The gateway.
+        interval_s: The time between polls. None: the station's default.
+        log_level: The station's log level. A station logs only at VERBOSE that its request was rejected.
+    """
     settings: dict[str, object] = {"routerid": eui.id6, "euiprefix": "::0", "log_level": log_level}
     if interval_s is not None:
         settings["CUPS_OKSYNC_INTV"] = f"{round(interval_s * 1000)}ms"
@@ -45,10 +51,10 @@ def home_files(
 
     Args:
         eui: The gateway.
-        cups_uri: Where its CUPS server is.
-        package: Text of version.txt. None: there is no version.txt.
+        cups_uri: The address of its CUPS server.
+        package: The text of version.txt. None: there is no version.txt.
         sig_keys: Public keys for sig-0.key, sig-1.key, ...
-        interval_s: Time between polls. None: the station's own.
+        interval_s: The time between polls. None: the station's default.
         credentials: Certificates and key for CUPS.
 
     Raises:
@@ -57,7 +63,8 @@ def home_files(
     check_cups_uri(cups_uri)
     files = [HomeFile("cups.uri", cups_uri.encode())]
     for part, suffix in CREDENTIAL_SUFFIXES.items():
-        if content := getattr(credentials, part):
+        content = getattr(credentials, part)
+        if content:
             files.append(HomeFile(f"cups.{suffix}", content, file_mode(suffix)))
     if package is not None:
         files.append(HomeFile("version.txt", f"{package}\n".encode()))
@@ -67,13 +74,23 @@ def home_files(
     return files
 
 
-def write_home(path: Path, *, eui: GatewayEui, cups_uri: str, package: str | None, **more: Any) -> Home:
-    """Write the files of a gateway. The arguments are those of ``home_files``.
+def write_home(path: Path, *, eui: GatewayEui, cups_uri: str, package: str | None, **options: Any) -> Home:
+    """Write the files of a new home folder.
+
+    Args:
+        path: The folder. It is created if it does not exist.
+        eui: The gateway.
+        cups_uri: The address of its CUPS server.
+        package: The text of version.txt. None: there is no version.txt.
+        **options: Further arguments of ``home_files``.
+
+    Returns:
+        The home folder.
 
     Raises:
-        HomeError: The folder holds files of a gateway already, or the ``cups_uri`` cannot be used.
+        HomeError: The folder contains files of a gateway already, or the ``cups_uri`` cannot be used.
     """
-    files = home_files(eui=eui, cups_uri=cups_uri, package=package, **more)
+    files = home_files(eui=eui, cups_uri=cups_uri, package=package, **options)
     check_new_home(path)
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     home = Home(path)
@@ -84,18 +101,20 @@ def write_home(path: Path, *, eui: GatewayEui, cups_uri: str, package: str | Non
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """A gateway with its own certificate, and the home folder that holds it."""
+    """A registered gateway with its own certificate."""
 
     registration: Registration
     certificate_id: str
+    """The certificate that was bound to the gateway."""
     home: Home
+    """The home folder with the certificate and its key."""
     replaced_certificate_id: str | None = None
-    """The certificate that was bound to the gateway before. It is still active, and not bound any more."""
+    """The certificate that was bound to the gateway before. It is still active, but no longer bound."""
 
 
 def enrol(
     path: Path,
-    clients: Clients,
+    make_client: ClientFactory,
     *,
     eui: GatewayEui,
     name: str | None,
@@ -104,25 +123,30 @@ def enrol(
     sig_keys: Sequence[PublicKey] = (),
     replace_certificate: bool = False,
 ) -> Enrolment:
-    """Register a gateway, bind a new certificate, and write its home folder: all of it, or nothing.
+    """Register a gateway, bind a new certificate to it, and write its home folder.
+
+    If one step fails, the steps before it are undone.
 
     Args:
         path: The new home folder.
-        clients: Makes boto3 clients for ``iotwireless``, ``iot`` and ``sts``, of the lab or of AWS.
+        make_client: Makes boto3 clients for ``iotwireless``, ``iot`` and ``sts``, of the lab or of AWS.
         eui: The gateway.
         name: Its name in AWS, or None.
         rf_region: Its RfRegion in AWS.
-        package: Text of version.txt. None: there is no version.txt.
+        package: The text of version.txt. None: there is no version.txt.
         sig_keys: Public keys for sig-0.key, sig-1.key, ...
         replace_certificate: Bind the new certificate even if another one is bound to the gateway.
 
+    Returns:
+        The gateway's registration, certificate and home folder.
+
     Raises:
-        HomeError: The folder is in use, or the gateway is, or an earlier run cannot be undone from here.
-        ClientError: From boto3, as are other errors of botocore.
+        HomeError: The folder or the gateway is in use, or an earlier run cannot be undone from here.
+        ClientError: A request to AWS failed. Other errors of botocore are raised unchanged as well.
     """
     _check_folder_is_free(path)
-    with enrolment_transaction(path, clients, eui) as transaction:
-        endpoint = clients("iotwireless").get_service_endpoint(ServiceType="CUPS")
+    with enrolment_transaction(path, make_client, eui) as transaction:
+        endpoint = make_client("iotwireless").get_service_endpoint(ServiceType="CUPS")
         check_cups_uri(endpoint["ServiceEndpoint"])
         registration = transaction.register_gateway(name, rf_region)
         transaction.check_certificate_is_replaceable(registration.id, replace_certificate=replace_certificate)
@@ -144,7 +168,7 @@ def enrol(
 
 def enrol_without_tls(
     path: Path,
-    clients: Clients,
+    make_client: ClientFactory,
     *,
     eui: GatewayEui,
     name: str | None,
@@ -153,34 +177,62 @@ def enrol_without_tls(
     sig_keys: Sequence[PublicKey] = (),
     cups_uri: str | None = None,
 ) -> Registration:
-    """Register a gateway and write a home folder without certificates: all of it, or nothing. For the lab alone.
+    """Register a gateway and write a home folder without certificates. Only the lab accepts such a gateway.
+
+    If one step fails, the steps before it are undone.
 
     Args:
-        cups_uri: Where the CUPS server is. None: the lab's plain address.
+        path: The new home folder.
+        make_client: Makes boto3 clients for ``iotwireless``, ``iot`` and ``sts`` of the lab.
+        eui: The gateway.
+        name: Its name in the lab, or None.
+        rf_region: Its RfRegion.
+        package: The text of version.txt. None: there is no version.txt.
+        sig_keys: Public keys for sig-0.key, sig-1.key, ...
+        cups_uri: The address of the CUPS server. None: the lab's address for connections without TLS.
 
-    The other arguments and the errors are those of ``enrol``.
+    Returns:
+        The gateway's registration.
+
+    Raises:
+        HomeError: The folder or the gateway is in use, or an earlier run cannot be undone from here.
+        ClientError: A request to the lab failed. Other errors of botocore are raised unchanged as well.
     """
     _check_folder_is_free(path)
-    with enrolment_transaction(path, clients, eui) as transaction:
-        uri = cups_uri or plain_cups_uri(clients("iotwireless"))
-        files = home_files(eui=eui, cups_uri=uri, package=package, sig_keys=sig_keys)
+    with enrolment_transaction(path, make_client, eui) as transaction:
+        if not cups_uri:
+            cups_uri = plain_cups_uri(make_client("iotwireless"))
+        files = home_files(eui=eui, cups_uri=cups_uri, package=package, sig_keys=sig_keys)
         registration = transaction.register_gateway(name, rf_region)
         transaction.write_files(files)
     return registration
 
 
 def register_gateway(client: Any, eui: GatewayEui, name: str | None, rf_region: str) -> Registration:
-    """CreateWirelessGateway. A gateway that this account has already is used as it is."""
+    """Register a gateway with CreateWirelessGateway. If the account has the gateway already, nothing is changed.
+
+    Args:
+        client: A boto3 client for ``iotwireless``.
+        eui: The gateway.
+        name: Its name in AWS, or None.
+        rf_region: Its RfRegion in AWS.
+
+    Returns:
+        The new registration, or the one that exists.
+    """
     try:
         created = client.create_wireless_gateway(**gateway_parameters(eui, name, rf_region))
     except client.exceptions.ConflictException:
-        known = client.get_wireless_gateway(Identifier=eui.hex, IdentifierType="GatewayEui")
-        return Registration(known["Id"], known["Arn"], was_new=False)
-    return Registration(created["Id"], created["Arn"], was_new=True)
+        registered = client.get_wireless_gateway(Identifier=eui.hex, IdentifierType="GatewayEui")
+        return Registration(registered["Id"], registered["Arn"], created=False)
+    return Registration(created["Id"], created["Arn"], created=True)
 
 
 def plain_cups_uri(client: Any) -> str:
-    """Ask GetServiceEndpoint for the lab's CUPS without certificates, with a header that only the lab knows."""
+    """Return the address of the lab's CUPS server for connections without TLS.
+
+    Calls GetServiceEndpoint with a header that only the lab knows.
+    """
     event = "before-call.iot-wireless.GetServiceEndpoint"
     client.meta.events.register(event, _ask_for_plain_endpoint)
     try:
@@ -191,10 +243,11 @@ def plain_cups_uri(client: Any) -> str:
 
 
 def _ask_for_plain_endpoint(params: dict[str, Any], **_: Any) -> None:
+    """Add the lab's header to a request. boto3 calls this before it sends the request."""
     params["headers"].update({PLAIN_HEADER: "1"})
 
 
 def _check_folder_is_free(path: Path) -> None:
-    """Raise HomeError before any request if the folder is in use and no interrupted run explains that."""
+    """Raise HomeError if the folder is in use. A folder with the journal of an interrupted run is not in use."""
     if not (path / JOURNAL_FILENAME).exists():
         check_new_home(path)

@@ -23,10 +23,10 @@ from lorafw.station.exchange import NOTE_MODULE
 from lorafw.station.launch import exec_failure, launch_lines
 from lorafw.station.log import Level, LogLine
 
-EXEC_LIMIT_S: Final = 60.0
+EXEC_TIMEOUT_S: Final = 60.0
 """The time to wait for an executed update. A real station does not wait at all."""
 
-MOST_OUTPUT: Final = 64 * 1024
+MAX_OUTPUT_BYTES: Final = 64 * 1024
 """The number of bytes of an executed update's output that are kept."""
 
 next_pid = count(6873).__next__
@@ -48,18 +48,18 @@ def install_only(home: Home, update_bin: Path) -> UpdateRun:
     try:
         image = unpack_image(content)
     except FirmwareError as error:
-        return UpdateRun((*lines, said(f"not executed (that needs --exec), and not installed: {error}")))
+        return UpdateRun((*lines, output_line(f"not executed (that needs --exec), and not installed: {error}")))
     try:
         install_image(image, home.path)
     except (FirmwareError, OSError) as error:
-        return UpdateRun((*lines, said(f"the update failed: {error}")))
+        return UpdateRun((*lines, output_line(f"the update failed: {error}")))
     finally:
         update_bin.unlink(missing_ok=True)
     return UpdateRun(lines, restarts=image.restart is not None)
 
 
 def execute(home: Home, update_bin: Path) -> UpdateRun:
-    """Execute the file in the gateway's temporary folder and wait until it ends, at most EXEC_LIMIT_S.
+    """Execute the file in the gateway's temporary folder and wait until it ends, at most EXEC_TIMEOUT_S.
 
     The process has the environment variables that a station sets.
     """
@@ -69,27 +69,27 @@ def execute(home: Home, update_bin: Path) -> UpdateRun:
         "STATION_TEMPDIR": str(home.tmp.resolve()),
     }
     try:
-        process = _popen(str(update_bin.resolve()), home.tmp, environment)
+        process = _start_program(str(update_bin.resolve()), home.tmp, environment)
     except OSError as error:
         return UpdateRun(launch_lines(next_pid(), error.strerror))
-    output = _output_of(process)
-    output_lines = tuple(said(line) for line in output.decode("utf-8", "replace").splitlines())
+    output = _read_output(process)
+    output_lines = tuple(output_line(line) for line in output.decode("utf-8", "replace").splitlines())
     return UpdateRun((*launch_lines(process.pid), *output_lines))
 
 
-def _output_of(process: subprocess.Popen[bytes]) -> bytes:
-    """Wait for the process and return its output: the first MOST_OUTPUT bytes, and a note if more was dropped."""
+def _read_output(process: subprocess.Popen[bytes]) -> bytes:
+    """Wait for the process and return its output: the first MAX_OUTPUT_BYTES bytes, and a note if more was dropped."""
     kept = bytearray()
     dropped = 0
-    deadline = time.monotonic() + EXEC_LIMIT_S
+    deadline = time.monotonic() + EXEC_TIMEOUT_S
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while (left_s := deadline - time.monotonic()) > 0 and selector.select(left_s):
-            piece = os.read(process.stdout.fileno(), MOST_OUTPUT)
+            piece = os.read(process.stdout.fileno(), MAX_OUTPUT_BYTES)
             if not piece:
                 break
-            taken = piece[: MOST_OUTPUT - len(kept)]
+            taken = piece[: MAX_OUTPUT_BYTES - len(kept)]
             kept += taken
             dropped += len(piece) - len(taken)
     try:
@@ -102,7 +102,7 @@ def _output_of(process: subprocess.Popen[bytes]) -> bytes:
     return bytes(kept)
 
 
-def _popen(program: str, folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start_program(program: str, folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a program. A file that the system cannot execute is run by ``sh``, as execvp does.
 
     Raises:
@@ -126,6 +126,6 @@ def _popen(program: str, folder: Path, environment: dict[str, str]) -> subproces
             command = ["/bin/sh", program]
 
 
-def said(text: str) -> LogLine:
+def output_line(text: str) -> LogLine:
     """Return a log line with output of the update, under the module name that a station uses for it."""
     return LogLine(NOTE_MODULE, Level.INFO, text)

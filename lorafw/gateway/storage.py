@@ -85,7 +85,7 @@ class HomeStorage:
                 _replace_config(self._home, category)
         self._changed.clear()
 
-    def update_begin(self, length: int) -> Iterable[LogLine]:
+    def begin_update(self, length: int) -> Iterable[LogLine]:
         """Open update.bi_. Return the lines that a station logs if that fails."""
         try:
             self._home.tmp.mkdir(mode=0o700, exist_ok=True)
@@ -94,7 +94,7 @@ class HomeStorage:
             return self._stop_writing("open", error)
         return ()
 
-    def update_data(self, data: bytes) -> Iterable[LogLine]:
+    def write_update(self, data: bytes) -> Iterable[LogLine]:
         """Append to update.bi_. Return the lines that a station logs when that fails for the first time."""
         if self._file is None:
             return ()
@@ -104,7 +104,7 @@ class HomeStorage:
             return self._stop_writing("write", error)
         return ()
 
-    def update_commit(self) -> bool:
+    def commit_update(self) -> bool:
         """Rename update.bi_ to update.bin. If it could not be written, remove it and return False."""
         if self._file is not None:
             with suppress(OSError):
@@ -117,11 +117,11 @@ class HomeStorage:
             self._partial.unlink()
         return False
 
-    def update_abort(self) -> None:
+    def discard_update(self) -> None:
         """Remove update.bin."""
         self.update_bin.unlink(missing_ok=True)
 
-    def update_run(self) -> Iterable[LogLine]:
+    def run_update(self) -> Iterable[LogLine]:
         """Run update.bin, note whether it restarts the station, and return the lines that a station logs."""
         run = self._runner(self._home, self.update_bin)
         self.restarts = run.restarts

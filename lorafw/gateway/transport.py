@@ -1,13 +1,15 @@
-"""The gateway's side of the connection: one POST, one reply, by HTTP or in process.
+"""Send a request of a virtual gateway to a CUPS server and receive the response, over HTTP or in the same process.
 
-A Transport has one method. What goes wrong on the way is a TransportError that carries the lines which a Basics
-Station would log (source: recorded from Basics Station 2.0.6).
+If the connection fails, a transport raises a ``TransportError`` with the lines that a Basics Station logs.
+
+Source: recorded from Basics Station 2.0.6.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import socket
 import ssl
 import struct
@@ -22,7 +24,7 @@ from lorafw.errors import LorafwError
 from lorafw.gateway.client_tls import UnmatchedKey, auth_header_lines, certificate_matches_host, client_context
 from lorafw.server.refusals import error_response
 from lorafw.station.http import (
-    BUFFER,
+    BUFFER_BYTES,
     TIMED_OUT,
     ConnectionLost,
     HttpReply,
@@ -41,25 +43,26 @@ if TYPE_CHECKING:
 
     from lorafw.tasks.service import UpdateService
 
-UNTRUSTED: Final = "X509 - Certificate verification failed, e.g. CRL, CA or signature check failed"
-ALERT: Final = "SSL - A fatal alert message was received from our peer"
-RESET: Final = "NET - Connection was reset by peer"
-SENDING: Final = "NET - Sending information through the socket failed"
-RECEIVING: Final = "NET - Reading information from the socket failed"
-NOTIFIED: Final = "SSL - The peer notified us that the connection is going to be closed"
+_UNTRUSTED: Final = "X509 - Certificate verification failed, e.g. CRL, CA or signature check failed"
+_ALERT: Final = "SSL - A fatal alert message was received from our peer"
+_RESET: Final = "NET - Connection was reset by peer"
+_SEND_FAILED: Final = "NET - Sending information through the socket failed"
+_RECEIVE_FAILED: Final = "NET - Reading information from the socket failed"
+_CLOSE_NOTIFIED: Final = "SSL - The peer notified us that the connection is going to be closed"
 
 
 def connection_refused_error(uri: str) -> TransportError:
-    """Nobody listens at ``uri``."""
-    return _connect_failed(uri, "NET - The connection to the given server / port failed")
+    """Return the error of a connection to a port at which no server listens."""
+    return _connect_error(uri, "NET - The connection to the given server / port failed")
 
 
 def host_not_found_error(uri: str) -> TransportError:
-    """No name server knows the host of ``uri``, or none can be reached."""
-    return _connect_failed(uri, "NET - Failed to get an IP address for the given hostname")
+    """Return the error of a host name that cannot be resolved."""
+    return _connect_error(uri, "NET - Failed to get an IP address for the given hostname")
 
 
-def _connect_failed(uri: str, why: str) -> TransportError:
+def _connect_error(uri: str, why: str) -> TransportError:
+    """Return an error with the two lines that a station logs if it cannot connect."""
     return TransportError(
         connection_error_line(f"HTTP connect failed: {why}"),
         LogLine("CUP", Level.ERROR, f"CUPS connect failed - URI: {uri}"),
@@ -67,29 +70,41 @@ def _connect_failed(uri: str, why: str) -> TransportError:
 
 
 class Transport(Protocol):
-    """Carries one request to the CUPS server at ``uri``."""
+    """Sends requests to a CUPS server."""
 
     def post(
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> AbstractContextManager[HttpReply]:
-        """Send the request, and yield the reply. Call ``on_connected`` once, before the request is sent.
+        """Send a request and return a context manager that receives the response.
+
+        The connection stays open until the context ends, because the body of the response is read from it.
+
+        Args:
+            uri: The address of the CUPS server, as in cups.uri.
+            body: The body of the request.
+            timeout_s: The time within which the connection is made, and each full buffer arrives.
+            credentials: The files for TLS.
+            on_connected: Called once, after the connection is made and before the request is sent.
+
+        Returns:
+            A context manager that yields the response.
 
         Raises:
-            TransportError: The exchange broke. If ``on_connected`` was not called, no connection was made.
+            TransportError: The exchange failed. If ``on_connected`` was not called, no connection was made.
         """
         ...
 
 
 class HttpTransport:
-    """Over HTTP or HTTPS, byte for byte as a Basics Station.
+    """A transport over HTTP or HTTPS that sends the same bytes as a Basics Station.
 
     Args:
-        tls_sni: False sends no name, and does not look at the name in the server's certificate (TLS_SNI in
-            station.conf).
+        tls_sni: Whether the host name is sent in the TLS handshake and compared with the server's certificate (TLS_SNI
+            in station.conf).
         buffer_bytes: The size of the station's buffer (CUPS_BUFSZ in station.conf).
     """
 
-    def __init__(self, *, tls_sni: bool = True, buffer_bytes: int = BUFFER) -> None:
+    def __init__(self, *, tls_sni: bool = True, buffer_bytes: int = BUFFER_BYTES) -> None:
         self._tls_sni = tls_sni
         self._buffer_bytes = buffer_bytes
 
@@ -97,16 +112,17 @@ class HttpTransport:
     def post(
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> Iterator[HttpReply]:
+        """Send a request over a new connection, and yield the response. See ``Transport.post``."""
         address = parse_cups_uri(uri)
         with self._connect(uri, address, timeout_s, credentials, on_connected) as connection:
-            wire = _SocketStream(connection, timeout_s)
+            stream = _SocketStream(connection, timeout_s)
             token = auth_header_lines(credentials) if address.is_tls else b""
             request = request_bytes(address.host_port, body, token, self._buffer_bytes)
-            wire.send(request)
+            stream.send(request)
             try:
-                yield read_reply(wire, address.host_port, request, self._buffer_bytes)
+                yield read_reply(stream, address.host_port, request, self._buffer_bytes)
             except ConnectionLost:
-                # Closed without waiting: a reset, however much of the reply lies in buffers of this machine.
+                # With a linger time of 0, close() sends a reset and drops what the buffers of this machine still hold.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 raise
 
@@ -118,75 +134,95 @@ class HttpTransport:
         credentials: Credentials,
         on_connected: Callable[[], None],
     ) -> socket.socket:
-        if address.is_tls and not credentials.trust:
-            raise TransportError(LogLine("AIO", Level.ERROR, "cups URI requires TLS but no trust configured"))
-        unmatched_key: UnmatchedKey | None = None
-        context: ssl.SSLContext | None = None
-        try:
-            if address.is_tls:
-                context = client_context(credentials)
-        except UnmatchedKey as error:
-            unmatched_key = error
-        plain = _open_socket(uri, address, timeout_s)
+        """Return a connection to the server, with TLS if the address is https."""
+        if address.is_tls:
+            return self._connect_with_tls(uri, address, timeout_s, credentials, on_connected)
+        connection = _open_socket(uri, address, timeout_s)
         on_connected()
-        if unmatched_key is not None:
-            plain.close()
-            raise TransportError(connection_error_line(f"Send failed: {ALERT}"))
+        return connection
+
+    def _connect_with_tls(
+        self,
+        uri: str,
+        address: StationAddress,
+        timeout_s: float,
+        credentials: Credentials,
+        on_connected: Callable[[], None],
+    ) -> ssl.SSLSocket:
+        """Return a connection whose TLS handshake is complete.
+
+        A station reads its TLS files before it connects. It notices only in the handshake that its key does not match
+        its certificate, because the server then refuses the signature.
+        """
+        if not credentials.trust:
+            raise TransportError(LogLine("AIO", Level.ERROR, "cups URI requires TLS but no trust configured"))
+        context: ssl.SSLContext | None
+        try:
+            context = client_context(credentials)
+        except UnmatchedKey:
+            context = None
+        connection = _open_socket(uri, address, timeout_s)
+        on_connected()
         if context is None:
-            return plain
+            connection.close()
+            raise TransportError(connection_error_line(f"Send failed: {_ALERT}"))
         server_name = address.host.decode("utf-8", "surrogateescape") if self._tls_sni else None
-        return _handshake(plain, context, server_name)
+        return _handshake(connection, context, server_name)
 
 
 def _open_socket(uri: str, address: StationAddress, timeout_s: float) -> socket.socket:
-    """Connect to the first address of the host that answers. The port is text, and the C library reads it."""
+    """Connect to the first address of the host that accepts. The C library parses the port, which is text."""
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        addresses = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except (socket.gaierror, UnicodeError):
         raise host_not_found_error(uri) from None
-    for family, kind, protocol, _, peer in found:
-        opened = socket.socket(family, kind, protocol)
-        opened.settimeout(timeout_s)
+    for family, socket_type, protocol, _, peer in addresses:
+        connection = socket.socket(family, socket_type, protocol)
+        connection.settimeout(timeout_s)
         try:
-            opened.connect(peer)
+            connection.connect(peer)
         except OSError:
-            opened.close()
+            connection.close()
             continue
-        return opened
+        return connection
     raise connection_refused_error(uri)
 
 
-def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str | None) -> socket.socket:
-    with contextlib.ExitStack() as opened:
-        opened.enter_context(plain)
+def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str | None) -> ssl.SSLSocket:
+    """Make a TLS handshake over a connection and return the encrypted one. Closes both if the handshake fails.
+
+    ``host`` is compared with the server's certificate. If it is None, the name in the certificate is not checked.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(plain)
         try:
             secure = context.wrap_socket(plain, server_hostname=host, suppress_ragged_eofs=False)
         except ssl.SSLCertVerificationError:
-            raise TransportError(connection_error_line(f"Send failed: {UNTRUSTED}")) from None
+            raise TransportError(connection_error_line(f"Send failed: {_UNTRUSTED}")) from None
         except TimeoutError:
             raise TransportError(TIMED_OUT) from None
         except (ConnectionResetError, ssl.SSLEOFError):
-            raise TransportError(connection_error_line(f"Send failed: {RESET}")) from None
+            raise TransportError(connection_error_line(f"Send failed: {_RESET}")) from None
         except (ssl.SSLError, OSError):
-            raise TransportError(connection_error_line(f"Send failed: {ALERT}")) from None
+            raise TransportError(connection_error_line(f"Send failed: {_ALERT}")) from None
         if host is not None and not certificate_matches_host(secure.getpeercert() or {}, host):
             secure.close()
-            raise TransportError(connection_error_line(f"Send failed: {UNTRUSTED}"))
-        opened.pop_all()
+            raise TransportError(connection_error_line(f"Send failed: {_UNTRUSTED}"))
+        stack.pop_all()
     return secure
 
 
-def _cause(error: OSError, otherwise: str) -> str:
-    """Return the words of the station's TLS library for an error of a connection."""
+def _tls_error_text(error: OSError, otherwise: str) -> str:
+    """Return the text of the station's TLS library for an error of a connection, or ``otherwise`` for other errors."""
     if isinstance(error, ConnectionResetError | BrokenPipeError):
-        return RESET
+        return _RESET
     if isinstance(error, ssl.SSLError):
-        return ALERT
+        return _ALERT
     return otherwise
 
 
 class _SocketStream:
-    """A socket with a time limit that only a full buffer sets back."""
+    """A ``ByteStream`` over a socket. Its time limit restarts only when a full buffer has arrived."""
 
     def __init__(self, connection: socket.socket, timeout_s: float) -> None:
         self._socket = connection
@@ -194,15 +230,18 @@ class _SocketStream:
         self._deadline = time.monotonic() + timeout_s
 
     def send(self, data: bytes) -> None:
+        """Send all data. Raises TransportError if the connection fails or the time limit passes."""
         try:
             self._socket.settimeout(self._remaining_s())
             self._socket.sendall(data)
         except TimeoutError:
             raise TransportError(TIMED_OUT) from None
         except OSError as error:
-            raise TransportError(connection_error_line(f"Send failed: {_cause(error, SENDING)}")) from None
+            reason = _tls_error_text(error, _SEND_FAILED)
+            raise TransportError(connection_error_line(f"Send failed: {reason}")) from None
 
     def read(self, size: int) -> bytes:
+        """Receive 1 to ``size`` bytes, or return b"" if the server closed the connection. See ``ByteStream.read``."""
         try:
             self._socket.settimeout(self._remaining_s())
             data = self._socket.recv(size)
@@ -211,20 +250,23 @@ class _SocketStream:
         except ssl.SSLEOFError:
             return b""
         except OSError as error:
-            raise ReceiveError(LogLine("AIO", Level.ERROR, f"Recv failed: {_cause(error, RECEIVING)}")) from None
+            reason = _tls_error_text(error, _RECEIVE_FAILED)
+            raise ReceiveError(LogLine("AIO", Level.ERROR, f"Recv failed: {reason}")) from None
         if not data and isinstance(self._socket, ssl.SSLSocket):
-            raise ReceiveError(LogLine("AIO", Level.ERROR, f"Recv failed: {NOTIFIED}"))
+            raise ReceiveError(LogLine("AIO", Level.ERROR, f"Recv failed: {_CLOSE_NOTIFIED}"))
         return data
 
-    def rearm(self) -> None:
+    def reset_timeout(self) -> None:
+        """Restart the time limit."""
         self._deadline = time.monotonic() + self._timeout_s
 
     def _remaining_s(self) -> float:
+        # Not 0, which would make the socket non-blocking.
         return max(self._deadline - time.monotonic(), 0.001)
 
 
 class InProcessTransport:
-    """Straight into an UpdateService: the bytes of the wire without a socket."""
+    """A transport that calls an ``UpdateService`` in the same process. The bytes are those of a connection."""
 
     def __init__(self, service: UpdateService) -> None:
         self._service = service
@@ -233,6 +275,10 @@ class InProcessTransport:
     def post(
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> Iterator[HttpReply]:
+        """Let the service handle a request, and yield the response. See ``Transport.post``.
+
+        When the context ends, the service is told whether the gateway read the whole response.
+        """
         host_port = parse_cups_uri(uri).host_port
         on_connected()
         try:
@@ -241,17 +287,32 @@ class InProcessTransport:
             status, text = error_response(error, self._service.policy)
             yield HttpReply(status, http.client.responses[status], len(text), iter((text,)))
             return
-        size = reply.image.size if reply.image else 0
-        head = encode_response_header(reply.response, size)
-        taken = 0
-
-        def pieces() -> Iterator[bytes]:
-            nonlocal taken
-            for piece in (head, *(reply.image.chunks(BUFFER) if reply.image else ())):
-                taken += len(piece)
-                yield bytes(piece)
-
+        image_bytes = 0
+        chunks: Iterator[bytes | memoryview] = iter(())
+        if reply.image is not None:
+            image_bytes = reply.image.size
+            chunks = reply.image.chunks(BUFFER_BYTES)
+        header = encode_response_header(reply.response, image_bytes)
+        content_length = len(header) + image_bytes
+        response_body = _CountedBody(header, chunks)
         try:
-            yield HttpReply(200, "OK", len(head) + size, pieces())
+            yield HttpReply(200, "OK", content_length, response_body)
         finally:
-            self._service.finish_reply(reply, delivered=taken == len(head) + size)
+            is_delivered = response_body.yielded_bytes == content_length
+            self._service.finish_reply(reply, delivered=is_delivered)
+
+
+class _CountedBody:
+    """An iterator over the chunks of a response body that counts the bytes it has yielded."""
+
+    def __init__(self, header: bytes, chunks: Iterator[bytes | memoryview]) -> None:
+        self._chunks = itertools.chain((header,), chunks)
+        self.yielded_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = bytes(next(self._chunks))
+        self.yielded_bytes += len(chunk)
+        return chunk

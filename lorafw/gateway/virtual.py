@@ -36,8 +36,9 @@ from lorafw.station.log_levels import LogLevels
 from lorafw.version import GatewayVersion
 
 STATION: Final = "2.0.5(rpi/std) 2021-03-09 03:45:09"
+"""The station version of the gateway in AWS's documented example."""
 MODEL: Final = "rpi"
-"""Version and platform of the documented example's gateway."""
+"""The model of the gateway in AWS's documented example."""
 
 FIRST_POLL_S: Final = 0.2
 """The time from the start of a station to its first poll (observed)."""
@@ -54,12 +55,17 @@ class _RequestPipeline:
     home: Home
     transport: Transport
     disk: OpenUpdateFile
+    """Opens the file for the update."""
     runner: RunUpdate
+    """Runs the update."""
 
     def with_injector(self, fault: FaultInjector) -> _RequestPipeline:
-        """Return a pipeline whose parts are wrapped by a fault."""
+        """Return a pipeline in which a fault wraps each part."""
         return _RequestPipeline(
-            fault.home(self.home), fault.transport(self.transport), fault.disk(self.disk), fault.runner(self.runner)
+            home=fault.wrap_home(self.home),
+            transport=fault.wrap_transport(self.transport),
+            disk=fault.wrap_disk(self.disk),
+            runner=fault.wrap_runner(self.runner),
         )
 
 
@@ -67,7 +73,7 @@ class _RequestPipeline:
 class _ActiveFault:
     """A fault that was injected and not cleared yet."""
 
-    injection: FaultInjector
+    injector: FaultInjector
     polls: int | None
     """The number of polls that it still affects, or None for all."""
 
@@ -120,28 +126,29 @@ class VirtualGateway:
         self._restart_pending = False
 
     def start(self) -> None:
-        """Power the gateway on.
+        """Start the station, as when the gateway is powered on.
 
-        Completes an interrupted change of the configuration, and runs an update.bin that is left from before. As on a
-        station, the signature of that file is not checked.
+        Completes an interrupted change of the configuration, and runs an update.bin that an earlier run left behind. A
+        station does not check the signature of that file.
 
         Raises:
             HomeError: A station would not start: station.conf cannot be read, or a cups.uri is not an address.
         """
-        self._uri_set = self._failures = 0
+        self._reset_retry_state()
         self._restart_pending = False
         conf = self.home.conf()
+        log_line = self._line_logger(conf.log_levels)
         for line in conf.log:
-            self._log_line(line, conf.log_levels)
+            log_line(line)
         complete_interrupted(self.home)
         for suffix in _URI_SET_SUFFIXES:
-            uri = self.home.uri("cups", suffix, lambda line: self._log_line(line, conf.log_levels))
+            uri = self.home.uri("cups", suffix, log_line)
             if uri is not None:
                 check_cups_uri(uri)
         leftover = self.home.tmp / "update.bin"
         if leftover.exists():
-            for line in self._path().runner(self.home, leftover).lines:
-                self._log_line(line, conf.log_levels)
+            for line in self._pipeline().runner(self.home, leftover).lines:
+                log_line(line)
 
     def inject(self, fault: FaultInjector, polls: int | None = None) -> None:
         """Inject a fault.
@@ -159,16 +166,12 @@ class VirtualGateway:
     @property
     def faults(self) -> tuple[Fault, ...]:
         """The faults that affect the next poll."""
-        return tuple(active.injection.fault for active in self._faults)
+        return tuple(active.injector.fault for active in self._faults)
 
     @property
     def version(self) -> GatewayVersion:
-        """The version that the gateway would report now.
-
-        Raises:
-            HomeError: The home folder cannot be used.
-        """
-        return self._path().home.request(self.station, self.model).version
+        """The version that the gateway would report now. Raises HomeError if the home folder cannot be used."""
+        return self._pipeline().home.request(self.station, self.model).version
 
     def poll(self) -> ExchangeResult:
         """Make one exchange with CUPS, after a restart if the last exchange caused one.
@@ -186,107 +189,131 @@ class VirtualGateway:
                 if not isinstance(error.__cause__, StationCrash):
                     raise
                 return self._crash_at_start(error.__cause__)
-        path = self._path()
-        self._faults = [left for active in self._faults if (left := active.consume_poll()) is not None]
-        conf = self._conf()
+        pipeline = self._pipeline()
+        self._consume_poll_of_faults()
+        conf = self._read_conf()
+        log_line = self._line_logger(conf.log_levels)
         for text in ("Starting a CUPS session in 0 seconds.", "Starting a CUPS session now."):
-            self._log_line(LogLine("CUP", Level.INFO, text), conf.log_levels)
-        storage = HomeStorage(path.home, path.runner, path.disk)
+            log_line(LogLine("CUP", Level.INFO, text))
+        storage = HomeStorage(pipeline.home, pipeline.runner, pipeline.disk)
         exchange = CupsExchange(
             storage,
-            path.home.sig_keys(),
-            conf.timers,
-            conf.log_levels.level_of("SYS"),
-            emit=lambda line: self._log_line(line, conf.log_levels),
+            sig_keys=pipeline.home.sig_keys(),
+            timers=conf.timers,
+            log_level=conf.log_levels.level_of("SYS"),
+            on_line=log_line,
         )
         suffix = _URI_SET_SUFFIXES[self._uri_set]
-        uri = path.home.uri("cups", suffix, exchange.log_line)
+        uri = pipeline.home.uri("cups", suffix, exchange.log_line)
         if uri is None:
             return self._fail_without_uri(exchange, suffix, conf)
         try:
-            rejected = self._exchange(exchange, path, uri, suffix, conf)
+            rejected = self._send_request(exchange, pipeline, uri, suffix, conf)
         finally:
             storage.close()
-        verdict = exchange.verdict()
-        self._update_retry_state(verdict, rejected=rejected)
-        self._restart_pending = verdict.crashed
-        if verdict.update is UpdateAction.RUN and storage.restarts:
+        result = exchange.finish()
+        self._update_retry_state(result, rejected=rejected)
+        if result.update is UpdateAction.RUN and storage.restarts:
             self._restart_pending = True
-            return replace(verdict, wait_s=FIRST_POLL_S)
-        return verdict
+            return replace(result, wait_s=FIRST_POLL_S)
+        self._restart_pending = result.crashed
+        return result
 
-    def _path(self) -> _RequestPipeline:
+    def _consume_poll_of_faults(self) -> None:
+        """Count one poll for each active fault, and remove the faults for which it was the last."""
+        remaining = [active.consume_poll() for active in self._faults]
+        self._faults = [active for active in remaining if active is not None]
+
+    def _pipeline(self) -> _RequestPipeline:
         """Return the pipeline of the next poll, with all active faults."""
-        path = _RequestPipeline(self.home, self.transport, open_update, self._runner)
+        pipeline = _RequestPipeline(self.home, self.transport, open_update, self._runner)
         for active in self._faults:
-            path = path.with_injector(active.injection)
-        return path
+            pipeline = pipeline.with_injector(active.injector)
+        return pipeline
 
-    def _conf(self) -> StationConf:
+    def _read_conf(self) -> StationConf:
         """Read station.conf, with ``interval_s`` in place of its intervals if it is given."""
         conf = self.home.conf()
         if self._interval_s is None:
             return conf
         return replace(conf, timers=replace(conf.timers, oksync_s=self._interval_s, resync_s=self._interval_s))
 
-    def _exchange(
-        self, exchange: CupsExchange, path: _RequestPipeline, uri: str, suffix: str, conf: StationConf
+    def _send_request(
+        self, exchange: CupsExchange, pipeline: _RequestPipeline, uri: str, suffix: str, conf: StationConf
     ) -> bool:
-        """Send the request and process the response. Return True if the server rejected the request."""
+        """Send the request and feed the response to the exchange. Return True if the server rejected the request."""
         exchange.log(Level.INFO, f"Connecting to CUPS{suffix} ... {uri} (try #{self._failures + 1})")
-        about_files: list[LogLine] = []
-        body = encode_request(path.home.request(self.station, self.model, about_files.append))
-        credentials = path.home.credentials(f"cups{suffix}")
+        file_lines: list[LogLine] = []
+        body = encode_request(pipeline.home.request(self.station, self.model, file_lines.append))
+        credentials = pipeline.home.credentials(f"cups{suffix}")
         if uri.startswith("https:"):
-            for text in tls_setup_lines(credentials, f"cups{suffix}", str(path.home.path)):
+            for text in tls_setup_lines(credentials, f"cups{suffix}", str(pipeline.home.path)):
                 exchange.log(Level.INFO, text, "AIO")
-        back_up = self.home.back_up_cups if self._uri_set == 0 else None
+        # A station backs up the regular set of files when a server answers at its address.
+        on_answer = self.home.back_up_cups if self._uri_set == 0 else None
 
         def on_connected() -> None:
+            # A station reads the files for the request after it has connected.
             exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS{suffix} {uri}...")
-            for line in about_files:
+            for line in file_lines:
                 exchange.log_line(line)
 
         try:
             timeout_s = conf.timers.conn_timeout_s
-            with path.transport.post(uri, body, timeout_s, credentials, on_connected) as reply:
-                return take_reply(exchange, reply, back_up)
+            with pipeline.transport.post(uri, body, timeout_s, credentials, on_connected) as reply:
+                return take_reply(exchange, reply, on_answer)
         except TransportError as error:
             log_transport_error(exchange, error)
         return False
 
     def _fail_without_uri(self, exchange: CupsExchange, suffix: str, conf: StationConf) -> ExchangeResult:
+        """Return the result of an exchange without a cups.uri, and switch to the next set of files."""
         exchange.log(Level.ERROR, f"No CUPS{suffix} URI configured")
         self._switch_uri_set()
         return ExchangeResult(
-            ExchangeOutcome.FAILED, UpdateAction.NONE, (), tuple(exchange.lines), conf.timers.resync_s
+            exchange=ExchangeOutcome.FAILED,
+            update=UpdateAction.NONE,
+            key_results=(),
+            log=tuple(exchange.lines),
+            wait_s=conf.timers.resync_s,
         )
 
-    def _update_retry_state(self, verdict: ExchangeResult, *, rejected: bool) -> None:
+    def _update_retry_state(self, result: ExchangeResult, *, rejected: bool) -> None:
         """Count a failure or forget earlier ones, and choose the set of files for the next poll."""
-        if verdict.exchange is not ExchangeOutcome.FAILED:
-            self._uri_set = self._failures = 0
+        if result.exchange is not ExchangeOutcome.FAILED:
+            self._reset_retry_state()
         elif rejected or self._failures > _FAILURES_BEFORE_SWITCH:
             self._switch_uri_set()
         else:
             self._failures += 1
 
+    def _reset_retry_state(self) -> None:
+        """Return to the regular set of files, without failures."""
+        self._uri_set = 0
+        self._failures = 0
+
     def _switch_uri_set(self) -> None:
+        """Count a failure, and use the next set of files in the next poll."""
         self._uri_set = (self._uri_set + 1) % len(_URI_SET_SUFFIXES)
         self._failures += 1
 
     def _crash_at_start(self, crash: StationCrash) -> ExchangeResult:
         """Return the result of a crash at the start. The next poll starts the station again."""
         self._restart_pending = True
-        conf = self._conf()
+        conf = self._read_conf()
         exchange = CupsExchange(
             HomeStorage(self.home, self._runner),
             timers=conf.timers,
-            emit=lambda line: self._log_line(line, conf.log_levels),
+            on_line=self._line_logger(conf.log_levels),
         )
         exchange.crash(crash.why)
-        return exchange.verdict()
+        return exchange.finish()
 
-    def _log_line(self, line: LogLine, levels: LogLevels) -> None:
-        if self._log is not None and levels.shows(line):
-            self._log(line.at(self._clock.now_ms()))
+    def _line_logger(self, levels: LogLevels) -> Callable[[LogLine], None]:
+        """Return a function that writes a line to the gateway's log if the log levels allow it."""
+
+        def log_line(line: LogLine) -> None:
+            if self._log is not None and levels.shows(line):
+                self._log(line.at(self._clock.now_ms()))
+
+        return log_line

@@ -109,7 +109,7 @@ class InMemoryStorage:
     update_head: bytes = b""
     """The first bytes of the update, which name the interpreter of a script."""
     executed: bool = False
-    """Whether ``update_run`` was called."""
+    """Whether ``run_update`` was called."""
 
     def reset_config(self) -> None:
         """Remove the temporary files."""
@@ -130,23 +130,23 @@ class InMemoryStorage:
         self.in_force |= self.temporary
         self.temporary.clear()
 
-    def update_begin(self, length: int) -> Iterable[LogLine]:
+    def begin_update(self, length: int) -> Iterable[LogLine]:
         """Accept an update of any length."""
         return ()
 
-    def update_data(self, data: bytes) -> Iterable[LogLine]:
+    def write_update(self, data: bytes) -> Iterable[LogLine]:
         """Keep the first bytes of the update and drop the rest."""
         self.update_head += data[: SCRIPT_HEAD_BYTES - len(self.update_head)]
         return ()
 
-    def update_commit(self) -> bool:
+    def commit_update(self) -> bool:
         """Return True: memory is never full."""
         return True
 
-    def update_abort(self) -> None:
+    def discard_update(self) -> None:
         """Do nothing, because the update was not stored."""
 
-    def update_run(self) -> Iterable[LogLine]:
+    def run_update(self) -> Iterable[LogLine]:
         """Record that the update would run. Return the lines that a station logs."""
         self.executed = True
         return launch_lines("N", exec_failure(self.update_head))
@@ -168,7 +168,7 @@ class _BytesStream:
             raise self._end
         return data
 
-    def rearm(self) -> None:
+    def reset_timeout(self) -> None:
         pass
 
 
@@ -212,7 +212,7 @@ def evaluate_reply(
         take_reply(exchange, _read_reply(stream, request))
     except TransportError as error:
         log_transport_error(exchange, error)
-    return _to_evaluation(exchange.verdict(), storage)
+    return _to_evaluation(exchange.finish(), storage)
 
 
 def _stream_end(*, server_closes: bool, resets: bool) -> TransportError | None:

@@ -1,4 +1,4 @@
-"""How a Basics Station handles the response of a CUPS server.
+"""Handle the response of a CUPS server as a Basics Station does.
 
 ``CupsExchange`` is the state machine of one exchange. It does no I/O: everything that would change a file goes through
 the ``Storage`` protocol. ``take_reply`` feeds an HTTP response to it.
@@ -36,7 +36,7 @@ from lorafw.station.http import HttpReply, StationCrash, TransportError
 from lorafw.station.log import Level, LogLine, credential_lines, format_interval
 from lorafw.station.signature import station_verifies
 
-_LABEL = {
+_SEGMENT_LABELS: Final = {
     Segment.CUPS_URI: "CUPS URI",
     Segment.TC_URI: "TC URI",
     Segment.CUPS_CRED: "CUPS Credentials",
@@ -44,7 +44,7 @@ _LABEL = {
     Segment.SIGNATURE: "FW Signature",
     Segment.UPDATE: "FW Update",
 }
-_CATEGORY = {
+_CATEGORIES: Final = {
     Segment.CUPS_URI: "cups",
     Segment.TC_URI: "tc",
     Segment.CUPS_CRED: "cups",
@@ -64,11 +64,12 @@ class ExchangeOutcome(StrEnum):
 
 
 class UpdateAction(StrEnum):
-    """What became of the update."""
+    """What the station did with the update."""
 
     RUN = "run"
     REFUSED = "refused"
     NONE = "none"
+    """The response contained no update, or the update could not be written."""
 
 
 class Storage(Protocol):
@@ -78,33 +79,33 @@ class Storage(Protocol):
     """
 
     def reset_config(self) -> None:
-        """Remove the temporary files that an earlier exchange left."""
+        """Remove the temporary files that an earlier exchange left behind."""
 
     def save_uri(self, category: str, uri: str) -> None:
         """Write a URI to a temporary file."""
 
     def save_credentials(self, category: str, credentials: Credentials) -> None:
-        """Write trust, certificate and key to temporary files."""
+        """Write the trust, certificate and key to temporary files."""
 
     def commit_config(self) -> None:
-        """Rename the temporary files to the regular ones, which puts them into force."""
+        """Rename the temporary files to the regular ones, so that the station uses them from now on."""
 
-    def update_begin(self, length: int) -> Iterable[LogLine]:
+    def begin_update(self, length: int) -> Iterable[LogLine]:
         """Open the file for the update. Return the lines that a station logs if that fails."""
         ...
 
-    def update_data(self, data: bytes) -> Iterable[LogLine]:
+    def write_update(self, data: bytes) -> Iterable[LogLine]:
         """Write more of the update. Return the lines that a station logs when writing fails for the first time."""
         ...
 
-    def update_commit(self) -> bool:
+    def commit_update(self) -> bool:
         """Rename the file to update.bin. Return False if the update could not be written."""
         ...
 
-    def update_abort(self) -> None:
+    def discard_update(self) -> None:
         """Remove update.bin."""
 
-    def update_run(self) -> Iterable[LogLine]:
+    def run_update(self) -> Iterable[LogLine]:
         """Start update.bin as a background process. Return the lines that a station logs."""
         ...
 
@@ -150,7 +151,7 @@ class ExchangeResult:
 class CupsExchange:
     """The state machine of one exchange with CUPS.
 
-    Feed it the events of a ``ResponseDecoder``. Call ``verdict()`` when the exchange is over.
+    Feed it the events of a ``ResponseDecoder``. Call ``finish()`` when the exchange is over.
     """
 
     storage: Storage
@@ -159,13 +160,13 @@ class CupsExchange:
     timers: Timers = DEFAULT_TIMERS
     log_level: Level = Level.INFO
     """The level of the station's log. The station can crash while it writes one of its INFO lines."""
-    emit: Callable[[LogLine], None] = lambda line: None
+    on_line: Callable[[LogLine], None] = lambda line: None
     """Called with each log line as it is written."""
     lines: list[LogLine] = field(default_factory=list)
     """All log lines so far."""
     key_results: list[tuple[int, str]] = field(default_factory=list)
     update: UpdateAction = UpdateAction.NONE
-    _changed: set[Segment] = field(default_factory=set)
+    _received_segments: set[Segment] = field(default_factory=set)
     _segment_data: bytearray = field(default_factory=bytearray)
     _signature: bytes | None = None
     _digest: hashlib._Hash = field(default_factory=hashlib.sha512)
@@ -174,12 +175,13 @@ class CupsExchange:
     _crashed: bool = False
 
     def log(self, level: Level, text: str, module: str = "CUP") -> None:
-        """Write a line to the log."""
-        self._write_line(LogLine(module, level, text))
+        """Append a line to the log of the exchange."""
+        self.log_line(LogLine(module, level, text))
 
     def log_line(self, line: LogLine) -> None:
-        """Write a line to the log that another part of the station made."""
-        self._write_line(line)
+        """Append a line that another part of the station wrote to the log of the exchange. Calls ``on_line``."""
+        self.lines.append(line)
+        self.on_line(line)
 
     def feed(self, events: Iterable[ResponseEvent]) -> None:
         """Process events of the response. Writes to ``storage`` and to the log; ignores events after a crash."""
@@ -188,24 +190,25 @@ class CupsExchange:
                 return
             match event:
                 case SegmentBegin():
-                    self._begin(event)
+                    self._on_segment_begin(event)
                 case SegmentData():
-                    self._data(event)
+                    self._on_segment_data(event)
                 case SegmentEnd():
-                    self._end(event)
+                    self._on_segment_end(event)
                 case ProtocolError():
                     self.log(Level.ERROR, event.log)
                     self.log(Level.ERROR, "CUPS Protocol error. Closing connection.")
                 case Complete():
                     self.storage.commit_config()
-                    self._complete()
+                    self._on_complete()
 
     def crash(self, why: str) -> None:
         """End the exchange with a crash of the station's process.
 
         A station logs nothing about it, so ``why`` is logged under ``NOTE_MODULE``.
         """
-        self._is_over = self._crashed = True
+        self._is_over = True
+        self._crashed = True
         self._outcome = ExchangeOutcome.NONE
         self.log(Level.CRITICAL, why, NOTE_MODULE)
 
@@ -214,77 +217,84 @@ class CupsExchange:
         """Whether the station's process has ended."""
         return self._crashed
 
-    def verdict(self) -> ExchangeResult:
-        """End the exchange and return its result. Logs the last line on the first call; later calls return the same."""
+    def finish(self) -> ExchangeResult:
+        """End the exchange and return its result. The first call logs the last line; later calls change nothing."""
         if not self._is_over:
             self._is_over = True
             self._log_result()
         return ExchangeResult(
-            self._outcome, self.update, tuple(self.key_results), tuple(self.lines), self._wait_s(), self._crashed
+            exchange=self._outcome,
+            update=self.update,
+            key_results=tuple(self.key_results),
+            log=tuple(self.lines),
+            wait_s=self._wait_s(),
+            crashed=self._crashed,
         )
 
     def _wait_s(self) -> float:
+        """Return the time until the next poll."""
         if self._crashed:
             return RESPAWN_S
         if self._outcome is ExchangeOutcome.DONE:
             return self.timers.oksync_s
         return self.timers.resync_s
 
-    def _write_line(self, line: LogLine) -> None:
-        self.lines.append(line)
-        self.emit(line)
-
-    def _write_all(self, lines: Iterable[LogLine]) -> None:
+    def _log_lines(self, lines: Iterable[LogLine]) -> None:
+        """Append lines that the storage returned to the log."""
         for line in lines:
-            self._write_line(line)
+            self.log_line(line)
 
-    def _begin(self, event: SegmentBegin) -> None:
+    def _on_segment_begin(self, event: SegmentBegin) -> None:
+        """Log the size of a segment. An update puts the new configuration into force and opens update.bi_."""
         segment = event.segment
         self._segment_data.clear()
         if segment in (Segment.CUPS_URI, Segment.TC_URI):
             return
         if segment in (Segment.CUPS_CRED, Segment.TC_CRED):
-            self._changed.add(segment)
+            self._received_segments.add(segment)
         if segment is Segment.UPDATE:
             self.storage.commit_config()
-            self._write_all(self.storage.update_begin(event.length))
-        self.log(Level.INFO, f"[Segment] {_LABEL[segment]} ({event.length} bytes)")
+            self._log_lines(self.storage.begin_update(event.length))
+        self.log(Level.INFO, f"[Segment] {_SEGMENT_LABELS[segment]} ({event.length} bytes)")
 
-    def _data(self, event: SegmentData) -> None:
+    def _on_segment_data(self, event: SegmentData) -> None:
+        """Keep the data of a segment. An update goes to the storage and into the digest for the signature."""
         if event.segment is not Segment.UPDATE:
             self._segment_data += event.data
             return
         self._digest.update(event.data)
-        self._write_all(self.storage.update_data(event.data))
+        self._log_lines(self.storage.write_update(event.data))
 
-    def _end(self, event: SegmentEnd) -> None:
+    def _on_segment_end(self, event: SegmentEnd) -> None:
+        """Save a complete segment."""
         segment = event.segment
         content = bytes(self._segment_data)
         if segment in (Segment.CUPS_URI, Segment.TC_URI):
             self._save_uri(segment, content)
         elif segment in (Segment.CUPS_CRED, Segment.TC_CRED):
-            self._save_credentials(_CATEGORY[segment], content)
+            self._save_credentials(_CATEGORIES[segment], content)
             if not self._crashed:
-                self.log(Level.INFO, f"[Segment] {_LABEL[segment]} update completed ({event.length} bytes)")
+                self.log(Level.INFO, f"[Segment] {_SEGMENT_LABELS[segment]} update completed ({event.length} bytes)")
         elif segment is Segment.SIGNATURE:
             self._signature = content
-            self._changed.add(segment)
+            self._received_segments.add(segment)
         else:
             self._commit_update(event.length)
 
     def _save_uri(self, segment: Segment, content: bytes) -> None:
+        """Store a URI in a temporary file, and log it."""
         # The station treats the content as a C string and does not validate it.
         uri = content.split(b"\0")[0].decode("utf-8", "surrogateescape")
-        self.storage.save_uri(_CATEGORY[segment], uri)
-        self.log(Level.INFO, f"[Segment] {_LABEL[segment]}: {uri}")
-        self._changed.add(segment)
+        self.storage.save_uri(_CATEGORIES[segment], uri)
+        self.log(Level.INFO, f"[Segment] {_SEGMENT_LABELS[segment]}: {uri}")
+        self._received_segments.add(segment)
 
     def _commit_update(self, length: int) -> None:
         """Rename the received update to update.bin, or log that it could not be written."""
-        if not self.storage.update_commit():
+        if not self.storage.commit_update():
             self.log(Level.ERROR, f"[Segment] Update received ({length} bytes) but failed to write (ignored)")
             return
-        self._changed.add(Segment.UPDATE)
+        self._received_segments.add(Segment.UPDATE)
         self.log(Level.INFO, f"[Segment] Update committed ({length} bytes)")
 
     def _save_credentials(self, category: str, segment: bytes) -> None:
@@ -318,10 +328,10 @@ class CupsExchange:
         self.log(Level.INFO, certificate, "SYS")
         self.log(Level.INFO, key, "SYS")
 
-    def _complete(self) -> None:
+    def _on_complete(self) -> None:
         """Act on a complete response: run or refuse the update, and log what changed."""
         self._outcome = ExchangeOutcome.DONE
-        if Segment.UPDATE in self._changed:
+        if Segment.UPDATE in self._received_segments:
             self._run_or_refuse_update()
         if uri_or_credentials := self._changed_part(Segment.TC_URI, Segment.TC_CRED):
             # The station adds "- restarting TC engine" after the space, unless it runs without a TC engine (-N).
@@ -331,22 +341,23 @@ class CupsExchange:
 
     def _changed_part(self, uri: Segment, credentials: Segment) -> str:
         """Return "uri" or "credentials" if the response changed it, and an empty string if it changed neither."""
-        if uri in self._changed:
+        if uri in self._received_segments:
             return "uri"
-        if credentials in self._changed:
+        if credentials in self._received_segments:
             return "credentials"
         return ""
 
     def _run_or_refuse_update(self) -> None:
+        """Start the update if the station accepts it, and remove it otherwise."""
         self.log(Level.INFO, "CUPS provided update.bin")
         if self._accepts_update():
             self.update = UpdateAction.RUN
             self.log(Level.INFO, "Running update.bin as background process")
-            self._write_all(self.storage.update_run())
+            self._log_lines(self.storage.run_update())
         else:
             self.update = UpdateAction.REFUSED
             self.log(Level.INFO, "Aborting update.")
-            self.storage.update_abort()
+            self.storage.discard_update()
 
     def _accepts_update(self) -> bool:
         """Return True if the station runs the update. Logs the reason."""
@@ -359,7 +370,7 @@ class CupsExchange:
         return False
 
     def _verify_signature(self, key_crc: bytes, signature: bytes) -> bool:
-        """Try all keys in their order, and record each result. Return True if one of them verifies the signature."""
+        """Try the keys in their order and record each result. Return True when a key verifies the signature."""
         crc = int.from_bytes(key_crc, "little")
         self.log(Level.INFO, f"CUPS provided signature len={len(signature)} keycrc={crc:08X}")
         for index, sig_key in enumerate(self.sig_keys):
@@ -384,12 +395,12 @@ class CupsExchange:
             changed_part = self._changed_part(Segment.CUPS_URI, Segment.CUPS_CRED)
             self.log(Level.INFO, f"CUPS provided CUPS updates ({changed_part}) - reconnecting in {resync}")
         else:
-            detail = "" if self._changed else " (no updates)"
+            detail = "" if self._received_segments else " (no updates)"
             self.log(Level.INFO, f"Interaction with CUPS done{detail} - next regular check in {oksync}")
 
 
 def take_reply(exchange: CupsExchange, reply: HttpReply, on_answer: Callable[[], None] | None = None) -> bool:
-    """Feed an HTTP response to an exchange. Reads the body until the station stops reading.
+    """Feed an HTTP response to an exchange. Reads the body until the station would stop reading.
 
     Args:
         exchange: The exchange. It is updated in place.
@@ -424,7 +435,7 @@ def take_reply(exchange: CupsExchange, reply: HttpReply, on_answer: Callable[[],
 
 
 def log_transport_error(exchange: CupsExchange, error: TransportError) -> None:
-    """Log what a station logs about a transport error. A ``StationCrash`` also ends the exchange."""
+    """Append the lines of a transport error to the log of the exchange. A ``StationCrash`` also ends the exchange."""
     if isinstance(error, StationCrash):
         exchange.crash(error.why)
     for line in error.lines:

@@ -23,7 +23,7 @@ from lorafw.station.http_header import HEADER_END, content_length, status_code, 
 from lorafw.station.log import Level, LogLine
 
 PATH: Final = "/update-info"
-BUFFER: Final = 8192
+BUFFER_BYTES: Final = 8192
 """CUPS_BUFSZ: the size of the station's buffer. Each full buffer must arrive within CUPS_CONN_TIMEOUT."""
 
 _CLOSING: Final = b"]}"
@@ -77,7 +77,7 @@ class HttpReply:
     content_length: int
     body: Iterator[bytes]
     """Yields the rest of the response, one full buffer at a time. Can raise TransportError."""
-    first_buffer_bytes: int = BUFFER
+    first_buffer_bytes: int = BUFFER_BYTES
     """The number of bytes of the body that fit into the buffer behind the header. Both URIs must fit."""
 
 
@@ -93,11 +93,11 @@ class ByteStream(Protocol):
         """
         ...
 
-    def rearm(self) -> None:
+    def reset_timeout(self) -> None:
         """Restart the time limit, because a full buffer has arrived."""
 
 
-def request_bytes(host_port: str, body: bytes, token: bytes = b"", buffer_bytes: int = BUFFER) -> bytes:
+def request_bytes(host_port: str, body: bytes, token: bytes = b"", buffer_bytes: int = BUFFER_BYTES) -> bytes:
     """Return the whole request: the header lines of a station, with its spaces, and the body.
 
     Args:
@@ -107,25 +107,25 @@ def request_bytes(host_port: str, body: bytes, token: bytes = b"", buffer_bytes:
         buffer_bytes: CUPS_BUFSZ, the size of the station's buffer.
     """
     body = truncate_to_buffer(host_port, body, token, buffer_bytes)
-    return _head(host_port, len(body), token) + body
+    return _header(host_port, len(body), token) + body
 
 
-def truncate_to_buffer(host_port: str, body: bytes, token: bytes = b"", buffer_bytes: int = BUFFER) -> bytes:
+def truncate_to_buffer(host_port: str, body: bytes, token: bytes = b"", buffer_bytes: int = BUFFER_BYTES) -> bytes:
     """Return the part of a body that fits into the buffer.
 
     If the end of the buffer is reached while the station prints the CRC of a key, the last byte is zero.
     """
-    room = max(_room(host_port, buffer_bytes) - len(_head(host_port, 0, token)), 0)
-    if len(body) <= room:
+    capacity = max(_buffer_capacity(host_port, buffer_bytes) - len(_header(host_port, 0, token)), 0)
+    if len(body) <= capacity:
         return body
     has_keys = not body.endswith(_NO_KEYS)
     keys_end = len(body) - len(_CLOSING)
-    if has_keys and keys_end >= room:
-        return body[: room - 1] + b"\0"
-    return body[:room]
+    if has_keys and keys_end >= capacity:
+        return body[: capacity - 1] + b"\0"
+    return body[:capacity]
 
 
-def _head(host_port: str, length: int, token: bytes) -> bytes:
+def _header(host_port: str, length: int, token: bytes) -> bytes:
     lines = (
         f"POST {PATH} HTTP/1.1\r\nHost: {host_port}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {length:5d}\r\n"
@@ -136,10 +136,10 @@ def _head(host_port: str, length: int, token: bytes) -> bytes:
 class _Buffer:
     """The station's buffer behind ``:port`` and a zero byte. The reply overwrites the request from its beginning."""
 
-    def __init__(self, wire: ByteStream, size: int, request: bytes) -> None:
+    def __init__(self, stream: ByteStream, size: int, request: bytes) -> None:
         self.memory = bytearray(request[:size].ljust(size, b"\0"))
         self.received = 0
-        self._wire = wire
+        self._stream = stream
 
     def receive(self, failure: LogLine) -> None:
         """Receive more of the response into the buffer.
@@ -147,10 +147,10 @@ class _Buffer:
         Raises:
             TransportError: Nothing was received. Its last line is ``failure``, unless the time limit has passed.
         """
-        space = len(self.memory) - self.received
+        free_bytes = len(self.memory) - self.received
         try:
             # A station asks for 0 bytes if its buffer is full, and mistakes the result for the end of the connection.
-            data = self._wire.read(space) if space else b""
+            data = self._stream.read(free_bytes) if free_bytes else b""
         except ReceiveError as error:
             raise TransportError(*error.lines, failure) from None
         if not data:
@@ -164,11 +164,11 @@ class _Buffer:
         return end + len(HEADER_END) if end >= 0 else 0
 
 
-def read_reply(wire: ByteStream, host_port: str, request: bytes, buffer_bytes: int = BUFFER) -> HttpReply:
+def read_reply(stream: ByteStream, host_port: str, request: bytes, buffer_bytes: int = BUFFER_BYTES) -> HttpReply:
     """Read the header of a response, and the body as well if it is an error.
 
     Args:
-        wire: The connection, on which the request was sent.
+        stream: The connection, on which the request was sent.
         host_port: The server's address, as in cups.uri.
         request: The request as it was sent. The reply overwrites it in the buffer.
         buffer_bytes: CUPS_BUFSZ, the size of the station's buffer.
@@ -176,12 +176,12 @@ def read_reply(wire: ByteStream, host_port: str, request: bytes, buffer_bytes: i
     Raises:
         TransportError: The exchange broke. The error has the lines that a station logs.
     """
-    buffer = _Buffer(wire, _room(host_port, buffer_bytes), request)
+    buffer = _Buffer(stream, _buffer_capacity(host_port, buffer_bytes), request)
     while not (header_length := buffer.header_length()):
         buffer.receive(NO_HEADER)
     memory = bytes(buffer.memory)
     status, length = status_code(memory), content_length(memory) or 0
-    body = _body(wire, buffer, length, header_length)
+    body = _iter_body(stream, buffer, length, header_length)
     first_buffer_bytes = len(buffer.memory) - header_length
     if status == 200:
         return HttpReply(status, "", length, body, first_buffer_bytes)
@@ -192,34 +192,34 @@ def read_reply(wire: ByteStream, host_port: str, request: bytes, buffer_bytes: i
     return HttpReply(status, reason, length, iter(()), first_buffer_bytes)
 
 
-def _room(host_port: str, buffer_bytes: int) -> int:
+def _buffer_capacity(host_port: str, buffer_bytes: int) -> int:
     """Return the size of the buffer without ``:port`` and a zero byte (derived from a recorded, cut request)."""
     return buffer_bytes - len(host_port.rpartition(":")[2]) - 2
 
 
-def _body(wire: ByteStream, buffer: _Buffer, length: int, start: int) -> Iterator[bytes]:
+def _iter_body(stream: ByteStream, buffer: _Buffer, length: int, start: int) -> Iterator[bytes]:
     """Yield the body, one full buffer at a time. In the first buffer it begins at ``start``."""
-    missing = length
+    remaining = length
     while True:
-        end = start + min(missing, len(buffer.memory) - start)
+        end = start + min(remaining, len(buffer.memory) - start)
         while buffer.received < end:
             buffer.receive(NO_BODY)
         extra = buffer.received - end
         if extra:
             too_much = f"Received more data than expected HTTP content size: {extra} extra bytes"
             raise TransportError(connection_error_line(too_much), NO_BODY)
-        wire.rearm()
-        missing -= end - start
+        stream.reset_timeout()
+        remaining -= end - start
         yield bytes(buffer.memory[start:end])
-        if not missing:
+        if not remaining:
             return
         start = buffer.received = 0
 
 
-def _station_crash(size: int, room: int) -> StationCrash:
+def _station_crash(size: int, capacity: int) -> StationCrash:
     return StationCrash(
         f"a Basics Station 2.0.6 crashes here (net.c, line 58): the error reply has {size} bytes with its header, and "
-        f"the buffer of the station {room}; keep the bodies of errors tiny"
+        f"the buffer of the station {capacity}; keep the bodies of errors tiny"
     )
 
 

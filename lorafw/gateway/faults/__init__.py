@@ -1,28 +1,28 @@
 """The faults of a virtual gateway, by name.
 
 A poll passes through four parts: the home folder, the transport to the CUPS server, the disk that stores the update,
-and the runner that installs it. A fault replaces one part and leaves the others unchanged, so the server sees what it
-would see of a real gateway with this fault. Faults do not wait: a slow link is cut immediately at the point at which a
-station would give up.
+and the runner that installs it. A fault replaces one part and leaves the others unchanged, so the server sees the same
+as with a real gateway that has this fault. Faults do not wait: a slow link breaks at once, at the point at which a
+station would time out.
 
 ===================  ==========  =================================================================================
 name                 place       what the service sees
 ===================  ==========  =================================================================================
-storage-error        server      it cannot read the update: nothing is sent, no attempt is used up
+storage-error        server      it cannot read the update: nothing is sent and no attempt is used up
 server-error         transport   no request
 offline              transport   no request
 connection-refused   transport   no request
-slow-link            transport   a reply that was not wholly taken: no attempt is used up, offered again
-link-drop            transport   a reply that was not wholly taken: no attempt is used up, offered again
-truncated-body       transport   a whole send; then, soon, the old version: an attempt is used up
-wrong-key            home        ``keys`` without the update's key; a whole send; then the old version
-no-key               home        no ``keys``; a whole send; then the old version
-unsigned-with-key    transport   a whole send; then the old version
-tmp-full             disk        a whole send; then the old version
-script-fails         runner      a whole send; then the old version
-update-stays         runner      the new version; at a later start the same update once more
-power-cut            runner      a whole send; then, after the restart, the old version
-version-mismatch     runner      a whole send; then a version that is neither the old nor the new one
+slow-link            transport   an incomplete delivery: no attempt is used up, the update is offered again
+link-drop            transport   an incomplete delivery: no attempt is used up, the update is offered again
+truncated-body       transport   a complete delivery, and soon the old version: an attempt is used up
+wrong-key            home        ``keys`` without the update's key, a complete delivery, then the old version
+no-key               home        no ``keys``, a complete delivery, then the old version
+unsigned-with-key    transport   a complete delivery, then the old version
+tmp-full             disk        a complete delivery, then the old version
+script-fails         runner      a complete delivery, then the old version
+update-stays         runner      the new version; a later start installs the same update again
+power-cut            runner      a complete delivery, then, after the restart, the old version
+version-mismatch     runner      a complete delivery, then a version that is neither the old nor the new one
 ===================  ==========  =================================================================================
 """
 
@@ -77,7 +77,7 @@ _AT_THE_GATEWAY: Final[Mapping[Fault, type[FaultInjector]]] = {
 }
 
 
-def kind_of(fault: Fault) -> type[FaultInjector]:
+def injector_class(fault: Fault) -> type[FaultInjector]:
     """Return the class of a fault. Its docstring describes the fault."""
     if fault is _AT_THE_SERVER.fault:
         return _AT_THE_SERVER
@@ -103,8 +103,8 @@ def injection(fault: Fault | str, service: UpdateService | None = None) -> Fault
                 "or inject it on a Testbed",
             )
         return _AT_THE_SERVER(service)
-    for known, injector in _AT_THE_GATEWAY.items():
-        if known.value == name:
+    for gateway_fault, injector in _AT_THE_GATEWAY.items():
+        if gateway_fault.value == name:
             return injector()
-    names = ", ".join(known.value for known in Fault if known is not Fault.NONE)
+    names = ", ".join(each.value for each in Fault if each is not Fault.NONE)
     raise FaultError(name, f"there is no fault {name!r}; the faults are {names}")

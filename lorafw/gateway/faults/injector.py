@@ -17,21 +17,21 @@ class FaultInjector:
     fault: ClassVar[Fault]
     expected_status: ClassVar[TaskStatus | None]
     """The status of an automatic task under the default policy while the fault is active. None: there is no task."""
-    leaves_if_version_given: ClassVar[TaskStatus | None] = None
+    expected_status_if_version_given: ClassVar[TaskStatus | None] = None
     """The status if the definition has a full UpdateVersion. None: the same as ``expected_status``."""
 
-    def home(self, inner: Home) -> Home:
-        """Return the home folder that the poll uses."""
+    def wrap_home(self, inner: Home) -> Home:
+        """Return the home folder that the poll uses in place of ``inner``."""
         return inner
 
-    def transport(self, inner: Transport) -> Transport:
-        """Return the transport that the poll uses."""
+    def wrap_transport(self, inner: Transport) -> Transport:
+        """Return the transport that the poll uses in place of ``inner``."""
         return inner
 
-    def disk(self, inner: OpenUpdateFile) -> OpenUpdateFile:
-        """Return the function that opens the file of the update."""
+    def wrap_disk(self, inner: OpenUpdateFile) -> OpenUpdateFile:
+        """Return the function that opens the file of the update in place of ``inner``."""
         return inner
 
-    def runner(self, inner: RunUpdate) -> RunUpdate:
-        """Return the function that runs the update."""
+    def wrap_runner(self, inner: RunUpdate) -> RunUpdate:
+        """Return the function that runs the update in place of ``inner``."""
         return inner

@@ -1,4 +1,4 @@
-"""Faults at the gateway: its keys, its disk, and the update's own script."""
+"""Faults of the gateway itself: its keys, its disk, and the script in the update file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lorafw.faults import Fault
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.faults.injector import FaultInjector
 from lorafw.gateway.home import Home, ignore_line
-from lorafw.gateway.runner import next_pid, said
+from lorafw.gateway.runner import next_pid, output_line
 from lorafw.gateway.storage import OpenUpdateFile, RunUpdate, UpdateRun
 from lorafw.station.launch import UPDATE_BIN, launch_lines
 from lorafw.station.log import LogLine
@@ -23,45 +23,50 @@ from lorafw.tasks.lifecycle import TaskStatus
 
 
 class _HomeWithKeys(Home):
-    """A home folder with other signature keys than those in its files."""
+    """A home folder whose signature keys differ from those in its files."""
 
     def __init__(self, path: Path, keys: tuple[bytes, ...]) -> None:
         super().__init__(path)
         self._keys = keys
 
     def sig_keys(self) -> list[bytes]:
+        """Return the replaced keys."""
         return list(self._keys)
 
 
 @dataclass(frozen=True, slots=True)
 class WrongKey(FaultInjector):
-    """sig-0.key is a key, and not the one that the update is signed for."""
+    """sig-0.key is not the key with which the update is signed."""
 
     fault = Fault.WRONG_KEY
     expected_status = TaskStatus.FAILED
     sig_key: bytes = field(default_factory=lambda: KeyPair.from_secret(0xBAD).public_key.sig_key)
 
-    def home(self, inner: Home) -> Home:
+    def wrap_home(self, inner: Home) -> Home:
+        """Return a home folder with the wrong key."""
         return _HomeWithKeys(inner.path, (self.sig_key,))
 
 
 class NoKey(FaultInjector):
-    """There is no sig-0.key."""
+    """The gateway has no sig-0.key."""
 
     fault = Fault.NO_KEY
     expected_status = TaskStatus.FAILED
 
-    def home(self, inner: Home) -> Home:
+    def wrap_home(self, inner: Home) -> Home:
+        """Return a home folder without keys."""
         return _HomeWithKeys(inner.path, ())
 
 
 class TmpFull(FaultInjector):
-    """A full /tmp: it takes the name of the file, and not one byte of it."""
+    """The folder /tmp is full: the file for the update can be created, but nothing can be written to it."""
 
     fault = Fault.TMP_FULL
     expected_status = TaskStatus.FAILED
 
-    def disk(self, inner: OpenUpdateFile) -> OpenUpdateFile:
+    def wrap_disk(self, inner: OpenUpdateFile) -> OpenUpdateFile:
+        """Return a function that creates the file and returns one to which nothing can be written."""
+
         def open_full(path: Path) -> BinaryIO:
             inner(path).close()
             return _FullDiskFile()
@@ -70,50 +75,61 @@ class TmpFull(FaultInjector):
 
 
 class _FullDiskFile(io.BytesIO):
+    """A file on a full disk."""
+
     def write(self, data: object) -> NoReturn:
+        """Raise the error of a full disk."""
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class ScriptFails(FaultInjector):
-    """The script does all but write version.txt, as the published one does with its slip ``prepare_versionp``."""
+    """The script does not write version.txt, like the published script, which has the typo ``prepare_versionp``."""
 
     fault = Fault.SCRIPT_FAILS
     expected_status = TaskStatus.FAILED
 
-    def runner(self, inner: RunUpdate) -> RunUpdate:
+    def wrap_runner(self, inner: RunUpdate) -> RunUpdate:
+        """Return a function that runs the update and then restores version.txt."""
+
         def run(home: Home, update_bin: Path) -> UpdateRun:
-            before = _version_txt(home)
-            done = inner(home, update_bin)
+            before = _read_version_txt(home)
+            update_run = inner(home, update_bin)
             _restore_version_txt(home, before)
-            return UpdateRun((*done.lines, said(f"{UPDATE_BIN}: prepare_versionp: command not found")), done.restarts)
+            error = output_line(f"{UPDATE_BIN}: prepare_versionp: command not found")
+            return UpdateRun((*update_run.lines, error), update_run.restarts)
 
         return run
 
 
 class UpdateStays(FaultInjector):
-    """The script does its work and does not remove /tmp/update.bin."""
+    """The script installs the update, but does not remove /tmp/update.bin."""
 
     fault = Fault.UPDATE_STAYS
     expected_status = TaskStatus.COMPLETED
 
-    def runner(self, inner: RunUpdate) -> RunUpdate:
+    def wrap_runner(self, inner: RunUpdate) -> RunUpdate:
+        """Return a function that runs the update and then writes update.bin again."""
+
         def run(home: Home, update_bin: Path) -> UpdateRun:
-            content, mode = update_bin.read_bytes(), update_bin.stat().st_mode & 0o777
-            done = inner(home, update_bin)
+            content = update_bin.read_bytes()
+            mode = update_bin.stat().st_mode & 0o777
+            update_run = inner(home, update_bin)
             update_bin.write_bytes(content)
             update_bin.chmod(mode)
-            return done
+            return update_run
 
         return run
 
 
 class PowerCut(FaultInjector):
-    """The power goes before anything is in its place; /tmp is in memory, so update.bin is gone with it."""
+    """The power fails before anything is installed. /tmp is in memory, so update.bin is lost as well."""
 
     fault = Fault.POWER_CUT
     expected_status = TaskStatus.FAILED
 
-    def runner(self, inner: RunUpdate) -> RunUpdate:
+    def wrap_runner(self, inner: RunUpdate) -> RunUpdate:
+        """Return a function that deletes the update and restarts the station."""
+
         def run(home: Home, update_bin: Path) -> UpdateRun:
             update_bin.unlink(missing_ok=True)
             return UpdateRun(launch_lines(next_pid()), restarts=True)
@@ -122,63 +138,75 @@ class PowerCut(FaultInjector):
 
 
 class VersionMismatch(FaultInjector):
-    """The script writes a blank in front of the version: a station cuts blanks off behind it, not before it."""
+    """The script writes a space before the version. A station removes spaces only after it."""
 
     fault = Fault.VERSION_MISMATCH
     expected_status = TaskStatus.COMPLETED
-    leaves_if_version_given = TaskStatus.FAILED
+    expected_status_if_version_given = TaskStatus.FAILED
 
-    def runner(self, inner: RunUpdate) -> RunUpdate:
+    def wrap_runner(self, inner: RunUpdate) -> RunUpdate:
+        """Return a function that runs the update and then adds the space to version.txt."""
+
         def run(home: Home, update_bin: Path) -> UpdateRun:
-            before = _version_txt(home)
-            done = inner(home, update_bin)
-            after = _version_txt(home)
+            before = _read_version_txt(home)
+            update_run = inner(home, update_bin)
+            after = _read_version_txt(home)
             if after is not None and after != before:
                 home.write("version.txt", b" " + after)
-            return done
+            return update_run
 
         return run
 
 
 class OtherBuildTime(FaultInjector):
-    """The new station was built a second later than its definition says."""
+    """The new station reports a build time that is one second later than in the task definition."""
 
     fault = Fault.VERSION_MISMATCH
     expected_status = TaskStatus.COMPLETED
-    leaves_if_version_given = TaskStatus.FAILED
+    expected_status_if_version_given = TaskStatus.FAILED
 
     def __init__(self) -> None:
-        self._is_new = False
+        self._is_installed = False
 
-    def runner(self, inner: RunUpdate) -> RunUpdate:
+    def wrap_runner(self, inner: RunUpdate) -> RunUpdate:
+        """Return a function that runs the update and remembers whether it changed version.txt."""
+
         def run(home: Home, update_bin: Path) -> UpdateRun:
-            before = _version_txt(home)
-            done = inner(home, update_bin)
-            self._is_new = self._is_new or _version_txt(home) != before
-            return done
+            before = _read_version_txt(home)
+            update_run = inner(home, update_bin)
+            self._is_installed = self._is_installed or _read_version_txt(home) != before
+            return update_run
 
         return run
 
-    def home(self, inner: Home) -> Home:
-        return _HomeBuiltLater(inner.path) if self._is_new else inner
+    def wrap_home(self, inner: Home) -> Home:
+        """Return a home folder with the later build time, once the update was installed."""
+        if self._is_installed:
+            return _HomeBuiltLater(inner.path)
+        return inner
 
 
 class _HomeBuiltLater(Home):
-    """A home folder whose station has another build time than it is said to have."""
+    """A home folder whose station reports a build time that is one second later than the real one."""
 
     def request(self, station: str, model: str, on_log: Callable[[LogLine], None] = ignore_line) -> UpdateInfoRequest:
-        front, _, seconds = station.rpartition(":")
+        """Return the request with the later build time."""
+        prefix, _, seconds = station.rpartition(":")
         if seconds.isdecimal():
-            station = f"{front}:{(int(seconds) + 1) % 60:02d}"
+            station = f"{prefix}:{(int(seconds) + 1) % 60:02d}"
         return super().request(station, model, on_log)
 
 
-def _version_txt(home: Home) -> bytes | None:
+def _read_version_txt(home: Home) -> bytes | None:
+    """Return the content of version.txt, or None if there is no file."""
     path = home.path / "version.txt"
-    return path.read_bytes() if path.exists() else None
+    if not path.exists():
+        return None
+    return path.read_bytes()
 
 
 def _restore_version_txt(home: Home, version_txt: bytes | None) -> None:
+    """Write version.txt, or delete it if ``version_txt`` is None."""
     if version_txt is None:
         (home.path / "version.txt").unlink(missing_ok=True)
     else:

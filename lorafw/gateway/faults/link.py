@@ -13,12 +13,12 @@ from lorafw.errors import SourceUnavailable
 from lorafw.faults import Fault
 from lorafw.gateway.faults.injector import FaultInjector
 from lorafw.gateway.transport import Transport, connection_refused_error, host_not_found_error
-from lorafw.station.http import BUFFER, CLOSED, TIMED_OUT, ConnectionLost, HttpReply, TransportError
+from lorafw.station.http import BUFFER_BYTES, CLOSED, TIMED_OUT, ConnectionLost, HttpReply, TransportError
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.tasks.model import UpdateImage
 from lorafw.tasks.service import UpdateService
 
-NOTHING_BYTES: Final = 14
+EMPTY_RESPONSE_BYTES: Final = 14
 """The size of a response without any update. Faults of the link leave it unchanged."""
 
 
@@ -31,6 +31,7 @@ class _FailingTransport:
     def post(
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> NoReturn:
+        """Raise the error. See ``Transport.post``."""
         raise self.error(uri)
 
 
@@ -45,8 +46,9 @@ class _TransformedReplies:
     def post(
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> Iterator[HttpReply]:
+        """Send the request, and yield the response, changed if it has content. See ``Transport.post``."""
         with self.inner.post(uri, body, timeout_s, credentials, on_connected) as reply:
-            has_content = reply.status == 200 and reply.content_length > NOTHING_BYTES
+            has_content = reply.status == 200 and reply.content_length > EMPTY_RESPONSE_BYTES
             if has_content:
                 yield self.change(reply, timeout_s)
             else:
@@ -55,13 +57,14 @@ class _TransformedReplies:
 
 @dataclass(frozen=True, slots=True)
 class StorageError(FaultInjector):
-    """Object storage does not give the update out. The server's side: on a Testbed, not with 'gateway run'."""
+    """S3 does not return the update. This fault is at the server: use it on a Testbed, not with 'gateway run'."""
 
     fault = Fault.STORAGE_ERROR
     expected_status = TaskStatus.PENDING
     service: UpdateService
 
-    def transport(self, inner: Transport) -> Transport:
+    def wrap_transport(self, inner: Transport) -> Transport:
+        """Return a transport to the service, which cannot read update files meanwhile."""
         return _WithoutStorage(inner, self.service)
 
 
@@ -76,7 +79,9 @@ class _WithoutStorage:
     def post(
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> Iterator[HttpReply]:
-        source, self.service.source = self.service.source, _UnavailableSource()
+        """Send the request while the service cannot read update files. See ``Transport.post``."""
+        source = self.service.source
+        self.service.source = _UnavailableSource()
         try:
             with self.inner.post(uri, body, timeout_s, credentials, on_connected) as reply:
                 yield reply
@@ -88,19 +93,21 @@ class _UnavailableSource:
     """A source of update files that always fails."""
 
     def open(self, data_source: str, role: str | None, *, account: str, region: str) -> UpdateImage:
+        """Raise the error of S3 when it is overloaded."""
         raise SourceUnavailable(f"{data_source}: 503 Slow Down (the fault storage-error of this gateway)")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerError(FaultInjector):
-    """What answers is an error page: 500, or another status that is not 200."""
+    """The server answers with an error page: status 500, or another status that is not 200."""
 
     fault = Fault.SERVER_ERROR
     expected_status = None
     status: int = 500
     reason: str = "Internal Server Error"
 
-    def transport(self, inner: Transport) -> Transport:
+    def wrap_transport(self, inner: Transport) -> Transport:
+        """Return a transport that answers with the error page."""
         return _ErrorPage(HttpReply(self.status, self.reason, 0, iter(())))
 
 
@@ -114,57 +121,64 @@ class _ErrorPage:
     def post(
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> Iterator[HttpReply]:
+        """Yield the error page. See ``Transport.post``."""
         on_connected()
         yield self.reply
 
 
 class Offline(FaultInjector):
-    """No network at the time of the poll: not even the name of the server is found."""
+    """The gateway has no network during the poll. It cannot resolve the name of the server."""
 
     fault = Fault.OFFLINE
     expected_status = None
 
-    def transport(self, inner: Transport) -> Transport:
+    def wrap_transport(self, inner: Transport) -> Transport:
+        """Return a transport that cannot resolve the host."""
         return _FailingTransport(host_not_found_error)
 
 
 class ConnectionRefused(FaultInjector):
-    """Nobody listens where cups.uri points."""
+    """No server listens at the address in cups.uri."""
 
     fault = Fault.CONNECTION_REFUSED
     expected_status = None
 
-    def transport(self, inner: Transport) -> Transport:
+    def wrap_transport(self, inner: Transport) -> Transport:
+        """Return a transport whose connections are refused."""
         return _FailingTransport(connection_refused_error)
 
 
 @dataclass(frozen=True, slots=True)
 class SlowLink(FaultInjector):
-    """A buffer of 8 KB, or what is left of the reply, takes longer than CUPS_CONN_TIMEOUT."""
+    """A buffer of 8 KB, or the rest of the response, takes longer than CUPS_CONN_TIMEOUT."""
 
     fault = Fault.SLOW_LINK
     expected_status = TaskStatus.IN_PROGRESS
     bytes_per_s: float = 20.0
 
-    def transport(self, inner: Transport) -> Transport:
+    def wrap_transport(self, inner: Transport) -> Transport:
+        """Return a transport that breaks off a response that takes too long."""
         return _TransformedReplies(inner, self._slow)
 
     def _slow(self, reply: HttpReply, timeout_s: float) -> HttpReply:
-        if min(BUFFER, reply.content_length) / self.bytes_per_s <= timeout_s:
+        """Return the response, broken off if its first buffer takes longer than the time limit."""
+        if min(BUFFER_BYTES, reply.content_length) / self.bytes_per_s <= timeout_s:
             return reply
         return replace(reply, body=_broken_after_first_chunk(reply, ConnectionLost(TIMED_OUT)))
 
 
 class LinkDrop(FaultInjector):
-    """The connection breaks behind the first bytes of the update."""
+    """The connection breaks after the first bytes of the update."""
 
     fault = Fault.LINK_DROP
     expected_status = TaskStatus.IN_PROGRESS
 
-    def transport(self, inner: Transport) -> Transport:
+    def wrap_transport(self, inner: Transport) -> Transport:
+        """Return a transport that breaks off each response with an update."""
         return _TransformedReplies(inner, self._drop)
 
     def _drop(self, reply: HttpReply, timeout_s: float) -> HttpReply:
+        """Return the response, broken off after its first chunk."""
         return replace(reply, body=_broken_after_first_chunk(reply, ConnectionLost(*CLOSED)))
 
 
@@ -173,21 +187,23 @@ def _broken_after_first_chunk(reply: HttpReply, error: ConnectionLost) -> Iterat
 
     If the whole body fits into the station's buffer, the station has not processed anything yet, so nothing is yielded.
     """
-    if reply.content_length > BUFFER:
+    if reply.content_length > BUFFER_BYTES:
         yield next(reply.body)
     raise error
 
 
 class TruncatedBody(FaultInjector):
-    """The server has sent all of it; something in between closes after half."""
+    """The server sends the whole response, but something in between closes the connection after half of it."""
 
     fault = Fault.TRUNCATED_BODY
     expected_status = TaskStatus.FAILED
 
-    def transport(self, inner: Transport) -> Transport:
+    def wrap_transport(self, inner: Transport) -> Transport:
+        """Return a transport that truncates each response with an update."""
         return _TransformedReplies(inner, self._cut)
 
     def _cut(self, reply: HttpReply, timeout_s: float) -> HttpReply:
+        """Return the response, truncated to half of its body."""
         return replace(reply, body=_truncated_to_half(reply.body))
 
 
@@ -199,15 +215,17 @@ def _truncated_to_half(body: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class UnsignedWithKey(FaultInjector):
-    """The reply comes without its signature."""
+    """The response arrives without its signature."""
 
     fault = Fault.UNSIGNED_WITH_KEY
     expected_status = TaskStatus.FAILED
 
-    def transport(self, inner: Transport) -> Transport:
+    def wrap_transport(self, inner: Transport) -> Transport:
+        """Return a transport that removes the signature from each response."""
         return _TransformedReplies(inner, self._strip)
 
     def _strip(self, reply: HttpReply, timeout_s: float) -> HttpReply:
+        """Return the response without its signature."""
         response = decode_response(b"".join(reply.body))
         body = encode_response(replace(response, signature=b"", key_crc=0))
         return replace(reply, content_length=len(body), body=iter((body,)))

@@ -63,26 +63,26 @@ class InMemoryStorage:
     def commit_config(self) -> None:
         """Ignore it."""
 
-    def update_begin(self, length: int) -> Iterable[LogLine]:
+    def begin_update(self, length: int) -> Iterable[LogLine]:
         """Begin a new file."""
         self._partial.clear()
         return ()
 
-    def update_data(self, data: bytes) -> Iterable[LogLine]:
+    def write_update(self, data: bytes) -> Iterable[LogLine]:
         """Append to the file."""
         self._partial += data
         return ()
 
-    def update_commit(self) -> bool:
+    def commit_update(self) -> bool:
         """Make the file update.bin. Returns True: a file in memory can always be made."""
         self.update = bytes(self._partial)
         return True
 
-    def update_abort(self) -> None:
+    def discard_update(self) -> None:
         """Remove update.bin."""
         self.update = None
 
-    def update_run(self) -> Iterable[LogLine]:
+    def run_update(self) -> Iterable[LogLine]:
         """Note that update.bin is executed."""
         if self.update is not None:
             self.executed.append(self.update)
@@ -154,7 +154,7 @@ class WorkbenchState:
         storage = InMemoryStorage()
         exchange = CupsExchange(storage, self.sig_keys)
         exchange.feed([*decoder.feed(body), *decoder.finish()])
-        return exchange.verdict(), storage
+        return exchange.finish(), storage
 
     def verifies(self, key: KeyPair) -> bool:
         """Return whether the signature verifies with this key.
