@@ -1,12 +1,12 @@
 """Write a file as a whole or not at all.
 
-The content goes into a temporary file in the same folder. That file has its final mode from the moment at which it is
-created, so a private key is never readable by others. It is flushed to the disk and then takes the place of the old
-file in one step: a reader sees the old file or the new one. If the disk is full or the process is interrupted, the old
-file stays as it was.
+The content is written to a temporary file in the same folder. The temporary file is created with its final mode, so
+other users can never read a private key. It is flushed to the disk and then renamed to the final name in one step, so a
+reader sees either the old file or the new one. If the disk is full or the process is interrupted, the old file is
+unchanged.
 
-Linux can create the temporary file without a name (``O_TMPFILE``). There, a process that is killed while it writes
-leaves nothing behind.
+Linux can create the temporary file without a name (``O_TMPFILE``). A process that is killed while it writes then leaves
+no file behind.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PRIVATE_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
 
 _MAX_NAME_CHARS: Final = 40
-"""Characters of the final name in the temporary name, which must not get too long for a file system."""
+"""The number of characters of the final name in the temporary name. The file system limits the length of a name."""
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 _NOT_SUPPORTED: Final = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
@@ -36,7 +36,7 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int = PUBLIC_MODE, o
         path: The file. If it is a symbolic link, the link is replaced and the file that it points to stays.
         content: Text is written as UTF-8.
         mode: Permissions of the new file. The umask can only take some away.
-        overwrite: If False, an existing file is left alone.
+        overwrite: If False, an existing file is not replaced.
 
     Raises:
         FileExistsError: The file exists and ``overwrite`` is False.
@@ -49,11 +49,21 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int = PUBLIC_MODE, o
 
 @contextmanager
 def open_atomic(path: Path, *, mode: int = PUBLIC_MODE, overwrite: bool = True) -> Iterator[BinaryIO]:
-    """Open a file that appears under its name when the block ends, or not at all if the block raises.
+    """Open a file that gets its name when the block ends. If the block raises, no file is written.
 
-    Arguments and errors are those of ``write_atomic``.
+    Args:
+        path: The file. If it is a symbolic link, the link is replaced and the file that it points to stays.
+        mode: Permissions of the new file. The umask can only take some away.
+        overwrite: If False, an existing file is not replaced.
+
+    Yields:
+        The temporary file, open for writing.
+
+    Raises:
+        FileExistsError: The file exists and ``overwrite`` is False.
+        OSError: The file cannot be written. The old file is unchanged.
     """
-    _check_is_no_device(path)
+    _check_is_regular_file(path)
     temporary = path.with_name(f".{path.name[:_MAX_NAME_CHARS]}.{secrets.token_hex(8)}.tmp")
     try:
         descriptor, has_name = _create_for(path, temporary, mode)
@@ -78,7 +88,7 @@ def sync_folder(path: Path) -> None:
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        # Some network file systems cannot do it.
+        # Some network file systems do not support it.
         with suppress(OSError):
             os.fsync(descriptor)
     finally:
@@ -86,7 +96,7 @@ def sync_folder(path: Path) -> None:
 
 
 def _create_for(path: Path, temporary: Path, mode: int) -> tuple[int, bool]:
-    """Create the temporary file. An error names the file that the caller asked for."""
+    """Call ``_create``. An error names the file that the caller wants to write, not the temporary one."""
     try:
         return _create(temporary, mode)
     except OSError as error:
@@ -94,18 +104,18 @@ def _create_for(path: Path, temporary: Path, mode: int) -> tuple[int, bool]:
         raise
 
 
-def _check_is_no_device(path: Path) -> None:
-    """Refuse to replace a device, a pipe or a folder, such as /dev/null."""
+def _check_is_regular_file(path: Path) -> None:
+    """Raise OSError if something exists at the path that is not a regular file, such as /dev/null or a folder."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "is not a regular file and is not replaced; give the name of a file", str(path))
 
 
 def _create(temporary: Path, mode: int) -> tuple[int, bool]:
     """Create the temporary file. Return its descriptor, and whether the file has a name yet."""
-    unnamed = getattr(os, "O_TMPFILE", 0)
-    if unnamed and _DESCRIPTORS.exists():
+    o_tmpfile = getattr(os, "O_TMPFILE", 0)
+    if o_tmpfile and _DESCRIPTORS.exists():
         try:
-            return os.open(temporary.parent, os.O_WRONLY | unnamed, mode), False
+            return os.open(temporary.parent, os.O_WRONLY | o_tmpfile, mode), False
         except OSError as error:
             if error.errno not in _NOT_SUPPORTED:
                 raise

@@ -1,18 +1,18 @@
-"""The identity of a gateway: a 64-bit EUI, in all common forms.
+"""The 64-bit EUI that identifies a gateway, in all common notations.
 
 =============  ==========================  ==========================================================
 form           example                     used by
 =============  ==========================  ==========================================================
-hex            ``5a11b0a85a11b0a8``        AWS in answers (sixteen lower-case digits); lorafw everywhere
-grouped        ``5A-11-B0-A8-5A-11-B0-A8`` AWS accepts ``-``, ``:`` or a blank between bytes, either case
-ID6            ``5a11:b0a8:5a11:b0a8``     Basics Station in ``router``: four groups of 16 bits, no leading
-                                           zeros, ``::`` for a run of zero groups at the start, at the end
-                                           or in the middle
-MAC            ``aa:bb:cc:dd:ee:ff``       station.conf; becomes an EUI by its ``euiprefix``
+hex            ``5a11b0a85a11b0a8``        AWS's responses (sixteen lower-case digits), and lorafw
+grouped        ``5A-11-B0-A8-5A-11-B0-A8`` requests to AWS: ``-``, ``:`` or a space between bytes, in
+                                           upper or lower case
+ID6            ``5a11:b0a8:5a11:b0a8``     ``router`` of Basics Station: four groups of 16 bits without
+                                           leading zeros, and ``::`` for a run of zero groups
+MAC            ``aa:bb:cc:dd:ee:ff``       station.conf; ``euiprefix`` says how it becomes an EUI
 =============  ==========================  ==========================================================
 
-Source: AWS's GatewayEui pattern (botocore 1.44.5; any white space is a blank there, here only the blank itself);
-requests recorded from Basics Station 2.0.6.
+Source: AWS's GatewayEui pattern (botocore 1.44.5) and requests recorded from Basics Station 2.0.6. AWS's pattern
+accepts any white space between bytes; lorafw accepts only the space.
 """
 
 from __future__ import annotations
@@ -65,21 +65,21 @@ class GatewayEui:
         Raises:
             ValueError: The text is not in ID6.
         """
-        head, gap, tail = text.partition("::")
-        front = head.split(":") if head else []
-        back = tail.split(":") if tail else []
-        groups = front + back
-        missing = 4 - len(groups)
-        # "::" stands for one group of zeros or more.
-        has_right_count = missing >= 1 if gap else missing == 0
-        has_valid_groups = bool(groups) and all(_GROUP.fullmatch(group) for group in groups)
+        left, double_colon, right = text.partition("::")
+        left_groups = left.split(":") if left else []
+        right_groups = right.split(":") if right else []
+        groups = left_groups + right_groups
+        zero_count = 4 - len(groups)
+        # "::" stands for at least one group of zeros.
+        has_right_count = zero_count >= 1 if double_colon else zero_count == 0
+        has_valid_groups = len(groups) > 0 and all(_GROUP.fullmatch(group) for group in groups)
         if not has_right_count or not has_valid_groups:
             raise ValueError(
                 f"{text!r} is not a gateway EUI: give sixteen hex digits (5a11b0a85a11b0a8, or with '-' or ':' "
                 "between the bytes) or ID6 (5a11:b0a8:5a11:b0a8)"
             )
         value = 0
-        for group in front + ["0"] * missing + back:
+        for group in left_groups + ["0"] * zero_count + right_groups:
             value = value << 16 | int(group, 16)
         return cls(value)
 
@@ -106,10 +106,14 @@ class GatewayEui:
 
     @classmethod
     def from_mac(cls, mac: int, euiprefix: str = "::1") -> GatewayEui:
-        """Return the EUI that a Basics Station makes of a MAC address and the ``euiprefix`` of station.conf.
+        """Return the EUI that a Basics Station derives from a MAC address and the ``euiprefix`` of station.conf.
 
-        With the default prefix, FFFE is inserted in the middle of the address. A prefix whose low 48 bits are zero
-        becomes the top 16 bits of the EUI.
+        If the low 48 bits of the prefix are zero, the prefix gives the top 16 bits of the EUI. With any other prefix,
+        such as the default, FFFE is inserted in the middle of the address.
+
+        Args:
+            mac: The MAC address as a number.
+            euiprefix: The ``euiprefix`` of station.conf, or the station's default.
         """
         prefix = _read_routerid(euiprefix)
         if prefix & _MAC_MASK:
@@ -143,15 +147,19 @@ class GatewayEui:
 
 
 def _read_routerid(text: str) -> int:
-    """Return the number in a routerid or euiprefix. Accepts what Basics Station accepts."""
+    """Return the number in a routerid or an euiprefix, as a Basics Station reads it."""
     if not text or not _STATION_TEXT.fullmatch(text):
         raise ValueError(f"{text!r} is not a routerid: give hex digits, with '-' or ':' between them")
-    colons, dashes = text.count(":"), text.count("-")
+    colons = text.count(":")
+    dashes = text.count("-")
     digits = _SEPARATORS.sub("", text)
     if digits and colons in _ID6_COLONS and not dashes:
         if text[0] == ":" and text[1] != ":":
             raise ValueError(f"{text!r} is not a routerid: a single ':' has nothing in front of it")
-        return GatewayEui.from_id6(text if "::" in text else "0:" * (3 - colons) + text).value
+        if "::" not in text:
+            # The station lets the first group be missing.
+            text = "0:" * (3 - colons) + text
+        return GatewayEui.from_id6(text).value
     if not 0 < len(digits) <= 16 or (dashes and colons) or max(dashes, colons) > _MAX_SEPARATORS:
         raise ValueError(f"{text!r} is not a routerid: give 1 to 16 hex digits and one kind of separator")
     return int(digits, 16)

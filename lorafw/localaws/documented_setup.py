@@ -1,8 +1,10 @@
-"""The example of AWS's documentation: its bucket, role and gateways, and one gateway that polls CUPS.
+"""Set up the example of AWS's documentation: its bucket, role and gateways, and one gateway that polls CUPS.
 
-So that every documented command runs as printed, the gateway holds two keys: the first is one that was calculated from
-the documented signature for the file in the bucket (``firmware.recovery``: a signature alone proves nothing); the
-second is a key of the lab, for signatures of one's own.
+The polling gateway has two signature keys, so that every documented command works unchanged:
+
+* The first key is calculated from the documented signature and the file in the bucket. This is possible for any file
+  (see ``firmware.recovery``), so it does not show who signed the file.
+* The second key is a new key of the lab. The user can sign updates with it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from lorafw import example
 from lorafw.errors import LorafwError
+from lorafw.eui import GatewayEui
 from lorafw.firmware.recovery import recover_public_keys
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.home import Home
@@ -32,16 +35,18 @@ _CHECK_INTERVAL_S = 0.1
 
 
 class DocumentedSetup:
-    """Context manager that creates the documented example and polls with one gateway.
+    """A context manager that creates the documented example and lets one gateway poll until the block ends.
 
-    ``log`` is called with each log line of the polling gateway.
+    Args:
+        cloud: The local AWS in which the example is created.
+        log: Called with each log line of the polling gateway, from another thread as well.
     """
 
     def __init__(self, cloud: Cloud, log: Callable[[str], None]) -> None:
         self._cloud = cloud
         self._log = log
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lorafw-world", daemon=True)
+        self._thread = threading.Thread(target=self._poll_loop, name="lorafw-world", daemon=True)
         self._exit_stack = contextlib.ExitStack()
 
     home: Home
@@ -54,10 +59,12 @@ class DocumentedSetup:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-world-")))
             create_bucket_and_role(self._cloud.client)
             upload_update(self._cloud.client, example.update_file())
-            self._make_keys(folder)
-            self.home = self._make_home(folder / "gateway", example.GATEWAY_ID)
-            second = self._make_home(folder / "gateway-2", example.SECOND_GATEWAY_ID)
-            VirtualGateway(second, HttpTransport()).poll()
+            self._create_keys(folder)
+            self.home = self._create_gateway(folder / "gateway", example.GATEWAY_ID, example.GATEWAY_EUI)
+            second_home = self._create_gateway(
+                folder / "gateway-2", example.SECOND_GATEWAY_ID, example.SECOND_GATEWAY_EUI
+            )
+            VirtualGateway(second_home, HttpTransport()).poll()
             self._gateway = VirtualGateway(self.home, HttpTransport(), log=self._log)
             self._gateway.poll()
             self._thread.start()
@@ -69,15 +76,16 @@ class DocumentedSetup:
         self._thread.join()
         self._exit_stack.close()
 
-    def _make_keys(self, folder: Path) -> None:
-        pair = KeyPair.generate()
+    def _create_keys(self, folder: Path) -> None:
+        """Create the lab's key pair, write its private key to the folder, and calculate the key of the example."""
+        key_pair = KeyPair.generate()
         self.private_key = folder / "private.pem"
-        pair.save(self.private_key)
-        documented, *_ = recover_public_keys(example.update_file(), example.SIGNATURE)
-        self._sig_keys = (documented, pair.public_key)
+        key_pair.save(self.private_key)
+        example_key, *_ = recover_public_keys(example.update_file(), example.SIGNATURE)
+        self._sig_keys = (example_key, key_pair.public_key)
 
-    def _make_home(self, path: Path, gateway_id: str) -> Home:
-        eui = example.GATEWAY_EUI if gateway_id == example.GATEWAY_ID else example.SECOND_GATEWAY_EUI
+    def _create_gateway(self, path: Path, gateway_id: str, eui: GatewayEui) -> Home:
+        """Register a gateway of the example and write its home folder."""
         self._cloud.service.create_gateway(
             OWNER,
             eui,
@@ -95,20 +103,24 @@ class DocumentedSetup:
             interval_s=example.POLL_INTERVAL_S,
         )
 
-    def _run(self) -> None:
+    def _poll_loop(self) -> None:
         """Poll every ten seconds until stopped. Poll at once if there is a new definition, as after a power-on."""
-        known, due = 0, time.monotonic() + example.POLL_INTERVAL_S
+        last_sequence = 0
+        next_poll = time.monotonic() + example.POLL_INTERVAL_S
         while not self._stop.wait(_CHECK_INTERVAL_S):
-            newest = max((d.sequence for d in self._cloud.service.definitions(OWNER)), default=0)
-            if newest <= known and time.monotonic() < due:
-                continue
-            known = max(known, newest)
-            try:
-                wait_s = self._gateway.poll().wait_s
-            except LorafwError as error:
-                self._log(f"the gateway cannot poll: {error}")
-                wait_s = example.POLL_INTERVAL_S
-            except Exception as error:  # a thread that ended here would end in silence, and serve would stay
-                self._log(f"the gateway failed to poll: {type(error).__name__}: {error}")
-                wait_s = example.POLL_INTERVAL_S
-            due = time.monotonic() + wait_s
+            definitions = self._cloud.service.definitions(OWNER)
+            newest_sequence = max((definition.sequence for definition in definitions), default=0)
+            has_new_definition = newest_sequence > last_sequence
+            if has_new_definition or time.monotonic() >= next_poll:
+                last_sequence = max(last_sequence, newest_sequence)
+                next_poll = time.monotonic() + self._poll()
+
+    def _poll(self) -> float:
+        """Let the gateway poll and return the time until its next poll. Logs errors."""
+        try:
+            return self._gateway.poll().wait_s
+        except LorafwError as error:
+            self._log(f"the gateway cannot poll: {error}")
+        except Exception as error:  # otherwise the thread would end unnoticed while ``serve`` goes on
+            self._log(f"the gateway failed to poll: {type(error).__name__}: {error}")
+        return example.POLL_INTERVAL_S

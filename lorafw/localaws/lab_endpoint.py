@@ -1,6 +1,6 @@
-"""Find the running lab: the API of ``lorafw serve`` that a terminal or a ready file names.
+"""Find the running lab: the API of ``lorafw serve``, whose address is in the environment or in a ready file.
 
-Only a server on this machine that answers as lorafw does counts as a lab.
+A lab must be on this machine and must answer as only lorafw does.
 """
 
 from __future__ import annotations
@@ -36,10 +36,14 @@ class LabEndpoint:
 
 
 def find_endpoint(environ: Mapping[str, str], ready_file: Path | None = None) -> LabEndpoint:
-    """Return the endpoint in the ready file if there is one, otherwise the one that the variables name.
+    """Return the endpoint in the ready file if one is given, otherwise the one in the environment variables.
+
+    Args:
+        environ: The environment variables.
+        ready_file: A file that ``lorafw serve --ready-file`` wrote, or None.
 
     Raises:
-        LabError: Neither names an address of this machine.
+        LabError: The endpoint is missing, or is not an address of this machine.
     """
     if ready_file is not None:
         return endpoint_of_ready_file(ready_file)
@@ -47,10 +51,10 @@ def find_endpoint(environ: Mapping[str, str], ready_file: Path | None = None) ->
 
 
 def endpoint_of_environment(environ: Mapping[str, str]) -> LabEndpoint:
-    """Return the endpoint that the variables name.
+    """Return the endpoint in AWS_ENDPOINT_URL, with the Region in AWS_DEFAULT_REGION.
 
     Raises:
-        LabError: AWS_ENDPOINT_URL is not set, or is no address of this machine.
+        LabError: AWS_ENDPOINT_URL is not set, or is not an address of this machine.
     """
     url = environ.get("AWS_ENDPOINT_URL", "")
     if not url:
@@ -60,13 +64,16 @@ def endpoint_of_environment(environ: Mapping[str, str]) -> LabEndpoint:
 
 
 def find_service_url(environ: Mapping[str, str]) -> str:
-    """Return the address of the lab's iotwireless API, which may have a variable of its own.
+    """Return the address of the lab's iotwireless API.
+
+    AWS_ENDPOINT_URL_IOT_WIRELESS comes before AWS_ENDPOINT_URL, as in boto3.
 
     Raises:
-        LabError: No variable is set, or its address is not on this machine.
+        LabError: Neither variable is set, or the address is not on this machine.
     """
     for name in ("AWS_ENDPOINT_URL_IOT_WIRELESS", "AWS_ENDPOINT_URL"):
-        if url := environ.get(name, ""):
+        url = environ.get(name, "")
+        if url:
             return _loopback_url(name, url)
     raise LabError(f"AWS_ENDPOINT_URL is not set, so no lab is known (AWS has no explain): {_REMEDY}")
 
@@ -75,10 +82,11 @@ def endpoint_of_ready_file(path: Path) -> LabEndpoint:
     """Return the endpoint in a file that ``lorafw serve --ready-file`` wrote.
 
     Raises:
-        LabError: The file is missing, is no ready file, or names no address of this machine.
+        LabError: The file is missing, is not a ready file, or its address is not on this machine.
     """
     content = _read_ready_file(path)
-    url, variables = content.get("api"), content.get("environment", {})
+    url = content.get("api")
+    variables = content.get("environment", {})
     if not isinstance(url, str) or not isinstance(variables, dict):
         raise LabError(f"{path} is not a file that 'lorafw serve --ready-file' wrote: it has no 'api'")
     region = variables.get("AWS_DEFAULT_REGION") or REGION
@@ -86,12 +94,13 @@ def endpoint_of_ready_file(path: Path) -> LabEndpoint:
 
 
 def check_is_lab(endpoint: LabEndpoint) -> None:
-    """Ask the endpoint whether it is lorafw. Waits up to 5 seconds for each of the two steps of the connection.
+    """Raise an error unless lorafw answers at the endpoint.
 
-    The question contains a random number. Only lorafw answers it in the expected form.
+    Sends a request with a random number, which only lorafw returns in the expected form. Waits up to 5 seconds for the
+    connection, and again for the answer.
 
     Raises:
-        LabError: Nothing answers there, or something else does.
+        LabError: No server answers, or another server does.
     """
     nonce = secrets.token_hex(16)
     try:
@@ -108,7 +117,7 @@ def check_is_lab(endpoint: LabEndpoint) -> None:
 
 
 def lab_request(endpoint: LabEndpoint, path: str) -> urllib.request.Request:
-    """Return a GET request for something that lorafw answers and AWS does not have."""
+    """Return a GET request for a path that lorafw has in addition to AWS's API."""
     # moto finds the service and the Region in the credential of a signature. It does not check the signature.
     credential = f"testing/20210312/{quote(endpoint.region)}/iotwireless/aws4_request"
     authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"
@@ -116,31 +125,44 @@ def lab_request(endpoint: LabEndpoint, path: str) -> urllib.request.Request:
 
 
 def open_directly(endpoint: LabEndpoint, path: str, *, timeout_s: float) -> HTTPResponse:
-    """Send a GET request to the lab, without a proxy, and return the response. A redirect is an error.
+    """Send a GET request to the lab without a proxy. A redirect is an error.
+
+    Args:
+        endpoint: The address of the lab.
+        path: The path, with its leading slash.
+        timeout_s: The time to wait for the connection, and for the answer.
+
+    Returns:
+        The response. The caller must close it.
 
     Raises:
-        urllib.error.HTTPError: The answer has another status than 200, or is a redirect.
-        OSError: Nothing answers.
+        urllib.error.HTTPError: The response has an error status, or is a redirect.
+        OSError: No server answers.
     """
     response: HTTPResponse = _DIRECT_OPENER.open(lab_request(endpoint, path), timeout=timeout_s)
     return response
 
 
 class _RefuseRedirects(urllib.request.HTTPRedirectHandler):
-    """Treats a redirect as an error. A redirect could lead away from this machine."""
+    """A handler that treats a redirect as an error, because a redirect could lead away from this machine."""
 
     def redirect_request(self, *_: Any) -> None:
-        return None
+        """Return no new request, so that urllib raises an HTTPError."""
+        return
 
 
 _DIRECT_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}), _RefuseRedirects)
 
 
 def _loopback_url(source: str, url: str) -> str:
-    """Return the address in its plain form. Raises LabError if it is not ``http://`` and loopback."""
+    """Return an address as ``http://HOST:PORT``. Raises LabError if it is not an HTTP address of this machine.
+
+    ``source`` names the origin of the address in the error message.
+    """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
+        host = parts.hostname or ""
+        port = parts.port
     except ValueError as error:
         raise LabError(f"{source} is {url!r}, which is not an address: {error}") from error
     if not is_loopback(host):
@@ -148,11 +170,13 @@ def _loopback_url(source: str, url: str) -> str:
     has_more = parts.username is not None or parts.path not in ("", "/") or parts.query or parts.fragment
     if parts.scheme != "http" or has_more:
         raise LabError(f"{source} is {url!r}; a lab is at http://127.0.0.1:PORT")
-    literal = f"[{host}]" if ":" in host else host
-    return f"http://{literal}:{port or 80}"
+    is_ipv6 = ":" in host
+    url_host = f"[{host}]" if is_ipv6 else host
+    return f"http://{url_host}:{port or 80}"
 
 
 def _read_ready_file(path: Path) -> dict[str, Any]:
+    """Return the content of a ready file. Raises LabError if it cannot be read or is not a JSON object."""
     try:
         with path.open("rb") as file:
             content = json.loads(file.read(_MAX_READY_FILE_BYTES))
@@ -168,6 +192,7 @@ def _read_ready_file(path: Path) -> dict[str, Any]:
 
 
 def _reason(error: OSError) -> str:
+    """Return the reason of a failed request without the wrapping of urllib."""
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror

@@ -1,4 +1,4 @@
-"""Create the documented storage for an update file: a versioned bucket, and a role that may read it."""
+"""Create the bucket for update files and the role that may read it, as AWS documents them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 from lorafw import example
 
 
-def create_bucket_and_role(client: Callable[[str], Any], *, readable: str = example.KEY) -> None:
+def create_bucket_and_role(client: Callable[[str], Any], *, readable_key: str = example.KEY) -> None:
     """Create the bucket and the role of the documented example.
 
     Args:
         client: Returns a boto3 client for the name of a service, such as "s3".
-        readable: The key that the role may read, or a pattern of keys.
+        readable_key: The key that the role may read, or a pattern of keys.
     """
-    s3, iam = client("s3"), client("iam")
+    s3 = client("s3")
+    iam = client("iam")
     s3.create_bucket(Bucket=example.BUCKET)
     s3.put_bucket_versioning(Bucket=example.BUCKET, VersioningConfiguration={"Status": "Enabled"})
     iam.create_role(RoleName=example.ROLE_NAME, AssumeRolePolicyDocument=example.TRUST_POLICY)
-    policy = example.permission_policy(key=readable)
+    policy = example.permission_policy(key=readable_key)
     iam.put_role_policy(RoleName=example.ROLE_NAME, PolicyName="ReadFwUpdate", PolicyDocument=policy)
 
 

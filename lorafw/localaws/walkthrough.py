@@ -1,4 +1,4 @@
-"""Run the documented procedure and show every command, its real answer and the gateway's log."""
+"""Run AWS's documented procedure, and print each command, its answer and the gateway's log."""
 
 from __future__ import annotations
 
@@ -25,19 +25,25 @@ from lorafw.scratch import scratch_folder
 from lorafw.tasks.model import AccountRegion
 
 MAX_POLLS: Final = 4
-"""The task becomes FAILED at the fourth poll after its definition was created."""
+"""A task becomes FAILED at the fourth poll after its definition was created, at the latest."""
 
 OWNER: Final = AccountRegion(example.ACCOUNT, example.REGION)
 
 
 class DocumentedWalkthrough:
-    """Context manager for one run of the procedure in its own lab. ``show`` is called with each text for the user."""
+    """A context manager for one run of the documented procedure in its own local AWS.
 
-    def __init__(self, show: Callable[[str], None], *, package: str, fail: str | None = None) -> None:
-        self._show = show
+    Args:
+        write_line: Called with each text for the user.
+        package: The PackageVersion that the update installs.
+        fail: ``wrong-key`` or ``tampered`` to make the update fail, or None.
+    """
+
+    def __init__(self, write_line: Callable[[str], None], *, package: str, fail: str | None = None) -> None:
+        self._write_line = write_line
         self._package = package
         self._fail = fail
-        self._aws = find_aws_cli()
+        self._aws_cli = find_aws_cli()
         self._exit_stack = contextlib.ExitStack()
 
     def __enter__(self) -> DocumentedWalkthrough:
@@ -51,21 +57,24 @@ class DocumentedWalkthrough:
         self._exit_stack.close()
 
     def run(self) -> str:
-        """Run the procedure and return the final status of the task.
+        """Run the procedure.
+
+        Returns:
+            The final status of the task: COMPLETED or FAILED.
 
         Raises:
             LorafwError: A command failed.
         """
-        self._show("A firmware update with AWS IoT Core for LoRaWAN, on this machine alone.")
-        self._show(
-            f"API {self._cloud.api.url}, CUPS {self._cloud.cups.uri}"
-            + ("" if self._aws else "; no AWS CLI was found, so boto3 asks in its place")
-        )
+        self._write_line("A firmware update with AWS IoT Core for LoRaWAN, on this machine alone.")
+        addresses = f"API {self._cloud.api.url}, CUPS {self._cloud.cups.uri}"
+        if not self._aws_cli:
+            addresses += "; no AWS CLI was found, so boto3 asks in its place"
+        self._write_line(addresses)
         input_json = self._publish_update()
-        gateway_id, gateway = self._gateway()
-        self._version(gateway_id)
-        self._heading("2. Create a wireless gateway task definition")
-        self._show("$ cat input.json\n" + input_json.read_text())
+        gateway_id, gateway = self._create_gateway()
+        self._show_version(gateway_id)
+        self._write_heading("2. Create a wireless gateway task definition")
+        self._write_line("$ cat input.json\n" + input_json.read_text())
         self._run_aws_command(
             "create-wireless-gateway-task-definition",
             "--cli-input-json",
@@ -75,30 +84,33 @@ class DocumentedWalkthrough:
         return self._poll_until_ended(gateway_id, gateway)
 
     def _publish_update(self) -> Path:
-        """Create the update file, its signature, the bucket and the role. Returns the path of input.json."""
-        self._heading("0. Update file, signature, bucket and role")
+        """Create and upload the update file and its signature, and create the role. Returns the path of input.json."""
+        self._write_heading("0. Update file, signature, bucket and role")
         self._keys = KeyPair.generate()
         update = example.update_file(self._package)
-        signer = KeyPair.generate() if self._fail == "wrong-key" else self._keys
+        signer = self._keys
+        if self._fail == "wrong-key":
+            signer = KeyPair.generate()
         signed = sign_update(signer, update)
-        self._show(f"{example.KEY}: {len(update)} bytes, brings PackageVersion {self._package}")
-        self._show(f"signature: {len(signed.signature)} bytes, SigKeyCrc {signed.key_crc} ({signed.key_crc:08X})")
+        self._write_line(f"{example.KEY}: {len(update)} bytes, brings PackageVersion {self._package}")
+        self._write_line(f"signature: {len(signed.signature)} bytes, SigKeyCrc {signed.key_crc} ({signed.key_crc:08X})")
         if self._fail == "wrong-key":
             crc = self._keys.public_key.crc
-            self._show(f"(--fail wrong-key: the gateway's sig-0.key has the CRC {crc}, {crc:08X})")
+            self._write_line(f"(--fail wrong-key: the gateway's sig-0.key has the CRC {crc}, {crc:08X})")
         if self._fail == "tampered":
             update += b"\n"
-            self._show("(--fail tampered: one byte is added to the file after it was signed)")
+            self._write_line("(--fail tampered: one byte is added to the file after it was signed)")
         create_bucket_and_role(self._cloud.client)
         upload_update(self._cloud.client, update)
-        self._show(f"{example.DATA_SOURCE} is readable through {example.ROLE_ARN}")
+        self._write_line(f"{example.DATA_SOURCE} is readable through {example.ROLE_ARN}")
         members = example.input_json(signature=signed.signature, sig_key_crc=signed.key_crc)
         path = self._folder / "input.json"
         path.write_text(json.dumps(members, indent=4))
         return path
 
-    def _gateway(self) -> tuple[str, VirtualGateway]:
-        known = register_gateway(
+    def _create_gateway(self) -> tuple[str, VirtualGateway]:
+        """Register the gateway, write its home folder and let it poll once. Returns its id and the virtual gateway."""
+        registration = register_gateway(
             self._cloud.client("iotwireless"), example.GATEWAY_EUI, example.GATEWAY_NAME, example.RF_REGION
         )
         home = write_home(
@@ -109,80 +121,111 @@ class DocumentedWalkthrough:
             sig_keys=[self._keys.public_key],
             interval_s=example.POLL_INTERVAL_S,
         )
-        self._show(f"The gateway {example.GATEWAY_EUI} is registered and powered on:")
-        gateway = VirtualGateway(home, HttpTransport(), log=lambda line: self._show(f"    {line}"))
+        self._write_line(f"The gateway {example.GATEWAY_EUI} is registered and powered on:")
+        gateway = VirtualGateway(home, HttpTransport(), log=lambda line: self._write_line(f"    {line}"))
         gateway.poll()
-        return known.id, gateway
+        return registration.id, gateway
 
-    def _version(self, gateway_id: str) -> None:
-        self._heading("1. Get the current version running on your gateway")
+    def _show_version(self, gateway_id: str) -> None:
+        """Show the version that the gateway reported in its poll."""
+        self._write_heading("1. Get the current version running on your gateway")
         self._run_aws_command(
             "get-wireless-gateway", "--identifier", example.GATEWAY_EUI.hex, "--identifier-type", "GatewayEui"
         )
         self._run_aws_command("get-wireless-gateway-firmware-information", "--id", gateway_id)
 
     def _poll_until_ended(self, gateway_id: str, gateway: VirtualGateway) -> str:
-        self._heading("3. Run the firmware update task and track progress")
+        """Let the gateway poll until its task has ended, show the result, and delete the task. Returns the status."""
+        self._write_heading("3. Run the firmware update task and track progress")
         status = ""
         for poll in range(1, MAX_POLLS + 1):
-            self._show(f"The gateway polls CUPS (poll {poll}):")
+            self._write_line(f"The gateway polls CUPS (poll {poll}):")
             gateway.poll()
             status = self._run_aws_command("get-wireless-gateway-task", "--id", gateway_id)["Status"]
             if status in ("COMPLETED", "FAILED"):
                 break
         if status == "COMPLETED":
             self._run_aws_command("get-wireless-gateway-firmware-information", "--id", gateway_id)
-        explanation = self._cloud.service.explain(OWNER, gateway_id)
-        if status != "COMPLETED":
-            self._show("Why?")
-            self._show("\n".join(f"    {line}" for line in explanation.lines))
-            self._show("    The gateway's log above says it too: its key does not verify the signature, so the")
-            self._show("    update was refused. " + _REASONS.get(self._fail or "", "The update did not take effect."))
+        else:
+            self._explain_failure(gateway_id)
         self._run_aws_command("delete-wireless-gateway-task", "--id", gateway_id)
-        self._show(f"\n{status}: the gateway runs PackageVersion {gateway.home.package()}.")
+        self._write_line(f"\n{status}: the gateway runs PackageVersion {gateway.home.package()}.")
         return status
 
-    def _heading(self, text: str) -> None:
-        self._show(f"\n{text}\n{'-' * len(text)}")
+    def _explain_failure(self, gateway_id: str) -> None:
+        """Show why the task failed. Call this before the task is deleted."""
+        explanation = self._cloud.service.explain(OWNER, gateway_id)
+        reason = _FAILURE_REASONS.get(self._fail or "", "The update did not take effect.")
+        self._write_line("Why?")
+        self._write_line("\n".join(f"    {line}" for line in explanation.lines))
+        self._write_line("    The gateway's log above says it too: its key does not verify the signature, so the")
+        self._write_line(f"    update was refused. {reason}")
+
+    def _write_heading(self, text: str) -> None:
+        """Show a heading, underlined and after an empty line."""
+        self._write_line(f"\n{text}\n{'-' * len(text)}")
 
     def _run_aws_command(self, operation: str, *arguments: str, shown: list[str] | None = None) -> dict[str, Any]:
-        """Run ``aws iotwireless OPERATION ...`` against the lab and return its answer."""
-        self._show(f"$ aws iotwireless {operation} {shlex.join(shown or arguments)}")
-        answer = self._run_with_cli(operation, arguments) if self._aws else self._run_with_boto3(operation, arguments)
-        self._show(f"{answer.strip()}\n" if answer.strip() else "(no output)\n")
-        members: dict[str, Any] = json.loads(answer) if answer.strip() else {}
+        """Run a command of the AWS CLI in the local AWS, and show the command and its answer.
+
+        Args:
+            operation: The operation of ``aws iotwireless``.
+            *arguments: Its arguments.
+            shown: The arguments to show, if they differ.
+
+        Returns:
+            The answer, parsed from JSON. Empty if the command prints nothing.
+        """
+        self._write_line(f"$ aws iotwireless {operation} {shlex.join(shown or arguments)}")
+        run = self._run_with_cli if self._aws_cli else self._run_with_boto3
+        answer = run(operation, arguments).strip()
+        if not answer:
+            self._write_line("(no output)\n")
+            return {}
+        self._write_line(f"{answer}\n")
+        members: dict[str, Any] = json.loads(answer)
         return members
 
     def _run_with_cli(self, operation: str, arguments: tuple[str, ...]) -> str:
-        assert self._aws is not None
+        """Run a command with the AWS CLI and return what it prints."""
+        assert self._aws_cli is not None
         endpoint = LabEndpoint(self._cloud.api.url, example.REGION)
         command = ["iotwireless", operation, *arguments, "--output", "json"]
-        done = subprocess.run(  # noqa: S603 -- the AWS CLI with arguments of ours
-            aws_command(self._aws, endpoint, command),
+        completed = subprocess.run(  # noqa: S603 -- the AWS CLI with arguments of this module
+            aws_command(self._aws_cli, endpoint, command),
             env=aws_environment(os.environ, endpoint),
             capture_output=True,
             text=True,
             check=False,
         )
-        if done.returncode != 0:
-            raise LorafwError(f"aws iotwireless {operation} ended with {done.returncode}: {done.stderr.strip()}")
-        return done.stdout
+        if completed.returncode != 0:
+            raise LorafwError(
+                f"aws iotwireless {operation} ended with {completed.returncode}: {completed.stderr.strip()}"
+            )
+        return completed.stdout
 
     def _run_with_boto3(self, operation: str, arguments: tuple[str, ...]) -> str:
+        """Run the same command with boto3, and return its answer as the AWS CLI prints it."""
         client = self._cloud.client("iotwireless")
-        pairs = dict(zip(arguments[::2], arguments[1::2], strict=True))
-        source = pairs.pop("--cli-input-json", None)
-        parameters = (
-            json.loads(Path(source.removeprefix("file://")).read_text())
-            if source
-            else {name.removeprefix("--").title().replace("-", ""): value for name, value in pairs.items()}
-        )
-        answer = getattr(client, operation.replace("-", "_"))(**parameters)
+        method = getattr(client, operation.replace("-", "_"))
+        answer = method(**_boto3_parameters(arguments))
         answer.pop("ResponseMetadata")
-        return json.dumps(answer, indent=4) if answer else ""
+        if not answer:
+            return ""
+        return json.dumps(answer, indent=4)
 
 
-_REASONS: Final = {
+def _boto3_parameters(arguments: tuple[str, ...]) -> dict[str, Any]:
+    """Return the parameters for boto3 that correspond to arguments of the AWS CLI, such as ``--id`` to ``Id``."""
+    value_by_option = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    input_url = value_by_option.pop("--cli-input-json", None)
+    if input_url is not None:
+        parameters: dict[str, Any] = json.loads(Path(input_url.removeprefix("file://")).read_text())
+        return parameters
+    return {option.removeprefix("--").title().replace("-", ""): value for option, value in value_by_option.items()}
+
+
+_FAILURE_REASONS: Final = {
     "wrong-key": "The update was signed with another key than the one whose public half is on the gateway.",
     "tampered": "The file in the bucket is not the one that was signed.",
 }

@@ -14,7 +14,7 @@ from lorafw.errors import AccessDenied, RoleNotTrusted
 from lorafw.sources.iam.documents import NamedPolicy
 from lorafw.sources.iam.evaluation import AccessPolicies, AccessRequest, PolicyDecision, evaluate, evaluate_access
 from lorafw.sources.iam.requests import (
-    SERVICE,
+    SERVICE_PRINCIPAL,
     Circumstances,
     IamRole,
     assume_role_request,
@@ -93,7 +93,7 @@ def check_trust(facts: RoleFacts, circumstances: Circumstances) -> None:
     request = assume_role_request(facts.role, circumstances, facts.partition)
     decision = evaluate([facts.trust], request)
     if not decision.allowed:
-        raise RoleNotTrusted(f"{SERVICE} may not assume {facts.role.arn}: {decision.reason}")
+        raise RoleNotTrusted(f"{SERVICE_PRINCIPAL} may not assume {facts.role.arn}: {decision.reason}")
 
 
 def check_object(

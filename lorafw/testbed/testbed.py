@@ -166,7 +166,7 @@ class Testbed:
             self._open_service(stack)
             self._folder = stack.enter_context(scratch_folder("lorafw-bed-"))
             if self._staged:
-                create_bucket_and_role(self._own_client, readable="*")
+                create_bucket_and_role(self._own_client, readable_key="*")
             for index in range(self._count):
                 self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
             self._exit_stack = stack.pop_all()

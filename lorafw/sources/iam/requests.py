@@ -1,10 +1,11 @@
-"""The requests that AWS makes to read an update, each with what is known of its condition keys. Pure.
+"""The requests that AWS makes to read an update, each with the condition keys that are known. Does no I/O.
 
 AWS IoT Wireless assumes the role (AssumeRole, as a service), and reads the object with the session (GetObject). If the
-object is encrypted with a KMS key, S3 asks KMS to decrypt on behalf of the session (Decrypt).
+object is encrypted with a KMS key, S3 asks KMS to decrypt it on behalf of the session (Decrypt).
 
-Documented: which keys exist and when each is present. Assumed, since AWS does not say it of this service: the name of
-the session, the resource in aws:SourceArn, TLS 1.3, and that the service calls S3 from a public address of its own.
+Documented: which condition keys exist, and when each is present. Assumed, because AWS does not document it for this
+service: the name of the session, the resource in aws:SourceArn, TLS 1.3, and that the service calls S3 from a public
+address of AWS.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from lorafw.sources.iam.context import RequestContext
 from lorafw.sources.iam.evaluation import AccessRequest
 from lorafw.sources.iam.principals import Principal
 
-SERVICE: Final = "iotwireless.amazonaws.com"
-SESSION: Final = "lorafw-update"
+SERVICE_PRINCIPAL: Final = "iotwireless.amazonaws.com"
+ROLE_SESSION_NAME: Final = "lorafw-update"
 SOURCE_RESOURCE: Final = "WirelessGatewayTaskDefinition/*"
-"""The resource in aws:SourceArn: some task definition of the account."""
+"""The resource in aws:SourceArn: any task definition of the account."""
 
 _NEVER_IN_A_ROLE_SESSION: Final = frozenset(
     (
@@ -43,17 +44,55 @@ _NEVER_IN_A_ROLE_SESSION: Final = frozenset(
         "aws:referer",
     )
 )
+_ABSENT_IN_ASSUME_ROLE: Final = frozenset(
+    (
+        "aws:username",
+        "aws:TokenIssueTime",
+        "aws:MultiFactorAuthPresent",
+        "aws:MultiFactorAuthAge",
+        "aws:FederatedProvider",
+        "aws:SourceIdentity",
+        "aws:PrincipalTag/",
+        "aws:ResourceTag/",
+        "iam:",
+        "kms:",
+        "s3:",
+        "sts:",
+        "aws:referer",
+    )
+)
 _NO_TAGS_IN_THE_REQUEST: Final = frozenset(("aws:RequestTag/", "aws:TagKeys"))
 _NOT_CALLED_VIA: Final = frozenset(("aws:CalledVia", "aws:CalledViaFirst", "aws:CalledViaLast"))
 _OTHER_SERVICES: Final = frozenset(
-    f"{name}:"
-    for name in (
-        *("accounts.google.com", "cloudformation", "cloudfront", "cognito-identity.amazonaws.com", "dynamodb", "ec2"),
-        *("ecs", "elasticloadbalancing", "events", "glue", "iot", "iotwireless", "lambda", "saml", "secretsmanager"),
-        *("sns", "sqs", "ssm", "www.amazon.com", "graph.facebook.com"),
+    (
+        "accounts.google.com:",
+        "cloudformation:",
+        "cloudfront:",
+        "cognito-identity.amazonaws.com:",
+        "dynamodb:",
+        "ec2:",
+        "ecs:",
+        "elasticloadbalancing:",
+        "events:",
+        "glue:",
+        "iot:",
+        "iotwireless:",
+        "lambda:",
+        "saml:",
+        "secretsmanager:",
+        "sns:",
+        "sqs:",
+        "ssm:",
+        "www.amazon.com:",
+        "graph.facebook.com:",
     )
 )
-"""Prefixes of condition keys of other services: none is part of these requests."""
+"""Prefixes of condition keys of other services, which are absent from these requests."""
+
+_ABSENT_IN_A_SESSION: Final = (
+    _NEVER_IN_A_ROLE_SESSION | _NO_TAGS_IN_THE_REQUEST | _OTHER_SERVICES | frozenset(("aws:PrincipalTag/",))
+)
+"""Condition keys that are absent from each request of the session. A tag of the role is present all the same."""
 
 _S3_UNKNOWN: Final = frozenset(("s3:signatureAge", "s3:x-amz-content-sha256", "s3:AccessGrantsInstanceArn"))
 
@@ -70,45 +109,46 @@ class IamRole:
 
     @property
     def principal(self) -> Principal:
-        """The session that the service makes of this role."""
-        return Principal.role(self.arn, SESSION)
+        """The session that the service creates when it assumes the role."""
+        return Principal.role(self.arn, ROLE_SESSION_NAME)
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """When and in which Region the service makes a request."""
+    """The time and the Region of a request."""
 
     now_ms: int
     """The time in milliseconds since 1970."""
     region: str
+    """The Region of the service, the bucket and the key."""
 
 
 def assume_role_request(role: IamRole, circumstances: Circumstances, partition: str) -> AccessRequest:
-    """Return the request with which the service assumes the role."""
+    """Return the request with which the service assumes the role.
+
+    Args:
+        role: The role.
+        circumstances: The time of the request, and the Region.
+        partition: The first part of the account's ARNs, such as ``aws`` or ``aws-cn``.
+    """
     region = circumstances.region
     values: dict[str, str | tuple[str, ...]] = {
         **_common_values(circumstances),
         "aws:SourceAccount": role.account,
         "aws:SourceArn": f"arn:{partition}:iotwireless:{region}:{role.account}:{SOURCE_RESOURCE}",
         "aws:PrincipalIsAWSService": "true",
-        "aws:PrincipalServiceName": SERVICE,
-        "aws:PrincipalServiceNamesList": (SERVICE,),
+        "aws:PrincipalServiceName": SERVICE_PRINCIPAL,
+        "aws:PrincipalServiceNamesList": (SERVICE_PRINCIPAL,),
         "aws:ViaAWSService": "false",
         "aws:ResourceAccount": role.account,
         "aws:RequestedRegion": region,
-        "sts:RoleSessionName": SESSION,
+        "sts:RoleSessionName": ROLE_SESSION_NAME,
         **_tags("aws:ResourceTag", role.tags),
         **_tags("iam:ResourceTag", role.tags),
     }
-    absent = frozenset(
-        (
-            *("aws:username", "aws:TokenIssueTime", "aws:MultiFactorAuthPresent", "aws:MultiFactorAuthAge"),
-            *("aws:FederatedProvider", "aws:SourceIdentity", "aws:PrincipalTag/", "aws:ResourceTag/"),
-            *("iam:", "kms:", "s3:", "sts:", "aws:referer"),
-        )
-    )
-    known = RequestContext(values, absent | _NO_TAGS_IN_THE_REQUEST | _NOT_CALLED_VIA | _OTHER_SERVICES)
-    return AccessRequest("sts:AssumeRole", role.arn, Principal.service(SERVICE), known)
+    absent = _ABSENT_IN_ASSUME_ROLE | _NO_TAGS_IN_THE_REQUEST | _NOT_CALLED_VIA | _OTHER_SERVICES
+    context = RequestContext(values, absent)
+    return AccessRequest("sts:AssumeRole", role.arn, Principal.service(SERVICE_PRINCIPAL), context)
 
 
 def get_object_request(
@@ -124,10 +164,10 @@ def get_object_request(
 
     Args:
         role: The role of the session.
-        circumstances: When the service asks, and the Region of the bucket.
+        circumstances: The time of the request, and the Region of the bucket.
         arn: The ARN of the object, or of the bucket for ``s3:ListBucket``.
         bucket_account: The account that owns the bucket.
-        object_tags: The tags of the object, if it is there.
+        object_tags: The tags of the object, or None if it does not exist.
         action: The action that AWS checks.
     """
     values = {
@@ -141,13 +181,8 @@ def get_object_request(
         "s3:signatureversion": "AWS4-HMAC-SHA256",
         **_tags("s3:ExistingObjectTag", object_tags),
     }
-    absent = frozenset(("s3:", "kms:", "sts:", "iam:"))
-    context = RequestContext(
-        values,
-        absent | _NEVER_IN_A_ROLE_SESSION | _NO_TAGS_IN_THE_REQUEST | _NOT_CALLED_VIA | _OTHER_SERVICES | _untagged(),
-        present_unknown=frozenset(("aws:SourceIp",)),
-        unknown=_S3_UNKNOWN,
-    )
+    absent = frozenset(("s3:", "kms:", "sts:", "iam:")) | _ABSENT_IN_A_SESSION | _NOT_CALLED_VIA
+    context = RequestContext(values, absent, present_unknown=frozenset(("aws:SourceIp",)), unknown=_S3_UNKNOWN)
     return AccessRequest(action, arn, role.principal, context)
 
 
@@ -158,11 +193,12 @@ def decrypt_request(
 
     Args:
         role: The role of the session.
-        circumstances: When the service asks, and the Region of bucket and key.
-        key_arn: The KMS key.
-        encryption_context: What S3 gives as encryption context.
+        circumstances: The time of the request, and the Region of the bucket and the key.
+        key_arn: The ARN of the KMS key.
+        encryption_context: The encryption context that S3 passes to KMS.
     """
-    region, key_account = circumstances.region, key_arn.split(":")[4]
+    region = circumstances.region
+    key_account = key_arn.split(":")[4]
     values = {
         **_session_values(role, circumstances),
         "aws:ResourceAccount": key_account,
@@ -173,15 +209,14 @@ def decrypt_request(
         "kms:EncryptionContextKeys": tuple(encryption_context),
         **{f"kms:EncryptionContext:{name}": value for name, value in encryption_context.items()},
     }
-    absent = frozenset(("s3:", "sts:", "iam:", "kms:EncryptionContext:", "kms:RecipientAttestation:"))
-    context = RequestContext(
-        values, absent | _NEVER_IN_A_ROLE_SESSION | _NO_TAGS_IN_THE_REQUEST | _OTHER_SERVICES | _untagged()
-    )
+    # aws:CalledVia is not absent here, because S3 makes the request for the session.
+    absent_in_decrypt = frozenset(("s3:", "sts:", "iam:", "kms:EncryptionContext:", "kms:RecipientAttestation:"))
+    context = RequestContext(values, absent_in_decrypt | _ABSENT_IN_A_SESSION)
     return AccessRequest("kms:Decrypt", key_arn, role.principal, context)
 
 
 def _common_values(circumstances: Circumstances) -> dict[str, str | tuple[str, ...]]:
-    """Return the keys that every request has: documented. AWS's services speak TLS."""
+    """Return the condition keys that all requests have (documented). AWS's services use TLS."""
     return {
         "aws:SecureTransport": "true",
         "aws:CurrentTime": format_iso(circumstances.now_ms),
@@ -190,7 +225,7 @@ def _common_values(circumstances: Circumstances) -> dict[str, str | tuple[str, .
 
 
 def _session_values(role: IamRole, circumstances: Circumstances) -> dict[str, str | tuple[str, ...]]:
-    """Return the keys of a session that a service made of a role. It was made just now."""
+    """Return the condition keys of the session. Its token was issued at the time of the request."""
     values = {
         **_common_values(circumstances),
         "aws:PrincipalArn": role.arn,
@@ -202,15 +237,10 @@ def _session_values(role: IamRole, circumstances: Circumstances) -> dict[str, st
         **_tags("aws:PrincipalTag", role.tags),
     }
     if role.role_id:
-        values["aws:userid"] = f"{role.role_id}:{SESSION}"
+        values["aws:userid"] = f"{role.role_id}:{ROLE_SESSION_NAME}"
     return values
 
 
 def _tags(prefix: str, tags: Mapping[str, str] | None) -> dict[str, str | tuple[str, ...]]:
     """Return the condition keys of tags, such as ``aws:PrincipalTag/team``."""
     return {f"{prefix}/{name}": value for name, value in (tags or {}).items()}
-
-
-def _untagged() -> frozenset[str]:
-    """Return the tags of the principal: those that it does not have are absent."""
-    return frozenset(("aws:PrincipalTag/",))
