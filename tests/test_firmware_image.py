@@ -32,7 +32,7 @@ from lorafw.firmware.image import (
     looks_like_image,
     unpack_image,
 )
-from lorafw.firmware.template import BLOCK, MAGIC, MAX_HEAD_BLOCKS, render
+from lorafw.firmware.template import BLOCK_BYTES, MAGIC, MAX_HEAD_BLOCKS, render
 
 OLD = {"station": b"old station", "station.conf": b"old conf\n", "version.txt": b"1.0.0\n"}
 EVERY_BYTE = bytes(range(256))
@@ -148,7 +148,7 @@ def test_every_payload_is_extracted_to_the_byte(box: Box, payload: bytes) -> Non
 
 def test_a_payload_that_holds_the_script_itself_is_extracted_whole(box: Box) -> None:
     inner = image_of(files={"station": EVERY_BYTE, "notes": b"END_STATION:\n"})
-    files = {"station": inner, "twice": inner + inner, "head": inner[:BLOCK]}
+    files = {"station": inner, "twice": inner + inner, "head": inner[:BLOCK_BYTES]}
     assert box.run(image_of(files=files)).returncode == 0
     assert box.content() == OLD | files | {"version.txt": b"1.0.1\n"}
 
@@ -570,7 +570,7 @@ def test_the_longest_of_everything_still_has_a_head_that_is_read_and_run(charact
         default_home=character * MAX_HOME_CHARS,
     )
     image = unpack_image(data)
-    assert len(data) - 64 - len(image.version_txt) <= MAX_HEAD_BLOCKS * BLOCK
+    assert len(data) - 64 - len(image.version_txt) <= MAX_HEAD_BLOCKS * BLOCK_BYTES
     assert [file.name for file in image.files] == names
     box.run(data)
     assert box.content()["version.txt"] == image.version_txt

@@ -394,7 +394,7 @@ def test_a_tally_tells_the_first_of_a_span_and_then_numbers(caplog: pytest.LogCa
         tally.add(RefusalReason.MALFORMED, "x")
     assert len(caplog.records) == MAX_LINES_PER_WINDOW
     now[0] = WINDOW_S
-    tally.tell()
+    tally.log_suppressed()
     assert caplog.messages[-1] == "refused: malformed request, 5 times more"
     tally.add(RefusalReason.NOT_ALLOWED)
     assert caplog.messages[-1] == "refused: not allowed"

@@ -72,7 +72,7 @@ def test_every_test_that_the_page_names_is_there() -> None:
 )
 def test_the_page_gives_the_limits_that_are_in_force(word: str) -> None:
     from lorafw.server.config import DEFAULT_LIMITS
-    from lorafw.server.refusals import MAX_BODY, MAX_LINES_PER_WINDOW
+    from lorafw.server.refusals import MAX_BODY_BYTES, MAX_LINES_PER_WINDOW
 
     page = (ROOT / "SECURITY.md").read_text()
     told = {
@@ -86,5 +86,5 @@ def test_the_page_gives_the_limits_that_are_in_force(word: str) -> None:
     number = getattr(DEFAULT_LIMITS, word)
     assert told in page
     assert f"{number / 1024 if word.endswith('bytes') else number:,.0f}" in told
-    assert f"at most {MAX_BODY} bytes" in page
+    assert f"at most {MAX_BODY_BYTES} bytes" in page
     assert MAX_LINES_PER_WINDOW == 10

@@ -22,7 +22,7 @@ from lorafw.gateway.enrolment import Registration
 from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME
 from lorafw.gateway.faults import injection, injector_class
 from lorafw.gateway.home import Home
-from lorafw.gateway.provisioning import enrol, enrol_without_tls
+from lorafw.gateway.provisioning import Enrolment, enrol, enrol_without_tls
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
 from lorafw.station.evaluation import evaluate_reply
 from lorafw.station.exchange import DEFAULT_TIMERS, Timers
@@ -114,44 +114,46 @@ def init(
     if replace_certificate and plain:
         raise click.UsageError("--replace-certificate does not go with --plain, which binds no certificate")
     keys = [PublicKey.load(path) for path in sig_keys]
-    registration_args: dict[str, Any] = {
+    gateway_args: dict[str, Any] = {
         "eui": eui,
         "name": name,
         "rf_region": rf_region,
         "package": package or None,
         "sig_keys": keys,
     }
-    if plain:
-        registration_args["cups_uri"] = cups_uri
-    else:
-        registration_args["replace_certificate"] = replace_certificate
     with exit_on_signals(), _explain_aws_errors(home):
-        registration = _enrol(home, plain=plain, registration_args=registration_args)
-    verb = "Registered" if registration.created else "Registered before:"
-    echo(f"{verb} {eui.hex} as {registration.id}")
-    echo(f"Home folder {home}: {', '.join(sorted(path.name for path in home.iterdir()))}")
-    echo(f"CUPS is at {Home(home).uri('cups')}")
+        make_client = _import_client_factory()
+        if plain:
+            registration = enrol_without_tls(home, make_client, cups_uri=cups_uri, **gateway_args)
+        else:
+            enrolment = enrol(home, make_client, replace_certificate=replace_certificate, **gateway_args)
+            _report_replaced_certificate(enrolment)
+            registration = enrolment.registration
+    _report_registration(home, eui, registration)
     if not keys:
         echo("It has no sig-0.key, so it runs unsigned updates and refuses signed ones (--sig-key gives it one).")
 
 
-def _enrol(home: Path, *, plain: bool, registration_args: dict[str, Any]) -> Registration:
-    """Register a gateway and write its home folder.
-
-    Args:
-        home: The home folder.
-        plain: True for a gateway without a certificate.
-        registration_args: Keyword arguments of ``enrol`` or ``enrol_without_tls``.
-    """
+def _import_client_factory() -> Callable[[str], Any]:
+    """Import boto3 and return its function that makes a client for a service."""
     import boto3  # noqa: PLC0415 -- slow to import
 
-    clients = cast("Callable[[str], Any]", boto3.client)  # overloaded by service
-    if plain:
-        return enrol_without_tls(home, clients, **registration_args)
-    enrolment = enrol(home, clients, **registration_args)
+    return cast("Callable[[str], Any]", boto3.client)  # overloaded by service
+
+
+def _report_replaced_certificate(enrolment: Enrolment) -> None:
+    """Print which certificate is no longer bound to the gateway, if there is one."""
     if enrolment.replaced_certificate_id is not None:
         echo(f"Certificate {enrolment.replaced_certificate_id} is not bound to it any more, but still active.")
-    return enrolment.registration
+
+
+def _report_registration(home: Path, eui: GatewayEui, registration: Registration) -> None:
+    """Print the gateway's id, the files in its home folder, and the address of its CUPS server."""
+    verb = "Registered" if registration.created else "Registered before:"
+    echo(f"{verb} {eui.hex} as {registration.id}")
+    names = sorted(path.name for path in home.iterdir())
+    echo(f"Home folder {home}: {', '.join(names)}")
+    echo(f"CUPS is at {Home(home).uri('cups')}")
 
 
 @contextmanager
@@ -233,20 +235,26 @@ def judge(
         is_http=force_http,
         log_level=Level[log_level],
     )
-    fields = evaluation.to_json(Level[log_level])
+    members = evaluation.to_json(Level[log_level])
     if evaluation.remark:
         echo(evaluation.remark, err=True)
     if as_json:
-        echo(json.dumps(fields, indent=4))
-        return
-    echo_highlighted("\n".join(fields.pop("log")))
+        echo(json.dumps(members, indent=4))
+    else:
+        _print_evaluation(members)
+
+
+def _print_evaluation(members: dict[str, Any]) -> None:
+    """Print the log lines of an evaluation, and its other members below."""
+    echo_highlighted("\n".join(members["log"]))
     echo()
-    for name, value in fields.items():
-        echo(f"{name}: {json.dumps(value)}")
+    for name, value in members.items():
+        if name != "log":
+            echo(f"{name}: {json.dumps(value)}")
 
 
 def _read_sig_key(path: Path) -> bytes:
-    """Return the content of a sig-N.key, whatever its size is, up to a maximum."""
+    """Return the content of a sig-N.key. Its size is not checked, except for a maximum."""
     with path.open("rb") as file:
         return read_at_most(file, MAX_SIG_KEY_BYTES)
 
@@ -262,10 +270,10 @@ def faults() -> None:
     for fault in Fault:
         if fault is Fault.NONE:
             continue
-        kind = injector_class(fault)
-        expected_status = kind.expected_status or "no task"
-        status_if_version_given = kind.expected_status_if_version_given or expected_status
-        echo(f"{fault.value:20}{expected_status:13}{status_if_version_given:14}{inspect.getdoc(kind)}")
+        injector = injector_class(fault)
+        status = injector.expected_status or "no task"
+        status_if_version_given = injector.expected_status_if_version_given or status
+        echo(f"{fault.value:20}{status:13}{status_if_version_given:14}{inspect.getdoc(injector)}")
 
 
 @gateway.command()
@@ -325,6 +333,7 @@ def run(
     from lorafw.gateway.transport import HttpTransport  # noqa: PLC0415
 
     conf = Home(home).conf()
+    run_update = runner.execute if execute else runner.install_only
     virtual = VirtualGateway(
         Home(home),
         HttpTransport(tls_sni=conf.tls_sni, buffer_bytes=conf.buffer_bytes),
@@ -332,13 +341,13 @@ def run(
         model=model,
         log=echo_highlighted,
         interval_s=interval,
-        runner=runner.execute if execute else runner.install_only,
+        runner=run_update,
     )
     for argument in faults:
         name, fault_polls = _parse_fault(argument)
         virtual.inject(injection(name), fault_polls)
     virtual.start()
-    _poll(virtual, polls)
+    _poll_repeatedly(virtual, polls)
 
 
 def _parse_fault(argument: str) -> tuple[str, int | None]:
@@ -357,7 +366,7 @@ def _parse_fault(argument: str) -> tuple[str, int | None]:
     return name, int(count)
 
 
-def _poll(virtual: VirtualGateway, max_polls: int | None) -> None:
+def _poll_repeatedly(virtual: VirtualGateway, max_polls: int | None) -> None:
     """Let the gateway poll at its interval until Ctrl-C. Sleeps between the polls.
 
     Args:

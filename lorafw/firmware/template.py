@@ -1,12 +1,13 @@
-"""Render and read the head of an update file: the manifest, which lorafw reads, and the script, which a gateway runs.
+"""Render and read the head of an update file. It has a manifest for lorafw and a shell script for the gateway.
 
 The station runs /tmp/update.bin in the background. It ignores the exit status and never removes the file. If the
 file still exists when the station starts, the station runs it again without checking the signature (source: Basics
 Station 2.0.6, sys_linux.c). This is why the script does its work in this order:
 
-1. Check that ``$0`` is this file, open it and remove it. The rest is read through the open descriptor. So the file
-   is gone whatever happens next, even a power cut. If the file cannot be removed, the script installs nothing, since
-   the update would be installed again at every start. With a restart command, this would never end.
+1. Check that ``$0`` is this file, open it and remove it. The script reads the rest through the open descriptor. The
+   file is removed first, so that even after a power cut the station does not run it again. If the file cannot be
+   removed, the script installs nothing, because the station would install the update again at every start. With a
+   restart command, the station would restart without end.
 2. Write every file, version.txt included, to a staging folder inside the home folder, and check each size. If the
    disk is full or the update file is cut short, the script ends here and the home folder has not changed.
 3. Move each file into place, version.txt last, and flush the disk before and after. After a power cut each file is
@@ -14,11 +15,11 @@ Station 2.0.6, sys_linux.c). This is why the script does its work in this order:
 4. Run the restart command, if there is one. The script belongs to the process group and the systemd unit of the
    station, so a command that stops these also stops the script. By then all other work is done.
 
-The head is text, padded with newlines to whole blocks. The contents of the files follow without separators. They
-are found by their sizes alone, so they may hold any bytes. The script needs a POSIX shell and ``sync``.
+The head is text, padded with newlines to whole blocks. The contents of the files follow without separators. Their
+sizes are in the manifest, so they may contain any bytes. The script needs a POSIX shell and ``sync``.
 
-``unpack_image`` accepts a head only if it is exactly what its manifest renders to. So every change to the script,
-even to a comment in it, needs a new FORMAT.
+``unpack_image`` accepts a head only if rendering its manifest gives the same bytes. Therefore every change to the
+script, even to a comment in it, needs a new FORMAT.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ from lorafw.errors import FirmwareError
 
 FORMAT: Final = 1
 MAGIC: Final = b"#!/bin/sh\n# lorafw-fwstation "
-BLOCK: Final = 4096
+BLOCK_BYTES: Final = 4096
 MAX_HEAD_BLOCKS: Final = 32
-"""Enough blocks for the longest head that image.py allows, even if every character of it is escaped."""
+"""The maximum size of a head. It is enough for the longest manifest of image.py, with every character escaped."""
 
 
 class Entry(TypedDict):
@@ -156,22 +157,29 @@ def version_txt(package_version: str) -> bytes:
 
 
 def render(manifest: Manifest) -> bytes:
-    """Return the head that belongs to a manifest, padded to whole blocks."""
-    settings = "\n".join(_shell_settings(manifest))
-    # The number of blocks is itself part of the text, so a longer number may need one more round.
-    blocks = 1
+    """Return the head for a manifest, padded with newlines to whole blocks."""
+    # The head contains its own number of blocks, and more digits may need one more block.
+    block_count = 1
     while True:
-        line = json.dumps({**manifest, "header_blocks": blocks}, sort_keys=True, separators=(",", ":"))
-        text = f"{MAGIC.decode()}{FORMAT} {line}\nheader_blocks={blocks}\n{settings}{_SCRIPT}".encode()
-        if len(text) <= blocks * BLOCK:
-            return text.ljust(blocks * BLOCK, b"\n")
-        blocks = math.ceil(len(text) / BLOCK)
+        head = _render_unpadded(manifest, block_count)
+        if len(head) <= block_count * BLOCK_BYTES:
+            return head.ljust(block_count * BLOCK_BYTES, b"\n")
+        block_count = math.ceil(len(head) / BLOCK_BYTES)
 
 
-def _shell_settings(manifest: Manifest) -> list[str]:
-    """Return the shell lines that give the script its values.
+def _render_unpadded(manifest: Manifest, block_count: int) -> bytes:
+    """Return the head for a manifest without padding. ``block_count`` is the number that the head states."""
+    members = {**manifest, "header_blocks": block_count}
+    manifest_line = json.dumps(members, sort_keys=True, separators=(",", ":"))
+    first_lines = f"{MAGIC.decode()}{FORMAT} {manifest_line}\nheader_blocks={block_count}\n"
+    assignments = "\n".join(_shell_assignments(manifest))
+    return f"{first_lines}{assignments}{_SCRIPT}".encode()
 
-    They assign variables and define ``each_file``, which calls a given shell function once for each file.
+
+def _shell_assignments(manifest: Manifest) -> list[str]:
+    """Return the shell lines that assign the values of a manifest to variables of the script.
+
+    They also define ``each_file``, which calls a given shell function once for each file.
     """
     calls = [f'    "$1" {quote(file["name"])} {file["mode"]} {file["size"]}' for file in manifest["files"]]
     if not calls:
@@ -191,7 +199,7 @@ def _shell_settings(manifest: Manifest) -> list[str]:
 def read_manifest(data: bytes) -> tuple[Manifest, int]:
     """Return the manifest of an update file and the size of its head in bytes.
 
-    The types of the manifest's values are checked, but not the values.
+    Checks the types of the manifest's members, but not their values.
 
     Args:
         data: The content of the update file.
@@ -199,32 +207,41 @@ def read_manifest(data: bytes) -> tuple[Manifest, int]:
     Raises:
         FirmwareError: The file was not built by lorafw, has another format, or its manifest is damaged.
     """
-    if not data.startswith(MAGIC):
-        raise FirmwareError(f"bytes 0 to {len(MAGIC)}: not an update file of lorafw")
-    end = data.find(b"\n", len(MAGIC), MAX_HEAD_BLOCKS * BLOCK)
-    if end < 0:
-        raise FirmwareError(f"the manifest does not end within {MAX_HEAD_BLOCKS * BLOCK} bytes")
-    number, _, text = data[len(MAGIC) : end].partition(b" ")
-    if number != str(FORMAT).encode():
-        raise FirmwareError(f"format {brief(number)} is unknown: this version of lorafw reads format {FORMAT}")
+    text = _manifest_text(data)
     try:
         manifest = json.loads(text.decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise FirmwareError(f"manifest: not JSON: {error}") from error
-    _check_shape("manifest", manifest, _MANIFEST)
+    _check_members("manifest", manifest, _MANIFEST)
     for index, entry in enumerate(manifest["files"]):
-        _check_shape(f"manifest: files[{index}]", entry, _ENTRY)
-    blocks = manifest.pop("header_blocks")
-    if not 1 <= blocks <= MAX_HEAD_BLOCKS or blocks * BLOCK > len(data):
-        raise FirmwareError(f"manifest: header_blocks is {brief(blocks)}, and the file has {len(data)} bytes")
-    return cast("Manifest", manifest), blocks * BLOCK
+        _check_members(f"manifest: files[{index}]", entry, _ENTRY)
+    block_count = manifest.pop("header_blocks")
+    if not 1 <= block_count <= MAX_HEAD_BLOCKS or block_count * BLOCK_BYTES > len(data):
+        raise FirmwareError(f"manifest: header_blocks is {brief(block_count)}, and the file has {len(data)} bytes")
+    return cast("Manifest", manifest), block_count * BLOCK_BYTES
 
 
-def _check_shape(where: str, value: object, shape: Mapping[str, tuple[type, ...]]) -> None:
-    """Check that a JSON value is an object with exactly these members, each of one of its types."""
-    if not isinstance(value, dict) or value.keys() != shape.keys():
-        raise FirmwareError(f"{where} is {brief(value)}, not an object with {', '.join(shape)}")
-    for key, kinds in shape.items():
+def _manifest_text(data: bytes) -> bytes:
+    """Return the JSON text of the manifest. Raises FirmwareError if the first lines are not those of this format."""
+    if not data.startswith(MAGIC):
+        raise FirmwareError(f"bytes 0 to {len(MAGIC)}: not an update file of lorafw")
+    end = data.find(b"\n", len(MAGIC), MAX_HEAD_BLOCKS * BLOCK_BYTES)
+    if end < 0:
+        raise FirmwareError(f"the manifest does not end within {MAX_HEAD_BLOCKS * BLOCK_BYTES} bytes")
+    file_format, _, text = data[len(MAGIC) : end].partition(b" ")
+    if file_format != str(FORMAT).encode():
+        raise FirmwareError(f"format {brief(file_format)} is unknown: this version of lorafw reads format {FORMAT}")
+    return text
+
+
+def _check_members(location: str, value: object, types_by_name: Mapping[str, tuple[type, ...]]) -> None:
+    """Raise FirmwareError unless a JSON value is an object with exactly these members and types.
+
+    ``location`` names the value in the error message.
+    """
+    if not isinstance(value, dict) or value.keys() != types_by_name.keys():
+        raise FirmwareError(f"{location} is {brief(value)}, not an object with {', '.join(types_by_name)}")
+    for name, types in types_by_name.items():
         # isinstance would accept True as an int.
-        if type(value[key]) not in kinds:
-            raise FirmwareError(f"{where}: {key} is {brief(value[key])}, not {kinds[0].__name__}")
+        if type(value[name]) not in types:
+            raise FirmwareError(f"{location}: {name} is {brief(value[name])}, not {types[0].__name__}")

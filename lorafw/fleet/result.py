@@ -7,7 +7,7 @@ A result carries everything that it was computed from: fleet, plan, seed, versio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -34,26 +34,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WaveRecord:
-    """One wave in all replications: arrays with one element for each replication. Times are in ms since the start."""
+    """The course of one wave. Each array has one element for each replication. Times are in ms since the start."""
 
     started_ms: I64
-    """When the wave started."""
+    """The time at which the wave started."""
     decided_ms: I64
-    """When the next wave may start; NEVER if it may not."""
+    """The time from which the next wave may start, or NEVER if it may not start."""
     decision: npt.NDArray[np.int8]
-    """The decision of the gate, a GateDecision."""
+    """The decision of the gate, as the number of a GateDecision."""
 
     @classmethod
     def stack(cls, records: Sequence[WaveRecord]) -> WaveRecord:
-        """Return the records of one wave in several groups of replications as one."""
-        return cls(*(np.concatenate([getattr(record, f.name) for record in records]) for f in fields(cls)))
+        """Return one record for all replications, from the records of the same wave in groups of replications."""
+        return cls(
+            started_ms=np.concatenate([record.started_ms for record in records]),
+            decided_ms=np.concatenate([record.decided_ms for record in records]),
+            decision=np.concatenate([record.decision for record in records]),
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """One or more replications of a simulated rollout.
+    """The result of one or more replications of a simulated rollout.
 
-    Times are in ms since the start of the rollout, NEVER for what did not happen.
+    Times are in ms since the start of the rollout. The time of an event that did not happen is NEVER.
     """
 
     fleet: Fleet
@@ -63,8 +67,9 @@ class Result:
     histories: Histories
     """One row for each replication, one column for each gateway."""
     stopped_ms: I64
-    """When each replication was aborted."""
+    """The time at which each replication was aborted."""
     waves: tuple[WaveRecord, ...]
+    """The waves in their order. Empty if the gateways' requests create the tasks."""
     version: str = field(default_factory=lambda: version("lorafw"))
 
     def __repr__(self) -> str:
@@ -77,19 +82,22 @@ class Result:
         return self.log(0)
 
     def log(self, replication: int = 0) -> EventLog:
-        """Simulate one replication again and return its log, in gateway and time order.
+        """Simulate one replication again and return its log.
 
         Args:
             replication: The number of the replication.
 
+        Returns:
+            The log, sorted by gateway and then by time.
+
         Raises:
             FleetError: There is no such replication.
         """
-        return self._log_of(slice(0, self.fleet.size), replication)
+        return self._simulate_log(slice(0, self.fleet.size), replication)
 
-    def _log_of(self, gateways: slice, replication: int) -> EventLog:
+    def _simulate_log(self, gateways: slice, replication: int) -> EventLog:
         """Simulate some gateways of one replication again and return their log."""
-        self._check(replication)
+        self._require_replication(replication)
         replications = range(replication, replication + 1)
         context = RolloutContext.from_plan(self.fleet, self.plan, self.seed, replications).select(gateways)
         created_ms = None
@@ -99,10 +107,18 @@ class Result:
         with open_runner() as runner:
             return concatenate_logs(runner.log_batches(context, replication, created_ms, stopped_ms))
 
+    def _log_of_replication(self, replication: int) -> EventLog:
+        """Return the log of a replication. The log of the first one is simulated only once."""
+        if replication == 0:
+            return self.events
+        return self.log(replication)
+
     def tobytes(self) -> bytes:
         """Return all histories and gate decisions as bytes. Equal results give equal bytes."""
-        waves = [getattr(wave, f.name) for wave in self.waves for f in fields(wave)]
-        return b"".join(column.tobytes() for column in (*self.histories.owned_arrays(), self.stopped_ms, *waves))
+        arrays: list[npt.NDArray[Any]] = [*self.histories.owned_arrays(), self.stopped_ms]
+        for wave in self.waves:
+            arrays += (wave.started_ms, wave.decided_ms, wave.decision)
+        return b"".join(array.tobytes() for array in arrays)
 
     def counts(self, times_s: Any, replication: int = 0) -> dict[str, npt.NDArray[np.int64]]:
         """Return how many gateways have each status at certain times.
@@ -114,7 +130,7 @@ class Result:
         Returns:
             For each status an array with one count for each time. The key "none" counts gateways without a task.
         """
-        log = self.events if replication == 0 else self.log(replication)
+        log = self._log_of_replication(replication)
         times_ms = np.asarray(times_s, dtype=np.float64) * 1000
         is_transition = log.from_status != log.to_status
         counts = {}
@@ -123,7 +139,8 @@ class Result:
             left_ms = np.sort(log.time[is_transition & (log.from_status == code)])
             initial = self.fleet.size if code == NO_TASK else 0
             entered = np.searchsorted(entered_ms, times_ms, "right")
-            counts[name] = initial + entered - np.searchsorted(left_ms, times_ms, "right")
+            left = np.searchsorted(left_ms, times_ms, "right")
+            counts[name] = initial + entered - left
         return counts
 
     def summary(self, ci: float = 0.95, *, replication: int | None = None) -> Summary:
@@ -133,24 +150,27 @@ class Result:
             ci: The confidence level of the intervals.
             replication: Summarise this replication as if it were the only one. None summarises all.
 
+        Returns:
+            The estimates, each with its confidence interval.
+
         Raises:
             FleetError: There is no such replication, or ``ci`` is not between 0 and 1.
         """
         check_level(ci)
         rows = slice(None)
         if replication is not None:
-            self._check(replication)
+            self._require_replication(replication)
             rows = slice(replication, replication + 1)
         return summarise(self.histories.replications(rows), self.stopped_ms[rows], self.plan.update.size_bytes, ci)
 
-    def _check(self, replication: int) -> None:
-        """Check that there is such a replication."""
-        is_whole = isinstance(replication, int | np.integer) and not isinstance(replication, bool)
-        if not is_whole or not 0 <= replication < self.replications:
+    def _require_replication(self, replication: int) -> None:
+        """Raise FleetError if there is no replication with this number."""
+        is_integer = isinstance(replication, int | np.integer) and not isinstance(replication, bool)
+        if not is_integer or not 0 <= replication < self.replications:
             raise FleetError("replication", replication, f"there are replications 0 to {self.replications - 1}")
 
     def explain(self, gateway: int, replication: int = 0) -> str:
-        """Return the history of one gateway as text: what happened, when, and which fault was behind it.
+        """Return the history of one gateway as text. Each line has a time, a transition, its cause and its fault.
 
         Args:
             gateway: The number of the gateway.
@@ -163,34 +183,39 @@ class Result:
         if not len(matches):
             raise FleetError("gateway", gateway, f"there is no gateway with number {gateway} in this fleet")
         index = int(matches[0])
-        log = self._log_of(slice(index, index + 1), replication)
-        lines = [f"Gateway {gateway}, {self._describe(index)}"]
+        log = self._simulate_log(slice(index, index + 1), replication)
+        lines = [f"Gateway {gateway}, {self._describe_gateway(index)}"]
         for time_ms, _, attempt, from_status, to_status, cause, fault in log.iter_rows():
             transition = _describe_transition(from_status, to_status)
             send = f", send {attempt}" if attempt else ""
             fault_note = f" (behind it: {fault})" if fault else ""
             lines.append(f"{format_elapsed(time_ms)}  {transition}{send}: {cause}{fault_note}")
-        if not len(log):
-            lines.append("It never had a task: " + self._reason_without_task(index))
+        if len(log) == 0:
+            lines.append(f"It never had a task: {self._reason_without_task(index)}")
         return "\n".join(lines)
 
     def _reason_without_task(self, index: int) -> str:
         """Return why a gateway never had a task, as a clause."""
-        fleet, wanted = self.fleet, self.plan.update.current_version
+        fleet = self.fleet
         if fleet.gone[index]:
             return "it is gone, and never polls."
-        if wanted is not None and self.plan.is_automatic and fleet.version[index] != fleet.code_of("version", wanted):
-            return f"the update is for {wanted!r}."
+        update_version = self.plan.update.current_version
+        if update_version is not None and self.plan.is_automatic:
+            update_version_code = fleet.code_of("version", update_version)
+            if fleet.version[index] != update_version_code:
+                return f"the update is for {update_version!r}."
         return "the rollout stopped, or the horizon came, before its turn."
 
-    def _describe(self, index: int) -> str:
+    def _describe_gateway(self, index: int) -> str:
         """Return the backhaul, region, ISP and polls of a gateway as text."""
         fleet = self.fleet
-        groups = {name: fleet.names[name][int(getattr(fleet, name)[index])] for name in ("backhaul", "region", "isp")}
+        backhaul = fleet.names["backhaul"][int(fleet.backhaul[index])]
+        region = fleet.names["region"][int(fleet.region[index])]
+        isp = fleet.names["isp"][int(fleet.isp[index])]
         period_h = fleet.period_ms[index] / 3.6e6
         first_poll = format_elapsed(int(fleet.phase_ms[index]))
-        facts = [f"{name} {value}" for name, value in groups.items()]
-        return ", ".join([*facts, f"polls every {period_h:g} h", f"first at {first_poll}"])
+        groups = f"backhaul {backhaul}, region {region}, isp {isp}"
+        return f"{groups}, polls every {period_h:g} h, first at {first_poll}"
 
     def to_dataframe(self, replication: int = 0) -> pd.DataFrame:
         """Return the log of one replication as a pandas DataFrame, with categories for statuses, causes and faults.
@@ -206,7 +231,7 @@ class Result:
         except ImportError as error:
             raise FleetError("pandas", None, "to_dataframe needs pandas: pip install 'lorafw[lab]'") from error
 
-        log = self.events if replication == 0 else self.log(replication)
+        log = self._log_of_replication(replication)
 
         def categorical(codes: Any, names: list[str]) -> Any:
             """Return codes as a pandas Categorical. A code without a name becomes a missing value."""
@@ -228,7 +253,7 @@ class Result:
         )
 
     def assumptions(self) -> list[tuple[str, str, str]]:
-        """Return (quantity, value, source) of everything that this result assumes."""
+        """Return everything that this result assumes, as tuples of quantity, value and source."""
         from lorafw.fleet.defaults import assumptions  # noqa: PLC0415
 
         return assumptions(self.fleet, self.plan)

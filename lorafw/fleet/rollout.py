@@ -1,8 +1,9 @@
-"""simulate(): carry out a plan on a fleet.
+"""Simulate a rollout plan on a fleet: ``simulate`` and ``replay``.
 
-The histories of the gateways depend only on when their tasks are created (``fleet.simulation.engine``). Gates, rates
-and the abort criterion couple the gateways, but they change only what comes later. So a wave is simulated, its gate
-decides when the next one starts, and an abort is found afterwards and everything behind it is discarded.
+The history of a gateway depends on other gateways only through the time at which its task is created
+(``fleet.simulation.engine``). Gates and the abort criterion change only later events. Therefore the waves are simulated
+one after the other: first the histories of a wave, then the decision of its gate, which starts the next wave. When the
+time of an abort is known, all later events are discarded.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def simulate(
         replications: Number of independent rollouts.
         executor: A ``concurrent.futures.Executor``, an object with ``get_executor()`` such as a Dask client, or None
             for a thread pool. You rarely need one: a million gateways take a fraction of a second on two cores.
-        progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
+        progress: Called as ``progress(done, total)`` with numbers of gateways. It may raise an error to cancel.
 
     Returns:
         The history of each gateway in each rollout, with the decisions of the gates.
@@ -55,9 +56,8 @@ def simulate(
     Raises:
         FleetError: The plan does not fit the fleet, or an argument is out of range.
     """
-    for name, value, minimum in (("seed", seed, 0), ("replications", replications, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value < 2**63:
-            raise FleetError(name, value, f"{name} {value!r} is not a whole number from {minimum}")
+    _check_whole_number("seed", seed, minimum=0)
+    _check_whole_number("replications", replications, minimum=1)
     wave_ends = plan.wave_ends(fleet.size)
     with open_runner(executor, replications * fleet.size, progress) as runner:
         groups = runner.split_replications(fleet.size, replications)
@@ -67,8 +67,14 @@ def simulate(
 
 
 def replay(result: Result, *, executor: Any = None) -> Result:
-    """Simulate the rollout of a result again, from the fleet, plan and seed that the result carries."""
+    """Simulate the rollout of a result again, with the fleet, plan and seed of the result."""
     return simulate(result.fleet, result.plan, seed=result.seed, replications=result.replications, executor=executor)
+
+
+def _check_whole_number(name: str, value: object, *, minimum: int) -> None:
+    """Raise FleetError unless a value is an int of at least ``minimum`` that fits into 63 bits."""
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value < 2**63:
+        raise FleetError(name, value, f"{name} {value!r} is not a whole number from {minimum}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,17 +84,21 @@ class ReplicationResults:
     histories: Histories
     """One row for each replication."""
     stopped_ms: I64
-    """When each rollout was stopped; NEVER if it was not."""
+    """The time at which each rollout was stopped, or NEVER if it was not stopped."""
     waves: tuple[WaveRecord, ...]
+    """The waves in their order. Empty if the gateways' requests create the tasks."""
 
 
 def _stack(parts: list[ReplicationResults]) -> ReplicationResults:
     """Return the results of several groups of replications as one."""
     if len(parts) == 1:
         return parts[0]
-    waves = tuple(WaveRecord.stack(records) for records in zip(*(part.waves for part in parts), strict=True))
-    histories = Histories.stack([part.histories for part in parts])
-    return ReplicationResults(histories, np.concatenate([part.stopped_ms for part in parts]), waves)
+    records_by_wave = zip(*[part.waves for part in parts], strict=True)
+    return ReplicationResults(
+        histories=Histories.stack([part.histories for part in parts]),
+        stopped_ms=np.concatenate([part.stopped_ms for part in parts]),
+        waves=tuple(WaveRecord.stack(records) for records in records_by_wave),
+    )
 
 
 def _run_replications(
@@ -112,21 +122,24 @@ def _run_automatic(runner: BatchRunner, context: RolloutContext, plan: Plan, rep
 
 
 class _WaveRunner:
-    """Simulates the waves of a plan one after the other, for some replications at once."""
+    """Simulates the waves of a plan one after the other, for several replications at the same time."""
 
     def __init__(self, runner: BatchRunner, context: RolloutContext, plan: Plan, replications: range) -> None:
-        self._runner, self._context, self._plan, self._replications = runner, context, plan, replications
+        self._runner = runner
+        self._context = context
+        self._plan = plan
+        self._replications = replications
         fleet_numbers = context.fleet.number[None, :]
         self._rng_key = rng_keys(context.seed, np.asarray(replications)[:, None], fleet_numbers)
         self._order = task_order(plan, self._rng_key)
         shape = (len(replications), context.fleet.size)
         self._histories = Histories.empty(shape, context.params, automatic=False).reset(NO_TASK)
         self._gate_abort_ms = _never_array(len(replications))
-        """When a gate decided to abort each rollout."""
+        """The time at which a gate aborted each rollout."""
         self._criterion_abort_ms = _never_array(len(replications))
-        """When the abort criterion of the plan was met in each rollout."""
+        """The time at which the abort criterion of the plan was met in each rollout."""
         self._stop_ms = _never_array(len(replications))
-        """When each rollout stopped: the earlier of the two."""
+        """The time at which each rollout stopped: the earlier of the two."""
 
     @property
     def _params(self) -> SimulationParameters:
@@ -134,18 +147,20 @@ class _WaveRunner:
         return self._context.params
 
     def run(self, wave_ends: list[int]) -> ReplicationResults:
-        """Simulate all waves.
+        """Simulate all waves and return their results.
 
         Args:
             wave_ends: For each wave the number of gateways in it and in the waves before it.
         """
         waves = self._plan.waves or (Wave(share=1.0),)
-        start_ms, wave_start = np.zeros(len(self._replications), dtype=np.int64), 0
+        start_ms: I64 = np.zeros(len(self._replications), dtype=np.int64)
+        wave_start = 0
         records = []
         for wave, wave_end in zip(waves, wave_ends, strict=True):
             record = self._run_wave(wave, wave_start, wave_end, start_ms)
             records.append(record)
-            start_ms, wave_start = record.decided_ms, wave_end
+            start_ms = record.decided_ms
+            wave_start = wave_end
         self._histories.discard_after_stop(self._stop_ms)
         return ReplicationResults(self._histories, self._stop_ms, tuple(records))
 
@@ -174,10 +189,11 @@ class _WaveRunner:
         return np.where(has_started, created_ms, NEVER)
 
     def _update_criterion_abort(self) -> None:
-        """Find again when the abort criterion is met.
+        """Compute when the abort criterion is met, from the histories of all waves so far. Sets ``_stop_ms``.
 
-        It is found again after each wave because successful gateways of a later wave can keep it from being met. That
-        wave began before the time that was found without it, and it changes nothing before its beginning.
+        The time changes with each wave, because successful gateways of a later wave can prevent the criterion from
+        being met. The earlier result was still good enough to decide whether this wave starts: a wave changes nothing
+        before its own start.
         """
         if self._plan.abort is not None:
             self._criterion_abort_ms = first_abort_ms(
@@ -186,7 +202,7 @@ class _WaveRunner:
         self._stop_ms = np.minimum(self._gate_abort_ms, self._criterion_abort_ms)
 
     def _record_without_gate(self, start_ms: I64, first_check_ms: I64) -> WaveRecord:
-        """Return the record of a wave that has no gate: the rollout goes on after the bake time."""
+        """Return the record of a wave without a gate. The next wave starts after the bake time."""
         proceeds = (first_check_ms < self._stop_ms) & (first_check_ms <= self._params.horizon_ms)
         decision = np.where(proceeds, GateDecision.GO, GateDecision.HOLD).astype(np.int8)
         return WaveRecord(start_ms, np.where(proceeds, first_check_ms, NEVER), decision)
@@ -194,7 +210,7 @@ class _WaveRunner:
     def _evaluate_gate(
         self, wave: Wave, gate: Gate, start_ms: I64, first_check_ms: I64, histories: Histories
     ) -> WaveRecord:
-        """Return the record of a wave with the decisions of its gate. Mutates the times of the stops."""
+        """Return the record of a wave with the decisions of its gate. Updates the times at which rollouts stop."""
         max_checks = int(wave.give_up_s // wave.again_s) + 1
         decision, decided_ms = first_decision(
             gate, first_check_ms, to_ms(wave.again_s), max_checks, histories.status, histories.ended_ms

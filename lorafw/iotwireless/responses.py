@@ -1,8 +1,8 @@
-"""The operations of the API, as moto calls them: one method for each operation, named as in boto3.
+"""The operations of the API. moto calls one method for each operation, with the operation's name in boto3.
 
-An operation that lorafw does not build is answered with HTTP 501 and the code NotImplemented. No operation of AWS has
-this code, so scripts do not confuse it with an error of the operation, and clients do not retry it. The answer is the
-same in process and over HTTP. There, moto's own NotImplementedError would become a 500, which clients retry.
+If lorafw does not implement an operation, the response is HTTP 501 with the code NotImplemented. AWS does not use this
+code, so a script cannot confuse it with an error of the operation. The response is the same in process and over HTTP.
+moto itself would raise NotImplementedError, which becomes a 500 over HTTP, and clients retry a 500.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _UNKNOWN_OPERATION: Final = json.dumps(
 )
 
 
-class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not typed for us
-    """Parses requests, calls the backend and serializes its answers. moto creates one instance for each request."""
+class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no type hints here
+    """Parses a request, calls the backend and serializes the response. moto creates one instance for each request."""
 
     _route: Route | None = None
-    """The operation of the request. None if it is not an operation of AWS."""
+    """The operation of the request and the labels in its path. None if AWS has no such operation."""
 
     def __init__(self) -> None:
         super().__init__(service_name="iotwireless")
@@ -53,7 +53,7 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
         return backend
 
     def call_action(self) -> Any:
-        """Answer the request. Overrides moto's method, which would raise errors of the library unchanged."""
+        """Return the response to the request. Overrides moto's method, which does not translate errors of lorafw."""
         operation = self._get_action()
         if not operation:
             return self._answer_own_path(urlsplit(self.uri).path)
@@ -68,14 +68,17 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
             return self._error_response(error)
 
     def setup_class(self, *arguments: Any, **options: Any) -> None:
-        """Read the request, and find its operation."""
+        """Read the request and find its operation. Overrides moto's method."""
         # Keep the body as bytes, because moto would decode it as UTF-8 without handling errors.
         options["use_raw_body"] = True
         super().setup_class(*arguments, **options)
         self._route = find_route(self.method, self.raw_path)
 
     def _get_action(self) -> str:
-        return self._route.operation if self._route is not None else ""
+        """Return the name of the operation, or "" if AWS has no such operation. Overrides moto's method."""
+        if self._route is None:
+            return ""
+        return self._route.operation
 
     def determine_response_protocol(self, service_model: Any) -> str:
         """Return the protocol of the service."""
@@ -90,14 +93,19 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
         """
         shape = get_service_model("iotwireless").operation_model(operation).input_shape
         labels = self._route.labels if self._route is not None else {}
-        body = self.body.encode() if isinstance(self.body, str) else self.body or b""
         try:
-            return parse_parameters(shape, labels, urlsplit(self.uri).query, body)
+            return parse_parameters(shape, labels, urlsplit(self.uri).query, self._body_bytes())
         except InvalidParameters as error:
             raise ValidationException(str(error)) from error
 
+    def _body_bytes(self) -> bytes:
+        """Return the body of the request. moto gives it as text, as bytes, or as None."""
+        if isinstance(self.body, str):
+            return self.body.encode()
+        return self.body or b""
+
     def _answer_own_path(self, path: str) -> Any:
-        """Answer a path that is not an operation of AWS. lorafw has two such paths; others are unknown operations."""
+        """Return the response for a path that is not an operation of AWS. lorafw has two such paths of its own."""
         if path.startswith(EXPLAIN_PATH):
             return self._explain(unquote(path.removeprefix(EXPLAIN_PATH)))
         if path.startswith(ABOUT_PATH):
@@ -105,7 +113,7 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
         return 404, self.response_headers, _UNKNOWN_OPERATION
 
     def _explain(self, gateway: str) -> Any:
-        """Answer EXPLAIN_PATH: why the gateway with this id or EUI is updated, or why it is not."""
+        """Return the response for EXPLAIN_PATH: why the gateway with this id or EUI is updated, or why it is not."""
         try:
             explanation = self.backend.explain(gateway)
         except LorafwError as error:
@@ -113,7 +121,7 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
         return 200, self.response_headers, json.dumps(explanation)
 
     def _error_response(self, error: ServiceException) -> Any:
-        """Serialize an error as AWS does."""
+        """Return the response for an error, serialized as AWS does."""
         status, headers, body = self.serialized(ActionResult(error))
         headers["status"] = status
         headers, body = self._enrich_response(headers, body)
@@ -241,6 +249,6 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
 
 
 def _not_implemented_body(operation: str) -> str:
-    """Return the body of the answer to an operation that lorafw does not build."""
+    """Return the body of the response for an operation that lorafw does not implement."""
     message = f"lorafw does not build {operation}; it builds gateways, task definitions and tasks"
     return json.dumps({"__type": "NotImplemented", "Message": message})

@@ -41,9 +41,9 @@ _FILES_PER_CONNECTION: Final = 2
 _EOF_GRACE_S: Final = 0.1
 """Time for the HTTP parser to finish a request after the client has closed its side."""
 _EVICTED_FRACTION: Final = 64
-"""One connection in this many is closed together, so that a burst does not search the list for each accept."""
+"""A full server closes 1 + maximum / _EVICTED_FRACTION connections at once, so bursts rarely search the list."""
 _TIMEOUT_CHECKS: Final = 60
-"""Number of checks within the shortest timeout."""
+"""The number of timeout checks within the shortest timeout."""
 _TOO_LONG: Final = (
     b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: text/plain\r\nContent-Length: 17\r\n"
     b"Connection: close\r\n\r\nrequest too long\n"
@@ -63,7 +63,7 @@ _IDLE_PHASES: Final = (Phase.READING, Phase.CLOSING)
 
 
 class ClientConnection(asyncio.Protocol):
-    """The asyncio protocol of one TCP connection. Passes decrypted data on to aiohttp."""
+    """The asyncio protocol of one TCP connection. It passes decrypted data to aiohttp's HTTP parser."""
 
     def __init__(self, manager: ConnectionManager) -> None:
         """Start in READING, without a transport."""
@@ -97,7 +97,7 @@ class ClientConnection(asyncio.Protocol):
             self._start_http(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Decrypt the data, if the server speaks TLS, and pass it to the HTTP parser."""
+        """Pass received data to the HTTP parser. If the server uses TLS, decrypt the data first."""
         if self._tls is None:
             self._feed_http(data)
             return
@@ -111,18 +111,21 @@ class ClientConnection(asyncio.Protocol):
             self.abort()
 
     def eof_received(self) -> bool:
-        """Return True if the connection must stay open because a response may still be due."""
+        """Handle the end of the client's data. Return True if the client may still get a response.
+
+        asyncio closes the connection if the result is False.
+        """
         if self._tls is not None and not self._tls.is_open:
             self._manager.tally.add(RefusalReason.HANDSHAKE, f"{self.peer} went away")
         return self._keep_open_after_eof()
 
     def pause_writing(self) -> None:
-        """Make writers of the response wait until the client has read more."""
+        """Pause the writing of the response, because the send buffer is full."""
         if self._http is not None:
             self._http.pause_writing()
 
     def resume_writing(self) -> None:
-        """Let writers of the response go on."""
+        """Resume the writing of the response, because the client has read more."""
         if self._http is not None:
             self._http.resume_writing()
 
@@ -155,8 +158,8 @@ class ClientConnection(asyncio.Protocol):
             reason: The reason to count.
             detail: Further text for the log.
         """
-        separator = ": " if detail else ""
-        self._manager.tally.add(reason, f"{self.peer}{separator}{detail}")
+        client = f"{self.peer}: {detail}" if detail else self.peer
+        self._manager.tally.add(reason, client)
         self.abort()
 
     def abort(self) -> None:
@@ -217,9 +220,9 @@ class ClientConnection(asyncio.Protocol):
             self.abort()
 
     def _keep_open_after_eof(self) -> bool:
-        """Return True if the client, which sends nothing more, may still get a response.
+        """Return True if the client may still get a response, although it sends nothing more.
 
-        In READING this starts a timer that aborts the connection if the request turns out to be incomplete.
+        In READING this also starts a timer, which aborts the connection if the request is incomplete.
         """
         if self.phase is Phase.READING and self._received_bytes:
             # The request may be complete, although the HTTP handler has not started yet.
@@ -275,7 +278,7 @@ class HttpProtocol(web.RequestHandler):
             raise ConnectionResetError("this connection has its answer")
         self.connection.set_phase(Phase.CLOSING)
         if status < 500:
-            self.tally.add(RefusalReason.NO_HTTP, self.connection.peer)
+            self.tally.add(RefusalReason.NOT_HTTP, self.connection.peer)
             body = b"not HTTP\n"
         else:
             if self.tally.add(RefusalReason.SERVER_ERROR, self.connection.peer):
@@ -360,7 +363,7 @@ class ConnectionManager(web.Server):
         for connection in list(self._open):
             connection.abort()
         self._file_share.leave()
-        self.tally.tell(all_of_it=True)
+        self.tally.log_suppressed(force=True)
 
     @property
     def _max_connections(self) -> int:
@@ -393,7 +396,7 @@ class ConnectionManager(web.Server):
         now = self.now()
         for connection in list(self._open):
             self._enforce_timeout(connection, now)
-        self.tally.tell()
+        self.tally.log_suppressed()
         interval_s = min(self.limits.request_timeout_s, self.limits.min_rate_window_s) / _TIMEOUT_CHECKS
         self._timeout_timer = self._loop.call_later(interval_s, self._enforce_timeouts)
 

@@ -17,7 +17,7 @@ from typing import Final
 from lorafw.errors import CertificateNotAllowed, LorafwError, MalformedRequest, NotFound
 from lorafw.tasks.policy import Policy
 
-MAX_BODY: Final = 99
+MAX_BODY_BYTES: Final = 99
 """Largest error body in bytes."""
 
 
@@ -38,9 +38,9 @@ def error_response(error: LorafwError, policy: Policy) -> tuple[int, bytes]:
 
 
 def to_error_body(text: str) -> bytes:
-    """Return ``text`` as one printable ASCII line of at most ``MAX_BODY`` bytes."""
+    """Return ``text`` as one printable ASCII line of at most ``MAX_BODY_BYTES`` bytes."""
     line = "".join(character if character.isprintable() else "?" for character in text)
-    return line.encode("ascii", "replace")[: MAX_BODY - 1] + b"\n"
+    return line.encode("ascii", "replace")[: MAX_BODY_BYTES - 1] + b"\n"
 
 
 MAX_LINES_PER_WINDOW: Final = 10
@@ -57,7 +57,7 @@ class RefusalReason(StrEnum):
     HANDSHAKE = "TLS handshake failed"
     REQUEST_TIMEOUT = "no request in time"
     TOO_LONG = "request too long"
-    NO_HTTP = "not HTTP"
+    NOT_HTTP = "not HTTP"
     NOT_ADMITTED = "not admitted"
     WRONG_PATH = "not POST /update-info"
     MALFORMED = "malformed request"
@@ -117,7 +117,7 @@ class RefusalCounter:
             True if it was logged. If False, the caller should not log anything about it either.
         """
         self.counts[reason] += 1
-        self.tell()
+        self.log_suppressed()
         window = self._windows.setdefault(reason, _LogWindow(self._now()))
         if window.lines >= MAX_LINES_PER_WINDOW:
             window.suppressed += 1
@@ -127,15 +127,15 @@ class RefusalCounter:
         logger.info("refused: %s%s", reason, suffix)
         return True
 
-    def tell(self, *, all_of_it: bool = False) -> None:
+    def log_suppressed(self, *, force: bool = False) -> None:
         """Log how many lines were suppressed, and end the windows that are over.
 
         Args:
-            all_of_it: End all windows, also those that are not over yet.
+            force: End all windows, also those that are not over yet.
         """
         now = self._now()
         for reason, window in list(self._windows.items()):
-            if not all_of_it and now - window.started_at < WINDOW_S:
+            if not force and now - window.started_at < WINDOW_S:
                 continue
             del self._windows[reason]
             if window.suppressed:

@@ -151,11 +151,11 @@ def _join_limited(names: Iterable[str]) -> str:
 def _gateway_lines(snapshot: Snapshot) -> Iterator[str]:
     """Describe the gateway and what it presented."""
     yield f"Gateway {snapshot.gateway.eui.hex} ({_format_name(snapshot.gateway.name)})"
-    if snapshot.request is None or snapshot.seen_ms is None:
+    if snapshot.request is None or snapshot.last_seen_ms is None:
         yield "It has not sent a CUPS request yet, so nothing can start: power it on, and check its cups.uri."
         return
-    age = format_duration(snapshot.now_ms - snapshot.seen_ms)
-    yield f"Last CUPS request {format_iso(snapshot.seen_ms)} ({age} ago) presented:"
+    age = format_duration(snapshot.now_ms - snapshot.last_seen_ms)
+    yield f"Last CUPS request {format_iso(snapshot.last_seen_ms)} ({age} ago) presented:"
     yield f"  {snapshot.request.version}"
     if snapshot.request.package is None:
         yield "It presents no PackageVersion: there is no version.txt in its home folder."

@@ -253,7 +253,10 @@ class UpdateService(Registry):
                 self._record_cause(state, state.task, Cause.REPLY_BROKEN, now)
 
     def handle(self, request: UpdateInfoRequest) -> Reply:
-        """Handle a request, read the update and start the reply. The caller writes and finishes the reply.
+        """Handle a request, read the update and start the reply. The caller must write the reply and finish it.
+
+        Returns:
+            The reply. It is empty if no update is sent.
 
         Raises:
             NotFound: No gateway with this EUI is registered.
@@ -265,6 +268,11 @@ class UpdateService(Registry):
 
     def load_and_start_reply(self, pending: PendingUpdate) -> Reply:
         """Read the update from the service's source, and start the reply. Waits for the source.
+
+        If reading fails with an unexpected error, the update is released for the next request and the error is raised.
+
+        Args:
+            pending: The result of ``handle_request``.
 
         Returns:
             The reply to write. It is empty if the update cannot be read.
@@ -291,9 +299,9 @@ class UpdateService(Registry):
     # --- explanation ---
 
     def explain(self, owner: AccountRegion, gateway_id: str) -> Explanation:
-        """Explain why a gateway is updated, or why it is not.
+        """Return an explanation of why a gateway is updated, or why it is not.
 
-        Reads the update as a request would. No lock is held during that time.
+        Reads the update in the same way as a request of the gateway does, without holding the lock.
 
         Raises:
             NotFound: There is no such gateway.
@@ -310,19 +318,21 @@ class UpdateService(Registry):
         with self._lock:
             now = self._apply_due_deadlines()
             state = self._gateway_state(owner, gateway_id)
-            request, last_request_at = state.request, state.last_request_at
+            request = state.request
             matching = [] if request is None else self._matcher.find_all(owner, request.version)
+            last_seen_ms = None if state.last_request_at is None else state.last_request_at.utc_ms
             deadline = self._silence_deadline(state)
+            deadline_ms = None if deadline is None else now.at(deadline).utc_ms
             return Snapshot(
                 now_ms=now.utc_ms,
                 gateway=state.gateway,
                 request=request,
-                seen_ms=None if last_request_at is None else last_request_at.utc_ms,
+                last_seen_ms=last_seen_ms,
                 task=state.task,
                 last_read_error=state.last_read_error,
                 definitions=tuple(self.definitions(owner)),
                 matching=tuple(matching),
-                deadline_ms=None if deadline is None else now.at(deadline).utc_ms,
+                deadline_ms=deadline_ms,
                 log=tuple(state.recent_log),
                 exchanges=tuple(replace(exchange) for exchange in state.exchanges),
             )
@@ -356,6 +366,7 @@ class UpdateService(Registry):
     # --- helpers: the lock is held, except in _release ---
 
     def _on_gateway_deleted(self, state: GatewayState) -> None:
+        """Delete the task of a gateway that is about to be deleted."""
         now = self._apply_due_deadlines()
         if state.task is not None:
             self._delete_task(state, now)
@@ -408,7 +419,9 @@ class UpdateService(Registry):
         """Delete the task of a gateway. An update in flight is no longer counted."""
         assert state.task is not None
         self._record(state, now, state.task.status, None, Cause.DELETED)
-        state.task = state.in_flight = state.last_read_error = None
+        state.task = None
+        state.in_flight = None
+        state.last_read_error = None
 
     def _create_pending_update(self, state: GatewayState, task: Task, now: Moment) -> PendingUpdate | None:
         """Put the update of a task in flight. None if it has no file, or the policy withholds it."""

@@ -32,7 +32,7 @@ class Snapshot:
     gateway: Gateway
     request: UpdateInfoRequest | None
     """The last request. None before the first."""
-    seen_ms: int | None
+    last_seen_ms: int | None
     """When the last request was received. None before the first."""
     task: Task | None
     last_read_error: LorafwError | None

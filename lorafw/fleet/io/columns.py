@@ -1,8 +1,8 @@
 """Turn a table with one row for each gateway into a fleet.
 
-A wrong cell gives an error that names its row and column, and no fleet. What a table leaves out is drawn or assumed as
-``defaults`` says: without ``first_poll_s`` the first poll is uniform over the period, and without ``goodput_Mbps`` the
-goodput is lognormal about the median of the backhaul.
+An invalid cell raises an error that names its row and its column. Columns that a table does not have get values from
+``lorafw.fleet.defaults``, some of them random: the time of the first poll is uniform over the period, and the goodput
+is lognormal around the median of the backhaul.
 """
 
 from __future__ import annotations
@@ -76,13 +76,11 @@ class TableRows:
     size: int
     """Number of rows."""
     source: str
-    """Where the table comes from, for errors and reports."""
+    """The origin of the table, such as the name of its file, for errors and reports."""
     row_label: Callable[[int], str]
-    """Returns what errors call a row, for example "line 2" for row 0."""
+    """Returns the name of a row in error messages, for example "line 2" for row 0."""
     fill_empty: bool = False
-    """If True, an empty cell gets the value that it would have if the whole column were left out. If False, it is
-    refused.
-    """
+    """If True, an empty cell gets the default of its column. If False, an empty cell is an error."""
 
     def cell_error(self, column: str, row: int, problem: str) -> FleetError:
         """Return the error for a cell. The caller raises it."""
@@ -101,18 +99,18 @@ def fleet_from_table(
     """Make a fleet from a table in memory.
 
     Args:
-        table: A pandas DataFrame, or a mapping from the names of columns to their values. COLUMNS says which columns
-            there are. A table needs only one of them.
-        seed: The seed of what the table leaves out.
-        conditions: What goes wrong in this fleet. None for the typical conditions.
-        ignore_unknown: Leave out columns that are not in COLUMNS.
-        fill_empty: Give an empty cell the value that it would have if the whole column were left out.
+        table: A pandas DataFrame, or a mapping from the names of columns to their values. COLUMNS lists the possible
+            columns. At least one is required.
+        seed: The seed of the random values for missing columns and cells.
+        conditions: The faults and delays of this fleet. None for the typical conditions.
+        ignore_unknown: Ignore columns that are not in COLUMNS.
+        fill_empty: Give an empty cell the default of its column, instead of raising an error.
 
     Returns:
         The fleet.
 
     Raises:
-        FleetError: A column is not known, or a cell holds something else than its column needs.
+        FleetError: A column is not known, or a cell has a value that its column does not allow.
     """
     columns = {str(name): table[name] for name in table}
     index = getattr(table, "index", None)
@@ -140,15 +138,15 @@ def fleet_from_rows(
 
     Args:
         rows: The table.
-        seed: The seed of what the table leaves out.
-        conditions: What goes wrong in this fleet. None for the typical conditions.
-        ignore_unknown: Leave out columns that are not in COLUMNS.
+        seed: The seed of the random values for missing columns and cells.
+        conditions: The faults and delays of this fleet. None for the typical conditions.
+        ignore_unknown: Ignore columns that are not in COLUMNS.
 
     Returns:
         The fleet.
 
     Raises:
-        FleetError: A column is not known, or a cell holds something else than its column needs.
+        FleetError: A column is not known, or a cell has a value that its column does not allow.
     """
     check_seed(seed)
     if ignore_unknown:
@@ -189,15 +187,15 @@ def fleet_from_rows(
 
 
 def _select_known_columns(rows: TableRows) -> TableRows:
-    """Return the table without the columns that are not in COLUMNS. There must be at least one that is."""
-    known = {name: cells for name, cells in rows.columns.items() if name in COLUMNS}
-    if not known:
+    """Return the table with only the columns in COLUMNS. Raises FleetError if it has none of them."""
+    known_columns = {name: cells for name, cells in rows.columns.items() if name in COLUMNS}
+    if not known_columns:
         raise FleetError("column", None, f"{rows.source}: no column is known; known: {', '.join(COLUMNS)}")
-    return replace(rows, columns=known)
+    return replace(rows, columns=known_columns)
 
 
 def _check_columns(rows: TableRows) -> None:
-    """Check that all columns are in COLUMNS, and that there is a row."""
+    """Raise FleetError if a column is not in COLUMNS, or if the table has no row."""
     for name in rows.columns:
         if name.casefold() in _GATEWAY_SYNONYMS:
             problem = f"column {name!r} is not known; a gateway's name or EUI goes into the column 'gateway'"
@@ -206,7 +204,7 @@ def _check_columns(rows: TableRows) -> None:
             require_known_name("column", name, COLUMNS)
         except FleetError as error:
             raise FleetError("column", name, f"{rows.source}: {error}") from error
-    if not rows.size:
+    if rows.size == 0:
         raise FleetError("fleet", 0, f"{rows.source}: there is no gateway in it; a fleet needs at least one row")
 
 
@@ -222,7 +220,7 @@ def _is_missing(cell: Any) -> bool:
 
 
 def _read_cells(rows: TableRows, column: str) -> Cells:
-    """Return the cells of a column. A missing value is None if empty cells are filled; otherwise it is refused."""
+    """Return the cells of a column. An empty cell becomes None if the table fills empty cells, else it is an error."""
     cells = rows.columns[column]
     if rows.fill_empty and column != "gateway":
         return [None if _is_missing(cell) else cell for cell in cells]
@@ -233,7 +231,7 @@ def _read_cells(rows: TableRows, column: str) -> Cells:
 
 
 def _read_gateways(rows: TableRows) -> tuple[Array, tuple[str, ...]]:
-    """Return the numbers of the gateways and, unless their names are these numbers, their names."""
+    """Return the numbers and the names of the gateways. The names are an empty tuple if they equal the numbers."""
     if "gateway" not in rows.columns:
         return np.arange(rows.size), ()
     names = [str(cell).strip() for cell in _read_cells(rows, "gateway")]
@@ -263,6 +261,9 @@ def _read_numbers(rows: TableRows, column: str, default: Any, minimum: float, ma
         default: The value of empty cells: a number, or an array with one for each row.
         minimum: The smallest number that is allowed.
         maximum: The largest number that is allowed.
+
+    Raises:
+        FleetError: A cell is not a number within these limits.
     """
     numbers = np.array(np.broadcast_to(default, (rows.size,)), dtype=np.float64)
     for row, cell in enumerate(_read_cells(rows, column)):
@@ -276,7 +277,7 @@ def _read_numbers(rows: TableRows, column: str, default: Any, minimum: float, ma
 
 
 def _to_float(cell: Any) -> float:
-    """Return a cell as a number, or NaN if it is none. True and False are none."""
+    """Return a cell as a number, or NaN if the cell is not a number. True and False are not numbers."""
     if isinstance(cell, bool):
         return math.nan
     try:
@@ -295,7 +296,10 @@ def _read_ms(rows: TableRows, column: str, default_ms: Any, minimum_s: float = 0
 
 
 def _read_booleans(rows: TableRows, column: str, default: bool) -> Array:
-    """Return a column of flags. The default is for empty cells, and for all rows if the table has no such column."""
+    """Return a column of booleans.
+
+    Empty cells are ``default``, and so are all rows if the table does not have the column.
+    """
     if column not in rows.columns:
         return np.broadcast_to(np.bool_(default), (rows.size,))
     flags = np.full(rows.size, default)
@@ -316,29 +320,38 @@ def _encode_categories(
 
     Args:
         rows: The table.
-        columns: The columns whose texts, joined, are the name of a category. Those that the table does not have are
-            left out. If it has none, all rows belong to one category.
+        columns: The columns whose texts, joined, are the name of a category. Columns that the table does not have are
+            ignored. If it has none of them, all rows belong to one category.
         default: The text of an empty cell.
+
+    Raises:
+        FleetError: There are too many categories, or a cell is empty.
     """
-    present = [column for column in columns if column in rows.columns]
-    if not present:
+    present_columns = [column for column in columns if column in rows.columns]
+    if not present_columns:
         return np.zeros(rows.size, dtype=np.int16), ("all",)
-    texts = [_read_texts(rows, column, default) for column in present]
-    names = [" / ".join(parts) for parts in zip(*texts, strict=True)]
-    codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
-    if len(codes) > np.iinfo(np.int16).max:
-        problem = f"column {present[0]!r} has {len(codes)} different values"
-        raise FleetError(present[0], len(codes), f"{rows.source}: {problem}")
-    return np.array([codes[name] for name in names], dtype=np.int16), tuple(codes)
+    texts_by_column = [_read_texts(rows, column, default) for column in present_columns]
+    names = [" / ".join(texts) for texts in zip(*texts_by_column, strict=True)]
+    unique_names = tuple(dict.fromkeys(names))
+    if len(unique_names) > np.iinfo(np.int16).max:
+        column = present_columns[0]
+        problem = f"column {column!r} has {len(unique_names)} different values"
+        raise FleetError(column, len(unique_names), f"{rows.source}: {problem}")
+    code_by_name = {name: code for code, name in enumerate(unique_names)}
+    codes = np.array([code_by_name[name] for name in names], dtype=np.int16)
+    return codes, unique_names
 
 
 def _read_texts(rows: TableRows, column: str, default: str) -> list[str]:
-    """Return the texts of a column, without blanks around them."""
+    """Return the texts of a column, without leading and trailing white space."""
     return [default if cell is None else str(cell).strip() for cell in _read_cells(rows, column)]
 
 
 def _read_backhauls(rows: TableRows) -> tuple[Array, tuple[str, ...]]:
-    """Return the class of backhaul of each row as a code, and the names of the classes by code."""
+    """Return the backhaul of each row as a code, and the names of the backhauls by code.
+
+    Raises FleetError if a backhaul is not in BACKHAULS.
+    """
     if "backhaul" not in rows.columns:
         return np.zeros(rows.size, dtype=np.int16), (DEFAULT_BACKHAUL,)
     codes, names = _encode_categories(rows, ("backhaul",), DEFAULT_BACKHAUL)
@@ -354,7 +367,10 @@ def _read_backhauls(rows: TableRows) -> tuple[Array, tuple[str, ...]]:
 def _read_goodput_Bps(  # noqa: N802 -- a unit
     rows: TableRows, backhaul: Array, backhaul_names: tuple[str, ...], rng_key: U64
 ) -> Floats:
-    """Return the goodput of each gateway in bytes per second. It is drawn if the table does not have it."""
+    """Return the goodput of each gateway in bytes per second.
+
+    It is random around the median of the backhaul for each gateway without a value.
+    """
     medians_Mbps = np.array([default_value(BACKHAULS[name]) for name in backhaul_names])  # noqa: N806
     spread = np.exp(ndtri(uniform(rng_key, Stream.GOODPUT)) * default_value("goodput_sigma"))
     goodput_Mbps = medians_Mbps[backhaul] * spread  # noqa: N806

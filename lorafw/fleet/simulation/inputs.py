@@ -1,4 +1,4 @@
-"""What goes into the engine: the parameters of a rollout as numbers, and the gateways of a batch as arrays."""
+"""The inputs of the engine: the parameters of a rollout as numbers, and the gateways of a batch as arrays."""
 
 from __future__ import annotations
 
@@ -28,18 +28,25 @@ def to_ms(seconds: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SimulationParameters:
-    """Plan and conditions as the engine reads them: plain numbers, durations in ms."""
+    """The plan and the conditions of a rollout as plain numbers. Durations are in ms."""
 
     conditions: Conditions
     size_bytes: int
+    """The size of the update file."""
     install_failure_probability: float
+    """The probability that an install fails, for each send."""
     has_update_version: bool
+    """Whether the task definition gives an UpdateVersion."""
     apply_ms: int
+    """The time that an install takes."""
     resync_ms: int
+    """The time until a station polls again after a failed exchange."""
     conn_timeout_ms: int
+    """The time within which each full buffer must arrive."""
     silence_timeout_ms: int
-    """NEVER if a silent gateway is waited for without limit."""
+    """The time after which a task fails if its gateway does not poll. NEVER if there is no such limit."""
     horizon_ms: int
+    """The time at which the simulation ends."""
     any_key_fault: bool
     """True if the station of at least one gateway refuses the update because of its keys."""
     any_version_differs: bool
@@ -50,7 +57,8 @@ class SimulationParameters:
     @classmethod
     def from_plan(cls, fleet: Fleet, plan: Plan) -> SimulationParameters:
         """Return the parameters of one plan on one fleet."""
-        update, conditions = plan.update, fleet.conditions
+        update = plan.update
+        conditions = fleet.conditions
         silence_timeout_ms = NEVER if plan.silence_timeout_ms is None else plan.silence_timeout_ms
         any_key_fault = not update.signed or bool(fleet.refuses.any() or fleet.keyless.any())
         can_delay_request = conditions.outages_per_day or conditions.unreached or conditions.server_error
@@ -72,24 +80,30 @@ class SimulationParameters:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchColumns:
-    """The gateways of a batch: the columns that the engine reads, one array element for each gateway."""
+    """The gateways of a batch as arrays with one element for each gateway."""
 
     rng_key: U64
+    """The key of the gateway's random numbers."""
     phase_ms: I64
+    """The time of the first poll."""
     period_ms: I64
+    """The time between two polls."""
     goodput_Bps: npt.NDArray[np.float64]  # noqa: N815 -- a unit
+    """The bytes of the update that arrive per second."""
     never_requests: Mask | None
-    """True for gateways that never ask for this update. None if every gateway asks."""
+    """True for gateways that never request this update. None if every gateway requests it."""
     key_fault: U8
     """The fault because of which the station refuses the update, or ``Fault.NONE``."""
     restarts: Mask
+    """Whether the update restarts the station."""
     version_differs: Mask
+    """Whether the gateway presents another version than the expected one after the update."""
     outage_group: I64 | None
     """The number of the group that shares outages. None if there are no outages."""
     task_created_ms: I64 | None
-    """When each task is created. None if a task is created at the gateway's first request."""
+    """The time at which each task is created. None if the gateway's first request creates its task."""
 
     @property
     def size(self) -> int:
-        """Number of gateways."""
+        """The number of gateways."""
         return len(self.rng_key)

@@ -1,9 +1,11 @@
-"""Exact results for a rollout, without simulating it. They prove the simulator, and they are available at once.
+"""Exact results for a rollout, without a simulation. The tests compare the simulator with them.
 
-* A task is an absorbing Markov chain. N = (I - Q)^-1 counts visits, B = N R gives the probability of each end, and
-  t = N 1 the number of steps (Kemeny and Snell, Finite Markov Chains, 1960). Q and R are filled from TRANSITIONS only.
-* The last of n independent gateways has ended by time t with probability F(t)^n.
-* An abort criterion that is checked at every task that ends is a random walk to a boundary. It is walked exactly.
+* A task is an absorbing Markov chain with the transition matrices Q and R (Kemeny and Snell, Finite Markov Chains,
+  1960). The fundamental matrix N = (I - Q)^-1 has the mean numbers of visits, B = N R the probabilities of each end,
+  and t = N 1 the mean numbers of steps. The matrices are computed from the transition table of the service.
+* The probability that the last of n independent gateways has ended by time t is F(t)^n.
+* An abort criterion that is checked whenever a task ends is a random walk with a boundary. Its distribution is computed
+  step by step, without approximation.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ F64 = npt.NDArray[np.float64]
 DAY_S: Final = 86_400.0
 TRANSIENT: Final = tuple(status for status in TaskStatus if status not in TERMINAL)
 ABSORBING: Final = tuple(status for status in TaskStatus if status in TERMINAL)
-SENDS: Final = max(ATTEMPT_BY_STATUS.values())
+MAX_SENDS: Final = max(ATTEMPT_BY_STATUS.values())
 """The largest number of times that the update is sent to a gateway."""
 
 _NEGLIGIBLE: Final = 1e-18
+"""Longer series of missed polls than those with this probability are left out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,20 +44,20 @@ class Chain:
     """Transition probabilities from the TRANSIENT to the ABSORBING statuses."""
 
     @property
-    def visits(self) -> F64:
+    def fundamental_matrix(self) -> F64:
         """The fundamental matrix N: the mean number of visits to each transient status (column) from each (row)."""
         return np.asarray(np.linalg.inv(np.eye(len(self.q)) - self.q), dtype=np.float64)
 
     @property
     def absorption_probabilities(self) -> F64:
         """The matrix B: the probability of each terminal status (column) from each transient status (row)."""
-        result: F64 = self.visits @ self.r
+        result: F64 = self.fundamental_matrix @ self.r
         return result
 
     @property
-    def steps(self) -> F64:
+    def expected_steps(self) -> F64:
         """The vector t: the mean number of steps from each transient status to the end."""
-        result: F64 = self.visits.sum(axis=1)
+        result: F64 = self.fundamental_matrix.sum(axis=1)
         return result
 
     def absorption_probability(self, status: TaskStatus) -> float:
@@ -64,45 +67,47 @@ class Chain:
     @property
     def mean_sends(self) -> float:
         """The mean number of times that the update is sent to a gateway."""
-        visits = self.visits[TRANSIENT.index(INITIAL)]
-        return float(sum(visits[TRANSIENT.index(status)] for status, attempt in ATTEMPT_BY_STATUS.items() if attempt))
+        visits = self._visits_of_new_task()
+        statuses = [status for status, attempt in ATTEMPT_BY_STATUS.items() if attempt]
+        return float(sum(visits[TRANSIENT.index(status)] for status in statuses))
+
+    def _visits_of_new_task(self) -> F64:
+        """Return the mean number of visits of a new task to each transient status."""
+        row: F64 = self.fundamental_matrix[TRANSIENT.index(INITIAL)]
+        return row
 
     def end_distribution(self) -> F64:
-        """Return the distribution of the end of a task, an array of SENDS + 1 probabilities.
+        """Return the distribution of the end of a task, an array of MAX_SENDS + 1 probabilities.
 
         Element k - 1 is the probability that the task completes after the k-th send. The last element is the
-        probability that it fails, which the request after the last send shows.
+        probability that the task fails, at the request after the last send.
         """
-        visits = self.visits[TRANSIENT.index(INITIAL)]
+        visits = self._visits_of_new_task()
         completes = self.r[:, ABSORBING.index(TaskStatus.COMPLETED)]
-        probabilities = np.zeros(SENDS + 1)
+        probabilities = np.zeros(MAX_SENDS + 1)
         for status, attempt in ATTEMPT_BY_STATUS.items():
             if attempt:
                 row = TRANSIENT.index(status)
                 probabilities[attempt - 1] += visits[row] * completes[row]
-        probabilities[SENDS] = self.absorption_probability(TaskStatus.FAILED)
+        probabilities[MAX_SENDS] = self.absorption_probability(TaskStatus.FAILED)
         return probabilities
 
 
 def task_chain(succeeds: float | Sequence[float]) -> Chain:
-    """Return the Markov chain of a task.
-
-    The gateway always polls again, so silence ends no task.
+    """Return the Markov chain of a task whose gateway always polls again.
 
     Args:
-        succeeds: The probability that a send succeeds: one for each send, or one for all.
+        succeeds: The probability that a send succeeds: one number for all sends, or one for each send.
 
     Raises:
-        FleetError: A probability is out of range, or their number is not that of the sends.
+        FleetError: A probability is out of range, or there is not one for each send.
     """
-    given = [succeeds] * SENDS if isinstance(succeeds, int | float) else list(succeeds)
-    if len(given) != SENDS:
-        raise FleetError("succeeds", given, f"succeeds has {len(given)} probabilities for {SENDS} sends: give one each")
-    for send, probability in enumerate(given, 1):
-        check_share(f"succeeds, send {send}", probability)
-    q, r = np.zeros((len(TRANSIENT),) * 2), np.zeros((len(TRANSIENT), len(ABSORBING)))
+    success_probabilities = _check_success_probabilities(succeeds)
+    q = np.zeros((len(TRANSIENT), len(TRANSIENT)))
+    r = np.zeros((len(TRANSIENT), len(ABSORBING)))
     for (source, event), target in TRANSITIONS.items():
-        row, probability = TRANSIENT.index(source), _probability(event, ATTEMPT_BY_STATUS[source], given)
+        row = TRANSIENT.index(source)
+        probability = _event_probability(event, ATTEMPT_BY_STATUS[source], success_probabilities)
         if target in TERMINAL:
             r[row, ABSORBING.index(target)] += probability
         else:
@@ -110,15 +115,26 @@ def task_chain(succeeds: float | Sequence[float]) -> Chain:
     return Chain(q, r)
 
 
-def _probability(event: TaskEvent, attempt: int, succeeds: Sequence[float]) -> float:
-    """Return the probability of an event after a send, given the probabilities that the sends succeed."""
+def _check_success_probabilities(succeeds: float | Sequence[float]) -> list[float]:
+    """Return the success probability of each send. Raises FleetError if the argument is not valid."""
+    probabilities = [succeeds] * MAX_SENDS if isinstance(succeeds, int | float) else list(succeeds)
+    if len(probabilities) != MAX_SENDS:
+        problem = f"succeeds has {len(probabilities)} probabilities for {MAX_SENDS} sends: give one each"
+        raise FleetError("succeeds", probabilities, problem)
+    for send, probability in enumerate(probabilities, 1):
+        check_share(f"succeeds, send {send}", probability)
+    return probabilities
+
+
+def _event_probability(event: TaskEvent, attempt: int, success_probabilities: Sequence[float]) -> float:
+    """Return the probability that an event follows the send with number ``attempt``."""
     match event:
         case TaskEvent.OFFER:
             return 1.0
         case TaskEvent.TAKES_EFFECT:
-            return succeeds[attempt - 1]
+            return success_probabilities[attempt - 1]
         case TaskEvent.ATTEMPT_FAILED:
-            return 1.0 - succeeds[attempt - 1]
+            return 1.0 - success_probabilities[attempt - 1]
         case TaskEvent.SILENCE:
             return 0.0
 
@@ -127,44 +143,54 @@ def _probability(event: TaskEvent, attempt: int, succeeds: Sequence[float]) -> f
 class EndTime:
     """The distribution of the time at which a task ends. The time is uniform within a period.
 
-    It is exact if the first poll is uniform over the period, success shows at once, and nothing between two polls takes
-    time.
+    The distribution is exact if the first poll is uniform over the period, and if downloads and installs take no time.
     """
 
     periods: F64
     """Element k is the probability that the task ends in period k, counted from 0."""
     period_s: float = DAY_S
+    """The time between two polls."""
 
     def cdf(self, time_s: Any) -> Any:
-        """Return F(t), the probability that the task has ended by a time."""
-        return np.interp(time_s, *self._line())
+        """Return F(t), the probability that a task has ended by a time or by each time of an array."""
+        times_s, probabilities = self._cdf_points()
+        return np.interp(time_s, times_s, probabilities)
 
     def max_cdf(self, time_s: Any, gateways: int) -> Any:
-        """Return F(t)^n, the probability that the last of n tasks has ended by a time."""
+        """Return F(t)^n, the probability that all of n tasks have ended by a time or by each time of an array."""
         return self.cdf(time_s) ** gateways
 
     def max_quantile(self, share: float, gateways: int) -> float:
-        """Return the time by which all of n tasks have ended with probability ``share``, in s."""
-        check_share("share", share)
-        times_s, reached = self._line()
-        share_of_one = share ** (1 / check_number("gateways", gateways, positive=True))
-        return float(np.interp(share_of_one, reached, times_s))
+        """Return the time, in s, by which all of n tasks have ended with a given probability.
 
-    def _line(self) -> tuple[F64, F64]:
-        """Return the corners of the piecewise linear F: times in s, and probabilities."""
-        reached = np.zeros(len(self.periods) + 1)
-        reached[1:] = self.periods.cumsum()
-        return self.period_s * np.arange(len(reached), dtype=np.float64), reached
+        Args:
+            share: The probability.
+            gateways: The number of tasks.
+
+        Raises:
+            FleetError: An argument is out of range.
+        """
+        check_share("share", share)
+        times_s, probabilities = self._cdf_points()
+        probability_of_one = share ** (1 / check_number("gateways", gateways, positive=True))
+        return float(np.interp(probability_of_one, probabilities, times_s))
+
+    def _cdf_points(self) -> tuple[F64, F64]:
+        """Return the points between which F is linear: the ends of the periods in s, and the probabilities there."""
+        probabilities = np.zeros(len(self.periods) + 1)
+        probabilities[1:] = self.periods.cumsum()
+        times_s = self.period_s * np.arange(len(probabilities), dtype=np.float64)
+        return times_s, probabilities
 
 
 def end_time(chain: Chain, *, missed_poll: float = 0.0, period_s: float = DAY_S) -> EndTime:
     """Return the distribution of the time at which a task ends.
 
-    The k-th send is made at the k-th poll that is not missed. FAILED shows at the poll after the last send.
+    The k-th send is made at the k-th poll that is not missed. A task fails at the poll after the last send.
 
     Args:
         chain: The chain of the task.
-        missed_poll: The probability that a poll is missed. The next one comes a period later.
+        missed_poll: The probability that a poll is missed. The next poll is a period later.
         period_s: The time between two polls.
 
     Raises:
@@ -175,24 +201,26 @@ def end_time(chain: Chain, *, missed_poll: float = 0.0, period_s: float = DAY_S)
     if missed_poll:
         max_missed = int(np.log(_NEGLIGIBLE) / np.log(missed_poll)) + 1
     wait_distribution = (1 - missed_poll) * missed_poll ** np.arange(max_missed)
-    ends = chain.end_distribution()
-    periods, waited = np.zeros(len(ends) * max_missed), np.ones(1)
-    for poll, probability in enumerate(ends):
-        waited = np.convolve(waited, wait_distribution)
-        periods[poll : poll + len(waited)] += probability * waited
+    end_distribution = chain.end_distribution()
+    periods = np.zeros(len(end_distribution) * max_missed)
+    # missed[k] is the probability that k polls were missed until the next send or the end of the task.
+    missed = np.ones(1)
+    for poll, probability in enumerate(end_distribution):
+        missed = np.convolve(missed, wait_distribution)
+        periods[poll : poll + len(missed)] += probability * missed
     return EndTime(periods, check_number("period_s", period_s, positive=True))
 
 
 def abort_time_pmf(abort: Abort, gateways: int, failure_rate: float, *, strictly: bool = False) -> F64:
     """Return the probabilities that an abort criterion is first met when the 1st, 2nd, ... gateway ends.
 
-    They add up to less than 1: the rest is the probability that the criterion is never met.
+    Their sum is less than 1. The remainder is the probability that the criterion is never met.
 
     Args:
         abort: The criterion.
-        gateways: Number of gateways.
+        gateways: The number of gateways.
         failure_rate: The probability that a gateway ends FAILED, independently of the others.
-        strictly: If True, the criterion is met above the threshold only, not at it.
+        strictly: If True, a failure share equal to the threshold does not meet the criterion.
 
     Raises:
         FleetError: An argument is out of range.
@@ -209,11 +237,21 @@ def abort_time_pmf(abort: Abort, gateways: int, failure_rate: float, *, strictly
         if strictly:
             met &= failed / executed > abort.threshold
         pmf[executed - 1] = not_met[met].sum()
-        # The criterion is met from some number of failures on. The walk goes on below it.
+        # The criterion is met from a certain number of failures on, so the smaller numbers remain.
         not_met = not_met[~met]
     return pmf
 
 
 def abort_probability(abort: Abort, gateways: int, failure_rate: float, *, strictly: bool = False) -> float:
-    """Return the probability that the criterion stops a rollout. The arguments are those of ``abort_time_pmf``."""
+    """Return the probability that an abort criterion stops a rollout.
+
+    Args:
+        abort: The criterion.
+        gateways: The number of gateways.
+        failure_rate: The probability that a gateway ends FAILED, independently of the others.
+        strictly: If True, a failure share equal to the threshold does not meet the criterion.
+
+    Raises:
+        FleetError: An argument is out of range.
+    """
     return float(abort_time_pmf(abort, gateways, failure_rate, strictly=strictly).sum())

@@ -19,7 +19,7 @@ from lorafw.fleet.plan import Abort, Gate, Plan
 from lorafw.fleet.presets import mixed_fleet
 from lorafw.fleet.rollout import simulate
 from lorafw.fleet.simulation.gates import GateDecision, evaluate_gate
-from lorafw.fleet.statistics.closed_forms import SENDS, abort_probability
+from lorafw.fleet.statistics.closed_forms import MAX_SENDS, abort_probability
 from lorafw.fleet.statistics.summary import Estimate
 
 
@@ -93,7 +93,7 @@ def _simulated_point(
     plan: Plan, fleet: Fleet, rate: float, replications: int, seed: int, level: float, progress: Any
 ) -> OperatingPoint:
     """Simulate a plan with the install failure probability that leaves a share of ``rate`` gateways FAILED."""
-    install_failure_probability = rate ** (1 / SENDS)
+    install_failure_probability = rate ** (1 / MAX_SENDS)
     failing_plan = replace(plan, update=replace(plan.update, fails=install_failure_probability))
     result = simulate(fleet, failing_plan, seed=seed, replications=replications, progress=progress)
     summary = result.summary(level)

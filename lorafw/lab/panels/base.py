@@ -2,10 +2,10 @@
 
 Every panel keeps these rules:
 
-* Its state is a plain value that does not depend on widgets.
-* Its view is drawn from the state alone, under one lock, because callbacks may run in other threads.
-* Every control has a description, and reports a change only when it is complete.
-* Before the notebook runs, the panel shows the same on a static page, with its numbers as text.
+* The state is a plain value that does not depend on widgets.
+* The view depends only on the state. It is drawn under a lock, because callbacks may run in other threads.
+* Every control has a description. It reports a change only when the change is complete.
+* On a static page, where no kernel runs, the panel shows the same view, and its numbers as text.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import ipywidgets
 from lorafw.errors import LorafwError
 from lorafw.lab.panels.html import SafeHtml, heading, preformatted
 
-_WIDE = {"description_width": "120px"}
-# Widgets set the line height of a button; a table needs less. A table that is too wide for the page scrolls within the
-# view, which must not become wider with it. Long words break.
-_VIEW = "line-height:1.3;width:0;min-width:100%;overflow-x:auto;overflow-wrap:break-word"
+_LABEL_STYLE = {"description_width": "120px"}
+# The line height of widgets is that of a button, which is too much for a table. If a table is wider than the page, it
+# scrolls within the view instead of widening it. Long words break.
+_VIEW_STYLE = "line-height:1.3;width:0;min-width:100%;overflow-x:auto;overflow-wrap:break-word"
 
 
 def _no_action() -> None:
-    """Do nothing. For a control whose value is read when the panel is drawn."""
+    """Do nothing. The action of a control whose value is read only when the panel is drawn."""
 
 
 class Panel(ABC):
@@ -43,9 +43,9 @@ class Panel(ABC):
         self._lock = RLock()
         self._is_refreshing = False
         self.error = ""
-        """The error message of the last action; empty if it succeeded."""
+        """The error message of the last action. It is empty if the action succeeded."""
         self.notice = ""
-        """What the last action did, if the view does not show it."""
+        """A message about the last action, if the view does not show its effect."""
 
     @abstractmethod
     def html(self) -> SafeHtml:
@@ -56,7 +56,7 @@ class Panel(ABC):
         """Return the view as plain text. Tests of the notebook compare it."""
 
     def header_html(self) -> SafeHtml:
-        """Return what a running panel shows above the view, and a static page does not."""
+        """Return the part above the view. A static page does not show it."""
         if not self.notice:
             return SafeHtml("")
         return heading(self.notice)
@@ -68,7 +68,7 @@ class Panel(ABC):
         """Arrange the controls above the view, and draw it. Sets ``root``.
 
         Args:
-            rows: Each is a widget, or a sequence of widgets to show in one row.
+            *rows: Each is a widget, or a sequence of widgets to show in one row.
         """
         self._view = ipywidgets.HTML(layout=ipywidgets.Layout(width="99%"))
         boxes = [self._as_widget(row) for row in rows]
@@ -76,7 +76,7 @@ class Panel(ABC):
         self.redraw()
 
     def redraw(self) -> None:
-        """Draw the view from the state, under the lock. Updates the controls that depend on the state before."""
+        """Update the controls that depend on the state, then draw the view from the state. Holds the lock."""
         with self._lock:
             self._is_refreshing = True
             try:
@@ -84,15 +84,15 @@ class Panel(ABC):
             finally:
                 self._is_refreshing = False
             content = f"{self._error_html()}{self.header_html()}{self.html()}"
-            self._view.value = f'<div role="status" aria-live="polite" style="{_VIEW}">{content}</div>'
+            self._view.value = f'<div role="status" aria-live="polite" style="{_VIEW_STYLE}">{content}</div>'
 
     def connect(self, control: Any, action: Callable[[], object] = _no_action) -> Any:
         """Run an action and redraw whenever the control is used.
 
         Args:
             control: A button, or a widget with a value.
-            action: Called when the button is clicked, or when the value changes. The panel shows the errors of
-                lorafw and of the operating system that it raises.
+            action: Called when the button is clicked, or when the value changes. If it raises an error of lorafw or of
+                the operating system, the panel shows the error.
 
         Returns:
             The control.
@@ -112,7 +112,7 @@ class Panel(ABC):
         return control
 
     def controls(self) -> Iterator[Any]:
-        """Yield the controls that a person can operate, in the order in which they are shown."""
+        """Yield the controls that a user can operate, in the order in which they are shown."""
         pending = [self.root]
         while pending:
             widget = pending.pop(0)
@@ -121,7 +121,7 @@ class Panel(ABC):
                 yield widget
 
     def _run_action(self, action: Callable[[], object]) -> None:
-        """Call the action. Sets ``error`` if it fails."""
+        """Call the action. Clears ``notice``, and sets ``error`` if the action fails."""
         self.error = ""
         self.notice = ""
         try:
@@ -130,12 +130,13 @@ class Panel(ABC):
             self.error = str(error)
 
     def _error_html(self) -> SafeHtml:
+        """Return the error message of the last action, or nothing."""
         if not self.error:
             return SafeHtml("")
         return SafeHtml(f'<div role="alert">{preformatted("✖ " + self.error)}</div>')
 
     def _as_widget(self, row: Any) -> Any:
-        """Return a widget as it is, and a sequence of widgets as a row that wraps if the page is narrow."""
+        """Return a widget unchanged, and a sequence of widgets as a row that wraps if the page is narrow."""
         if isinstance(row, ipywidgets.Widget):
             return row
         return ipywidgets.HBox(list(row), layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
@@ -167,7 +168,7 @@ def dropdown(
         options: The options, as ``ipywidgets.Dropdown`` takes them.
         width: Width of the whole control, in CSS units.
         description_width: Width of the description, in CSS units.
-        settings: Further arguments of ``ipywidgets.Dropdown``.
+        **settings: Further arguments of ``ipywidgets.Dropdown``.
     """
     return ipywidgets.Dropdown(
         description=description,
@@ -185,13 +186,13 @@ def text_input(description: str, value: str, width: str = "520px", **settings: A
         description: The text beside the field.
         value: The first content.
         width: Width of the whole control, in CSS units.
-        settings: Further arguments of ``ipywidgets.Text``.
+        **settings: Further arguments of ``ipywidgets.Text``.
     """
     return ipywidgets.Text(
         description=description,
         value=value,
         continuous_update=False,
-        style=_WIDE,
+        style=_LABEL_STYLE,
         layout=ipywidgets.Layout(width=width),
         **settings,
     )
@@ -206,7 +207,7 @@ def slider(description: str, value: int, minimum: int, maximum: int, step: int =
         minimum: The lowest value.
         maximum: The highest value.
         step: The distance between two values.
-        settings: Further arguments of ``ipywidgets.IntSlider``.
+        **settings: Further arguments of ``ipywidgets.IntSlider``.
     """
     return ipywidgets.IntSlider(
         description=description,
@@ -215,7 +216,7 @@ def slider(description: str, value: int, minimum: int, maximum: int, step: int =
         max=maximum,
         step=step,
         continuous_update=False,
-        style=_WIDE,
+        style=_LABEL_STYLE,
         layout=ipywidgets.Layout(width="370px"),
         **settings,
     )
@@ -236,6 +237,6 @@ def integer_input(description: str, value: int, minimum: int, maximum: int) -> A
         min=minimum,
         max=maximum,
         continuous_update=False,
-        style=_WIDE,
+        style=_LABEL_STYLE,
         layout=ipywidgets.Layout(width="240px"),
     )
