@@ -14,7 +14,7 @@ import lorafw.errors
 PACKAGE = Path(lorafw.errors.__file__).parent
 
 LEVELS = {
-    5: ("cli", "lab", "__main__"),
+    5: ("cli", "lab", "pytest_plugin", "__main__"),
     4: ("doctor", "localaws", "testbed"),
     3: ("failures", "server", "gateway", "iotwireless", "isolation", "sources", "fleet.io"),
     2: ("station", "tasks", "fleet", "example"),
@@ -30,6 +30,7 @@ SAME_LEVEL = {
     ("gateway", "server"): "a virtual gateway tells the in-process server which gateway it is",
     ("iotwireless", "server"): "IoT certificates decide which gateway may speak over TLS",
     ("iotwireless", "sources"): "the API reads update files through the caller's role",
+    ("pytest_plugin", "lab"): "the fixture lorafw_server is the server process that the lessons use",
     ("testbed", "localaws"): "a testbed is a local AWS with gateways",
 }
 """Imports between packages of one level, each with its reason. They must not form a cycle."""

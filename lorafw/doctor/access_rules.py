@@ -11,7 +11,7 @@ from lorafw.doctor.subject import AccountFacts, Subject
 from lorafw.errors import AccessDenied, InvalidSource, RoleNotTrusted
 from lorafw.firmware.image import MAX_IMAGE_BYTES
 from lorafw.sources.access import check_key, check_object, check_trust
-from lorafw.sources.iam.requests import SERVICE, Circumstances
+from lorafw.sources.iam.requests import SERVICE_PRINCIPAL, Circumstances
 from lorafw.sources.s3 import Role, S3Location, encryption_context
 
 _ROLE_GUIDE: Final = "AWS IoT Wireless Developer Guide, Upload the firmware file to an S3 bucket and add an IAM role"
@@ -56,7 +56,7 @@ def check_role_account(subject: Subject) -> Iterator[str]:
     "LW303",
     Severity.ERROR,
     title="AWS IoT Wireless may not assume the role.",
-    remedy=f"Let {SERVICE} do sts:AssumeRole in the role's trust policy.",
+    remedy=f"Let {SERVICE_PRINCIPAL} do sts:AssumeRole in the role's trust policy.",
     source=_ROLE_GUIDE,
 )
 def check_role_trusts_service(subject: Subject) -> Iterator[str]:
@@ -87,7 +87,7 @@ def check_confused_deputy(subject: Subject) -> Iterator[str]:
         check_trust(for_another_account, _circumstances(subject.account))
     except RoleNotTrusted:
         return
-    yield f"{facts.trust.name} allows {SERVICE} without looking at aws:SourceAccount or aws:SourceArn."
+    yield f"{facts.trust.name} allows {SERVICE_PRINCIPAL} without looking at aws:SourceAccount or aws:SourceArn."
 
 
 @rule(

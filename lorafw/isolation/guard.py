@@ -1,8 +1,9 @@
-"""Check every request that botocore sends while a testbed is open.
+"""Check every request that botocore sends while a guard is on.
 
 All of botocore's HTTP goes through one method, ``URLLib3Session.send``: that of clients, whenever they were made, and
-that of credential providers, which have sessions of their own. It is replaced while the guard is on. A request for AWS
-is answered by moto, without the hook that moto puts into clients: clients that are older than moto do not have it.
+that of credential providers, which have sessions of their own. It is replaced while the guard is on. While a testbed is
+open, moto answers a request for AWS, without the hook that moto puts into clients: clients that are older than moto do
+not have it. While only a guard is on, nobody answers such a request, and it raises an error.
 
 Credentials are not looked up. Those that a program names in code stay; all others are dummy ones.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -24,58 +26,87 @@ from lorafw.isolation.settings import replaced
 _operation: ContextVar[str | None] = ContextVar("operation", default=None)
 """The operation of the request that is being sent, such as "s3 ListBuckets"."""
 
-_REMEDY: Final = "allow its host with Testbed(allow_hosts=[...]) if that is meant"
+_UNGUARDED: Final = "unguarded"
+"""Attribute of a replacement that holds what it replaces. A guard inside another one does not ask the outer guard."""
 
 Send = Callable[[Any, Any], Any]
 
 
-@contextlib.contextmanager
-def guarding(reach: Reach, intercept: Intercept | None = None) -> Iterator[None]:
-    """Let botocore send requests only to what ``reach`` allows, until the end of the block.
+@dataclass(frozen=True, slots=True)
+class GuardRules:
+    """What a guard lets through, and what it says about the rest. The defaults are those of a testbed."""
 
-    Changes classes of botocore and boto3, and changes them back. Only one guard is on at a time.
+    reach: Reach
+    """The destinations that requests may have."""
+    intercept: Intercept | None = None
+    """Called for each request that moto can answer. None: moto answers all of them."""
+    has_testbed: bool = True
+    """Whether a testbed answers the requests for AWS. If not, they are refused."""
+    occasion: str = "a Testbed is open"
+    """When the guard is on, as a clause for messages."""
+    remedy: str = "allow its host with Testbed(allow_hosts=[...]) if that is meant"
+    """What a user can do about a refused request."""
+
+    def accepts_endpoint(self, url: str) -> bool:
+        """Return True if new clients use this address when a variable or a file names it for AWS."""
+        if self.has_testbed:
+            return self.reach.allows(url)
+        return self.reach.place_of(url) is Place.NETWORK
+
+
+@contextlib.contextmanager
+def guarding(rules: GuardRules) -> Iterator[None]:
+    """Let botocore send requests only to what the rules allow, until the end of the block.
+
+    Changes classes of botocore and boto3, and changes them back. Inside the block of another guard, only the rules of
+    the inner one count.
 
     Args:
-        reach: What may be reached.
-        intercept: Called for each request that moto can answer. None: moto answers all of them.
+        rules: What may be reached.
 
     Raises:
         LabError: The installed botocore has another shape, so that requests could not be kept in.
     """
     from botocore import configprovider, credentials, endpoint, httpsession, monitoring, session, signers  # noqa: PLC0415
-    from moto.core.models import botocore_stubber  # noqa: PLC0415
 
     with contextlib.ExitStack() as stack:
 
         def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-            stack.enter_context(replaced(owner, name, make(getattr(owner, name, None))))
+            before = getattr(owner, name, None)
+            replacement = make(getattr(before, _UNGUARDED, before))
+            stack.enter_context(replaced(owner, name, replacement))
 
-        replace(httpsession.URLLib3Session, "send", lambda send: _guarded_send(send, reach, intercept))
+        replace(httpsession.URLLib3Session, "send", lambda send: _guarded_send(send, rules))
         replace(endpoint.Endpoint, "make_request", _named_request)
         replace(session.Session, "get_credentials", _dummy_credentials)
         replace(signers.RequestSigner, "get_auth_instance", _dummy_signature)
-        replace(credentials.ProcessProvider, "_retrieve_credentials_using", _refused_process)
-        replace(configprovider.ConfiguredEndpointProvider, "provide", lambda find: _allowed_endpoint(find, reach))
+        replace(credentials.ProcessProvider, "_retrieve_credentials_using", lambda _: _refused_process(rules))
+        replace(configprovider.ConfiguredEndpointProvider, "provide", lambda find: _accepted_endpoint(find, rules))
         replace(monitoring.SocketPublisher, "publish", _dropped_event)
-        # moto's own hook would answer 404 for addresses that it does not know, before they come here.
-        stack.enter_context(replaced(botocore_stubber, "enabled", False))
+        if rules.has_testbed:
+            _put_motos_hook_aside(stack)
         _keep_transfers_in_python(stack)
         yield
 
 
-def _guarded_send(send: Send, reach: Reach, intercept: Intercept | None) -> Send:
+def _put_motos_hook_aside(stack: contextlib.ExitStack) -> None:
+    """Disable moto's own hook. It would answer 404 for addresses that it does not know, before they come here."""
+    from moto.core.models import botocore_stubber  # noqa: PLC0415
+
+    stack.enter_context(replaced(botocore_stubber, "enabled", False))
+
+
+def _guarded_send(send: Send, rules: GuardRules) -> Send:
     """Return a ``URLLib3Session.send`` that sends only what may leave."""
 
     def guarded(self: Any, request: Any) -> Any:
-        place = reach.place_of(request.url)
+        place = rules.reach.place_of(request.url)
         if place is not Place.NETWORK:
-            answered = answer(request, reach, _read_timeout_s(self), intercept)
-            if answered is not None:
-                return answered
-            raise _refusal(request, _why_unanswered())
-        _check_proxy(self, request, reach)
+            return _answer_or_refuse(request, rules, _read_timeout_s(self))
+        _check_proxy(self, request, rules)
         return send(self, request)
 
+    setattr(guarded, _UNGUARDED, send)
     return guarded
 
 
@@ -84,6 +115,16 @@ def _read_timeout_s(http_session: Any) -> float:
     timeout = http_session._timeout
     seconds = getattr(timeout, "read_timeout", timeout)
     return float(seconds or 0)
+
+
+def _answer_or_refuse(request: Any, rules: GuardRules, read_timeout_s: float) -> Any:
+    """Return the testbed's answer to a request. Raises LabError if there is no testbed, or if it has no answer."""
+    if not rules.has_testbed:
+        raise _refusal(request, "no testbed is open that could answer it", rules)
+    answered = answer(request, rules.reach, read_timeout_s, rules.intercept)
+    if answered is None:
+        raise _refusal(request, _why_unanswered(), rules)
+    return answered
 
 
 def _why_unanswered() -> str:
@@ -95,21 +136,22 @@ def _why_unanswered() -> str:
     return "no AWS of the testbed answers at this address"
 
 
-def _check_proxy(http_session: Any, request: Any, reach: Reach) -> None:
+def _check_proxy(http_session: Any, request: Any, rules: GuardRules) -> None:
     """Raise LabError if the request would go through a proxy on another machine."""
     proxy = http_session._proxy_config.proxy_url_for(request.url)
-    if proxy is None or is_loopback(urlsplit(proxy).hostname) or reach.allows(proxy):
+    if proxy is None or is_loopback(urlsplit(proxy).hostname) or rules.reach.allows(proxy):
         return
-    raise _refusal(request, f"it would go through the proxy {urlsplit(proxy).hostname}; set NO_PROXY for the host")
+    reason = f"it would go through the proxy {urlsplit(proxy).hostname}; set NO_PROXY for the host"
+    raise _refusal(request, reason, rules)
 
 
-def _refusal(request: Any, reason: str) -> LabError:
+def _refusal(request: Any, reason: str, rules: GuardRules) -> LabError:
     """Return the error for a request that was not sent. It names the operation, the host and the remedy."""
     parts = urlsplit(request.url)
     operation = _operation.get() or f"{request.method} {parts.path or '/'}"
     return LabError(
-        f"{operation} would be sent to {parts.hostname}, which is not this machine, while a Testbed is open, and was "
-        f"kept back: {reason}; {_REMEDY}"
+        f"{operation} would be sent to {parts.hostname}, which is not this machine, while {rules.occasion}, and was "
+        f"kept back: {reason}; {rules.remedy}"
     )
 
 
@@ -158,27 +200,28 @@ def _static(credentials: Any) -> Any:
     return Credentials(KEY_ID, SECRET)
 
 
-def _refused_process(_: Callable[..., Any]) -> Callable[..., Any]:
+def _refused_process(rules: GuardRules) -> Callable[..., Any]:
     """Return a ``_retrieve_credentials_using`` that raises LabError and runs no command."""
 
     def refuse(self: Any, credential_process: str) -> Any:
         raise LabError(
-            f"credential_process of the profile {self._profile_name!r} would run a command while a Testbed is open, "
-            "and was not run; the testbed takes any credentials, so name none"
+            f"credential_process of the profile {self._profile_name!r} would run a command while {rules.occasion}, "
+            "and was not run; lorafw takes any credentials, so name none"
         )
 
     return refuse
 
 
-def _allowed_endpoint(provide: Callable[..., Any], reach: Reach) -> Callable[..., Any]:
-    """Return a ``ConfiguredEndpointProvider.provide`` that finds addresses of allowed hosts only."""
+def _accepted_endpoint(provide: Callable[..., Any], rules: GuardRules) -> Callable[..., Any]:
+    """Return a ``ConfiguredEndpointProvider.provide`` that finds only addresses that the rules accept."""
 
     def find(self: Any) -> Any:
         endpoint_url = provide(self)
-        if endpoint_url is None or not reach.allows(endpoint_url):
+        if endpoint_url is None or not rules.accepts_endpoint(endpoint_url):
             return None
         return endpoint_url
 
+    setattr(find, _UNGUARDED, provide)
     return find
 
 

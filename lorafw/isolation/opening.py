@@ -1,20 +1,40 @@
-"""Open moto in this process behind the guard. A testbed opens this first and closes it last."""
+"""Keep the requests of this process in: with moto behind the guard, as a testbed does, or with the guard alone."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from lorafw.isolation.answers import Intercept
-from lorafw.isolation.environment import NOWHERE
-from lorafw.isolation.guard import guarding
-from lorafw.isolation.reach import make_reach
-from lorafw.isolation.settings import endpoint_variables, endpoints_in_files, put_aside, without_moto_switches
+from lorafw.isolation.environment import NOWHERE, aws_variables, changed
+from lorafw.isolation.guard import GuardRules, guarding
+from lorafw.isolation.reach import Reach, make_reach
+from lorafw.isolation.settings import (
+    endpoint_variables,
+    endpoints_in_files,
+    put_aside,
+    replaced,
+    without_moto_switches,
+)
 
 _CONFIGURED_BEFORE: Final = tuple(endpoint_variables(os.environ))
 """Addresses that variables named when the testbed was imported: a client that was made then may have one of them."""
+
+
+@dataclass(slots=True)
+class _EnclosingBlocks:
+    """What the blocks of this module that are open in this process have changed."""
+
+    configured: tuple[str, ...] = ()
+    """Addresses for AWS in the user's settings, which are put aside."""
+    servers: frozenset[str] = frozenset()
+    """Addresses that the blocks have written into AWS_ENDPOINT_URL. They are not settings of the user."""
+
+
+_enclosing: Final = _EnclosingBlocks()
 
 
 @contextlib.contextmanager
@@ -32,14 +52,57 @@ def isolated(region: str, allow_hosts: Sequence[str] = (), *, intercept: Interce
     Raises:
         LabError: An allowed host is not written as one, or botocore or moto has another shape.
     """
-    configured = [*_CONFIGURED_BEFORE, *endpoint_variables(os.environ), *endpoints_in_files(), NOWHERE]
-    reach = make_reach(allow_hosts, configured)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(put_aside(region))
+        reach = stack.enter_context(_settings_put_aside(region, allow_hosts))
         stack.enter_context(without_moto_switches())
 
         from moto.core.models import MockAWS  # noqa: PLC0415 -- moto takes half a second, and reads its switches here
 
         stack.enter_context(MockAWS())
-        stack.enter_context(guarding(reach, intercept))
+        stack.enter_context(guarding(GuardRules(reach, intercept)))
         yield
+
+
+@contextlib.contextmanager
+def kept_in(
+    region: str,
+    allow_hosts: Sequence[str] = (),
+    *,
+    occasion: str,
+    remedy: str,
+    server_url: str | None = None,
+) -> Iterator[None]:
+    """Let the clients and sessions of this process reach this machine only, until the end of the block.
+
+    Nothing answers for AWS, unless a testbed is opened inside the block or ``server_url`` names a server. Clients that
+    moto's ``mock_aws`` answers work as before. Changes variables of this process and classes of botocore, and changes
+    them back.
+
+    Args:
+        region: The Region of clients that are made without one.
+        allow_hosts: Hosts that may be reached beside this machine.
+        occasion: When requests are kept in, as a clause for messages.
+        remedy: What a user can do about a refused request.
+        server_url: Address on this machine that clients without an address of their own use for AWS. None: none.
+
+    Raises:
+        LabError: An allowed host is not written as one, or botocore has another shape.
+    """
+    with contextlib.ExitStack() as stack:
+        reach = stack.enter_context(_settings_put_aside(region, allow_hosts))
+        stack.enter_context(guarding(GuardRules(reach, has_testbed=False, occasion=occasion, remedy=remedy)))
+        if server_url is not None:
+            stack.enter_context(replaced(_enclosing, "servers", _enclosing.servers | {server_url}))
+            stack.enter_context(changed(aws_variables(server_url, region)))
+        yield
+
+
+@contextlib.contextmanager
+def _settings_put_aside(region: str, allow_hosts: Sequence[str]) -> Iterator[Reach]:
+    """Put the user's settings aside until the end of the block, and yield what may be reached meanwhile."""
+    variables = endpoint_variables(os.environ)
+    named = [*_CONFIGURED_BEFORE, *_enclosing.configured, *variables, *endpoints_in_files()]
+    configured = tuple(url for url in named if url not in _enclosing.servers)
+    reach = make_reach(allow_hosts, [*configured, NOWHERE])
+    with replaced(_enclosing, "configured", configured), put_aside(region):
+        yield reach

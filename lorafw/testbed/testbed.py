@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from types import EllipsisType
+from types import EllipsisType, TracebackType
 from typing import Any, ClassVar
 
 from lorafw import example
@@ -33,6 +33,7 @@ from lorafw.tasks.lifecycle import LogRow, TaskStatus
 from lorafw.tasks.model import AccountRegion
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
+from lorafw.testbed import observers
 from lorafw.testbed import validation as arguments
 from lorafw.testbed.gateways import (
     GatewayRef,
@@ -206,14 +207,24 @@ class Testbed:
 
         seed_ids(self._seed)
         source = stack.enter_context(RoleSource(clock=self.clock, before_read=self._check_open))
-        self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
+        policy = observers.choose_policy(self._policy)
+        self.service = UpdateService(source=source, clock=self.clock, policy=policy, new_id=new_id)
         stack.enter_context(use_service(self.service))
         self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
         stack.enter_context(set_cups_endpoint(self._cups.server_uri))
         self._clock_wait = stack.enter_context(waiting_on_clock(self.clock, self._schedule, self._seed))
 
-    def __exit__(self, *_: object) -> None:
-        self._exit_stack.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        try:
+            if self._is_open:
+                observers.notify_close(self.service, error)
+        finally:
+            self._exit_stack.close()
 
     def start(self) -> Testbed:
         """Open the testbed without a ``with`` block, for notebooks, where no block can span two cells.
@@ -234,6 +245,11 @@ class Testbed:
     def stop(self) -> None:
         """Close the testbed, as the end of a ``with`` block does. Does nothing if it is closed already."""
         self.__exit__()
+
+    @classmethod
+    def current(cls) -> Testbed | None:
+        """Return the testbed that is open in this process, or None."""
+        return Testbed._in_process
 
     @property
     def is_open(self) -> bool:
@@ -537,6 +553,7 @@ class Testbed:
                 gateway, or the testbed is not open.
         """
         chosen = self._gateway(gateway)
+        observers.notify_poll()
         with self._clock_wait.polling():
             return chosen.poll(self.clock)
 
@@ -557,6 +574,7 @@ class Testbed:
         """
         self._check_open()
         arguments.check_seconds(seconds)
+        observers.notify_poll()
         with self._clock_wait.polling():
             run_until(self.clock.now_ms() + round(seconds * 1000), self._schedule, self.clock)
 
