@@ -85,6 +85,7 @@ class Lesson:
     """The file name without its suffix."""
     title: str
     minutes: int
+    """The minutes that the first cell states. 0 if it states none."""
     objectives: tuple[str, ...]
 
     @property
@@ -98,16 +99,31 @@ class Lesson:
         return f"[{self.title}]({self.page}.ipynb)"
 
 
-def all_lessons() -> list[Lesson]:
-    """Read the first cell of every lesson and return the lessons in order."""
+LAST_LESSON = "11"
+"""The number of the last lesson. The notebooks after it are the ten questions, the capstone and the appendices."""
+
+
+def all_notebooks() -> list[Lesson]:
+    """Read the first cell of every notebook and return the notebooks in order."""
     return [read_lesson(path) for path in sorted(HERE.glob("[0-9][0-9]-*.ipynb"))]
+
+
+def all_lessons() -> list[Lesson]:
+    """Return the lessons in order."""
+    return [notebook for notebook in all_notebooks() if notebook.number <= LAST_LESSON]
+
+
+def all_companions() -> list[Lesson]:
+    """Return the notebooks that are no lessons, in order."""
+    return [notebook for notebook in all_notebooks() if notebook.number > LAST_LESSON]
 
 
 def read_lesson(path: Path) -> Lesson:
     """Read the title, the minutes and the objectives from the first cell of a lesson."""
     first_cell = nbformat.read(path, as_version=4).cells[0].source
     title = first_cell.splitlines()[0].removeprefix("# ")
-    minutes = int(re.findall(r"\*\*(\d+) minutes", first_cell)[0])
+    stated = re.search(r"\*\*(\d+) minutes", first_cell)
+    minutes = int(stated[1]) if stated else 0
     bullets = re.findall(r"^\* (.*(?:\n  .*)*)", first_cell, re.MULTILINE)
     objectives = tuple(" ".join(bullet.split()) for bullet in bullets)
     return Lesson(path.stem, title, minutes, objectives)
@@ -116,7 +132,8 @@ def read_lesson(path: Path) -> Lesson:
 def lessons() -> str:
     """Return the table of lessons with their minutes, and a hidden table of contents for the side bar."""
     rows = [(lesson.number, lesson.link, lesson.minutes) for lesson in all_lessons()]
-    entries = [f"{lesson.number} {lesson.title} <{lesson.page}>" for lesson in all_lessons()]
+    rows += [(companion.number, companion.link, companion.minutes or "") for companion in all_companions()]
+    entries = [f"{lesson.number} {lesson.title} <{lesson.page}>" for lesson in all_notebooks()]
     toctree = ["```{toctree}", ":caption: Lessons", ":hidden:", "", *entries, "```"]
     return "\n".join([table(("", "Lesson", "Minutes"), rows), "", *toctree])
 
@@ -134,7 +151,7 @@ def timetable(entries: str) -> str:
     Args:
         entries: Numbers of lessons and breaks in order, separated by commas: ``00,01,break:15,02``.
     """
-    lesson_by_number = {lesson.number: lesson for lesson in all_lessons()}
+    lesson_by_number = {lesson.number: lesson for lesson in all_notebooks()}
     minute = 0
     rows = []
     for entry in entries.split(","):

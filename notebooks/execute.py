@@ -3,7 +3,7 @@
     python notebooks/execute.py [NOTEBOOK ...]
 
 The committed form has stable cell ids, the kernelspec ``python3``, execution counts from 1, no widget state and no
-timestamps. So executing a notebook again changes nothing, and a difference between two commits is a difference in the
+timestamps, and each tag is linked to its source. So executing a notebook again changes nothing, and a difference between two commits is a difference in the
 lesson. The script also updates the tables of the trainers' page, which are generated from the lessons.
 """
 
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+
+from lorafw.lab.evidence import link_sources
 
 HERE = Path(__file__).parent
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -26,6 +28,8 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:02d}"
+        if cell.cell_type == "markdown":
+            cell.source = link_sources(cell.source)
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA})
         for output in cell.get("outputs", []):
             output.pop("transient", None)

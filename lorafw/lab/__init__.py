@@ -11,6 +11,9 @@ from lorafw._lazy import attach
 
 if TYPE_CHECKING:
     from lorafw.lab.exercises import check as check
+    from lorafw.lab.exercises import choose as choose
+    from lorafw.lab.exercises import hint as hint
+    from lorafw.lab.exercises import solution as solution
     from lorafw.lab.panels.fleet_dashboard import FleetDashboard as FleetDashboard
     from lorafw.lab.panels.match_explorer import MatchExplorer as MatchExplorer
     from lorafw.lab.panels.rollout_planner import RolloutPlanner as RolloutPlanner
@@ -34,6 +37,9 @@ _MODULE_BY_NAME = {
     "Workspace": "workspace",
     "check": "exercises",
     "check_setup": "setup_check",
+    "choose": "exercises",
+    "hint": "exercises",
+    "solution": "exercises",
 }
 
 __all__ = [  # noqa: PLE0604 -- the table above is the one place where a public name is written

@@ -1,4 +1,4 @@
-"""The exercises of the lessons, one module for each lesson, and ``check``, which grades an answer."""
+"""The exercises and concept questions of the lessons, one module for each lesson, and the functions that ask them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from lorafw.lab.exercises import (
     lesson_11,
 )
 from lorafw.lab.exercises.grading import Exercise
+from lorafw.lab.exercises.question import Question
+from lorafw.lab.exercises.session import ExerciseSession
 
 _LESSONS: Final = (
     lesson_00,
@@ -39,21 +41,12 @@ _LESSONS: Final = (
 )
 
 EXERCISES: Final[Mapping[str, Exercise]] = MappingProxyType(ChainMap(*(lesson.EXERCISES for lesson in _LESSONS)))
+QUESTIONS: Final[Mapping[str, Question]] = MappingProxyType(ChainMap(*(lesson.QUESTIONS for lesson in _LESSONS)))
 
+_SESSION: Final = ExerciseSession(EXERCISES, QUESTIONS)
+"""The progress of the learner whose notebook has imported this module. It ends with the kernel."""
 
-def check(name: str, answer: object = ...) -> None:
-    """Print ☐ (not done), ☑ (right) or ☒ (not yet right) with a hint. Never raises.
-
-    Args:
-        name: Name of the exercise, for example ``"02-crc"``.
-        answer: The answer. If it is wrong in a typical way, the hint is about that. Not given: not done.
-    """
-    exercise = EXERCISES.get(name)
-    if exercise is None:
-        print(f"☒ there is no exercise {name!r}")  # noqa: T201 -- a notebook shows what is printed
-    elif answer is ...:
-        print(f"☐ not done yet. Hint: {exercise.hint}")  # noqa: T201
-    elif exercise.accepts(answer):
-        print("☑ correct")  # noqa: T201
-    else:
-        print(f"☒ not yet. Hint: {exercise.feedback_for(answer)}")  # noqa: T201
+check = _SESSION.check
+hint = _SESSION.hint
+solution = _SESSION.solution
+choose = _SESSION.choose

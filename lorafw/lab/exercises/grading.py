@@ -1,7 +1,7 @@
 """Exercises, and the usual ways to grade an answer.
 
 An answer is wrong if its grader raises an exception. If the value of a wrong answer is right and only its type is not,
-for example a text instead of a number, the feedback says so, because a hint about the question would not help.
+for example a string instead of a number, the feedback says so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_TEXT_LENGTH: Final = 1000
 """A longer text is not searched for the value that was meant."""
 
 _TYPE_LABELS: Final[dict[type, str]] = {
-    str: "a text",
+    str: "a string",
     int: "a number",
     float: "a number",
     bool: "True or False",
@@ -54,13 +54,19 @@ class Grader:
     """Recognizes typical mistakes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exercise:
     """An exercise of a lesson."""
 
-    hint: str
-    """Helps to find the answer without giving it."""
+    hints: tuple[str, str]
+    """The first hint says where to look. The second one says how to get there. Neither gives the answer."""
     grader: Grader
+    solution: str
+    """Code that sets ``answer`` to a right answer, in the exercise's place in the lesson."""
+    explanation: str
+    """What a learner should know who has found the answer."""
+    is_open_ended: bool = False
+    """Whether many answers are right, so that an answer is judged by running it."""
 
     def accepts(self, answer: object) -> bool:
         """Return whether the answer is right. Never raises."""
@@ -69,8 +75,12 @@ class Exercise:
         except Exception:  # any failure of a comparison is a wrong answer, never an error in the notebook
             return False
 
-    def feedback_for(self, answer: object) -> str:
-        """Return feedback on a wrong answer: about a typical mistake, about the type, or the hint. Never raises."""
+    def feedback_for(self, answer: object) -> str | None:
+        """Return feedback on a wrong answer: about a typical mistake, or about the type. Never raises.
+
+        Returns:
+            None if the answer shows neither of the two.
+        """
         try:
             feedback = self.grader.feedback(answer)
             if feedback:
@@ -78,15 +88,15 @@ class Exercise:
             if any(self.accepts(value) for value in _plausible_values(answer)):
                 return self._type_feedback(answer)
         except Exception:  # an answer may be anything at all
-            return self.hint
-        return self.hint
+            return None
+        return None
 
     def _type_feedback(self, answer: object) -> str:
         """Return feedback on an answer that has the right value in a wrong form."""
         label = type_label(answer)
         expected = self.grader.expected_type
         if label == expected:
-            return "the right value is in it. Look at blanks, at quotation marks, and at the kind of what it holds."
+            return "the right value is in it. Look at spaces, at quotation marks, and at the types of its items."
         return f"that is the right value, but {label}; {expected} is asked for."
 
 
@@ -119,6 +129,28 @@ def number(expected: float, tolerance: float = 0, feedback: Feedback = no_feedba
         return is_number(answer) and abs(float(answer) - expected) <= tolerance  # type: ignore[arg-type]
 
     return Grader("a number", is_correct, feedback)
+
+
+def function(behaves: Check, feedback: Feedback = no_feedback) -> Grader:
+    """Return a grader that accepts a function.
+
+    Args:
+        behaves: Calls the function and returns whether it does what it must do.
+        feedback: Recognizes typical mistakes.
+    """
+
+    def is_correct(answer: object) -> bool:
+        return callable(answer) and behaves(answer)
+
+    def describe_mistake(answer: object) -> str | None:
+        if not callable(answer):
+            return "hand in the function itself, without parentheses."
+        try:
+            return feedback(answer)
+        except Exception as error:  # the learner's function may raise anything
+            return f"your function raises {type(error).__name__}: {error}"
+
+    return Grader("the function itself", is_correct, describe_mistake)
 
 
 def is_number(answer: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, cast
 
 from lorafw.lab.exercises.grading import Exercise, Grader, equals
+from lorafw.lab.exercises.question import Option, Question, right
 from lorafw.sources.iam.evaluation import AccessRequest, NamedPolicy, evaluate
 
 _BUCKET: Final = "arn:aws:s3:::iotwirelessfwupdate"
@@ -49,24 +50,56 @@ def _feedback_extra_permissions(answer: object) -> str | None:
         return None
     for key in _OTHER_KEYS:
         if key and _may_read(answer, key):
-            return f"with it the role may read {key}, too. Which Resource names exactly one object?"
+            return f"with it the role may read {key}, too. Compare its Resource with the name of the file."
     action = _extra_permission(answer)
     if action:
-        return f"with it the role may do more than read: {action}. Which Action is to read an object, and no more?"
+        return f"with it the role may do more than read: {action}. Compare its Action with what the role is for."
     return None
 
 
 EXERCISES = {
     "03-policy": Exercise(
-        "Take the policy of read.json: which Resource names exactly one object? A star would name more than one.",
-        Grader("a dict", _allows_only_reading_the_file, _feedback_extra_permissions),
-    ),
-    "03-where": Exercise(
-        "The last line of look() names a policy, and what it is the policy of.",
-        equals("iotwirelessfwupdate"),
+        hints=(
+            "Begin with the policy in read.json. Which of its lines name the old file?",
+            "A star names more than one object. An action that lists a bucket is not needed to read one file.",
+        ),
+        grader=Grader("a dict", _allows_only_reading_the_file, _feedback_extra_permissions),
+        solution="""\
+answer = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::iotwirelessfwupdate/fwstation-2"}
+    ],
+}""",
+        explanation="check has evaluated your policy for this file, for other files and for other actions. fwstation* "
+        "would also allow every other file whose name begins with fwstation.",
+        is_open_ended=True,
     ),
     "03-versions": Exercise(
-        "list_object_versions lists under Versions what was put at that address, even if overwritten or deleted.",
-        equals(3),
+        hints=(
+            "A bucket with versioning keeps everything that was ever stored at an address. Ask S3.",
+            "list_object_versions lists them under Versions. The delete marker is in another list.",
+        ),
+        grader=equals(3),
+        solution='answer = len(s3.list_object_versions(Bucket="iotwirelessfwupdate")["Versions"])',
+        explanation="They are the first upload, the one that you put back, and the next build.",
+    ),
+}
+
+QUESTIONS = {
+    "03-outside": Question(
+        "get-wireless-gateway-task says PENDING, poll after poll. What do you conclude?",
+        (
+            Option(
+                "the gateway does not match",
+                "then no task would exist, and AWS would answer ResourceNotFoundException.",
+            ),
+            Option("the gateway refused the update", "then it was sent, and the status is at least IN_PROGRESS."),
+            right(
+                "a task exists, but nothing was sent",
+                "So look at what AWS reads before it sends: the object, the bucket's policy and the role.",
+            ),
+            Option("the update is being installed", "it cannot be: a task is IN_PROGRESS from the first send on."),
+        ),
     ),
 }

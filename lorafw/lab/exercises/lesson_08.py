@@ -8,6 +8,7 @@ from lorafw.cups.codec import encode_response
 from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.firmware.signing import KeyPair, PublicKey, sign_update
 from lorafw.lab.exercises.grading import Exercise, Grader, equals
+from lorafw.lab.exercises.question import Question
 from lorafw.station.evaluation import evaluate_reply
 
 UPDATE: Final = b"#!/bin/sh\necho an update\n"
@@ -36,7 +37,7 @@ def _feedback_unchanged(answer: object) -> str | None:
     if not isinstance(answer, WorkbenchState):
         return "hand in workbench.bench, the state of the panel."
     if not answer.is_changed:
-        return "the bytes are as they were built. To change a byte twice turns it back: press Tamper once."
+        return "the bytes are as they were built. A second press of Tamper restores the byte."
     return None
 
 
@@ -70,29 +71,73 @@ def _trusts_only_the_new_key(answer: object) -> bool:
     return _runs(answer, new_key) and not _runs(answer, old_key) and not _runs(answer, None)
 
 
-def _feedback_form_of_keys(answer: object) -> str | None:
-    """Return feedback on keys that are not handed in as bytes."""
-    if isinstance(answer, list) and any(isinstance(key, KeyPair | PublicKey) for key in answer):
+def _feedback_keys(answer: object) -> str | None:
+    """Return feedback on keys that are not handed in as bytes, or on what a gateway with these keys runs."""
+    from lorafw.testbed import LAB_SECRET  # noqa: PLC0415 -- as above
+
+    if not isinstance(answer, list):
+        return None
+    if any(isinstance(key, KeyPair | PublicKey) for key in answer):
         return "a gateway holds 64 bytes, a public key's .sig_key."
-    return None
+    if _runs(answer, None):
+        return "a gateway with these keys runs an update that nobody signed."
+    if _runs(answer, KeyPair.from_secret(LAB_SECRET)):
+        return "a gateway with these keys still runs what the old key signed."
+    return "a gateway with these keys refuses what new signed."
 
 
 EXERCISES = {
     "08-bench": Exercise(
-        "A signature fits the bytes that were signed. Which button makes one for the bytes as they are now? Or: which "
-        "gateway asks for none?",
-        Grader("workbench.bench", _runs_a_changed_update, _feedback_unchanged),
+        hints=(
+            "A signature is valid for the bytes that were signed. Which button makes one for the bytes as they "
+            "are now?",
+            "Press Tamper once, then sign again. Or find out which gateway asks for no signature.",
+        ),
+        grader=Grader("workbench.bench", _runs_a_changed_update, _feedback_unchanged),
+        solution="workbench.tamper.click()\nworkbench.sign.click()\nanswer = workbench.bench",
+        explanation="For this you need the owner's private key. The other way is a gateway without a key: set "
+        'workbench.on_gateway.value = "no key at all" and remove the signature.',
     ),
     "08-unsigned": Exercise(
-        "Only a file named sig-0.key makes a gateway ask for a signature, be it a good key or not.",
-        equals({"B", "C"}),
+        hints=(
+            "With which number does a station begin to look for keys, and where does it stop?",
+            "A key file of a wrong length counts as present. Does such a gateway require a signature?",
+        ),
+        grader=equals({"B", "C"}),
+        solution="""\
+from itertools import count, takewhile
+
+answer = set()
+for name, files in homes.items():
+    present = takewhile(files.__contains__, (f"sig-{number}.key" for number in count()))
+    if evaluate_reply(make_reply(update), sig_keys=[files[file] for file in present]).executed:
+        answer.add(name)""",
+        explanation="B has no key, and C has a key that the station never looks for. D refuses everything: its "
+        "sig-0.key exists, so it requires a signature, but with 65 bytes it cannot verify one.",
     ),
     "08-recover": Exercise(
-        "recover_public_keys gives the candidates; each has a .crc and a .sig_key.",
-        Grader("a public key", _is_vendor_key),
+        hints=(
+            "The last cell of code calculates keys from a file and a signature. It may find more than one.",
+            "Each candidate has a .crc and a .sig_key. Which of the vendor's three values have you not used yet?",
+        ),
+        grader=Grader("a public key", _is_vendor_key),
+        solution="""\
+candidates = recover_public_keys(vendors_file, vendors_signature)
+answer = next(key.sig_key for key in candidates if key.crc == vendors_crc)""",
+        explanation="Two keys fit, and the CRC says which one is right. But before you copy it to a gateway, ask "
+        "yourself who could have changed the page with the three values.",
     ),
     "08-rotate": Exercise(
-        "Each key in the list is tried, and the first that verifies decides. Whose signatures shall be worth nothing?",
-        Grader("a list", _trusts_only_the_new_key, _feedback_form_of_keys),
+        hints=(
+            "The station tries each key in the list, and the first one that verifies decides.",
+            "Whose signatures must be worth nothing from now on? An empty list accepts unsigned updates.",
+        ),
+        grader=Grader("a list", _trusts_only_the_new_key, _feedback_keys),
+        solution="answer = [new.public_key.sig_key]",
+        explanation="check has offered three updates to a gateway with your keys. While the old key is still on the "
+        "gateway, everything that it ever signed stays valid. During the change you need both keys for some days.",
+        is_open_ended=True,
     ),
 }
+
+QUESTIONS: dict[str, Question] = {}

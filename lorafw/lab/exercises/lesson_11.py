@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lorafw.lab.exercises.grading import Exercise, Grader, equals
+from lorafw.lab.exercises.question import Option, Question, right
 
 GATEWAYS = 5
 
@@ -24,22 +25,70 @@ def _counts_every_gateway(answer: object) -> bool:
 def _feedback_called(answer: object) -> str | None:
     """Return feedback on the result of the function instead of the function."""
     if isinstance(answer, Mapping):
-        return "that is what the function gave back. Hand in the function itself, without parentheses."
+        return "that is what the function returned. Hand in the function itself, without parentheses."
     return None
 
 
 EXERCISES = {
     "11-variable": Exercise(
-        "AWS_ENDPOINT_URL_ with the printed name behind it, in capitals, and _ where the name has a blank.",
-        equals("AWS_ENDPOINT_URL_IOT_WIRELESS"),
+        hints=(
+            "The text above says how the name is put together. What does the cell print?",
+            "Write the printed name in capitals, with _ instead of the space.",
+        ),
+        grader=equals("AWS_ENDPOINT_URL_IOT_WIRELESS"),
+        solution='answer = "AWS_ENDPOINT_URL_IOT_WIRELESS"',
+        explanation="S3 and IAM keep their own addresses. For the lessons all of them must be redirected.",
     ),
     "11-pages": Exercise(
-        "Walk over all_pages(iot) instead of the first page, catch iot.exceptions.ResourceNotFoundException, and give "
-        "the count back. The answer is the function itself, without parentheses.",
-        Grader("the function itself", _counts_every_gateway, _feedback_called),
+        hints=(
+            "all_pages(iot) yields every gateway. Which line of the script must change?",
+            "Catch iot.exceptions.ResourceNotFoundException around the second call, and count it.",
+        ),
+        grader=Grader("the function itself", _counts_every_gateway, _feedback_called),
+        solution="""\
+from collections import Counter
+
+
+def statuses(iot):
+    count = Counter()
+    for gateway in all_pages(iot):
+        try:
+            count[iot.get_wireless_gateway_task(Id=gateway["Id"])["Status"]] += 1
+        except iot.exceptions.ResourceNotFoundException:
+            count["NONE"] += 1
+    return count
+
+
+answer = statuses""",
+        explanation="check has called it with the five gateways of a testbed of its own.",
+        is_open_ended=True,
     ),
     "11-policy": Exercise(
-        "The task to be deleted has not ended. Which of the two values of delete_task forbids just that?",
-        equals("ended_only"),
+        hints=(
+            "lorafw serve --policies lists the values of delete_task. There are two.",
+            "In which status is the old task here? Test each value with under(Policy(delete_task=...)).",
+        ),
+        grader=equals("ended_only"),
+        solution="""\
+assert under(Policy(delete_task="ended_only")) == "ValidationException"
+answer = "ended_only\"""",
+        explanation="The old task is still PENDING. A script that waits for COMPLETED or FAILED before it deletes the "
+        "task works with both values, and AWS asks for this, too.",
+    ),
+}
+
+QUESTIONS = {
+    "11-tag": Question(
+        "Your script relies on a behaviour that lorafw has tagged as assumed. What do you do?",
+        (
+            Option(
+                "nothing: the tests are green", "they are green with lorafw's decision. AWS may have decided otherwise."
+            ),
+            right(
+                "test it with both values of the policy, and check it on AWS",
+                "Then the script works either way, or you know what it depends on.",
+            ),
+            Option("rewrite it without AWS", "most behaviour is documented. Only check the part that is not."),
+        ),
     ),
 }
