@@ -138,6 +138,28 @@ def test_a_module_opens_with_a_docstring(path: Path) -> None:
     assert ast.get_docstring(tree), f"{path} has no docstring"
 
 
+def conditional_arguments(source: str) -> set[int]:
+    """Return the lines of conditional expressions that are in the argument of a call."""
+    lines = set()
+    for call in ast.walk(ast.parse(source)):
+        if isinstance(call, ast.Call):
+            for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
+                lines |= {node.lineno for node in ast.walk(argument) if isinstance(node, ast.IfExp)}
+    return lines
+
+
+def test_no_argument_of_a_call_has_a_conditional_expression() -> None:
+    """A reader should meet one decision in each statement. Give the value a name before the call."""
+    sources = {path: (PACKAGE / path.with_suffix(".py")).read_text() for path in MODULES}
+    found = {str(path): sorted(lines) for path, source in sources.items() if (lines := conditional_arguments(source))}
+    assert not found, "assign the value to a name first"
+
+
+def test_a_conditional_expression_in_an_argument_is_found() -> None:
+    assert conditional_arguments("x = 1 if a else 2\nf(x)\n") == set()
+    assert conditional_arguments("f(1 if a else 2)\nf(*[b if a else c])\nf(k=(b if a else c))\n") == {1, 2, 3}
+
+
 def test_the_table_in_contributing_shows_the_levels() -> None:
     """``python tests/levels_table.py`` writes it."""
     assert table_in(CONTRIBUTING.read_text()) == levels_table(LEVELS)

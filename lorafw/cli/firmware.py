@@ -74,7 +74,7 @@ def keygen(private_key: Path, sig_key: Path) -> None:
 
 
 def _save_key_pair(pair: KeyPair, private_key: Path, sig_key: Path) -> None:
-    """Write both keys or none. A single key would be useless, and the next attempt would refuse to overwrite it.
+    """Write both keys or none. A single key would be useless, and the next run would refuse to overwrite it.
 
     Args:
         pair: The keys.
@@ -248,7 +248,7 @@ def task_definition(
     \b
     lorafw firmware task-definition --file fwstation --key private.pem > input.json
     lorafw aws iotwireless create-wireless-gateway-task-definition --cli-input-json file://input.json
-    """
+    """  # noqa: D301 -- \b is the character with which click keeps line breaks
     if key is not None and signature is None and update is not None:
         signed = sign_bytes(KeyPair.load(key), read_update(update))
     elif signature is not None and key is None:

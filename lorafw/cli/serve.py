@@ -33,6 +33,9 @@ DEFAULT_CUPS_PORT: Final = 8443
 def parse_policy_options(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     """Return the ``NAME=VALUE`` arguments of ``--policy`` as a dictionary.
 
+    Args:
+        values: The arguments.
+
     Raises:
         click.BadParameter: An argument has no equals sign.
     """
@@ -163,12 +166,13 @@ def serve(
     _check_port("--cups-plain-port", loopback_or_default(cups_host), plain_port or 0)
     _check_port("--cups-port", cups_host, cups_port or 0)
     _warn_of_open_api(api_host)
+    tls_port = DEFAULT_CUPS_PORT if cups_port is None else cups_port
     cloud = Cloud(
         api_host=api_host,
         cups_host=cups_host,
         api_port=api_port,
         cups_port=plain_port,
-        cups_tls_port=DEFAULT_CUPS_PORT if cups_port is None else cups_port,
+        cups_tls_port=tls_port,
         cups_tls_fallback_to_free_port=cups_port is None,
         state_dir=state_dir or default_state_dir(),
         public_names=public_names,

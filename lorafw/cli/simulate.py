@@ -166,7 +166,7 @@ def simulate(
       lorafw simulate --preset canary --fails 0.05 --replications 100
       lorafw simulate --compare at-once waves --fails 0.3
       lorafw simulate rollout.toml --json
-    """
+    """  # noqa: D301 -- \b is the character with which click keeps line breaks
     if compare and (parquet or plot):
         raise click.UsageError("--parquet and --plot go with one rollout, not with --compare")
     inputs = RolloutInputs(preset, file, fleet, account, gateways, fails, ignore_unknown, fill_empty)
@@ -178,7 +178,8 @@ def simulate(
     options = _Options(seed, replications, confidence_level, as_json)
     _check_memory(inputs.count_gateways() * replications)
     writers = _output_writers(parquet, plot, picture)
-    loaded_fleet = inputs.load_fleet(account_progress() if account else None)
+    progress = account_progress() if account else None
+    loaded_fleet = inputs.load_fleet(progress)
     if compare:
         plans = [inputs.load_plan_named(name) for name in compare]
         _print_comparison(loaded_fleet, plans, options)

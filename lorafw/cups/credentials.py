@@ -88,6 +88,9 @@ def layout(segment: bytes) -> Layout:
 
     The parts may extend beyond the end of the segment: compare ``Layout.parsed`` with its length.
 
+    Returns:
+        The offset and the length of each part.
+
     Raises:
         MalformedResponse: The station cannot find a part. The message is the line that it logs.
     """
@@ -122,6 +125,9 @@ def parse_credentials(segment: bytes) -> Credentials:
 
     The station does not count the four zero bytes of an absent certificate. So it accepts a key that lacks up to four
     bytes at its end, and replaces these by zero bytes.
+
+    Returns:
+        The three parts. A part that is absent is empty.
 
     Raises:
         MalformedResponse: The station rejects the segment. The message is the line that it logs.

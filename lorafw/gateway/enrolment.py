@@ -143,6 +143,9 @@ class EnrolmentTransaction:
     def create_certificate(self) -> IssuedCertificate:
         """Create a private key, and request a certificate for it with CreateCertificateFromCsr.
 
+        Returns:
+            The certificate and its private key.
+
         Raises:
             HomeError: The server returned a certificate for another key.
         """

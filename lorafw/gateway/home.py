@@ -66,6 +66,9 @@ class Home:
     def conf(self) -> StationConf:
         """Read station.conf.
 
+        Returns:
+            The settings of station.conf.
+
         Raises:
             HomeError: A station would not start with this file, or there is none.
         """

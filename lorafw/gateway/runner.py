@@ -85,13 +85,13 @@ def _read_output(process: subprocess.Popen[bytes]) -> bytes:
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
-        while (left_s := deadline - time.monotonic()) > 0 and selector.select(left_s):
-            piece = os.read(process.stdout.fileno(), MAX_OUTPUT_BYTES)
-            if not piece:
+        while (remaining_s := deadline - time.monotonic()) > 0 and selector.select(remaining_s):
+            output = os.read(process.stdout.fileno(), MAX_OUTPUT_BYTES)
+            if not output:
                 break
-            taken = piece[: MAX_OUTPUT_BYTES - len(kept)]
-            kept += taken
-            dropped += len(piece) - len(taken)
+            kept_part = output[: MAX_OUTPUT_BYTES - len(kept)]
+            kept += kept_part
+            dropped += len(output) - len(kept_part)
     try:
         process.wait(max(deadline - time.monotonic(), 0))
     except subprocess.TimeoutExpired:
@@ -103,7 +103,12 @@ def _read_output(process: subprocess.Popen[bytes]) -> bytes:
 
 
 def _start_program(program: str, folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a program. A file that the system cannot execute is run by ``sh``, as execvp does.
+    """Start a program and return its process. Runs a file that the system cannot execute with ``sh``, like execvp.
+
+    Args:
+        program: The path of the file.
+        folder: The working directory.
+        environment: The environment variables.
 
     Raises:
         OSError: The program could not be started.

@@ -45,6 +45,7 @@ class AdmissionMiddleware:
         self._refuse = refuse
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request as WSGI requires: let the application answer it, or refuse it."""
         denial = self._decide(environ)
         if denial is not None:
             self._refuse(denial, environ.get("REMOTE_ADDR", "?"))

@@ -304,6 +304,9 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         Args:
             gateway: Id or EUI of the gateway.
 
+        Returns:
+            The explanation as the members of a JSON object.
+
         Raises:
             NotFound: There is no such gateway in this account and Region.
         """
@@ -370,6 +373,9 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             resource: Type of the resource. Each type has its own tokens.
             parameters: The parameters of the call.
             create: Creates the resource and returns the answer.
+
+        Returns:
+            The answer of ``create``, of this call or of the first one.
 
         Raises:
             Conflict: The token was used with other parameters.

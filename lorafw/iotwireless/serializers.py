@@ -68,7 +68,8 @@ def read_update(members: Mapping[str, Any] | None, policy: Policy) -> UpdateSpec
     if members is None:
         return None
     lorawan = members.get("LoRaWAN") or {}
-    target = lorawan.get("UpdateVersion")
+    update_version_members = lorawan.get("UpdateVersion")
+    update_version = GatewayVersion.from_aws(update_version_members) if update_version_members else None
     signature, unusable = _parse_signature(lorawan.get("UpdateSignature"), policy)
     return UpdateSpec(
         data_source=members.get("UpdateDataSource"),
@@ -77,7 +78,7 @@ def read_update(members: Mapping[str, Any] | None, policy: Policy) -> UpdateSpec
         unusable_signature=unusable,
         sig_key_crc=lorawan.get("SigKeyCrc"),
         current_version=GatewayVersion.from_aws(lorawan.get("CurrentVersion") or {}),
-        update_version=GatewayVersion.from_aws(target) if target else None,
+        update_version=update_version,
     )
 
 
@@ -96,21 +97,20 @@ def update_members(update: UpdateSpec) -> dict[str, Any]:
 
 def version_members(update: UpdateSpec) -> dict[str, Any]:
     """Return CurrentVersion and UpdateVersion of a definition, without those that are not set."""
-    return _drop_none(
-        {
-            "CurrentVersion": update.current_version.to_aws() or None,
-            "UpdateVersion": update.update_version.to_aws() if update.update_version else None,
-        }
-    )
+    members: dict[str, Any] = {"CurrentVersion": update.current_version.to_aws() or None}
+    if update.update_version:
+        members["UpdateVersion"] = update.update_version.to_aws()
+    return _drop_none(members)
 
 
 def definition_members(definition: Definition, arn: str) -> dict[str, Any]:
     """Return the members of GetWirelessGatewayTaskDefinition. In AWS's model, Id is not one of them."""
+    update = None if definition.update is None else update_members(definition.update)
     return _drop_none(
         {
             "AutoCreateTasks": definition.auto_create_tasks,
             "Name": definition.name,
-            "Update": update_members(definition.update) if definition.update is not None else None,
+            "Update": update,
             "Arn": arn,
         }
     )
@@ -118,11 +118,12 @@ def definition_members(definition: Definition, arn: str) -> dict[str, Any]:
 
 def task_members(gateway_id: str, task: Task, last_seen_ms: int | None) -> dict[str, Any]:
     """Return the members of GetWirelessGatewayTask in the documented order. ``last_seen_ms`` is None if unknown."""
+    last_uplink = None if last_seen_ms is None else format_iso(last_seen_ms)
     return _drop_none(
         {
             "WirelessGatewayId": gateway_id,
             "WirelessGatewayTaskDefinitionId": task.definition.id,
-            "LastUplinkReceivedAt": format_iso(last_seen_ms) if last_seen_ms is not None else None,
+            "LastUplinkReceivedAt": last_uplink,
             "TaskCreatedAt": format_iso(task.created_ms),
             "Status": str(task.status),
         }

@@ -132,7 +132,9 @@ def _read_by_botocore(environ: Mapping[str, str]) -> list[str]:
     known = set(CREDENTIAL_VARIABLES)
     for table in tables:
         for _, names, _, _ in table.values():
-            known.update([names] if isinstance(names, str) else names or ())
+            # botocore has one name, a list of names, or None.
+            name_list = [names] if isinstance(names, str) else names
+            known.update(name_list or ())
     prefixes = (ENDPOINT, "AWS_BEARER_TOKEN_")
     return [name for name in environ if name in known or name.startswith(prefixes)]
 

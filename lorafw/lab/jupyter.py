@@ -133,6 +133,9 @@ class NotebookServer(ABC):
     def start(self) -> Self:
         """Start the server, and wait until it answers.
 
+        Returns:
+            This object.
+
         Raises:
             LabError: The application is not installed, the port is taken, or the server does not start. In the last
                 case the message holds the end of the server's log.

@@ -27,7 +27,7 @@ class ServeProcess:
         """Prepare the process. Nothing is started.
 
         Args:
-            options: Further command-line options of ``lorafw serve``.
+            *options: Further command-line options of ``lorafw serve``.
         """
         self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="lorafw-serve-")
@@ -40,9 +40,12 @@ class ServeProcess:
         """Address of CUPS without TLS."""
 
     def start(self) -> ServeProcess:
-        """Start the server, as ``with`` does, for notebooks: a ``with`` statement cannot span several cells.
+        """Start the server and wait until it is ready. For notebooks, where ``with`` cannot span several cells.
 
         Stops the server that an earlier call of ``start`` has left running, because a cell may be run again.
+
+        Returns:
+            This object.
 
         Raises:
             SourceUnavailable: The server does not start.
@@ -54,6 +57,9 @@ class ServeProcess:
 
     def __enter__(self) -> ServeProcess:
         """Start the server, and wait until it is ready.
+
+        Returns:
+            This object.
 
         Raises:
             SourceUnavailable: The server does not start. The message holds the server's output.

@@ -160,6 +160,9 @@ class CupsServer:
     def run_in_thread(self) -> Iterator[CupsServer]:
         """Run the server in a new thread while the context is open. Meant for notebooks and tests.
 
+        Yields:
+            This object, when the server accepts connections.
+
         Raises:
             OSError: The port is taken.
         """

@@ -39,7 +39,8 @@ def error_response(error: LorafwError, policy: Policy) -> tuple[int, bytes]:
 
 def to_error_body(text: str) -> bytes:
     """Return ``text`` as one printable ASCII line of at most ``MAX_BODY_BYTES`` bytes."""
-    line = "".join(character if character.isprintable() else "?" for character in text)
+    characters = [character if character.isprintable() else "?" for character in text]
+    line = "".join(characters)
     return line.encode("ascii", "replace")[: MAX_BODY_BYTES - 1] + b"\n"
 
 

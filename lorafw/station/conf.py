@@ -88,6 +88,9 @@ def parse_station_conf(
         default_router_id: The MAC of this machine, which stands for a missing ``routerid``, or "" if there is none.
         environment: Environment variables. Those with the name of a parameter count.
 
+    Returns:
+        The settings, and the lines that the station logs while it reads them.
+
     Raises:
         StationConfError: A station does not start with this file.
         ValueError: ``read_router_id`` raised it.

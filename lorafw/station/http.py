@@ -173,6 +173,9 @@ def read_reply(stream: ByteStream, host_port: str, request: bytes, buffer_bytes:
         request: The request as it was sent. The reply overwrites it in the buffer.
         buffer_bytes: CUPS_BUFSZ, the size of the station's buffer.
 
+    Returns:
+        The response. Its body is read while the caller iterates over it.
+
     Raises:
         TransportError: The exchange broke. The error has the lines that a station logs.
     """

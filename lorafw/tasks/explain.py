@@ -75,6 +75,9 @@ def explain(snapshot: Snapshot, policy: Policy) -> Explanation:
     Args:
         snapshot: What the service knows of the gateway.
         policy: The decisions of the service.
+
+    Returns:
+        The explanation: a summary and the facts behind it.
     """
     misses: tuple[NearMiss, ...] = ()
     if snapshot.task is None and not snapshot.matching:

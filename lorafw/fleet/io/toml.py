@@ -62,6 +62,9 @@ def read_plan(path: Path | str) -> Plan:
     Args:
         path: The file.
 
+    Returns:
+        The plan.
+
     Raises:
         FleetError: The file is not TOML, has no plan, or has a value that is wrong. The message names it.
         OSError: The file cannot be opened.
@@ -77,6 +80,9 @@ def read_fleet(path: Path | str, *, gateways: int | None = None) -> Fleet:
     Args:
         path: The file.
         gateways: Number of gateways. None for the number in the file.
+
+    Returns:
+        The fleet.
 
     Raises:
         FleetError: The file is not TOML, has no fleet, or has a value that is wrong. The message names it.

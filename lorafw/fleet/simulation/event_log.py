@@ -74,6 +74,16 @@ def concatenate_logs(parts: Sequence[EventLog]) -> EventLog:
     return EventLog(*(np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES))
 
 
+def _select_rows(block: tuple[Any, ...], keep: Mask) -> tuple[Any, ...]:
+    """Return some rows of a block. A value that is the same for all rows is returned unchanged."""
+    selected = []
+    for value in block:
+        is_column = np.ndim(value) > 0
+        rows = value[keep] if is_column else value
+        selected.append(rows)
+    return tuple(selected)
+
+
 class EventRecorder:
     """Collects the rows of one batch in blocks.
 
@@ -116,7 +126,7 @@ class EventRecorder:
         for block in self._blocks:
             keep = ~after_stop[block[0]] | (np.asarray(block[1]) <= stopped_ms)
             if keep.any():
-                kept.append(tuple(value[keep] if np.ndim(value) else value for value in block))
+                kept.append(_select_rows(block, keep))
         self._blocks = kept
         deleted = np.flatnonzero(after_stop & has_task)
         self.append(deleted, stopped_ms, 0, _PENDING, NO_TASK, cause_code(Cause.DELETED), 0)

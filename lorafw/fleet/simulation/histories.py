@@ -59,6 +59,9 @@ class Histories:
             shape: The shape of each array, for example (replications, gateways).
             params: Decides which columns need memory of their own.
             automatic: True if tasks are created at a gateway's first request.
+
+        Returns:
+            Histories whose values are not set.
         """
         offered_ms, ended_ms = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
         status, delivered_sends, last_fault = (np.empty(shape, dtype=np.uint8) for _ in range(3))

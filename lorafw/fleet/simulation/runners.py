@@ -70,6 +70,9 @@ class RolloutContext:
             seed: The seed of the random numbers.
             replications: The replications.
 
+        Returns:
+            The context of these replications.
+
         Raises:
             FleetError: The update is for a version that no gateway of the fleet has.
         """
@@ -126,6 +129,9 @@ def make_batches(
         replications: The replications.
         gateway_index: The gateways, one row for each replication. None for the whole fleet.
         task_created_ms: When each task is created, of the same shape, or None.
+
+    Yields:
+        The batches, in the order of the replications and of their gateways.
     """
     width = size if gateway_index is None else gateway_index.shape[1]
     height = max(1, BATCH_SIZE // max(width, 1))
@@ -326,6 +332,9 @@ class ExecutorRunner(BatchRunner):
             replications: The replications to simulate.
             gateway_index: The gateways, one row for each replication. None for the whole fleet.
             task_created_ms: When each task is created, of the same shape. None if the first request creates it.
+
+        Returns:
+            The histories, one row for each replication.
         """
         if len(replications) > 1:
             return super().run_batches(context, replications, gateway_index, task_created_ms)

@@ -71,6 +71,9 @@ def compare(
         executor: As for ``simulate``.
         progress: As for ``simulate``. It counts twice from 0 to replications x gateways, once for each plan.
 
+    Returns:
+        One difference for each metric, with its confidence interval.
+
     Raises:
         FleetError: A plan does not fit the fleet, or an argument is out of range.
     """

@@ -45,6 +45,9 @@ def summarise(histories: Histories, stopped_ms: I64, update_bytes: int, confiden
         update_bytes: The size of the update, which each delivered send costs.
         confidence_level: The confidence level of the intervals, between 0 and 1.
 
+    Returns:
+        The estimates, each with its confidence interval.
+
     Raises:
         FleetError: The confidence level is not between 0 and 1.
     """

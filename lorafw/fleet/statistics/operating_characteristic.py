@@ -62,6 +62,9 @@ def operating_characteristic(
         level: The confidence level of simulated points.
         progress: As for ``simulate``.
 
+    Returns:
+        The probability of a stop at each failure rate.
+
     Raises:
         FleetError: An argument is out of range, or the plan does not fit the fleet.
     """

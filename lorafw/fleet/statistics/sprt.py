@@ -44,6 +44,9 @@ def sequential_test(
         beta: The intended probability to pass a bad firmware.
         most: The largest number of gateways to look at.
 
+    Returns:
+        The error probabilities of the test, and the mean numbers of gateways that it needs.
+
     Raises:
         FleetError: An argument is out of range, or ``good`` is not below ``bad``.
     """

@@ -50,6 +50,9 @@ class DashboardResult:
             scenario: What to simulate.
             progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
 
+        Returns:
+            The result and its figures.
+
         Raises:
             FleetError: The plan does not fit the fleet, or a value is out of range.
         """

@@ -84,7 +84,7 @@ def side_by_side(*parts: tuple[object, int]) -> SafeHtml:
     """Return the parts beside each other, or below each other if the page is too narrow.
 
     Args:
-        parts: Pairs of a text or HTML, and the width that it needs in pixels.
+        *parts: Pairs of a text or HTML, and the width that it needs in pixels.
     """
     style = "min-width:0;max-width:100%;overflow-x:auto"
     cells = "".join(f'<div style="flex:1 1 {width}px;{style}">{html(part)}</div>' for part, width in parts)

@@ -129,8 +129,9 @@ def caret_diff(wanted: str | None, presented: str | None) -> str:
     """
     first, second = _visible_value(wanted), _visible_value(presented)
     width = max(len(first), len(second))
-    pairs = zip(first.ljust(width), second.ljust(width), strict=True)
-    carets = "".join(" " if one == other else "^" for one, other in pairs)
+    carets = ""
+    for one, other in zip(first.ljust(width), second.ljust(width), strict=True):
+        carets += " " if one == other else "^"
     return f"wanted    {first}\npresented {second}\n          {carets.rstrip()}"
 
 

@@ -52,6 +52,9 @@ class Comparison:
             plans: Names of the two plans.
             progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
 
+        Returns:
+            The comparison and its figures.
+
         Raises:
             FleetError: A plan does not fit the fleet, or a value is out of range.
         """
@@ -190,7 +193,9 @@ class RolloutPlanner(BackgroundPanel[Comparison]):
             ("First", "Second"), self.result.plans, self.result.stop_descriptions, strict=True
         ):
             title = f"{order} plan: {name}"
-            titles.append(f"{title}, {stop}" if stop else title)
+            if stop:
+                title += f", {stop}"
+            titles.append(title)
         return titles
 
     def html(self) -> SafeHtml:

@@ -72,6 +72,9 @@ class Scenario:
         Args:
             progress: Called as ``progress(done, total)`` with numbers of gateways. What it raises is passed on.
 
+        Returns:
+            The result of all rollouts.
+
         Raises:
             FleetError: The plan does not fit the fleet, or a value is out of range.
         """

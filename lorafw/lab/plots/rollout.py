@@ -159,6 +159,9 @@ def completion(result: Result, level: float = 0.95) -> AccessibleFigure:
     Args:
         result: The result to plot.
         level: Confidence level of the band around the curve.
+
+    Returns:
+        The figure with its description.
     """
     end_h = _end_h(result)
     hours = np.linspace(0, end_h, CURVE_POINTS)

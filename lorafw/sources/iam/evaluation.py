@@ -123,6 +123,9 @@ def evaluate_access(policies: AccessPolicies, request: AccessRequest) -> PolicyD
     Args:
         policies: The policies.
         request: The request, with the session as its principal.
+
+    Returns:
+        Whether the request is allowed, and the reason.
     """
     own = _evaluate_own(policies, AccessRequest(request.action, request.resource, context=request.context))
     resource = None
