@@ -99,16 +99,31 @@ class ApiWsgiServer(ThreadedWSGIServer):
     has not arrived yet is closed. If there is none, the server stops accepting until one of them ends.
     """
 
-    def __init__(self, host: str, port: int, names: HostNames) -> None:
-        """Listen. Raises OSError if that is not possible; check the port first, because werkzeug prints and exits."""
+    def __init__(
+        self, host: str, port: int, names: HostNames, wrap: Callable[[Application], Application] | None = None
+    ) -> None:
+        """Listen. Check the port first, because werkzeug prints and exits if it is taken.
+
+        Args:
+            host: Address to listen at.
+            port: Port to listen at. 0 picks a free one.
+            names: Host names that are admitted.
+            wrap: Returns an application that answers the admitted requests with the help of moto's. None for moto's.
+
+        Raises:
+            OSError: It is not possible to listen.
+        """
         self.tally = RefusalCounter()
         self._counting = threading.Lock()
         self._room = threading.Condition()
         self._arriving: dict[socket.socket, None] = {}
         self._count = 0
         self._files = PROCESS.join()
-        application = AdmissionMiddleware(DomainDispatcherApplication(create_backend_app), names, self._refuse)
+        answering: Application = DomainDispatcherApplication(create_backend_app)
         try:
+            if wrap is not None:
+                answering = wrap(answering)
+            application = AdmissionMiddleware(answering, names, self._refuse)
             super().__init__(host, port, application, handler=_ApiHandler)
         except BaseException:
             self._files.leave()

@@ -29,6 +29,7 @@ from lorafw.tasks.model import AccountRegion
 OWNER = AccountRegion(example.ACCOUNT, example.REGION)
 
 _CHECK_INTERVAL_S = 0.1
+_GATEWAYS = {example.GATEWAY_ID: example.GATEWAY_EUI, example.SECOND_GATEWAY_ID: example.SECOND_GATEWAY_EUI}
 
 
 class DocumentedSetup:
@@ -52,8 +53,8 @@ class DocumentedSetup:
     def __enter__(self) -> DocumentedSetup:
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-world-")))
-            create_bucket_and_role(self._cloud.client)
-            upload_update(self._cloud.client, example.update_file())
+            if self._cloud.service.find_gateway(example.GATEWAY_EUI) is None:
+                self._create_resources()
             self._make_keys(folder)
             self.home = self._make_home(folder / "gateway", example.GATEWAY_ID)
             second = self._make_home(folder / "gateway-2", example.SECOND_GATEWAY_ID)
@@ -69,6 +70,20 @@ class DocumentedSetup:
         self._thread.join()
         self._exit_stack.close()
 
+    def _create_resources(self) -> None:
+        """Create the bucket with the update, the role and the gateways. A kept state has them already."""
+        create_bucket_and_role(self._cloud.client)
+        upload_update(self._cloud.client, example.update_file())
+        for gateway_id, eui in _GATEWAYS.items():
+            self._cloud.service.create_gateway(
+                OWNER,
+                eui,
+                gateway_id=gateway_id,
+                name=example.GATEWAY_NAME,
+                description=example.GATEWAY_NAME,
+                lorawan={"RfRegion": example.RF_REGION},
+            )
+
     def _make_keys(self, folder: Path) -> None:
         pair = KeyPair.generate()
         self.private_key = folder / "private.pem"
@@ -77,18 +92,9 @@ class DocumentedSetup:
         self._sig_keys = (documented, pair.public_key)
 
     def _make_home(self, path: Path, gateway_id: str) -> Home:
-        eui = example.GATEWAY_EUI if gateway_id == example.GATEWAY_ID else example.SECOND_GATEWAY_EUI
-        self._cloud.service.create_gateway(
-            OWNER,
-            eui,
-            gateway_id=gateway_id,
-            name=example.GATEWAY_NAME,
-            description=example.GATEWAY_NAME,
-            lorawan={"RfRegion": example.RF_REGION},
-        )
         return write_home(
             path,
-            eui=eui,
+            eui=_GATEWAYS[gateway_id],
             cups_uri=self._cloud.cups.uri,
             package=example.CURRENT_VERSION.package,
             sig_keys=self._sig_keys,
