@@ -16,7 +16,7 @@ PACKAGE = Path(lorafw.errors.__file__).parent
 LEVELS = {
     5: ("cli", "lab", "__main__"),
     4: ("localaws", "testbed"),
-    3: ("server", "gateway", "iotwireless", "isolation", "sources", "fleet.io", "persistence"),
+    3: ("failures", "server", "gateway", "iotwireless", "isolation", "sources", "fleet.io", "persistence"),
     2: ("station", "tasks", "fleet", "example"),
     1: ("cups", "firmware"),
     0: ("atomic", "clock", "errors", "eui", "fault", "faults", "scratch", "text", "version", "_lazy"),
@@ -29,7 +29,6 @@ SAME_LEVEL = {
     ("gateway", "server"): "a virtual gateway tells the in-process server which gateway it is",
     ("iotwireless", "server"): "IoT certificates decide which gateway may speak over TLS",
     ("iotwireless", "sources"): "the API reads update files through the caller's role",
-    ("sources", "isolation"): "lorafw's own clients read nothing of the user's AWS settings",
     ("testbed", "localaws"): "a testbed is a local AWS with gateways",
 }
 """Imports between packages of one level, each with its reason. They must not form a cycle."""

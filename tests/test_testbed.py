@@ -25,6 +25,7 @@ NEEDS_AN_OPEN_TESTBED: dict[str, Callable[[Testbed], Any]] = {
     "upload": lambda bed: bed.upload(b"update"),
     "define_update": lambda bed: bed.define_update("1.0.1"),
     "fail_next": lambda bed: bed.fail_next("GetWirelessGatewayTask", "AccessDeniedException"),
+    "throttle": lambda bed: bed.throttle(),
     "inject": lambda bed: bed.inject("no-key"),
     "heal": lambda bed: bed.heal(),
     "poll": lambda bed: bed.poll(),

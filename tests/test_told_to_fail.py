@@ -1,8 +1,11 @@
-"""Errors of the API that a script must live with, asked for by name: through boto3 in process, and over HTTP."""
+"""Errors of the API that a script must live with: through boto3 in process and over HTTP, and with the AWS CLI."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -99,3 +102,32 @@ def test_a_name_that_the_model_has_not_is_refused(arguments: tuple[str, str], wo
             with pytest.raises(LabError, match=r"^times: "):
                 bed.fail_next("GetWirelessGateway", "ThrottlingException", times=times)  # type: ignore[arg-type]
         get()
+
+
+def aws(bed: Testbed, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the AWS CLI against the testbed, once per call."""
+    with bed.api_over_http() as environment:
+        variables = {**environment, "AWS_MAX_ATTEMPTS": "1", "PATH": str(Path(sys.executable).parent)}
+        command = [str(Path(sys.executable).parent / "aws"), *arguments]
+        return subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_aws_cli_shows_the_errors_and_lost_replies_that_were_planned() -> None:
+    with Testbed(gateways=0) as bed:
+        bed.fail_next("ListWirelessGateways", "ThrottlingException", message="Rate exceeded")
+        bed.fail_next("GetRole", "AccessDenied", message="not you")
+        bed.fail_next("ListBuckets", "SlowDown", message="Please reduce your request rate.")
+        bed.fail_next("GetCallerIdentity", "reset-before-effect")
+        listed = aws(bed, "iotwireless", "list-wireless-gateways")
+        assert (
+            "An error occurred (ThrottlingException) when calling the ListWirelessGateways operation" in listed.stderr
+        )
+        assert listed.stderr.rstrip().endswith("Rate exceeded")
+        role = aws(bed, "iam", "get-role", "--role-name", "IoTWirelessFwUpdateRole")
+        assert "An error occurred (AccessDenied) when calling the GetRole operation: not you" in role.stderr
+        buckets = aws(bed, "s3api", "list-buckets")
+        assert buckets.stderr.rstrip().endswith("Please reduce your request rate.")
+        assert "(SlowDown)" in buckets.stderr
+        assert (
+            "Connection was closed before we received a valid response" in aws(bed, "sts", "get-caller-identity").stderr
+        )

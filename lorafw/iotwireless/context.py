@@ -1,18 +1,15 @@
-"""What the API uses in this process: the update service, the CUPS endpoint, certificates and injected errors.
+"""What the API uses in this process: the update service, the CUPS endpoint and certificates.
 
 One UpdateService has the gateways of all accounts and Regions, because an EUI is unique over them.
 """
 
 from __future__ import annotations
 
-import difflib
 import threading
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from lorafw.errors import LabError
 from lorafw.server.authorization import BoundCertificate
 from lorafw.tasks.model import AccountRegion
 from lorafw.tasks.service import UpdateService
@@ -32,8 +29,6 @@ class _ApiContext:
     """Address of the CUPS server without TLS. None if it is not served."""
     on_certificate: Callable[[AccountRegion, str], None] | None = None
     """Called when a certificate is associated with a gateway."""
-    failures: defaultdict[str, deque[tuple[str, str]]] = field(default_factory=lambda: defaultdict(deque))
-    """For each operation, the code and message of the errors that its next calls are answered with."""
 
 
 _context = _ApiContext()
@@ -46,7 +41,7 @@ def set_service(service: UpdateService) -> None:
 
 
 def current_service() -> UpdateService:
-    """Return the update service of the API. The first call creates it, with the S3 and IAM of boto3's settings."""
+    """Return the update service of the API. The first call creates it, with S3 and IAM of moto in this process."""
     with _service_lock:
         if _context.service is None:
             from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
@@ -138,53 +133,6 @@ class IotCertificates:
         if certificate is None:
             return None
         return BoundCertificate(certificate_id, certificate.certificate_pem, certificate.status == "ACTIVE")
-
-
-def fail_next(operation: str, code: str, *, times: int = 1, message: str | None = None) -> None:
-    """Answer the next calls of an operation with an error. The calls do nothing else.
-
-    Args:
-        operation: Name of the operation, such as "CreateWirelessGateway".
-        code: Code of the error. It must be one of the operation's errors in AWS's service model.
-        times: Number of calls that fail.
-        message: Message of the error. None for a message that names this function.
-
-    Raises:
-        LabError: iotwireless has no such operation, the operation has no such error, or ``times`` is less than 1.
-    """
-    from moto.core.utils import get_service_model  # noqa: PLC0415
-
-    model = get_service_model("iotwireless")
-    _check_name("operation", operation, model.operation_names, "an operation of iotwireless")
-    codes = [shape.name for shape in model.operation_model(operation).error_shapes]
-    _check_name("code", code, codes, f"an error of {operation}")
-    if not isinstance(times, int) or isinstance(times, bool) or times < 1:
-        raise LabError(f"times: {times!r} is not how many calls fail; give 1 or more")
-    failure = code, message or f"{operation} was told to fail (fail_next)"
-    _context.failures[operation].extend([failure] * times)
-
-
-def pop_failure(operation: str) -> tuple[str, str] | None:
-    """Remove and return the injected error of this call: its code and message. None if there is none."""
-    try:
-        return _context.failures[operation].popleft()
-    except IndexError:
-        return None
-
-
-def clear_failures() -> None:
-    """Remove all injected errors."""
-    _context.failures.clear()
-
-
-def _check_name(field_name: str, name: str, allowed: Iterable[str], description: str) -> None:
-    """Raise LabError if a name is not one of those that are allowed. The message suggests a similar name."""
-    names = sorted(allowed)
-    if name in names:
-        return
-    similar = difflib.get_close_matches(str(name), names, n=1)
-    suggestion = similar[0] if similar else "one of " + ", ".join(names)
-    raise LabError(f"{field_name}: {name!r} is not {description}; give {suggestion}")
 
 
 def new_id() -> str:

@@ -53,10 +53,6 @@ class TooManyTagsException(ServiceException):  # type: ignore[misc]
         self.resource_name = resource_name
 
 
-class InjectedError(ServiceException):  # type: ignore[misc]
-    """An error that was injected with ``context.fail_next``. Its code is one of the operation's errors."""
-
-
 def to_aws(error: LorafwError) -> ServiceException:
     """Return the error of the API for an error of the library."""
     if isinstance(error, NotFound):

@@ -102,16 +102,16 @@ class ApiWsgiServer(ThreadedWSGIServer):
     def __init__(
         self, host: str, port: int, names: HostNames, wrap: Callable[[Application], Application] | None = None
     ) -> None:
-        """Listen. Check the port first, because werkzeug prints and exits if it is taken.
+        """Listen.
 
         Args:
             host: Address to listen at.
-            port: Port to listen at. 0 picks a free one.
-            names: Host names that are admitted.
-            wrap: Returns an application that answers the admitted requests with the help of moto's. None for moto's.
+            port: Port to listen at. Check first that it is free, because werkzeug prints and exits if it is not.
+            names: The Host names that are admitted.
+            wrap: Puts middleware around moto's application. It only sees requests that are admitted.
 
         Raises:
-            OSError: It is not possible to listen.
+            OSError: Listening is not possible.
         """
         self.tally = RefusalCounter()
         self._counting = threading.Lock()
@@ -119,11 +119,11 @@ class ApiWsgiServer(ThreadedWSGIServer):
         self._arriving: dict[socket.socket, None] = {}
         self._count = 0
         self._files = PROCESS.join()
-        answering: Application = DomainDispatcherApplication(create_backend_app)
+        application: Application = DomainDispatcherApplication(create_backend_app)
         try:
             if wrap is not None:
-                answering = wrap(answering)
-            application = AdmissionMiddleware(answering, names, self._refuse)
+                application = wrap(application)
+            application = AdmissionMiddleware(application, names, self._refuse)
             super().__init__(host, port, application, handler=_ApiHandler)
         except BaseException:
             self._files.leave()
@@ -190,3 +190,8 @@ class _ApiHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no type
     def run_wsgi(self) -> None:
         self.server.has_arrived(self.connection)
         super().run_wsgi()
+
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        """Close the connection. werkzeug would wait for another request of a client that got no reply to this one."""
+        super().connection_dropped(error, environ)
+        self.close_connection = True

@@ -17,8 +17,8 @@ from moto.core.utils import camelcase_to_underscores, get_service_model
 
 from lorafw.errors import InvalidValue, LorafwError, StateError
 from lorafw.iotwireless.constants import ABOUT_PATH, EXPLAIN_PATH, PLAIN_HEADER
-from lorafw.iotwireless.context import current_service, pop_failure
-from lorafw.iotwireless.exceptions import InjectedError, InternalServerException, ValidationException, to_aws
+from lorafw.iotwireless.context import current_service
+from lorafw.iotwireless.exceptions import InternalServerException, ValidationException, to_aws
 from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends
 from lorafw.iotwireless.routing import Route, find_route
 from lorafw.iotwireless.validation import InvalidParameters, parse_parameters
@@ -70,8 +70,6 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto is not ty
     def _answer(self, operation: str) -> Any:
         """Return the answer to an operation of AWS."""
         try:
-            if failure := pop_failure(operation):
-                raise InjectedError(*failure)
             if not hasattr(type(self), camelcase_to_underscores(operation)):
                 return 501, self.response_headers, _not_implemented_body(operation)
             self._parameters = self._parse_parameters(operation)

@@ -7,6 +7,8 @@ redirect names another host altogether. There the service is read from the signa
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
@@ -16,15 +18,35 @@ _HOSTS: Final = {"s3control": "s3-control"}
 """The host names of services for which moto's server uses another name."""
 
 
-def answer(request: Any, reach: Reach) -> Any:
-    """Return moto's answer to a prepared request of botocore, or None if moto has none."""
+Intercept = Callable[[Any, float, Callable[[], Any]], Any]
+"""Answers a request in the place of moto, or lets moto answer it.
+
+Called with botocore's request, addressed to AWS's usual host, with the seconds that the client waits for a reply, and
+with a function that returns moto's reply.
+"""
+
+
+def answer(request: Any, reach: Reach, read_timeout_s: float, intercept: Intercept | None) -> Any:
+    """Return the answer to a prepared request of botocore, or None if there is none.
+
+    Args:
+        request: The request.
+        reach: What may be reached.
+        read_timeout_s: How long the client waits for a reply.
+        intercept: Called for each request that moto can answer. None: moto answers all of them.
+    """
     redirect = reach.redirect_of(request.url)
     prefix = "" if redirect is None else redirect.path
     url = _without_path(request.url, prefix)
     is_for_aws = redirect is not None or is_aws(urlsplit(url).hostname)
     if is_for_aws and (redirect is not None or not _is_known(url)):
         url = _home(request, urlsplit(url), redirect)
-    return _ask_moto(request, url) if _is_known(url) else None
+    if not _is_known(url):
+        return None
+    addressed = _addressed_to(url, request)
+    if intercept is None:
+        return _ask_moto(addressed, request.url)
+    return intercept(addressed, read_timeout_s, partial(_ask_moto, addressed, request.url))
 
 
 def _is_known(url: str) -> bool:
@@ -36,18 +58,24 @@ def _is_known(url: str) -> bool:
     return any(pattern.match(clean) for _, pattern in backend_url_patterns)
 
 
-def _ask_moto(request: Any, url: str) -> Any:
-    """Return moto's response to the request as if it had been sent to ``url``, or None if moto has none."""
-    from botocore.awsrequest import AWSPreparedRequest, AWSResponse  # noqa: PLC0415
+def _addressed_to(url: str, request: Any) -> Any:
+    """Return the request as if it had been sent to ``url``."""
+    from botocore.awsrequest import AWSPreparedRequest  # noqa: PLC0415
+
+    return AWSPreparedRequest(request.method, url, request.headers, request.body, request.stream_output)
+
+
+def _ask_moto(request: Any, response_url: str) -> Any:
+    """Return moto's response to the request, or None if moto has none. The response names ``response_url``."""
+    from botocore.awsrequest import AWSResponse  # noqa: PLC0415
     from moto.core.botocore_stubber import MockRawResponse  # noqa: PLC0415
     from moto.core.models import botocore_stubber  # noqa: PLC0415
 
-    addressed = AWSPreparedRequest(request.method, url, request.headers, request.body, request.stream_output)
-    response = botocore_stubber.process_request(addressed)
+    response = botocore_stubber.process_request(request)
     if response is None:
         return None
     status, headers, body = response
-    return AWSResponse(request.url, status, headers, MockRawResponse(body))
+    return AWSResponse(response_url, status, headers, MockRawResponse(body))
 
 
 def _without_path(url: str, prefix: str) -> str:

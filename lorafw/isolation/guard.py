@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from lorafw.errors import LabError
-from lorafw.isolation.answers import answer
+from lorafw.isolation.answers import Intercept, answer
 from lorafw.isolation.reach import Place, Reach, is_loopback
 from lorafw.isolation.sessions import KEY_ID, SECRET
 from lorafw.isolation.settings import replaced
@@ -30,13 +30,14 @@ Send = Callable[[Any, Any], Any]
 
 
 @contextlib.contextmanager
-def guarding(reach: Reach) -> Iterator[None]:
+def guarding(reach: Reach, intercept: Intercept | None = None) -> Iterator[None]:
     """Let botocore send requests only to what ``reach`` allows, until the end of the block.
 
     Changes classes of botocore and boto3, and changes them back. Only one guard is on at a time.
 
     Args:
         reach: What may be reached.
+        intercept: Called for each request that moto can answer. None: moto answers all of them.
 
     Raises:
         LabError: The installed botocore has another shape, so that requests could not be kept in.
@@ -49,7 +50,7 @@ def guarding(reach: Reach) -> Iterator[None]:
         def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
             stack.enter_context(replaced(owner, name, make(getattr(owner, name, None))))
 
-        replace(httpsession.URLLib3Session, "send", lambda send: _guarded_send(send, reach))
+        replace(httpsession.URLLib3Session, "send", lambda send: _guarded_send(send, reach, intercept))
         replace(endpoint.Endpoint, "make_request", _named_request)
         replace(session.Session, "get_credentials", _dummy_credentials)
         replace(signers.RequestSigner, "get_auth_instance", _dummy_signature)
@@ -62,13 +63,13 @@ def guarding(reach: Reach) -> Iterator[None]:
         yield
 
 
-def _guarded_send(send: Send, reach: Reach) -> Send:
+def _guarded_send(send: Send, reach: Reach, intercept: Intercept | None) -> Send:
     """Return a ``URLLib3Session.send`` that sends only what may leave."""
 
     def guarded(self: Any, request: Any) -> Any:
         place = reach.place_of(request.url)
         if place is not Place.NETWORK:
-            answered = answer(request, reach)
+            answered = answer(request, reach, _read_timeout_s(self), intercept)
             if answered is not None:
                 return answered
             raise _refusal(request, _why_unanswered())
@@ -76,6 +77,13 @@ def _guarded_send(send: Send, reach: Reach) -> Send:
         return send(self, request)
 
     return guarded
+
+
+def _read_timeout_s(http_session: Any) -> float:
+    """Return how long a session of botocore waits for a reply. It is 0 if it waits for ever."""
+    timeout = http_session._timeout
+    seconds = getattr(timeout, "read_timeout", timeout)
+    return float(seconds or 0)
 
 
 def _why_unanswered() -> str:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from lorafw.isolation.answers import Intercept
 from lorafw.isolation.environment import NOWHERE
 from lorafw.isolation.guard import guarding
 from lorafw.isolation.reach import make_reach
@@ -17,7 +18,7 @@ _CONFIGURED_BEFORE: Final = tuple(endpoint_variables(os.environ))
 
 
 @contextlib.contextmanager
-def isolated(region: str, allow_hosts: Sequence[str] = ()) -> Iterator[None]:
+def isolated(region: str, allow_hosts: Sequence[str] = (), *, intercept: Intercept | None = None) -> Iterator[None]:
     """Connect the clients and sessions of this process to an empty moto only, until the end of the block.
 
     Changes variables of this process and classes of botocore, and changes them back. Servers of moto's test modes are
@@ -26,6 +27,7 @@ def isolated(region: str, allow_hosts: Sequence[str] = ()) -> Iterator[None]:
     Args:
         region: The Region of clients that are made without one.
         allow_hosts: Hosts that may be reached beside this machine.
+        intercept: Called for each request that moto can answer. None: moto answers all of them.
 
     Raises:
         LabError: An allowed host is not written as one, or botocore or moto has another shape.
@@ -39,5 +41,5 @@ def isolated(region: str, allow_hosts: Sequence[str] = ()) -> Iterator[None]:
         from moto.core.models import MockAWS  # noqa: PLC0415 -- moto takes half a second, and reads its switches here
 
         stack.enter_context(MockAWS())
-        stack.enter_context(guarding(reach))
+        stack.enter_context(guarding(reach, intercept))
         yield

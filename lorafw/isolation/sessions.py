@@ -21,7 +21,6 @@ def make_client(
     region: str,
     endpoint_url: str | None = None,
     config: Any = None,
-    credentials: dict[str, str] | None = None,
 ) -> Any:
     """Return a new boto3 client that is configured by these arguments only.
 
@@ -32,7 +31,6 @@ def make_client(
         region: The Region.
         endpoint_url: Where the service is. None means AWS's own address, which a testbed answers.
         config: A botocore Config with more settings, or None.
-        credentials: The Credentials of an assumed role, or None for dummy ones.
 
     Returns:
         The client. Several threads may call this function at once.
@@ -40,22 +38,11 @@ def make_client(
     from botocore.config import Config  # noqa: PLC0415 -- botocore takes a tenth of a second
 
     keys = {"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET}
-    if credentials is not None:
-        keys = session_keys(credentials)
     own = Config(proxies={}, ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]  # unknown to the stubs
     merged = own if config is None else config.merge(own)
     # boto3 clients are thread-safe, but creating one from a shared session is not.
     with _making:
         return _session().client(service, region_name=region, endpoint_url=endpoint_url, config=merged, **keys)
-
-
-def session_keys(credentials: dict[str, str]) -> dict[str, str]:
-    """Return the Credentials of an assumed role as arguments of a client."""
-    return {
-        "aws_access_key_id": credentials["AccessKeyId"],
-        "aws_secret_access_key": credentials["SecretAccessKey"],
-        "aws_session_token": credentials["SessionToken"],
-    }
 
 
 @functools.cache

@@ -14,9 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from lorafw.clock import Clock
+from lorafw.clock import Clock, SystemClock
 from lorafw.errors import LabError
 from lorafw.example import REGION
+from lorafw.failures.over_http import Application, FailureMiddleware
+from lorafw.failures.registry import FailureRegistry
 from lorafw.isolation.environment import aws_profile_removed, aws_variables
 from lorafw.isolation.sessions import make_client
 from lorafw.isolation.settings import without_moto_switches
@@ -36,11 +38,25 @@ ELSEWHERE: Final = "; if yours is elsewhere, lead S3 and IAM here as well: set A
 class ApiServer:
     """moto's server with the API of iotwireless, in a thread. It admits no request that a web page caused."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, public_names: Sequence[str] = ()) -> None:
-        """Prepare a server. ``public_names`` are Host names that are admitted besides those that mean loopback."""
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        public_names: Sequence[str] = (),
+        failures: FailureRegistry | None = None,
+    ) -> None:
+        """Prepare a server.
+
+        Args:
+            host: Address to listen at.
+            port: Port to listen at. 0 means a free port.
+            public_names: Host names that are admitted besides those that mean loopback.
+            failures: Decides which calls fail. None: no call fails as planned.
+        """
         self.host = host
         self.port = port
         self._public_names = tuple(public_names)
+        self._failures = failures
         self._server: Any = None
         self._thread: threading.Thread | None = None
 
@@ -59,7 +75,7 @@ class ApiServer:
         self.listen()
         self.serve()
 
-    def listen(self, wrap: Callable[[Any], Any] | None = None) -> None:
+    def listen(self, wrap: Callable[[Application], Application] | None = None) -> None:
         """Listen. Requests wait until ``serve`` is called.
 
         Args:
@@ -75,13 +91,26 @@ class ApiServer:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         # werkzeug prints and exits if a port is taken.
         ensure_port_free(self.host, self.port)
-        self._server = ApiWsgiServer(self.host, self.port, HostNames([self.host, *self._public_names]), wrap)
+        names = HostNames([self.host, *self._public_names])
+
+        def wrap_all(application: Application) -> Application:
+            if wrap is not None:
+                application = wrap(application)
+            return self._with_failures(application)
+
+        self._server = ApiWsgiServer(self.host, self.port, names, wrap_all)
         self.port = self._server.port
 
     def serve(self) -> None:
         """Answer requests in a thread."""
         self._thread = threading.Thread(target=self._server.serve_forever, name="lorafw-api", daemon=True)
         self._thread.start()
+
+    def _with_failures(self, application: Application) -> Application:
+        """Return the application with the planned failures around it."""
+        if self._failures is None:
+            return application
+        return FailureMiddleware(application, self._failures)
 
     def stop(self) -> None:
         """Stop listening. Calling it twice is harmless."""
@@ -151,7 +180,9 @@ class Cloud:
         """
         if cups_port is None and cups_tls_port is None:
             raise LabError("cups_port and cups_tls_port are both None: a cloud has one of them at least")
-        self.api = ApiServer(api_host, api_port, public_names)
+        self.failures = FailureRegistry(clock or SystemClock())
+        """Decides which calls of the API fail. Plan failures with its ``fail_next``."""
+        self.api = ApiServer(api_host, api_port, public_names, self.failures)
         self._cups_port = cups_port
         self._cups_tls_port = cups_tls_port
         self._fallback_to_free_port = cups_tls_fallback_to_free_port
@@ -212,10 +243,9 @@ class Cloud:
     def _create_service(self, stack: contextlib.ExitStack) -> UpdateService:
         """Return an empty service that reads updates from this cloud's S3."""
         from lorafw.iotwireless.context import new_id  # noqa: PLC0415
-        from lorafw.sources.s3 import RoleSource, make_client_factory  # noqa: PLC0415
+        from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
 
-        clients = make_client_factory(endpoint_url=self.api.url)
-        source = stack.enter_context(RoleSource(clients, clock=self._clock, missing_hint=ELSEWHERE))
+        source = stack.enter_context(RoleSource(clock=self._clock, missing_hint=ELSEWHERE))
         return UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
 
     def _restore(self) -> None:

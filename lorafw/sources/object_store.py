@@ -65,11 +65,11 @@ class MotoStore:
 
     def find_bucket(self, name: str) -> BucketFacts | None:
         """Return a bucket of any account, or None."""
-        owner = _backends("s3").bucket_accounts.get(name)
+        owner = moto_backends("s3").bucket_accounts.get(name)
         if owner is None:
             return None
         partition, account = owner
-        bucket = _backends("s3")[account][partition].buckets.get(name)
+        bucket = moto_backends("s3")[account][partition].buckets.get(name)
         if bucket is None:
             return None
         policy = None
@@ -87,7 +87,7 @@ class MotoStore:
         Raises:
             SourceUnavailable: The object is archived and was not restored.
         """
-        backend = _backends("s3")[bucket.account][_partition_of(bucket)]
+        backend = moto_backends("s3")[bucket.account][_partition_of(bucket)]
         s3_object = backend.get_object(bucket.name, key)
         if s3_object is None:
             return None
@@ -117,7 +117,7 @@ class MotoStore:
         if name.rsplit(":", 1)[-1] == "alias/aws/s3":
             arn = f"arn:{_partition_of(bucket)}:kms:{region}:{account}:alias/aws/s3"
             return KeyFacts(arn, account, is_aws_managed=True)
-        backend = _backends("kms")[account][region]
+        backend = moto_backends("kms")[account][region]
         key = backend.keys.get(backend.any_id_to_key_id(name))
         if key is None:
             return None
@@ -140,7 +140,7 @@ def _key_facts(key: Any) -> KeyFacts:
     )
 
 
-def _backends(service: str) -> Any:
+def moto_backends(service: str) -> Any:
     """Return moto's backends of a service, by account and then by Region or partition."""
     from moto.backends import get_backend  # noqa: PLC0415 -- importing moto is slow, and few callers need it
 
@@ -149,7 +149,7 @@ def _backends(service: str) -> Any:
 
 def _partition_of(bucket: BucketFacts) -> str:
     """Return the partition of a bucket, such as ``aws``."""
-    partition: str = _backends("s3").bucket_accounts.get(bucket.name, ("aws", bucket.account))[0]
+    partition: str = moto_backends("s3").bucket_accounts.get(bucket.name, ("aws", bucket.account))[0]
     return partition
 
 

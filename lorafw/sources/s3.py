@@ -7,18 +7,14 @@ everything, so ``lorafw.sources.access`` decides instead. The content of each ve
 
 from __future__ import annotations
 
-import json
 import re
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final
 
 from lorafw.clock import Clock, SystemClock
-from lorafw.errors import AccessDenied, InvalidSource, NoSuchObject, RoleNotTrusted, SourceUnavailable
-from lorafw.isolation.sessions import make_client, session_keys
+from lorafw.errors import AccessDenied, InvalidSource, NoSuchObject, RoleNotTrusted
 from lorafw.sources.access import (
     BucketFacts,
     RoleFacts,
@@ -28,85 +24,12 @@ from lorafw.sources.access import (
     may_list,
 )
 from lorafw.sources.cache import CHUNK, CachedUpdate, SingleFlight, UpdateCache
-from lorafw.sources.iam.documents import MAX_INLINE, MAX_MANAGED, MAX_TRUST, NamedPolicy
-from lorafw.sources.iam.requests import Circumstances, IamRole
+from lorafw.sources.iam.requests import Circumstances
 from lorafw.sources.object_store import MotoStore, ObjectStore, StoredObject
+from lorafw.sources.role_store import MotoRoles, RoleStore
 
 _S3_URI: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)", re.DOTALL)
 _ROLE_ARN: Final = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/(?:[!-~]+/)?([\w+=,.@-]{1,64})", re.ASCII)
-_NOT_FOUND_CODES: Final = frozenset(("NoSuchEntity", "ValidationError"))
-_DENIED_CODES: Final = frozenset(("AccessDenied", "403", "Forbidden"))
-
-
-class Clients(Protocol):
-    """A function that makes boto3 clients."""
-
-    def __call__(self, service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any:
-        """Return a client.
-
-        Args:
-            service: The name of the service in boto3, such as ``iam``.
-            region: The Region.
-            credentials: The Credentials of an assumed role, as STS returns them, or None.
-        """
-        ...
-
-
-def make_client_factory(
-    endpoint_url: str | None = None,
-    *,
-    ignore_endpoints: bool = False,
-    isolated: bool = False,
-    before_call: Callable[..., None] | None = None,
-) -> Clients:
-    """Return a function that makes boto3 clients with short timeouts.
-
-    Args:
-        endpoint_url: An address of this machine, or None for AWS's own addresses. Clients of a given address ignore
-            the user's AWS settings and have dummy credentials.
-        ignore_endpoints: Whether clients that use the user's AWS settings ignore AWS_ENDPOINT_URL.
-        isolated: Whether clients without ``endpoint_url`` also ignore the user's AWS settings.
-        before_call: Called before each call of a client. If it raises an error, the call is not sent.
-    """
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(  # type: ignore[call-arg]  # the stubs do not know the last one
-        connect_timeout=1,
-        read_timeout=20,
-        retries={"total_max_attempts": 2, "mode": "standard"},
-        ignore_configured_endpoint_urls=ignore_endpoints,
-    )
-    ignores_user_settings = isolated or endpoint_url is not None
-    boto3_lock = threading.Lock()
-    cached_clients: dict[tuple[str, str], Any] = {}
-
-    def make(service: str, *, region: str, credentials: dict[str, str] | None = None) -> Any:
-        # Threads may share a client. One with a given endpoint stays valid; others depend on the environment.
-        is_cacheable = credentials is None and endpoint_url is not None
-        if is_cacheable and (service, region) in cached_clients:
-            return cached_clients[service, region]
-        if ignores_user_settings:
-            client = make_client(
-                service, region=region, endpoint_url=endpoint_url, config=config, credentials=credentials
-            )
-        else:
-            with boto3_lock:
-                client = _users_client(service, region, config, credentials)
-        if before_call is not None:
-            client.meta.events.register_first("before-call", before_call)
-        if is_cacheable:
-            cached_clients[service, region] = client
-        return client
-
-    return make
-
-
-def _users_client(service: str, region: str, config: Any, credentials: dict[str, str] | None) -> Any:
-    """Return a client with the user's AWS settings. boto3 allows only one thread at a time to make clients."""
-    import boto3  # noqa: PLC0415
-
-    keys = {} if credentials is None else session_keys(credentials)
-    return boto3.client(service, region_name=region, config=config, **keys)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,24 +94,27 @@ class RoleSource:
 
     def __init__(
         self,
-        clients: Clients | None = None,
         *,
+        roles: RoleStore | None = None,
         store: ObjectStore | None = None,
         clock: Clock | None = None,
         missing_hint: str = "",
+        before_read: Callable[[], None] | None = None,
     ) -> None:
         """Create a source.
 
         Args:
-            clients: Makes the boto3 clients for IAM. By default they use the user's AWS settings.
+            roles: Looks up roles and their policies. By default moto in this process.
             store: Looks up buckets, objects and KMS keys. By default moto in this process.
             clock: The time at which policies are evaluated. By default the clock of the machine.
             missing_hint: The end of the error message if a role or a bucket does not exist: what the user can try.
+            before_read: Called before anything is looked up. An error that it raises is passed on.
         """
-        self._clients = clients
+        self._roles = roles or MotoRoles()
         self._store = store or MotoStore()
         self._clock = clock or SystemClock()
         self._missing_hint = missing_hint
+        self._before_read = before_read
         self._spool = UpdateCache()
         self._flights: SingleFlight[CachedUpdate] = SingleFlight()
 
@@ -239,7 +165,9 @@ class RoleSource:
 
     def _find(self, location: S3Location, role: str | None, account: str, region: str) -> StoredObject:
         """Return the object if the role may read it. The checks are in the order in which AWS makes them."""
-        facts = self._role_facts(Role.parse(role), account, region)
+        if self._before_read is not None:
+            self._before_read()
+        facts = self._role_facts(Role.parse(role), account)
         circumstances = Circumstances(self._clock.now_ms(), region)
         check_trust(facts, circumstances)
         bucket = self._store.find_bucket(location.bucket)
@@ -272,29 +200,19 @@ class RoleSource:
         encryption_context = _encryption_context(facts, location, found)
         check_key(facts, key, in_bucket_region, encryption_context=encryption_context)
 
-    def _client(self, service: str, region: str) -> Any:
-        """Return a boto3 client."""
-        if self._clients is None:
-            self._clients = make_client_factory()
-        return self._clients(service, region=region)
-
-    def _role_facts(self, role: Role, account: str, region: str) -> RoleFacts:
+    def _role_facts(self, role: Role, account: str) -> RoleFacts:
         """Return the role with its policies as IAM stores them now, or raise a SourceError."""
         if role.account != account:
             raise AccessDenied(
                 f"role {role.arn} is in another account than the gateway's, {account}; a role cannot be passed to a "
                 "service across accounts (documented)"
             )
-        iam = self._client("iam", region)
-        description = _get_role(iam, role, self._missing_hint)
-        with _translate_errors(f"the policies of {role.arn}", AccessDenied):
-            policies = tuple(_role_policies(iam, role.name))
-            boundary = _read_boundary(iam, description)
-        tags = {tag["Key"]: tag["Value"] for tag in description.get("Tags", ())}
-        trust_document = _document(description["AssumeRolePolicyDocument"])
-        trust = NamedPolicy(f"trust policy of {role.name}", trust_document, MAX_TRUST)
-        iam_role = IamRole(role.arn, account, description["RoleId"], tags)
-        return RoleFacts(iam_role, role.partition, trust, policies, boundary)
+        facts = self._roles.find_role(role.name, account=account, partition=role.partition)
+        if facts is None:
+            raise RoleNotTrusted(f"role {role.arn} does not exist (NoSuchEntity){self._missing_hint}")
+        if facts.role.arn != role.arn:
+            raise RoleNotTrusted(f"role {role.arn} does not exist; there is {facts.role.arn}")
+        return facts
 
 
 def _describe_missing(location: S3Location, is_listable: bool) -> str:
@@ -322,77 +240,3 @@ def _spool(found: StoredObject) -> CachedUpdate:
     # If a KMS key encrypts the object, its ETag is not an MD5 (documented).
     etag = "" if found.uses_kms else found.etag
     return CachedUpdate(pieces, size=found.size, etag=etag, version_id=found.version_id)
-
-
-def _get_role(iam: Any, role: Role, missing_hint: str) -> Any:
-    """Return the role as GetRole describes it, or raise a SourceError if IAM has no role with this ARN."""
-
-    def missing(message: str) -> RoleNotTrusted:
-        return RoleNotTrusted(f"{message}{missing_hint}")
-
-    with _translate_errors(f"role {role.arn}", missing):
-        description = iam.get_role(RoleName=role.name)["Role"]
-    if description["Arn"] != role.arn:
-        raise RoleNotTrusted(f"role {role.arn} does not exist; there is {description['Arn']}")
-    return description
-
-
-def _read_boundary(iam: Any, role: Any) -> NamedPolicy | None:
-    """Return the permissions boundary of a role, or None."""
-    boundary = role.get("PermissionsBoundary")
-    if boundary is None:
-        return None
-    arn = boundary["PermissionsBoundaryArn"]
-    return NamedPolicy(f"boundary {arn}", _managed_document(iam, arn), MAX_MANAGED)
-
-
-def _role_policies(iam: Any, role_name: str) -> Iterator[NamedPolicy]:
-    """Yield the inline policies of a role and then the attached ones."""
-    for page in iam.get_paginator("list_role_policies").paginate(RoleName=role_name):
-        for name in page["PolicyNames"]:
-            inline = iam.get_role_policy(RoleName=role_name, PolicyName=name)
-            yield NamedPolicy(name, _document(inline["PolicyDocument"]), MAX_INLINE)
-    for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=role_name):
-        for policy in page["AttachedPolicies"]:
-            yield NamedPolicy(policy["PolicyName"], _managed_document(iam, policy["PolicyArn"]), MAX_MANAGED)
-
-
-def _managed_document(iam: Any, arn: str) -> Any:
-    """Return the document of the default version of a managed policy."""
-    version_id = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    version = iam.get_policy_version(PolicyArn=arn, VersionId=version_id)["PolicyVersion"]
-    return _document(version["Document"])
-
-
-def _document(document: Any) -> Any:
-    """Return a policy document as JSON text or as an object. boto3 may have parsed it to something else."""
-    if isinstance(document, str | dict):
-        return document
-    return json.dumps(document)
-
-
-@contextmanager
-def _translate_errors(what: str, missing: Callable[[str], Exception]) -> Iterator[None]:
-    """Raise a SourceError in place of each error of boto3.
-
-    Args:
-        what: The subject of the error message.
-        missing: Makes the error for something that does not exist from its message.
-    """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415
-
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in _NOT_FOUND_CODES:
-            raise missing(f"{what} does not exist ({code})") from error
-        if code in _DENIED_CODES:
-            raise AccessDenied(f"{what}: access is denied ({code})") from error
-        raise SourceUnavailable(f"{what} cannot be read now: {error}") from error
-    except (BotoCoreError, HTTPError, OSError) as error:
-        raise SourceUnavailable(f"{what} cannot be read now: {error}") from error
-    except (ValueError, RecursionError) as error:
-        # boto3 parses policy documents, and moto also stores some that are not JSON.
-        raise SourceUnavailable(f"{what} cannot be read: IAM holds a document that is no JSON ({error})") from error

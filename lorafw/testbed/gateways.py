@@ -8,6 +8,7 @@ file takes effect at the next poll (assumed: an update that writes the file rest
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +29,49 @@ _RETRY_AFTER_ERROR_MS: Final = 60_000
 """Wait after a poll that failed unexpectedly: CUPS_RESYNC_INTV of Basics Station."""
 
 
+class PollSchedule:
+    """When each gateway of a testbed polls next.
+
+    The times are in a heap. Finding the next poll and changing one take microseconds, however many gateways wait.
+    """
+
+    def __init__(self) -> None:
+        self._gateways: dict[GatewayEui, TestbedGateway] = {}
+        self._times_ms: dict[GatewayEui, int] = {}
+        self._heap: list[tuple[int, int, GatewayEui]] = []
+        """Time, number of the gateway, EUI. It also holds times that have been replaced."""
+        self._numbers: dict[GatewayEui, int] = {}
+
+    def __contains__(self, eui: object) -> bool:
+        """Return whether a gateway with this EUI has a time."""
+        return eui in self._gateways
+
+    def set_next_poll(self, gateway: TestbedGateway, time_ms: int) -> None:
+        """Set when a gateway polls next, in milliseconds since 1970-01-01 UTC. Adds the gateway if it is new."""
+        eui = gateway.eui
+        self._gateways[eui] = gateway
+        self._times_ms[eui] = time_ms
+        number = self._numbers.setdefault(eui, len(self._numbers))
+        heapq.heappush(self._heap, (time_ms, number, eui))
+
+    def next_poll_ms(self, gateway: TestbedGateway) -> int:
+        """Return when a gateway polls next, in milliseconds since 1970-01-01 UTC."""
+        return self._times_ms[gateway.eui]
+
+    def first(self) -> TestbedGateway | None:
+        """Return the active gateway with the earliest next poll. Returns None if all gateways are silent.
+
+        Of several gateways with the same time it is the one that was added first.
+        """
+        while self._heap:
+            time_ms, _, eui = self._heap[0]
+            gateway = self._gateways[eui]
+            if not gateway.is_silent and self._times_ms[eui] == time_ms:
+                return gateway
+            heapq.heappop(self._heap)
+        return None
+
+
 @dataclass(slots=True, eq=False)
 class TestbedGateway:
     """A virtual gateway of a testbed."""
@@ -38,12 +82,21 @@ class TestbedGateway:
     home: Home
     """The folder with the files of its station."""
     virtual: VirtualGateway
-    next_poll_ms: int
-    """Time of its next regular poll, in milliseconds since 1970-01-01 UTC."""
+    schedule: PollSchedule
+    """The schedule of its testbed. ``next_poll_ms`` is kept there."""
     log: list[str] = field(default_factory=list)
     """Its log lines, as Basics Station writes them."""
     is_silent: bool = False
     """Whether it has stopped polling because its station would not start with the files in ``home``."""
+
+    @property
+    def next_poll_ms(self) -> int:
+        """Time of its next regular poll, in milliseconds since 1970-01-01 UTC."""
+        return self.schedule.next_poll_ms(self)
+
+    @next_poll_ms.setter
+    def next_poll_ms(self, time_ms: int) -> None:
+        self.schedule.set_next_poll(self, time_ms)
 
     def poll(self, clock: ManualClock) -> ExchangeResult:
         """Poll the CUPS server once, now, and schedule the next poll.
@@ -120,21 +173,19 @@ def _no_such_gateway(gateways: Sequence[TestbedGateway], reference: GatewayRef) 
     return LabError(f"gateway: {shown} is none of this testbed's; give an index, an EUI or an id of these: {choices}")
 
 
-def ensure_not_present(
-    eui: GatewayEui, gateways: Sequence[TestbedGateway], service: UpdateService, owner: AccountRegion
-) -> None:
+def ensure_not_present(eui: GatewayEui, schedule: PollSchedule, service: UpdateService, owner: AccountRegion) -> None:
     """Check that a gateway can be added to a testbed.
 
     Args:
         eui: EUI of the new gateway.
-        gateways: The gateways that the testbed has.
+        schedule: The schedule of the gateways that the testbed has.
         service: The testbed's update service.
         owner: Account and region of the testbed's gateways.
 
     Raises:
         LabError: The testbed has the gateway already, or it is registered in another account or region.
     """
-    if any(gateway.eui == eui for gateway in gateways):
+    if eui in schedule:
         raise LabError(f"eui: the testbed has the gateway {eui.hex} already; give another EUI")
     registered = service.find_gateway(eui)
     if registered is not None and registered.owner != owner:
@@ -153,12 +204,12 @@ def presented_version(gateways: Sequence[TestbedGateway]) -> GatewayVersion | No
     return None
 
 
-def run_until(end_ms: int, gateways: Sequence[TestbedGateway], clock: ManualClock) -> None:
+def run_until(end_ms: int, schedule: PollSchedule, clock: ManualClock) -> None:
     """Move the clock to ``end_ms``, and make each gateway poll when its waiting time is over.
 
     Args:
         end_ms: The time at which to stop, in milliseconds since 1970-01-01 UTC. Polls at this time are included.
-        gateways: The gateways that poll. Their ``next_poll_ms`` changes.
+        schedule: The schedule of the gateways. It changes.
         clock: The clock to move.
 
     Raises:
@@ -166,7 +217,7 @@ def run_until(end_ms: int, gateways: Sequence[TestbedGateway], clock: ManualCloc
     """
     problems: list[LabError] = []
     while True:
-        gateway = _next_to_poll(gateways)
+        gateway = schedule.first()
         if gateway is None or gateway.next_poll_ms > end_ms:
             break
         clock.advance_to(gateway.next_poll_ms)
@@ -181,10 +232,32 @@ def run_until(end_ms: int, gateways: Sequence[TestbedGateway], clock: ManualCloc
         raise problems[0]
 
 
-def _next_to_poll(gateways: Sequence[TestbedGateway]) -> TestbedGateway | None:
-    """Return the active gateway with the earliest next poll. Returns None if all gateways are silent."""
-    active = [gateway for gateway in gateways if not gateway.is_silent]
-    return min(active, key=lambda gateway: gateway.next_poll_ms, default=None)
+def run_late(schedule: PollSchedule, clock: ManualClock) -> None:
+    """Make the polls that are due already, because the clock was moved without them.
+
+    Args:
+        schedule: The schedule of the gateways. It changes as if each poll had been made in time.
+        clock: The testbed's clock. It is read, not moved.
+
+    Raises:
+        LabError: A poll failed unexpectedly. All other polls were made.
+    """
+    now_ms = clock.now_ms()
+    problems: list[LabError] = []
+    while True:
+        gateway = schedule.first()
+        if gateway is None or gateway.next_poll_ms > now_ms:
+            break
+        late_ms = now_ms - gateway.next_poll_ms
+        try:
+            gateway.poll(clock)
+        except HomeError:
+            continue  # The gateway is silent now, and its log says why.
+        except LabError as error:
+            problems.append(error)
+        gateway.next_poll_ms -= late_ms
+    if problems:
+        raise problems[0]
 
 
 def read_eui(eui: GatewayEui | str) -> GatewayEui:

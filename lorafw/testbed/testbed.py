@@ -11,11 +11,13 @@ from lorafw import example
 from lorafw.clock import ManualClock, format_iso
 from lorafw.errors import LabError
 from lorafw.eui import GatewayEui
+from lorafw.failures.in_process import InProcessFailures
+from lorafw.failures.registry import DOCUMENTED_RATE, FailureRegistry
 from lorafw.faults import Fault
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.faults import injection
-from lorafw.gateway.provisioning import register_gateway, write_home
+from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.transport import InProcessTransport
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
 from lorafw.isolation.environment import aws_variables
@@ -34,6 +36,7 @@ from lorafw.tasks.service import UpdateService
 from lorafw.testbed import validation as arguments
 from lorafw.testbed.gateways import (
     GatewayRef,
+    PollSchedule,
     TestbedGateway,
     ensure_not_present,
     find_gateway,
@@ -41,7 +44,9 @@ from lorafw.testbed.gateways import (
     read_eui,
     run_until,
 )
+from lorafw.testbed.own_calls import own_client, register_gateway
 from lorafw.testbed.serving import CupsOnDemand
+from lorafw.testbed.waiting import ClockWait, waiting_on_clock
 from lorafw.version import GatewayVersion
 
 LAB_SECRET = 0x10AF
@@ -83,6 +88,8 @@ class Testbed:
     gateways: list[TestbedGateway]
     """The gateways, in the order in which they were added."""
     _cups: CupsOnDemand
+    _failures: FailureRegistry
+    _clock_wait: ClockWait
 
     def __init__(
         self,
@@ -120,6 +127,7 @@ class Testbed:
         self.owner = AccountRegion(example.ACCOUNT, example.REGION)
         self.key_pair = KeyPair.from_secret(LAB_SECRET)
         self.gateways: list[TestbedGateway] = []
+        self._schedule = PollSchedule()
         self._count = gateways
         self._package = package
         self._interval_s = interval_s
@@ -151,11 +159,14 @@ class Testbed:
             raise LabError("a Testbed is open in this process, and moto's state is one for all: end that one first")
         with contextlib.ExitStack() as stack:
             self._mark_in_process(stack, started=started)
+            self.clock = ManualClock(self._start)
+            self.gateways = []
+            self._schedule = PollSchedule()
             self._open_aws(stack)
             self._open_service(stack)
             self._folder = stack.enter_context(scratch_folder("lorafw-bed-"))
             if self._staged:
-                create_bucket_and_role(self.client, readable="*")
+                create_bucket_and_role(self._own_client, readable="*")
             for index in range(self._count):
                 self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
             self._exit_stack = stack.pop_all()
@@ -175,7 +186,9 @@ class Testbed:
         from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
 
         register()
-        stack.enter_context(isolated(self.owner.region, self._allow_hosts))
+        self._failures = FailureRegistry(self.clock)
+        intercept = InProcessFailures(self._failures, self._wait)
+        stack.enter_context(isolated(self.owner.region, self._allow_hosts, intercept=intercept))
         stack.enter_context(corrected_moto())
         # The stack runs this callback before moto ends: a client must not reach the real AWS in between.
         stack.callback(setattr, self, "_is_open", False)
@@ -184,24 +197,20 @@ class Testbed:
     def _open_service(self, stack: contextlib.ExitStack) -> None:
         """Start the clock and the update service, and put the service behind the API, until ``stack`` closes."""
         from lorafw.iotwireless.context import (  # noqa: PLC0415
-            clear_failures,
             new_id,
             seed_ids,
             set_cups_endpoint,
             use_service,
         )
-        from lorafw.sources.s3 import RoleSource, make_client_factory  # noqa: PLC0415
+        from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
 
-        stack.callback(clear_failures)
-        self.clock = ManualClock(self._start)
-        self.gateways = []
         seed_ids(self._seed)
-        clients = make_client_factory(isolated=True, before_call=self._before_call)
-        source = stack.enter_context(RoleSource(clients, clock=self.clock))
+        source = stack.enter_context(RoleSource(clock=self.clock, before_read=self._check_open))
         self.service = UpdateService(source=source, clock=self.clock, policy=self._policy, new_id=new_id)
         stack.enter_context(use_service(self.service))
         self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
         stack.enter_context(set_cups_endpoint(self._cups.server_uri))
+        self._clock_wait = stack.enter_context(waiting_on_clock(self.clock, self._schedule, self._seed))
 
     def __exit__(self, *_: object) -> None:
         self._exit_stack.close()
@@ -253,6 +262,15 @@ class Testbed:
         """Stop a request of one of this testbed's clients if the testbed is not open. botocore calls this."""
         self._check_open()
 
+    def _wait(self, seconds: float) -> None:
+        """Move the clock because a client waits for a reply that does not come."""
+        self._clock_wait.wait(seconds)
+
+    def _own_client(self, name: str) -> Any:
+        """Return a boto3 client for calls of the testbed itself. It is shared, so it must not leave this object."""
+        self._check_open()
+        return own_client(name, self.owner.region)
+
     def client(self, name: str, region: str = example.REGION) -> Any:
         """Return a boto3 client of the testbed's AWS. It ignores AWS_ENDPOINT_URL.
 
@@ -281,7 +299,7 @@ class Testbed:
         self._check_open()
         from lorafw.localaws.cloud import ApiServer  # noqa: PLC0415
 
-        with ApiServer() as api:
+        with ApiServer(failures=self._failures) as api:
             yield aws_variables(api.url)
 
     def add_gateway(
@@ -315,8 +333,8 @@ class Testbed:
 
         self._check_open()
         eui = read_eui(eui)
-        ensure_not_present(eui, self.gateways, self.service, self.owner)
-        registered = register_gateway(self.client("iotwireless"), eui, example.GATEWAY_NAME, example.RF_REGION)
+        ensure_not_present(eui, self._schedule, self.service, self.owner)
+        gateway_id = register_gateway(self.owner, eui, example.GATEWAY_NAME, example.RF_REGION)
         cups_uri = self._cups.server_uri() if http else self._cups.home_uri()
         if package is ...:
             package = self._package
@@ -331,7 +349,8 @@ class Testbed:
         transport = HttpTransport() if http else InProcessTransport(self.service)
         log: list[str] = []
         virtual = VirtualGateway(home, transport, station=station, model=model, clock=self.clock, log=log.append)
-        gateway = TestbedGateway(registered.id, eui, home, virtual, self.clock.now_ms(), log)
+        gateway = TestbedGateway(gateway_id, eui, home, virtual, self._schedule, log)
+        gateway.next_poll_ms = self.clock.now_ms()
         self.gateways.append(gateway)
         return gateway
 
@@ -349,7 +368,7 @@ class Testbed:
             LabError: The testbed is not open.
         """
         self._check_open()
-        return upload_update(self.client, update, key)
+        return upload_update(self._own_client, update, key)
 
     def define_update(
         self,
@@ -414,28 +433,66 @@ class Testbed:
             signature=signature,
             sig_key_crc=sig_key_crc,
         )
-        created: Mapping[str, str] = self.client("iotwireless").create_wireless_gateway_task_definition(**members)
+        created: Mapping[str, str] = self._own_client("iotwireless").create_wireless_gateway_task_definition(**members)
         return created["Id"]
 
-    def fail_next(self, operation: str, code: str, *, times: int = 1, message: str | None = None) -> None:
-        """Make the next calls of an iotwireless operation fail, in process and over HTTP.
+    def fail_next(
+        self,
+        operation: str,
+        code: str,
+        *,
+        times: int = 1,
+        after: int = 0,
+        where: Mapping[str, Any] | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Make the next calls of an operation fail, in process and over HTTP.
 
-        For example ``bed.fail_next("GetWirelessGatewayTask", "AccessDeniedException")``.
+        For example ``bed.fail_next("GetWirelessGatewayTask", "AccessDeniedException", where={"Id": gateway.id})``. The
+        services are iotwireless, iot, s3, iam and sts. Calls that the testbed itself makes, in ``add_gateway``,
+        ``upload`` and ``define_update``, do not fail.
+
+        With "timeout-after-effect" and "reset-after-effect", AWS carries out the call, but the reply is lost. A call in
+        process that times out moves the clock by the client's ``read_timeout``.
 
         Args:
-            operation: Name of the operation in AWS's API.
-            code: Error code. The operation's model must list it.
-            times: Number of requests that fail. boto3 repeats a request after ThrottlingException and
-                InternalServerException: it sends five requests for a call unless its ``retries`` setting differs.
+            operation: Name of the operation in AWS's API. If two services have it, write "iam:CreatePolicy".
+            code: Error code as the service spells it: one of the operation's own, or one that is common to all its
+                operations, such as "ThrottlingException" (iotwireless, iot), "Throttling" (iam, sts) or "SlowDown"
+                (s3). Or "timeout-before-effect", "timeout-after-effect", "reset-before-effect", "reset-after-effect".
+            times: Number of requests that fail. boto3 repeats a request after throttling, errors of the server,
+                timeouts and resets. How many requests it sends for a call depends on its release and its ``retries``
+                setting: three in the mode "standard", five in the mode "legacy".
+            after: Number of requests that succeed before the first one fails.
+            where: Members that a request must have to fail or to count. None: all requests of the operation.
             message: Text of the error, or None for a default text.
 
         Raises:
-            LabError: The operation does not exist or cannot return this error, or the testbed is not open.
+            LabError: The operation, the code or a member does not exist, a number is out of range, or the testbed is
+                not open.
         """
-        from lorafw.iotwireless.context import fail_next  # noqa: PLC0415
-
         self._check_open()
-        fail_next(operation, code, times=times, message=message)
+        self._failures.fail_next(operation, code, times=times, after=after, where=where, message=message)
+
+    def throttle(
+        self, per_second: float | None = DOCUMENTED_RATE, *, operation: str | None = None, burst: int | None = None
+    ) -> None:
+        """Throttle calls above a rate, measured on the testbed's clock.
+
+        The clock stands still between two calls, unless boto3 waits before it repeats one. So more calls than
+        ``burst`` are throttled, and boto3's waiting moves the clock until they are admitted.
+
+        Args:
+            per_second: Calls of one operation that are admitted in a second, for each Region and access key. The
+                default is AWS's documented quota for gateways. None: no limit.
+            operation: Name of the operation, as in ``fail_next``. None: each operation of iotwireless.
+            burst: Calls that are admitted at once after a pause. None: as many as in a second (assumed).
+
+        Raises:
+            LabError: The operation does not exist, a number is out of range, or the testbed is not open.
+        """
+        self._check_open()
+        self._failures.throttle(per_second, operation=operation, burst=burst)
 
     def inject(self, fault: Fault | str, gateway: GatewayRef | None = None, *, polls: int | None = None) -> None:
         """Make a fault happen at a gateway, beginning with its next poll.
@@ -479,7 +536,9 @@ class Testbed:
             LabError: The poll failed in a way in which no real station fails (the cause is chained), there is no such
                 gateway, or the testbed is not open.
         """
-        return self._gateway(gateway).poll(self.clock)
+        chosen = self._gateway(gateway)
+        with self._clock_wait.polling():
+            return chosen.poll(self.clock)
 
     def advance(self, seconds: float) -> None:
         """Move the clock forward. Each gateway polls when its waiting time is over.
@@ -498,7 +557,8 @@ class Testbed:
         """
         self._check_open()
         arguments.check_seconds(seconds)
-        run_until(self.clock.now_ms() + round(seconds * 1000), self.gateways, self.clock)
+        with self._clock_wait.polling():
+            run_until(self.clock.now_ms() + round(seconds * 1000), self._schedule, self.clock)
 
     def status(self, gateway: GatewayRef | None = None) -> TaskStatus:
         """Return the status of a gateway's update task.
