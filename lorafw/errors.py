@@ -27,6 +27,7 @@
     ├── IllegalTransition         .status .event: not in the transition table; nothing has changed
     ├── FaultError                .fault: no fault has this name, or it cannot happen here
     ├── HomeError                 a file in a station's home folder is missing or cannot be used
+    ├── StateError                a state folder cannot be used, or a change cannot be saved
     ├── LabError                  the lab or a testbed cannot do it: not installed, not open, a bad argument
     └── IncompatibleMoto          the installed moto has not the shape that lorafw.register() needs
 
@@ -190,6 +191,10 @@ class FaultError(LorafwError):
 
 class HomeError(LorafwError):
     """A file in a station's home folder is missing or cannot be used. The message names it."""
+
+
+class StateError(LorafwError):
+    """A state folder cannot be used, or a change cannot be saved in it. The message says how to go on."""
 
 
 class LabError(LorafwError):

@@ -25,6 +25,7 @@ from lorafw.tasks.policy import Policy, all_decisions
 
 if TYPE_CHECKING:
     from lorafw.localaws.cloud import Cloud
+    from lorafw.persistence.kept_state import KeptState
     from lorafw.server.app import CupsServer
 
 DEFAULT_CUPS_PORT: Final = 8443
@@ -94,7 +95,10 @@ def show_policies(context: click.Context, _: click.Parameter, is_requested: bool
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder in which the CA and the server's key are kept between runs.  [default: ~/.local/state/lorafw]",
+    help="Folder in which the state is kept, so that it survives the end of the process, however it ends. One process "
+    "can use it. Not kept: policies, updates that are being sent, injected failures, and what other services than "
+    "iotwireless, S3, IAM, STS, IoT and KMS hold.  [default: only the CA and the server's key are kept, in "
+    "~/.local/state/lorafw]",
 )
 @click.option(
     "--public-name",
@@ -148,11 +152,12 @@ def serve(
     seed: str | None,
     world: str | None,
 ) -> None:
-    """Serve the AWS API and CUPS. State is kept in memory and is lost when the process exits.
+    """Serve the AWS API and CUPS. State is lost when the process exits, unless --state-dir is given.
 
     When the server is ready, it prints the addresses and the lines to paste into another terminal.
     """
     from lorafw.localaws.cloud import Cloud  # noqa: PLC0415 -- moto is slow to import
+    from lorafw.persistence.kept_state import KeptState  # noqa: PLC0415 -- for --state-dir only
 
     is_seeded = seed == "documented" or world == "seed"
     if no_plain and is_seeded:
@@ -167,6 +172,7 @@ def serve(
     _check_port("--cups-port", cups_host, cups_port or 0)
     _warn_of_open_api(api_host)
     tls_port = DEFAULT_CUPS_PORT if cups_port is None else cups_port
+    kept_state = None if state_dir is None else KeptState(state_dir)
     cloud = Cloud(
         api_host=api_host,
         cups_host=cups_host,
@@ -177,6 +183,7 @@ def serve(
         state_dir=state_dir or default_state_dir(),
         public_names=public_names,
         policy=Policy().with_string_values(policy),
+        kept_state=kept_state,
     )
     raise_open_file_limit()
     _serve_until_stopped(cloud, variables_to_unset, is_seeded=is_seeded, ready_file_path=ready_file_path)
@@ -197,9 +204,13 @@ def _serve_until_stopped(
 
     Raises:
         SystemExit: The reader of the output has closed it.
+        StateError: A change could not be saved.
     """
     with Output() as output, stop_on_signals(output.stop), show_refusals(output), cloud:
         cloud.service.listeners.append(output.show_row)
+        if cloud.kept_state is not None:
+            cloud.kept_state.on_failure(output.stop_because)
+            _warn_of_differing_answers(cloud.kept_state)
         with _documented_setup(cloud, output, is_requested=is_seeded) as seed_paths:
             _show_addresses(cloud, output)
             _show_variables(variables_to_unset, cloud.environment(), output)
@@ -207,6 +218,8 @@ def _serve_until_stopped(
             with ready_file(ready_file_path, content):
                 output.stop.wait()
                 _show_refusal_counts(cloud, output)
+    if output.error is not None:
+        raise output.error
     if output.is_broken:
         raise SystemExit(BROKEN_PIPE_STATUS)
 
@@ -245,9 +258,23 @@ def _warn_of_open_api(host: str) -> None:
     )
 
 
+def _warn_of_differing_answers(kept_state: KeptState) -> None:
+    """Print a warning if moto did not make the same state again from the requests that were kept."""
+    differing = kept_state.differing
+    if differing:
+        echo(
+            f"Warning: {len(differing)} kept requests were answered in another way than before, the first is "
+            f"{differing[0]}. What they had created may have other ids.",
+            err=True,
+        )
+
+
 def _show_addresses(cloud: Cloud, output: Output) -> None:
     """Print the address of each server."""
-    output.show(f"API   {cloud.api.url}   (state is in memory and ends with this process)")
+    where = "in memory and ends with this process"
+    if cloud.kept_state is not None:
+        where = f"kept in {cloud.kept_state.folder}"
+    output.show(f"API   {cloud.api.url}   (state is {where})")
     if cloud.cups_tls is not None:
         output.show(f"CUPS  {cloud.cups_tls.uri}   (client certificates: 'lorafw gateway init')")
     if cloud.cups_plain is not None:

@@ -17,6 +17,7 @@ from typing import Final
 
 from lorafw.cli.console import echo_highlighted
 from lorafw.clock import format_iso
+from lorafw.errors import LorafwError
 from lorafw.server.refusals import LineLimit, logger
 from lorafw.tasks.lifecycle import LogRow
 
@@ -38,6 +39,8 @@ class Output:
         """Set when ``lorafw serve`` should end."""
         self.is_broken = False
         """True if the reader of the output has closed it."""
+        self.error: LorafwError | None = None
+        """Why ``lorafw serve`` has to end. None if nothing is wrong."""
 
     def __enter__(self) -> Output:
         return self
@@ -60,6 +63,11 @@ class Output:
         except (OSError, ValueError):  # ValueError: the file was closed in this process
             self.is_broken = True
             self.stop.set()
+
+    def stop_because(self, error: LorafwError) -> None:
+        """Set ``stop`` because of an error, which ends the command."""
+        self.error = error
+        self.stop.set()
 
     def show_row(self, row: LogRow) -> None:
         """Print a line for a change of a task."""

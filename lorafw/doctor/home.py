@@ -22,6 +22,9 @@ def read_home(path: Path) -> HomeFacts:
     Args:
         path: The folder.
 
+    Returns:
+        The facts. A file that is missing is None in them.
+
     Raises:
         HomeError: The folder does not exist, or a file in it cannot be read.
     """

@@ -82,6 +82,9 @@ def _translate_errors(what: str, missing: Callable[[str], Exception]) -> Iterato
     Args:
         what: The subject of the error message.
         missing: Makes the error for something that does not exist from its message.
+
+    Raises:
+        SourceError: boto3 raised an error in the block.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
     from urllib3.exceptions import HTTPError  # noqa: PLC0415

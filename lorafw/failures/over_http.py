@@ -43,6 +43,9 @@ class FailureMiddleware:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request.
 
+        Returns:
+            The pieces of the response's body.
+
         Raises:
             ConnectionResetError: The call was told to get no reply. werkzeug then closes the connection.
         """

@@ -191,6 +191,9 @@ def _check_structure(shape: Any, wanted: Mapping[str, Any], path: str, *, nests:
         wanted: The members that a call must have.
         path: What the structure is called in an error.
         nests: Whether structures inside of it can be compared. They can in JSON.
+
+    Raises:
+        LabError: A member does not exist, or cannot be compared with its value.
     """
     members = {} if shape is None else shape.members
     for name, value in wanted.items():

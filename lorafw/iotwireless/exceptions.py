@@ -37,6 +37,12 @@ class ValidationException(ServiceException):  # type: ignore[misc]
     code = "ValidationException"
 
 
+class InternalServerException(ServiceException):  # type: ignore[misc]
+    """HTTP 500."""
+
+    code = "InternalServerException"
+
+
 class TooManyTagsException(ServiceException):  # type: ignore[misc]
     """HTTP 400."""
 

@@ -121,10 +121,10 @@ class ApiWsgiServer(ThreadedWSGIServer):
         self._count = 0
         self._files = PROCESS.join()
         application: Application = DomainDispatcherApplication(create_backend_app)
-        if wrap is not None:
-            application = wrap(application)
-        application = AdmissionMiddleware(application, names, self._refuse)
         try:
+            if wrap is not None:
+                application = wrap(application)
+            application = AdmissionMiddleware(application, names, self._refuse)
             super().__init__(host, port, application, handler=_ApiHandler)
         except BaseException:
             self._files.leave()

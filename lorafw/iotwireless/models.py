@@ -10,7 +10,7 @@ from typing import Any, Final
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.utilities.tagging_service import TaggingService
 
-from lorafw.clock import format_iso
+from lorafw.clock import Moment, format_iso
 from lorafw.errors import Conflict, InvalidValue, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.iotwireless.context import cups_endpoint, current_service, notify_certificate_associated
@@ -27,6 +27,7 @@ from lorafw.iotwireless.serializers import (
     version_members,
 )
 from lorafw.server.authorization import load_leaf
+from lorafw.tasks.changes import ApiRecord
 from lorafw.tasks.model import AccountRegion, Gateway
 from lorafw.tasks.service import UpdateService
 
@@ -35,6 +36,11 @@ MAX_TAGS: Final = 50
 
 TOKEN_MEMORY_MS: Final = 10 * 60 * 1000
 """How long a ClientRequestToken is remembered (assumed: ``client_request_token_memory`` in the policy)."""
+
+TAGS: Final = "tags"
+"""Kind of a saved value: the tags of a resource, by its ARN."""
+ANSWER: Final = "answer"
+"""Kind of a saved value: the first call with a ClientRequestToken and its answer, by resource type and token."""
 
 _CHANGEABLE_LORAWAN: Final = ("JoinEuiFilters", "NetIdFilters", "MaxEirp")
 """Members of LoRaWANGateway that UpdateWirelessGateway can change."""
@@ -136,7 +142,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
     def delete_wireless_gateway(self, gateway_id: str) -> None:
         """Delete a gateway, its task and its tags."""
         self.service.delete_gateway(self.owner, gateway_id)
-        self.tagger.delete_all_tags_for_resource(self.arn(GATEWAY_RESOURCE, gateway_id))
+        self._delete_tags(self.arn(GATEWAY_RESOURCE, gateway_id))
 
     def get_wireless_gateway_firmware_information(self, gateway_id: str) -> Members:
         """Return the version that a gateway presented in its last request. Empty before the first."""
@@ -231,7 +237,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
     def delete_wireless_gateway_task_definition(self, definition_id: str) -> None:
         """Delete a task definition and its tags. Its tasks continue."""
         self.service.delete_definition(self.owner, definition_id)
-        self.tagger.delete_all_tags_for_resource(self.arn(DEFINITION_RESOURCE, definition_id))
+        self._delete_tags(self.arn(DEFINITION_RESOURCE, definition_id))
 
     def create_wireless_gateway_task(self, gateway_id: str, definition_id: str) -> Members:
         """Create a task for a gateway."""
@@ -284,11 +290,13 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             if problem := _tag_limit_error(*present, *tags):
                 raise TooManyTagsException(problem, arn)
             self.tagger.tag_resource(arn, tags)
+            self._keep_tags(arn)
 
     def untag_resource(self, arn: str, keys: list[str]) -> None:
         """Remove the tags with these keys."""
         self._check_arn(arn)
         self.tagger.untag_resource_using_names(arn, keys)
+        self._keep_tags(arn)
 
     def list_tags_for_resource(self, arn: str) -> Members:
         """Return the tags of a gateway or a task definition."""
@@ -360,6 +368,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         arn = self.arn(resource, resource_id)
         if tags := parameters.get("Tags"):
             self.tagger.tag_resource(arn, tags)
+            self._keep_tags(arn)
         return {"Id": resource_id, "Arn": arn}
 
     def _idempotent(self, resource: str, parameters: Members, create: Callable[[], Members]) -> Members:
@@ -388,7 +397,10 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             now_ms = self.service.clock.monotonic_ms()
             self._delete_expired_tokens(now_ms)
             if (resource, token) not in self._idempotent_responses:
-                self._idempotent_responses[resource, token] = _IdempotentResponse(now_ms, given, create())
+                answer = create()
+                self._idempotent_responses[resource, token] = _IdempotentResponse(now_ms, given, answer)
+                kept = {"utc_ms": self.service.clock.now_ms(), "parameters": given, "answer": answer}
+                self.service.keep_api_record(self._token_record(resource, token), kept)
             first = self._idempotent_responses[resource, token]
         if first.parameters != given:
             message = f"ClientRequestToken {token!r} came before with other parameters"
@@ -401,6 +413,36 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             if now_ms - response.time_ms < TOKEN_MEMORY_MS:
                 return
             del self._idempotent_responses[key]
+            self.service.keep_api_record(self._token_record(*key), None)
+
+    # --- saved values ---
+
+    def restore(self, record: ApiRecord, value: Any) -> None:
+        """Take over a value that was saved with ``UpdateService.keep_api_record``."""
+        if record.kind == TAGS:
+            self.tagger.tag_resource(record.key, value)
+            return
+        resource, _, token = record.key.partition("/")
+        now = Moment.of(self.service.clock)
+        time_ms = now.monotonic_ms - max(now.utc_ms - value["utc_ms"], 0)
+        first = _IdempotentResponse(time_ms, value["parameters"], value["answer"])
+        self._idempotent_responses[resource, token] = first
+
+    def _delete_tags(self, arn: str) -> None:
+        """Delete all tags of a resource."""
+        self.tagger.delete_all_tags_for_resource(arn)
+        self.service.keep_api_record(ApiRecord(TAGS, self.owner, arn), None)
+
+    def _keep_tags(self, arn: str) -> None:
+        """Save the tags of a resource with the changes of this call."""
+        tags = self.tagger.list_tags_for_resource(arn)["Tags"]
+        self.service.keep_api_record(ApiRecord(TAGS, self.owner, arn), tags)
+
+    def _token_record(self, resource: str, token: str) -> ApiRecord:
+        """Return the key under which the answer to a ClientRequestToken is saved."""
+        return ApiRecord(ANSWER, self.owner, f"{resource}/{token}")
+
+    # --- more helpers ---
 
     def _check_arn(self, arn: str) -> None:
         """Raise NotFound if the ARN is not that of a gateway or a definition."""
@@ -434,3 +476,9 @@ def _tag_limit_error(*tags: Mapping[str, str]) -> str | None:
 
 
 iotwireless_backends = BackendDict(IoTWirelessBackend, "iotwireless")
+
+
+def restore_api_records(records: Mapping[ApiRecord, Any]) -> None:
+    """Take over saved values of all accounts and Regions. The service must have been restored before."""
+    for record, value in records.items():
+        iotwireless_backends[record.owner.account][record.owner.region].restore(record, value)

@@ -15,9 +15,10 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
-from lorafw.errors import InvalidValue, LorafwError
+from lorafw.errors import InvalidValue, LorafwError, StateError
 from lorafw.iotwireless.constants import ABOUT_PATH, EXPLAIN_PATH, PLAIN_HEADER
-from lorafw.iotwireless.exceptions import ValidationException, to_aws
+from lorafw.iotwireless.context import current_service
+from lorafw.iotwireless.exceptions import InternalServerException, ValidationException, to_aws
 from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends
 from lorafw.iotwireless.routing import Route, find_route
 from lorafw.iotwireless.validation import InvalidParameters, parse_parameters
@@ -53,10 +54,21 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no ty
         return backend
 
     def call_action(self) -> Any:
-        """Return the response to the request. Overrides moto's method, which does not translate errors of lorafw."""
+        """Return the response to the request when its changes are saved.
+
+        Overrides moto's method, which does not translate errors of lorafw.
+        """
         operation = self._get_action()
         if not operation:
             return self._answer_own_path(urlsplit(self.uri).path)
+        try:
+            with current_service().transaction():
+                return self._answer(operation)
+        except StateError as error:
+            return self._error_response(InternalServerException(str(error)))
+
+    def _answer(self, operation: str) -> Any:
+        """Return the answer to an operation of AWS."""
         try:
             if not hasattr(type(self), camelcase_to_underscores(operation)):
                 return 501, self.response_headers, _not_implemented_body(operation)

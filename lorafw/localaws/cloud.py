@@ -1,7 +1,7 @@
 """The lab's AWS: the API on one port and CUPS on another, with one UpdateService behind both.
 
 The API is moto's own server with ``iotwireless`` added, so it has S3, IAM, STS and IoT too. Its state is kept in memory
-and is lost when the process ends.
+and is lost when the process ends, unless a ``KeptState`` is given.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import logging
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from lorafw.failures.registry import FailureRegistry
 from lorafw.isolation.environment import aws_profile_removed, aws_variables
 from lorafw.isolation.sessions import make_client
 from lorafw.isolation.settings import without_moto_switches
+from lorafw.persistence.kept_state import KeptState
 from lorafw.server.admission import HostNames
 from lorafw.server.app import CupsServer, TlsConfig
 from lorafw.server.authorization import CertificateAuthorizer
@@ -71,6 +72,18 @@ class ApiServer:
 
     def start(self) -> None:
         """Listen, and serve in a thread. Raises OSError if the port is taken."""
+        self.listen()
+        self.serve()
+
+    def listen(self, wrap: Callable[[Application], Application] | None = None) -> None:
+        """Listen. Requests wait until ``serve`` is called.
+
+        Args:
+            wrap: Returns the application that answers requests with the help of moto's. None for moto's own.
+
+        Raises:
+            OSError: The port is taken.
+        """
         from lorafw.iotwireless import register  # noqa: PLC0415
         from lorafw.iotwireless.http_server import ApiWsgiServer  # noqa: PLC0415
 
@@ -79,8 +92,17 @@ class ApiServer:
         # werkzeug prints and exits if a port is taken.
         ensure_port_free(self.host, self.port)
         names = HostNames([self.host, *self._public_names])
-        self._server = ApiWsgiServer(self.host, self.port, names, self._with_failures)
+
+        def wrap_all(application: Application) -> Application:
+            if wrap is not None:
+                application = wrap(application)
+            return self._with_failures(application)
+
+        self._server = ApiWsgiServer(self.host, self.port, names, wrap_all)
         self.port = self._server.port
+
+    def serve(self) -> None:
+        """Answer requests in a thread."""
         self._thread = threading.Thread(target=self._server.serve_forever, name="lorafw-api", daemon=True)
         self._thread.start()
 
@@ -92,10 +114,13 @@ class ApiServer:
 
     def stop(self) -> None:
         """Stop listening. Calling it twice is harmless."""
-        if self._server is None or self._thread is None:
+        if self._server is None:
             return
-        self._server.shutdown()
-        self._thread.join()
+        if self._thread is None:
+            self._server.server_close()
+        else:
+            self._server.shutdown()
+            self._thread.join()
         self._server = self._thread = None
 
     def reset(self) -> None:
@@ -132,6 +157,7 @@ class Cloud:
         policy: Policy | None = None,
         clock: Clock | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        kept_state: KeptState | None = None,
     ) -> None:
         """Prepare a cloud; nothing listens yet.
 
@@ -147,6 +173,7 @@ class Cloud:
             policy: Decisions of the service.
             clock: Clock of the service.
             limits: What one gateway may take of the CUPS servers.
+            kept_state: Where all state is kept. The cloud opens it. None to keep the state in memory only.
 
         Raises:
             LabError: There would be no CUPS at all.
@@ -166,6 +193,7 @@ class Cloud:
         self._policy = policy
         self._clock = clock
         self._limits = limits
+        self.kept_state = kept_state
         self._exit_stack = contextlib.ExitStack()
 
     service: UpdateService
@@ -183,25 +211,49 @@ class Cloud:
         return self.cups_plain
 
     def __enter__(self) -> Cloud:
-        from lorafw.iotwireless.context import new_id, use_service  # noqa: PLC0415
+        from lorafw.iotwireless.context import use_service  # noqa: PLC0415
         from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
-        from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
 
         with contextlib.ExitStack() as stack:
             stack.enter_context(without_moto_switches())
             stack.enter_context(aws_profile_removed())
             stack.enter_context(corrected_moto())
-            stack.enter_context(self.api)
-            self.api.reset()
-            source = stack.enter_context(RoleSource(clock=self._clock, missing_hint=ELSEWHERE))
-            self.service = UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
+            self._listen(stack)
+            self.service = self._create_service(stack)
             stack.enter_context(use_service(self.service))
+            self._restore()
+            self.api.serve()
             if self._cups_port is not None:
                 self._open_plain(stack, self._cups_port)
             if self._cups_tls_port is not None:
                 self._open_tls(stack, self._cups_tls_port)
             self._exit_stack = stack.pop_all()
         return self
+
+    def _listen(self, stack: contextlib.ExitStack) -> None:
+        """Empty moto, let it answer the kept requests, and listen. Nothing is answered yet; ``stack`` will stop it."""
+        stack.callback(self.api.stop)
+        self.api.reset()
+        if self.kept_state is None:
+            self.api.listen()
+            return
+        stack.enter_context(self.kept_state)
+        self.api.listen(self.kept_state.keep_requests)
+
+    def _create_service(self, stack: contextlib.ExitStack) -> UpdateService:
+        """Return an empty service that reads updates from this cloud's S3."""
+        from lorafw.iotwireless.context import new_id  # noqa: PLC0415
+        from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
+
+        source = stack.enter_context(RoleSource(clock=self._clock, missing_hint=ELSEWHERE))
+        return UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
+
+    def _restore(self) -> None:
+        """Give the service and the API their kept state."""
+        from lorafw.iotwireless.models import restore_api_records  # noqa: PLC0415
+
+        if self.kept_state is not None:
+            restore_api_records(self.kept_state.restore(self.service))
 
     def __exit__(self, *_: object) -> None:
         self._exit_stack.close()
@@ -235,6 +287,8 @@ class Cloud:
         context = authority.server_context()
         gatekeeper.attach(context)
         stack.enter_context(on_certificate_associated(gatekeeper.trust))
+        for owner, certificate_id in self.service.associated_certificates():
+            gatekeeper.trust(owner, certificate_id)
         # A gateway on the network knows this machine by its public name.
         tls = TlsConfig(context, gatekeeper, self._names[-1])
         self.cups_tls = CupsServer(

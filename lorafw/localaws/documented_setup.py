@@ -18,7 +18,6 @@ from pathlib import Path
 
 from lorafw import example
 from lorafw.errors import LorafwError
-from lorafw.eui import GatewayEui
 from lorafw.firmware.recovery import recover_public_keys
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.home import Home
@@ -32,6 +31,7 @@ from lorafw.tasks.model import AccountRegion
 OWNER = AccountRegion(example.ACCOUNT, example.REGION)
 
 _CHECK_INTERVAL_S = 0.1
+_GATEWAYS = {example.GATEWAY_ID: example.GATEWAY_EUI, example.SECOND_GATEWAY_ID: example.SECOND_GATEWAY_EUI}
 
 
 class DocumentedSetup:
@@ -57,13 +57,11 @@ class DocumentedSetup:
     def __enter__(self) -> DocumentedSetup:
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-world-")))
-            create_bucket_and_role(self._cloud.client)
-            upload_update(self._cloud.client, example.update_file())
+            if self._cloud.service.find_gateway(example.GATEWAY_EUI) is None:
+                self._create_resources()
             self._create_keys(folder)
-            self.home = self._create_gateway(folder / "gateway", example.GATEWAY_ID, example.GATEWAY_EUI)
-            second_home = self._create_gateway(
-                folder / "gateway-2", example.SECOND_GATEWAY_ID, example.SECOND_GATEWAY_EUI
-            )
+            self.home = self._create_home(folder / "gateway", example.GATEWAY_ID)
+            second_home = self._create_home(folder / "gateway-2", example.SECOND_GATEWAY_ID)
             VirtualGateway(second_home, HttpTransport()).poll()
             self._gateway = VirtualGateway(self.home, HttpTransport(), log=self._log)
             self._gateway.poll()
@@ -76,6 +74,20 @@ class DocumentedSetup:
         self._thread.join()
         self._exit_stack.close()
 
+    def _create_resources(self) -> None:
+        """Create the bucket with the update, the role and the gateways. A kept state has them already."""
+        create_bucket_and_role(self._cloud.client)
+        upload_update(self._cloud.client, example.update_file())
+        for gateway_id, eui in _GATEWAYS.items():
+            self._cloud.service.create_gateway(
+                OWNER,
+                eui,
+                gateway_id=gateway_id,
+                name=example.GATEWAY_NAME,
+                description=example.GATEWAY_NAME,
+                lorawan={"RfRegion": example.RF_REGION},
+            )
+
     def _create_keys(self, folder: Path) -> None:
         """Create the lab's key pair, write its private key to the folder, and calculate the key of the example."""
         key_pair = KeyPair.generate()
@@ -84,19 +96,11 @@ class DocumentedSetup:
         example_key, *_ = recover_public_keys(example.update_file(), example.SIGNATURE)
         self._sig_keys = (example_key, key_pair.public_key)
 
-    def _create_gateway(self, path: Path, gateway_id: str, eui: GatewayEui) -> Home:
-        """Register a gateway of the example and write its home folder."""
-        self._cloud.service.create_gateway(
-            OWNER,
-            eui,
-            gateway_id=gateway_id,
-            name=example.GATEWAY_NAME,
-            description=example.GATEWAY_NAME,
-            lorawan={"RfRegion": example.RF_REGION},
-        )
+    def _create_home(self, path: Path, gateway_id: str) -> Home:
+        """Write the home folder of a gateway of the example."""
         return write_home(
             path,
-            eui=eui,
+            eui=_GATEWAYS[gateway_id],
             cups_uri=self._cloud.cups.uri,
             package=example.CURRENT_VERSION.package,
             sig_keys=self._sig_keys,

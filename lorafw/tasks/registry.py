@@ -1,57 +1,28 @@
 """The registered gateways and task definitions.
 
 This is the part of the update service that does not depend on time. Every public method holds the lock from its first
-line to its last. If it raises an error, nothing has changed.
+line to its last. If it raises an error, nothing has changed. When the lock is released, the changes are saved.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final
 
-from lorafw.clock import Moment
-from lorafw.cups.messages import UpdateInfoRequest
-from lorafw.errors import Conflict, InvalidValue, LorafwError, NotFound
+from lorafw.errors import Conflict, InvalidValue, NotFound
 from lorafw.eui import GatewayEui
-from lorafw.tasks.lifecycle import LogRow
+from lorafw.tasks.changes import PendingChanges, SavingLock
+from lorafw.tasks.gateway_state import GatewayState
 from lorafw.tasks.matcher import Matcher
-from lorafw.tasks.model import AccountRegion, Definition, ExchangeRecord, Gateway, PendingUpdate, Task, UpdateSpec
+from lorafw.tasks.model import AccountRegion, Definition, Gateway, UpdateSpec
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
 GATEWAY: Final = "WirelessGateway"
 DEFINITION: Final = "WirelessGatewayTaskDefinition"
 TASK: Final = "WirelessGatewayTask"
-
-RECENT_ROWS: Final = 16
-"""Maximum number of rows of the task log that are kept for each gateway."""
-
-RECENT_EXCHANGES: Final = 3
-"""Maximum number of exchanges that are kept for each gateway."""
-
-
-@dataclass(slots=True)
-class GatewayState:
-    """What the service keeps about one gateway between requests."""
-
-    gateway: Gateway
-    request: UpdateInfoRequest | None = None
-    """The last request. None before the first."""
-    last_request_at: Moment | None = None
-    """When the last request was received."""
-    task: Task | None = None
-    status_since: Moment | None = None
-    """When the task got its current status."""
-    in_flight: PendingUpdate | None = None
-    """The update that is being read or sent. None if there is none."""
-    last_read_error: LorafwError | None = None
-    """Why the update could not be read when it was last needed. None if it could."""
-    recent_log: deque[LogRow] = field(default_factory=lambda: deque(maxlen=RECENT_ROWS))
-    exchanges: deque[ExchangeRecord] = field(default_factory=lambda: deque(maxlen=RECENT_EXCHANGES))
 
 
 @dataclass(slots=True)
@@ -75,7 +46,8 @@ class Registry:
     def __init__(self, *, policy: Policy, new_id: Callable[[], str]) -> None:
         self.policy = policy
         self._new_id = new_id
-        self._lock = threading.RLock()
+        self._lock = SavingLock(self._save_changes)
+        self._changes = PendingChanges()
         self._sequence = count(1)
         self._store = Store()
         self._matcher = Matcher(policy)
@@ -112,6 +84,7 @@ class Registry:
             gateway = Gateway(gateway_id or self._new_id(), owner, eui, sequence=next(self._sequence), **attributes)
             self._store.gateways[eui] = GatewayState(gateway)
             self._store.eui_by_id[gateway.id] = eui
+            self._changes.gateway_ids.add(gateway.id)
             return gateway
 
     def gateway(self, owner: AccountRegion, gateway_id: str) -> Gateway:
@@ -164,6 +137,12 @@ class Registry:
             self._on_gateway_deleted(state)
             del self._store.gateways[state.gateway.eui]
             del self._store.eui_by_id[gateway_id]
+
+    def associated_certificates(self) -> list[tuple[AccountRegion, str]]:
+        """Return the certificates that are associated with gateways: account and Region, and the id."""
+        with self._lock:
+            gateways = [state.gateway for state in self._store.gateways.values()]
+            return [(item.owner, item.certificate_id) for item in gateways if item.certificate_id is not None]
 
     def presented_version(self, owner: AccountRegion, gateway_id: str) -> GatewayVersion | None:
         """Return the version that a gateway presented in its last request. None before the first.
@@ -220,6 +199,7 @@ class Registry:
                 raise InvalidValue("Update.UpdateDataSource", None, "is missing, so there would be nothing to offer")
             self._store.definitions[definition.id] = definition
             self._matcher.add(definition)
+            self._changes.definition_ids.add(definition.id)
             return definition
 
     def definition(self, owner: AccountRegion, definition_id: str) -> Definition:
@@ -248,6 +228,7 @@ class Registry:
         with self._lock:
             self._matcher.remove(self.definition(owner, definition_id))
             del self._store.definitions[definition_id]
+            self._changes.definition_ids.add(definition_id)
 
     # --- whole accounts ---
 
@@ -269,11 +250,25 @@ class Registry:
     # --- helpers: the lock is held ---
 
     def _gateway_state(self, owner: AccountRegion, gateway_id: str) -> GatewayState:
-        """Return the state of a gateway. Raises NotFound if there is no such gateway in this account and Region."""
+        """Return the state of a gateway, which the caller may change.
+
+        Raises NotFound if there is no such gateway in this account and Region.
+        """
         eui = self._store.eui_by_id.get(gateway_id)
         if eui is None or self._store.gateways[eui].gateway.owner != owner:
             raise NotFound(GATEWAY, gateway_id)
+        self._changes.gateway_ids.add(gateway_id)
         return self._store.gateways[eui]
+
+    def _state_of_eui(self, eui: GatewayEui) -> GatewayState | None:
+        """Return the state of the gateway with this EUI, which the caller may change. None if there is none."""
+        state = self._store.gateways.get(eui)
+        if state is not None:
+            self._changes.gateway_ids.add(state.gateway.id)
+        return state
+
+    def _save_changes(self) -> None:
+        """Save what the call has changed. The lock calls this when it is released. Subclasses override this method."""
 
     def _on_gateway_deleted(self, state: GatewayState) -> None:
         """Do what is needed before a gateway is deleted. Subclasses override this method."""

@@ -11,8 +11,9 @@ no lock is held between ``handle_request`` and ``start_reply``. The task changes
 then, other requests of the same gateway get an empty reply.
 
 Every public method except ``explain`` and ``handle`` holds the lock from its first line to its last. If it raises an
-error, nothing has changed. Time stamps come from the clock. Durations are measured on the clock's monotonic scale, so
-setting the clock back does not delay a deadline.
+error, nothing has changed. When the lock is released, the changes go to the ``store``, if there is one. Time stamps
+come from the clock. Durations are measured on the clock's monotonic scale, so setting the clock back does not delay a
+deadline.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import heapq
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Final
+from itertools import count
+from typing import Any, Final
 from uuid import uuid4
 
 from lorafw.clock import Clock, Moment, SystemClock
@@ -31,12 +34,15 @@ from lorafw.errors import Conflict, FirmwareError, InvalidValue, LorafwError, No
 from lorafw.eui import GatewayEui
 from lorafw.firmware.recovery import recover_key_crcs
 from lorafw.firmware.signature_fault import find_signature_fault
+from lorafw.tasks.changes import ApiRecord, PendingChanges, SavedChanges, ServiceStore
 from lorafw.tasks.evaluation import evaluate_request, silence_deadline
 from lorafw.tasks.explain import Explanation, definition_to_send, explain, failed_definition
+from lorafw.tasks.gateway_state import GatewayState
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskEvent, TaskStatus
 from lorafw.tasks.model import (
     AccountRegion,
     Definition,
+    Delivery,
     ExchangeRecord,
     PendingUpdate,
     Reply,
@@ -47,7 +53,8 @@ from lorafw.tasks.model import (
     UpdateSpec,
 )
 from lorafw.tasks.policy import Policy
-from lorafw.tasks.registry import GATEWAY, TASK, GatewayState, Registry
+from lorafw.tasks.registry import GATEWAY, TASK, Registry
+from lorafw.tasks.saved_state import SavedState, continue_after_restart, monotonic_shift_ms
 from lorafw.tasks.snapshot import Snapshot, SourceInspection
 
 LOG_ROWS = 1_000_000
@@ -77,6 +84,8 @@ class UpdateService(Registry):
         super().__init__(policy=policy or Policy(), new_id=new_id)
         self.clock = clock or SystemClock()
         self.source = source
+        self.store: ServiceStore | None = None
+        """Where changes are saved before a call is answered. None to keep the state in memory only."""
         self._deadlines: list[tuple[int, GatewayEui]] = []
         """A heap of silence deadlines on the monotonic scale. It also holds deadlines that have been replaced."""
         self._log: deque[LogRow] = deque(maxlen=LOG_ROWS)
@@ -153,6 +162,54 @@ class UpdateService(Registry):
             self._apply_due_deadlines()
             return list(self._log)
 
+    # --- saved state ---
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Return a context manager that saves all changes of its block at once, if there is a store.
+
+        The lock is held during the block. The block must not wait for another server.
+        """
+        if self.store is None:
+            return nullcontext()
+        return self._lock
+
+    def keep_api_record(self, record: ApiRecord, value: Any) -> None:
+        """Save a value of the API with the changes of this call.
+
+        Args:
+            record: Its key.
+            value: A value that JSON can represent. None if the value was deleted.
+        """
+        with self._lock:
+            self._changes.api_records[record] = value
+
+    def restore(self, saved: SavedState) -> None:
+        """Take over a saved state. The service must be empty.
+
+        Silence deadlines that have passed since are applied, each at its own time.
+        """
+        with self._lock:
+            shift_ms = monotonic_shift_ms(saved.saved_at, Moment.of(self.clock))
+            self._log.extend(saved.log)
+            for definition in saved.definitions:
+                self._store.definitions[definition.id] = definition
+                self._matcher.add(definition)
+            for state in saved.gateways:
+                self._restore_gateway(state, shift_ms)
+            numbers = [state.gateway.sequence for state in saved.gateways]
+            numbers += [definition.sequence for definition in saved.definitions]
+            self._sequence = count(max(numbers, default=0) + 1)
+            self._apply_due_deadlines()
+
+    def clear(self) -> None:
+        """Delete all gateways, tasks and definitions of all accounts, and the task log."""
+        with self._lock:
+            for owner in self.owners():
+                self.forget(owner)
+            self._log.clear()
+            self._changes.log.clear()
+            self._deadlines.clear()
+
     # --- a CUPS request ---
 
     def handle_request(self, request: UpdateInfoRequest) -> PendingUpdate | None:
@@ -168,7 +225,7 @@ class UpdateService(Registry):
         """
         with self._lock:
             now = self._apply_due_deadlines()
-            state = self._store.gateways.get(request.router)
+            state = self._state_of_eui(request.router)
             if state is None:
                 raise NotFound(GATEWAY, request.router.hex)
             self._record_request(state, request, now)
@@ -242,6 +299,7 @@ class UpdateService(Registry):
             pending = reply.pending
             if pending is None or pending.exchange.answer is not ReplyState.SENDING:
                 return
+            self._changes.gateway_ids.add(pending.gateway.id)
             pending.exchange.answer = ReplyState.DELIVERED if delivered else ReplyState.BROKEN
             state = self._state_in_flight(pending)
             if state is None or state.task is None:
@@ -365,6 +423,35 @@ class UpdateService(Registry):
 
     # --- helpers: the lock is held, except in _release ---
 
+    def _save_changes(self) -> None:
+        changes, self._changes = self._changes, PendingChanges()
+        if self.store is None:
+            return
+        if not changes:
+            self.store.check()
+            return
+        states = ((key, self._store.eui_by_id.get(key)) for key in changes.gateway_ids)
+        gateways = {key: None if eui is None else self._store.gateways[eui] for key, eui in states}
+        definitions = {key: self._store.definitions.get(key) for key in changes.definition_ids}
+        self.store.save(
+            SavedChanges(Moment.of(self.clock), gateways, definitions, tuple(changes.log), changes.api_records)
+        )
+
+    def _restore_gateway(self, state: GatewayState, shift_ms: int) -> None:
+        """Add a saved gateway. Mutates ``state``.
+
+        If the server ended while it sent a reply, the log records that the reply broke off.
+        """
+        is_broken = state.task is not None and state.task.delivery is Delivery.STARTED
+        was_sending = any(exchange.answer is ReplyState.SENDING for exchange in state.exchanges)
+        continue_after_restart(state, shift_ms)
+        self._store.gateways[state.gateway.eui] = state
+        self._store.eui_by_id[state.gateway.id] = state.gateway.eui
+        self._changes.gateway_ids.add(state.gateway.id)
+        self._schedule_silence_deadline(state)
+        if state.task is not None and is_broken and was_sending:
+            self._record_cause(state, state.task, Cause.REPLY_BROKEN, Moment.of(self.clock))
+
     def _on_gateway_deleted(self, state: GatewayState) -> None:
         """Delete the task of a gateway that is about to be deleted."""
         now = self._apply_due_deadlines()
@@ -380,7 +467,7 @@ class UpdateService(Registry):
 
     def _state_in_flight(self, pending: PendingUpdate) -> GatewayState | None:
         """Return the state of the gateway if this update is still the one in flight. None if it is not."""
-        state = self._store.gateways.get(pending.gateway.eui)
+        state = self._state_of_eui(pending.gateway.eui)
         if state is None or state.in_flight is not pending:
             return None
         return state
@@ -467,6 +554,7 @@ class UpdateService(Registry):
         attempt = state.task.attempt if state.task else 0
         row = LogRow(now.utc_ms, state.gateway.eui.hex, attempt, from_status, to_status, cause)
         self._log.append(row)
+        self._changes.log.append(row)
         state.recent_log.append(row)
         for listener in self.listeners:
             try:
@@ -494,7 +582,7 @@ class UpdateService(Registry):
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now.monotonic_ms:
             deadline, eui = heapq.heappop(deadlines)
-            state = self._store.gateways.get(eui)
+            state = self._state_of_eui(eui)
             if state is None or state.task is None:
                 continue
             # A later request replaces the deadline with a new entry. Then this entry is outdated.

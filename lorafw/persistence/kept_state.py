@@ -1,0 +1,110 @@
+"""The state of `lorafw serve --state-dir`: saved before each answer, and loaded at the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from lorafw.clock import Clock, Moment
+from lorafw.errors import StateError
+from lorafw.persistence.database import StateDatabase
+from lorafw.persistence.folder import locked_folder
+from lorafw.persistence.reproducible import reproducible_moto
+from lorafw.persistence.request_journal import RequestJournal
+from lorafw.persistence.service_store import DatabaseStore
+from lorafw.tasks.changes import ApiRecord
+from lorafw.tasks.service import UpdateService
+
+
+class KeptState:
+    """The state in a folder. It is a context manager; the folder is locked while it is open.
+
+    After it was opened, wrap moto's server with ``keep_requests`` and pass the service to ``restore``, in this order,
+    before anything is answered.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare to use a folder. It is created when the state is opened."""
+        self.folder = folder
+        self.differing: list[str] = []
+        """Requests that moto answered in another way after the restart, each as method and path."""
+        self._exit_stack = ExitStack()
+        self._journal: RequestJournal | None = None
+
+    database: StateDatabase
+    store: DatabaseStore
+
+    def __enter__(self) -> KeptState:
+        """Lock the folder and open the database.
+
+        Raises:
+            StateError: The folder or the database cannot be used. Nothing is overwritten.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(locked_folder(self.folder))
+            self.database = stack.enter_context(StateDatabase(self.folder))
+            self.store = DatabaseStore(self.database)
+            stack.enter_context(reproducible_moto())
+            self._exit_stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit_stack.close()
+
+    def on_failure(self, listener: Callable[[StateError], None]) -> None:
+        """Call ``listener`` once if a change cannot be saved. From then on every call is answered with an error."""
+        self.database.on_failure = listener
+
+    def keep_requests(self, dispatcher: Any) -> RequestJournal:
+        """Return moto's server with a journal. moto, which must be empty, answers the kept requests again.
+
+        Raises:
+            StateError: The journal cannot be read, or this release of moto answers in another way than the one before.
+        """
+        self._journal = RequestJournal(self.database, dispatcher)
+        self.differing = self._journal.replay()
+        return self._journal
+
+    def restore(self, service: UpdateService) -> dict[ApiRecord, Any]:
+        """Give a new service its saved state, and save its changes from now on.
+
+        Returns:
+            The saved values of the API.
+
+        Raises:
+            StateError: The state cannot be read.
+        """
+        saved = self.store.load()
+        service.store = self.store
+        if saved is None:
+            return {}
+        service.restore(saved)
+        return self.store.api_records()
+
+    def save_time(self, clock: Clock) -> None:
+        """Save the time of a clock that was moved. Raises StateError if that is not possible."""
+        self.store.save_moment(Moment.of(clock))
+
+    def saved_time_ms(self) -> int | None:
+        """Return the time of the last saved change in milliseconds since 1970 UTC. None if nothing was saved yet."""
+        moment = self.store.saved_at()
+        return None if moment is None else moment.utc_ms
+
+    def clear(self, service: UpdateService, reset_moto: Callable[[], None]) -> None:
+        """Delete everything, in memory and in the folder.
+
+        Args:
+            service: The service.
+            reset_moto: Deletes the state of moto in memory.
+
+        Raises:
+            StateError: The deletion cannot be saved.
+        """
+        assert self._journal is not None
+        with self._journal.lock, service.transaction():
+            reset_moto()
+            service.clear()
+            self.database.clear()
+            self.store.forget()

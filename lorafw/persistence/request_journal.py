@@ -1,0 +1,194 @@
+"""A journal of the requests that changed moto's state. moto answers them again after a restart.
+
+The journal keeps public AWS requests and not moto's objects, whose pickles a later release of moto could not read. A
+request is kept with the seed and the time with which it was answered, so moto makes the same ids and dates again. The
+hash of each answer is kept too, and compared after a restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import Any, Final
+
+from lorafw.errors import StateError
+from lorafw.persistence.database import StateDatabase
+from lorafw.persistence.reproducible import SEED_BYTES, fixed_request
+from lorafw.persistence.requests import (
+    KEPT_SERVICES,
+    Answer,
+    Environ,
+    certificate_registration,
+    changes_something,
+    describe,
+    read_body,
+    to_kept_environ,
+)
+from lorafw.persistence.service_store import read_property, write_property
+
+NOT_COMPARED: Final = b""
+"""Stands for the hash of an answer that differs each time."""
+MAX_BODY: Final = 900_000_000
+"""Largest body of a request in bytes that SQLite can keep."""
+_MOTO_VERSION: Final = "moto"
+"""Name of the property with the release of moto that answered the requests."""
+_COMPARED_HEADERS: Final = ("etag", "x-amz-version-id")
+
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+class RequestJournal:
+    """WSGI middleware around moto's server that keeps the requests which change something.
+
+    Requests to the kept services are answered one at a time, so their order in the journal is that of their effects,
+    and no answer shows an effect that is not saved yet.
+    """
+
+    def __init__(self, database: StateDatabase, dispatcher: Any) -> None:
+        """Keep requests in a database.
+
+        Args:
+            database: Where the requests are kept.
+            dispatcher: moto's DomainDispatcherApplication.
+        """
+        self._database = database
+        self._dispatcher = dispatcher
+        self.lock = threading.Lock()
+        """Held while a request to a kept service is answered."""
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request. If it has changed something, it is saved first."""
+        body = read_body(environ)
+        application = self._dispatcher.get_application(environ)
+        environ["wsgi.input"] = BytesIO(body)  # moto has read it, to find the service
+        if application.service not in KEPT_SERVICES:
+            answered: Iterable[bytes] = application(environ, start_response)
+            return answered
+        with self.lock:
+            answer = self._answer(application, environ, body)
+        start_response(answer.status, answer.headers)
+        return [answer.body]
+
+    def replay(self) -> list[str]:
+        """Let moto, which must be empty, answer all kept requests again.
+
+        Returns:
+            A description of each request that is answered in another way than before.
+
+        Raises:
+            StateError: The journal cannot be read, or this release of moto answers in another way than the one before.
+        """
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT time_us, seed, environ, body, answer FROM request ORDER BY number")
+            differing = [text for row in rows for text in self._replay_one(*row)]
+            written_by = read_property(connection, _MOTO_VERSION)
+        self._check_release(written_by, differing)
+        return differing
+
+    def _replay_one(self, time_us: int, seed: bytes, environ_text: str, body: bytes, digest: bytes) -> list[str]:
+        """Answer a kept request again. Returns a description of it if the answer is another one than before."""
+        environ = json.loads(environ_text)
+        environ["wsgi.input"] = BytesIO(body)
+        application = self._dispatcher.get_application(environ)
+        environ["wsgi.input"] = BytesIO(body)
+        with fixed_request(seed, time_us):
+            answer = call(application, environ)
+        has_failed = answer.code >= 400
+        is_other = digest not in (NOT_COMPARED, answer_hash(answer))
+        if has_failed or is_other:
+            return [describe(environ)]
+        return []
+
+    def _check_release(self, written_by: str | None, differing: list[str]) -> None:
+        """Refuse to go on if another release of moto made another state. Remember the release otherwise."""
+        from moto import __version__ as installed  # noqa: PLC0415 -- moto takes a while to import
+
+        if written_by not in (None, installed) and differing:
+            raise StateError(
+                f"{self._database.path} was written with moto {written_by}, and moto {installed} answers "
+                f"{len(differing)} of its requests in another way ({differing[0]}); "
+                f"run 'pip install moto=={written_by}', or give another --state-dir"
+            )
+        if written_by != installed:
+            with self._database.transaction() as connection:
+                write_property(connection, _MOTO_VERSION, installed)
+
+    def _answer(self, application: Any, environ: Environ, body: bytes) -> Answer:
+        """Answer a request to a kept service. It is an error if this or an earlier request cannot be saved."""
+        try:
+            self._database.check()
+            if changes_something(application.service, environ, body):
+                return self._answer_and_save(application, environ, body)
+        except StateError as error:
+            return failure(application.service, str(error))
+        return call(application, environ)
+
+    def _answer_and_save(self, application: Any, environ: Environ, body: bytes) -> Answer:
+        """Answer a request that may change something, and save it if it succeeded.
+
+        Raises StateError if it cannot be saved.
+        """
+        service = application.service
+        if len(body) > MAX_BODY:
+            return failure(service, f"a request of {len(body)} bytes cannot be kept; upload the object in parts")
+        kept = to_kept_environ(environ)
+        seed, time_us = secrets.token_bytes(SEED_BYTES), time.time_ns() // 1000
+        with fixed_request(seed, time_us):
+            answer = call(application, environ)
+        if answer.code >= 400:
+            return answer
+        digest = answer_hash(answer)
+        registration = certificate_registration(service, kept, answer)
+        if registration is not None:
+            kept, body = registration
+            digest = NOT_COMPARED
+        self._save(time_us, seed, kept, body, digest)
+        return answer
+
+    def _save(self, time_us: int, seed: bytes, environ: Environ, body: bytes, digest: bytes) -> None:
+        """Add a request to the journal. Raises StateError if that is not possible."""
+        values = (time_us, seed, json.dumps(environ), body, digest)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO request (time_us, seed, environ, body, answer) VALUES (?, ?, ?, ?, ?)", values
+            )
+
+
+def call(application: Any, environ: Environ) -> Answer:
+    """Return the whole answer of a WSGI application."""
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+        started.append((status, headers))
+
+    pieces = application(environ, start_response)
+    try:
+        body = b"".join(pieces)
+    finally:
+        if hasattr(pieces, "close"):
+            pieces.close()
+    status, headers = started[-1]
+    return Answer(status, headers, body)
+
+
+def answer_hash(answer: Answer) -> bytes:
+    """Return a hash of what a client can see of an answer, other than its date."""
+    headers = sorted((name.lower(), value) for name, value in answer.headers)
+    shown = [(name, value) for name, value in headers if name in _COMPARED_HEADERS]
+    return hashlib.sha256(repr((answer.code, shown)).encode() + answer.body).digest()
+
+
+def failure(service: str, message: str) -> Answer:
+    """Return the answer to a request whose effect cannot be kept, in the format of the service."""
+    if service in ("iot", "kms"):
+        kind, body = "application/json", json.dumps({"__type": "InternalFailure", "message": message})
+    else:
+        kind, body = "text/xml", f"<Error><Code>InternalFailure</Code><Message>{message}</Message></Error>"
+    # Clients repeat a request that is answered with 500 or 503. To repeat it would not help.
+    return Answer("507 Insufficient Storage", [("Content-Type", kind)], body.encode())

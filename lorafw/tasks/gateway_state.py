@@ -1,0 +1,39 @@
+"""What the update service keeps about one gateway between requests."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from lorafw.clock import Moment
+from lorafw.cups.messages import UpdateInfoRequest
+from lorafw.errors import LorafwError
+from lorafw.tasks.lifecycle import LogRow
+from lorafw.tasks.model import ExchangeRecord, Gateway, PendingUpdate, Task
+
+RECENT_ROWS: Final = 16
+"""Maximum number of rows of the task log that are kept for each gateway."""
+
+RECENT_EXCHANGES: Final = 3
+"""Maximum number of exchanges that are kept for each gateway."""
+
+
+@dataclass(slots=True)
+class GatewayState:
+    """What the service keeps about one gateway between requests."""
+
+    gateway: Gateway
+    request: UpdateInfoRequest | None = None
+    """The last request. None before the first."""
+    last_request_at: Moment | None = None
+    """When the last request was received."""
+    task: Task | None = None
+    status_since: Moment | None = None
+    """When the task got its current status."""
+    in_flight: PendingUpdate | None = None
+    """The update that is being read or sent. None if there is none."""
+    last_read_error: LorafwError | None = None
+    """Why the update could not be read when it was last needed. None if it could."""
+    recent_log: deque[LogRow] = field(default_factory=lambda: deque(maxlen=RECENT_ROWS))
+    exchanges: deque[ExchangeRecord] = field(default_factory=lambda: deque(maxlen=RECENT_EXCHANGES))
