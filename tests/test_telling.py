@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorafw.fleet import Abort, Plan, Threshold, Update, Wave, make_fleet, simulate
+from lorafw.fleet import Abort, Manual, Plan, Threshold, Update, Wave, make_fleet, simulate
 from lorafw.fleet.describe import describe_plan, describe_stop
 from lorafw.fleet.plan import BetaBinomial, Rate
 from lorafw.fleet.presets import PLANS
@@ -30,7 +30,7 @@ STRICT = Threshold(success=1.0, error=0.01)
         (
             Plan(rate=Rate(maximum_per_minute=50), abort=Abort(threshold=0.2, minimum_executed=10), random_delay_s=50),
             "every gateway at once; 50 tasks a minute; each task up to 50 s later, by chance; "
-            "stops when 20 % of at least 10 that ended are FAILED",
+            "stops when failed / ended >= 20 % and ended >= 10",
         ),
         (
             Plan(rate=Rate(maximum_per_minute=500, base_per_minute=5, notified=10)),
@@ -40,6 +40,10 @@ STRICT = Threshold(success=1.0, error=0.01)
             Plan(waves=(Wave(share=1.0, gate=BetaBinomial(acceptable=0.02, go=0.8, abort=0.7)),)),
             "100 % of the fleet; after each wave a gate, from 0 s on: "
             "go when 80 % sure that at most 2 % fail, stop when 70 % sure that more do",
+        ),
+        (
+            Plan(waves=(Wave(share=1.0, gate=Manual()),)),
+            "100 % of the fleet; after each wave a gate, from 0 s on: go when somebody promotes the rollout",
         ),
     ],
 )

@@ -118,6 +118,13 @@ WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
     "--plot", type=WRITABLE, metavar="FILE", help="Write a picture to this .png, .svg or .pdf file (needs matplotlib)."
 )
 @click.option(
+    "--export",
+    type=WRITABLE,
+    metavar="CSV",
+    help="Write the waves to this file: for each gateway its wave, and when its task is created. For people who carry "
+    "out the plan with a script of their own; 'lorafw rollout' does it for you.",
+)
+@click.option(
     "--picture", type=click.Choice(PICTURES), default="timeline", show_default=True, help="Picture that --plot writes."
 )
 @click.option(
@@ -154,6 +161,7 @@ def simulate(
     as_json: bool,
     parquet: Path | None,
     plot: Path | None,
+    export: Path | None,
     picture: str,
 ) -> None:
     """Predict how many gateways complete or fail, and when.
@@ -167,8 +175,8 @@ def simulate(
       lorafw simulate --compare at-once waves --fails 0.3
       lorafw simulate rollout.toml --json
     """  # noqa: D301 -- \b is the character with which click keeps line breaks
-    if compare and (parquet or plot):
-        raise click.UsageError("--parquet and --plot go with one rollout, not with --compare")
+    if compare and (parquet or plot or export):
+        raise click.UsageError("--parquet, --plot and --export go with one rollout, not with --compare")
     inputs = RolloutInputs(preset, file, fleet, account, gateways, fails, ignore_unknown, fill_empty)
     inputs.check()
     if replications is None:
@@ -178,6 +186,8 @@ def simulate(
     options = _Options(seed, replications, confidence_level, as_json)
     _check_memory(inputs.count_gateways() * replications)
     writers = _output_writers(parquet, plot, picture)
+    if export is not None:
+        writers.append(_waves_writer(export))
     progress = account_progress() if account else None
     loaded_fleet = inputs.load_fleet(progress)
     if compare:
@@ -331,6 +341,16 @@ def _parquet_writer(path: Path) -> Callable[[Result], str]:
 
     def write(result: Result) -> str:
         return f"{path}: {write_parquet(result, path)} rows"
+
+    return write
+
+
+def _waves_writer(path: Path) -> Callable[[Result], str]:
+    """Return a function that writes the waves and returns the number of gateways as text."""
+    from lorafw.fleet.io.waves import write_waves  # noqa: PLC0415 -- NumPy is slow to import
+
+    def write(result: Result) -> str:
+        return f"{path}: {write_waves(result.fleet, result.plan, path, seed=result.seed)} gateways"
 
     return write
 

@@ -13,7 +13,7 @@ account.
 
 from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.fleet import Fleet, make_fleet
-from lorafw.fleet.plan import Abort, BetaBinomial, Plan, Rate, Threshold, Update, Wave
+from lorafw.fleet.plan import Abort, BetaBinomial, Manual, Plan, Rate, Threshold, Update, Wave
 from lorafw.fleet.presets import (
     canary_plan,
     mixed_fleet,
@@ -25,7 +25,8 @@ from lorafw.fleet.presets import (
 )
 from lorafw.fleet.result import Result
 from lorafw.fleet.rollout import replay, simulate
-from lorafw.fleet.simulation.gates import GateDecision
+from lorafw.fleet.schedule import WaveSchedule, schedule_waves
+from lorafw.fleet.simulation.gates import GateDecision, evaluate_gate
 from lorafw.fleet.statistics.comparison import PlanDifference, compare
 from lorafw.fleet.statistics.operating_characteristic import OperatingPoint, operating_characteristic
 from lorafw.fleet.statistics.sample_size import canary_table
@@ -43,6 +44,7 @@ __all__ = [
     "Figure",
     "Fleet",
     "GateDecision",
+    "Manual",
     "OperatingPoint",
     "Plan",
     "PlanDifference",
@@ -52,15 +54,18 @@ __all__ = [
     "Threshold",
     "Update",
     "Wave",
+    "WaveSchedule",
     "canary_plan",
     "canary_table",
     "compare",
+    "evaluate_gate",
     "make_fleet",
     "mixed_fleet",
     "operating_characteristic",
     "reference_fleet",
     "reference_plan",
     "replay",
+    "schedule_waves",
     "sequential_test",
     "simulate",
     "typical_conditions",

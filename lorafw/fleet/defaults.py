@@ -9,7 +9,7 @@ import numpy as np
 
 from lorafw.fleet.conditions import PROBABILITIES
 from lorafw.fleet.fleet import Fleet
-from lorafw.fleet.plan import Plan
+from lorafw.fleet.plan import Manual, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,8 @@ def assumptions(fleet: Fleet, plan: Plan) -> list[tuple[str, str, str]]:
     rows = [("fleet", f"{fleet.size} gateways", fleet.source), *_poll_rows(fleet)]
     rows += [_row(field.name, getattr(plan.update, field.name)) for field in fields(plan.update)]
     rows.append(_row("silence_timeout_s", plan.silence_timeout_s))
+    if any(isinstance(wave.gate, Manual) for wave in plan.waves):
+        rows.append(("manual gates", "promoted at their first check", "assumption"))
     rows += [_row(field.name, getattr(conditions, field.name)) for field in fields(conditions)]
     rows += [_flag_row(fleet, name) for name in _FLAGS]
     return rows

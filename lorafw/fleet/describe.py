@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lorafw.fleet.formatting import format_duration, format_percent
-from lorafw.fleet.plan import Abort, Gate, Plan, Rate, Threshold, Wave
+from lorafw.fleet.plan import Abort, Gate, Manual, Plan, Rate, Threshold, Wave
 from lorafw.fleet.result import Result
 from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.fleet.simulation.inputs import NEVER
@@ -77,6 +77,8 @@ def _describe_gate(wave: Wave) -> str:
 
 def _describe_criterion(gate: Gate) -> str:
     """Return when a gate goes on and when it aborts."""
+    if isinstance(gate, Manual):
+        return "go when somebody promotes the rollout"
     if isinstance(gate, Threshold):
         return f"go at {format_percent(gate.success)} COMPLETED, stop at {format_percent(gate.error)} FAILED"
     return (
@@ -93,5 +95,6 @@ def _describe_rate(rate: Rate) -> str:
 
 
 def _describe_abort(abort: Abort) -> str:
-    """Return when the abort criterion stops the rollout."""
-    return f"stops when {format_percent(abort.threshold)} of at least {abort.minimum_executed:,} that ended are FAILED"
+    """Return when the abort criterion stops the rollout, with the comparison written out."""
+    threshold = format_percent(abort.threshold)
+    return f"stops when failed / ended >= {threshold} and ended >= {abort.minimum_executed:,}"

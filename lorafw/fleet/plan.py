@@ -122,7 +122,15 @@ class BetaBinomial:
             raise FleetError("go", self.go, f"go {self.go} and abort {self.abort} can both hold: together more than 1")
 
 
-Gate = Threshold | BetaBinomial
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """A gate that waits until somebody promotes the rollout (``lorafw rollout promote``), without a time limit.
+
+    The simulator assumes that this happens at the first check.
+    """
+
+
+Gate = Threshold | BetaBinomial | Manual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +154,7 @@ class Wave:
     again_s: float = 3600.0
     """Time between two checks of a gate that holds."""
     give_up_s: float = 7 * 86400.0
-    """The rollout is aborted if the gate still holds this long after its first check."""
+    """The rollout is aborted if the gate still holds this long after its first check. Not used by ``Manual``."""
 
     def __post_init__(self) -> None:
         self._check_size()
@@ -207,6 +215,9 @@ class Rate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abort:
     """A criterion that stops the rollout, as in AWS IoT Jobs. It is checked whenever a task ends.
+
+    It is met when failed / ended >= ``threshold`` and ended >= ``minimum_executed``. AWS's own pages disagree whether
+    10 % of 50 is met at the fifth or at the sixth failure; here it is the fifth.
 
     After the stop no more tasks are created and PENDING tasks are deleted. A gateway that was already sent the update
     runs to its end.

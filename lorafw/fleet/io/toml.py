@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from lorafw.errors import FleetError
 from lorafw.fleet._validation import require_known_name
 from lorafw.fleet.fleet import Fleet
-from lorafw.fleet.plan import Abort, BetaBinomial, Plan, Rate, Threshold, Update, Wave
+from lorafw.fleet.plan import Abort, BetaBinomial, Gate, Manual, Plan, Rate, Threshold, Update, Wave
 from lorafw.fleet.presets import FLEETS, PLANS, typical_conditions
 
 Table = Mapping[str, Any]
@@ -30,7 +30,11 @@ LARGEST_DOCUMENT: Final = 256 * 1024
 MOST_KEY_PARTS: Final = 32
 """The largest number of parts of a dotted key. tomllib takes quadratic time and memory for long ones."""
 
-GATES: Final[Mapping[str, type[Threshold | BetaBinomial]]] = {"threshold": Threshold, "beta-binomial": BetaBinomial}
+GATES: Final[Mapping[str, type[Gate]]] = {
+    "threshold": Threshold,
+    "beta-binomial": BetaBinomial,
+    "manual": Manual,
+}
 """The gates by the name of their ``kind``."""
 
 TABLES: Final = ("fleet", "plan")

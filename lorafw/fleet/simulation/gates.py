@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc
 
-from lorafw.fleet.plan import Abort, BetaBinomial, Gate, Threshold
+from lorafw.fleet.plan import Abort, BetaBinomial, Gate, Manual, Threshold
 from lorafw.fleet.simulation.codes import U8, status_code
 from lorafw.fleet.simulation.inputs import I64, NEVER, Mask
 from lorafw.tasks.lifecycle import TaskStatus
@@ -36,9 +36,11 @@ def evaluate_gate(gate: Gate, completed: Any, failed: Any, size: int) -> npt.NDA
         size: Number of gateways in the wave.
 
     Returns:
-        An array of GateDecision values. ABORT takes precedence over GO.
+        An array of GateDecision values. ABORT takes precedence over GO. A ``Manual`` gate counts as promoted.
     """
     completed, failed = np.asarray(completed), np.asarray(failed)
+    if isinstance(gate, Manual):
+        return np.full(completed.shape, GateDecision.GO, dtype=np.int8)
     if isinstance(gate, Threshold):
         go, abort = completed / size >= gate.success, failed / size >= gate.error
     else:
