@@ -24,6 +24,10 @@
     │   ├── Conflict              .resource_type .resource_id
     │   └── InvalidValue          .field .value
     ├── FleetError                .field .value: a fleet, a plan or a file of one does not make sense
+    ├── RolloutError              a rollout cannot be planned or carried out; nothing was sent
+    │   ├── StalePlan             .changes: what has changed since the plan was made
+    │   ├── WrongTarget           the credentials or the endpoint lead to another account, Region or machine
+    │   └── JournalError          the journal is locked, damaged, full, or that of another plan
     ├── IllegalTransition         .status .event: not in the transition table; nothing has changed
     ├── FaultError                .fault: no fault has this name, or it cannot happen here
     ├── HomeError                 a file in a station's home folder is missing or cannot be used
@@ -170,6 +174,27 @@ class FleetError(LorafwError):
         super().__init__(message)
         self.field = field
         self.value = value
+
+
+class RolloutError(LorafwError):
+    """A rollout cannot be planned or carried out. Nothing was sent to AWS for it."""
+
+
+class StalePlan(RolloutError):
+    """The account has changed since the plan was made. ``changes`` names each change."""
+
+    def __init__(self, changes: Sequence[str]) -> None:
+        listed = "".join(f"\n  - {change}" for change in changes)
+        super().__init__(f"the plan is stale; make a new one with 'lorafw rollout plan'. What has changed:{listed}")
+        self.changes = tuple(changes)
+
+
+class WrongTarget(RolloutError):
+    """The credentials or the endpoint lead to another account, Region or machine than the plan is for."""
+
+
+class JournalError(RolloutError):
+    """The journal of a rollout is locked, damaged, full, or that of another plan."""
 
 
 class IllegalTransition(LorafwError):

@@ -15,7 +15,7 @@ PACKAGE = Path(lorafw.errors.__file__).parent
 
 LEVELS = {
     5: ("cli", "lab", "pytest_plugin", "__main__"),
-    4: ("doctor", "localaws", "testbed"),
+    4: ("doctor", "localaws", "rollout", "testbed"),
     3: ("failures", "server", "gateway", "iotwireless", "isolation", "sources", "fleet.io", "persistence"),
     2: ("station", "tasks", "fleet", "example"),
     1: ("cups", "firmware"),

@@ -46,6 +46,10 @@ class RateLimiter:
         self._clock, self._sleep = clock, sleep
         self._next_call_s = clock()
 
+    def set_rate(self, per_s: float) -> None:
+        """Change the number of calls per second."""
+        self._interval_s = 1 / per_s
+
     def wait(self) -> None:
         """Sleep until the next call is allowed."""
         remaining_s = self._next_call_s - self._clock()

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, fields, replace
+from dataclasses import MISSING, Field, asdict, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -187,6 +187,29 @@ def parse_plan(document: Table) -> Plan:
         raise FleetError("plan.name", values["name"], "plan.name is a text")
     with _prefix_path("plan"):
         return replace(base, **values)
+
+
+def plan_to_table(plan: Plan) -> dict[str, Any]:
+    """Return a plan as the table ``plan`` of a document. ``parse_plan`` reads it back.
+
+    Args:
+        plan: The plan.
+    """
+    kinds = {cls: kind for kind, cls in GATES.items()}
+    table = {name: value for name, value in asdict(plan).items() if value is not None}
+    table["waves"] = [_drop_none(asdict(wave)) for wave in plan.waves]
+    for wave, wave_table in zip(plan.waves, table["waves"], strict=True):
+        if wave.gate is not None:
+            wave_table["gate"] = {"kind": kinds[type(wave.gate)], **asdict(wave.gate)}
+    table["update"] = _drop_none(table["update"])
+    if plan.rate is not None:
+        table["rate"] = _drop_none(table["rate"])
+    return table
+
+
+def _drop_none(table: Table) -> dict[str, Any]:
+    """Return a table without the values that are None, which TOML cannot write."""
+    return {name: value for name, value in table.items() if value is not None}
 
 
 def parse_fleet(document: Table, *, gateways: int | None = None) -> Fleet:

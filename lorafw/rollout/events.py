@@ -1,0 +1,253 @@
+"""The events of a rollout: what the journal keeps. The state of a rollout is a fold over its events.
+
+Each event is a frozen value. ``at_ms`` is when it was recorded, in milliseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, Final, get_type_hints
+
+from lorafw.fleet.simulation.gates import GateDecision
+from lorafw.tasks.lifecycle import Cause, TaskStatus
+
+
+class Command(StrEnum):
+    """What a person can tell a rollout."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    PROMOTE = "promote"
+    ABORT = "abort"
+
+
+class HookMoment(StrEnum):
+    """When a hook runs."""
+
+    BEFORE_WAVE = "before-wave"
+    AFTER_GATE = "after-gate"
+
+
+class Ending(StrEnum):
+    """How a rollout ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base class of the events."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """``apply`` began to carry out the plan, or went on with it."""
+
+    actor: str
+    version: str
+    """The version of lorafw."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinitionIntended(Event):
+    """CreateWirelessGatewayTaskDefinition is about to be called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinitionReady(Event):
+    """The task definition of the plan exists."""
+
+    definition_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveStarted(Event):
+    """The tasks of a wave are created from now on."""
+
+    wave: int
+    """The index of the wave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateIntended(Event):
+    """CreateWirelessGatewayTask is about to be called."""
+
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteIntended(Event):
+    """DeleteWirelessGatewayTask is about to be called."""
+
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusChanged(Event):
+    """A row of the task log: a task was created, its status changed, or it was deleted.
+
+    The row can stand for several steps of the task that were made between two looks.
+    """
+
+    gateway: str
+    time_ms: int
+    """When it happened, as well as AWS tells it: the time of the gateway's last uplink if that is later than the last
+    look at the task, otherwise the time of this look."""
+    since_ms: int
+    """When the status before was last seen. The change lies between ``since_ms`` and ``at_ms``."""
+    attempt: int
+    from_status: TaskStatus | None
+    """None if the task was created."""
+    to_status: TaskStatus | None
+    """None if the task was deleted."""
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedTaskDeleted(Event):
+    """A task of an earlier update, which had ended and was in the way, was deleted (``--replace-ended``)."""
+
+    gateway: str
+    definition_id: str
+    status: TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped(Event):
+    """A gateway is left out of the rollout."""
+
+    gateway: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemFound(Event):
+    """Something that the rollout did not do has happened. The rollout holds."""
+
+    subject: str
+    """What it is about: the id of a gateway, or one of ``state.Subject``."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemSolved(Event):
+    """A problem has gone away by itself."""
+
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateChecked(Event):
+    """The gate of a wave was checked."""
+
+    wave: int
+    check: int
+    """The number of the check, from 0."""
+    decision: GateDecision
+    completed: int
+    failed: int
+    size: int
+    """Number of gateways in the wave, without those that were left out."""
+    reason: str
+    """The decision in words, with its numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookRan(Event):
+    """The hook was run."""
+
+    wave: int
+    moment: HookMoment
+    exit_status: int
+    output: str
+    """The last line that it printed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commanded(Event):
+    """A person told the rollout something."""
+
+    command: Command
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aborted(Event):
+    """A gate or the abort criterion stopped the rollout."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished(Event):
+    """Nothing is left to do."""
+
+    ending: Ending
+    reason: str
+
+
+_KINDS: Final[Mapping[str, type[Event]]] = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower(): cls for cls in Event.__subclasses__()
+}
+_NAMES: Final = {cls: kind for kind, cls in _KINDS.items()}
+_ENUMS: Final = (Command, HookMoment, Ending, GateDecision, TaskStatus, Cause)
+
+
+def name_of(cls: type[Event]) -> str:
+    """Return the name of a type of event in the journal, such as "wave_started"."""
+    return _NAMES[cls]
+
+
+def to_members(event: Event) -> dict[str, Any]:
+    """Return the fields of an event other than ``at_ms``, ready for JSON."""
+    members = asdict(event)
+    del members["at_ms"]
+    return members
+
+
+def from_members(kind: str, at_ms: int, members: Mapping[str, Any]) -> Event:
+    """Return the event that ``to_members`` has written.
+
+    Args:
+        kind: The name of its type.
+        at_ms: When it was recorded.
+        members: Its other fields.
+
+    Raises:
+        KeyError: There is no such type.
+        TypeError: A field is missing or unknown.
+        ValueError: A field has a value that is not allowed.
+    """
+    cls = _KINDS[kind]
+    converters = _CONVERTERS[cls]
+    values = {name: _convert(converters.get(name), value) for name, value in members.items()}
+    return cls(at_ms=at_ms, **values)
+
+
+def _convert(enum: Any, value: Any) -> Any:
+    """Return a value as a member of its enumeration. None stays None."""
+    if enum is None or value is None:
+        return value
+    return enum(value)
+
+
+def _enum_fields(cls: type[Event]) -> dict[str, Any]:
+    """Return the enumeration of each field of an event that has one."""
+    hints = get_type_hints(cls)
+    found = {}
+    for item in fields(cls):
+        for enum in _ENUMS:
+            if hints[item.name] in (enum, enum | None):
+                found[item.name] = enum
+    return found
+
+
+_CONVERTERS: Final = {cls: _enum_fields(cls) for cls in _NAMES}

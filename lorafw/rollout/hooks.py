@@ -1,0 +1,85 @@
+"""Run the hook of an operator before a wave and after a gate."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lorafw.errors import RolloutError
+from lorafw.rollout.events import HookMoment
+
+HOOK_TIMEOUT_S: Final = 600
+_TIMED_OUT: Final = 124
+"""The exit status of timeout(1)."""
+_NOT_STARTED: Final = 127
+_MAX_OUTPUT_CHARS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class HookResult:
+    """How a run of the hook ended."""
+
+    exit_status: int
+    output: str
+    """The last line that it printed."""
+
+
+Hook = Callable[[int, HookMoment], HookResult]
+"""Runs a hook for a wave, given by its index, and a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHook:
+    """A hook that runs a command, without a shell.
+
+    The command finds the moment in LORAFW_HOOK ("before-wave" or "after-gate"), the number of the wave in LORAFW_WAVE,
+    and the plan's hash in LORAFW_PLAN.
+    """
+
+    arguments: Sequence[str]
+    """The program and its arguments."""
+    plan_sha256: str
+
+    @classmethod
+    def parse(cls, command: str, plan_sha256: str) -> CommandHook:
+        """Return the hook for a command line.
+
+        Raises:
+            RolloutError: The command is empty, or a quote is not closed.
+        """
+        try:
+            arguments = shlex.split(command)
+        except ValueError as error:
+            raise RolloutError(f"--hook {command!r} is not a command: {error}") from error
+        if not arguments:
+            raise RolloutError("--hook is empty; give a command, such as './ask-me.sh'")
+        return cls(tuple(arguments), plan_sha256)
+
+    def __call__(self, wave: int, moment: HookMoment) -> HookResult:
+        """Run the command and wait for its end."""
+        variables = {"LORAFW_HOOK": str(moment), "LORAFW_WAVE": str(wave + 1), "LORAFW_PLAN": self.plan_sha256}
+        try:
+            done = subprocess.run(  # noqa: S603 -- the operator's own command, without a shell
+                list(self.arguments),
+                env={**os.environ, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=HOOK_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return HookResult(_TIMED_OUT, f"it did not end within {HOOK_TIMEOUT_S} s")
+        except OSError as error:
+            return HookResult(_NOT_STARTED, f"it cannot be started: {error.strerror}")
+        return HookResult(done.returncode, _last_line(done.stdout))
+
+
+def _last_line(output: bytes) -> str:
+    """Return the last line of an output that is not empty."""
+    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip()[:_MAX_OUTPUT_CHARS] if lines else ""

@@ -1,0 +1,233 @@
+"""The journal of a rollout: an SQLite file with a table of events that can only grow.
+
+Each commit is on the disk before ``append`` returns (WAL with synchronous=FULL), so an event that was written survives
+kill -9 and a power failure. The view ``task_log`` has the columns of the simulator's log.
+
+``apply`` writes what it decides and does. The other commands write what a person commands, while ``apply`` runs or not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from lorafw.atomic import PRIVATE_MODE
+from lorafw.errors import JournalError
+from lorafw.rollout.events import Commanded, Event, from_members, name_of, to_members
+from lorafw.rollout.file_system import check_is_local
+from lorafw.rollout.saved_plan import SavedPlan
+
+FORMAT: Final = "1"
+_BUSY_TIMEOUT_S: Final = 30.0
+
+_SCHEMA: Final = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE events (
+    sequence INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    members TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON events
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE VIEW task_log AS SELECT
+    members ->> 'time_ms' AS time,
+    members ->> 'gateway' AS gateway,
+    members ->> 'attempt' AS attempt,
+    members ->> 'from_status' AS from_status,
+    members ->> 'to_status' AS to_status,
+    members ->> 'cause' AS cause
+    FROM events WHERE kind = 'status_changed' ORDER BY time, sequence;
+"""
+
+
+class Journal:
+    """The open journal of one plan. Use ``open_journal``, or call ``close``."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection, self.path = connection, path
+        self._last_sequence = 0
+        """The last event that this object has read or written."""
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Write events in one commit. They are on the disk when the method returns.
+
+        Raises:
+            JournalError: They cannot be written. None of them is in the journal then.
+        """
+        rows = [(event.at_ms, name_of(type(event)), json.dumps(to_members(event))) for event in events]
+        if not rows:
+            return
+        with self._errors("written"), self._transaction():
+            self._connection.executemany("INSERT INTO events (at_ms, kind, members) VALUES (?, ?, ?)", rows)
+
+    def read(self) -> list[Event]:
+        """Return all events, in the order in which they were written.
+
+        Raises:
+            JournalError: The journal is damaged.
+        """
+        with self._errors("read"):
+            rows = self._connection.execute("SELECT sequence, at_ms, kind, members FROM events ORDER BY sequence")
+            return [self._event(*row) for row in rows]
+
+    def new_commands(self) -> list[Event]:
+        """Return the commands of other processes that were written since the last call of this method or of ``read``.
+
+        Raises:
+            JournalError: The journal is damaged.
+        """
+        with self._errors("read"):
+            rows = self._connection.execute(
+                "SELECT sequence, at_ms, kind, members FROM events WHERE sequence > ? AND kind = ? ORDER BY sequence",
+                (self._last_sequence, _COMMANDED),
+            )
+            return [self._event(*row) for row in rows]
+
+    def has_new_commands(self) -> bool:
+        """Return whether ``new_commands`` would return one."""
+        with self._errors("read"):
+            row = self._connection.execute(
+                "SELECT 1 FROM events WHERE sequence > ? AND kind = ? LIMIT 1", (self._last_sequence, _COMMANDED)
+            ).fetchone()
+            return row is not None
+
+    def task_log(self) -> list[tuple[Any, ...]]:
+        """Return the rows of the task log: time, gateway, attempt, from_status, to_status and cause."""
+        with self._errors("read"):
+            return self._connection.execute("SELECT * FROM task_log").fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _event(self, sequence: int, at_ms: int, kind: str, members: str) -> Event:
+        """Return the event of a row, and remember that it was read."""
+        self._last_sequence = max(self._last_sequence, sequence)
+        try:
+            return from_members(kind, at_ms, json.loads(members))
+        except (KeyError, TypeError, ValueError) as error:
+            raise JournalError(f"{self.path}: event {sequence} cannot be read: {error!r}. {_REMEDY}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Commit what the block writes, or nothing of it."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _errors(self, verb: str) -> Iterator[None]:
+        """Raise the errors of SQLite as JournalError."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise JournalError(_describe(error, self.path, verb)) from error
+
+
+_COMMANDED: Final = name_of(Commanded)
+_REMEDY: Final = (
+    "Move the file away and run apply again: it finds the tasks of this plan by the tag of their definition, and "
+    "creates no second one"
+)
+
+
+def journal_path(plan_path: Path) -> Path:
+    """Return the journal of a plan, if no other one is given: the file beside it that ends in ``.journal``."""
+    return plan_path.with_suffix(".journal")
+
+
+@contextmanager
+def open_journal(path: Path, plan: SavedPlan) -> Iterator[Journal]:
+    """Open the journal of a plan until the end of the block. Creates the file if there is none.
+
+    Args:
+        path: The file.
+        plan: The plan.
+
+    Raises:
+        JournalError: The file is damaged, is the journal of another plan, or lies on a network file system.
+    """
+    check_is_local(path)
+    connection = _connect(path)
+    try:
+        journal = Journal(connection, path)
+        with journal._errors("opened"):
+            _prepare(connection, path, plan)
+        yield journal
+    finally:
+        connection.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open the file. A new one can only be read by its owner, from the first moment."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE_MODE))
+        return sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+    except OSError as error:
+        raise JournalError(f"the journal {path} cannot be opened: {error.strerror}") from error
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, plan: SavedPlan) -> None:
+    """Create the tables if there are none, and check that the journal is that of the plan."""
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise JournalError(f"the journal {path} cannot be written safely here (mode {mode}); choose a local disk")
+    connection.execute("PRAGMA synchronous = FULL")
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise JournalError(f"the journal {path} is damaged: {verdict}. {_REMEDY}")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+            for statement in _statements():
+                connection.execute(statement)
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", [("format", FORMAT), ("plan", plan.sha256)])
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    _check_meta(dict(connection.execute("SELECT name, value FROM meta")), path, plan)
+
+
+def _statements() -> Iterator[str]:
+    """Yield the statements of the schema one by one. A trigger has a semicolon inside."""
+    statement = ""
+    for line in _SCHEMA.splitlines():
+        statement += f"{line}\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _check_meta(meta: dict[str, str], path: Path, plan: SavedPlan) -> None:
+    """Check that a journal has a known format and belongs to the plan."""
+    if meta.get("format") != FORMAT:
+        raise JournalError(f"{path} has format {meta.get('format')!r}; this version of lorafw reads {FORMAT}")
+    if meta.get("plan") != plan.sha256:
+        raise JournalError(
+            f"{path} is the journal of another plan ({str(meta.get('plan'))[:12]}..., this plan is "
+            f"{plan.sha256[:12]}...); give another file with --journal"
+        )
+
+
+def _describe(error: sqlite3.Error, path: Path, verb: str) -> str:
+    """Return what an error of SQLite means for the person who runs the rollout."""
+    text = str(error)
+    if "full" in text:
+        return f"the journal {path} cannot be {verb}: the disk is full. Make room, then run apply again"
+    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
+        return f"the journal {path} is damaged: {text}. {_REMEDY}"
+    return f"the journal {path} cannot be {verb}: {text}"

@@ -1,0 +1,102 @@
+"""When tasks are read: when their status can have changed, never all of them one after the other.
+
+A status changes at a request of the gateway, or after a long silence. The list of all gateways tells with one call for
+250 of them when each was last heard. A task is read if its gateway was heard since the last look. It is also read once
+in a poll period, because AWS may not count a CUPS request as an uplink (assumed). Looks that find nothing new become
+rarer, because a gateway with much traffic is heard all the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from lorafw.rollout.observations import ListGateways, ReadTask
+from lorafw.rollout.state import GatewayProgress, Phase
+from lorafw.rollout.step_context import StepContext
+from lorafw.tasks.lifecycle import INITIAL
+
+_LOOKS_PER_PERIOD: Final = 8
+"""The largest number of looks in a poll period at a gateway that is heard all the time."""
+
+_PERIOD_SHARE: Final = 1.1
+"""A task is read after this share of a poll period in any case."""
+
+
+def look_at_tasks(context: StepContext) -> None:
+    """Ask for the list of gateways and for tasks that may have changed, if it is time."""
+    draft = context.draft
+    if not any(wave.open_count for wave in draft.waves):
+        return
+    due_ms = 0 if draft.listed_ms is None else draft.listed_ms + draft.sweep_ms
+    if context.now_ms >= due_ms:
+        context.do(ListGateways())
+    else:
+        context.wake_at(due_ms)
+    room = draft.settings.batch
+    for gateway, progress in open_tasks(context):
+        if room == 0:
+            return
+        if _is_look_due(context, gateway, progress):
+            context.do(ReadTask(gateway))
+            room -= 1
+
+
+def look_for_gate(context: StepContext, wave: int, since_ms: int) -> bool:
+    """Ask for what a gate must know, and return True if all of it is known.
+
+    Args:
+        context: The step.
+        wave: The index of the wave.
+        since_ms: What was seen before this time is too old.
+    """
+    draft = context.draft
+    if not draft.waves[wave].open_count:
+        return True
+    if draft.listed_ms is None or draft.listed_ms < since_ms:
+        context.do(ListGateways())
+        return False
+    room = draft.settings.batch
+    is_fresh = True
+    for gateway, progress in open_tasks(context):
+        if progress.wave != wave or not _is_old(context, gateway, progress, since_ms):
+            continue
+        is_fresh = False
+        if progress.retry_ms > context.now_ms:
+            context.wake_at(progress.retry_ms)
+        elif room:
+            context.do(ReadTask(gateway))
+            room -= 1
+    return is_fresh
+
+
+def open_tasks(context: StepContext) -> Iterator[tuple[str, GatewayProgress]]:
+    """Yield the gateways whose task has not ended, except those with a problem."""
+    problems = context.draft.problems
+    for gateway, progress in list(context.draft.gateways.items()):
+        if progress.phase is Phase.OPEN and gateway not in problems:
+            yield gateway, progress
+
+
+def _is_look_due(context: StepContext, gateway: str, progress: GatewayProgress) -> bool:
+    """Return whether a task may have changed and should be read now."""
+    if progress.retry_ms > context.now_ms:
+        context.wake_at(progress.retry_ms)
+        return False
+    draft = context.draft
+    period_ms = draft.plan.poll_period_ms
+    silent_ms = context.now_ms - (progress.looked_ms or progress.changed_ms)
+    if silent_ms >= period_ms * _PERIOD_SHARE:
+        return True
+    if draft.uplinks_ms.get(gateway) in (None, progress.seen_uplink_ms):
+        return False
+    pause_ms = min(draft.sweep_ms * 2 ** min(progress.quiet_looks, 20), period_ms // _LOOKS_PER_PERIOD)
+    return progress.looked_ms is None or progress.quiet_looks == 0 or silent_ms >= pause_ms
+
+
+def _is_old(context: StepContext, gateway: str, progress: GatewayProgress, since_ms: int) -> bool:
+    """Return whether a task may have changed since it was read, and was read before a time."""
+    if progress.looked_ms is not None and progress.looked_ms >= since_ms:
+        return False
+    was_heard = context.draft.uplinks_ms.get(gateway) != progress.seen_uplink_ms
+    return was_heard or progress.status is not INITIAL
