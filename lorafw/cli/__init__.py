@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "firmware": LazyCommand("lorafw.cli.firmware", "Make keys, and build, sign, verify and inspect update files."),
     "gateway": LazyCommand("lorafw.cli.gateway", "Set up and run virtual gateways."),
     "lab": LazyCommand("lorafw.cli.lab", "Open the lessons in JupyterLab or Voila."),
+    "rollout": LazyCommand("lorafw.cli.rollout", "Carry out a plan wave by wave, and stop it if it goes wrong."),
     "serve": LazyCommand("lorafw.cli.serve", "Serve the AWS API and CUPS on this machine."),
     "simulate": LazyCommand(
         "lorafw.cli.simulate", "Predict how many gateways of a fleet complete an update, and when."

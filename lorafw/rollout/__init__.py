@@ -2,8 +2,69 @@
 
 ::
 
-    from lorafw.rollout import apply, make_plan, read_plan, write_plan
+    from lorafw.rollout import apply, connect_clients, make_plan, read_plan, read_state, write_plan
 
-The decisions are pure (``decisions``); everything that reaches AWS, the clock and the disk is at the edge (``engine``).
-``apply`` can be killed at any moment and started again. No gateway gets a second task.
+    connection = connect_clients(bed.client, "lab")
+    plan = make_plan(canary_plan(), definition, mixed_fleet, connection)
+    apply(plan, Path("rollout.journal"), connection, SimulatedTime(bed.clock.now_ms, bed.advance))
+
+The decisions are pure (``decisions.step``); everything that reaches AWS, the clock and the disk is at the edge
+(``engine``). ``apply`` can be killed at any moment and started again. No gateway gets a second task.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorafw._lazy import attach
+
+if TYPE_CHECKING:
+    from lorafw.rollout.application import apply as apply
+    from lorafw.rollout.application import command as command
+    from lorafw.rollout.application import read_state as read_state
+    from lorafw.rollout.cleaning import clean as clean
+    from lorafw.rollout.connection import Connection as Connection
+    from lorafw.rollout.connection import connect_account as connect_account
+    from lorafw.rollout.connection import connect_clients as connect_clients
+    from lorafw.rollout.connection import connect_lab as connect_lab
+    from lorafw.rollout.decisions import step as step
+    from lorafw.rollout.engine import Until as Until
+    from lorafw.rollout.events import Command as Command
+    from lorafw.rollout.planning import make_plan as make_plan
+    from lorafw.rollout.saved_plan import SavedPlan as SavedPlan
+    from lorafw.rollout.saved_plan import read_plan as read_plan
+    from lorafw.rollout.saved_plan import write_plan as write_plan
+    from lorafw.rollout.status import StateName as StateName
+    from lorafw.rollout.status import describe_state as describe_state
+    from lorafw.rollout.status import status_document as status_document
+    from lorafw.rollout.timing import RealTime as RealTime
+    from lorafw.rollout.timing import SimulatedTime as SimulatedTime
+
+_MODULE_BY_NAME = {
+    "Command": "events",
+    "Connection": "connection",
+    "RealTime": "timing",
+    "SavedPlan": "saved_plan",
+    "SimulatedTime": "timing",
+    "StateName": "status",
+    "Until": "engine",
+    "apply": "application",
+    "clean": "cleaning",
+    "command": "application",
+    "connect_account": "connection",
+    "connect_clients": "connection",
+    "connect_lab": "connection",
+    "describe_state": "status",
+    "make_plan": "planning",
+    "read_plan": "saved_plan",
+    "read_state": "application",
+    "status_document": "status",
+    "step": "decisions",
+    "write_plan": "saved_plan",
+}
+
+__all__ = [  # noqa: PLE0604 -- the table above is the only list of the public names
+    *_MODULE_BY_NAME
+]
+
+__getattr__, __dir__ = attach(__name__, _MODULE_BY_NAME)

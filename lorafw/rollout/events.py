@@ -187,6 +187,14 @@ class Aborted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCleaned(Event):
+    """An ended task was deleted by ``lorafw rollout clean``, so that it does not block the next update."""
+
+    gateway: str
+    status: TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished(Event):
     """Nothing is left to do."""
 

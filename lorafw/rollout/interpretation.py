@@ -34,7 +34,7 @@ _SWEEP_MS_PER_PAGE: Final = 1_250
 """Listing may take a tenth of the calls that are allowed: a page takes an eighth of a second."""
 
 _LONGEST_SWEEP_MS: Final = 15 * 60_000
-_SWEEPS_PER_PERIOD: Final = 96
+_SWEEPS_PER_PERIOD: Final = 24
 
 
 def take_in(context: StepContext, observation: Observation) -> None:

@@ -33,6 +33,7 @@ from lorafw.rollout.events import (
     Skipped,
     Started,
     StatusChanged,
+    TaskCleaned,
     WaveStarted,
 )
 from lorafw.rollout.saved_plan import SavedPlan
@@ -433,6 +434,9 @@ class Draft:
         if self.abort_reason is None and self.finished is None:
             self.set(abort_reason=reason)
 
+    def _on_task_cleaned(self, event: TaskCleaned) -> None:
+        """Nothing changes: how the task ended is kept."""
+
     def _on_finished(self, event: Finished) -> None:
         self.set(finished=event)
 
@@ -460,6 +464,7 @@ _HANDLERS: Final[Mapping[type[Event], Callable[[Draft, Any], None]]] = {
     HookRan: Draft._on_hook_ran,
     Commanded: Draft._on_commanded,
     Aborted: Draft._on_aborted,
+    TaskCleaned: Draft._on_task_cleaned,
     Finished: Draft._on_finished,
 }
 

@@ -102,6 +102,12 @@ def _activity(state: RolloutState) -> str:
     return f"wave {index + 1} runs; its gate is checked{when}"
 
 
+def can_be_promoted(state: RolloutState) -> bool:
+    """Return whether a promotion would change anything."""
+    wave = state.waves[first_undecided(state.waves)]
+    return bool(state.problems or wave.hold_reason or (wave.decided_ms is not None and state.open_count))
+
+
 def next_look_ms(state: RolloutState) -> int | None:
     """Return when something is due that does not depend on the gateways: a gate, or the next task of a wave."""
     if state.finished is not None or state.abort_reason is not None or state.pause_reason is not None:

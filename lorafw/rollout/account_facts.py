@@ -1,0 +1,129 @@
+"""What a plan remembers of the account: the update file, the role, and a sample of the gateways."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from lorafw.errors import InvalidSource, RolloutError
+from lorafw.rollout.calls import AwsCalls, Clients
+from lorafw.rollout.saved_plan import FleetSample, RoleSnapshot, SavedPlan, UpdateObject
+from lorafw.sources.s3 import Role, S3Location
+
+MAX_UPDATE_BYTES: Final = 2 << 30
+"""The largest update file (documented: 2 GB)."""
+
+_CHUNK_BYTES: Final = 1 << 20
+_MAX_NAMED: Final = 10
+"""Gateways that a message names."""
+
+
+def read_update_object(definition: Mapping[str, Any], clients: Clients) -> UpdateObject:
+    """Read the update file of a definition, and return its key, version, size and hash.
+
+    Raises:
+        RolloutError: The definition names no object, or it cannot be read.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- botocore takes a tenth of a second
+
+    source = definition.get("Update", {}).get("UpdateDataSource", "")
+    try:
+        location = S3Location.parse(source)
+        answer = clients("s3").get_object(Bucket=location.bucket, Key=location.key)
+        if answer["ContentLength"] > MAX_UPDATE_BYTES:
+            raise RolloutError(f"{source} has {answer['ContentLength']} bytes; AWS takes at most {MAX_UPDATE_BYTES}")
+        digest = hashlib.sha512()
+        for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
+            digest.update(chunk)
+    except InvalidSource as error:
+        raise RolloutError(f"the definition has no usable UpdateDataSource: {error}") from error
+    except (BotoCoreError, ClientError) as error:
+        raise RolloutError(f"the update file {source} cannot be read: {error}") from error
+    return UpdateObject(
+        bucket=location.bucket,
+        key=location.key,
+        version_id=answer.get("VersionId"),
+        etag=answer["ETag"],
+        size_bytes=answer["ContentLength"],
+        sha512=digest.hexdigest(),
+    )
+
+
+def read_role(definition: Mapping[str, Any], clients: Clients) -> RoleSnapshot:
+    """Return the update role of a definition, with a hash of its policies if the caller may read them.
+
+    Raises:
+        RolloutError: The definition names no role, or the role does not exist.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    arn = definition.get("Update", {}).get("UpdateDataRole", "")
+    try:
+        name = Role.parse(arn).name
+    except InvalidSource as error:
+        raise RolloutError(f"the definition has no usable UpdateDataRole: {error}") from error
+    try:
+        policies = json.dumps(list(_role_documents(clients("iam"), name)), sort_keys=True, default=str)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchEntity":
+            raise RolloutError(f"the role {arn} does not exist") from error
+        return RoleSnapshot(arn, None)
+    except BotoCoreError:
+        return RoleSnapshot(arn, None)
+    return RoleSnapshot(arn, hashlib.sha256(policies.encode()).hexdigest())
+
+
+def _role_documents(iam: Any, name: str) -> Iterator[Any]:
+    """Yield the trust policy of a role, its inline policies, and the ARNs of its managed policies."""
+    yield iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+    for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+        yield policy, iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+    for policy in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+        yield policy["PolicyArn"]
+
+
+def read_sample(calls: AwsCalls, gateways: Sequence[str], size: int, seed: int) -> FleetSample:
+    """Look at some of the gateways: their versions, and the tasks that they have.
+
+    Args:
+        calls: The calls of AWS.
+        gateways: The ids of all gateways of the plan.
+        size: How many of them to look at.
+        seed: The seed of the choice.
+    """
+    chosen = random.Random(seed).sample(list(gateways), min(size, len(gateways)))
+    reads = [calls.read_gateway(gateway, with_version=True) for gateway in chosen]
+    versions = Counter(str(read.version) if read.version is not None else "no version" for read in reads)
+    tasks = Counter(str(read.task.status) for read in reads if read.task is not None)
+    return FleetSample(len(chosen), dict(versions), dict(tasks))
+
+
+def find_changes(plan: SavedPlan, calls: AwsCalls, clients: Clients) -> list[str]:
+    """Return what has changed in the account since the plan was made, one line for each change."""
+    changes = []
+    difference = calls.read_object().difference
+    if difference is not None:
+        changes.append(difference)
+    changes += _role_changes(plan, clients)
+    registered = calls.list_gateways().uplinks_ms
+    missing = [gateway for gateway in plan.gateway_ids if gateway not in registered]
+    if missing:
+        more = f" and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
+        changes.append(f"{len(missing)} gateways are gone: {', '.join(missing[:_MAX_NAMED])}{more}")
+    return changes
+
+
+def _role_changes(plan: SavedPlan, clients: Clients) -> list[str]:
+    """Return a line if the update role was deleted or changed."""
+    try:
+        now = read_role(plan.definition, clients)
+    except RolloutError as error:
+        return [str(error)]
+    is_known = now.sha256 is not None and plan.role.sha256 is not None
+    if is_known and now != plan.role:
+        return [f"the policies of the role {plan.role.arn} were changed"]
+    return []

@@ -1,0 +1,154 @@
+"""Which AWS a rollout reaches: the lab on this machine, or the account that a person has typed. Nothing else.
+
+The lab is found as ``lorafw aws`` finds it. For an account, boto3's own settings are used, and three things are
+checked: the endpoints are AWS's, STS says that the credentials belong to the account that was typed, and there is a
+Region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from lorafw.errors import LabError, RolloutError, WrongTarget
+from lorafw.isolation.reach import is_aws
+from lorafw.isolation.sessions import make_client
+from lorafw.localaws.lab_endpoint import check_is_lab, find_endpoint
+from lorafw.rollout.calls import Clients
+from lorafw.rollout.saved_plan import SavedPlan, Target, TargetKind
+
+_CONNECT_TIMEOUT_S: Final = 10
+_READ_TIMEOUT_S: Final = 30
+_TRIES: Final = 3
+_SERVICES: Final = ("iotwireless", "s3", "sts", "iam")
+_ACCOUNT_DIGITS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A way to one AWS account in one Region, that was checked."""
+
+    clients: Clients
+    target: Target
+    actor: str
+    """The ARN of the caller, as STS returns it."""
+
+
+def connect_lab(environ: Mapping[str, str], ready_file: Path | None = None) -> Connection:
+    """Connect to the running lab that the variables or the ready file name.
+
+    Args:
+        environ: The environment variables.
+        ready_file: The file that ``lorafw serve --ready-file`` has written. None if only the variables count.
+
+    Raises:
+        WrongTarget: No lab is named, it is not on this machine, or something else answers there.
+    """
+    try:
+        endpoint = find_endpoint(environ, ready_file)
+        check_is_lab(endpoint)
+    except LabError as error:
+        raise WrongTarget(str(error)) from error
+
+    def client(service: str) -> Any:
+        """Return a client of the lab, whatever boto3's settings are."""
+        return make_client(service, region=endpoint.region, endpoint_url=endpoint.url, config=_config())
+
+    return connect_clients(client, "lab")
+
+
+def connect_account(account: str) -> Connection:
+    """Connect to an account of AWS with boto3's settings.
+
+    Args:
+        account: The account's number, as a person typed it.
+
+    Raises:
+        WrongTarget: The settings lead to another account, or to something else than AWS.
+        RolloutError: There are no credentials, there is no Region, or AWS does not answer.
+    """
+    import boto3  # noqa: PLC0415 -- takes a tenth of a second
+
+    if len(account) != _ACCOUNT_DIGITS or not account.isdecimal():
+        raise WrongTarget(f"--account {account!r} is not the number of an account, which has {_ACCOUNT_DIGITS} digits")
+
+    def client(service: str) -> Any:
+        """Return a client of AWS. A new session reads new credentials."""
+        made = boto3.Session().client(service, config=_config())  # type: ignore[call-overload]
+        _check_endpoint(service, made.meta.endpoint_url)
+        return made
+
+    with_endpoints = _guarded(client)
+    for service in _SERVICES:
+        with_endpoints(service)
+    connection = connect_clients(client, "account")
+    if connection.target.account != account:
+        raise WrongTarget(
+            f"the credentials belong to account {connection.target.account}, not to {account} ({connection.actor}); "
+            "choose another AWS_PROFILE, or type the account that you mean"
+        )
+    return connection
+
+
+def connect_clients(clients: Clients, kind: TargetKind) -> Connection:
+    """Return the connection of some clients, with the account that STS names.
+
+    Args:
+        clients: Returns a boto3 client for the name of a service, such as ``bed.client`` of a testbed.
+        kind: "lab" for clients of the lab or of a testbed, "account" for those of AWS.
+
+    Raises:
+        RolloutError: STS does not answer.
+    """
+    identity = _guarded(lambda service: clients(service).get_caller_identity())("sts")
+    region = clients("iotwireless").meta.region_name
+    return Connection(clients, Target(kind, identity["Account"], region), identity["Arn"])
+
+
+def check_target(plan: SavedPlan, connection: Connection) -> None:
+    """Check that a connection leads to where the plan was made.
+
+    Raises:
+        WrongTarget: The account or the Region differs, or the plan is for the lab and the connection is not.
+    """
+    if plan.target != connection.target:
+        raise WrongTarget(f"the plan is for {plan.target}, and this would be {connection.target}; nothing was sent")
+
+
+def _guarded(call: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a function that raises botocore's errors as RolloutError."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    def guarded(service: str) -> Any:
+        """Call the function."""
+        try:
+            return call(service)
+        except (BotoCoreError, ClientError) as error:
+            raise RolloutError(f"{service} cannot be reached: {error}") from error
+
+    return guarded
+
+
+def _check_endpoint(service: str, url: str) -> None:
+    """Refuse an endpoint that is not AWS's, whichever variable or file names it."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" and is_aws(parts.hostname):
+        return
+    raise WrongTarget(
+        f"{service} would be called at {url}, which is not AWS; unset AWS_ENDPOINT_URL and endpoint_url in the "
+        "profile, or use --lab"
+    )
+
+
+def _config() -> Any:
+    """Return the settings of the clients: short timeouts, and few tries of botocore's own."""
+    from botocore.config import Config  # noqa: PLC0415
+
+    return Config(
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        read_timeout=_READ_TIMEOUT_S,
+        retries={"mode": "standard", "total_max_attempts": _TRIES},
+    )
