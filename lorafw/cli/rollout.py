@@ -63,7 +63,7 @@ def rollout() -> None:
     'apply' can be ended with Ctrl-C, killed, or lose its power at any moment: tasks that exist go on by themselves, and
     the next 'apply' continues where it was. No gateway gets a second task. What has been installed cannot be undone;
     'abort' keeps further gateways from getting the update.
-    """
+    """  # noqa: D301 -- \b is the character with which click keeps line breaks
 
 
 PLAN_ARGUMENT = click.argument(
