@@ -31,6 +31,7 @@ SAME_LEVEL = {
     ("iotwireless", "server"): "IoT certificates decide which gateway may speak over TLS",
     ("iotwireless", "sources"): "the API reads update files through the caller's role",
     ("pytest_plugin", "lab"): "the fixture lorafw_server is the server process that the lessons use",
+    ("rollout", "doctor"): "a plan is checked by the doctor before it is saved",
     ("rollout", "localaws"): "a plan for the lab reaches the lab that runs on this machine, and nothing else",
     ("testbed", "localaws"): "a testbed is a local AWS with gateways",
 }

@@ -190,13 +190,23 @@ def plan_command(
     if not lab and account is None and ready_file is None:
         raise click.UsageError("give --lab, or --account and the number of an account of AWS")
     from lorafw.rollout import make_plan, write_plan  # noqa: PLC0415 -- keeps --help fast
+    from lorafw.rollout.doctor_rules import check_with_doctor  # noqa: PLC0415
 
     inputs = RolloutInputs(None, file, fleet_csv, account=False, gateways=None, fails=None)
     inputs.check()
     rollout_plan, members = inputs.load_plan(), _read_definition(definition)
     fleet = inputs.load_fleet() if fleet_csv is not None else partial(_model_of, file)
     connection = connect(lab=lab, account=account, ready_file=ready_file)
-    saved = make_plan(rollout_plan, members, fleet, connection, seed=seed, replications=replications, allowed=allow)
+    saved = make_plan(
+        rollout_plan,
+        members,
+        fleet,
+        connection,
+        seed=seed,
+        replications=replications,
+        rules=[check_with_doctor],
+        allowed=allow,
+    )
     write_plan(saved, output)
     model = fleet if not callable(fleet) else fleet(len(saved.gateway_ids))
     _print_plan(saved, rollout_plan, model, output, as_json=as_json)

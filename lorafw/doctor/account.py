@@ -6,7 +6,7 @@ nothing about what AWS IoT Wireless may do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -51,6 +51,7 @@ class AccountReader:
         region: str,
         now_ms: int,
         has_own_clock: bool = False,
+        gateway_ids: Collection[str] | None = None,
         sample_size: int = DEFAULT_SAMPLE_SIZE,
         progress: Progress | None = None,
     ) -> None:
@@ -63,6 +64,7 @@ class AccountReader:
             now_ms: The time at which policies are evaluated, in milliseconds since 1970 UTC.
             has_own_clock: Whether the account is a lab's, whose clock can be advanced. Then nobody can say how long a
                 gateway has been silent.
+            gateway_ids: The gateways that the update is for. None: all gateways of the account.
             sample_size: Number of gateways to look at. Each costs two calls.
             progress: Called as ``progress(done, total)`` with numbers of gateways. None: no progress.
         """
@@ -71,6 +73,7 @@ class AccountReader:
         self._region = region
         self._now_ms = now_ms
         self._has_own_clock = has_own_clock
+        self._gateway_ids = None if gateway_ids is None else frozenset(gateway_ids)
         self._sample_size = sample_size
         self._progress = progress
 
@@ -101,7 +104,8 @@ class AccountReader:
     def _with_gateways(self, facts: AccountFacts) -> AccountFacts:
         """Return the facts with a sample of the gateways, and with the definitions."""
         iotwireless = self._make_client("iotwireless")
-        gateways = list(_pages(iotwireless.list_wireless_gateways, "WirelessGatewayList"))
+        registered = _pages(iotwireless.list_wireless_gateways, "WirelessGatewayList")
+        gateways = [gateway for gateway in registered if self._is_meant(gateway["Id"])]
         sample = []
         for gateway in _spread(gateways, self._sample_size):
             sample.append(self._look_at(iotwireless, gateway))
@@ -109,6 +113,10 @@ class AccountReader:
                 self._progress(len(sample), min(len(gateways), self._sample_size))
         definitions = tuple(_read_definitions(iotwireless))
         return replace(facts, gateway_count=len(gateways), sample=tuple(sample), definitions=definitions)
+
+    def _is_meant(self, gateway_id: str) -> bool:
+        """Return True if the update is for this gateway."""
+        return self._gateway_ids is None or gateway_id in self._gateway_ids
 
     def _look_at(self, iotwireless: Any, gateway: dict[str, Any]) -> SampledGateway:
         """Return what AWS knows of one gateway."""

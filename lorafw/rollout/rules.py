@@ -1,4 +1,4 @@
-"""The rules that a plan must pass. ``doctor`` will bring them; today the list is empty.
+"""The rules that a plan must pass. ``doctor_rules`` brings those of ``lorafw doctor``.
 
 A rule looks at a plan before it is saved and returns what it found. A finding of severity "error" refuses the plan,
 unless its rule is allowed by name.
