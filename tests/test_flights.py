@@ -22,10 +22,10 @@ def test_who_asks_while_an_answer_is_being_found_shares_the_next_one() -> None:
         return found[-1]
 
     with ThreadPoolExecutor(20) as pool:
-        first = pool.submit(flights.get, "same", find)
+        first = pool.submit(flights.do, "same", find)
         assert begun.wait(10)
-        later = [pool.submit(flights.get, "same", find) for _ in range(10)]
-        other = pool.submit(flights.get, "other", lambda: 99)
+        later = [pool.submit(flights.do, "same", find) for _ in range(10)]
+        other = pool.submit(flights.do, "other", lambda: 99)
         assert other.result(10) == 99, "another question does not wait"
         while not flights._pending:
             pass
@@ -44,6 +44,6 @@ def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
 
     for _ in range(2):
         with pytest.raises(ValueError, match="no"):
-            flights.get("same", fail)
-    assert flights.get("same", lambda: 7) == 7
+            flights.do("same", fail)
+    assert flights.do("same", lambda: 7) == 7
     assert not flights._pending

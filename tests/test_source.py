@@ -314,7 +314,7 @@ def test_an_object_that_is_overwritten_between_look_and_reading_is_unavailable(a
 
 
 def test_the_spool_keeps_the_last_few_and_forgets_the_rest() -> None:
-    spool = UpdateCache(keep=2)
+    spool = UpdateCache(max_entries=2)
     reads: Counter[int] = Counter()
 
     def get(version: int) -> CachedUpdate:

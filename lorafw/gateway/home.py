@@ -1,4 +1,4 @@
-"""The home folder of a station: its configuration, and the files that an exchange writes.
+"""The home folder of a station, with its configuration and the files that an exchange writes.
 
 ===============================  ===========================================================================
 file                             meaning
@@ -6,14 +6,15 @@ file                             meaning
 station.conf                     JSON with ``/* */`` comments; ``station_conf`` holds routerid, intervals, log_level
 cups.uri, tc.uri                 ``http(s)://host:port``: scheme, host and port, no path
 {cups,tc}.{trust,crt,key}        credentials
-sig-0.key, sig-1.key, ...        64 bytes each; the list ends at the first that is missing
-version.txt                      presented as ``package``; read anew at every request
-cups-bak.*, cups-bak.done        copies of cups.*, made once, at the first good answer
-``update.bi_``, ``update.bin``    in tmp/, a virtual gateway's own, so that many can live on one machine
+sig-0.key, sig-1.key, ...        64 bytes each; the list ends at the first missing file
+version.txt                      presented as ``package``; read again for each request
+cups-bak.*, cups-bak.done        copies of cups.*, made once, when a server answers 200
+``update.bi_``, ``update.bin``    in tmp/ of each virtual gateway, so that one machine can have many
 ===============================  ===========================================================================
 
-The texts are C strings: they end at their first zero byte, and what is blank at their end does not count. A file that
-is there counts, even if it is empty. ``-temp`` files are an update of the configuration that was not committed.
+The texts are C strings: they end at their first zero byte, and white space at their end is ignored. An empty file is
+not the same as a missing file. Files named ``-temp`` are an update of the configuration that was not committed.
+
 Source: Basics Station 2.0.6, sys.c and sys_linux.c.
 """
 
@@ -36,16 +37,16 @@ from lorafw.station.log import Level, LogLine
 from lorafw.station.uri import MAX_URI_BYTES, MalformedUri, parse_cups_uri
 
 MAX_FILE_BYTES: Final = 1 << 20
-"""A home file with more is refused. A decision of lorafw: a station reads up to 2 GB."""
+"""The maximum size of a home file. This is a decision of lorafw: a station reads up to 2 GB."""
 MAX_CONF_BYTES: Final = 1 << 17
-"""The same for station.conf."""
+"""The maximum size of station.conf."""
 
 _TRIMMED: Final = b" \t\r\n"
 _MAX_EUI_TEXT: Final = 100
 _NETWORK_DEVICES: Final = Path("/sys/class/net")
 
 CREDENTIAL_SUFFIXES: Final = {"trust": "trust", "certificate": "crt", "key": "key"}
-"""Part of the credentials to the ending of its file."""
+"""The suffix of the file of each part of the credentials."""
 
 
 def ignore_line(line: LogLine) -> None:
@@ -159,27 +160,30 @@ class Home:
     def back_up_cups(self) -> None:
         """Copy cups.* to cups-bak.*, once. Older cups-bak.* files are removed first.
 
-        The file cups-temp.cpy is there in the meantime, so that the copy is done again after a power cut.
+        The file cups-temp.cpy exists during the copy, so that the copy is made again after a power cut.
         """
-        done, copying = self.path / "cups-bak.done", self.path / "cups-temp.cpy"
-        if done.exists() and not copying.exists():
+        done_marker = self.path / "cups-bak.done"
+        copying_marker = self.path / "cups-temp.cpy"
+        if done_marker.exists() and not copying_marker.exists():
             return
-        copying.touch()
-        done.unlink(missing_ok=True)
-        endings = ("uri", *CREDENTIAL_SUFFIXES.values())
-        for ending in endings:
-            (self.path / f"cups-bak.{ending}").unlink(missing_ok=True)
-        for ending in endings:
-            content = self._bytes(f"cups.{ending}")
+        copying_marker.touch()
+        done_marker.unlink(missing_ok=True)
+        suffixes = ("uri", *CREDENTIAL_SUFFIXES.values())
+        for suffix in suffixes:
+            (self.path / f"cups-bak.{suffix}").unlink(missing_ok=True)
+        for suffix in suffixes:
+            content = self._bytes(f"cups.{suffix}")
             if content is not None:
-                self.write(f"cups-bak.{ending}", content, mode=file_mode(ending))
-        done.touch(mode=PUBLIC_MODE)
-        copying.unlink()
+                self.write(f"cups-bak.{suffix}", content, mode=file_mode(suffix))
+        done_marker.touch(mode=PUBLIC_MODE)
+        copying_marker.unlink()
 
-    def _bytes(self, name: str, most: int = MAX_FILE_BYTES) -> bytes | None:
-        return _read_file(self.path / name, most)
+    def _bytes(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:
+        """Return the content of a file, or None if there is no file."""
+        return _read_file(self.path / name, max_bytes)
 
     def _text(self, name: str) -> str | None:
+        """Return the text of a file, or None if there is no file."""
         content = self._bytes(name)
         if content is None:
             return None
@@ -196,34 +200,42 @@ class Home:
 
 
 def default_mac(devices: Path) -> str:
-    """Return the MAC that a station takes if station.conf has no ``routerid``, or "" if there is none.
+    """Return the MAC address that a station uses if station.conf has no ``routerid``, or "" if there is none.
 
-    An Ethernet device (``eth...``) comes before any other, then the first by name. The loopback device does not count.
+    The station prefers Ethernet devices (``eth...``), then the first device by name. It ignores the loopback device.
+
+    Args:
+        devices: The folder in which Linux lists the network devices.
     """
-    found = []
+    candidates: list[tuple[bool, str, str]] = []
     for path in sorted(devices.glob("*/address")):
         name = path.parent.name
         mac = _c_string(_read_file(path, MAX_CONF_BYTES) or b"")
         if name != "lo" and mac.strip("0:-"):
-            found.append((not name.startswith("eth"), name, mac))
-    return min(found)[-1] if found else ""
+            is_ethernet = name.startswith("eth")
+            candidates.append((not is_ethernet, name, mac))
+    if not candidates:
+        return ""
+    _, _, first_mac = min(candidates)
+    return first_mac
 
 
-def _read_file(path: Path, most: int) -> bytes | None:
+def _read_file(path: Path, max_bytes: int) -> bytes | None:
     """Return the content of a file, or None if there is none. Raises HomeError if it cannot be read."""
     try:
         with path.open("rb") as file:
-            content = file.read(most + 1)
+            content = file.read(max_bytes + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise HomeError(f"{path}: {error.strerror}") from error
-    if len(content) > most:
-        raise HomeError(f"{path} has more than {most} bytes: that is no file of a gateway")
+    if len(content) > max_bytes:
+        raise HomeError(f"{path} has more than {max_bytes} bytes: that is no file of a gateway")
     return content
 
 
 def _c_string(content: bytes) -> str:
+    """Return the text up to the first zero byte, without trailing white space."""
     text, _, _ = content.partition(b"\0")
     return text.rstrip(_TRIMMED).decode("utf-8", "surrogateescape")
 

@@ -57,10 +57,12 @@ class AdmissionMiddleware:
         return self._application(environ, start_without_cors)
 
     def _decide(self, environ: dict[str, Any]) -> Denial | None:
+        """Return why the request is refused, or None if it is admitted. moto's own paths are always refused."""
         source = RequestSource(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE"))
-        if is_control_path(environ.get("PATH_INFO", "")):
-            return decide(source, self._names) or Denial.PATH
-        return decide(source, self._names)
+        denial = decide(source, self._names)
+        if denial is None and is_control_path(environ.get("PATH_INFO", "")):
+            return Denial.PATH
+        return denial
 
 
 def is_control_path(path: str) -> bool:
@@ -69,10 +71,12 @@ def is_control_path(path: str) -> bool:
 
 
 def _without_cors(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the headers without those that let web pages of other origins read the response."""
     return [(name, value) for name, value in headers if not name.lower().startswith("access-control-")]
 
 
 def _answer_denied(denial: Denial, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+    """Answer a request that is refused, with an error that boto3 can parse. Returns the body for WSGI."""
     body = json.dumps({"message": _explain(denial, environ)}).encode()
     status = "404 Not Found" if denial is Denial.PATH else "403 Forbidden"
     headers = [
@@ -87,6 +91,7 @@ def _answer_denied(denial: Denial, environ: dict[str, Any], start_response: Star
 
 
 def _explain(denial: Denial, environ: dict[str, Any]) -> str:
+    """Return the error message for a request that is refused."""
     if denial is not Denial.HOST:
         return f"lorafw refused this request: {denial}"
     host = environ.get("HTTP_HOST", "")[:_SHOWN_HOST]

@@ -61,9 +61,9 @@ class _IdempotentResponse:
 
 
 class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not typed for us
-    """The operations of one account in one Region, by their names in boto3.
+    """The operations of one account in one Region. The names of the methods are those of boto3.
 
-    The methods raise the errors of the library. ``exceptions.to_aws`` turns them into AWS's.
+    The methods raise the errors of lorafw. ``exceptions.to_aws`` turns them into AWS's errors.
     """
 
     def __init__(self, region_name: str, account_id: str) -> None:
@@ -121,22 +121,24 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         gateways, token = paginate(
             self.service.gateways(self.owner), self.arn(GATEWAY_RESOURCE, ""), max_results, next_token
         )
-        listed = []
+        items = []
         for gateway in gateways:
             try:
-                seen = self._last_uplink(gateway.id)
+                last_uplink = self._last_uplink(gateway.id)
             except NotFound:  # the gateway was deleted after the page was read
                 continue
-            listed.append({**gateway_to_aws(gateway, self.arn(GATEWAY_RESOURCE, gateway.id)), **seen})
-        return {"WirelessGatewayList": listed, **token}
+            members = gateway_to_aws(gateway, self.arn(GATEWAY_RESOURCE, gateway.id))
+            items.append({**members, **last_uplink})
+        return {"WirelessGatewayList": items, **token}
 
     def update_wireless_gateway(self, gateway_id: str, parameters: Members) -> None:
-        """Change the fields of a gateway that are given."""
-        given = {name: value for name, value in parameters.items() if value is not None}
-        lorawan = {name: value for name, value in given.items() if name in _CHANGEABLE_LORAWAN}
-        changes: Members = {name.lower(): value for name, value in given.items() if name in ("Name", "Description")}
+        """Change those fields of a gateway that have a value in ``parameters``."""
+        new_values = {name: value for name, value in parameters.items() if value is not None}
+        lorawan = {name: value for name, value in new_values.items() if name in _CHANGEABLE_LORAWAN}
+        changes: Members = {name.lower(): new_values[name] for name in ("Name", "Description") if name in new_values}
         with self._lock:
-            changes["lorawan"] = {**self.service.gateway(self.owner, gateway_id).lorawan, **lorawan}
+            present_lorawan = self.service.gateway(self.owner, gateway_id).lorawan
+            changes["lorawan"] = {**present_lorawan, **lorawan}
             self.service.update_gateway(self.owner, gateway_id, **changes)
 
     def delete_wireless_gateway(self, gateway_id: str) -> None:
@@ -147,16 +149,18 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
     def get_wireless_gateway_firmware_information(self, gateway_id: str) -> Members:
         """Return the version that a gateway presented in its last request. Empty before the first."""
         version = self.service.presented_version(self.owner, gateway_id)
-        return {"LoRaWAN": {"CurrentVersion": version.to_aws()} if version is not None else {}}
+        if version is None:
+            return {"LoRaWAN": {}}
+        return {"LoRaWAN": {"CurrentVersion": version.to_aws()}}
 
     def get_wireless_gateway_statistics(self, gateway_id: str) -> Members:
         """Return the statistics. A gateway that never connected has no ConnectionStatus (documented).
 
         A gateway that sent a CUPS request counts as connected (assumed: there is no network server here).
         """
-        seen = self._last_uplink(gateway_id)
-        status = {"ConnectionStatus": "Connected"} if seen else {}
-        return {"WirelessGatewayId": gateway_id, **seen, **status}
+        last_uplink = self._last_uplink(gateway_id)
+        status = {"ConnectionStatus": "Connected"} if last_uplink else {}
+        return {"WirelessGatewayId": gateway_id, **last_uplink, **status}
 
     # --- certificates and things ---
 
@@ -319,13 +323,13 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             NotFound: There is no such gateway in this account and Region.
         """
         try:
-            found = self._find_gateway(gateway, "GatewayEui")
+            gateway_id = self._find_gateway(gateway, "GatewayEui").id
         except InvalidValue:
-            found = self._find_gateway(gateway, "WirelessGatewayId")
-        explanation = self.service.explain(self.owner, found.id)
+            gateway_id = self._find_gateway(gateway, "WirelessGatewayId").id
+        explanation = self.service.explain(self.owner, gateway_id)
         return {
             "gateway": explanation.gateway_eui,
-            "id": found.id,
+            "id": gateway_id,
             "status": explanation.status,
             "lines": explanation.lines,
         }
@@ -341,20 +345,43 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             self.service.update_gateway(self.owner, gateway_id, **{attribute: value})
 
     def _find_gateway(self, identifier: str, identifier_type: str) -> Gateway:
+        """Return a gateway of this account and Region.
+
+        Args:
+            identifier: The id, the EUI, or the name of the thing.
+            identifier_type: ``WirelessGatewayId``, ``GatewayEui`` or ``ThingName``.
+
+        Raises:
+            NotFound: There is no such gateway.
+            InvalidValue: The identifier is not an EUI.
+        """
         if identifier_type == "WirelessGatewayId":
             return self.service.gateway(self.owner, identifier)
         if identifier_type == "GatewayEui":
-            try:
-                found = self.service.find_gateway(GatewayEui.parse(identifier))
-            except ValueError as error:
-                raise InvalidValue("Identifier", identifier, str(error)) from error
-            if found is not None and found.owner == self.owner:
-                return found
+            gateway = self._find_by_eui(identifier)
         else:
-            for gateway in self.service.gateways(self.owner):
-                if gateway.thing_arn is not None and gateway.thing_arn.rsplit("/", 1)[-1] == identifier:
-                    return gateway
-        raise NotFound(GATEWAY_RESOURCE, identifier)
+            gateway = self._find_by_thing_name(identifier)
+        if gateway is None:
+            raise NotFound(GATEWAY_RESOURCE, identifier)
+        return gateway
+
+    def _find_by_eui(self, text: str) -> Gateway | None:
+        """Return the gateway with an EUI, or None. Raises InvalidValue if the text is not an EUI."""
+        try:
+            eui = GatewayEui.parse(text)
+        except ValueError as error:
+            raise InvalidValue("Identifier", text, str(error)) from error
+        gateway = self.service.find_gateway(eui)
+        if gateway is None or gateway.owner != self.owner:
+            return None
+        return gateway
+
+    def _find_by_thing_name(self, name: str) -> Gateway | None:
+        """Return the gateway that is associated with a thing, or None."""
+        for gateway in self.service.gateways(self.owner):
+            if gateway.thing_arn is not None and gateway.thing_arn.rsplit("/", 1)[-1] == name:
+                return gateway
+        return None
 
     def _last_uplink(self, gateway_id: str) -> Members:
         """Return the member LastUplinkReceivedAt. Empty if the gateway sent no request yet."""
@@ -392,20 +419,20 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         token = parameters.get("ClientRequestToken")
         if token is None:
             return create()
-        given = {name: value for name, value in parameters.items() if name != "ClientRequestToken"}
+        call_parameters = {name: value for name, value in parameters.items() if name != "ClientRequestToken"}
         with self._lock:
             now_ms = self.service.clock.monotonic_ms()
             self._delete_expired_tokens(now_ms)
             if (resource, token) not in self._idempotent_responses:
                 answer = create()
-                self._idempotent_responses[resource, token] = _IdempotentResponse(now_ms, given, answer)
-                kept = {"utc_ms": self.service.clock.now_ms(), "parameters": given, "answer": answer}
+                self._idempotent_responses[resource, token] = _IdempotentResponse(now_ms, call_parameters, answer)
+                kept = {"utc_ms": self.service.clock.now_ms(), "parameters": call_parameters, "answer": answer}
                 self.service.keep_api_record(self._token_record(resource, token), kept)
-            first = self._idempotent_responses[resource, token]
-        if first.parameters != given:
+            first_response = self._idempotent_responses[resource, token]
+        if first_response.parameters != call_parameters:
             message = f"ClientRequestToken {token!r} came before with other parameters"
-            raise Conflict(message, resource, first.answer["Id"])
-        return first.answer
+            raise Conflict(message, resource, first_response.answer["Id"])
+        return first_response.answer
 
     def _delete_expired_tokens(self, now_ms: int) -> None:
         """Delete the tokens that are too old. They are stored in the order of their time."""
@@ -446,7 +473,8 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     def _check_arn(self, arn: str) -> None:
         """Raise NotFound if the ARN is not that of a gateway or a definition."""
-        gateway_prefix, definition_prefix = self.arn(GATEWAY_RESOURCE, ""), self.arn(DEFINITION_RESOURCE, "")
+        gateway_prefix = self.arn(GATEWAY_RESOURCE, "")
+        definition_prefix = self.arn(DEFINITION_RESOURCE, "")
         if arn.startswith(gateway_prefix):
             self.service.gateway(self.owner, arn.removeprefix(gateway_prefix))
             return

@@ -69,8 +69,10 @@ class Reach:
         """Return the configured address that this URL belongs to. A bucket may stand before its host."""
         parts = urlsplit(url)
         for redirect in self.redirects:
-            host, own = parts.hostname or "", redirect.hostname or ""
-            if _port(parts) == _port(redirect) and (host == own or host.endswith(f".{own}")):
+            host = parts.hostname or ""
+            redirect_host = redirect.hostname or ""
+            is_same_host = host == redirect_host or host.endswith(f".{redirect_host}")
+            if is_same_host and _port(parts) == _port(redirect):
                 return redirect
         return None
 
@@ -113,6 +115,7 @@ def is_aws(host: str | None) -> bool:
 
 
 def _checked_host(host: object) -> str:
+    """Return an allowed host in lower case, without the brackets of IPv6. Raises LabError if it is not a host."""
     if isinstance(host, str) and host and host == host.strip() and not set(host) & set("/@?#*"):
         name = host.lower()
         if name.startswith("["):
@@ -122,6 +125,7 @@ def _checked_host(host: object) -> str:
 
 
 def _urls(texts: Iterable[str]) -> Iterable[SplitResult]:
+    """Yield the texts that are URLs with a host and a known port, split into their parts."""
     for text in texts:
         try:
             parts = urlsplit(text)
@@ -133,4 +137,5 @@ def _urls(texts: Iterable[str]) -> Iterable[SplitResult]:
 
 
 def _port(parts: SplitResult) -> int | None:
+    """Return the port of a URL, or the default port of its scheme."""
     return parts.port or _PORTS.get(parts.scheme)

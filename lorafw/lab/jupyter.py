@@ -218,6 +218,7 @@ class NotebookServer(ABC):
         """Do what remains when the server is ready."""
 
     def _start_process(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """Start the server as a process that writes its output to ``log``."""
         with self.log.open("wb") as log:
             return subprocess.Popen(  # noqa: S603 -- this Python, this package
                 [sys.executable, "-m", "lorafw.lab.jupyter_launch", *command],

@@ -136,6 +136,7 @@ class WorkingCopy:
         return _file_digest(local_path) not in (digest(content), digests.get(name))
 
     def _move_to_kept_folder(self, names: list[str]) -> list[KeptLesson]:
+        """Move changed lessons to a new folder, so that new ones can take their names."""
         folder = self._next_kept_folder()
         folder.mkdir()
         for name in names:

@@ -18,9 +18,9 @@ from weakref import WeakValueDictionary
 
 from lorafw.errors import FirmwareError, SourceUnavailable
 
-MAX_UPDATE: Final = (1 << 31) - 1
+MAX_UPDATE_BYTES: Final = (1 << 31) - 1
 """The largest update, in bytes, that a station accepts."""
-CHUNK: Final = 64 * 1024
+CHUNK_BYTES: Final = 64 * 1024
 """Number of bytes that are read or sent at once."""
 
 
@@ -34,11 +34,11 @@ class CachedUpdate:
         sha256: Hex digest of the content.
     """
 
-    def __init__(self, pieces: Iterable[bytes], *, size: int, etag: str = "", version_id: str | None = None) -> None:
+    def __init__(self, chunks: Iterable[bytes], *, size: int, etag: str = "", version_id: str | None = None) -> None:
         """Copy the content into a temporary file and check it.
 
         Args:
-            pieces: The content, in order.
+            chunks: The content, in order.
             size: Expected number of bytes.
             etag: Expected ETag, or "" to skip that check.
             version_id: Version of the object in S3, or None.
@@ -47,21 +47,21 @@ class CachedUpdate:
             FirmwareError: No station accepts an update of this size.
             SourceUnavailable: The content has another size, or its MD5 is not the ETag.
         """
-        if not 0 < size <= MAX_UPDATE:
-            raise FirmwareError(f"the update has {size} bytes; a station takes 1 to {MAX_UPDATE}")
+        if not 0 < size <= MAX_UPDATE_BYTES:
+            raise FirmwareError(f"the update has {size} bytes; a station takes 1 to {MAX_UPDATE_BYTES}")
         md5 = hashlib.md5(usedforsecurity=False)
         sha256 = hashlib.sha256()
-        read = 0
+        received_bytes = 0
         with tempfile.TemporaryFile(prefix="lorafw-") as file:
-            for piece in pieces:
-                read += len(piece)
-                if read > size:
+            for chunk in chunks:
+                received_bytes += len(chunk)
+                if received_bytes > size:
                     break
-                file.write(piece)
-                md5.update(piece)
-                sha256.update(piece)
-            if read != size:
-                received = "more" if read > size else read
+                file.write(chunk)
+                md5.update(chunk)
+                sha256.update(chunk)
+            if received_bytes != size:
+                received = "more" if received_bytes > size else received_bytes
                 raise SourceUnavailable(f"the object has {size} bytes, but {received} came")
             # An ETag with a dash is not the MD5 of the content but of its parts.
             if etag and "-" not in etag and etag != md5.hexdigest():
@@ -77,8 +77,8 @@ class CachedUpdate:
         """Return the whole content."""
         return bytes(self._map)
 
-    def chunks(self, size: int = CHUNK) -> Iterator[memoryview]:
-        """Yield the content in pieces of ``size`` bytes, without copying it. The last piece may be shorter."""
+    def chunks(self, size: int = CHUNK_BYTES) -> Iterator[memoryview]:
+        """Yield the content in parts of ``size`` bytes, without copying it. The last part may be shorter."""
         view = memoryview(self._map)
         for start in range(0, self.size, size):
             yield view[start : start + size]
@@ -87,9 +87,9 @@ class CachedUpdate:
 class UpdateCache:
     """An LRU cache of update files. Concurrent requests for one version share a single read."""
 
-    def __init__(self, keep: int = 8) -> None:
-        """Create an empty cache that holds at most ``keep`` updates."""
-        self._keep = keep
+    def __init__(self, max_entries: int = 8) -> None:
+        """Create an empty cache that holds at most ``max_entries`` updates."""
+        self._max_entries = max_entries
         self._lock = threading.Lock()
         self._objects: OrderedDict[object, CachedUpdate] = OrderedDict()
         self._load_locks: dict[object, threading.Event] = {}
@@ -110,11 +110,12 @@ class UpdateCache:
                 if version in self._objects:
                     self._objects.move_to_end(version)
                     return self._objects[version]
-                others_reading = self._load_locks.get(version)
-                if others_reading is None:
-                    ended = self._load_locks[version] = threading.Event()
+                other_read = self._load_locks.get(version)
+                if other_read is None:
+                    read_ended = threading.Event()
+                    self._load_locks[version] = read_ended
                     break
-            others_reading.wait()
+            other_read.wait()
         try:
             update = read()
             self._put(version, update)
@@ -122,7 +123,7 @@ class UpdateCache:
         finally:
             with self._lock:
                 del self._load_locks[version]
-            ended.set()
+            read_ended.set()
 
     def clear(self) -> None:
         """Remove all entries. Replies that are being sent keep their update until they end."""
@@ -133,7 +134,7 @@ class UpdateCache:
         """Store an update, and remove those that were not used for the longest time if there are too many."""
         with self._lock:
             self._objects[version] = update
-            while len(self._objects) > self._keep:
+            while len(self._objects) > self._max_entries:
                 self._objects.popitem(last=False)
 
 
@@ -155,26 +156,27 @@ class SingleFlight(Generic[T]):
         self._pending: dict[Hashable, Future[T]] = {}
         self._locks: WeakValueDictionary[Hashable, _KeyLock] = WeakValueDictionary()
 
-    def get(self, question: Hashable, find: Callable[[], T]) -> T:
-        """Return the result of ``find``, which one thread calls for all threads that wait with the same key.
+    def do(self, key: Hashable, load: Callable[[], T]) -> T:
+        """Return the result of ``load``, which one thread calls for all threads that wait with the same key.
 
         Args:
-            question: The key. Calls with equal keys can share a result.
-            find: Computes the result. An exception that it raises reaches all threads that wait.
+            key: The key. Calls with equal keys can share a result.
+            load: Computes the result. An exception that it raises reaches all threads that wait.
         """
         with self._lock:
-            others_call = self._pending.get(question)
-            if others_call is None:
-                answer = self._pending[question] = Future()
-                turn = self._locks.setdefault(question, _KeyLock())
-        if others_call is not None:
-            return others_call.result()
-        # Calls with one key run one after the other. Until this call begins, further threads can join it.
-        with turn.lock:
+            pending_call = self._pending.get(key)
+            if pending_call is None:
+                own_call: Future[T] = Future()
+                self._pending[key] = own_call
+                key_lock = self._locks.setdefault(key, _KeyLock())
+        if pending_call is not None:
+            return pending_call.result()
+        # Calls with one key run one after the other. Until this call starts, further threads can join it.
+        with key_lock.lock:
             with self._lock:
-                del self._pending[question]
+                del self._pending[key]
             try:
-                answer.set_result(find())
+                own_call.set_result(load())
             except BaseException as error:
-                answer.set_exception(error)
-        return answer.result()
+                own_call.set_exception(error)
+        return own_call.result()

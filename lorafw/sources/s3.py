@@ -23,7 +23,7 @@ from lorafw.sources.access import (
     check_trust,
     may_list,
 )
-from lorafw.sources.cache import CHUNK, CachedUpdate, SingleFlight, UpdateCache
+from lorafw.sources.cache import CHUNK_BYTES, CachedUpdate, SingleFlight, UpdateCache
 from lorafw.sources.iam.requests import Circumstances
 from lorafw.sources.object_store import MotoStore, ObjectStore, StoredObject
 from lorafw.sources.role_store import MotoRoles, RoleStore
@@ -115,14 +115,14 @@ class RoleSource:
         self._clock = clock or SystemClock()
         self._missing_hint = missing_hint
         self._before_read = before_read
-        self._spool = UpdateCache()
-        self._flights: SingleFlight[CachedUpdate] = SingleFlight()
+        self._cache = UpdateCache()
+        self._single_flight: SingleFlight[CachedUpdate] = SingleFlight()
 
     def __enter__(self) -> RoleSource:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._spool.clear()
+        self._cache.clear()
 
     def open(self, data_source: str, role: str | None, *, account: str, region: str) -> CachedUpdate:
         """Return the complete update after checking that the role may read it.
@@ -139,15 +139,15 @@ class RoleSource:
             SourceError: The role, the bucket or the object is missing or must not be read. The message says which.
             FirmwareError: The object is empty or too large for a station.
         """
-        question = (data_source, role, account, region)
-        return self._flights.get(question, partial(self._open, *question))
+        key = (data_source, role, account, region)
+        return self._single_flight.do(key, partial(self._open, *key))
 
     def _open(self, data_source: str, role: str | None, account: str, region: str) -> CachedUpdate:
         """Check access and return the update, from the cache if it holds this version."""
         location = S3Location.parse(data_source)
-        found = self._find(location, role, account, region)
-        version = (location, found.version_id, found.etag, found.size)
-        return self._spool.get(version, partial(_spool, found))
+        stored_object = self._find(location, role, account, region)
+        version = (location, stored_object.version_id, stored_object.etag, stored_object.size)
+        return self._cache.get(version, partial(_read_update, stored_object))
 
     def check(self, data_source: str, role: str | None, *, account: str, region: str) -> None:
         """Check that the object exists and that the role may read it. The content is not read.
@@ -173,31 +173,31 @@ class RoleSource:
         bucket = self._store.find_bucket(location.bucket)
         if bucket is None:
             raise NoSuchObject(f"bucket {location.bucket} does not exist (NoSuchBucket){self._missing_hint}")
-        found = self._store.find_object(bucket, location.key)
-        tags = None if found is None else found.tags
+        stored_object = self._store.find_object(bucket, location.key)
+        tags = None if stored_object is None else stored_object.tags
         check_object(facts, bucket, location.key, circumstances, object_tags=tags)
-        if found is None:
+        if stored_object is None:
             is_listable = may_list(facts, bucket, circumstances)
             raise NoSuchObject(_describe_missing(location, is_listable))
-        self._check_encryption(facts, bucket, location, found, circumstances)
-        return found
+        self._check_encryption(facts, bucket, location, stored_object, circumstances)
+        return stored_object
 
     def _check_encryption(
         self,
         facts: RoleFacts,
         bucket: BucketFacts,
         location: S3Location,
-        found: StoredObject,
+        stored_object: StoredObject,
         circumstances: Circumstances,
     ) -> None:
-        """Check that the session may decrypt the object. S3's own keys (AES256) need no permission (documented)."""
-        if not found.uses_kms:
+        """Raise AccessDenied if the session may not decrypt the object. S3's own keys (AES256) need no permission."""
+        if not stored_object.uses_kms:
             return
-        key = self._store.find_key(found.kms_key_id, bucket)
+        key = self._store.find_key(stored_object.kms_key_id, bucket)
         if key is None:
-            raise AccessDenied(f"{location} is under the KMS key {found.kms_key_id}, which does not exist")
+            raise AccessDenied(f"{location} is under the KMS key {stored_object.kms_key_id}, which does not exist")
         in_bucket_region = Circumstances(circumstances.now_ms, bucket.region)
-        context = encryption_context(facts, location, found)
+        context = encryption_context(facts, location, stored_object)
         check_key(facts, key, in_bucket_region, encryption_context=context)
 
     def _role_facts(self, role: Role, account: str) -> RoleFacts:
@@ -222,21 +222,21 @@ def _describe_missing(location: S3Location, is_listable: bool) -> str:
     return f"{location} does not exist; the role may not s3:ListBucket, so S3 answers AccessDenied (documented)"
 
 
-def encryption_context(facts: RoleFacts, location: S3Location, found: StoredObject) -> Mapping[str, str]:
+def encryption_context(facts: RoleFacts, location: S3Location, stored_object: StoredObject) -> Mapping[str, str]:
     """Return the encryption context that S3 gives to KMS when the role reads an object (documented).
 
-    It is the ARN of the object, or the ARN of the bucket if an S3 Bucket Key is in use.
+    It has the ARN of the object, or the ARN of the bucket if an S3 Bucket Key is in use.
     """
     arn = f"arn:{facts.partition}:s3:::{location.bucket}"
-    if not found.has_bucket_key:
+    if not stored_object.has_bucket_key:
         arn = f"{arn}/{location.key}"
     return {"aws:s3:arn": arn}
 
 
-def _spool(found: StoredObject) -> CachedUpdate:
+def _read_update(stored_object: StoredObject) -> CachedUpdate:
     """Read an object and return it as a cached update."""
-    content = memoryview(found.read())
-    pieces = (bytes(content[start : start + CHUNK]) for start in range(0, len(content), CHUNK))
+    content = memoryview(stored_object.read())
+    chunks = (bytes(content[start : start + CHUNK_BYTES]) for start in range(0, len(content), CHUNK_BYTES))
     # If a KMS key encrypts the object, its ETag is not an MD5 (documented).
-    etag = "" if found.uses_kms else found.etag
-    return CachedUpdate(pieces, size=found.size, etag=etag, version_id=found.version_id)
+    etag = "" if stored_object.uses_kms else stored_object.etag
+    return CachedUpdate(chunks, size=stored_object.size, etag=etag, version_id=stored_object.version_id)

@@ -163,13 +163,14 @@ class _BytesStream:
         self._end = end
 
     def read(self, size: int) -> bytes:
+        """Return up to ``size`` bytes. After the last byte, raise ``end`` or return b""."""
         data = self._data.read(size)
         if not data and self._end is not None:
             raise self._end
         return data
 
     def reset_timeout(self) -> None:
-        pass
+        """Do nothing. Bytes in memory need no time."""
 
 
 def evaluate_reply(
@@ -225,11 +226,13 @@ def _stream_end(*, server_closes: bool, resets: bool) -> TransportError | None:
 
 
 def _read_reply(stream: ByteStream, request: UpdateInfoRequest) -> HttpReply:
+    """Read a response to a request, with the station's buffer."""
     host_port = (request.cups_uri or "").partition("://")[2]
     return read_reply(stream, host_port, request_bytes(host_port, encode_request(request)))
 
 
 def _to_evaluation(result: ExchangeResult, storage: InMemoryStorage) -> ReplyEvaluation:
+    """Return the evaluation of a finished exchange."""
     tc_uri: str | None = None
     if "tc.uri" in storage.in_force:
         tc_uri = storage.in_force["tc.uri"].decode("utf-8", "replace")

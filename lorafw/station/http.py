@@ -126,6 +126,7 @@ def truncate_to_buffer(host_port: str, body: bytes, token: bytes = b"", buffer_b
 
 
 def _header(host_port: str, length: int, token: bytes) -> bytes:
+    """Return the header of a request for a body of ``length`` bytes."""
     lines = (
         f"POST {PATH} HTTP/1.1\r\nHost: {host_port}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {length:5d}\r\n"
@@ -220,6 +221,7 @@ def _iter_body(stream: ByteStream, buffer: _Buffer, length: int, start: int) -> 
 
 
 def _station_crash(size: int, capacity: int) -> StationCrash:
+    """Return the crash of a station whose buffer is too small for an error response."""
     return StationCrash(
         f"a Basics Station 2.0.6 crashes here (net.c, line 58): the error reply has {size} bytes with its header, and "
         f"the buffer of the station {capacity}; keep the bodies of errors tiny"

@@ -120,6 +120,7 @@ def _hex_dump(data: bytes, start: int, *, words: int) -> str:
 
 
 def _hex_word(data: bytes, start: int) -> str:
+    """Return four bytes in hexadecimal. ``start`` can be negative."""
     zeros_before = bytes(max(-start, 0))
     inside = data[max(start, 0) : max(start + _WORD_BYTES, 0)]
     word = (zeros_before + inside)[:_WORD_BYTES].ljust(_WORD_BYTES, b"\0")

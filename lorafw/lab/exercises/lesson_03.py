@@ -36,6 +36,7 @@ def _extra_permission(policy: object) -> str | None:
 
 
 def _allows_only_reading_the_file(answer: object) -> bool:
+    """Return True if a policy allows to read the file of the exercise, and nothing else."""
     assert isinstance(answer, dict)
     if not _may_read(answer, _KEY):
         return False

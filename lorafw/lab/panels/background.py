@@ -87,6 +87,7 @@ class Job(Generic[T]):
         self._stop_event.set()
 
     def _run_synchronously(self, work: Callable[[Progress], T]) -> None:
+        """Run the calculation in this thread, and report its outcome."""
         self._mark_running()
         try:
             self._report(self._run_catching(work, self._stop_event))
@@ -172,6 +173,7 @@ class BackgroundPanel(Panel, Generic[T]):
         return heading("The controls have changed: press Run.")
 
     def _show_result(self, result: T) -> None:
+        """Store a result and draw it."""
         with self._lock:
             self.result = result
             self.error = ""

@@ -167,6 +167,7 @@ class FleetDashboard(BackgroundPanel[DashboardResult]):
         return heading(f"✖ The first rollout was {description}.")
 
     def _history_text(self) -> str:
+        """Return the history of the gateway whose number was entered, or an error message."""
         try:
             return self.result.history(self.gateway.value)
         except FleetError as error:

@@ -200,6 +200,7 @@ class SignatureWorkbench(Panel):
         )
 
     def _create_controls(self, package: str) -> None:
+        """Create the controls and connect them to their actions. ``package`` is the first PackageVersion."""
         self.package = self.connect(text_input("PackageVersion", package, "260px"), self._start_over)
         self.key = dropdown("Sign with", list(KEYS), "480px")
         self.on_gateway = self.connect(dropdown("Gateway has", list(GATEWAYS), "300px"), self._set_keys)

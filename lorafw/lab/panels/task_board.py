@@ -161,6 +161,7 @@ class TaskBoard(Panel):
         return [self._gateway_row(gateway) for gateway in self.bed.gateways]
 
     def _gateway_row(self, gateway: TestbedGateway) -> GatewayRow:
+        """Return the row of one gateway."""
         status, sends = self._task_status(gateway)
         faults = [fault.value for fault in gateway.virtual.faults]
         return GatewayRow(

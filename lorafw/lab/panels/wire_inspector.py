@@ -136,6 +136,7 @@ class WireInspector(Panel):
         self.build(self.message, (self.segment, self.previous, self.next), (self.offset,))
 
     def _create_controls(self) -> None:
+        """Create the controls and connect them to their actions."""
         self.message = self.connect(
             ipywidgets.ToggleButtons(description="Message", options=list(self._views), style={"button_width": "120px"}),
             self._switch_message,
@@ -198,6 +199,7 @@ class WireInspector(Panel):
 
 
 def _request_body(request: bytes | UpdateInfoRequest | None) -> bytes:
+    """Return the bytes of a request. None stands for the example."""
     if request is None:
         request = example_request()
     if isinstance(request, UpdateInfoRequest):
@@ -206,6 +208,7 @@ def _request_body(request: bytes | UpdateInfoRequest | None) -> bytes:
 
 
 def _response_body(response: bytes | UpdateInfoResponse | None) -> bytes:
+    """Return the bytes of a response. None stands for the example. Raises LabError if there are no bytes."""
     if response is None:
         response = example_response()
     if isinstance(response, UpdateInfoResponse):

@@ -285,6 +285,7 @@ def _draw_wave(axes: Any, position: int, row: _WaveRow) -> str:
 
 
 def _draw_decision(axes: Any, position: int, hour: float, decision: GateDecision) -> None:
+    """Draw the marker of a gate's decision and its name, at a time and in the row of a wave."""
     marker, colour = _DECISION_MARKERS[decision]
     label = f"gate: {_DECISION_LABELS[decision]}"
     axes.plot([hour], [position], marker, color=colour, markeredgecolor="black", markersize=11, label=label)

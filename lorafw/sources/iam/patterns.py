@@ -66,31 +66,33 @@ def _fits(segment: str, text: str, start: int) -> bool:
         return text.startswith(segment, start)
     if start + len(segment) > len(text):
         return False
-    return all(wanted in (ANY_ONE, text[start + index]) for index, wanted in enumerate(segment))
+    return all(character in (ANY_ONE, text[start + offset]) for offset, character in enumerate(segment))
 
 
 def _find(segment: str, text: str, start: int, end: int) -> int:
-    """Return the first place from ``start`` where a segment stands and ends by ``end``, or _NEVER."""
+    """Return the first index at which a segment matches between ``start`` and ``end``, or _NEVER."""
     if ANY_ONE not in segment:
         return text.find(segment, start, end)
     last_start = end - len(segment)
     if last_start < start:
         return _NEVER
-    # One bit for each place: those from start to last_start, less the places where a character differs.
-    places = (1 << (last_start + 1)) - (1 << start)
-    positions = _positions(text)
-    for index, wanted in enumerate(segment):
-        if wanted != ANY_ONE:
-            places &= positions.get(wanted, 0) >> index
-        if not places:
+    # The segment can begin at each index whose bit is set. Each character of the segment clears the bits of the
+    # indices that it does not match.
+    candidates = (1 << (last_start + 1)) - (1 << start)
+    bits_by_character = _index_bits(text)
+    for offset, character in enumerate(segment):
+        if character != ANY_ONE:
+            candidates &= bits_by_character.get(character, 0) >> offset
+        if candidates == 0:
             return _NEVER
-    return (places & -places).bit_length() - 1
+    lowest_bit = candidates & -candidates
+    return lowest_bit.bit_length() - 1
 
 
 @lru_cache(maxsize=64)
-def _positions(text: str) -> dict[str, int]:
-    """Return, for each character of a text, an integer with a bit set for each place where it stands."""
-    positions: dict[str, int] = {}
+def _index_bits(text: str) -> dict[str, int]:
+    """Return, for each character of a text, an integer in which the bits of the character's indices are set."""
+    bits_by_character: dict[str, int] = {}
     for index, character in enumerate(text):
-        positions[character] = positions.get(character, 0) | (1 << index)
-    return positions
+        bits_by_character[character] = bits_by_character.get(character, 0) | (1 << index)
+    return bits_by_character

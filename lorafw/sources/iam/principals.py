@@ -41,8 +41,15 @@ class Principal:
 
     @classmethod
     def role(cls, arn: str, session: str = "") -> Principal:
-        """Return the principal of a role's session. Policies name it by the ARN of session, role or account."""
-        partition, account = arn.split(":")[1], arn.split(":")[4]
+        """Return the principal of a role's session. A policy can name the ARN of the session, the role or the account.
+
+        Args:
+            arn: The ARN of the role.
+            session: The name of the session, or "" for the role without a session.
+        """
+        arn_parts = arn.split(":")
+        partition = arn_parts[1]
+        account = arn_parts[4]
         role_name = arn.rsplit("/", 1)[-1]
         names = [
             (Match.ACCOUNT, (account, f"arn:{partition}:iam::{account}:root")),
@@ -71,9 +78,9 @@ class Principal:
         listed = self._list_names(element)
         if self.kind == "AWS" and "*" in listed:
             return Match.EVERYONE
-        found = [match for match, names in self.names if not listed.isdisjoint(names)]
-        if found:
-            return max(found)
+        matches = [match for match, names in self.names if not listed.isdisjoint(names)]
+        if matches:
+            return max(matches)
         _check_names(element, listed, self.kind)
         return None
 
@@ -96,11 +103,12 @@ class Principal:
         return True
 
     def _list_names(self, element: Mapping[str, object]) -> frozenset[str]:
+        """Return the names that a Principal element lists for the type of this caller."""
         return frozenset(list_texts(element.get(self.kind, []), "Principal"))
 
 
 def _check_names(element: Mapping[str, object], listed: frozenset[str], kind: str) -> None:
-    """Refuse what AWS refuses, and whom lorafw does not know, since the caller could be meant."""
+    """Raise CannotEvaluate if AWS refuses the element, or if it names a principal that could be this caller."""
     for name in element:
         if name not in _KINDS:
             raise CannotEvaluate(f"its Principal names {shorten(name)}, which is no kind of principal")
