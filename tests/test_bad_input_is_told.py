@@ -67,9 +67,7 @@ def test_a_share_that_is_no_number_is_refused(option: str) -> None:
     [b"SSH-2.0-OpenSSH_9\r\n", b"", b"HTTP/1.0 200 OK\r\n\r\n[1]", b"HTTP/1.0 200 OK\r\n\r\n" + b"[" * 9999],
     ids=["not HTTP", "nothing", "no explanation", "nested JSON"],
 )
-def test_a_server_that_is_no_lorafw_serve_behind_explain_is_told(
-    monkeypatch: pytest.MonkeyPatch, answer: bytes
-) -> None:
+def test_explain_reports_a_server_that_is_not_lorafw_serve(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
     with server_that_says(answer) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         done = CliRunner().invoke(main, ["explain", "5a11b0a85a11b0a8"])
@@ -137,7 +135,9 @@ def test_a_task_board_without_gateways_and_a_wire_without_bytes_are_refused() ->
 # --- the testbed ---
 
 
-def test_an_error_in_one_gateways_poll_does_not_stop_the_others_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_one_gateways_poll_is_reported_and_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with Testbed(gateways=3, interval_s=60) as bed:
         bed.define_update("1.0.1")
         ill = bed.gateways[1]

@@ -255,7 +255,7 @@ def test_a_page_that_was_saved_shows_its_panels_when_it_is_opened_again(browser:
     assert first.errors == again.errors == []
 
 
-def test_a_panel_works_as_an_application_too_and_asks_nobody_beyond_this_machine(browser: Any, folder: Path) -> None:
+def test_a_panel_also_works_as_an_application_and_contacts_no_other_machine(browser: Any, folder: Path) -> None:
     with lab_process(folder, "--app") as url, World() as world:
         page = browser.new_page(proxy=past_loopback(world))
         page.set_default_timeout(120_000)

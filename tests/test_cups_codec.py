@@ -491,7 +491,7 @@ def test_a_broken_off_response_fails_wherever_it_ends(responses_by_name: Any) ->
         )
 
 
-def test_after_the_end_nothing_is_told_and_nothing_is_kept() -> None:
+def test_a_decoder_reports_and_keeps_nothing_after_its_end() -> None:
     for body, last in ((bytes(14), Complete), (bytes(6) + b"\7\0\0\0", ProtocolError)):
         decoder = ResponseDecoder(2**20)
         assert isinstance(decoder.feed(body)[-1], last)

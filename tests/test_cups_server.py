@@ -111,7 +111,7 @@ def world() -> Iterator[World]:
         yield World(service, server, gateway, bucket)
 
 
-def test_the_server_listens_on_loopback_unless_told_otherwise(world: World) -> None:
+def test_the_server_listens_on_loopback_by_default(world: World) -> None:
     assert world.server.uri == f"http://127.0.0.1:{world.server.port}"
 
 
@@ -233,7 +233,7 @@ def test_an_update_that_cannot_be_read_is_not_promised(world: World) -> None:
     assert decode_response(world.post(world.request()).body).update == b"now it is there"
 
 
-def test_a_slow_source_holds_up_nobody_else_and_the_same_gateway_gets_nothing_meanwhile(world: World) -> None:
+def test_a_slow_source_delays_no_other_gateway_and_the_same_gateway_gets_an_empty_reply_meanwhile(world: World) -> None:
     other = world.service.create_gateway(OWNER, GatewayEui(2))
     world.bucket.content = b"update"
     world.bucket.gate.clear()

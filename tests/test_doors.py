@@ -211,7 +211,7 @@ def test_a_cloud_on_ipv6_loopback_works_and_its_addresses_are_usable(tmp_path: P
             pass
 
 
-def test_an_address_for_all_interfaces_is_never_told() -> None:
+def test_an_address_for_all_interfaces_is_never_given_to_a_client() -> None:
     with ApiServer("0.0.0.0") as server:
         assert server.url == f"http://127.0.0.1:{server.port}"
         assert ask(server.port, "GET", "/", Host=f"0.0.0.0:{server.port}")[0] == 403

@@ -329,7 +329,7 @@ def test_a_plain_init_leaves_the_callers_client_as_it_was(cloud: Cloud, clients:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed is one of our own: os.fork")
-def test_commands_that_are_ended_in_several_ways_harm_nobody() -> None:
+def test_commands_that_end_in_several_ways_change_no_other_gateway() -> None:
     """A sample of the bench: real commands, a real server."""
     ends = "SIGKILL", "other folder at once"
     tries = bench().measure(2, seed=11, ends=ends, detours=("another EUI", "moved folder"), server_count=1)

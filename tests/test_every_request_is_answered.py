@@ -47,7 +47,7 @@ def ask(server: CupsServer) -> bytes:
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), RecursionError(), MemoryError(), AssertionError()])
-def test_an_error_that_nobody_expected_is_answered_and_counted(
+def test_an_unexpected_error_is_answered_and_counted(
     server: CupsServer, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: object) -> None:

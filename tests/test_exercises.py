@@ -48,7 +48,7 @@ def said(name: str, answer: object, capsys: pytest.CaptureFixture[str]) -> str:
         ("03-policy", str(policy("s3:GetObject")), "a string", "a dict"),
     ],
 )
-def test_a_right_value_of_another_kind_is_told_which_kind_is_asked_for(
+def test_feedback_on_a_correct_value_of_another_type_names_the_expected_type(
     capsys: pytest.CaptureFixture[str], name: str, answer: object, kind: str, asked: str
 ) -> None:
     wanted = f"☒ not yet: that is the right value, but {kind}; {asked} is asked for.\n"
@@ -87,7 +87,7 @@ def test_a_right_answer_is_right_however_its_number_is_written(
         ("02-update", b"", "two values"),
     ],
 )
-def test_a_wrong_answer_that_shows_the_slip_is_told_of_it(
+def test_feedback_names_the_mistake_that_a_wrong_answer_shows(
     capsys: pytest.CaptureFixture[str], name: str, answer: object, words: str
 ) -> None:
     assert said(name, answer, capsys).startswith("☒ not yet")
@@ -117,7 +117,7 @@ def test_a_policy_that_reads_the_file_is_right(capsys: pytest.CaptureFixture[str
         (policy("s3:ListBucket"), "Try again"),
     ],
 )
-def test_a_policy_that_allows_anything_else_is_told_what(
+def test_feedback_on_a_policy_names_what_it_allows_in_addition(
     capsys: pytest.CaptureFixture[str], answer: dict[str, Any], words: str
 ) -> None:
     assert said("03-policy", answer, capsys).startswith("☒ not yet")

@@ -66,7 +66,7 @@ def test_a_gateway_without_version_txt(world, gateway):
     assert "the gateway presents none" in str(words)
 
 
-def test_a_gateway_with_version_txt_is_not_told_to_have_none(world, gateway):
+def test_explain_does_not_say_that_version_txt_is_missing_if_it_exists(world, gateway):
     world.poll(gateway)
     assert "version.txt" not in str(says(world, gateway, "PackageVersion='1.0.0'", format_iso(world.clock.now_ms())))
 
@@ -169,7 +169,7 @@ def test_what_makes_no_task_by_itself_is_no_near_miss(world, gateway):
     assert says(world, gateway).near_misses == ()
 
 
-def test_a_strangers_near_miss_is_not_told(world, gateway):
+def test_explain_does_not_show_a_near_miss_of_another_account(world, gateway):
     world.definition(replace(OLD, model="Linux"), owner=STRANGER)
     world.definition(replace(OLD, model="other", package="other"))
     world.poll(gateway)
@@ -182,7 +182,7 @@ def test_a_definition_without_update(world, gateway):
     says(world, gateway, "No task definition", "Without Update", "never offering anything", definition.id)
 
 
-def test_a_near_miss_is_told_only_while_nothing_matches(world, gateway):
+def test_explain_shows_a_near_miss_only_while_no_definition_matches(world, gateway):
     world.definition()
     world.definition(replace(OLD, model="Linux"))
     world.poll(gateway)
@@ -228,7 +228,7 @@ def test_of_many_that_match_some_are_named(world, gateway):
     assert max(map(len, explanation.lines)) < 200
 
 
-def test_one_that_matches_is_not_told_to_be_several(world, gateway):
+def test_explain_does_not_say_several_if_one_definition_matches(world, gateway):
     world.definition(name="only")
     world.poll(gateway)
     assert "Also" not in str(says(world, gateway, "(only)"))
@@ -347,7 +347,7 @@ def test_an_update_that_has_not_gone_out_whole_is_sent_at_the_next_request_with_
     says(world, gateway, "not gone out whole yet; it is sent at the next request that presents PackageVersion='1.0.0'")
 
 
-def test_where_by_policy_a_broken_reply_counts_it_is_not_told_to_be_sent_again():
+def test_explain_does_not_announce_another_send_if_the_policy_counts_broken_replies():
     world = World(broken_reply="counts")
     gateway = world.gateway()
     world.definition()
@@ -363,7 +363,7 @@ def test_the_deadline_of_silence(world):
     assert format_iso(deadline) in str(says(world, gateway, "FAILED", "silent after the last retry"))
 
 
-def test_the_longest_silence_that_a_policy_can_have_is_told():
+def test_explain_shows_the_longest_silence_timeout_of_a_policy():
     world = World(silence_timeout_s=100 * 365.25 * DAY_S)
     says(world, world.in_status(SECOND_RETRY), "Without one until 2121-")
 
@@ -379,7 +379,7 @@ def test_a_task_that_has_ended(world, gateway, versions, status):
     assert f"Last event {format_iso(world.clock.now_ms())}: {cause}." in words.lines
 
 
-def test_where_by_policy_an_ended_task_gives_way_nobody_is_told_to_delete_it():
+def test_explain_does_not_advise_to_delete_an_ended_task_if_the_policy_replaces_it():
     world = World(existing_task="ended_gives_way")
     explanation = says(world, world.in_status(COMPLETED), "It has ended; a new one takes its place")
     assert "delete" not in str(explanation)
@@ -416,7 +416,7 @@ def test_the_update_is_looked_at_before_any_request_needs_it(world, gateway):
     says(world, gateway, "The update cannot be read (AccessDenied): statement 'No' of policy 'Read' denies it")
 
 
-def test_what_kept_it_from_being_read_is_told_apart_from_what_is_now(world, gateway):
+def test_explain_distinguishes_an_earlier_read_error_from_the_present_state(world, gateway):
     world.definition()
     world.source.trouble = SourceUnavailable("S3 does not answer")
     world.poll(gateway)
@@ -575,7 +575,7 @@ def test_an_unknown_gateway_is_not_explained(world):
         world.service.explain(OWNER, "none such")
 
 
-def test_the_last_three_exchanges_are_told_with_their_answers_and_when_the_next_is_due(world, gateway) -> None:
+def test_explain_shows_the_last_three_exchanges_with_their_answers_and_the_time_of_the_next(world, gateway) -> None:
     world.definition()
     world.poll(gateway)
     world.clock.advance(10)

@@ -180,7 +180,7 @@ def test_a_fault_holds_for_as_many_polls_as_were_asked_for(bed: Testbed) -> None
 
 
 @pytest.mark.parametrize("fault", BY_NAME, ids=by_name)
-def test_what_a_fault_leaves_of_a_task_is_what_is_said_of_it(bed: Testbed, fault: Fault) -> None:
+def test_a_task_ends_with_the_status_that_its_fault_declares(bed: Testbed, fault: Fault) -> None:
     bed.inject(fault)
     bed.advance(600)
     try:

@@ -10,7 +10,7 @@ import pytest
 from lorafw.sources.cache import SingleFlight
 
 
-def test_who_asks_while_an_answer_is_being_found_shares_the_next_one() -> None:
+def test_calls_during_a_load_share_the_result_of_the_next_load() -> None:
     flights: SingleFlight[int] = SingleFlight()
     gate, begun = threading.Event(), threading.Event()
     found: list[int] = []
@@ -36,7 +36,7 @@ def test_who_asks_while_an_answer_is_being_found_shares_the_next_one() -> None:
     assert len(found) < 11
 
 
-def test_an_error_is_told_to_all_who_wait_and_not_kept() -> None:
+def test_an_error_reaches_all_waiting_calls_and_is_not_kept() -> None:
     flights: SingleFlight[int] = SingleFlight()
 
     def fail() -> int:

@@ -181,7 +181,7 @@ def test_jupyter_reads_configuration_from_one_empty_folder_that_goes_with_it(tmp
     ],
     ids=str,
 )
-def test_headers_tell_who_started_a_request(headers: dict[str, str], is_foreign: bool) -> None:
+def test_headers_show_which_page_started_a_request(headers: dict[str, str], is_foreign: bool) -> None:
     assert is_from_another_page({"Host": "127.0.0.1:8888", **headers}) is is_foreign
 
 

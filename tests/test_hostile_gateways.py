@@ -317,7 +317,7 @@ def test_an_update_under_way_is_not_pushed_out(tmp_path: Path) -> None:
 
 
 @both
-def test_many_who_send_the_same_update_share_one_copy_of_it(tmp_path: Path, tls: bool) -> None:
+def test_many_replies_with_the_same_update_share_one_copy_of_it(tmp_path: Path, tls: bool) -> None:
     digests: list[str] = []
     with serving(tmp_path, tls=tls, gateways=12) as place:
         place.define()

@@ -96,7 +96,7 @@ def test_the_table_has_enough_policies_and_every_rule_has_some() -> None:
 @pytest.mark.parametrize(
     "case", [case for case in table.CASES if case.inside_only == table.UNJUDGED], ids=lambda case: case.name
 )
-def test_what_cannot_be_judged_is_told_with_the_key(case: table.Case) -> None:
+def test_a_condition_that_cannot_be_evaluated_is_reported_with_its_key(case: table.Case) -> None:
     reason = decide(case, "text").reason
     assert "cannot be judged here" in reason
     assert "aws:PrincipalOrgID" in reason or "aws:SourceVpce" in reason

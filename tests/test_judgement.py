@@ -186,7 +186,7 @@ def test_a_whole_response_and_its_body_get_the_same_verdict() -> None:
     assert evaluate_reply(body, sig_keys=keys).executed, "the key CRC is only logged"
 
 
-def test_new_addresses_and_credentials_are_told_and_shown() -> None:
+def test_new_addresses_and_credentials_are_reported() -> None:
     der = b"\x30\x03abc"
     response = UpdateInfoResponse(
         cups_uri="http://other:1", tc_uri="wss://lns:443", cups_cred=Credentials(der, b"", b"").to_segment()
@@ -280,7 +280,9 @@ def test_the_command_gives_the_members_of_a_recorded_request(tmp_path: Path, rec
             assert json.loads(result.output) == recorded_request.json
 
 
-def test_a_person_reads_who_sent_the_request(tmp_path: Path, requests_by_name: dict[str, RecordedRequest]) -> None:
+def test_the_output_for_people_names_the_sender_of_the_request(
+    tmp_path: Path, requests_by_name: dict[str, RecordedRequest]
+) -> None:
     (tmp_path / "request").write_bytes(requests_by_name["with_tcuri"].body)
     output = CliRunner().invoke(main, ["cups", "decode-request", str(tmp_path / "request")]).output
     for words in ("0011223344556677, as router 11:2233:4455:6677", "'1.0.0'", "wss://lns", "2373853496 (8D7E2138)"):

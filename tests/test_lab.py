@@ -151,7 +151,7 @@ def test_reset_of_a_folder_that_is_not_there_makes_it(tmp_path: Path) -> None:
     assert (tmp_path / "new" / NAMES[0]).exists()
 
 
-def test_a_record_that_cannot_be_read_makes_nobody_lose_anything(copy: WorkingCopy) -> None:
+def test_no_lesson_is_lost_if_the_record_cannot_be_read(copy: WorkingCopy) -> None:
     copy.update()
     (copy.state / "delivered.json").write_text("{")
     (copy.path / NAMES[0]).write_text("mine")
@@ -205,7 +205,7 @@ SERVER_CLASSES = [JupyterLabServer, VoilaServer]
 
 
 @pytest.mark.parametrize("server_class", SERVER_CLASSES)
-def test_a_port_that_is_taken_is_said_before_anything_is_started(
+def test_a_port_in_use_is_reported_before_anything_is_started(
     copy: WorkingCopy, server_class: type[NotebookServer]
 ) -> None:
     copy.update()
@@ -247,7 +247,7 @@ def test_voila_takes_the_next_port_if_another_server_takes_the_first_one_meanwhi
         other.shutdown()
 
 
-def test_a_server_that_does_not_come_up_is_said_with_its_own_words(
+def test_a_server_that_does_not_start_is_reported_with_its_output(
     copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy.update()

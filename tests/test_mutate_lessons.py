@@ -54,7 +54,7 @@ def test_a_change_that_is_noticed_is_no_finding(script: ModuleType, tmp_path: Pa
     assert script.main([str(path), "--every-cell"]) == 0
 
 
-def test_a_change_that_nobody_notices_is_a_finding_and_so_is_a_cell_that_fails_by_itself(
+def test_an_unnoticed_change_is_a_finding_and_so_is_a_cell_that_fails_without_a_change(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = lesson(

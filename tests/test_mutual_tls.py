@@ -216,7 +216,7 @@ def test_a_session_that_is_resumed_does_not_outlive_its_certificate(lab: Lab) ->
         gatekeeper.check(certificate, EUI)
 
 
-def test_only_the_first_certificate_of_a_text_is_trusted_and_not_who_issued_it(lab: Lab) -> None:
+def test_only_the_first_certificate_of_a_text_is_trusted_and_not_its_issuer(lab: Lab) -> None:
     enrolment = lab.enrol()
     issuer, issuer_key = certificate_by_openssl(lab.folder)
     (lab.folder / "issuer.pem").write_bytes(issuer)
@@ -355,7 +355,7 @@ def test_a_server_key_that_does_not_fit_its_certificate_is_made_anew(tmp_path: P
     load_or_create(tmp_path / "state", ["localhost"]).server_context()
 
 
-def test_two_who_make_an_authority_at_once_end_with_the_same(tmp_path: Path) -> None:
+def test_two_processes_that_create_an_authority_at_once_end_with_the_same_one(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: load_or_create(tmp_path / "state", ["localhost"]).ca_pem, range(8)))
     assert len(set(made)) == 1

@@ -70,6 +70,6 @@ def test_the_first_cell_may_be_run_twice_and_after_the_last_no_aws_is_found(worl
     assert world.asked == []
 
 
-def test_this_world_notes_who_would_have_left(world: World, tmp_path: Path) -> None:
+def test_this_environment_records_connections_to_other_machines(world: World, tmp_path: Path) -> None:
     run([WHO], tmp_path)
     assert [line.split()[:2] for line in world.asked] == [["CONNECT", "sts.eu-west-1.amazonaws.com:443"]]

@@ -157,7 +157,7 @@ def test_a_rollout_that_its_criterion_stops_is_drawn_to_its_end() -> None:
     assert "wave 2, 10 gateways: did not begin" in waves(result).alt
 
 
-def test_a_fleet_in_which_nobody_completes_is_drawn() -> None:
+def test_a_fleet_in_which_no_gateway_completes_is_drawn() -> None:
     result = simulate(make_fleet(5, gone=True), Plan())
     for draw in PICTURES.values():
         assert draw(result).png()

@@ -245,7 +245,7 @@ def test_a_customer_managed_key_needs_its_policy_and_kms_decrypt(
     assert allowed or f"KMS key {key['Arn']}" in told
 
 
-def test_a_grant_lets_the_role_decrypt_and_a_disabled_key_lets_nobody(bed: Testbed) -> None:
+def test_a_grant_lets_the_role_decrypt_and_a_disabled_key_decrypts_nothing(bed: Testbed) -> None:
     kms = client(bed, "kms")
     key = kms.create_key(Policy=key_policy(ACCOUNT_ROOT))["KeyMetadata"]
     encrypt(bed, ServerSideEncryption="aws:kms", SSEKMSKeyId=key["KeyId"])
@@ -288,13 +288,13 @@ def test_a_boundary_can_be_an_aws_managed_policy(bed: Testbed) -> None:
     assert "permissions boundary" in outcome(bed)
 
 
-def test_a_missing_bucket_is_told_as_one_and_no_policy_is_blamed(bed: Testbed) -> None:
+def test_a_missing_bucket_is_reported_as_missing_and_no_policy_is_blamed(bed: Testbed) -> None:
     told = outcome(bed, "s3://no-such-bucket/fwstation")
     assert told.startswith("(NoSuchObject): bucket no-such-bucket does not exist")
     assert "policy" not in told
 
 
-def test_a_missing_object_is_told_with_what_s3_answers_without_list_bucket(bed: Testbed) -> None:
+def test_a_missing_object_is_reported_with_the_answer_of_s3_without_list_bucket(bed: Testbed) -> None:
     client(bed, "s3").delete_object(Bucket=example.BUCKET, Key=example.KEY)
     assert "s3://iotwirelessfwupdate/fwstation does not exist (NoSuchKey)" in outcome(bed)
     set_role_policy(bed, READ)

@@ -56,7 +56,7 @@ def test_the_aws_cli_is_looked_for_beside_this_python_and_in_the_path(
     assert ": aws not found" in failed(capsys)
 
 
-def test_no_room_for_files_is_told_with_the_systems_words(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_reported_with_the_error_of_the_system(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -64,7 +64,7 @@ def test_no_room_for_files_is_told_with_the_systems_words(monkeypatch, capsys: p
     assert "No space left on device; make room" in failed(capsys)
 
 
-def test_a_machine_that_cannot_call_itself_is_told_so(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_machine_that_cannot_connect_to_itself_is_reported(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     def nobody(*_: object, **__: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 

@@ -40,13 +40,13 @@ def test_an_old_update_that_was_signed_once_is_accepted_again() -> None:
     assert [outcome(update, signed=True, keys=keys) for update in (NEW, OLD)] == [UpdateAction.RUN, UpdateAction.RUN]
 
 
-def test_a_signature_says_nothing_of_who_it_is_for() -> None:
+def test_a_signature_does_not_say_for_which_gateway_it_is() -> None:
     another = KeyPair.from_secret(12).public_key.sig_key
     for keys in ([KEY.public_key.sig_key], [another, KEY.public_key.sig_key]):
         assert outcome(NEW, signed=True, keys=keys) is UpdateAction.RUN
 
 
-def test_a_station_without_its_first_key_runs_what_nobody_signed(tmp_path: Path) -> None:
+def test_a_station_without_its_first_key_runs_an_unsigned_update(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.write("sig-1.key", KEY.public_key.sig_key)
     assert outcome(NEW, signed=False, keys=list(home.sig_keys())) is UpdateAction.RUN

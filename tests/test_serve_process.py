@@ -102,7 +102,7 @@ def test_who_stops_reading_the_output_ends_serve_in_order(tmp_path: Path) -> Non
         assert list(one.temporary.iterdir()) == []
 
 
-def test_a_line_that_nobody_reads_raises_in_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_is_not_read_raises_an_error_in_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def break_pipe(_: str) -> None:
         raise BrokenPipeError
 

@@ -296,7 +296,7 @@ def test_a_key_of_another_kind_is_refused_by_name(keys: Path, name: str, words: 
         ("sec1", b"secret", "key is not encrypted"),
     ],
 )
-def test_a_wrong_password_is_told_in_clear_words(keys: Path, name: str, password: bytes | None, words: str) -> None:
+def test_a_wrong_password_is_reported_clearly(keys: Path, name: str, password: bytes | None, words: str) -> None:
     with pytest.raises(InvalidKey, match=words) as caught:
         KeyPair.load(keys / f"{name}.pem", password=password)
     assert str(keys) in str(caught.value)

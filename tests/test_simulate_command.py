@@ -107,7 +107,7 @@ def test_one_json_document_has_the_sweep_when_asked(cli: Callable[..., Result]) 
 
 
 @pytest.mark.parametrize("preset", DEFAULT_FLEET_BY_PLAN)
-def test_every_preset_runs_and_is_told(cli: Callable[..., Result], preset: str) -> None:
+def test_every_preset_runs_and_is_described(cli: Callable[..., Result], preset: str) -> None:
     assert PLANS[preset]().name in cli("--preset", preset, "--gateways", "3000").stdout
 
 
@@ -205,7 +205,7 @@ def test_plans_of_files_can_be_compared(cli: Callable[..., Result]) -> None:
     assert "(B)" in text
 
 
-def test_parquet_and_plot_are_written_and_told(command: Run, tmp_path: Path) -> None:
+def test_parquet_and_plot_are_written_and_reported(command: Run, tmp_path: Path) -> None:
     done = command(
         "--preset", "reference", "--gateways", "500", "--parquet", "log.parquet", "--plot", "p.png", "--json"
     )

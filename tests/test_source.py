@@ -131,7 +131,7 @@ def test_it_is_read_once_per_version_and_asked_for_each_time(aws: Aws) -> None:
     assert aws.calls["read"] == 2
 
 
-def test_two_who_want_it_at_once_cause_one_reading(aws: Aws) -> None:
+def test_two_concurrent_requests_cause_one_read(aws: Aws) -> None:
     found: list[CachedUpdate] = []
     threads = [threading.Thread(target=lambda: found.append(aws.open())) for _ in range(4)]
     for thread in threads:
@@ -184,7 +184,7 @@ def test_a_role_that_is_none_is_named_with_the_right_form(aws: Aws, role: str | 
         aws.open(role=role)
 
 
-def test_no_bucket_and_no_object_are_told_apart_from_no_permission(aws: Aws) -> None:
+def test_a_missing_bucket_and_a_missing_object_differ_from_a_missing_permission(aws: Aws) -> None:
     aws.allow({**ALLOW, "Resource": "*"})
     with pytest.raises(NoSuchObject, match="no-such-bucket"):
         aws.open("s3://no-such-bucket/fwstation")

@@ -26,7 +26,7 @@ class PausingLock:
             time.sleep(0.04)
 
 
-def test_one_who_comes_just_when_a_reading_has_ended_does_not_read_again() -> None:
+def test_a_call_at_the_moment_at_which_a_read_ends_does_not_read_again() -> None:
     spool, reads = UpdateCache(), list[int]()
     spool._lock = PausingLock()  # type: ignore[assignment]
 
@@ -49,7 +49,7 @@ def test_a_hit_leaves_nothing_behind() -> None:
     assert not spool._load_locks
 
 
-def test_when_a_reading_fails_those_who_waited_for_it_read_themselves() -> None:
+def test_waiting_calls_read_again_if_the_read_fails() -> None:
     spool = UpdateCache()
     entered, gate = threading.Event(), threading.Event()
 

@@ -105,7 +105,7 @@ def signed(case_name: str = "signed") -> dict[str, Any]:
     return next(case for case in RECORDED if case["name"] == case_name)
 
 
-def test_an_update_that_cannot_be_written_is_ignored_and_nobody_hears_of_it() -> None:
+def test_an_update_that_cannot_be_written_is_ignored_and_only_logged() -> None:
     class FullDisk(Files):
         def commit_update(self) -> bool:
             return False

@@ -337,7 +337,7 @@ def test_a_script_without_an_interpreter_line_runs_under_sh(home: Home) -> None:
     assert "[___:INFO] here" in ran(home, b"echo here\n")
 
 
-def test_a_script_whose_interpreter_is_missing_is_told_and_counts_as_launched(home: Home) -> None:
+def test_a_script_without_its_interpreter_is_reported_and_counts_as_launched(home: Home) -> None:
     lines = ran(home, b"#!/no/such/interpreter\n")
     assert any("completed" in line for line in lines)
     assert "[SYS:ERRO] /tmp/update.bin: Failed to exec: No such file or directory" in lines

@@ -47,11 +47,11 @@ STRICT = Threshold(success=1.0, error=0.01)
         ),
     ],
 )
-def test_a_plan_is_told_with_all_of_its_numbers(plan: Plan, words: str) -> None:
+def test_the_description_of_a_plan_has_all_of_its_numbers(plan: Plan, words: str) -> None:
     assert describe_plan(plan) == words
 
 
-def test_what_stopped_a_rollout_is_told_with_its_time() -> None:
+def test_the_description_of_a_stop_has_its_time() -> None:
     fleet = make_fleet(10, phase_ms=0, goodput_Bps=1e9)
     gated = Plan(update=BAD, waves=(Wave(size=5, bake_s=86_400, gate=STRICT), Wave(size=5)))
     assert describe_stop(simulate(fleet, gated)) == "stopped by the gate of wave 1 after 3 d 00 h"

@@ -53,7 +53,7 @@ class Raw:
 
 
 @pytest.mark.parametrize("name", NEEDS_AN_OPEN_TESTBED)
-def test_a_testbed_that_is_not_open_speaks_to_nobody_and_says_how_to_open_it(name: str) -> None:
+def test_a_testbed_that_is_not_open_makes_no_connection_and_says_how_to_open_it(name: str) -> None:
     bed = Testbed()
     with pytest.raises(LabError, match=r"not open.*`with Testbed\(\) as bed:`.*`yield bed`"):
         NEEDS_AN_OPEN_TESTBED[name](bed)

@@ -62,7 +62,7 @@ def test_an_ed25519_root_is_refused_and_makes_the_whole_file_useless(made: Calla
 
 
 @pytest.mark.parametrize("form", [["-traditional"], []])
-def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(
+def test_an_encrypted_key_is_refused_without_a_prompt_for_its_password(
     made: Callable, openssl: OpenSsl, tmp_path: Path, form: list[str]
 ) -> None:
     certificate, _ = made("rsa:2048")

@@ -70,14 +70,14 @@ def test_boto3_tries_what_is_throttled_again_by_itself(bed: Testbed, monkeypatch
     assert get(bed.client("iotwireless"))["ResponseMetadata"]["RetryAttempts"] == 2
 
 
-def test_a_call_that_is_told_to_fail_changes_nothing(bed: Testbed) -> None:
+def test_a_call_with_an_injected_failure_changes_nothing(bed: Testbed) -> None:
     bed.fail_next("DeleteWirelessGateway", "AccessDeniedException")
     with pytest.raises(ClientError):
         bed.client("iotwireless").delete_wireless_gateway(Id=bed.gateways[0].id)
     assert get()["Id"] == bed.gateways[0].id
 
 
-def test_what_was_told_to_fail_is_forgotten_with_its_testbed() -> None:
+def test_injected_failures_end_with_their_testbed() -> None:
     with Testbed() as bed:
         bed.fail_next("GetWirelessGateway", "AccessDeniedException")
     with Testbed():

@@ -144,7 +144,7 @@ def test_the_longest_package_of_a_definition_is_no_fault() -> None:
         ("2.0.4(linux/std)", STATION, "the definition gives none"),
     ],
 )
-def test_a_missing_build_time_is_told_with_the_side_that_lacks_it(wanted: str, presented: str, words: str) -> None:
+def test_explain_names_the_side_whose_build_time_is_missing(wanted: str, presented: str, words: str) -> None:
     world = World()
     gateway = world.gateway()
     world.definition(replace(OLD, station=wanted))
@@ -152,7 +152,7 @@ def test_a_missing_build_time_is_told_with_the_side_that_lacks_it(wanted: str, p
     assert f"(only the build time differs: {words})" in world.explain(gateway)
 
 
-def test_a_gateway_without_a_key_is_told_that_it_refuses_a_signed_update() -> None:
+def test_explain_says_that_a_gateway_without_a_key_refuses_a_signed_update() -> None:
     world = World()
     gateway = world.gateway()
     world.definition(signature=sign_with("SHA-512"), sig_key_crc=PAIR.public_key.crc)

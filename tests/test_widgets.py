@@ -373,7 +373,7 @@ def test_a_board_whose_testbed_was_stopped_says_so_at_every_button() -> None:
         assert board.error in shown(board)
 
 
-def test_deleting_what_is_not_there_is_said_on_the_board(bed: Testbed) -> None:
+def test_the_board_shows_the_error_of_deleting_a_missing_task(bed: Testbed) -> None:
     board = TaskBoard(bed)
     board.delete.click()
     assert board.error
