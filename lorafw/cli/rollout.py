@@ -97,6 +97,14 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def connect(*, lab: bool, account: str | None, ready_file: Path | None) -> Connection:
     """Connect to the lab or to the account that was typed.
 
+    Args:
+        lab: True if ``--lab`` was given.
+        account: The account's number, or None for the lab.
+        ready_file: The file that ``lorafw serve --ready-file`` has written, or None.
+
+    Returns:
+        The connection.
+
     Raises:
         WrongTarget: The settings lead elsewhere.
     """

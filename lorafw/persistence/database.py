@@ -86,6 +86,9 @@ class StateDatabase:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Give the connection for statements that are saved together when the block ends.
 
+        Yields:
+            The connection.
+
         Raises:
             StateError: They cannot be saved. The database refuses all further transactions.
         """
@@ -107,6 +110,9 @@ class StateDatabase:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Give the connection for statements that only read.
+
+        Yields:
+            The connection.
 
         Raises:
             StateError: The database is damaged.

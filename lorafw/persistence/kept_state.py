@@ -39,6 +39,9 @@ class KeptState:
     def __enter__(self) -> KeptState:
         """Lock the folder and open the database.
 
+        Returns:
+            This object.
+
         Raises:
             StateError: The folder or the database cannot be used. Nothing is overwritten.
         """

@@ -94,10 +94,14 @@ def read_sample(calls: AwsCalls, gateways: Sequence[str], size: int, seed: int) 
         gateways: The ids of all gateways of the plan.
         size: How many of them to look at.
         seed: The seed of the choice.
+
+    Returns:
+        How many of the chosen gateways have each version, and each status of a task.
     """
     chosen = random.Random(seed).sample(list(gateways), min(size, len(gateways)))
     reads = [calls.read_gateway(gateway, with_version=True) for gateway in chosen]
-    versions = Counter(str(read.version) if read.version is not None else "no version" for read in reads)
+    version_labels = ["no version" if read.version is None else str(read.version) for read in reads]
+    versions = Counter(version_labels)
     tasks = Counter(str(read.task.status) for read in reads if read.task is not None)
     return FleetSample(len(chosen), dict(versions), dict(tasks))
 

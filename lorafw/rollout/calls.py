@@ -88,6 +88,9 @@ class AwsCalls:
             gateway: The id of the gateway.
             with_version: True to read its version as well. If it has no task, the version is read in any case, because
                 this shows whether the gateway is registered.
+
+        Returns:
+            What was read of the gateway.
         """
         task = self._read_task(gateway)
         if task is not None and not with_version:
@@ -107,10 +110,11 @@ class AwsCalls:
         except _NotFoundError:
             return None
         created = answer.get("TaskCreatedAt")
+        created_ms = parse_iso(created) if created else None
         return TaskSeen(
             definition_id=answer["WirelessGatewayTaskDefinitionId"],
             status=TaskStatus(answer["Status"]),
-            created_ms=parse_iso(created) if created else None,
+            created_ms=created_ms,
             uplink_ms=_uplink_ms(answer),
         )
 
@@ -215,6 +219,9 @@ class AwsCalls:
 
     def _call(self, operation: str, *, service: str = "iotwireless", **arguments: Any) -> Any:
         """Call an operation at its rate.
+
+        Returns:
+            The answer of the operation.
 
         Raises:
             _NotFoundError: There is no such resource.

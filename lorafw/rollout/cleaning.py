@@ -45,6 +45,9 @@ def clean(
         clock: The clock. None for the machine's.
         calls_per_s: The largest number of calls of one operation in a second.
 
+    Returns:
+        How many tasks were deleted, and how many gateways had no task of the rollout any more.
+
     Raises:
         RolloutError: The rollout has not ended, or a call failed. What was deleted is in the journal.
         WrongTarget: The connection leads elsewhere.

@@ -44,6 +44,9 @@ def connect_lab(environ: Mapping[str, str], ready_file: Path | None = None) -> C
         environ: The environment variables.
         ready_file: The file that ``lorafw serve --ready-file`` has written. None if only the variables count.
 
+    Returns:
+        The connection.
+
     Raises:
         WrongTarget: No lab is named, it is not on this machine, or something else answers there.
     """
@@ -65,6 +68,9 @@ def connect_account(account: str) -> Connection:
 
     Args:
         account: The account's number, as a person typed it.
+
+    Returns:
+        The connection.
 
     Raises:
         WrongTarget: The settings lead to another account, or to something else than AWS.

@@ -163,7 +163,8 @@ def _delete_pending(context: StepContext) -> None:
             return
         room -= 1
         is_fresh = progress.looked_ms is not None and progress.looked_ms >= context.now_ms - _FRESH_MS
-        context.do(DeleteTask(gateway) if is_fresh else ReadTask(gateway))
+        call = DeleteTask(gateway) if is_fresh else ReadTask(gateway)
+        context.do(call)
 
 
 def _leave_out_problems(context: StepContext) -> None:
@@ -275,7 +276,8 @@ def _create_tasks(context: StepContext, index: int) -> None:
         room -= 1
         checked_ms = None if progress is None else progress.checked_ms
         is_fresh = checked_ms is not None and checked_ms >= context.now_ms - _FRESH_MS
-        context.do(CreateTask(gateway) if is_fresh else CheckGateway(gateway))
+        call = CreateTask(gateway) if is_fresh else CheckGateway(gateway)
+        context.do(call)
 
 
 def _schedule_start(context: StepContext, index: int) -> int:

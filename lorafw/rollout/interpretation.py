@@ -72,11 +72,12 @@ def _take_gateway(context: StepContext, read: GatewayRead) -> None:
         return
     after = context.draft.progress_of(read.gateway)
     is_quiet = after.status == before.status
+    quiet_looks = before.quiet_looks + 1 if is_quiet else 0
     context.draft.change_gateway(
         read.gateway,
         looked_ms=context.now_ms,
         seen_uplink_ms=_latest_uplink(context, read),
-        quiet_looks=before.quiet_looks + 1 if is_quiet else 0,
+        quiet_looks=quiet_looks,
         failures=0,
         retry_ms=0,
     )

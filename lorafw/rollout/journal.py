@@ -157,6 +157,9 @@ def open_journal(path: Path, plan: SavedPlan) -> Iterator[Journal]:
         path: The file.
         plan: The plan.
 
+    Yields:
+        The journal.
+
     Raises:
         JournalError: The file is damaged, is the journal of another plan, or lies on a network file system.
     """

@@ -207,6 +207,9 @@ def read_plan(path: Path | str) -> SavedPlan:
     Args:
         path: The file.
 
+    Returns:
+        The plan.
+
     Raises:
         RolloutError: The file is no saved plan, or it was changed after it was made.
         OSError: The file cannot be opened.
