@@ -184,7 +184,8 @@ def read_reply(stream: ByteStream, host_port: str, request: bytes, buffer_bytes:
     while not (header_length := buffer.header_length()):
         buffer.receive(NO_HEADER)
     memory = bytes(buffer.memory)
-    status, length = status_code(memory), content_length(memory) or 0
+    status = status_code(memory)
+    length = content_length(memory) or 0
     body = _iter_body(stream, buffer, length, header_length)
     first_buffer_bytes = len(buffer.memory) - header_length
     if status == 200:
@@ -217,7 +218,8 @@ def _iter_body(stream: ByteStream, buffer: _Buffer, length: int, start: int) -> 
         yield bytes(buffer.memory[start:end])
         if not remaining:
             return
-        start = buffer.received = 0
+        start = 0
+        buffer.received = 0
 
 
 def _station_crash(size: int, capacity: int) -> StationCrash:

@@ -57,7 +57,9 @@ class BatchSimulator:
         outages: Outages | None = None,
         recorder: EventRecorder | None = None,
     ) -> None:
-        self._columns, self._params, self._outages = columns, params, outages
+        self._columns = columns
+        self._params = params
+        self._outages = outages
         self._writer = HistoryWriter(columns, params, recorder)
         self._step = 0
         self._rescheduled: list[ActiveGateways] = []
@@ -80,7 +82,8 @@ class BatchSimulator:
 
     def _start(self) -> ActiveGateways | None:
         """Return all gateways that will ask for the update, at their first poll after their task is created."""
-        columns, size = self._columns, self._columns.size
+        columns = self._columns
+        size = columns.size
         if columns.task_created_ms is not None:
             self._writer.record_manual_creation(columns.task_created_ms)
         first_ms = first_poll_ms(columns)

@@ -218,7 +218,9 @@ class BatchRunner:
     """
 
     def __init__(self, progress: Progress | None = None, total: int = 0) -> None:
-        self._progress, self._total, self._done = progress, total, 0
+        self._progress = progress
+        self._total = total
+        self._done = 0
 
     def map_batches(self, work: Callable[[Any], T], batches: Sequence[Any]) -> Iterator[T]:
         """Return the result of ``work`` for each batch, in order."""

@@ -102,10 +102,12 @@ def wilson_interval(hits: int, trials: int, z: float) -> Estimate:
         trials: Number of trials, at least 1.
         z: The quantile of the normal distribution for the confidence level, for example 1.96.
     """
-    share, square = hits / trials, z * z / trials
+    share = hits / trials
+    square = z * z / trials
     centre = (share + square / 2) / (1 + square)
     half_width = z / (1 + square) * (share * (1 - share) / trials + square / trials / 4) ** 0.5
-    low, high = max(0.0, centre - half_width), min(1.0, centre + half_width)
+    low = max(0.0, centre - half_width)
+    high = min(1.0, centre + half_width)
     if hits == 0:
         low = 0.0
     if hits == trials:
@@ -187,7 +189,8 @@ def quantile_index_interval(quantile: float, count: int, confidence_level: float
     """
     z = NormalDist().inv_cdf((1 + confidence_level) / 2)
     half_width = z * (count * quantile * (1 - quantile)) ** 0.5
-    low, high = round(count * quantile - half_width - 0.5), round(count * quantile + half_width - 0.5)
+    low = round(count * quantile - half_width - 0.5)
+    high = round(count * quantile + half_width - 0.5)
     return max(low, 0), min(high, count - 1)
 
 
