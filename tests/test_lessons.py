@@ -88,6 +88,8 @@ def test_a_lesson_begins_with_what_is_at_stake_and_ends_nearer_to_it(path: Path)
 
 
 OPEN_ENDED_MINUTES = 5
+CAPSTONE_MINUTES = 6 * OPEN_ENDED_MINUTES
+"""Five causes and a repair."""
 
 
 def counted_minutes(notebook: nbformat.NotebookNode) -> float:
@@ -98,6 +100,8 @@ def counted_minutes(notebook: nbformat.NotebookNode) -> float:
         if cell.cell_type == "markdown":
             text = re.sub(r"\]\([^)]*\)|<svg.*?</svg>", " ", cell.source, flags=re.DOTALL)
             minutes += len(text.split()) / 150
+        elif "capstone" in tags:
+            minutes += CAPSTONE_MINUTES
         elif "open-ended" in tags:
             minutes += OPEN_ENDED_MINUTES
         elif "exercise" in tags or "question" in tags:
@@ -143,7 +147,7 @@ def test_the_table_of_sources_has_an_address_a_page_a_section_and_a_date_for_eac
 
 
 def test_the_lessons_link_to_every_word_of_the_glossary_and_to_no_other() -> None:
-    words = re.findall(r"^### (\S+)$", prose(GLOSSARY), re.MULTILINE)
+    words = re.findall(r"^## (\S+)$", prose(GLOSSARY), re.MULTILINE)
     assert words == sorted(words)
     linked = {word for path in LESSONS for word in re.findall(r"15-glossary\.ipynb#([\w-]+)", prose(path))}
     assert linked == set(words)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lorafw._lazy import attach
 
 if TYPE_CHECKING:
+    from lorafw.lab.capstone import Capstone as Capstone
     from lorafw.lab.exercises import check as check
     from lorafw.lab.exercises import choose as choose
     from lorafw.lab.exercises import hint as hint
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from lorafw.lab.panels.wire_inspector import WireInspector as WireInspector
     from lorafw.lab.serve_process import ServeProcess as ServeProcess
     from lorafw.lab.setup_check import check_setup as check_setup
+    from lorafw.lab.ten_questions import TenQuestions as TenQuestions
     from lorafw.lab.workspace import Workspace as Workspace
 
 _MODULE_BY_NAME = {
+    "Capstone": "capstone",
     "FleetDashboard": "panels.fleet_dashboard",
     "MatchExplorer": "panels.match_explorer",
     "RolloutPlanner": "panels.rollout_planner",
@@ -33,6 +36,7 @@ _MODULE_BY_NAME = {
     "ServeProcess": "serve_process",
     "SignatureWorkbench": "panels.signature_workbench",
     "TaskBoard": "panels.task_board",
+    "TenQuestions": "ten_questions",
     "WireInspector": "panels.wire_inspector",
     "Workspace": "workspace",
     "check": "exercises",

@@ -1,0 +1,172 @@
+"""The capstone: twenty gateways, five causes, and no hints. The learner has the API and the gateways' logs.
+
+The seed decides which gateway has which cause, how many have each, and how the versions differ. A report judges the
+learner's answer: the cause of each gateway, and whether the gateways that an API call can repair run the new version.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from lorafw.errors import LabError
+
+if TYPE_CHECKING:
+    from lorafw.testbed import Testbed
+    from lorafw.testbed.gateways import TestbedGateway
+
+GATEWAYS: Final = 20
+NEW_VERSION: Final = "1.0.1"
+UPDATED: Final = "updated"
+OTHER_VERSION: Final = "other-version"
+CAUSES: Final = (OTHER_VERSION, "offline", "wrong-key", "tmp-full", "script-fails")
+"""Why a gateway is not updated. ``other-version``: it reports another version than the definition names."""
+_MAX_PER_CAUSE: Final = 3
+_INTERVAL_S: Final = 600
+_ELAPSED_S: Final = 3 * _INTERVAL_S
+"""Time from the definition to the learner's first look: four polls, after which a failing task has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapstoneReport:
+    """What an answer is worth."""
+
+    seed: int
+    named_correctly: int
+    """Number of gateways whose cause the answer names correctly."""
+    gateways: int
+    repaired: int
+    """Number of gateways with another version that run the new one now."""
+    repairable: int
+    """Number of gateways that a call of the API can repair."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every cause is right and every gateway that can be repaired is repaired."""
+        return self.named_correctly == self.gateways and self.repaired == self.repairable
+
+    def __str__(self) -> str:
+        verdict = "☑ passed" if self.passed else "☒ not yet passed"
+        return "\n".join(
+            (
+                f"Capstone, seed {self.seed}",
+                f"causes that are right       {self.named_correctly} of {self.gateways}",
+                f"gateways that you repaired  {self.repaired} of {self.repairable}",
+                verdict,
+            )
+        )
+
+
+class Capstone:
+    """Twenty gateways that were offered an update half an hour ago, on a testbed of their own.
+
+    Args:
+        seed: Decides which gateway has which cause. Equal seeds give equal gateways.
+    """
+
+    def __init__(self, seed: int = 1) -> None:
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise LabError(f"seed {seed!r} is not a whole number: give one, for example 7")
+        self.seed = seed
+        self._cause_by_id: dict[str, str] = {}
+        self._bed: Testbed | None = None
+
+    def start(self) -> Capstone:
+        """Open the testbed, define the update and let half an hour pass. Returns this capstone."""
+        from lorafw.testbed import Testbed  # noqa: PLC0415 -- importing the testbed takes about a second
+
+        luck = random.Random(self.seed)
+        bed = Testbed(gateways=GATEWAYS, seed=self.seed, interval_s=_INTERVAL_S).start()
+        for gateway, cause in zip(bed.gateways, draw_causes(luck), strict=True):
+            self._cause_by_id[gateway.id] = cause
+            _apply(cause, gateway, bed, luck)
+        bed.define_update(NEW_VERSION)
+        bed.advance(_ELAPSED_S)
+        self._bed = bed
+        return self
+
+    def stop(self) -> None:
+        """Close the testbed. A second call does nothing."""
+        if self._bed is not None:
+            self._bed.stop()
+            self._bed = None
+
+    @property
+    def _open_bed(self) -> Testbed:
+        if self._bed is None:
+            raise LabError("this capstone is not open: call its start() first")
+        return self._bed
+
+    def client(self, name: str) -> Any:
+        """Return a boto3 client of the account that the gateways are registered in, for example ``iotwireless``."""
+        return self._open_bed.client(name)
+
+    @property
+    def logs(self) -> dict[str, list[str]]:
+        """The log lines of each gateway, by its id. The operator has copied them from the gateways."""
+        return {gateway.id: list(gateway.log) for gateway in self._open_bed.gateways}
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, in which the gateways poll every ten minutes."""
+        self._open_bed.advance(seconds)
+
+    def report(self, answer: object = ...) -> CapstoneReport | None:
+        """Judge an answer, print the report and return it.
+
+        Args:
+            answer: The cause of each gateway by its id: one of ``CAUSES``, or ``updated``. ``...`` means that there is
+                none yet.
+
+        Returns:
+            The report. None if there is no answer yet, or the answer is not a dict.
+        """
+        if answer is ...:
+            _say("☐ not done yet")
+            return None
+        if not isinstance(answer, Mapping):
+            _say("☒ hand in a dict with the cause of each gateway, by the gateway's id")
+            return None
+        report = self._judge(answer)
+        _say(str(report))
+        return report
+
+    def _judge(self, answer: Mapping[Any, Any]) -> CapstoneReport:
+        named_correctly = sum(answer.get(gateway_id) == cause for gateway_id, cause in self._cause_by_id.items())
+        repairable = [gateway for gateway in self._open_bed.gateways if self._cause_by_id[gateway.id] == OTHER_VERSION]
+        repaired = sum(gateway.home.package() == NEW_VERSION for gateway in repairable)
+        return CapstoneReport(self.seed, named_correctly, GATEWAYS, repaired, len(repairable))
+
+
+def draw_causes(luck: random.Random) -> list[str]:
+    """Draw one to three gateways for each cause. The others are updated. The order is random."""
+    causes = [cause for cause in CAUSES for _ in range(luck.randint(1, _MAX_PER_CAUSE))]
+    causes += [UPDATED] * (GATEWAYS - len(causes))
+    luck.shuffle(causes)
+    return causes
+
+
+def _apply(cause: str, gateway: TestbedGateway, bed: Testbed, luck: random.Random) -> None:
+    """Give a gateway its cause."""
+    if cause == UPDATED:
+        return
+    if cause == OTHER_VERSION:
+        _change_one_field(gateway, luck)
+    else:
+        bed.inject(cause, gateway)
+
+
+def _change_one_field(gateway: TestbedGateway, luck: random.Random) -> None:
+    """Let a gateway report another version, model or build time than the definition names."""
+    field = luck.choice(("package", "model", "station"))
+    if field == "package":
+        gateway.home.write("version.txt", f"0.9.{luck.randint(1, 9)}\n")
+    elif field == "model":
+        gateway.virtual.model = "RPi"
+    else:
+        gateway.virtual.station = f"2.0.5(rpi/std) 2021-03-{luck.randint(10, 28)} 17:02:44"
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 -- a notebook shows what is printed

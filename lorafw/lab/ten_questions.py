@@ -1,0 +1,233 @@
+"""Ten questions, asked before and after the course, to show what was gained.
+
+The seed changes the numbers in the questions and the order of the answers, so that the second time cannot be answered
+from memory. The answers of the first time are kept in a file until the second time.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from lorafw.atomic import write_atomic
+from lorafw.lab.exercises.question import LETTERS, Option, Question, right
+
+BEFORE_FILE: Final = "ten-questions-before.json"
+_COUNT: Final = 10
+
+
+def _numbers(text: str, answer: object, *wrong: object) -> Question:
+    """Return a question whose answers are numbers or words, the right one first."""
+    return Question(text, (right(str(answer), ""), *(Option(str(value), "") for value in wrong)))
+
+
+def _who_starts(luck: random.Random) -> Question:
+    return _numbers(
+        "Who starts the exchange that brings an update to a gateway?",
+        "the gateway",
+        "AWS",
+        "the operator's computer",
+        "whichever notices the new version first",
+    )
+
+
+def _matching(luck: random.Random) -> Question:
+    package = f"1.{luck.randint(0, 9)}.{luck.randint(0, 9)}"
+    return _numbers(
+        f'A definition names version {package} and model rpi. A gateway reports {package} and "RPi". What happens?',
+        "nothing: there is no task",
+        "it is updated",
+        "a task is created and FAILED",
+        "AWS corrects the spelling",
+    )
+
+
+def _key_crc(luck: random.Random) -> Question:
+    crc = luck.randint(2**28, 2**32 - 1)
+    return _numbers(
+        f"A station logs keycrc={crc:08X}. Which SigKeyCrc is that?",
+        crc,
+        f"{crc:08X}",
+        int.from_bytes(crc.to_bytes(4, "little"), "big"),
+        2**32 - crc,
+    )
+
+
+def _pending(luck: random.Random) -> Question:
+    polls = luck.randint(4, 9)
+    return _numbers(
+        f"A gateway has polled {polls} times, and its task is still PENDING. Where do you look first?",
+        "at the object and the role in S3 and IAM",
+        "at the signature",
+        "at the gateway's /tmp",
+        "at the gateway's power supply",
+    )
+
+
+def _time_to_failed(luck: random.Random) -> Question:
+    hours = luck.choice((4, 6, 8, 12, 24))
+    return _numbers(
+        f"Gateways poll every {hours} h. The update has no effect. How long after the first send is the task FAILED?",
+        f"{3 * hours} h",
+        f"{hours} h",
+        f"{2 * hours} h",
+        "at once",
+    )
+
+
+def _no_key(luck: random.Random) -> Question:
+    return _numbers(
+        "A gateway has no sig-0.key. What does it do with an update that nobody has signed?",
+        "it runs it",
+        "it refuses it",
+        "it asks AWS for the key",
+        "it waits for a signed one",
+    )
+
+
+def _canary(luck: random.Random) -> Question:
+    canaries = luck.choice((10, 20, 30, 60))
+    rate = 1 - 0.05 ** (1 / canaries)
+    return _numbers(
+        f"None of {canaries} canaries fails. Which failure rate is still possible at most (95 % confidence)?",
+        f"{rate:.0%}",
+        "0 %",
+        f"{1 / canaries / 10:.1%}",
+        f"{rate / 10:.1%}",
+    )
+
+
+def _retries(luck: random.Random) -> Question:
+    percent = luck.choice((5, 10, 20))
+    chance = percent / 100
+    return _numbers(
+        f"Each attempt fails with a chance of {percent} %, independently. How many tasks are FAILED at the end?",
+        f"{chance**3:.2%}",
+        f"{chance:.2%}",
+        f"{chance**2:.2%}",
+        f"{3 * chance:.2%}",
+    )
+
+
+def _signature_length(luck: random.Random) -> Question:
+    length = luck.choice((69, 70, 71, 72))
+    return _numbers(
+        f"A signature has {length} bytes. Which number is in the length field of the response?",
+        length + 4,
+        length,
+        length + 2,
+        length * 2,
+    )
+
+
+def _comes_back(luck: random.Random) -> Question:
+    return _numbers(
+        "A task is FAILED. You delete it, but not its definition, which has AutoCreateTasks. What happens?",
+        "the next poll of the gateway creates a new task",
+        "nothing more",
+        "the definition is deleted, too",
+        "the update is sent once, without a task",
+    )
+
+
+_MAKERS: Final[tuple[Callable[[random.Random], Question], ...]] = (
+    _who_starts,
+    _matching,
+    _key_crc,
+    _pending,
+    _time_to_failed,
+    _no_key,
+    _canary,
+    _retries,
+    _signature_length,
+    _comes_back,
+)
+
+
+class TenQuestions:
+    """Ten questions with the numbers of one seed.
+
+    Args:
+        seed: Changes the numbers and the order of the answers.
+        folder: Where the answers of the first time are kept.
+    """
+
+    def __init__(self, seed: int = 1, folder: Path | str = ".") -> None:
+        luck = random.Random(seed)
+        self.questions = [_shuffled(make(luck), luck) for make in _MAKERS]
+        self._path = Path(folder) / BEFORE_FILE
+
+    def ask(self) -> None:
+        """Print the questions with their answers."""
+        for number, question in enumerate(self.questions, start=1):
+            _say(f"{number}. {question.text}")
+            for letter, option in question.lettered():
+                _say(f"   {letter}) {option.text}")
+
+    def right_numbers(self, answers: str) -> list[int]:
+        """Return the numbers of the questions that are answered correctly.
+
+        Args:
+            answers: Ten letters, one for each question.
+        """
+        pairs = zip(self.questions, answers.lower(), strict=True)
+        return [number for number, (question, letter) in enumerate(pairs, start=1) if letter == question.right_letter]
+
+    def hand_in_before(self, answers: object = ...) -> None:
+        """Keep the answers of the first time in a file. Prints no result, so that the questions can be asked again."""
+        letters = _checked_letters(answers)
+        if letters is not None:
+            write_atomic(self._path, json.dumps({"right": self.right_numbers(letters)}).encode())
+            _say("☑ kept. You will see the result after the course.")
+
+    def hand_in_after(self, answers: object = ...) -> None:
+        """Print the results of both times and what was gained."""
+        letters = _checked_letters(answers)
+        if letters is None:
+            return
+        after = set(self.right_numbers(letters))
+        before = self._read_before()
+        if before is not None:
+            _say(f"before  {len(before)} of {_COUNT}")
+        _say(f"after   {len(after)} of {_COUNT}")
+        if before is not None:
+            _say(f"gained: questions {_listed(after - before)}")
+        _say(f"to read again: questions {_listed(set(range(1, _COUNT + 1)) - after)}")
+
+    def _read_before(self) -> set[int] | None:
+        """Return the numbers that were right the first time. Returns None if there was no first time."""
+        try:
+            return set(json.loads(self._path.read_bytes())["right"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def _shuffled(question: Question, luck: random.Random) -> Question:
+    """Return the question with its answers in a random order."""
+    options = list(question.options)
+    luck.shuffle(options)
+    return Question(question.text, tuple(options))
+
+
+def _checked_letters(answers: object) -> str | None:
+    """Return ten letters. If the answers are something else, print what is missing and return None."""
+    if answers is ...:
+        _say("☐ not done yet")
+        return None
+    text = "".join(str(answers).split()).lower()
+    if len(text) != _COUNT or any(letter not in LETTERS[:4] for letter in text):
+        _say(f"☒ {answers!r} is not ten letters from a to d, for example 'abcdabcdab'")
+        return None
+    return text
+
+
+def _listed(numbers: set[int]) -> str:
+    """Return numbers as text, or ``none``."""
+    return ", ".join(map(str, sorted(numbers))) or "none"
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 -- a notebook shows what is printed
