@@ -87,16 +87,16 @@ def test_definitions_but_none_that_is_near(world, gateway):
 
 NEAR = [
     ("case", replace(OLD, model="Linux"), "Model", "'Linux'", "'linux'", "upper and lower case differ"),
-    ("a blank behind", replace(OLD, package="1.0.0 "), "PackageVersion", "'1.0.0 '", "'1.0.0'", "a blank too many"),
-    ("a blank in front", replace(OLD, package=" 1.0.0"), "PackageVersion", "' 1.0.0'", "'1.0.0'", "a blank too many"),
-    ("a line end", replace(OLD, package="1.0.0\n"), "PackageVersion", r"'1.0.0\n'", "'1.0.0'", "a blank too many"),
+    ("a blank behind", replace(OLD, package="1.0.0 "), "PackageVersion", "'1.0.0 '", "'1.0.0'", "a space too many"),
+    ("a blank in front", replace(OLD, package=" 1.0.0"), "PackageVersion", "' 1.0.0'", "'1.0.0'", "a space too many"),
+    ("a line end", replace(OLD, package="1.0.0\n"), "PackageVersion", r"'1.0.0\n'", "'1.0.0'", "a space too many"),
     (
         "a blank more inside",
         replace(OLD, station=STATION.replace(" ", "  ")),
         "Station",
         "'2.0.4(linux/std)  2021-03-12  09:03:20'",
         f"'{STATION}'",
-        "a blank too many",
+        "a space too many",
     ),
     (
         "the build time",
@@ -141,7 +141,7 @@ def test_a_near_miss_is_shown_with_the_field_and_both_values(world, gateway, cur
 def test_a_near_miss_in_several_fields_is_shown_where_each_is_a_slip(world, gateway):
     world.definition(GatewayVersion("2.0.4(linux/std)", "1.0.0 ", "Linux"))
     world.poll(gateway)
-    explanation = says(world, gateway, "upper and lower case differ", "a blank too many", "only the build time")
+    explanation = says(world, gateway, "upper and lower case differ", "a space too many", "only the build time")
     assert [d.field for d in explanation.near_misses[0].differences] == ["PackageVersion", "Model", "Station"]
 
 

@@ -88,8 +88,8 @@ def test_an_earlier_fault_does_not_explain_a_completed_task() -> None:
     gateway = int(result.fleet.number[np.flatnonzero(after_a_failure)[0]])
     *before, last = result.explain(gateway).splitlines()
     assert "COMPLETED" in last
-    assert "behind it" not in last
-    assert "behind it: script-fails" in before[-1]
+    assert "cause: " not in last
+    assert "cause: script-fails" in before[-1]
 
 
 def test_explain_says_why_a_gateway_never_had_a_task() -> None:

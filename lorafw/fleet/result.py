@@ -188,7 +188,7 @@ class Result:
         for time_ms, _, attempt, from_status, to_status, cause, fault in log.iter_rows():
             transition = _describe_transition(from_status, to_status)
             send = f", send {attempt}" if attempt else ""
-            fault_note = f" (behind it: {fault})" if fault else ""
+            fault_note = f" (cause: {fault})" if fault else ""
             lines.append(f"{format_elapsed(time_ms)}  {transition}{send}: {cause}{fault_note}")
         if len(log) == 0:
             lines.append(f"It never had a task: {self._reason_without_task(index)}")

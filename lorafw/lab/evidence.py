@@ -112,6 +112,7 @@ SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
         "api-create-task": _operation("CreateWirelessGatewayTask", "introduction"),
         "api-list": _operation("ListWirelessGateways", "Response Elements"),
         "api-endpoint": _operation("GetServiceEndpoint", "Response Elements"),
+        "api-log-level": _operation("PutResourceLogLevel", "Request Body"),
         "quotas": Source(
             "AWS General Reference, AWS IoT Wireless endpoints and quotas",
             "Service quotas",

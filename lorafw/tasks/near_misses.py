@@ -20,7 +20,7 @@ _DEFAULT: Final = Policy()
 _BUILD_TIME: Final = re.compile(r"\s*\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}\s*$")
 
 _CASE: Final = "upper and lower case differ"
-_BLANK: Final = "a blank too many or too few"
+_BLANK: Final = "a space too many or too few"
 _BUILD: Final = "only the build time differs"
 _BUILD_NOT_PRESENTED: Final = f"{_BUILD}: the gateway presents none"
 _BUILD_NOT_WANTED: Final = f"{_BUILD}: the definition gives none"
