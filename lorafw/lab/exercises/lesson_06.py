@@ -20,7 +20,7 @@ def _is_longer_than_the_installation(answer: object) -> bool:
 
 def _feedback_interval(answer: object) -> str | None:
     if is_number(answer) and cast("float", answer) > 3600:
-        return "that is longer than an hour, and the task must be COMPLETED within two hours."
+        return "that is longer than an hour."
     if is_number(answer):
         return "a gateway with this interval polls at least once while the update is still being installed."
     return None
