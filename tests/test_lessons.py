@@ -201,6 +201,12 @@ def test_every_exercise_is_unanswered_and_its_solution_is_right(path: Path, tmp_
         assert printed(notebook.cells[index]) == f"☑ correct. {EXERCISES[name].explanation}\n"
 
 
+def test_each_lesson_imports_what_helps_with_its_exercises(path: Path) -> None:
+    setup = next(cell.source for cell in lesson(path).cells if cell.cell_type == "code")
+    (names,) = re.findall(r"^from lorafw.lab import (.*)$", setup, re.MULTILINE)
+    assert {"check", "hint", "solution"} <= set(names.split(", "))
+
+
 def test_each_lesson_has_one_open_ended_exercise_and_its_cell_is_tagged(path: Path) -> None:
     notebook = lesson(path)
     tagged = {name for index, name in exercises(notebook) if "open-ended" in notebook.cells[index].metadata.tags}

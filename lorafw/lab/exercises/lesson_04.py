@@ -8,6 +8,9 @@ from typing import Any, Final, cast
 from lorafw.example import CURRENT_VERSION
 from lorafw.lab.exercises.grading import Exercise, Grader, equals
 from lorafw.lab.exercises.question import Option, Question, right
+from lorafw.tasks.evaluation import normalize_version
+from lorafw.tasks.policy import Policy
+from lorafw.version import GatewayVersion
 
 _STATION: Final = str(CURRENT_VERSION.station)
 _LATER: Final = "2.0.5(rpi/std) 2021-03-11 17:02:44"
@@ -19,15 +22,23 @@ _REPORTED: Final[tuple[Mapping[str, str], ...]] = (
     {"Model": "rpi", "Station": _STATION},
 )
 """What the five gateways of the lesson report."""
+_POLICY: Final = Policy()
 _TO_UPDATE: Final = {1, 3}
 """The positions of the second and the fourth gateway."""
 
 
+def _version(fields: Mapping[str, str]) -> GatewayVersion:
+    return GatewayVersion(
+        station=fields.get("Station"), package=fields.get("PackageVersion"), model=fields.get("Model")
+    )
+
+
 def _matches(definition: Mapping[str, Any], reported: Mapping[str, str]) -> bool:
-    """Return whether a task is created for a gateway, as the update service decides it."""
-    wanted = definition["Update"]["LoRaWAN"]["CurrentVersion"]
-    is_complete = set(wanted) == {"PackageVersion", "Model", "Station"}
-    return bool(definition["AutoCreateTasks"]) and is_complete and dict(wanted) == dict(reported)
+    """Return whether a task is created for a gateway, by the default policy of the update service."""
+    wanted = _version(definition["Update"]["LoRaWAN"]["CurrentVersion"])
+    if not definition["AutoCreateTasks"] or None in wanted.as_tuple():
+        return False
+    return normalize_version(wanted, _POLICY) == normalize_version(_version(reported), _POLICY)
 
 
 def _updated_gateways(definitions: object) -> set[int]:
