@@ -29,6 +29,7 @@ from pygments.token import Operator, Whitespace
 
 from lorafw.cli import main
 from lorafw.fleet.defaults import DEFAULTS
+from lorafw.lab import diagrams
 from lorafw.tasks.lifecycle import TRANSITIONS
 from lorafw.tasks.policy import BehaviourDecision, all_decisions
 
@@ -58,8 +59,8 @@ add_module_names = False
 html_theme = "furo"
 html_show_sourcelink = False
 html_show_copyright = False
-html_static_path = ["reference/site.css"]
-html_css_files = ["site.css"]
+html_static_path = ["reference/site.css", "../lorafw/lab/panels/frontend/panel.css"]
+html_css_files = ["site.css", "panel.css"]
 html_theme_options = {"navigation_with_keys": True}
 
 
@@ -249,7 +250,14 @@ def column_signature(cls: type) -> str:
     return f"(*, {', '.join(names)})"
 
 
+def diagram(name: str) -> str:
+    """Return a diagram of the lab as an image."""
+    image: str = getattr(diagrams, name)().to_html()
+    return image
+
+
 GENERATORS = {
+    "diagram": diagram,
     "public": public,
     "lessons": lessons,
     "objectives": objectives,

@@ -144,6 +144,12 @@ class LabPage:
         """What cells that failed said."""
         return list(self.page.evaluate(_FAILURES))
 
+    def set_theme(self, theme: str) -> None:
+        """Switch to a theme of JupyterLab, and wait until it is shown."""
+        self.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+        self.page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
+        self.page.wait_for_timeout(500)  # its style sheets are loaded
+
     def close(self) -> None:
         """Close the page and end its kernel. What the page says of a kernel that is taken from it does not count."""
         self.page.remove_listener("console", self._hear)

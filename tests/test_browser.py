@@ -14,6 +14,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browser import LabPage, chromium, expose_app, lab_process, need_chromium, write_notebook
 from nbclient import NotebookClient
 from outside import World
@@ -33,6 +34,13 @@ OTHERS = (
     "from lorafw.lab import WireInspector\nWireInspector()",
     "from lorafw.lab import SignatureWorkbench\nSignatureWorkbench()",
     "from lorafw import Testbed\nfrom lorafw.lab import TaskBoard\nTaskBoard(Testbed().start())",
+)
+SIX = "\n".join(
+    [
+        "from IPython.display import display",
+        *(code.replace("\n", "\npanel = ") + "\ndisplay(panel)" for code in (FLEET, PLANNER, *OTHERS[:3])),
+        OTHERS[3].replace("\nTaskBoard", "\npanel = TaskBoard") + "\ndisplay(panel)",
+    ]
 )
 BOARD = """from lorafw import Testbed
 from lorafw.lab import TaskBoard
@@ -58,6 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_notebook(folder / "fleet.ipynb", FLEET)
     write_notebook(folder / "planner.ipynb", PLANNER)
     write_notebook(folder / "others.ipynb", *OTHERS)
+    write_notebook(folder / "six.ipynb", SIX, "")
     return folder
 
 
@@ -138,31 +147,43 @@ def changed_alt(page: LabPage, before: str) -> str:
     return str(handle.json_value())
 
 
+def slider(page: Any, number: int = 0) -> Any:
+    """A slider of the page, by its place."""
+    return page.get_by_role("slider").nth(number)
+
+
 def test_arrow_keys_on_a_slider_redraw_the_dashboard(page: LabPage) -> None:
     assert page.open("fleet.ipynb").run_all()
     before = keep(page, ".jp-OutputArea img")
     assert "100 gateways" in before
-    page.page.locator(".noUi-handle").first.focus()
+    slider(page.page).focus()
     page.page.keyboard.press("ArrowRight")
     assert "105 gateways" in changed_alt(page, before)
 
 
 def test_every_control_of_the_dashboard_can_be_reached_by_tab(page: LabPage) -> None:
     assert page.open("fleet.ipynb").run_all()
-    page.page.locator(".noUi-handle").first.focus()
+    slider(page.page).focus()
     reached = set()
     for _ in range(24):
-        reached.add(page.page.evaluate("document.activeElement.closest('.jupyter-widgets')?.innerText.split('\\n')[0]"))
+        reached.add(page.page.evaluate(_FOCUSED))
         page.page.keyboard.press("Tab")
     wanted = {"Gateways", "Rollouts", "Installs fail, %", "Polls missed, %", "Wrong key, %", "Backhaul", "Plan", "Run"}
     assert wanted <= reached, reached
+
+
+_FOCUSED = """() => {
+    const { activeElement } = document;
+    const label = activeElement.labels?.length ? activeElement.labels[0].textContent : activeElement.innerText;
+    return activeElement.getAttribute('aria-label') ?? label;
+}"""
 
 
 def test_run_is_pressed_by_keyboard_and_cancel_leaves_what_was_shown(page: LabPage) -> None:
     assert page.open("planner.ipynb").run_all()
     before = keep(page, ".jp-OutputArea img")
     view = page.page.locator(".jp-OutputArea")
-    page.page.locator(".noUi-handle").first.focus()
+    slider(page.page).focus()
     page.page.keyboard.press("ArrowRight")
     view.get_by_text("press Run").wait_for()
     page.page.get_by_role("button", name="Run", exact=True).focus()
@@ -170,8 +191,8 @@ def test_run_is_pressed_by_keyboard_and_cancel_leaves_what_was_shown(page: LabPa
     after = changed_alt(page, before)
     assert "200 gateways" in after
 
-    for slider in (0, 2):  # as large as it gets: long enough for a person to change their mind
-        page.page.locator(".noUi-handle").nth(slider).focus()
+    for number in (0, 2):  # as large as it gets: long enough for a person to change their mind
+        slider(page.page, number).focus()
         page.page.keyboard.press("End")
     page.page.get_by_role("button", name="Run", exact=True).press("Enter")
     cancel = page.page.get_by_role("button", name="Cancel")
@@ -186,9 +207,7 @@ def test_the_other_panels_answer_to_the_keyboard(page: LabPage) -> None:
     assert page.open("others.ipynb").run_all(), page.failures()
     view = page.page.locator(".jp-OutputArea")
 
-    model = page.page.get_by_label("Model")
-    model.fill("RPi")
-    model.press("Enter")
+    page.page.get_by_label("Model").fill("RPi")  # it acts without Enter or Tab
     view.get_by_text("Model='RPi'").wait_for()
 
     part = page.page.get_by_label("Part", exact=True)
@@ -212,16 +231,59 @@ def test_the_board_fits_its_page(browser: Any, lab: str, folder: Path, width: in
     write_notebook(folder / "board.ipynb", BOARD)
     page = LabPage(browser, lab, {"width": width, "height": 800}).open("board.ipynb")
     assert page.run_all(), page.failures()
-    box = {name: page.page.get_by_role("button", name=name).bounding_box() for name in ("Poll", "Inject", "Heal")}
+    names = ("Poll", "Advance", "Define update", "Inject", "Heal")
+    box = {name: page.page.get_by_role("button", name=name, exact=True).bounding_box() for name in names}
     assert box["Inject"]["y"] == box["Heal"]["y"]
     if width == 1280:
-        assert box["Poll"]["y"] == box["Heal"]["y"]
+        assert box["Poll"]["y"] == box["Advance"]["y"]
+        assert box["Define update"]["y"] == box["Heal"]["y"]
+        # The controls and both logs are in view together.
+        visible = page.page.locator(".jp-WindowedPanel-outer").first.bounding_box()
+        assert page.page.locator(".lorafw-panel").bounding_box()["height"] <= visible["height"]
     page.page.get_by_role("button", name="Define update").press("Enter")
     page.page.locator(".jp-OutputArea").get_by_text("Update 1 of this board is defined").wait_for()
     right = page.page.evaluate("document.querySelector('.jp-OutputArea').getBoundingClientRect().right")
-    view = page.page.locator(".jp-OutputArea [role=status]").bounding_box()
+    view = page.page.locator(".jp-OutputArea .lorafw-view").first.bounding_box()
     assert view["x"] + view["width"] <= right  # what does not fit into it scrolls
     page.close()
+
+
+@pytest.fixture(scope="module")
+def six(browser: Any, lab: str) -> Iterator[LabPage]:
+    """A page with all six panels in one output."""
+    page = LabPage(browser, lab).open("six.ipynb")
+    assert page.run_all(), page.failures()
+    page.page.wait_for_function("document.querySelectorAll('.lorafw-panel[data-lm-suppress-shortcuts]').length === 6")
+    yield page
+    page.close()
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_axe_finds_no_violation_in_any_panel(six: LabPage, theme: str) -> None:
+    six.set_theme(theme)
+    results = Axe().run(six.page, context=".lorafw-panel")
+    assert results.violations_count == 0, results.generate_report()
+    checked = {rule["id"] for rule in results.response["passes"]}
+    assert {"color-contrast", "label", "select-name", "button-name", "image-alt"} <= checked
+
+
+@pytest.mark.parametrize("control", ["button", "slider", "combobox"])
+def test_a_key_that_is_pressed_in_a_panel_does_not_reach_the_notebook(six: LabPage, control: str) -> None:
+    controls = six.page.locator(".lorafw-panel").get_by_role(control, disabled=False)
+    controls.first.focus()  # makes the cell of the panel the active one
+    before = six.page.evaluate(_CELLS)
+    for number in range(controls.count()):
+        controls.nth(number).focus()
+        for key in ("ArrowDown", "ArrowUp", "m", "a", "b", "j"):
+            six.page.keyboard.press(key)
+    assert six.page.evaluate(_CELLS) == before
+
+
+_CELLS = """() => {
+    const { content } = window.jupyterapp.shell.currentWidget;
+    return [content.activeCellIndex, ...[...content.model.cells].map(cell => cell.type)];
+}"""
 
 
 def test_a_panel_shows_its_static_face_before_anything_runs(page: LabPage, folder: Path) -> None:
@@ -237,7 +299,7 @@ def test_a_panel_shows_its_static_face_before_anything_runs(page: LabPage, folde
     page.open("committed.ipynb")
     assert "100 gateways" in keep(page, ".jp-OutputArea img")
     page.page.get_by_role("table", name=re.compile("^Presented: ")).wait_for()
-    assert page.page.locator(".noUi-handle").count() == 0
+    assert page.page.get_by_role("slider").count() == 0
 
 
 def test_a_page_that_was_saved_shows_its_panels_when_it_is_opened_again(browser: Any, lab: str, folder: Path) -> None:
@@ -245,7 +307,6 @@ def test_a_page_that_was_saved_shows_its_panels_when_it_is_opened_again(browser:
     first = LabPage(browser, lab).open("saved.ipynb")
     assert first.run_all()
     first.page.get_by_label("Model").fill("RPi")
-    first.page.get_by_label("Model").press("Enter")
     first.page.locator(".jp-OutputArea").get_by_text("Model='RPi'").wait_for()
     first.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
     first.close()
@@ -264,7 +325,7 @@ def test_a_panel_also_works_as_an_application_and_contacts_no_other_machine(brow
         page.goto(f"{url.partition('?')[0]}voila/render/fleet.ipynb")
         before = page.wait_for_selector("img[alt*='100 gateways']").get_attribute("alt")
         assert page.get_by_text("import FleetDashboard").count() == 0
-        page.locator(".noUi-handle").first.focus()
+        slider(page).focus()
         page.keyboard.press("ArrowRight")
         after = page.wait_for_selector("img[alt*='105 gateways']").get_attribute("alt")
         assert after != before

@@ -47,6 +47,7 @@ OUTSIDE_ONLY_FROM = {
     "click": 5,
     "pandas": 2,
     "matplotlib": 5,
+    "anywidget": 5,
     "ipywidgets": 5,
 }
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))

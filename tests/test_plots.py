@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from matplotlib import color_sequences
-from matplotlib.colors import to_hex
+from matplotlib import color_sequences, colormaps
+from matplotlib.colors import to_hex, to_rgb
 
 from lorafw.errors import FleetError
 from lorafw.fleet import (
@@ -30,8 +30,8 @@ from lorafw.fleet import (
     typical_plan,
     waves_plan,
 )
-from lorafw.lab.plots import PICTURES, causes, completion, load, retries, timeline, waves
-from lorafw.lab.plots.figure import STATUS_STYLES
+from lorafw.lab.plots import PICTURES, causes, completion, load, paired_timelines, retries, timeline, waves
+from lorafw.lab.plots.figure import BLUE, GREY, ORANGE, SKY, STATUS_STYLES
 
 HOUR_S = 3600
 
@@ -163,13 +163,29 @@ def test_a_fleet_in_which_no_gateway_completes_is_drawn() -> None:
         assert draw(result).png()
 
 
-def test_colours_are_petroff8_and_each_status_has_another_hatch_or_none() -> None:
-    safe = {to_hex(colour) for colour in color_sequences["petroff8"]}
-    colours = {name: style["facecolor"] for name, style in STATUS_STYLES.items()}
-    assert {colour for name, colour in colours.items() if name != "none"} <= safe
+def test_areas_have_the_colours_of_rdylbu_and_each_status_has_another_hatch_or_none() -> None:
+    steps = [colormaps["RdYlBu"](step / 10) for step in range(11)]
+    for name, style in STATUS_STYLES.items():
+        if name != "none":
+            assert any(to_rgb(style["facecolor"]) == pytest.approx(step[:3], abs=0.01) for step in steps), name
     hatches = [style.get("hatch") for name, style in STATUS_STYLES.items() if name not in ("none", "COMPLETED")]
     assert len(set(hatches)) == len(hatches)
     assert None not in hatches
+
+
+def test_lines_and_markers_have_the_colours_of_petroff8() -> None:
+    assert {BLUE, ORANGE, GREY, SKY} <= {to_hex(colour) for colour in color_sequences["petroff8"]}
+
+
+def test_rollouts_side_by_side_share_one_time_axis_and_one_scale(rollout: Result, clockwork: Result) -> None:
+    picture = paired_timelines([rollout, clockwork], ["First plan: a", "Second plan: b"])
+    first, second = picture.figure.axes
+    assert first.get_xlim() == second.get_xlim()
+    assert first.get_ylim() == second.get_ylim() == (0, 100)
+    assert first.get_position().y0 == second.get_position().y0
+    end = f"after {first.get_xlim()[1]:.0f} h"
+    for title in ("First plan: a", "Second plan: b"):
+        assert end in picture.alt.partition(title)[2]
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

@@ -53,7 +53,13 @@ def test_every_requirement_is_pinned_in_constraints() -> None:
     assert not missing
 
 
-MODULE_OF = {"awscli": None, "boto3-stubs": "mypy_boto3", "flask-cors": "flask_cors", "pytest-xdist": "xdist"}
+MODULE_OF = {
+    "awscli": None,
+    "axe-playwright-python": "axe_playwright_python",
+    "boto3-stubs": "mypy_boto3",
+    "flask-cors": "flask_cors",
+    "pytest-xdist": "xdist",
+}
 PROVIDED = {
     "botocore": "boto3",
     "yarl": "aiohttp",
@@ -68,6 +74,7 @@ PROVIDED = {
     "pytest_socket": "pytest-socket",
     "urllib3": "boto3",
     "pygments": "sphinx",
+    "traitlets": "ipywidgets",
 }
 LOADS_A_PLUGIN = {"pytest"}
 """Programs that load a plugin of lorafw. They are always there when the plugin is."""

@@ -31,11 +31,13 @@ from lorafw.lab import (
 )
 from lorafw.lab.panels.background import Job
 from lorafw.lab.panels.base import Panel
+from lorafw.lab.panels.browser_widgets import Frame, Slider
 from lorafw.lab.panels.fleet_dashboard import DashboardResult
 from lorafw.lab.panels.html import is_panel_html
 from lorafw.lab.panels.match_explorer import caret_diff, definition
 from lorafw.lab.panels.signature_workbench import WorkbenchState
-from lorafw.lab.panels.task_board import FAULT_NAMES, STATUS_SYMBOLS
+from lorafw.lab.panels.style import STYLE_SHEET
+from lorafw.lab.panels.task_board import FAULT_NAMES, STATUS_MOODS, STATUS_SYMBOLS
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
@@ -58,18 +60,18 @@ def panel(request: pytest.FixtureRequest) -> Panel:
 
 def shown(panel: Panel) -> str:
     """What the live view holds."""
-    return str(panel._view.value)
+    return f"{panel._view.value}{panel._details.value}"
 
 
 # --- what holds for every panel ---
 
 
-def test_every_control_has_a_description_and_reports_only_when_a_change_is_complete(panel: Panel) -> None:
+def test_every_control_has_a_description_and_acts_while_it_is_used(panel: Panel) -> None:
     controls = list(panel.controls())
     assert controls
     for control in controls:
         assert control.description.strip()
-        assert getattr(control, "continuous_update", False) is False
+        assert getattr(control, "continuous_update", True) is True
         if isinstance(control, ipywidgets.Button):
             assert control.tooltip
 
@@ -89,9 +91,9 @@ def test_the_same_panel_made_twice_says_the_same(panel: Panel, bed: Testbed) -> 
 def test_a_panel_can_be_drawn_at_both_ends_of_every_slider_and_with_every_choice(panel: Panel) -> None:
     for control in list(panel.controls()):
         ends: list[tuple[str, Any]] = []
-        if isinstance(control, ipywidgets.IntSlider | ipywidgets.FloatSlider):
+        if isinstance(control, Slider):
             ends = [("value", control.min), ("value", control.max)]
-        elif isinstance(control, ipywidgets.Dropdown | ipywidgets.ToggleButtons | ipywidgets.Select):
+        elif isinstance(control, ipywidgets.Dropdown):
             ends = [("index", index) for index in range(len(control.options))]
         for name, value in ends:
             setattr(control, name, value)
@@ -112,6 +114,29 @@ def test_callbacks_from_several_threads_leave_one_view_of_one_state(bed: Testbed
             pool.submit(board.poll.click)
     assert str(board.html()) in shown(board)
     assert not board.error
+
+
+def test_a_running_panel_has_a_frame_that_keeps_keys_inside(panel: Panel) -> None:
+    frame = panel.root.children[0]
+    assert isinstance(frame, Frame)
+    assert "lorafw-panel" in panel.root._dom_classes
+
+
+def test_a_slider_takes_the_nearest_value_of_its_range() -> None:
+    slider = Slider(description="Gateways", value=5, min=1, max=10)
+    slider.value = 11
+    assert slider.value == 10
+    slider.max = 7
+    assert slider.value == 7
+    slider.min = 8
+    slider.max = 9
+    assert slider.value == 8
+
+
+def test_every_class_of_a_view_is_in_the_style_sheet(panel: Panel) -> None:
+    names = set(re.findall(r'class="([^"]+)"', shown(panel)))
+    for name in " ".join(names).split():
+        assert f".{name}" in STYLE_SHEET
 
 
 # --- match explorer ---
@@ -139,6 +164,13 @@ def test_of_two_definitions_that_match_the_explorer_names_the_one_that_wins() ->
         explorer = MatchExplorer(definitions, policy=Policy(several_matches=rule))
         assert verdicts(explorer)[winner] == "✔ matches: a task is created"
         assert verdicts(explorer)[other] == f"✔ matches as well, but the {rule} wins (assumed)"
+
+
+def test_the_explorer_begins_with_the_definition_that_creates_a_task() -> None:
+    explorer = MatchExplorer()
+    assert "FirmwareUpdate matches: a task is created" in explorer.headline_html()
+    explorer.package.value = "9"
+    assert "No definition matches" in explorer.headline_html()
 
 
 def test_an_empty_field_is_one_that_is_not_presented() -> None:
@@ -385,6 +417,7 @@ def test_the_board_shows_the_error_of_deleting_a_missing_task(bed: Testbed) -> N
 def test_every_status_has_a_sign_of_its_own() -> None:
     assert set(STATUS_SYMBOLS) == {None, *TaskStatus}
     assert len(set(STATUS_SYMBOLS.values())) == len(STATUS_SYMBOLS)
+    assert set(STATUS_MOODS) == set(STATUS_SYMBOLS)
 
 
 # --- fleet dashboard ---
@@ -445,8 +478,8 @@ def test_a_dashboard_says_what_its_plan_does_and_what_stopped_it() -> None:
 def test_the_planner_says_what_its_plans_do_and_what_stopped_them() -> None:
     planner = RolloutPlanner(Scenario(gateways=200, fails=0.7, replications=2), ("waves", "at-once"))
     assert "First plan: waves, stopped by the gate of wave 1 after " in shown(planner)
-    assert "<div>Plan at-once: every gateway at once.</div>" in shown(planner)
-    assert "Second plan: at-once<" in shown(planner)
+    assert ">Plan at-once: every gateway at once.</div>" in shown(planner)
+    assert "Second plan: at-once, stopped" not in shown(planner)
     planner.second.value = "canary"
     assert "Plan canary: 1 % + 10 % + 89 % of the fleet" in planner.header_html()
 
@@ -489,7 +522,19 @@ def test_two_equal_plans_do_not_differ_and_a_failing_one_does() -> None:
     assert planner.is_stale
     planner.run.click()
     assert "▲ second is higher" in {row[-1] for row in planner.result.rows()}
-    assert len(alts(planner)) == 2
+    [alt] = alts(planner)
+    assert "First plan: at-once" in alt
+    assert "Second plan: waves" in alt
+
+
+def test_the_planner_shows_the_figures_that_matter_of_both_plans_first() -> None:
+    planner = RolloutPlanner(Scenario(gateways=200, replications=2), plans=("at-once", "waves"))
+    table = {row[0]: row[1:3] for row in planner.result.rows()}
+    names = {"FAILED": "FAILED", "last ended after": "last gateway has ended after"}
+    headline = planner.headline_html()
+    for label, row in names.items():
+        for plan, value in zip(("at-once", "waves"), table[row], strict=True):
+            assert f"<dt>{plan}: {label}</dt><dd>{value}</dd>" in headline
 
 
 def test_the_difference_is_that_of_common_random_numbers() -> None:

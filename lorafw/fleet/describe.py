@@ -48,25 +48,25 @@ def describe_stop(result: Result, replication: int = 0) -> str:
 
 def _describe_waves(waves: Sequence[Wave]) -> str:
     """Return the sizes of the waves, and the gates after them. Gates that are all alike are described once."""
-    sizes = " + ".join(_describe_size(wave) for wave in waves)
+    sizes = " + ".join(describe_size(wave) for wave in waves)
     # Nothing follows the last wave, so it matters only if it has a gate.
     has_last_gate = waves[-1].gate is not None
     gated_waves = waves if has_last_gate else waves[:-1]
-    gates = [_describe_gate(wave) for wave in gated_waves]
+    gates = [describe_gate(wave) for wave in gated_waves]
     if len(set(gates)) == 1:
         return f"{sizes} of the fleet; after each wave {gates[0]}"
     gates_by_wave = [f"after wave {number} {gate}" for number, gate in enumerate(gates, 1)]
     return "; ".join([f"{sizes} of the fleet", *gates_by_wave])
 
 
-def _describe_size(wave: Wave) -> str:
+def describe_size(wave: Wave) -> str:
     """Return the size of a wave, as a share or as a number of gateways."""
     if wave.share is None:
         return f"{wave.size:,} gateways"
     return format_percent(wave.share)
 
 
-def _describe_gate(wave: Wave) -> str:
+def describe_gate(wave: Wave) -> str:
     """Return what happens between this wave and the next one."""
     if wave.gate is not None:
         return f"a gate, from {format_duration(wave.bake_s)} on: {_describe_criterion(wave.gate)}"

@@ -16,8 +16,8 @@ from typing import Any, Final, Generic, TypeVar
 import ipywidgets
 
 from lorafw.errors import LorafwError
-from lorafw.lab.panels.base import Panel
-from lorafw.lab.panels.html import SafeHtml, heading
+from lorafw.lab.panels.base import Panel, button, wide
+from lorafw.lab.panels.html import SafeHtml, chip
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -51,12 +51,8 @@ class Job(Generic[T]):
         """Set when the current calculation is to stop. Each calculation has an event of its own."""
         self._fraction = 0.0
         self._task: asyncio.Task[None] | None = None
-        self.bar = ipywidgets.FloatProgress(
-            description="Progress", max=1.0, style={"description_width": "120px"}, layout={"width": "320px"}
-        )
-        self.cancel = ipywidgets.Button(
-            description="Cancel", tooltip="Stop the calculation; what is shown stays", layout={"width": "auto"}
-        )
+        self.bar = wide(ipywidgets.FloatProgress(description="Progress", max=1.0))
+        self.cancel = button("Cancel", "Stop the calculation; what is shown stays")
         self.cancel.disabled = True
         self.cancel.on_click(lambda _: self.stop())
 
@@ -170,7 +166,7 @@ class BackgroundPanel(Panel, Generic[T]):
         """Return a request to press Run if the controls have changed; otherwise nothing."""
         if not self.is_stale:
             return SafeHtml("")
-        return heading("The controls have changed: press Run.")
+        return chip("The controls have changed: press Run.", "warn")
 
     def _show_result(self, result: T) -> None:
         """Store a result and draw it."""

@@ -2,28 +2,25 @@
 
 Every panel keeps these rules:
 
-* The state is a plain value that does not depend on widgets.
-* The view depends only on the state. It is drawn under a lock, because callbacks may run in other threads.
-* Every control has a description. It reports a change only when the change is complete.
-* On a static page, where no kernel runs, the panel shows the same view, and its numbers as text.
+* Its state is a plain value that does not depend on widgets.
+* Its view is drawn from the state alone, under one lock, because callbacks may run in other threads.
+* Every control has a description, which is its accessible name, and acts while the user types or moves it.
+* A key that is pressed in the panel does not reach the notebook.
+* Before the notebook runs, the panel shows the same on a static page, with its numbers as text.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from threading import RLock
 from typing import Any
 
 import ipywidgets
 
 from lorafw.errors import LorafwError
-from lorafw.lab.panels.html import SafeHtml, heading, preformatted
-
-_LABEL_STYLE = {"description_width": "120px"}
-# The line height of widgets is that of a button, which is too much for a table. If a table is wider than the page, it
-# scrolls within the view instead of widening it. Long words break.
-_VIEW_STYLE = "line-height:1.3;width:0;min-width:100%;overflow-x:auto;overflow-wrap:break-word"
+from lorafw.lab.panels.browser_widgets import Frame, Slider
+from lorafw.lab.panels.html import SafeHtml, heading, preformatted, view
 
 
 def _no_action() -> None:
@@ -36,7 +33,7 @@ class Panel(ABC):
     A subclass creates its controls, connects them to actions that change its state, and calls ``build``.
     """
 
-    root: ipywidgets.VBox
+    root: ipywidgets.Box
     """The widget that holds the controls and the view. Created by ``build``."""
 
     def __init__(self) -> None:
@@ -49,11 +46,19 @@ class Panel(ABC):
 
     @abstractmethod
     def html(self) -> SafeHtml:
-        """Return the view, which is shown below the controls."""
+        """Return the view, which is shown below or beside the controls."""
 
     @abstractmethod
     def text(self) -> str:
         """Return the view as plain text. Tests of the notebook compare it."""
+
+    def headline_html(self) -> SafeHtml:
+        """Return the few figures that matter most. The view begins with them, and a screen reader reads them out."""
+        return SafeHtml("")
+
+    def details_html(self) -> SafeHtml:
+        """Return what is shown below the controls and the view, in the whole width of the panel."""
+        return SafeHtml("")
 
     def header_html(self) -> SafeHtml:
         """Return the part above the view. A static page does not show it."""
@@ -64,15 +69,21 @@ class Panel(ABC):
     def refresh(self) -> None:  # noqa: B027 -- most panels have nothing to do here
         """Update the controls that depend on the state. Called by ``redraw``, under the lock."""
 
-    def build(self, *rows: Any) -> None:
-        """Arrange the controls above the view, and draw it. Sets ``root``.
+    def build(self, *rows: Sequence[Any], beside: bool = False) -> None:
+        """Arrange the controls in a grid, and draw the view. Sets ``root``.
 
         Args:
-            *rows: Each is a widget, or a sequence of widgets to show in one row.
+            *rows: The controls of each row. A row breaks if the panel is narrow.
+            beside: The view is beside the controls, not below them.
         """
-        self._view = ipywidgets.HTML(layout=ipywidgets.Layout(width="99%"))
-        boxes = [self._as_widget(row) for row in rows]
-        self.root = ipywidgets.VBox([*boxes, self._view], layout=ipywidgets.Layout(width="100%"))
+        for first, *_ in rows:
+            first.add_class("lorafw-first")
+        controls = _box("lorafw-controls", *(control for row in rows for control in row))
+        self._view = _html_widget("lorafw-main")
+        self._details = _html_widget("lorafw-details")
+        body = _box("lorafw-body", controls, self._view, self._details)
+        body.add_class("lorafw-beside" if beside else "lorafw-above")
+        self.root = _box("lorafw-panel", Frame(), body)
         self.redraw()
 
     def redraw(self) -> None:
@@ -83,8 +94,9 @@ class Panel(ABC):
                 self.refresh()
             finally:
                 self._is_refreshing = False
-            content = f"{self._error_html()}{self.header_html()}{self.html()}"
-            self._view.value = f'<div role="status" aria-live="polite" style="{_VIEW_STYLE}">{content}</div>'
+            status = f'<div role="status">{self.headline_html()}{self.header_html()}</div>'
+            self._view.value = view(f"{self._error_html()}{status}{self.html()}")
+            self._details.value = view(self.details_html())
 
     def connect(self, control: Any, action: Callable[[], object] = _no_action) -> Any:
         """Run an action and redraw whenever the control is used.
@@ -135,108 +147,83 @@ class Panel(ABC):
             return SafeHtml("")
         return SafeHtml(f'<div role="alert">{preformatted("✖ " + self.error)}</div>')
 
-    def _as_widget(self, row: Any) -> Any:
-        """Return a widget unchanged, and a sequence of widgets as a row that wraps if the page is narrow."""
-        if isinstance(row, ipywidgets.Widget):
-            return row
-        return ipywidgets.HBox(list(row), layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
-
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Return the widget for a running notebook, and the view as text and HTML for a static page."""
         bundle = self.root._repr_mimebundle_(include=include, exclude=exclude)
         with self._lock:
-            return {**bundle, "text/plain": self.text(), "text/html": str(self.html())}
+            content = self.headline_html() + self.html() + self.details_html()
+            return {**bundle, "text/plain": self.text(), "text/html": str(view(content))}
 
 
-def hbox(*controls: Any) -> Any:
-    """Return a group of controls that stay together if the row wraps."""
-    return ipywidgets.HBox(list(controls), layout=ipywidgets.Layout(align_items="center"))
+def _box(name: str, *children: Any) -> Any:
+    """Return a box of widgets with a class for the style sheet."""
+    box = ipywidgets.Box(list(children))
+    box.add_class(name)
+    return box
+
+
+def _html_widget(name: str) -> Any:
+    """Return a widget for HTML with a class for the style sheet."""
+    widget = ipywidgets.HTML()
+    widget.add_class(name)
+    return widget
+
+
+def wide(control: Any) -> Any:
+    """Let the control fill two columns of the grid if the panel is wide enough, and return it."""
+    control.add_class("lorafw-wide")
+    return control
 
 
 def button(description: str, tooltip: str) -> Any:
-    """Return a button that is as wide as its text."""
-    return ipywidgets.Button(description=description, tooltip=tooltip, layout=ipywidgets.Layout(width="auto"))
+    """Return a button."""
+    return ipywidgets.Button(description=description, tooltip=tooltip)
 
 
-def dropdown(
-    description: str, options: Any, width: str = "auto", *, description_width: str = "120px", **settings: Any
-) -> Any:
+def dropdown(description: str, options: Any, **settings: Any) -> Any:
     """Return a control to choose one of several options.
 
     Args:
-        description: The text beside the control.
+        description: The text above the control.
         options: The options, as ``ipywidgets.Dropdown`` takes them.
-        width: Width of the whole control, in CSS units.
-        description_width: Width of the description, in CSS units.
         **settings: Further arguments of ``ipywidgets.Dropdown``.
     """
-    return ipywidgets.Dropdown(
-        description=description,
-        options=options,
-        style={"description_width": description_width},
-        layout=ipywidgets.Layout(width=width),
-        **settings,
-    )
+    return ipywidgets.Dropdown(description=description, options=options, **settings)
 
 
-def text_input(description: str, value: str, width: str = "520px", **settings: Any) -> Any:
-    """Return a text field. It reports a change when the user presses Enter or leaves the field.
+def text_input(description: str, value: str, **settings: Any) -> Any:
+    """Return a text field. It acts while the user types.
 
     Args:
-        description: The text beside the field.
+        description: The text above the field.
         value: The first content.
-        width: Width of the whole control, in CSS units.
         **settings: Further arguments of ``ipywidgets.Text``.
     """
-    return ipywidgets.Text(
-        description=description,
-        value=value,
-        continuous_update=False,
-        style=_LABEL_STYLE,
-        layout=ipywidgets.Layout(width=width),
-        **settings,
-    )
+    return ipywidgets.Text(description=description, value=value, **settings)
 
 
-def slider(description: str, value: int, minimum: int, maximum: int, step: int = 1, **settings: Any) -> Any:
-    """Return a slider for whole numbers. Arrow keys move it.
+def slider(description: str, value: int, minimum: int, maximum: int, step: int = 1) -> Any:
+    """Return a slider for whole numbers, with a number field. Arrow keys move it.
 
     Args:
-        description: The text beside the slider.
+        description: The text above the slider.
         value: The first value.
         minimum: The lowest value.
         maximum: The highest value.
-        step: The distance between two values.
-        **settings: Further arguments of ``ipywidgets.IntSlider``.
+        step: How far an arrow key moves the slider. Any whole number can be typed.
     """
-    return ipywidgets.IntSlider(
-        description=description,
-        value=value,
-        min=minimum,
-        max=maximum,
-        step=step,
-        continuous_update=False,
-        style=_LABEL_STYLE,
-        layout=ipywidgets.Layout(width="370px"),
-        **settings,
-    )
+    return Slider(description=description, value=value, min=minimum, max=maximum, step=step)
 
 
 def integer_input(description: str, value: int, minimum: int, maximum: int) -> Any:
     """Return a field to type a whole number into.
 
     Args:
-        description: The text beside the field.
+        description: The text above the field.
         value: The first value.
         minimum: The lowest value that the field accepts.
         maximum: The highest value that the field accepts.
     """
     return ipywidgets.BoundedIntText(
-        description=description,
-        value=value,
-        min=minimum,
-        max=maximum,
-        continuous_update=False,
-        style=_LABEL_STYLE,
-        layout=ipywidgets.Layout(width="240px"),
+        description=description, value=value, min=minimum, max=maximum, continuous_update=True
     )

@@ -15,11 +15,23 @@ import ipywidgets
 from lorafw.errors import FleetError
 from lorafw.fleet import Result, Summary
 from lorafw.fleet.describe import describe_plan, describe_stop
+from lorafw.fleet.formatting import format_duration, format_percent
 from lorafw.fleet.presets import PLANS
 from lorafw.fleet.statistics.summary import summary_rows
 from lorafw.lab.panels.background import BackgroundPanel, Progress
-from lorafw.lab.panels.base import button, dropdown, integer_input, slider
-from lorafw.lab.panels.html import SafeHtml, heading, html, image, preformatted, side_by_side, table, text_table
+from lorafw.lab.panels.base import button, dropdown, integer_input, slider, wide
+from lorafw.lab.panels.html import (
+    SafeHtml,
+    chip,
+    heading,
+    image,
+    key_figures,
+    preformatted,
+    quiet,
+    side_by_side,
+    table,
+    text_table,
+)
 from lorafw.lab.panels.scenario import MIXES, Scenario
 from lorafw.lab.plots import timeline
 from lorafw.lab.plots.figure import AccessibleFigure
@@ -65,6 +77,16 @@ class DashboardResult:
         """Return the summary as table rows: name, value and confidence interval of each figure."""
         return summary_rows(self.summary, aborted=self.result.replications > 1)
 
+    def key_figures(self) -> list[tuple[str, str]]:
+        """Return the figures that matter most, as pairs of a name and a value."""
+        summary = self.summary
+        return [
+            ("COMPLETED", summary.completed_share.format(format_percent)),
+            ("FAILED", summary.failed_share.format(format_percent)),
+            ("half of the COMPLETED after", summary.time_to_completed_s["p50"].format(format_duration)),
+            ("last gateway has ended after", summary.time_to_last_s.format(format_duration)),
+        ]
+
     @property
     def stop_description(self) -> str:
         """Why the first rollout was stopped; empty if it was not."""
@@ -96,12 +118,14 @@ class FleetDashboard(BackgroundPanel[DashboardResult]):
         super().__init__(DashboardResult.of(self.scenario))
         self._create_inputs(self.scenario)
         self.run = self.connect(button("Run", "Simulate what the controls say"), self._run)
-        self.gateway = self.connect(integer_input("One gateway", 0, 0, self.scenario.gateways - 1))
+        self.gateway = self.connect(wide(integer_input("One gateway", 0, 0, self.scenario.gateways - 1)))
         self.build(
-            (self.devices, self.replications, self.mix),
-            (self.fails, self.missed_poll, self.plan),
-            (self.wrong_key, self.gateway),
+            (self.devices, self.replications),
+            (self.mix, self.plan),
+            (self.fails, self.missed_poll, self.wrong_key),
+            (self.gateway,),
             (self.run, self.job.cancel, self.job.bar),
+            beside=True,
         )
 
     def _create_inputs(self, scenario: Scenario) -> None:
@@ -119,7 +143,7 @@ class FleetDashboard(BackgroundPanel[DashboardResult]):
         self.gateway.max = self.result.scenario.gateways - 1
 
     def _input(self, control: ipywidgets.Widget) -> ipywidgets.Widget:
-        return self.connect(control, self._read_controls)
+        return self.connect(wide(control), self._read_controls)
 
     def _read_controls(self) -> None:
         """Set the scenario from the controls. Simulates it if the fleet is small."""
@@ -147,24 +171,30 @@ class FleetDashboard(BackgroundPanel[DashboardResult]):
 
     def header_html(self) -> SafeHtml:
         """Return a description of the chosen plan."""
-        return html(f"Plan {self.scenario.plan}: {describe_plan(self.scenario.plan_for())}.")
+        return SafeHtml(
+            quiet(f"Plan {self.scenario.plan}: {describe_plan(self.scenario.plan_for())}.") + self.stale_notice()
+        )
+
+    def headline_html(self) -> SafeHtml:
+        """Return the shares of completed and failed gateways, the time that it took, and what stopped the rollout."""
+        figures = key_figures(*self.result.key_figures())
+        description = self.result.stop_description
+        if not description:
+            return figures
+        return SafeHtml(figures + chip(f"✖ The first rollout was {description}.", "bad"))
 
     def html(self) -> SafeHtml:
-        """Return the figures, the summary and the history of one gateway."""
-        images = side_by_side(*((drawn, 480) for drawn in self.result.images))
+        """Return the timeline."""
+        return self.result.images[0]
+
+    def details_html(self) -> SafeHtml:
+        """Return the summary, the sends, and the history of one gateway."""
         summary = table(HEAD, self.result.rows(), _title(self.result))
         history = SafeHtml(
             heading("One gateway, in the first rollout") + preformatted(self._history_text(), height_px=330)
         )
-        numbers = side_by_side((summary, 480), (history, 480))
-        return SafeHtml(self.stale_notice() + self._stop_notice() + images + numbers + html(_CAVEAT))
-
-    def _stop_notice(self) -> SafeHtml:
-        """Return why the first rollout was stopped, as a heading; otherwise nothing."""
-        description = self.result.stop_description
-        if not description:
-            return SafeHtml("")
-        return heading(f"✖ The first rollout was {description}.")
+        left = SafeHtml(summary + quiet(_CAVEAT))
+        return side_by_side((left, 460), (SafeHtml(self.result.images[1] + history), 340))
 
     def _history_text(self) -> str:
         """Return the history of the gateway whose number was entered, or an error message."""

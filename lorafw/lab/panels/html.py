@@ -1,7 +1,8 @@
 """Tables and blocks of text for the panels, as HTML and as plain text, from the same rows.
 
-Nothing depends on colour: everything that matters is also a word, a symbol, bold type or a frame. Text and background
-take the colours of the page, so that a dark theme stays readable.
+Nothing depends on colour: everything that matters is also a word, a symbol, bold type or a frame. Colours come from the
+style sheet of the panels, which uses those of the theme. A saved notebook does not contain the style sheet. Therefore
+the layout is written into the elements, and a page is well arranged without the colours, too.
 """
 
 from __future__ import annotations
@@ -10,22 +11,27 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from lorafw.text import visible
 
 if TYPE_CHECKING:
     from lorafw.lab.plots.figure import AccessibleFigure
 
-_CELL: Final = "padding:2px 10px 2px 4px;border:1px solid rgba(128,128,128,.55);text-align:left;vertical-align:top"
-_MONO: Final = "font-family:ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;font-size:12px;line-height:1.45"
+Mood = Literal["good", "bad", "warn", "busy", "idle"]
+"""What a chip says beyond its text. The style sheet has a colour for each."""
+
+_CELL: Final = "padding:3px 14px 3px 0;text-align:left;vertical-align:top"
+_MONO: Final = "font-family:ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;font-size:11.5px;line-height:1.4"
 _BLOCK: Final = (
-    f"{_MONO};margin:0;padding:6px 8px;border:1px solid rgba(128,128,128,.55);overflow:auto;white-space:pre-wrap;"
-    "overflow-wrap:anywhere;word-break:normal;box-sizing:border-box;color:inherit;background:transparent"
+    f"{_MONO};margin:0;padding:6px 8px;overflow:auto;white-space:pre-wrap;"
+    "overflow-wrap:anywhere;word-break:normal;box-sizing:border-box"
 )
-_IMAGE_SIZE_IN: Final = (6.6, 3.7)
-"""Width and height of an image. Two of them fit beside each other on 1280 pixels."""
+IMAGE_SIZE_IN: Final = (7.2, 4.0)
+"""Width and height of an image. It fits beside the controls on a page of 1280 pixels."""
 _IMAGE_DPI: Final = 84
+_IMAGE_SCALE: Final = 1.5
+"""Pixels of an image for each pixel of the page, for screens of a high resolution."""
 
 
 class SafeHtml(str):
@@ -48,13 +54,39 @@ def bold(text: object) -> SafeHtml:
 
 def highlight(text: object) -> SafeHtml:
     """Return the text in a frame and bold type, which stand out without colour, too."""
-    style = "background:#ffe27a;color:#000;font-weight:bold;outline:1px solid #000"
-    return SafeHtml(f'<mark style="{style}">{html(text)}</mark>')
+    return SafeHtml(f'<mark style="font-weight:bold;outline:1px solid">{html(text)}</mark>')
 
 
 def inverse(text: object) -> SafeHtml:
-    """Return the text in white on black, to mark one piece of highlighted text."""
-    return SafeHtml(f'<b style="background:#000;color:#fff;outline:1px solid #fff">{html(text)}</b>')
+    """Return the text in the colour of the background, to mark one piece of highlighted text."""
+    return SafeHtml(f'<b class="lorafw-inverse" style="outline:1px solid">{html(text)}</b>')
+
+
+def chip(text: object, mood: Mood, *, large: bool = False) -> SafeHtml:
+    """Return a status as a chip.
+
+    Args:
+        text: The status with its symbol. It says everything that the colour says.
+        mood: Which colour the chip has.
+        large: For the one status that matters most.
+    """
+    size = " lorafw-large" if large else ""
+    return SafeHtml(f'<b class="lorafw-chip lorafw-{mood}{size}">{html(text)}</b>')
+
+
+def key_figures(*figures: tuple[str, object]) -> SafeHtml:
+    """Return the few figures that matter, large.
+
+    Args:
+        figures: Pairs of a name and a value.
+    """
+    pairs = [f"<div><dt>{html(name)}</dt><dd>{html(value)}</dd></div>" for name, value in figures]
+    return SafeHtml(f'<dl class="lorafw-figures">{"".join(pairs)}</dl>')
+
+
+def quiet(text: object) -> SafeHtml:
+    """Return a remark that stands back."""
+    return SafeHtml(f'<div class="lorafw-quiet" style="margin-top:6px">{html(text)}</div>')
 
 
 def preformatted(text: object, *, height_px: int | None = None) -> SafeHtml:
@@ -75,9 +107,14 @@ def break_anywhere(text: object) -> SafeHtml:
     return SafeHtml(f'<span style="word-break:break-all">{html(text)}</span>')
 
 
+def keep_on_one_line(text: object) -> SafeHtml:
+    """Return the text so that no line breaks in it."""
+    return SafeHtml(f'<span style="white-space:nowrap">{html(text)}</span>')
+
+
 def heading(text: object) -> SafeHtml:
     """Return the text as a small heading."""
-    return SafeHtml(f'<div style="font-weight:bold;margin:8px 0 2px 0">{html(text)}</div>')
+    return SafeHtml(f'<div class="lorafw-heading" style="font-weight:bold">{html(text)}</div>')
 
 
 def side_by_side(*parts: tuple[object, int]) -> SafeHtml:
@@ -86,20 +123,19 @@ def side_by_side(*parts: tuple[object, int]) -> SafeHtml:
     Args:
         *parts: Pairs of a text or HTML, and the width that it needs in pixels.
     """
-    style = "min-width:0;max-width:100%;overflow-x:auto"
+    style = "min-width:0;max-width:100%"
     cells = "".join(f'<div style="flex:1 1 {width}px;{style}">{html(part)}</div>' for part, width in parts)
-    return SafeHtml(f'<div style="display:flex;flex-wrap:wrap;gap:4px 14px;align-items:flex-start">{cells}</div>')
+    return SafeHtml(f'<div style="display:flex;flex-wrap:wrap;gap:4px 24px;align-items:flex-start">{cells}</div>')
 
 
 def image(picture: AccessibleFigure) -> SafeHtml:
     """Return a figure as an image with its alternative text. Changes the size of the figure."""
-    picture.figure.set_size_inches(*_IMAGE_SIZE_IN)
+    picture.figure.set_size_inches(*IMAGE_SIZE_IN)
     content = io.BytesIO()
-    picture.figure.savefig(content, format="png", dpi=_IMAGE_DPI, metadata={"Software": None})
+    picture.figure.savefig(content, format="png", dpi=_IMAGE_DPI * _IMAGE_SCALE, metadata={"Software": None})
     source = base64.b64encode(content.getvalue()).decode()
-    return SafeHtml(
-        f'<img alt="{escape(visible(picture.alt))}" src="data:image/png;base64,{source}" style="max-width:100%">'
-    )
+    style = f"width:{IMAGE_SIZE_IN[0] * _IMAGE_DPI:.0f}px;max-width:100%;margin-top:6px"
+    return SafeHtml(f'<img alt="{escape(visible(picture.alt))}" src="data:image/png;base64,{source}" style="{style}">')
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -> SafeHtml:
@@ -113,13 +149,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -
     top = "".join(f'<th scope="col" style="{_CELL}">{html(cell)}</th>' for cell in head)
     body = "".join(map(_table_row, rows))
     title = f'<caption style="text-align:left;font-weight:bold;padding:4px 0">{html(caption)}</caption>'
-    style = "border-collapse:collapse;margin:4px 0;font-size:13px"
+    style = "border-collapse:collapse;margin:0;font-size:13px"
     return SafeHtml(f'<table style="{style}">{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>')
 
 
 def _table_row(cells: Sequence[object]) -> str:
     columns = "".join(f'<td style="{_CELL}">{html(cell)}</td>' for cell in cells)
     return f"<tr>{columns}</tr>"
+
+
+def view(content: str) -> SafeHtml:
+    """Return HTML as the view of a panel, to which the style sheet of the panels applies."""
+    return SafeHtml(f'<div class="lorafw-view">{content}</div>')
 
 
 def is_panel_html(text: str) -> bool:

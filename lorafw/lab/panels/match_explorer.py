@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import ipywidgets
 
 from lorafw import example
-from lorafw.lab.panels.base import Panel, text_input
-from lorafw.lab.panels.html import SafeHtml, bold, html, preformatted, table, text_table
+from lorafw.lab.panels.base import Panel, text_input, wide
+from lorafw.lab.panels.html import Mood, SafeHtml, bold, chip, html, preformatted, quiet, table, text_table
 from lorafw.tasks.explain import VersionDifference, differences
 from lorafw.tasks.matcher import Matcher
 from lorafw.tasks.model import AccountRegion, Definition, UpdateSpec
@@ -36,6 +36,15 @@ class DefinitionMatch:
     """Whether this is the definition that creates a task."""
     rule: str
     """In words, which definition wins if several match."""
+
+    @property
+    def mood(self) -> Mood:
+        """What the chip with the verdict says."""
+        if self.wins:
+            return "good"
+        if self.differences:
+            return "bad"
+        return "idle"
 
     @property
     def verdict(self) -> str:
@@ -164,7 +173,7 @@ class MatchExplorer(Panel):
         self.package, self.model, self.station = (
             self._version_input(name, getattr(presented, field)) for field, name in AWS_NAMES.items()
         )
-        self.build(self.package, self.model, self.station)
+        self.build((wide(self.package), wide(self.model), wide(self.station)))
 
     def _version_input(self, name: str, value: str | None) -> ipywidgets.Text:
         return self.connect(text_input(name, value or "", placeholder="empty: presents none"), self._read_controls)
@@ -174,10 +183,17 @@ class MatchExplorer(Panel):
         presented = GatewayVersion(self.station.value or None, self.package.value or None, self.model.value or None)
         self.state = replace(self.state, presented=presented)
 
+    def headline_html(self) -> SafeHtml:
+        """Return which definition creates a task, as a chip."""
+        winner = next((match.definition for match in self.state.evaluate() if match.wins), None)
+        if winner is None:
+            return chip("✖ No definition matches: no task is created", "bad", large=True)
+        return chip(f"✔ {winner.name or winner.id} matches: a task is created", "good", large=True)
+
     def html(self) -> SafeHtml:
         """Return a table with the result for each definition."""
         matches = table(HEAD, map(_html_row, self.state.evaluate()), f"Presented: {self.state.presented}")
-        legend = html("Under a field that differs, ^ stands under each character that does; a dot is a blank.")
+        legend = quiet("Each ^ is under a character that differs. A dot is a space.")
         return SafeHtml(matches + legend)
 
     def text(self) -> str:
@@ -189,9 +205,9 @@ class MatchExplorer(Panel):
 def _html_row(match: DefinitionMatch) -> tuple[object, ...]:
     """Return the cells of a definition, one for each column of HEAD."""
     name = html(match.definition.name or match.definition.id)
-    verdict = html(match.verdict)
     if match.wins:
-        name, verdict = bold(name), bold(verdict)
+        name = bold(name)
+    verdict = chip(match.verdict, match.mood)
     wanted = match.definition.current_version.to_aws()
     wanted_html = "<br>".join(f"{html(field)}: {html(value)}" for field, value in wanted.items())
     differences_html = "".join(map(_difference_html, match.differences))
@@ -201,4 +217,5 @@ def _html_row(match: DefinitionMatch) -> tuple[object, ...]:
 def _difference_html(difference: VersionDifference) -> str:
     """Return the field that differs, the kind of difference, and the two values with carets."""
     carets = preformatted(caret_diff(difference.wanted, difference.presented))
-    return f"<div>{html(difference.field)}: {html(difference.kind)}</div>{carets}"
+    kind = html(f"{difference.field}: {difference.kind}")
+    return f' <span class="lorafw-quiet">{kind}</span>{carets}'

@@ -18,13 +18,16 @@ from lorafw.fleet.formatting import metric_label
 from lorafw.fleet.presets import PLANS
 from lorafw.fleet.statistics.comparison import PlanDifference
 from lorafw.lab.panels.background import BackgroundPanel, Progress
-from lorafw.lab.panels.base import button, dropdown, slider
-from lorafw.lab.panels.html import SafeHtml, bold, heading, html, image, side_by_side, table, text_table
+from lorafw.lab.panels.base import button, dropdown, slider, wide
+from lorafw.lab.panels.html import SafeHtml, bold, chip, image, key_figures, quiet, table, text_table
 from lorafw.lab.panels.scenario import MIXES, Scenario
-from lorafw.lab.plots import timeline
+from lorafw.lab.plots import paired_timelines
 from lorafw.lab.plots.figure import AccessibleFigure
 
 HEAD: Final = ("figure", "first", "second", "second - first", "95 % interval", "so")
+_ORDERS: Final = ("First", "Second")
+_KEY_FIGURES: Final = {"failed_share": "FAILED", "time_to_last_s": "last ended after"}
+"""The metrics that matter most, each with a short label."""
 NO_DIFFERENCE: Final = "= no difference"
 
 
@@ -36,10 +39,10 @@ class Comparison:
     plans: tuple[str, str]
     """Names of the two plans."""
     differences: tuple[PlanDifference, ...]
-    figures: tuple[AccessibleFigure, ...]
-    """The first rollout of each plan."""
-    images: tuple[SafeHtml, ...]
-    """The figures as HTML."""
+    figure: AccessibleFigure
+    """The first rollout of each plan, side by side on one time axis."""
+    image: SafeHtml
+    """The figure as HTML."""
     stop_descriptions: tuple[str, ...]
     """Why the first rollout of each plan was stopped; empty if it was not."""
 
@@ -68,10 +71,22 @@ class Comparison:
             progress=_combined_progress(progress),
         )
         results = [scenario.replace(plan=name, replications=1).run() for name in plans]
-        figures = tuple(timeline(result) for result in results)
-        images = tuple(image(figure) for figure in figures)
         stop_descriptions = tuple(describe_stop(result) for result in results)
-        return cls(scenario, plans, tuple(differences), figures, images, stop_descriptions)
+        titles = [f"{order} plan: {name}" for order, name in zip(_ORDERS, plans, strict=True)]
+        figure = paired_timelines(results, titles)
+        return cls(scenario, plans, tuple(differences), figure, image(figure), stop_descriptions)
+
+    def key_figures(self) -> list[tuple[str, str]]:
+        """Return the share of FAILED gateways and the time of both plans, as pairs of a name and a value."""
+        figures = []
+        for difference in self.differences:
+            if difference.name not in _KEY_FIGURES:
+                continue
+            label = _KEY_FIGURES[difference.name]
+            _, formatter = metric_label(difference.name)
+            for plan, estimate in zip(self.plans, (difference.first, difference.second), strict=True):
+                figures.append((f"{plan}: {label}", estimate.format(formatter)))
+        return figures
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return a table row for each figure: its value in both plans, the difference, and what that means."""
@@ -141,9 +156,10 @@ class RolloutPlanner(BackgroundPanel[Comparison]):
         self._create_inputs(self.scenario)
         self.run = self.connect(button("Run", "Compare the two plans"), self._run)
         self.build(
-            (self.first, self.second, self.mix),
-            (self.devices, self.fails),
-            (self.replications, self.run, self.job.cancel, self.job.bar),
+            (self.first, self.second),
+            (self.mix, self.devices, self.fails, self.replications),
+            (self.run, self.job.cancel, self.job.bar),
+            beside=True,
         )
 
     def _create_inputs(self, scenario: Scenario) -> None:
@@ -157,7 +173,7 @@ class RolloutPlanner(BackgroundPanel[Comparison]):
         self.replications = self._input(slider("Rollouts of each", scenario.replications, 2, 500))
 
     def _input(self, control: ipywidgets.Widget) -> ipywidgets.Widget:
-        return self.connect(control, self._read_controls)
+        return self.connect(wide(control), self._read_controls)
 
     def _read_controls(self) -> None:
         """Set the plans and the scenario from the controls."""
@@ -183,34 +199,33 @@ class RolloutPlanner(BackgroundPanel[Comparison]):
         lines = []
         for name in dict.fromkeys(self.plans):
             description = describe_plan(self.scenario.plan_for(name))
-            lines.append(f"<div>{html(f'Plan {name}: {description}.')}</div>")
-        return SafeHtml("".join(lines))
+            lines.append(quiet(f"Plan {name}: {description}."))
+        return SafeHtml("".join(lines) + self.stale_notice())
 
-    def _titles(self) -> list[str]:
-        """Return a title for the figure of each plan, with what stopped its first rollout."""
-        titles = []
-        for order, name, stop in zip(
-            ("First", "Second"), self.result.plans, self.result.stop_descriptions, strict=True
-        ):
-            title = f"{order} plan: {name}"
-            if stop:
-                title += f", {stop}"
-            titles.append(title)
-        return titles
+    def headline_html(self) -> SafeHtml:
+        """Return the figures that matter most, and what stopped the first rollouts."""
+        chips = [f"<div>{chip(f'✖ {sentence}', 'bad')}</div>" for sentence in self._stop_sentences()]
+        return SafeHtml(key_figures(*self.result.key_figures()) + "".join(chips))
+
+    def _stop_sentences(self) -> list[str]:
+        """Return for each plan what stopped its first rollout; nothing for a plan that was not stopped."""
+        plans = zip(_ORDERS, self.result.plans, self.result.stop_descriptions, strict=True)
+        return [f"{order} plan: {name}, {stop}" for order, name, stop in plans if stop]
 
     def html(self) -> SafeHtml:
-        """Return the figures of both plans side by side, and the table of differences."""
-        titled_images = zip(self._titles(), self.result.images, strict=True)
-        images = side_by_side(*((SafeHtml(heading(title) + drawn), 480) for title, drawn in titled_images))
+        """Return the figure with both plans."""
+        return self.result.image
+
+    def details_html(self) -> SafeHtml:
+        """Return the table of differences."""
         rows = [(*cells, bold(meaning)) for *cells, meaning in self.result.rows()]
-        return SafeHtml(self.stale_notice() + images + table(HEAD, rows, _title(self.result)) + html(_CAVEAT))
+        return SafeHtml(table(HEAD, rows, _title(self.result)) + quiet(_CAVEAT))
 
     def text(self) -> str:
-        """Return the table of differences and the alternative texts of the figures."""
-        lines = [_title(self.result)]
-        lines += [title for title, stop in zip(self._titles(), self.result.stop_descriptions, strict=True) if stop]
+        """Return the table of differences and the alternative text of the figure."""
+        lines = [_title(self.result), *self._stop_sentences()]
         lines.append(text_table(HEAD, self.result.rows()))
-        lines += [figure.alt for figure in self.result.figures]
+        lines.append(self.result.figure.alt)
         return "\n".join(lines)
 
 

@@ -18,14 +18,15 @@ from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.cups.parser import ResponseDecoder
 from lorafw.errors import BadSignature, InvalidValue
 from lorafw.firmware.signing import KeyPair, UpdateSignature, sign_update
-from lorafw.lab.panels.base import Panel, button, dropdown, slider, text_input
+from lorafw.lab.panels.base import Panel, button, dropdown, slider, text_input, wide
 from lorafw.lab.panels.html import (
+    Mood,
     SafeHtml,
-    bold,
     break_anywhere,
+    chip,
     heading,
-    html,
     preformatted,
+    quiet,
     side_by_side,
     table,
     text_table,
@@ -38,7 +39,7 @@ KEYS: Final = {
     "another key": KeyPair.from_secret(4711),
 }
 GATEWAYS: Final = {"sig-0.key": True, "no key at all": False}
-HEAD: Final = ("", "value")
+HEAD: Final = ("property", "value")
 
 
 @dataclass(slots=True)
@@ -171,6 +172,11 @@ class WorkbenchState:
         return True
 
 
+_MOODS: Final[dict[UpdateAction, Mood]] = {
+    UpdateAction.RUN: "good",
+    UpdateAction.REFUSED: "bad",
+    UpdateAction.NONE: "idle",
+}
 _OUTCOME: Final = {
     UpdateAction.RUN: "✔ RUN: the station runs the update",
     UpdateAction.REFUSED: "✖ REFUSED: the station does not run the update",
@@ -194,16 +200,16 @@ class SignatureWorkbench(Panel):
         self._create_controls(package)
         self._start_over()
         self.build(
-            (self.package, self.on_gateway, self.start_over),
-            (self.key, self.sign, self.strip),
-            (self.offset, self.tamper),
+            (wide(self.package), wide(self.on_gateway), self.start_over),
+            (wide(self.key), self.sign, self.strip),
+            (wide(self.offset), self.tamper),
         )
 
     def _create_controls(self, package: str) -> None:
         """Create the controls and connect them to their actions. ``package`` is the first PackageVersion."""
-        self.package = self.connect(text_input("PackageVersion", package, "260px"), self._start_over)
-        self.key = dropdown("Sign with", list(KEYS), "480px")
-        self.on_gateway = self.connect(dropdown("Gateway has", list(GATEWAYS), "300px"), self._set_keys)
+        self.package = self.connect(text_input("PackageVersion", package), self._start_over)
+        self.key = dropdown("Sign with", list(KEYS))
+        self.on_gateway = self.connect(dropdown("Gateway has", list(GATEWAYS)), self._set_keys)
         self.sign = self.connect(button("Sign", "Sign the update as it is now"), self._sign)
         self.offset = slider("Byte", 0, 0, 1)
         self.tamper = self.connect(button("Tamper this byte", "Turn over one bit of it"), self._tamper)
@@ -257,22 +263,25 @@ class SignatureWorkbench(Panel):
         properties += [(f"verifies with {name}", _yes_or_no(self.bench.verifies(key))) for name, key in KEYS.items()]
         return properties
 
+    def headline_html(self) -> SafeHtml:
+        """Return what the station does with the update, as a chip."""
+        result, _ = self.bench.evaluate()
+        return chip(_OUTCOME[result.update], _MOODS[result.update], large=True)
+
     def html(self) -> SafeHtml:
-        """Return the outcome, the properties of the update, the steps and the station's log."""
+        """Return the properties of the update, the steps and the station's log."""
         result, storage = self.bench.evaluate()
-        rows = [(bold(name), break_anywhere(value)) for name, value in self.properties()]
+        rows = [(name, break_anywhere(value)) for name, value in self.properties()]
         properties = table(HEAD, rows, "The update as it is sent")
         steps = "\n".join(f"{number}. {step}" for number, step in enumerate(self.bench.steps, 1))
         log = "\n".join(str(line) for line in result.log)
         steps_and_log = SafeHtml(
             heading("What was done") + preformatted(steps) + heading("What the station logs") + preformatted(log)
         )
-        leftover = html(
+        leftover = quiet(
             f"update.bin afterwards: {_describe_leftover(storage)}. The next check comes after the regular interval."
         )
-        return SafeHtml(
-            heading(_OUTCOME[result.update]) + side_by_side((properties, 480), (steps_and_log, 480)) + leftover
-        )
+        return SafeHtml(side_by_side((properties, 380), (steps_and_log, 380)) + leftover)
 
     def text(self) -> str:
         """Return the same as plain text."""

@@ -14,8 +14,8 @@ from typing import Final
 from lorafw.clock import format_iso
 from lorafw.errors import LabError, NotFound
 from lorafw.faults import Fault
-from lorafw.lab.panels.base import Panel, button, dropdown, hbox, text_input
-from lorafw.lab.panels.html import SafeHtml, bold, heading, preformatted, side_by_side, table, text_table
+from lorafw.lab.panels.base import Panel, button, dropdown, text_input, wide
+from lorafw.lab.panels.html import Mood, SafeHtml, chip, heading, preformatted, table, text_table
 from lorafw.station.log import format_interval
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
 from lorafw.testbed import Testbed, TestbedGateway
@@ -30,12 +30,22 @@ STATUS_SYMBOLS: Final = {
     TaskStatus.COMPLETED: "✔",
     TaskStatus.FAILED: "✖",
 }
+STATUS_MOODS: Final[dict[TaskStatus | None, Mood]] = {
+    None: "idle",
+    TaskStatus.PENDING: "idle",
+    TaskStatus.IN_PROGRESS: "busy",
+    TaskStatus.FIRST_RETRY: "warn",
+    TaskStatus.SECOND_RETRY: "warn",
+    TaskStatus.COMPLETED: "good",
+    TaskStatus.FAILED: "bad",
+}
+"""What the chip of each status says."""
 HEAD: Final = ("gateway", "PackageVersion", "task", "whole sends", "next poll in", "fault")
 LOG_HEAD: Final = ("time (UTC)", "gateway", "attempt", "from", "to", "cause")
-MAX_LOG_ROWS: Final = 12
+MAX_LOG_ROWS: Final = 7
 """Number of events that are shown, the latest ones."""
-MAX_STATION_LOG_LINES: Final = 9
-"""Number of lines of the gateway's log that are shown, the latest ones: three polls."""
+MAX_STATION_LOG_LINES: Final = 8
+"""Number of lines of the gateway's log that are shown, the latest ones: two polls."""
 FAULT_NAMES: Final = [fault.value for fault in Fault if fault is not Fault.NONE]
 
 _LOOPBACK_PORT: Final = re.compile(r"(//127\.0\.0\.1):\d+")
@@ -89,15 +99,15 @@ class TaskBoard(Panel):
         self._create_clock_and_update_controls()
         self._create_gateway_controls()
         self.build(
-            (hbox(self.package, self.define), hbox(self.span, self.advance)),
-            (hbox(self.gateway, self.poll, self.delete), hbox(self.fault, self.inject, self.heal)),
+            (wide(self.gateway), self.poll, self.delete, self.span, self.advance),
+            (self.package, self.define, wide(self.fault), self.inject, self.heal),
         )
 
     def _create_clock_and_update_controls(self) -> None:
         """Create the controls that concern all gateways."""
-        self.span = dropdown("Turn clock by", ADVANCE_STEPS_S)
+        self.span = dropdown("Advance clock by", ADVANCE_STEPS_S)
         self.advance = self.connect(button("Advance", "Gateways poll whenever their own wait is over"), self._advance)
-        self.package = text_input("New version", "1.0.1", "240px")
+        self.package = text_input("New version", "1.0.1")
         self.define = self.connect(
             button("Define update", "Build, sign and upload an update, and define its task"), self._define
         )
@@ -106,7 +116,7 @@ class TaskBoard(Panel):
         """Create the control that chooses a gateway, and those that concern the chosen one."""
         self.gateway = self.connect(dropdown("Gateway", [gateway.eui.hex for gateway in self.bed.gateways]))
         self.poll = self.connect(button("Poll", "The chosen gateway asks CUPS now"), self._poll)
-        self.fault = dropdown("Fault", FAULT_NAMES, description_width="60px", value=Fault.WRONG_KEY.value)
+        self.fault = dropdown("Fault", FAULT_NAMES, value=Fault.WRONG_KEY.value)
         self.inject = self.connect(button("Inject", "Let this go wrong at the chosen gateway"), self._inject)
         self.heal = self.connect(button("Heal", "Take all faults of the chosen gateway away"), self._heal)
         self.delete = self.connect(
@@ -196,7 +206,7 @@ class TaskBoard(Panel):
         events = table(LOG_HEAD, self._event_rows(), "What has happened to tasks (the last events)")
         log_heading = heading(f"Log of gateway {self.chosen.eui.hex}")
         log = SafeHtml(log_heading + preformatted(self._station_log_text()))
-        return SafeHtml(gateways + side_by_side((events, 730), (log, 330)))
+        return SafeHtml(gateways + events + log)
 
     def _event_rows(self) -> list[tuple[str, ...]]:
         return [_log_cells(row) for row in self.bed.log[-MAX_LOG_ROWS:]]
@@ -214,9 +224,9 @@ class TaskBoard(Panel):
 
 
 def _html_cells(row: GatewayRow) -> tuple[object, ...]:
-    """Return the cells of a row with the task in bold type."""
+    """Return the cells of a row with the task as a chip."""
     eui, package, task, *others = row.cells()
-    return (eui, package, bold(task), *others)
+    return (eui, package, chip(task, STATUS_MOODS[row.status]), *others)
 
 
 def _log_cells(row: LogRow) -> tuple[str, ...]:

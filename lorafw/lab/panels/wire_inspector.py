@@ -12,15 +12,13 @@ from functools import partial
 from itertools import groupby
 from typing import Final
 
-import ipywidgets
-
 from lorafw import example
 from lorafw.cups.annotate import Part, annotate_request, annotate_response, field_at
 from lorafw.cups.codec import encode_request, encode_response
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import LabError
 from lorafw.firmware.signing import KeyPair, sign_update
-from lorafw.lab.panels.base import Panel, button, dropdown, slider
+from lorafw.lab.panels.base import Panel, button, dropdown, slider, wide
 from lorafw.lab.panels.html import (
     SafeHtml,
     bold,
@@ -29,6 +27,7 @@ from lorafw.lab.panels.html import (
     highlight,
     html,
     inverse,
+    keep_on_one_line,
     preformatted,
     side_by_side,
     table,
@@ -133,18 +132,21 @@ class WireInspector(Panel):
         self.shown_message = self._views["request"]
         """The message that is shown."""
         self._create_controls()
-        self.build(self.message, (self.segment, self.previous, self.next), (self.offset,))
+        self.build(
+            (wide(self.message), wide(self.segment), self.previous, self.next),
+            (wide(self.offset),),
+        )
 
     def _create_controls(self) -> None:
         """Create the controls and connect them to their actions."""
         self.message = self.connect(
-            ipywidgets.ToggleButtons(description="Message", options=list(self._views), style={"button_width": "120px"}),
+            dropdown("Message", list(self._views)),
             self._switch_message,
         )
         # A drop-down and buttons, not a list box: JupyterLab uses the arrow keys to go from cell to cell.
-        self.segment = self.connect(dropdown("Part", ["?"], "380px"), self._select_part)
-        self.previous = self.connect(button("Previous part", "Go to the part before"), self._select_previous)
-        self.next = self.connect(button("Next part", "Go to the part behind"), self._select_next)
+        self.segment = self.connect(dropdown("Part", ["?"]), self._select_part)
+        self.previous = self.connect(button("Previous part", "Go to the part before it"), self._select_previous)
+        self.next = self.connect(button("Next part", "Go to the part after it"), self._select_next)
         self.offset = self.connect(slider("Byte", 0, 0, 1), self._move)
 
     def _switch_message(self) -> None:
@@ -187,7 +189,8 @@ class WireInspector(Panel):
         title = heading(f"{view.name}, {len(view.body)} bytes; shown {visible.start} to {visible.stop - 1}")
         rows = [_part_row(part, is_chosen=part is view.part) for part in view.parts]
         parts = table(("part", "bytes", "value"), rows, "Its parts, in order")
-        return SafeHtml(title + side_by_side((preformatted(_hex_dump(view)), 560), (parts, 470)))
+        dump = SafeHtml(title + preformatted(_hex_dump(view)))
+        return side_by_side((dump, 542), (parts, 270))
 
     def text(self) -> str:
         """Return the parts, and the first bytes of the chosen one."""
@@ -220,10 +223,10 @@ def _response_body(response: bytes | UpdateInfoResponse | None) -> bytes:
 
 def _part_row(part: Part, *, is_chosen: bool) -> tuple[object, ...]:
     """Return the cells of a part: its name, its bytes and its value."""
-    byte_range = f"{part.start} to {part.stop - 1}"
+    byte_range = keep_on_one_line(f"{part.start} to {part.stop - 1}")
     value = break_anywhere(_shorten(part.value))
     if is_chosen:
-        return (highlight(f"▶ {part.name}"), bold(byte_range), bold(value))
+        return (highlight(keep_on_one_line(f"▶ {part.name}")), bold(byte_range), bold(value))
     return (part.name, byte_range, value)
 
 

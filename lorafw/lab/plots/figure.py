@@ -1,8 +1,9 @@
 """Figures with alternative text, and the styles that all plots share.
 
 The alternative text states the numbers of a figure, for people who cannot see it. Figures are made without pyplot, so
-nothing is kept between them, and any thread may draw. Colours are petroff8 (Petroff, Accessible color sequences for
-data visualization, 2021). Hatches and markers tell the same apart without colour.
+nothing is kept between them, and any thread may draw. Lines and markers have the colours of petroff8 (Petroff,
+Accessible color sequences for data visualization, 2021). The areas of the statuses have the softer colours of RdYlBu
+(ColorBrewer), which colour-blind people can tell apart, too. Hatches and markers say the same without colour.
 """
 
 from __future__ import annotations
@@ -21,22 +22,21 @@ from lorafw.errors import FleetError
 from lorafw.fleet.result import Result
 from lorafw.tasks.lifecycle import TaskStatus
 
-BLUE, ORANGE, RED, PINK, OLIVE, SKY, LIGHT_BLUE, GREY = (
-    *("#1845fb", "#ff5e02", "#c91f16", "#c849a9"),
-    *("#adad7d", "#86c8dd", "#578dff", "#656364"),
-)
+BLUE, ORANGE, SKY, GREY = "#1845fb", "#ff5e02", "#86c8dd", "#656364"
 NO_TASK_COLOUR: Final = "#f2f2f2"
 """Colour of the gateways that have no task."""
 
 Style = dict[str, Any]
+_HATCH_STYLE: Final[Style] = {"edgecolor": "#4c5866"}
+"""Hatches on a light area are dark."""
 STATUS_STYLES: Final[dict[str, Style]] = {
-    TaskStatus.COMPLETED: {"facecolor": BLUE},
-    TaskStatus.FAILED: {"facecolor": RED, "hatch": "xxx"},
-    TaskStatus.SECOND_RETRY: {"facecolor": ORANGE, "hatch": "\\\\\\"},
-    TaskStatus.FIRST_RETRY: {"facecolor": OLIVE, "hatch": "///"},
-    TaskStatus.IN_PROGRESS: {"facecolor": LIGHT_BLUE, "hatch": "---"},
-    TaskStatus.PENDING: {"facecolor": SKY, "hatch": "..."},
-    "none": {"facecolor": NO_TASK_COLOUR},
+    TaskStatus.COMPLETED: {"facecolor": "#abd9e9", "edgecolor": "white"},
+    TaskStatus.FAILED: {"facecolor": "#d73027", "edgecolor": "white", "hatch": "xxx"},
+    TaskStatus.SECOND_RETRY: {"facecolor": "#fdae61", "hatch": "\\\\\\", **_HATCH_STYLE},
+    TaskStatus.FIRST_RETRY: {"facecolor": "#fee090", "hatch": "///", **_HATCH_STYLE},
+    TaskStatus.IN_PROGRESS: {"facecolor": "#74add1", "hatch": "---", **_HATCH_STYLE},
+    TaskStatus.PENDING: {"facecolor": "#e0f3f8", "hatch": "...", **_HATCH_STYLE},
+    "none": {"facecolor": NO_TASK_COLOUR, "edgecolor": "white"},
 }
 """How each status is drawn in every plot, in the order in which statuses are stacked."""
 

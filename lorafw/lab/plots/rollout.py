@@ -32,6 +32,7 @@ from lorafw.lab.plots.figure import (
     new_axes,
     percent,
 )
+from lorafw.lab.plots.timeline import CURVE_POINTS, HOUR_MS, rollout_end_h, timeline
 from lorafw.tasks.lifecycle import ATTEMPT_BY_STATUS, TERMINAL, Cause, TaskStatus
 
 _COMPLETED: Final = status_code(TaskStatus.COMPLETED)
@@ -116,43 +117,6 @@ def _affected_by_cause(result: Result) -> dict[str, Any]:
     return dict(sorted(present, key=lambda item: -np.count_nonzero(item[1])))
 
 
-HOUR_MS: Final = 3_600_000
-CURVE_POINTS: Final = 400
-"""Number of points of a curve."""
-
-
-def timeline(result: Result) -> AccessibleFigure:
-    """Plot how many gateways have each status over time, as stacked areas."""
-    end_h = _end_h(result)
-    hours = np.linspace(0, end_h, CURVE_POINTS)
-    counts = result.counts(hours * 3600)
-    size = result.fleet.size
-    figure, axes = new_axes("Rollout by status", "hours since the start", "gateways, %")
-    baseline: Any = np.zeros(CURVE_POINTS)
-    for name, style in STATUS_STYLES.items():
-        top = np.asarray(baseline + counts[name] / size * 100)
-        label = f"{_status_label(name)}  {percent(counts[name][-1] / size)}"
-        axes.fill_between(hours, baseline, top, label=label, linewidth=0, edgecolor="white", **style)
-        baseline = top
-    axes.set_xlim(0, end_h)
-    axes.set_ylim(0, 100)
-    _legend_outside(figure, axes, f"at {end_h:.0f} h")
-    indices = [int(np.searchsorted(hours, hour)) for hour in (end_h / 4, end_h / 2, end_h)]
-    sentences = [f"after {hours[index]:.0f} h {_describe_shares(counts, index, size)}" for index in indices]
-    subject = describe_subject(result, first=True)
-    return AccessibleFigure(figure, f"Rollout by status, {subject}: {'; '.join(sentences)}.")
-
-
-def _status_label(name: str) -> str:
-    return "no task" if name == "none" else str(name)
-
-
-def _describe_shares(counts: Mapping[str, Any], index: int, size: int) -> str:
-    """Return in words the share of each status at one point of the curve, without those that no gateway has."""
-    present = [name for name in STATUS_STYLES if counts[name][index]]
-    return ", ".join(f"{percent(counts[name][index] / size)} {_status_label(name)}" for name in present)
-
-
 def completion(result: Result, level: float = 0.95) -> AccessibleFigure:
     """Plot the share of completed gateways over time.
 
@@ -163,7 +127,7 @@ def completion(result: Result, level: float = 0.95) -> AccessibleFigure:
     Returns:
         The figure with its description.
     """
-    end_h = _end_h(result)
+    end_h = rollout_end_h(result)
     hours = np.linspace(0, end_h, CURVE_POINTS)
     share, low, high = _completed_percentages(result, hours, level)
     final = float(share[-1])
@@ -257,7 +221,7 @@ def waves(result: Result) -> AccessibleFigure:
     labels = [f"wave {position + 1}\n{row.gateways:,} gateways" for position, row in enumerate(rows)]
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(0, _end_h(result) * 1.08)
+    axes.set_xlim(0, rollout_end_h(result) * 1.08)
     handles, legend_labels = axes.get_legend_handles_labels()
     handle_by_label = dict(zip(legend_labels, handles, strict=True))
     figure.legend(
@@ -309,7 +273,7 @@ _DECISION_LABELS: Final[Mapping[GateDecision, str]] = {
 def _wave_rows(result: Result) -> list[_WaveRow]:
     """Return the waves of the first rollout. A plan without waves counts as one wave without a gate."""
     if not result.waves:
-        return [_WaveRow(result.fleet.size, 0.0, _end_h(result), None)]
+        return [_WaveRow(result.fleet.size, 0.0, rollout_end_h(result), None)]
     rows = []
     previous_end = 0
     for index, end in enumerate(result.plan.wave_ends(result.fleet.size)):
@@ -332,7 +296,7 @@ def _wave_row(result: Result, index: int, gateways: int) -> _WaveRow:
     gate = result.plan.waves[index].gate if result.plan.waves else None
     is_last = index + 1 == len(result.waves) or end_ms >= NEVER
     if is_last and gate is None:
-        end_h = _end_h(result)
+        end_h = rollout_end_h(result)
     elif end_ms < NEVER:
         end_h = end_ms / HOUR_MS
     else:
@@ -348,7 +312,7 @@ def load(result: Result) -> AccessibleFigure:
     sends = _draw_sends_per_hour(axes, result)
     requests = float((HOUR_MS / result.fleet.period_ms[~result.fleet.gone]).sum())
     axes.axhline(requests, color="black", linestyle="--", linewidth=1, label=f"requests anyway: {requests:,.0f}")
-    axes.set_xlim(0, _end_h(result))
+    axes.set_xlim(0, rollout_end_h(result))
     axes.set_ylim(0, max(requests, sends.max(), 1) * 1.25)
     axes.legend(frameon=False, ncols=2)
     peak_hour = int(sends.argmax())
@@ -367,7 +331,7 @@ def _draw_sends_per_hour(axes: Any, result: Result) -> Any:
     """Draw the sends that begin in each hour as bars, stacked by attempt, and return the number in each hour."""
     events = result.events
     is_send = np.isin(events.cause, _SENDING) & ~np.isin(events.to_status, _TERMINAL)
-    edges_h = np.arange(int(_end_h(result)) + 2)
+    edges_h = np.arange(int(rollout_end_h(result)) + 2)
     total = np.zeros(len(edges_h) - 1)
     for attempt, style in _ATTEMPT_STYLES.items():
         hours = events.time[is_send & (events.attempt == attempt)] / HOUR_MS
@@ -386,26 +350,6 @@ _ATTEMPT_STYLES: Final[Mapping[int, Style]] = {
     2: STATUS_STYLES[TaskStatus.FIRST_RETRY],
     3: STATUS_STYLES[TaskStatus.SECOND_RETRY],
 }
-
-
-def _end_h(result: Result) -> float:
-    """Return when the first rollout was over: a whole number of hours, at least 1.
-
-    That is when the last task ended, the last gateway was offered the update, or the rollout was stopped.
-    """
-    latest_ms = 0
-    histories = result.histories
-    for times_ms in (histories.ended_ms[0], histories.offered_ms[0], result.stopped_ms[:1]):
-        reached = times_ms[times_ms < NEVER]
-        if len(reached):
-            latest_ms = max(latest_ms, int(reached.max()))
-    return max(1.0, float(np.ceil(latest_ms / HOUR_MS)))
-
-
-def _legend_outside(figure: Any, axes: Any, title: str) -> None:
-    """Add a legend beside the axes, in the order in which the areas are stacked."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles[::-1], labels[::-1], title=title, loc="outside right upper", frameon=False)
 
 
 PICTURES: Final[Mapping[str, Callable[[Result], AccessibleFigure]]] = {

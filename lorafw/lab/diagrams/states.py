@@ -1,0 +1,110 @@
+"""The statuses of a task and the events between them, drawn from the transition table of the service."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+from lorafw.lab.diagrams.canvas import SMALL, STATUS_FILLS, Canvas, Diagram, Point
+from lorafw.tasks.lifecycle import INITIAL, TRANSITIONS, TaskEvent, TaskStatus
+
+_COLUMN_WIDTH: Final = 205
+_BOX_WIDTH: Final = 145
+_BOX_HEIGHT: Final = 38
+_LEFT: Final = 110
+_TOP: Final = 70
+_BOTTOM: Final = 220
+
+Transitions = Mapping[tuple[TaskStatus, TaskEvent], TaskStatus]
+
+
+def task_states(transitions: Transitions = TRANSITIONS) -> Diagram:
+    """Return a diagram of the statuses of a task.
+
+    Args:
+        transitions: The table of transitions.
+    """
+    columns = _columns(transitions)
+    active = {source for source, _ in transitions}
+    boxes = {status: _box_place(column, is_active=status in active) for status, column in columns.items()}
+    width = _LEFT + (max(columns.values()) + 1) * _COLUMN_WIDTH - 20
+    canvas = Canvas("The statuses of a task", round(width), 310)
+    start = boxes[INITIAL]
+    canvas.dot((start[0] - 80, start[1] + _BOX_HEIGHT / 2))
+    _draw_arrow(canvas, (start[0] - 75, start[1] + _BOX_HEIGHT / 2), (start[0], start[1] + _BOX_HEIGHT / 2), "created")
+    for (source, target), events in _events_by_edge(transitions).items():
+        _draw_edge(canvas, boxes[source], boxes[target], " or ".join(events))
+    for status, (x, y) in boxes.items():
+        canvas.box(x, y, _BOX_WIDTH, _BOX_HEIGHT, [status], STATUS_FILLS[status])
+    canvas.text(
+        (20, 292), f"{_names_of_ended(transitions)}: the task stays until it is deleted.", anchor="start", size=SMALL
+    )
+    return canvas.finish(_describe(transitions))
+
+
+def _columns(transitions: Transitions) -> dict[TaskStatus, float]:
+    """Return the column of each status: in order for those that events leave, below their sources for the others."""
+    active = [status for status in TaskStatus if any(source == status for source, _ in transitions)]
+    columns: dict[TaskStatus, float] = {status: float(number) for number, status in enumerate(active)}
+    taken = -1.0
+    for status in _ended(transitions):
+        sources = {columns[source] for (source, _), target in transitions.items() if target == status}
+        wanted = sum(sources) / max(len(sources), 1)
+        taken = columns[status] = max(wanted, taken + 1)
+    return columns
+
+
+def _ended(transitions: Transitions) -> list[TaskStatus]:
+    """Return the statuses that no event leaves."""
+    return [status for status in TaskStatus if not any(source == status for source, _ in transitions)]
+
+
+def _names_of_ended(transitions: Transitions) -> str:
+    return " and ".join(_ended(transitions))
+
+
+def _box_place(column: float, *, is_active: bool) -> Point:
+    """Return the upper left corner of a box. Statuses that events leave are above the others."""
+    y = _TOP if is_active else _BOTTOM
+    return _LEFT + column * _COLUMN_WIDTH, y
+
+
+def _events_by_edge(transitions: Transitions) -> Mapping[tuple[TaskStatus, TaskStatus], list[str]]:
+    """Return the events that lead from one status to another, for each pair of statuses."""
+    events: dict[tuple[TaskStatus, TaskStatus], list[str]] = defaultdict(list)
+    for (source, event), target in transitions.items():
+        events[source, target].append(event)
+    return events
+
+
+def _draw_edge(canvas: Canvas, source: Point, target: Point, label: str) -> None:
+    """Draw an arrow between two boxes: from side to side in one row, otherwise from the lower to the upper edge."""
+    if source[1] == target[1]:
+        y = source[1] + _BOX_HEIGHT / 2
+        _draw_arrow(canvas, (source[0] + _BOX_WIDTH, y), (target[0], y), label)
+        return
+    start = (source[0] + _BOX_WIDTH / 2, source[1] + _BOX_HEIGHT)
+    end = (target[0] + _BOX_WIDTH / 2, target[1])
+    canvas.line(start, end, arrow=True)
+    # A label on a vertical line is lower than those on the lines beside it, so that they do not overlap.
+    share = 0.4
+    if start[0] == end[0]:
+        share = 0.65
+    canvas.label((start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share), label)
+
+
+def _draw_arrow(canvas: Canvas, start: Point, end: Point, label: str) -> None:
+    """Draw a horizontal arrow with its label above it."""
+    canvas.line(start, end, arrow=True)
+    words = label.split(" ")
+    for number, word in enumerate(reversed(words)):
+        canvas.text(((start[0] + end[0]) / 2 - 2, start[1] - 6 - 14 * number), word, size=SMALL)
+
+
+def _describe(transitions: Transitions) -> str:
+    """Return the table of transitions in words."""
+    sentences = [f"created leads to {INITIAL}"]
+    for (source, target), events in _events_by_edge(transitions).items():
+        sentences.append(f"{source}: {' or '.join(events)} leads to {target}")
+    return f"The statuses of a task. {'; '.join(sentences)}. {_names_of_ended(transitions)} end the task."
