@@ -29,7 +29,9 @@ _NOT_SUPPORTED: Final = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.EISDIR
 _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
-def write_atomic(path: Path, content: bytes | str, *, mode: int = PUBLIC_MODE, overwrite: bool = True) -> None:
+def write_atomic(
+    path: Path, content: bytes | str, *, mode: int = PUBLIC_MODE, overwrite: bool = True, is_durable: bool = True
+) -> None:
     """Write ``content`` to a file, as a whole or not at all.
 
     Args:
@@ -37,24 +39,29 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int = PUBLIC_MODE, o
         content: Text is written as UTF-8.
         mode: Permissions of the new file. The umask can only take some away.
         overwrite: If False, an existing file is not replaced.
+        is_durable: Whether the content is flushed to the disk, so that it survives a power failure. A file in a
+            temporary folder need not.
 
     Raises:
         FileExistsError: The file exists and ``overwrite`` is False.
         OSError: The file cannot be written. The old file is unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
-    with open_atomic(path, mode=mode, overwrite=overwrite) as file:
+    with open_atomic(path, mode=mode, overwrite=overwrite, is_durable=is_durable) as file:
         file.write(data)
 
 
 @contextmanager
-def open_atomic(path: Path, *, mode: int = PUBLIC_MODE, overwrite: bool = True) -> Iterator[BinaryIO]:
+def open_atomic(
+    path: Path, *, mode: int = PUBLIC_MODE, overwrite: bool = True, is_durable: bool = True
+) -> Iterator[BinaryIO]:
     """Open a file that gets its name when the block ends. If the block raises, no file is written.
 
     Args:
         path: The file. If it is a symbolic link, the link is replaced and the file that it points to stays.
         mode: Permissions of the new file. The umask can only take some away.
         overwrite: If False, an existing file is not replaced.
+        is_durable: Whether the content is flushed to the disk, so that it survives a power failure.
 
     Yields:
         The temporary file, open for writing.
@@ -66,11 +73,12 @@ def open_atomic(path: Path, *, mode: int = PUBLIC_MODE, overwrite: bool = True) 
     _check_is_regular_file(path)
     temporary = path.with_name(f".{path.name[:_MAX_NAME_CHARS]}.{secrets.token_hex(8)}.tmp")
     try:
-        descriptor, has_name = _create_for(path, temporary, mode)
+        descriptor, has_name = _create_for(path, temporary, mode, is_durable=is_durable)
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
-            os.fsync(descriptor)
+            if is_durable:
+                os.fsync(descriptor)
             if not has_name:
                 # Python follows the symbolic link of /proc only if it is given a folder's descriptor, which it ignores.
                 os.link(_DESCRIPTORS / str(descriptor), temporary, src_dir_fd=descriptor, follow_symlinks=True)
@@ -95,9 +103,11 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _create_for(path: Path, temporary: Path, mode: int) -> tuple[int, bool]:
-    """Call ``_create``. An error names the file that the caller wants to write, not the temporary one."""
+def _create_for(path: Path, temporary: Path, mode: int, *, is_durable: bool) -> tuple[int, bool]:
+    """Create the temporary file. An error names the file that the caller wants to write, not the temporary one."""
     try:
+        if not is_durable:
+            return _create_with_name(temporary, mode), True
         return _create(temporary, mode)
     except OSError as error:
         error.filename = str(path)
@@ -119,8 +129,13 @@ def _create(temporary: Path, mode: int) -> tuple[int, bool]:
         except OSError as error:
             if error.errno not in _NOT_SUPPORTED:
                 raise
+    return _create_with_name(temporary, mode), True
+
+
+def _create_with_name(temporary: Path, mode: int) -> int:
+    """Create the temporary file under its name. Return its descriptor."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    return os.open(temporary, flags, mode), True
+    return os.open(temporary, flags, mode)
 
 
 def _rename_if_new(temporary: Path, path: Path, mode: int) -> None:

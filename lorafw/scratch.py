@@ -7,6 +7,8 @@ default: the process just stops. While a folder of this module is open, SIGTERM 
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -18,16 +20,39 @@ from typing import Final, NoReturn
 SIGTERM_STATUS: Final = 128 + signal.SIGTERM
 """The exit status that a shell shows for a process that SIGTERM ended."""
 
+MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 -- the folders in it get random names and are private
+"""The folder of Linux for files in memory. Small files are created about ten times as fast there as on a disk."""
+MIN_FREE_MEMORY_BYTES: Final = 1 << 30
+"""MEMORY_FOLDER is used only if this much room is left in it. Containers often have 64 MB."""
+_FOLDER_VARIABLES: Final = ("TMPDIR", "TEMP", "TMP")
+
 
 @contextlib.contextmanager
-def scratch_folder(prefix: str) -> Iterator[Path]:
+def scratch_folder(prefix: str, *, in_memory: bool = False) -> Iterator[Path]:
     """Make a temporary folder, and remove it at the end of the block.
+
+    Args:
+        prefix: The beginning of the folder's name.
+        in_memory: Whether to make it in memory, for thousands of small files. If there is little room in memory, or the
+            user has chosen a folder with TMPDIR, it is made in the usual place.
 
     A program that handles SIGTERM by itself keeps its handler. So does one that opens the folder in another thread
     than the main one, where Python cannot set a handler.
     """
-    with _exit_at_sigterm(), tempfile.TemporaryDirectory(prefix=prefix) as folder:
+    parent = _find_memory_folder() if in_memory else None
+    with _exit_at_sigterm(), tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:
         yield Path(folder)
+
+
+def _find_memory_folder() -> Path | None:
+    """Return MEMORY_FOLDER, or None if it must not be used."""
+    if any(os.environ.get(name) for name in _FOLDER_VARIABLES):
+        return None
+    if not os.access(MEMORY_FOLDER, os.W_OK | os.X_OK):
+        return None
+    if shutil.disk_usage(MEMORY_FOLDER).free < MIN_FREE_MEMORY_BYTES:
+        return None
+    return MEMORY_FOLDER
 
 
 @contextlib.contextmanager

@@ -22,7 +22,10 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Final
@@ -31,7 +34,7 @@ from lorafw.atomic import PRIVATE_MODE, PUBLIC_MODE, write_atomic
 from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import HomeError
-from lorafw.station.conf import StationConf, parse_station_conf
+from lorafw.station.conf import StationConf, parameter_variables, parse_station_conf
 from lorafw.station.http import StationCrash
 from lorafw.station.log import Level, LogLine
 from lorafw.station.uri import MAX_URI_BYTES, MalformedUri, parse_cups_uri
@@ -44,6 +47,8 @@ MAX_CONF_BYTES: Final = 1 << 17
 _TRIMMED: Final = b" \t\r\n"
 _MAX_EUI_TEXT: Final = 100
 _NETWORK_DEVICES: Final = Path("/sys/class/net")
+_OPEN_FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_READ_BYTES: Final = 1 << 16
 
 CREDENTIAL_SUFFIXES: Final = {"trust": "trust", "certificate": "crt", "key": "key"}
 """The suffix of the file of each part of the credentials."""
@@ -53,16 +58,53 @@ def ignore_line(line: LogLine) -> None:
     """Log nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class _ParsedConf:
+    """A station.conf that was parsed, with all that its meaning depends on."""
+
+    content: bytes
+    variables: Mapping[str, str]
+    """The environment variables that have the name of a parameter."""
+    router_ids: tuple[tuple[str, str], ...]
+    """The texts of ``routerid``, each with what ``Home`` read for it."""
+    conf: StationConf
+
+
+@dataclass(slots=True)
+class _ReadOnce:
+    """What was read from a home folder inside of ``Home.reading_once``."""
+
+    contents: dict[str, bytes | None] = field(default_factory=dict)
+    """The files by name. None: there is no such file."""
+    conf: StationConf | None = None
+
+
 class Home:
-    """The home folder of a station. Each method reads the files again, as the station does."""
+    """The home folder of a station. Each method reads the files again, as the station does.
 
-    def __init__(self, path: Path | str) -> None:
+    Args:
+        path: The folder.
+        is_durable: Whether a file that was written survives a power failure of this machine. That takes milliseconds
+            for each file.
+    """
+
+    def __init__(self, path: Path | str, *, is_durable: bool = True) -> None:
         self.path = Path(path)
-
-    @property
-    def tmp(self) -> Path:
+        self.tmp = self.path / "tmp"
         """The folder that stands for /tmp of a real station."""
-        return self.path / "tmp"
+        self._is_durable = is_durable
+        self._parsed: _ParsedConf | None = None
+        self._once: _ReadOnce | None = None
+        """What was read so far, inside of ``reading_once``. None outside of it."""
+
+    @contextmanager
+    def reading_once(self) -> Iterator[None]:
+        """Read each file at most once until the end of the block, instead of anew in each method."""
+        self._once = _ReadOnce()
+        try:
+            yield
+        finally:
+            self._once = None
 
     def conf(self) -> StationConf:
         """Read station.conf.
@@ -73,19 +115,50 @@ class Home:
         Raises:
             HomeError: A station would not start with this file, or there is none.
         """
-        path = self.path / "station.conf"
+        once = self._once
+        if once is not None and once.conf is not None:
+            return once.conf
+        conf = self._read_conf()
+        if once is not None:
+            once.conf = conf
+        return conf
+
+    def _read_conf(self) -> StationConf:
+        """Read station.conf, and parse it if it means something else than at the last time."""
         content = self._bytes("station.conf", MAX_CONF_BYTES)
         if content is None:
-            raise HomeError(f"{path} is missing; 'lorafw gateway init' writes a home folder")
+            raise HomeError(f"{self.path / 'station.conf'} is missing; 'lorafw gateway init' writes a home folder")
+        variables = parameter_variables(os.environ)
+        parsed = self._parsed
+        if parsed is None or not self._is_unchanged(parsed, content, variables):
+            parsed = self._parsed = self._parse(content, variables)
+        return parsed.conf
+
+    def _is_unchanged(self, parsed: _ParsedConf, content: bytes, variables: Mapping[str, str]) -> bool:
+        """Return whether parsing again would give the same result. A file that ``routerid`` names is read again."""
+        if parsed.content != content or parsed.variables != variables or not parsed.router_ids:
+            return False
+        return all(self._router_id(text) == value for text, value in parsed.router_ids)
+
+    def _parse(self, content: bytes, variables: Mapping[str, str]) -> _ParsedConf:
+        """Parse station.conf. Raises HomeError if a station would not start with it."""
+        router_ids: list[tuple[str, str]] = []
+
+        def read_router_id(text: str) -> str:
+            value = self._router_id(text)
+            router_ids.append((text, value))
+            return value
+
         try:
-            return parse_station_conf(
+            conf = parse_station_conf(
                 content,
-                read_router_id=self._router_id,
-                default_router_id=default_mac(_NETWORK_DEVICES),
-                environment=os.environ,
+                read_router_id=read_router_id,
+                read_default_router_id=partial(default_mac, _NETWORK_DEVICES),
+                environment=variables,
             )
         except ValueError as error:
-            raise HomeError(f"{path}: a station does not start with it: {error}") from error
+            raise HomeError(f"{self.path / 'station.conf'}: a station does not start with it: {error}") from error
+        return _ParsedConf(content, variables, tuple(router_ids), conf)
 
     def uri(self, category: str, suffix: str = "", on_log: Callable[[LogLine], None] = ignore_line) -> str | None:
         """Return the text of ``cups.uri`` or ``tc.uri``, which may be empty.
@@ -154,7 +227,7 @@ class Home:
     def write(self, name: str, content: bytes | str, *, mode: int = PUBLIC_MODE) -> Path:
         """Write a file as a whole or not at all, and return its path."""
         path = self.path / name
-        write_atomic(path, content, mode=mode)
+        write_atomic(path, content, mode=mode, is_durable=self._is_durable)
         return path
 
     def back_up_cups(self) -> None:
@@ -162,25 +235,32 @@ class Home:
 
         The file cups-temp.cpy exists during the copy, so that the copy is made again after a power cut.
         """
-        done_marker = self.path / "cups-bak.done"
-        copying_marker = self.path / "cups-temp.cpy"
-        if done_marker.exists() and not copying_marker.exists():
+        folder = str(self.path)
+        done_marker, copying_marker = f"{folder}/cups-bak.done", f"{folder}/cups-temp.cpy"
+        # This runs at each poll, and a Path is slow.
+        if os.path.exists(done_marker) and not os.path.exists(copying_marker):  # noqa: PTH110
             return
-        copying_marker.touch()
-        done_marker.unlink(missing_ok=True)
+        Path(copying_marker).touch()
+        Path(done_marker).unlink(missing_ok=True)
         suffixes = ("uri", *CREDENTIAL_SUFFIXES.values())
         for suffix in suffixes:
-            (self.path / f"cups-bak.{suffix}").unlink(missing_ok=True)
+            Path(f"{folder}/cups-bak.{suffix}").unlink(missing_ok=True)
         for suffix in suffixes:
             content = self._bytes(f"cups.{suffix}")
             if content is not None:
                 self.write(f"cups-bak.{suffix}", content, mode=file_mode(suffix))
-        done_marker.touch(mode=PUBLIC_MODE)
-        copying_marker.unlink()
+        Path(done_marker).touch(mode=PUBLIC_MODE)
+        Path(copying_marker).unlink()
 
     def _bytes(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:
         """Return the content of a file, or None if there is no file."""
-        return _read_file(self.path / name, max_bytes)
+        once = self._once
+        if once is not None and name in once.contents:
+            return once.contents[name]
+        content = _read_file(os.path.join(self.path, name), max_bytes)  # noqa: PTH118 -- five times as fast as a Path
+        if once is not None:
+            once.contents[name] = content
+        return content
 
     def _text(self, name: str) -> str | None:
         """Return the text of a file, or None if there is no file."""
@@ -191,10 +271,11 @@ class Home:
 
     def _router_id(self, text: str) -> str:
         """Return the text of the file that ``routerid`` names, or ``routerid`` itself if it names none."""
-        path = Path(text.removeprefix("~/"))
+        path = text.removeprefix("~/")
         if not text.startswith(("/", "./")):
-            path = self.path / path
-        if not text or not os.path.isfile(path):  # noqa: PTH113 -- Path.is_file() raises for a name that is too long
+            path = os.path.join(self.path, path)  # noqa: PTH118 -- called at each request, and a Path is slow
+        # Path.is_file() raises for a name that is too long.
+        if not text or not os.path.isfile(path):  # noqa: PTH113
             return text
         return _c_string(_read_file(path, MAX_CONF_BYTES) or b"")[:_MAX_EUI_TEXT]
 
@@ -220,17 +301,31 @@ def default_mac(devices: Path) -> str:
     return first_mac
 
 
-def _read_file(path: Path, max_bytes: int) -> bytes | None:
+def _read_file(path: Path | str, max_bytes: int) -> bytes | None:
     """Return the content of a file, or None if there is none. Raises HomeError if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
+        descriptor = os.open(path, _OPEN_FLAGS)
+        try:
+            content = _read_bytes(descriptor, max_bytes + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise HomeError(f"{path}: {error.strerror}") from error
     if len(content) > max_bytes:
         raise HomeError(f"{path} has more than {max_bytes} bytes: that is no file of a gateway")
+    return content
+
+
+def _read_bytes(descriptor: int, max_bytes: int) -> bytes:
+    """Return the first bytes of an open file, at most ``max_bytes``."""
+    content = b""
+    while len(content) < max_bytes:
+        piece = os.read(descriptor, min(_READ_BYTES, max_bytes - len(content)))
+        if not piece:
+            break
+        content += piece
     return content
 
 

@@ -74,7 +74,9 @@ def home_files(
     return files
 
 
-def write_home(path: Path, *, eui: GatewayEui, cups_uri: str, package: str | None, **options: Any) -> Home:
+def write_home(
+    path: Path, *, eui: GatewayEui, cups_uri: str, package: str | None, is_durable: bool = True, **options: Any
+) -> Home:
     """Write the files of a new home folder.
 
     Args:
@@ -82,6 +84,7 @@ def write_home(path: Path, *, eui: GatewayEui, cups_uri: str, package: str | Non
         eui: The gateway.
         cups_uri: The address of its CUPS server.
         package: The text of version.txt. None: there is no version.txt.
+        is_durable: Whether the files survive a power failure of this machine, now and when the gateway changes them.
         **options: Further arguments of ``home_files``.
 
     Returns:
@@ -93,7 +96,7 @@ def write_home(path: Path, *, eui: GatewayEui, cups_uri: str, package: str | Non
     files = home_files(eui=eui, cups_uri=cups_uri, package=package, **options)
     check_new_home(path)
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    home = Home(path)
+    home = Home(path, is_durable=is_durable)
     for file in files:
         home.write(file.name, file.content, mode=file.mode)
     return home

@@ -13,6 +13,7 @@ from typing import Final
 
 from lorafw.clock import Clock, SystemClock
 from lorafw.cups.codec import encode_request
+from lorafw.cups.credentials import Credentials
 from lorafw.errors import HomeError
 from lorafw.faults import Fault
 from lorafw.gateway.faults.injector import FaultInjector
@@ -84,6 +85,19 @@ class _ActiveFault:
         if self.polls > 1:
             return replace(self, polls=self.polls - 1)
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _PreparedRequest:
+    """A request that is ready to be sent."""
+
+    uri: str
+    suffix: str
+    """The set of files that the URI is from: "", "-bak" or "-boot"."""
+    body: bytes
+    credentials: Credentials
+    file_lines: tuple[LogLine, ...]
+    """What the station logs about its files once it is connected."""
 
 
 class VirtualGateway:
@@ -191,24 +205,18 @@ class VirtualGateway:
                 return self._crash_at_start(error.__cause__)
         pipeline = self._pipeline()
         self._consume_poll_of_faults()
-        conf = self._read_conf()
-        log_line = self._line_logger(conf.log_levels)
-        for text in ("Starting a CUPS session in 0 seconds.", "Starting a CUPS session now."):
-            log_line(LogLine("CUP", Level.INFO, text))
-        storage = HomeStorage(pipeline.home, pipeline.runner, pipeline.disk)
-        exchange = CupsExchange(
-            storage,
-            sig_keys=pipeline.home.sig_keys(),
-            timers=conf.timers,
-            log_level=conf.log_levels.level_of("SYS"),
-            on_line=log_line,
-        )
-        suffix = _URI_SET_SUFFIXES[self._uri_set]
-        uri = pipeline.home.uri("cups", suffix, exchange.log_line)
-        if uri is None:
-            return self._fail_without_uri(exchange, suffix, conf)
+        # A station reads its files before it connects. They do not change in this short time.
+        with self.home.reading_once():
+            conf = self._read_conf()
+            storage = HomeStorage(pipeline.home, pipeline.runner, pipeline.disk)
+            exchange = self._start_exchange(pipeline, storage, conf)
+            suffix = _URI_SET_SUFFIXES[self._uri_set]
+            uri = pipeline.home.uri("cups", suffix, exchange.log_line)
+            if uri is None:
+                return self._fail_without_uri(exchange, suffix, conf)
+            request = self._prepare_request(exchange, pipeline.home, uri, suffix)
         try:
-            rejected = self._send_request(exchange, pipeline, uri, suffix, conf)
+            rejected = self._send_request(exchange, pipeline, request, conf)
         finally:
             storage.close()
         result = exchange.finish()
@@ -238,29 +246,46 @@ class VirtualGateway:
             return conf
         return replace(conf, timers=replace(conf.timers, oksync_s=self._interval_s, resync_s=self._interval_s))
 
-    def _send_request(
-        self, exchange: CupsExchange, pipeline: _RequestPipeline, uri: str, suffix: str, conf: StationConf
-    ) -> bool:
-        """Send the request and feed the response to the exchange. Return True if the server rejected the request."""
+    def _start_exchange(self, pipeline: _RequestPipeline, storage: HomeStorage, conf: StationConf) -> CupsExchange:
+        """Return the exchange of one poll. Logs its first lines."""
+        log_line = self._line_logger(conf.log_levels)
+        for text in ("Starting a CUPS session in 0 seconds.", "Starting a CUPS session now."):
+            log_line(LogLine("CUP", Level.INFO, text))
+        return CupsExchange(
+            storage,
+            sig_keys=pipeline.home.sig_keys(),
+            timers=conf.timers,
+            log_level=conf.log_levels.level_of("SYS"),
+            on_line=log_line,
+        )
+
+    def _prepare_request(self, exchange: CupsExchange, home: Home, uri: str, suffix: str) -> _PreparedRequest:
+        """Read the home folder, and return the request. Logs what a station logs before it connects."""
         exchange.log(Level.INFO, f"Connecting to CUPS{suffix} ... {uri} (try #{self._failures + 1})")
         file_lines: list[LogLine] = []
-        body = encode_request(pipeline.home.request(self.station, self.model, file_lines.append))
-        credentials = pipeline.home.credentials(f"cups{suffix}")
+        body = encode_request(home.request(self.station, self.model, file_lines.append))
+        credentials = home.credentials(f"cups{suffix}")
         if uri.startswith("https:"):
-            for text in tls_setup_lines(credentials, f"cups{suffix}", str(pipeline.home.path)):
+            for text in tls_setup_lines(credentials, f"cups{suffix}", str(home.path)):
                 exchange.log(Level.INFO, text, "AIO")
+        return _PreparedRequest(uri, suffix, body, credentials, tuple(file_lines))
+
+    def _send_request(
+        self, exchange: CupsExchange, pipeline: _RequestPipeline, request: _PreparedRequest, conf: StationConf
+    ) -> bool:
+        """Send the request and feed the response to the exchange. Return True if the server rejected the request."""
         # A station backs up the regular set of files when a server answers at its address.
         on_answer = self.home.back_up_cups if self._uri_set == 0 else None
 
         def on_connected() -> None:
-            # A station reads the files for the request after it has connected.
-            exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS{suffix} {uri}...")
-            for line in file_lines:
+            exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS{request.suffix} {request.uri}...")
+            for line in request.file_lines:
                 exchange.log_line(line)
 
         try:
             timeout_s = conf.timers.conn_timeout_s
-            with pipeline.transport.post(uri, body, timeout_s, credentials, on_connected) as reply:
+            transport = pipeline.transport
+            with transport.post(request.uri, request.body, timeout_s, request.credentials, on_connected) as reply:
                 return take_reply(exchange, reply, on_answer)
         except TransportError as error:
             log_transport_error(exchange, error)

@@ -101,7 +101,7 @@ class MotoStore:
             size=s3_object.contentsize,
             read=partial(_read, s3_object, f"s3://{bucket.name}/{key}"),
             version_id=version_id,
-            tags=backend.tagger.get_tag_dict_for_resource(s3_object.arn),
+            tags=dict(backend.tagger.get_tag_dict_for_resource(s3_object.arn)),
             encryption=s3_object.encryption,
             kms_key_id=s3_object.kms_key_id,
             has_bucket_key=str(s3_object.bucket_key_enabled).lower() == "true",

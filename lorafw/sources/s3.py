@@ -115,6 +115,10 @@ class RoleSource:
         self._clock = clock or SystemClock()
         self._missing_hint = missing_hint
         self._before_read = before_read
+        self._last_trust_check: object = None
+        """The arguments of the last check of a trust policy that passed."""
+        self._last_object_check: object = None
+        """The arguments of the last check of an object that passed."""
         self._cache = UpdateCache()
         self._single_flight: SingleFlight[CachedUpdate] = SingleFlight()
 
@@ -169,18 +173,42 @@ class RoleSource:
             self._before_read()
         facts = self._role_facts(Role.parse(role), account)
         circumstances = Circumstances(self._clock.now_ms(), region)
-        check_trust(facts, circumstances)
+        self._check_trust(facts, circumstances)
         bucket = self._store.find_bucket(location.bucket)
         if bucket is None:
             raise NoSuchObject(f"bucket {location.bucket} does not exist (NoSuchBucket){self._missing_hint}")
         stored_object = self._store.find_object(bucket, location.key)
         tags = None if stored_object is None else stored_object.tags
-        check_object(facts, bucket, location.key, circumstances, object_tags=tags)
+        self._check_object(facts, bucket, location.key, circumstances, tags)
         if stored_object is None:
             is_listable = may_list(facts, bucket, circumstances)
             raise NoSuchObject(_describe_missing(location, is_listable))
         self._check_encryption(facts, bucket, location, stored_object, circumstances)
         return stored_object
+
+    # A check is a pure function: if all its arguments equal those of one that passed, it passes too. That happens when
+    # the gateways of a fleet poll at the same time.
+
+    def _check_trust(self, facts: RoleFacts, circumstances: Circumstances) -> None:
+        """Check that the service may assume the role, or raise RoleNotTrusted."""
+        arguments = facts, circumstances
+        if arguments != self._last_trust_check:
+            check_trust(facts, circumstances)
+            self._last_trust_check = arguments
+
+    def _check_object(
+        self,
+        facts: RoleFacts,
+        bucket: BucketFacts,
+        key: str,
+        circumstances: Circumstances,
+        tags: Mapping[str, str] | None,
+    ) -> None:
+        """Check that a session of the role may read the object, or raise AccessDenied."""
+        arguments = facts, bucket, key, circumstances, tags
+        if arguments != self._last_object_check:
+            check_object(facts, bucket, key, circumstances, object_tags=tags)
+            self._last_object_check = arguments
 
     def _check_encryption(
         self,

@@ -68,7 +68,8 @@ class StationConf:
 class _Settings:
     """The fields of station.conf that were read so far."""
 
-    proto_eui: str
+    proto_eui: str | None = None
+    """The text of ``routerid``. None until one was read."""
     eui_prefix: str = DEFAULT_EUI_PREFIX
     log_levels: LogLevels = field(default_factory=LogLevels)
 
@@ -77,7 +78,7 @@ def parse_station_conf(
     content: bytes,
     *,
     read_router_id: Callable[[str], str],
-    default_router_id: str,
+    read_default_router_id: Callable[[], str],
     environment: Mapping[str, str],
 ) -> StationConf:
     """Read the content of station.conf.
@@ -85,7 +86,8 @@ def parse_station_conf(
     Args:
         content: The bytes of the file.
         read_router_id: Returns the text of the file that ``routerid`` names, or ``routerid`` itself.
-        default_router_id: The MAC of this machine, which stands for a missing ``routerid``, or "" if there is none.
+        read_default_router_id: Returns the MAC of this machine, which stands for a missing ``routerid``, or "" if there
+            is none. Called only if it is needed.
         environment: Environment variables. Those with the name of a parameter count.
 
     Returns:
@@ -96,17 +98,23 @@ def parse_station_conf(
         ValueError: ``read_router_id`` raised it.
     """
     parameters = _Parameters()
-    for name in _PARAMETERS:
-        if name in environment:
-            parameters.set(name, "env", environment[name].encode("utf-8", "surrogateescape"))
-    settings = _Settings(default_router_id)
+    for name, text in parameter_variables(environment).items():
+        parameters.set(name, "env", text.encode("utf-8", "surrogateescape"))
+    settings = _Settings()
     try:
         for section in read_object(content):
             if section.name == b"station_conf":
                 _read_section(section, settings, parameters, read_router_id)
     except StationJsonError as error:
         raise StationConfError(str(error)) from error
+    if settings.proto_eui is None:
+        settings.proto_eui = read_default_router_id()
     return _to_station_conf(settings, parameters)
+
+
+def parameter_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables that have the name of a parameter."""
+    return {name: environment[name] for name in _PARAMETERS if name in environment}
 
 
 def _read_section(

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from lorafw.cups.credentials import Layout
@@ -69,8 +70,14 @@ class LogLine:
         Args:
             time_ms: Milliseconds since the Unix epoch.
         """
-        moment = datetime.fromtimestamp(time_ms // 1000, UTC)
-        return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ms % 1000:03d} {self}"
+        return f"{_format_time(time_ms)} {self}"
+
+
+@lru_cache(maxsize=64)
+def _format_time(time_ms: int) -> str:
+    """Return a time as in the log file. The lines of one exchange often have the same time."""
+    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ms % 1000:03d}"
 
 
 def format_interval(seconds: float) -> str:

@@ -165,7 +165,7 @@ class Testbed:
             self._schedule = PollSchedule()
             self._open_aws(stack)
             self._open_service(stack)
-            self._folder = stack.enter_context(scratch_folder("lorafw-bed-"))
+            self._folder = stack.enter_context(scratch_folder("lorafw-bed-", in_memory=True))
             if self._staged:
                 create_bucket_and_role(self._own_client, readable_key="*")
             for index in range(self._count):
@@ -361,6 +361,7 @@ class Testbed:
             package=package,
             sig_keys=[self.key_pair.public_key],
             interval_s=self._interval_s,
+            is_durable=False,  # the testbed removes the folder
         )
         transport = HttpTransport() if http else InProcessTransport(self.service)
         log: list[str] = []
