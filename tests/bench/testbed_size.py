@@ -21,8 +21,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lorafw.scratch import scratch_folder
-
 ROOT = Path(__file__).parents[2]
 EARLIER_COMMIT = "6db2304"
 ROUNDS = 5
@@ -130,6 +128,8 @@ def measure(name: str, *arguments: int, source: Path = ROOT) -> dict[str, float]
 @contextlib.contextmanager
 def earlier_worktree() -> Iterator[Path]:
     """Check out EARLIER_COMMIT into a temporary folder."""
+    from lorafw.scratch import scratch_folder  # not at the top: EARLIER_COMMIT has no such module
+
     with scratch_folder("lorafw-bench-", in_memory=True) as folder:
         path = folder / "earlier"
         git = ["git", "-C", str(ROOT), "worktree"]
