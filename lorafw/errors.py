@@ -32,6 +32,7 @@
     ├── FaultError                .fault: no fault has this name, or it cannot happen here
     ├── HomeError                 a file in a station's home folder is missing or cannot be used
     ├── StateError                a state folder cannot be used, or a change cannot be saved
+    ├── MissingExtra              .extra: a library is not installed; also an ImportError
     ├── LabError                  the lab or a testbed cannot do it: not installed, not open, a bad argument
     └── IncompatibleMoto          the installed moto has not the shape that lorafw.register() needs
 
@@ -220,6 +221,18 @@ class HomeError(LorafwError):
 
 class StateError(LorafwError):
     """A state folder cannot be used, or a change cannot be saved in it. The message says how to go on."""
+
+
+class MissingExtra(LorafwError, ImportError):
+    """A library is not installed, and one of lorafw's extras would install it.
+
+    Attributes:
+        extra: The name of the extra.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what}: pip install 'lorafw[{extra}]'")
+        self.extra = extra
 
 
 class LabError(LorafwError):

@@ -7,10 +7,11 @@
     result = simulate(mixed_fleet(40_000), typical_plan(), seed=1)
     print(result.summary())
 
-The package needs only NumPy and SciPy. ``lorafw.fleet.io`` reads and writes files, and reads the gateways of an
-account.
+The package needs NumPy and SciPy, which the extra ``fleet`` installs: ``pip install 'lorafw[fleet]'``.
+``lorafw.fleet.io`` reads and writes files, and reads the gateways of an account.
 """
 
+import lorafw.fleet._requirements  # noqa: F401 -- the first import: its error names the extra
 from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.fleet import Fleet, make_fleet
 from lorafw.fleet.plan import Abort, BetaBinomial, Manual, Plan, Rate, Threshold, Update, Wave
