@@ -5,6 +5,9 @@ three things: a pattern of host names in ``moto.backend_index``, a module ``moto
 that module. None of them is public, so ``register`` checks the installed moto first. The service behind the API is in
 ``context``. CloudFormation refuses the resource types of ``iotwireless``. moto's CreateCertificateFromCsr is replaced,
 because its certificates do not belong to the requested key.
+
+If a release of moto ships an ``iotwireless`` of its own, ``register`` puts lorafw's in its place: moto's has no CUPS
+server and no gateways that poll, so its tasks would never change.
 """
 
 from __future__ import annotations
@@ -26,9 +29,14 @@ if TYPE_CHECKING:
 
 MOTO_REQUIREMENT: Final = "moto>=5.2,<6"
 
+_MOTO_MODULE: Final = "moto.iotwireless"
+"""The name under which moto imports the backends of the service."""
+
 
 def register(service: UpdateService | None = None) -> None:
-    """Make ``iotwireless`` a service of moto. Calling it again is harmless.
+    """Make lorafw's ``iotwireless`` a service of moto, in place of moto's own if it has one.
+
+    Calling it again is harmless. What moto's own had stored is out of reach from then on.
 
     Args:
         service: The update service to use from now on. None to keep the current one.
@@ -37,13 +45,27 @@ def register(service: UpdateService | None = None) -> None:
         IncompatibleMoto: lorafw does not work with the installed version of moto.
     """
     index = _require_compatible_moto()
-    if not any(name == "iotwireless" for name, _ in index.backend_url_patterns):
-        sys.modules["moto.iotwireless"] = sys.modules[__name__]
-        index.backend_url_patterns.extend(("iotwireless", re.compile(host)) for host in HOSTS)
+    if sys.modules.get(_MOTO_MODULE) is not sys.modules[__name__]:
+        _take_place_in_moto(index.backend_url_patterns)
         certify_requested_keys()
         refuse_in_stacks()
     if service is not None:
         set_service(service)
+
+
+def _take_place_in_moto(url_patterns: list[tuple[str, re.Pattern[str]]]) -> None:
+    """Make this package the module ``moto.iotwireless``, and let its hosts be the only ones of the service.
+
+    Args:
+        url_patterns: The service and the URL of each backend of moto. It is changed in place, as moto shares the list.
+    """
+    import moto  # noqa: PLC0415
+
+    package = sys.modules[__name__]
+    sys.modules[_MOTO_MODULE] = package
+    moto.iotwireless = package
+    others = [(name, pattern) for name, pattern in url_patterns if name != "iotwireless"]
+    url_patterns[:] = [*others, *(("iotwireless", re.compile(host)) for host in HOSTS)]
 
 
 # Load the backends lazily: moto asks this package for them when it needs them.
