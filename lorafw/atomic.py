@@ -90,6 +90,19 @@ def open_atomic(
         temporary.unlink(missing_ok=True)
 
 
+def create_file(path: Path, content: bytes, *, mode: int = PUBLIC_MODE) -> None:
+    """Create a file in a new folder that nobody else uses. The file has its mode from the beginning.
+
+    This takes a third of the time of ``write_atomic``, but is not atomic and not flushed to the disk.
+
+    Raises:
+        FileExistsError: The file exists.
+        OSError: The file cannot be written.
+    """
+    with os.fdopen(_create_with_name(path, mode), "wb") as file:
+        file.write(content)
+
+
 def sync_folder(path: Path) -> None:
     """Flush the names in a folder to the disk, so that new and replaced files survive a power failure."""
     if os.name != "posix":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorafw.atomic import create_file
 from lorafw.cups.credentials import NO_CREDENTIALS, Credentials
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import PublicKey
@@ -98,7 +99,10 @@ def write_home(
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     home = Home(path, is_durable=is_durable)
     for file in files:
-        home.write(file.name, file.content, mode=file.mode)
+        if is_durable:
+            home.write(file.name, file.content, mode=file.mode)
+        else:
+            create_file(path / file.name, file.content, mode=file.mode)
     return home
 
 
