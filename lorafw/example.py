@@ -40,6 +40,8 @@ KEY: Final = "fwstation"
 DATA_SOURCE: Final = f"s3://{BUCKET}/{KEY}"
 ROLE_NAME: Final = "IoTWirelessFwUpdateRole"
 ROLE_ARN: Final = f"arn:aws:iam::{ACCOUNT}:role/{ROLE_NAME}"
+POLICY_NAME: Final = "ReadFwUpdate"
+"""Not documented: the documentation gives the policy of the role no name."""
 
 SIG_KEY_CRC: Final = 3434210794
 SIGNATURE: Final = base64.b64decode(
@@ -59,6 +61,11 @@ TRUST_POLICY: Final = json.dumps(
     }
 )
 """The documented trust policy: AWS IoT Wireless may assume the update role."""
+
+
+def role_arn(account: str) -> str:
+    """Return the ARN that the documented role has in an account."""
+    return f"arn:aws:iam::{account}:role/{ROLE_NAME}"
 
 
 def permission_policy(bucket: str = BUCKET, key: str = KEY) -> str:

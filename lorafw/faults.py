@@ -7,7 +7,7 @@ A virtual gateway can inject these faults (``gateway.faults``). The simulator dr
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import Final, Literal
 
 
 class Fault(Enum):
@@ -45,5 +45,24 @@ class Fault(Enum):
     VERSION_MISMATCH = "version-mismatch"
     """The new firmware reports a version text that differs from the definition, for example by a space."""
 
+
+FaultName = Literal[
+    "storage-error",
+    "server-error",
+    "offline",
+    "connection-refused",
+    "slow-link",
+    "link-drop",
+    "truncated-body",
+    "wrong-key",
+    "no-key",
+    "unsigned-with-key",
+    "tmp-full",
+    "script-fails",
+    "update-stays",
+    "power-cut",
+    "version-mismatch",
+]
+"""The value of a ``Fault`` that can be injected, for type checkers."""
 
 FAULTS: Final = tuple(Fault)

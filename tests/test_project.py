@@ -80,11 +80,18 @@ LOADS_A_PLUGIN = {"pytest"}
 """Programs that load a plugin of lorafw. They are always there when the plugin is."""
 
 
-def imported_by(folder: str) -> set[str]:
-    """The top-level names that the modules under a folder import, wherever in the module."""
+def imported_by(folder: str, *, for_types: bool = False) -> set[str]:
+    """The top-level names that the modules under a folder import when they run, or for type checkers only."""
     names = set()
     for path in (ROOT / folder).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        blocks = [
+            node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        ]
+        typing_only = {id(node) for block in blocks for node in ast.walk(block)}
+        for node in ast.walk(tree):
+            if (id(node) in typing_only) != for_types:
+                continue
             if isinstance(node, ast.Import):
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -107,6 +114,12 @@ def test_whatever_is_imported_is_a_declared_requirement(folder: str, extras: tup
     """What happens to be installed by hand here is not there on a new machine."""
     missing = {PROVIDED.get(name, name) for name in imported_by(folder)} - declared(*extras) - LOADS_A_PLUGIN
     assert not missing
+
+
+def test_what_is_imported_for_types_only_is_a_requirement_of_the_tests() -> None:
+    stubs = {name.replace("_", "-") for name in imported_by("lorafw", for_types=True) if name.startswith("mypy_")}
+    assert stubs
+    assert stubs <= declared("test")
 
 
 def commands_of_the_readme() -> list[str]:

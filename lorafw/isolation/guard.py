@@ -11,6 +11,7 @@ Credentials are not looked up. Those that a program names in code stay; all othe
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from lorafw.errors import LabError
+from lorafw.isolation.accounts import account_of
 from lorafw.isolation.answers import Intercept, answer
 from lorafw.isolation.reach import Place, Reach, is_loopback
 from lorafw.isolation.sessions import KEY_ID, SECRET
@@ -197,7 +199,16 @@ def _static(credentials: Any) -> Any:
     is_static = isinstance(credentials, Credentials | ReadOnlyCredentials)
     if is_static and not isinstance(credentials, RefreshableCredentials):
         return credentials
-    return Credentials(KEY_ID, SECRET)
+    return Credentials(_dummy_key_id(), SECRET)
+
+
+def _dummy_key_id() -> str:
+    """Return the access key of callers without fixed credentials.
+
+    It is the one in the variables of the process if that belongs to an account of the testbed.
+    """
+    key_id = os.environ.get("AWS_ACCESS_KEY_ID", "")
+    return KEY_ID if account_of(key_id) is None else key_id
 
 
 def _refused_process(rules: GuardRules) -> Callable[..., Any]:

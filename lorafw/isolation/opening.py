@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from lorafw.isolation.answers import Intercept
 from lorafw.isolation.environment import NOWHERE, aws_variables, changed
 from lorafw.isolation.guard import GuardRules, guarding
+from lorafw.isolation.moto_accounts import moto_accounts
 from lorafw.isolation.reach import Reach, make_reach
 from lorafw.isolation.settings import (
     endpoint_variables,
@@ -19,6 +20,7 @@ from lorafw.isolation.settings import (
     replaced,
     without_moto_switches,
 )
+from lorafw.tasks.model import AccountRegion
 
 _CONFIGURED_BEFORE: Final = tuple(endpoint_variables(os.environ))
 """Addresses that variables named when the testbed was imported: a client that was made then may have one of them."""
@@ -38,27 +40,35 @@ _enclosing: Final = _EnclosingBlocks()
 
 
 @contextlib.contextmanager
-def isolated(region: str, allow_hosts: Sequence[str] = (), *, intercept: Intercept | None = None) -> Iterator[None]:
+def isolated(
+    owner: AccountRegion,
+    allow_hosts: Sequence[str] = (),
+    *,
+    intercept: Intercept | None = None,
+    moto_config: Mapping[str, Any] | None = None,
+) -> Iterator[None]:
     """Connect the clients and sessions of this process to an empty moto only, until the end of the block.
 
     Changes variables of this process and classes of botocore, and changes them back. Servers of moto's test modes are
     not used, whatever TEST_SERVER_MODE and TEST_PROXY_MODE say.
 
     Args:
-        region: The Region of clients that are made without one.
+        owner: The account of callers with unknown keys, and the Region of clients that are made without one.
         allow_hosts: Hosts that may be reached beside this machine.
         intercept: Called for each request that moto can answer. None: moto answers all of them.
+        moto_config: moto's configuration, or None for its default.
 
     Raises:
         LabError: An allowed host is not written as one, or botocore or moto has another shape.
     """
     with contextlib.ExitStack() as stack:
-        reach = stack.enter_context(_settings_put_aside(region, allow_hosts))
+        reach = stack.enter_context(_settings_put_aside(owner.region, allow_hosts))
         stack.enter_context(without_moto_switches())
 
         from moto.core.models import MockAWS  # noqa: PLC0415 -- moto takes half a second, and reads its switches here
 
-        stack.enter_context(MockAWS())
+        stack.enter_context(MockAWS(config=moto_config))
+        stack.enter_context(moto_accounts(owner.account))
         stack.enter_context(guarding(GuardRules(reach, intercept)))
         yield
 

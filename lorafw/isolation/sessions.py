@@ -8,6 +8,7 @@ import threading
 from typing import Any, Final
 
 from lorafw.errors import LabError
+from lorafw.isolation.accounts import access_key_of
 
 KEY_ID: Final = "testing"
 SECRET: Final = "testing"  # noqa: S105 -- no emulated AWS checks it
@@ -21,6 +22,7 @@ def make_client(
     region: str,
     endpoint_url: str | None = None,
     config: Any = None,
+    account: str | None = None,
 ) -> Any:
     """Return a new boto3 client that is configured by these arguments only.
 
@@ -31,13 +33,17 @@ def make_client(
         region: The Region.
         endpoint_url: Where the service is. None means AWS's own address, which a testbed answers.
         config: A botocore Config with more settings, or None.
+        account: The account of the testbed that the client is in, or None for the testbed's own account.
 
     Returns:
         The client. Several threads may call this function at once.
     """
     from botocore.config import Config  # noqa: PLC0415 -- botocore takes a tenth of a second
 
-    keys = {"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET}
+    key_id = KEY_ID
+    if account is not None:
+        key_id = access_key_of(account)
+    keys = {"aws_access_key_id": key_id, "aws_secret_access_key": SECRET}
     own = Config(proxies={}, ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]  # unknown to the stubs
     merged = own if config is None else config.merge(own)
     # boto3 clients are thread-safe, but creating one from a shared session is not.

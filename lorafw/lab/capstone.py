@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lorafw.errors import LabError
+from lorafw.faults import Fault
 
 if TYPE_CHECKING:
     from lorafw.testbed import Testbed
@@ -154,7 +155,7 @@ def _apply(cause: str, gateway: TestbedGateway, bed: Testbed, luck: random.Rando
     if cause == OTHER_VERSION:
         _change_one_field(gateway, luck)
     else:
-        bed.inject(cause, gateway)
+        bed.inject(Fault(cause), gateway)
 
 
 def _change_one_field(gateway: TestbedGateway, luck: random.Random) -> None:

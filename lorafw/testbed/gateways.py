@@ -82,6 +82,8 @@ class TestbedGateway:
     home: Home
     """The folder with the files of its station."""
     virtual: VirtualGateway
+    owner: AccountRegion
+    """The AWS account and Region in which it is registered."""
     schedule: PollSchedule
     """The schedule of its testbed. ``next_poll_ms`` is kept there."""
     log: list[str] = field(default_factory=list)
@@ -180,7 +182,7 @@ def ensure_not_present(eui: GatewayEui, schedule: PollSchedule, service: UpdateS
         eui: EUI of the new gateway.
         schedule: The schedule of the gateways that the testbed has.
         service: The testbed's update service.
-        owner: Account and region of the testbed's gateways.
+        owner: Account and Region of the new gateway.
 
     Raises:
         LabError: The testbed has the gateway already, or it is registered in another account or region.
@@ -190,14 +192,17 @@ def ensure_not_present(eui: GatewayEui, schedule: PollSchedule, service: UpdateS
     registered = service.find_gateway(eui)
     if registered is not None and registered.owner != owner:
         raise LabError(
-            f"eui: {eui.hex} is registered in {registered.owner.region}, account {registered.owner.account}, and a "
-            f"testbed's gateways are in {owner.region}, account {owner.account}; register it there"
+            f"eui: {eui.hex} is registered in {registered.owner.region}, account {registered.owner.account}, and not "
+            f"in {owner.region}, account {owner.account}; give add_gateway the region and account where it is"
         )
 
 
-def presented_version(gateways: Sequence[TestbedGateway]) -> GatewayVersion | None:
-    """Return the version that the first usable gateway would send now. Returns None if no gateway is usable."""
-    for gateway in gateways:
+def presented_version(gateways: Sequence[TestbedGateway], owner: AccountRegion) -> GatewayVersion | None:
+    """Return the version that the first usable gateway of an account and Region would send now.
+
+    Returns None if no gateway there is usable.
+    """
+    for gateway in [gateway for gateway in gateways if gateway.owner == owner]:
         # A station that does not start sends no version.
         with suppress(HomeError):
             return gateway.virtual.version

@@ -6,6 +6,7 @@ Making a client takes about 20 ms and a call of it takes milliseconds, so a flee
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 from lorafw.errors import Conflict
@@ -17,7 +18,7 @@ from lorafw.tasks.model import AccountRegion
 
 
 @functools.cache
-def own_client(service: str, region: str) -> Any:
+def own_client(service: str, region: str, account: str) -> Any:
     """Return a boto3 client that all testbeds of this process share. It must only be used while one is open.
 
     Its calls do not fail as planned, and no rate counts them.
@@ -27,10 +28,40 @@ def own_client(service: str, region: str) -> Any:
     Args:
         service: The name of the service, such as "s3".
         region: The Region.
+        account: The account.
     """
-    client = make_client(service, region=region)
+    client = make_client(service, region=region, account=account)
     client.meta.events.register_first("before-call", mark_own_call)
     return client
+
+
+def register_described_gateway(
+    owner: AccountRegion, eui: GatewayEui, name: str, rf_region: str, tags: Mapping[str, str]
+) -> str:
+    """Register a gateway by a request, which validates what the caller has chosen.
+
+    Args:
+        owner: Account and Region of the gateway.
+        eui: EUI of the gateway.
+        name: Name of the gateway.
+        rf_region: RfRegion of the gateway.
+        tags: Tags of the gateway.
+
+    Returns:
+        The id of the gateway. A gateway that the account has already is used as it is.
+
+    Raises:
+        botocore.exceptions.ClientError: The API rejects the name, the RfRegion or a tag.
+    """
+    client = own_client("iotwireless", owner.region, owner.account)
+    parameters = gateway_parameters(eui, name, rf_region)
+    if tags:
+        parameters["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+    try:
+        gateway_id: str = client.create_wireless_gateway(**parameters)["Id"]
+    except client.exceptions.ConflictException:
+        gateway_id = client.get_wireless_gateway(Identifier=eui.hex, IdentifierType="GatewayEui")["Id"]
+    return gateway_id
 
 
 def register_gateway(owner: AccountRegion, eui: GatewayEui, name: str, rf_region: str) -> str:

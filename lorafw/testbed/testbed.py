@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from types import EllipsisType, TracebackType
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import EllipsisType, MappingProxyType, TracebackType
 from typing import Any, ClassVar
 
 from lorafw import example
@@ -12,19 +13,19 @@ from lorafw.clock import ManualClock, format_iso
 from lorafw.errors import LabError
 from lorafw.eui import GatewayEui
 from lorafw.failures.in_process import InProcessFailures
-from lorafw.failures.registry import DOCUMENTED_RATE, FailureRegistry
-from lorafw.faults import Fault
+from lorafw.failures.registry import FailureRegistry
+from lorafw.faults import Fault, FaultName
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.faults import injection
 from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.transport import InProcessTransport
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
-from lorafw.isolation.environment import aws_variables
+from lorafw.isolation.accounts import check_account
 from lorafw.isolation.opening import isolated
 from lorafw.isolation.reach import check_hosts
-from lorafw.isolation.sessions import make_client
-from lorafw.localaws.provisioning import create_bucket_and_role, upload_update
+from lorafw.isolation.regions import check_region
+from lorafw.localaws.provisioning import put_update
 from lorafw.scratch import scratch_folder
 from lorafw.server.app import CupsServer
 from lorafw.station.exchange import ExchangeResult
@@ -35,6 +36,7 @@ from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 from lorafw.testbed import observers
 from lorafw.testbed import validation as arguments
+from lorafw.testbed.aws_side import AwsSide
 from lorafw.testbed.gateways import (
     GatewayRef,
     PollSchedule,
@@ -45,8 +47,9 @@ from lorafw.testbed.gateways import (
     read_eui,
     run_until,
 )
-from lorafw.testbed.own_calls import own_client, register_gateway
+from lorafw.testbed.own_calls import register_described_gateway, register_gateway
 from lorafw.testbed.serving import CupsOnDemand
+from lorafw.testbed.staging import Staging
 from lorafw.testbed.waiting import ClockWait, waiting_on_clock
 from lorafw.version import GatewayVersion
 
@@ -54,7 +57,7 @@ LAB_SECRET = 0x10AF
 """The number from which the lab's signing key is derived. It is public: use the key for lessons and tests only."""
 
 
-class Testbed:
+class Testbed(AwsSide):
     """S3, IAM, the iotwireless API, a CUPS server and virtual gateways in one process.
 
     Use it as a context manager::
@@ -82,14 +85,11 @@ class Testbed:
     """The update service behind the API and the CUPS server. It exists from the first opening on."""
     clock: ManualClock
     """The clock of all parts of the testbed. ``advance`` moves it."""
-    owner: AccountRegion
-    """The AWS account and region in which the gateways are registered."""
     key_pair: KeyPair
     """The key that signs updates. The gateways have its public half."""
     gateways: list[TestbedGateway]
     """The gateways, in the order in which they were added."""
     _cups: CupsOnDemand
-    _failures: FailureRegistry
     _clock_wait: ClockWait
 
     def __init__(
@@ -100,9 +100,12 @@ class Testbed:
         interval_s: float = example.POLL_INTERVAL_S,
         policy: Policy | None = None,
         seed: int = 0,
-        start: str = "2021-03-12T09:56:12.047Z",
+        start: str | datetime = "2021-03-12T09:56:12.047Z",
         staged: bool = True,
         allow_hosts: Sequence[str] = (),
+        region: str = example.REGION,
+        account: str = example.ACCOUNT,
+        moto_config: Mapping[str, Any] | None = None,
     ) -> None:
         """Store the settings of a testbed. Nothing is opened yet.
 
@@ -112,9 +115,14 @@ class Testbed:
             interval_s: Seconds between two regular polls of a gateway.
             policy: Decisions of the update service where AWS's documentation is silent, or None for lorafw's own.
             seed: Seed of the ids that the API assigns. Equal programs with equal seeds get equal ids.
-            start: ISO 8601 time at which the clock starts. A time without a zone is UTC.
+            start: Time at which the clock starts, as a datetime or in ISO 8601. A time without a zone is UTC.
             staged: Whether the documented bucket and role exist when the testbed opens.
             allow_hosts: Hosts beside this machine that botocore may reach, such as "minio" or "minio:9000".
+            region: AWS Region of the testbed. Gateways and clients are in it unless they name another one.
+            account: AWS account of the testbed. Gateways and clients are in it unless they name another one. So are
+                clients that the user's code makes itself.
+            moto_config: Configuration of moto, as for ``mock_aws(config=...)``, or None for its default. A passthrough
+                needs ``allow_hosts``, and leads to these hosts only.
 
         Raises:
             LabError: An argument is out of range or has the wrong type.
@@ -122,10 +130,14 @@ class Testbed:
         arguments.check_gateways(gateways)
         arguments.check_interval(interval_s)
         arguments.check_policy(policy)
-        arguments.check_start(start)
         check_hosts(allow_hosts)
-        self.clock = ManualClock(start)
-        self.owner = AccountRegion(example.ACCOUNT, example.REGION)
+        arguments.check_moto_config(moto_config, allow_hosts)
+        check_account(account)
+        if region != example.REGION:  # Reading the table of Regions takes a tenth of a second.
+            check_region(region)
+        self._start = arguments.read_start(start)
+        self.clock = ManualClock(self._start)
+        self.owner = AccountRegion(account, region)
         self.key_pair = KeyPair.from_secret(LAB_SECRET)
         self.gateways: list[TestbedGateway] = []
         self._schedule = PollSchedule()
@@ -135,8 +147,8 @@ class Testbed:
         self._policy = policy
         self._seed = seed
         self._staged = staged
-        self._start = start
         self._allow_hosts = allow_hosts
+        self._moto_config = moto_config
         self._is_open = False
         self._started = False
         self._exit_stack = contextlib.ExitStack()
@@ -163,11 +175,12 @@ class Testbed:
             self.clock = ManualClock(self._start)
             self.gateways = []
             self._schedule = PollSchedule()
+            self._staging = Staging(self.owner, self._own_client)
             self._open_aws(stack)
             self._open_service(stack)
             self._folder = stack.enter_context(scratch_folder("lorafw-bed-", in_memory=True))
             if self._staged:
-                create_bucket_and_role(self._own_client, readable_key="*")
+                self._staging.prepare(self.owner)
             for index in range(self._count):
                 self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
             self._exit_stack = stack.pop_all()
@@ -189,7 +202,7 @@ class Testbed:
         register()
         self._failures = FailureRegistry(self.clock)
         intercept = InProcessFailures(self._failures, self._wait)
-        stack.enter_context(isolated(self.owner.region, self._allow_hosts, intercept=intercept))
+        stack.enter_context(isolated(self.owner, self._allow_hosts, intercept=intercept, moto_config=self._moto_config))
         stack.enter_context(corrected_moto())
         # The stack runs this callback before moto ends: a client must not reach the real AWS in between.
         stack.callback(setattr, self, "_is_open", False)
@@ -252,11 +265,6 @@ class Testbed:
         return Testbed._in_process
 
     @property
-    def is_open(self) -> bool:
-        """Whether the testbed is open."""
-        return self._is_open
-
-    @property
     def cups(self) -> CupsServer:
         """The CUPS server. The first access starts it.
 
@@ -266,57 +274,9 @@ class Testbed:
         self._check_open()
         return self._cups.server
 
-    def _check_open(self) -> None:
-        """Raise LabError if the testbed is not open."""
-        if not self._is_open:
-            raise LabError(
-                "this Testbed is not open, and without it boto3 would speak to the real AWS; open it: "
-                "`with Testbed() as bed:`; a fixture must `yield bed` inside of the `with`, not `return` it"
-            )
-
-    def _before_call(self, **_: Any) -> None:
-        """Stop a request of one of this testbed's clients if the testbed is not open. botocore calls this."""
-        self._check_open()
-
     def _wait(self, seconds: float) -> None:
         """Move the clock because a client waits for a reply that does not come."""
         self._clock_wait.wait(seconds)
-
-    def _own_client(self, name: str) -> Any:
-        """Return a boto3 client for calls of the testbed itself. It is shared, so it must not leave this object."""
-        self._check_open()
-        return own_client(name, self.owner.region)
-
-    def client(self, name: str, region: str = example.REGION) -> Any:
-        """Return a boto3 client of the testbed's AWS. It ignores AWS_ENDPOINT_URL.
-
-        Args:
-            name: Name of the service, such as "iotwireless" or "s3".
-            region: AWS region of the client.
-
-        Raises:
-            LabError: The testbed is not open. Calls of the client raise it too, once the testbed is closed.
-        """
-        self._check_open()
-        client = make_client(name, region=region)
-        client.meta.events.register_first("before-call", self._before_call)
-        return client
-
-    @contextlib.contextmanager
-    def api_over_http(self) -> Iterator[dict[str, str]]:
-        """Serve the AWS API on a free port of loopback while the block runs.
-
-        Yields:
-            The environment variables that make the AWS CLI and boto3 use this server.
-
-        Raises:
-            LabError: The testbed is not open.
-        """
-        self._check_open()
-        from lorafw.localaws.cloud import ApiServer  # noqa: PLC0415
-
-        with ApiServer(failures=self._failures) as api:
-            yield aws_variables(api.url)
 
     def add_gateway(
         self,
@@ -326,6 +286,11 @@ class Testbed:
         model: str = MODEL,
         station: str = STATION,
         http: bool = False,
+        name: str = example.GATEWAY_NAME,
+        tags: Mapping[str, str] = MappingProxyType({}),
+        rf_region: str = example.RF_REGION,
+        region: str | None = None,
+        account: str | None = None,
     ) -> TestbedGateway:
         """Add a gateway: register it if the API does not have it yet, and write its home folder.
 
@@ -337,20 +302,31 @@ class Testbed:
             model: Platform that the gateway sends as ``model``.
             station: Version of the Basics Station software that the gateway sends as ``station``.
             http: Whether the gateway talks to the CUPS server over a socket. This starts the server.
+            name: Its name in AWS. A gateway that is registered already keeps its name, tags and RfRegion.
+            tags: Its tags in AWS.
+            rf_region: Its RfRegion in AWS, such as "EU868".
+            region: AWS Region in which it is registered. None: the testbed's.
+            account: AWS account in which it is registered. None: the testbed's.
 
         Returns:
             The new gateway. It is also the last one in ``gateways``.
 
         Raises:
-            LabError: ``eui`` is not an EUI, the testbed has this gateway already, another account has registered it,
-                or the testbed is not open.
+            LabError: ``eui`` is not an EUI, the testbed has this gateway already, it is registered in another account
+                or Region, the Region has no AWS IoT Core for LoRaWAN, or the testbed is not open.
+            botocore.exceptions.ClientError: The API rejects the name, the RfRegion or a tag.
         """
         from lorafw.gateway.transport import HttpTransport  # noqa: PLC0415
 
         self._check_open()
         eui = read_eui(eui)
-        ensure_not_present(eui, self._schedule, self.service, self.owner)
-        gateway_id = register_gateway(self.owner, eui, example.GATEWAY_NAME, example.RF_REGION)
+        arguments.check_tags(tags)
+        owner = self._owner(region, account)
+        ensure_not_present(eui, self._schedule, self.service, owner)
+        if tags or (name, rf_region) != (example.GATEWAY_NAME, example.RF_REGION):
+            gateway_id = register_described_gateway(owner, eui, name, rf_region, tags)
+        else:
+            gateway_id = register_gateway(owner, eui, name, rf_region)
         cups_uri = self._cups.server_uri() if http else self._cups.home_uri()
         if package is ...:
             package = self._package
@@ -366,26 +342,36 @@ class Testbed:
         transport = HttpTransport() if http else InProcessTransport(self.service)
         log: list[str] = []
         virtual = VirtualGateway(home, transport, station=station, model=model, clock=self.clock, log=log.append)
-        gateway = TestbedGateway(gateway_id, eui, home, virtual, self._schedule, log)
+        gateway = TestbedGateway(gateway_id, eui, home, virtual, owner, self._schedule, log)
         gateway.next_poll_ms = self.clock.now_ms()
         self.gateways.append(gateway)
         return gateway
 
-    def upload(self, update: bytes, key: str = example.KEY) -> str:
+    def upload(
+        self, update: bytes, key: str = example.KEY, *, region: str | None = None, account: str | None = None
+    ) -> str:
         """Upload an update file to the documented bucket.
+
+        In another Region or account than the testbed's, the bucket has another name, because a bucket's name is unique
+        over all accounts. It is created at the first upload.
 
         Args:
             update: Content of the file.
             key: Key of the object. An object that has it already is overwritten.
+            region: AWS Region of the bucket. None: the testbed's.
+            account: AWS account of the bucket. None: the testbed's.
 
         Returns:
             The object's URL for UpdateDataSource, such as "s3://iotwirelessfwupdate/fwstation".
 
         Raises:
-            LabError: The testbed is not open.
+            LabError: The Region has no AWS IoT Core for LoRaWAN, or the testbed is not open.
         """
         self._check_open()
-        return upload_update(self._own_client, update, key)
+        owner = self._owner(region, account)
+        if self._staged:
+            self._staging.prepare(owner)
+        return put_update(self._own_client("s3", owner), self._staging.bucket(owner), key, update)
 
     def define_update(
         self,
@@ -400,9 +386,11 @@ class Testbed:
         current_version: GatewayVersion | None = None,
         update_version: GatewayVersion | None = None,
         data_source: str | None = None,
-        role: str = example.ROLE_ARN,
+        role: str | None = None,
         signature: bytes | None = None,
         sig_key_crc: int | None = None,
+        region: str | None = None,
+        account: str | None = None,
     ) -> str:
         """Build, sign and upload an update file, and create a task definition for it.
 
@@ -415,27 +403,32 @@ class Testbed:
             name: Name of the task definition.
             auto_create_tasks: Whether the definition creates tasks for all gateways that match it.
             current_version: Version that a gateway must have to be updated. None: the version that the first usable
-                gateway of the testbed has now, or the documented version if there is no such gateway.
+                gateway of this account and Region has now, or the documented version if there is none.
             update_version: Version that the definition declares as UpdateVersion, or None to declare none.
             data_source: URL of an object to use as the update file. None: build the file and upload it to ``key``.
-            role: ARN of the role that reads the update file.
+            role: ARN of the role that reads the update file. None: the documented role, in the account of the
+                definition.
             signature: Signature of the update. None: sign it with ``key_pair``. b"": leave it unsigned.
             sig_key_crc: CRC of the signing key. None: compute it from ``key_pair``.
+            region: AWS Region of the definition. It updates gateways of this Region only. None: the testbed's.
+            account: AWS account of the definition. It updates gateways of this account only. None: the testbed's.
 
         Returns:
             The id of the task definition.
 
         Raises:
-            LabError: A version is not a GatewayVersion, or the testbed is not open.
+            LabError: A version is not a GatewayVersion, the Region has no AWS IoT Core for LoRaWAN, or the testbed is
+                not open.
             botocore.exceptions.ClientError: The API rejects the definition.
         """
         self._check_open()
+        owner = self._owner(region, account)
         arguments.check_version("current_version", current_version)
         arguments.check_version("update_version", update_version)
         update = build_image(package_version=package, files=files or {}, restart=restart)
         signed = sign_update(key_pair or self.key_pair, update)
         if current_version is None:
-            current_version = presented_version(self.gateways) or example.CURRENT_VERSION
+            current_version = presented_version(self.gateways, owner) or example.CURRENT_VERSION
         if signature is None:
             signature = signed.signature
         if sig_key_crc is None:
@@ -445,73 +438,17 @@ class Testbed:
             auto_create_tasks=auto_create_tasks,
             current_version=current_version,
             update_version=update_version,
-            data_source=data_source or self.upload(update, key),
-            role=role,
+            data_source=data_source or self.upload(update, key, region=region, account=account),
+            role=role or example.role_arn(owner.account),
             signature=signature,
             sig_key_crc=sig_key_crc,
         )
-        created: Mapping[str, str] = self._own_client("iotwireless").create_wireless_gateway_task_definition(**members)
+        created: Mapping[str, str] = self._own_client("iotwireless", owner).create_wireless_gateway_task_definition(
+            **members
+        )
         return created["Id"]
 
-    def fail_next(
-        self,
-        operation: str,
-        code: str,
-        *,
-        times: int = 1,
-        after: int = 0,
-        where: Mapping[str, Any] | None = None,
-        message: str | None = None,
-    ) -> None:
-        """Make the next calls of an operation fail, in process and over HTTP.
-
-        For example ``bed.fail_next("GetWirelessGatewayTask", "AccessDeniedException", where={"Id": gateway.id})``. The
-        services are iotwireless, iot, s3, iam and sts. Calls that the testbed itself makes, in ``add_gateway``,
-        ``upload`` and ``define_update``, do not fail.
-
-        With "timeout-after-effect" and "reset-after-effect", AWS carries out the call, but the reply is lost. A call in
-        process that times out moves the clock by the client's ``read_timeout``.
-
-        Args:
-            operation: Name of the operation in AWS's API. If two services have it, write "iam:CreatePolicy".
-            code: Error code as the service spells it: one of the operation's own, or one that is common to all its
-                operations, such as "ThrottlingException" (iotwireless, iot), "Throttling" (iam, sts) or "SlowDown"
-                (s3). Or "timeout-before-effect", "timeout-after-effect", "reset-before-effect", "reset-after-effect".
-            times: Number of requests that fail. boto3 repeats a request after throttling, errors of the server,
-                timeouts and resets. How many requests it sends for a call depends on its release and its ``retries``
-                setting: three in the mode "standard", five in the mode "legacy".
-            after: Number of requests that succeed before the first one fails.
-            where: Members that a request must have to fail or to count. None: all requests of the operation.
-            message: Text of the error, or None for a default text.
-
-        Raises:
-            LabError: The operation, the code or a member does not exist, a number is out of range, or the testbed is
-                not open.
-        """
-        self._check_open()
-        self._failures.fail_next(operation, code, times=times, after=after, where=where, message=message)
-
-    def throttle(
-        self, per_second: float | None = DOCUMENTED_RATE, *, operation: str | None = None, burst: int | None = None
-    ) -> None:
-        """Throttle calls above a rate, measured on the testbed's clock.
-
-        The clock stands still between two calls, unless boto3 waits before it repeats one. So more calls than
-        ``burst`` are throttled, and boto3's waiting moves the clock until they are admitted.
-
-        Args:
-            per_second: Calls of one operation that are admitted in a second, for each Region and access key. The
-                default is AWS's documented quota for gateways. None: no limit.
-            operation: Name of the operation, as in ``fail_next``. None: each operation of iotwireless.
-            burst: Calls that are admitted at once after a pause. None: as many as in a second (assumed).
-
-        Raises:
-            LabError: The operation does not exist, a number is out of range, or the testbed is not open.
-        """
-        self._check_open()
-        self._failures.throttle(per_second, operation=operation, burst=burst)
-
-    def inject(self, fault: Fault | str, gateway: GatewayRef | None = None, *, polls: int | None = None) -> None:
+    def inject(self, fault: Fault | FaultName, gateway: GatewayRef | None = None, *, polls: int | None = None) -> None:
         """Make a fault happen at a gateway, beginning with its next poll.
 
         Args:
@@ -590,7 +527,7 @@ class Testbed:
             LabError: There is no such gateway, or the testbed is not open.
         """
         chosen = self._gateway(gateway)
-        return self.service.task(self.owner, chosen.id).status
+        return self.service.task(chosen.owner, chosen.id).status
 
     def explain(self, gateway: GatewayRef | None = None) -> Explanation:
         """Explain why a gateway is or is not being updated.
@@ -605,7 +542,7 @@ class Testbed:
             LabError: There is no such gateway, or the testbed is not open.
         """
         chosen = self._gateway(gateway)
-        return self.service.explain(self.owner, chosen.id)
+        return self.service.explain(chosen.owner, chosen.id)
 
     def _gateway(self, reference: GatewayRef | None) -> TestbedGateway:
         """Return the gateway that ``reference`` means. Raises LabError if there is none."""

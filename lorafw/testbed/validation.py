@@ -6,6 +6,8 @@ The values that are refused here would fail later with an obscure error, or make
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from lorafw.clock import parse_iso
@@ -37,12 +39,44 @@ def check_policy(policy: object) -> None:
         raise LabError(f"policy: {policy!r} is not a Policy; give one, for example Policy(settle_s=30)")
 
 
-def check_start(start: str) -> None:
-    """Raise LabError unless ``start`` is an ISO 8601 time."""
+def read_start(start: str | datetime) -> str:
+    """Return ``start`` as an ISO 8601 time. Raises LabError if it is no time."""
+    text = start.isoformat() if isinstance(start, datetime) else start
     try:
-        parse_iso(start)
-    except (TypeError, ValueError):
-        raise LabError(f"start: {start!r} is not a time; give one like '2021-03-12T09:56:12.047Z'") from None
+        parse_iso(text)
+    except (TypeError, ValueError, OverflowError):
+        raise LabError(
+            f"start: {start!r} is not a time; give one like '2021-03-12T09:56:12.047Z', or a datetime"
+        ) from None
+    return text
+
+
+def check_moto_config(config: object, allow_hosts: Sequence[str]) -> None:
+    """Raise LabError if ``config`` is no configuration of moto, or would lead out of the testbed.
+
+    Args:
+        config: The configuration, or None.
+        allow_hosts: The hosts that the testbed allows. moto's passthrough needs one.
+    """
+    if config is None:
+        return
+    if not isinstance(config, Mapping) or not all(isinstance(part, Mapping) for part in config.values()):
+        raise LabError(
+            f"moto_config: {config!r} is not a configuration of moto; give one, for example "
+            "{'iot': {'use_valid_cert': True}}"
+        )
+    passthrough = config.get("core", {}).get("passthrough") or {}
+    if any(passthrough.values()) and not allow_hosts:
+        raise LabError(
+            f"moto_config: passthrough {passthrough!r} would lead out of the testbed; name the hosts that may be "
+            "reached with allow_hosts=[...]"
+        )
+
+
+def check_tags(tags: object) -> None:
+    """Raise LabError unless ``tags`` is a mapping of texts to texts."""
+    if not isinstance(tags, Mapping) or not all(isinstance(text, str) for pair in tags.items() for text in pair):
+        raise LabError(f"tags: {tags!r} are not tags; give a mapping of texts, for example {{'site': 'roof'}}")
 
 
 def check_seconds(seconds: object) -> None:
