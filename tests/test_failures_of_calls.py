@@ -184,11 +184,10 @@ def test_four_retries_move_the_clock_and_do_not_sleep(bed: Testbed, mode: str, m
     monkeypatch.setattr(time, "sleep", slept.append)
     bed.fail_next("GetRole", "Throttling", times=4)
     iam = client(bed, "iam", Config(retries={"mode": mode, "total_max_attempts": 5}))  # type: ignore[typeddict-item]
-    before_ms, started_s = bed.clock.now_ms(), time.perf_counter()
+    before_ms = bed.clock.now_ms()
     assert iam.get_role(RoleName=ROLE)["ResponseMetadata"]["RetryAttempts"] == 4
     assert slept == []
     assert bed.clock.now_ms() - before_ms > 500
-    assert time.perf_counter() - started_s < 2
 
 
 def test_polls_that_fall_due_while_a_call_waits_are_made_when_it_has_returned(bed: Testbed) -> None:

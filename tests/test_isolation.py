@@ -144,6 +144,25 @@ def test_dual_stack_and_fips_addresses_are_the_testbeds_too() -> None:
             assert getattr(client, operation)()["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
+def test_a_client_with_an_http_client_of_its_own_sends_nothing_but_to_this_machine() -> None:
+    """aiobotocore's endpoints prepare their requests with botocore's method and send them with aiohttp."""
+
+    class OtherHttpClient:
+        def send(self, request: Any) -> Any:
+            raise OSError(f"sent to {request.url}")
+
+    with Testbed(gateways=0) as bed:
+        sts = boto3.client("sts", config=Config(retries={"total_max_attempts": 1}))
+        sts._endpoint.http_session = OtherHttpClient()
+        with pytest.raises(LabError, match=r"sts GetCallerIdentity would be sent .*api_over_http\(\) as endpoint_url"):
+            sts.get_caller_identity()
+        with bed.api_over_http() as variables:
+            local = boto3.client("sts", endpoint_url=variables["AWS_ENDPOINT_URL"])
+            local._endpoint.http_session = OtherHttpClient()
+            with pytest.raises(OSError, match=r"^sent to http://127\.0\.0\.1:"):
+                local.get_caller_identity()
+
+
 def test_motos_account_switch_does_not_move_the_testbed_nor_the_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTO_ACCOUNT_ID", "999999999999")
     with Testbed() as bed:

@@ -40,6 +40,8 @@ QUESTIONS = {
     "LastUplinkReceivedAt": ("last_uplink", "cups_request"),
     "ClientRequestToken": ("client_request_token", "the first answer again"),
     "how long a ClientRequestToken is remembered": ("client_request_token_memory", "ten minutes"),
+    "how many calls are admitted in a second": ("request_rate", "10"),
+    "how many calls are admitted at once": ("request_burst", "as many as in a second"),
     "the name of the session": ("session_name", "lorafw-update"),
     "aws:SourceArn": ("source_arn", "WirelessGatewayTaskDefinition/*"),
     "aws:SourceAccount": ("source_account", "the account of the gateway"),

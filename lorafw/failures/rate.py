@@ -10,9 +10,9 @@ class RateLimit:
     """How many calls of an operation are admitted."""
 
     per_second: float
-    """The number of calls in a second. AWS documents 10 for each gateway operation of iotwireless."""
+    """The number of calls in a second. AWS documents 10 for each gateway operation (``request_rate`` in the policy)."""
     burst: int
-    """The number of calls that are admitted at once after a pause (assumed: as many as in a second)."""
+    """The number of calls that are admitted at once after a pause (assumed: ``request_burst`` in the policy)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
 """Check every request that botocore sends while a guard is on.
 
 All of botocore's HTTP goes through one method, ``URLLib3Session.send``: that of clients, whenever they were made, and
-that of credential providers, which have sessions of their own. It is replaced while the guard is on. While a testbed is
-open, moto answers a request for AWS, without the hook that moto puts into clients: clients that are older than moto do
-not have it. While only a guard is on, nobody answers such a request, and it raises an error.
+that of credential providers, which have sessions of their own. It is replaced while the guard is on. Requests of
+aiobotocore, which has another HTTP client, are refused before they are sent, unless they are for a host that may be
+reached.
+
+While a testbed is open, moto answers a request for AWS, without the hook that moto puts into clients: clients that are
+older than moto do not have it. While only a guard is on, nobody answers such a request, and it raises an error.
 
 Credentials are not looked up. Those that a program names in code stay; all others are dummy ones.
 """
@@ -80,6 +83,7 @@ def guarding(rules: GuardRules) -> Iterator[None]:
 
         replace(httpsession.URLLib3Session, "send", lambda send: _guarded_send(send, rules))
         replace(endpoint.Endpoint, "make_request", _named_request)
+        replace(endpoint.Endpoint, "prepare_request", lambda prepare: _checked_request(prepare, rules))
         replace(session.Session, "get_credentials", _dummy_credentials)
         replace(signers.RequestSigner, "get_auth_instance", _dummy_signature)
         replace(credentials.ProcessProvider, "_retrieve_credentials_using", lambda _: _refused_process(rules))
@@ -168,6 +172,28 @@ def _named_request(make_request: Callable[..., Any]) -> Callable[..., Any]:
             _operation.reset(token)
 
     return named
+
+
+def _checked_request(prepare_request: Callable[..., Any], rules: GuardRules) -> Callable[..., Any]:
+    """Return an ``Endpoint.prepare_request`` that refuses what another HTTP client would send to AWS.
+
+    aiobotocore and aioboto3 have a client of their own, which the guard does not see.
+    """
+    from botocore.httpsession import URLLib3Session  # noqa: PLC0415
+
+    def checked(self: Any, request: Any) -> Any:
+        prepared = prepare_request(self, request)
+        is_seen = isinstance(self.http_session, URLLib3Session)
+        if not is_seen and rules.reach.place_of(prepared.url) is not Place.NETWORK:
+            reason = (
+                f"{type(self.http_session).__module__} does not send through botocore, so no testbed can answer in "
+                "process; give its clients the address of bed.api_over_http() as endpoint_url"
+            )
+            raise _refusal(prepared, reason, rules)
+        return prepared
+
+    setattr(checked, _UNGUARDED, prepare_request)
+    return checked
 
 
 def _dummy_credentials(get_credentials: Callable[..., Any]) -> Callable[..., Any]:

@@ -266,6 +266,20 @@ def _fixed(name: str, question: str, value: str, tag: Evidence, reason: str) -> 
 
 FIXED: Final = (
     _fixed(
+        "request_rate",
+        "How many calls of one operation are admitted in a second, if a testbed throttles calls?",
+        "10 in each account and Region",
+        Evidence.DOCUMENTED,
+        "AWS: the quota of each gateway operation is 10 transactions per second, and can be raised",
+    ),
+    _fixed(
+        "request_burst",
+        "How many calls are admitted at once after a pause, if a testbed throttles calls?",
+        "as many as in a second",
+        Evidence.ASSUMED,
+        "AWS names a rate and no burst",
+    ),
+    _fixed(
         "first_offer",
         "When does a task become IN_PROGRESS?",
         "when the reply with the update begins",
