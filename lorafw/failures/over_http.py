@@ -6,13 +6,13 @@ import io
 import select
 import socket
 import struct
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 
+from lorafw.clock import real_monotonic_s
 from lorafw.failures.names import ErrorReply, TransportFailure
 from lorafw.failures.planned import ApiCall
 from lorafw.failures.registry import FailureRegistry
@@ -166,8 +166,8 @@ def _wait_until_client_leaves(connection: Any) -> None:
     """Wait until the client has closed the connection, at most LONGEST_HOLD_S."""
     if connection is None:
         return
-    deadline_s = time.monotonic() + LONGEST_HOLD_S
-    while (left_s := deadline_s - time.monotonic()) > 0:
+    deadline_s = real_monotonic_s() + LONGEST_HOLD_S
+    while (left_s := deadline_s - real_monotonic_s()) > 0:
         readable, _, _ = select.select([connection], [], [], left_s)
         if not readable or not connection.recv(_CHUNK_BYTES):
             return
