@@ -75,6 +75,7 @@ PROVIDED = {
     "urllib3": "boto3",
     "pygments": "sphinx",
     "traitlets": "ipywidgets",
+    "yaml": "myst-nb",
 }
 LOADS_A_PLUGIN = {"pytest"}
 """Programs that load a plugin of lorafw. They are always there when the plugin is."""

@@ -17,6 +17,7 @@ from lorafw.errors import LorafwError
 from lorafw.text import visible
 
 _COMMANDS: Final = {
+    "assumptions": LazyCommand("lorafw.cli.assumptions", "Find out on which assumptions about AWS a script depends."),
     "aws": LazyCommand("lorafw.cli.aws", "Run the AWS CLI against a running 'lorafw serve'."),
     "cups": LazyCommand("lorafw.cli.cups", "Decode the requests that gateways send to CUPS."),
     "demo": LazyCommand("lorafw.cli.demo", "Run AWS's documented update from the key to COMPLETED."),

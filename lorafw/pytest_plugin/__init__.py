@@ -26,7 +26,14 @@ _MARKER = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the configuration file."""
+    """Add the options of the command line and of the configuration file."""
+    group = parser.getgroup("lorafw")
+    group.addoption(
+        "--lorafw-assumptions",
+        metavar="DECISIONS",
+        help="Run each test that uses a testbed again with every other answer to an assumed decision about AWS, and "
+        "report which tests depend on which decision. DECISIONS is 'all', or names separated by commas.",
+    )
     parser.addini(
         "lorafw_guard", "Keep the requests of botocore on this machine during the whole session.", "bool", False
     )
@@ -47,9 +54,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Describe the marker, and register what collects explanations."""
+    """Describe the marker, and register what collects explanations and, if wanted, what varies the assumptions."""
     config.addinivalue_line("markers", _MARKER)
     config.pluginmanager.register(_Explanations(), "lorafw-explanations")
+    decisions = config.getoption("lorafw_assumptions")
+    if decisions is not None:
+        from lorafw.pytest_plugin.assumptions import AssumptionRuns  # noqa: PLC0415 -- few sessions need it
+
+        config.pluginmanager.register(AssumptionRuns(decisions), "lorafw-assumptions")
 
 
 @pytest.hookimpl(tryfirst=True)

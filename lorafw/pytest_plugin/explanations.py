@@ -37,7 +37,7 @@ def open_sections() -> list[Section]:
 
 
 def open_testbed() -> Testbed | None:
-    """Return the testbed that is open in this process, or None. Imports no module."""
+    """Return the testbed that is open in this process, or None. Imports nothing if no testbed was imported."""
     if "lorafw.testbed.testbed" not in sys.modules:
         return None
     from lorafw.testbed import Testbed  # noqa: PLC0415
