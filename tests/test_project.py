@@ -76,6 +76,7 @@ PROVIDED = {
     "pygments": "sphinx",
     "traitlets": "ipywidgets",
     "yaml": "myst-nb",
+    "_pytest": "pytest",
 }
 LOADS_A_PLUGIN = {"pytest"}
 """Programs that load a plugin of lorafw. They are always there when the plugin is."""
