@@ -68,6 +68,7 @@ PROVIDED = {
     "IPython": "ipykernel",
     "nbformat": "jupyterlab",
     "jupyter_client": "jupyterlab",
+    "jsonschema": "nbformat",
     "jupyter_core": "jupyterlab",
     "jupyter_server": "jupyterlab",
     "tornado": "jupyterlab",

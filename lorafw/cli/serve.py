@@ -19,6 +19,7 @@ from lorafw.cli.serve_process import (
     show_refusals,
     stop_on_signals,
 )
+from lorafw.clock import Clock, ManualClock, SystemClock
 from lorafw.isolation.environment import aws_variables_that_win
 from lorafw.server.loopback import ensure_port_free, is_loopback, loopback_or_default
 from lorafw.tasks.policy import Policy, all_decisions
@@ -58,6 +59,26 @@ def show_policies(context: click.Context, _: click.Parameter, is_requested: bool
         echo(f"{decision.name} = {decision.value}{choices}\n    {decision.question}")
         echo(f"    {decision.tag}: {decision.reason}")
     context.exit()
+
+
+def create_clock(name: str, start: str | None) -> Clock:
+    """Return the clock that ``--clock`` and ``--clock-start`` describe.
+
+    Raises:
+        click.UsageError: The options do not fit together, or the time cannot be read.
+    """
+    if name == "real":
+        if start is not None:
+            raise click.UsageError(f"--clock-start {start}: the real clock has no start; add --clock manual")
+        return SystemClock()
+    if start is None:
+        return ManualClock()
+    try:
+        return ManualClock(start)
+    except ValueError as error:
+        raise click.UsageError(
+            f"--clock-start {start!r} is not a time in ISO 8601, for example 2026-03-01T12:00:00Z"
+        ) from error
 
 
 @click.command()
@@ -131,6 +152,19 @@ def show_policies(context: click.Context, _: click.Parameter, is_requested: bool
     help="List all decisions about AWS's behaviour with their tags and exit.",
 )
 @click.option(
+    "--clock",
+    type=click.Choice(["real", "manual"]),
+    default="real",
+    show_default=True,
+    help="The clock of the service. manual: it moves only by POST /lorafw/advance at the address of the API.",
+)
+@click.option(
+    "--clock-start",
+    metavar="TIME",
+    help="Time at which the manual clock starts, in ISO 8601. With --state-dir it goes on where it was, if that is "
+    "later.  [default: the time of AWS's documented example]",
+)
+@click.option(
     "--seed",
     type=click.Choice(["documented"]),
     help="Start with resources. documented: the bucket, the role and the gateways of AWS's documentation. One of the "
@@ -149,6 +183,8 @@ def serve(
     public_names: tuple[str, ...],
     ready_file_path: Path | None,
     policy: Mapping[str, str],
+    clock: str,
+    clock_start: str | None,
     seed: str | None,
     world: str | None,
 ) -> None:
@@ -166,6 +202,7 @@ def serve(
     if ready_file_path is not None:
         # If a process was killed, its file would say that this one is ready.
         ready_file_path.unlink(missing_ok=True)
+    service_clock = create_clock(clock, clock_start)
     plain_port = None if no_plain else cups_plain_port
     _check_port("--api-port", api_host, api_port)
     _check_port("--cups-plain-port", loopback_or_default(cups_host), plain_port or 0)
@@ -183,6 +220,7 @@ def serve(
         state_dir=state_dir or default_state_dir(),
         public_names=public_names,
         policy=Policy().with_string_values(policy),
+        clock=service_clock,
         kept_state=kept_state,
     )
     raise_open_file_limit()
@@ -277,6 +315,8 @@ def _show_addresses(cloud: Cloud, output: Output) -> None:
     output.show(f"API   {cloud.api.url}   (state is {where})")
     if cloud.cups_tls is not None:
         output.show(f"CUPS  {cloud.cups_tls.uri}   (client certificates: 'lorafw gateway init')")
+        if "[" in cloud.cups_tls.uri:
+            output.show("      A Basics Station cannot use an IPv6 address: give a --public-name that leads to it.")
     if cloud.cups_plain is not None:
         output.show(f"CUPS  {cloud.cups_plain.uri}   (plain, no identity: 'lorafw gateway init --plain')")
 
@@ -297,9 +337,18 @@ def _show_variables(to_unset: Iterable[str], to_set: Mapping[str, str], output: 
     output.show("")
 
 
-def _addresses(cloud: Cloud) -> dict[str, str | None]:
-    """Return the addresses for the ready file. The address of a server that does not run is None."""
-    return {"api": cloud.api.url, "cups": _uri(cloud.cups_tls), "cups_plain": _uri(cloud.cups_plain)}
+def _addresses(cloud: Cloud) -> dict[str, object]:
+    """Return the addresses for the ready file. The address of a server that does not run is None.
+
+    "cups" has the last public name. "api" is for programs on this machine, and "public_api" for other machines.
+    """
+    return {
+        "api": cloud.api.url,
+        "cups": _uri(cloud.cups_tls),
+        "cups_plain": _uri(cloud.cups_plain),
+        "public_names": cloud.public_names,
+        "public_api": cloud.public_api_url(),
+    }
 
 
 def _uri(server: CupsServer | None) -> str | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from lorafw.clock import Clock, SystemClock
+from lorafw.clock import Clock, ManualClock, SystemClock
 from lorafw.errors import LabError
 from lorafw.example import REGION
 from lorafw.failures.over_http import Application, FailureMiddleware
@@ -22,17 +22,33 @@ from lorafw.failures.registry import FailureRegistry
 from lorafw.isolation.environment import aws_profile_removed, aws_variables
 from lorafw.isolation.sessions import make_client
 from lorafw.isolation.settings import without_moto_switches
+from lorafw.localaws.control import Controlled, ControlMiddleware
 from lorafw.persistence.kept_state import KeptState
-from lorafw.server.admission import HostNames
+from lorafw.server.admission import LOCALHOST, HostNames
 from lorafw.server.app import CupsServer, TlsConfig
 from lorafw.server.authorization import CertificateAuthorizer
 from lorafw.server.config import DEFAULT_LIMITS, Limits
-from lorafw.server.loopback import as_url_host, ensure_port_free, loopback_or_default, reachable
+from lorafw.server.loopback import (
+    as_url_host,
+    ensure_port_free,
+    host_name_of,
+    is_loopback,
+    loopback_or_default,
+    reachable,
+)
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 
 ELSEWHERE: Final = "; if yours is elsewhere, lead S3 and IAM here as well: set AWS_ENDPOINT_URL"
 """The end of the error for a missing role or bucket: perhaps only iotwireless requests are sent to this server."""
+
+
+def _names_of(host: str) -> list[str]:
+    """Return the names for the certificate of a server that listens at ``host``. The last one is for its URI."""
+    name = host_name_of(host)
+    if name == LOCALHOST:
+        return [LOCALHOST]
+    return [LOCALHOST, name]
 
 
 class ApiServer:
@@ -75,11 +91,14 @@ class ApiServer:
         self.listen()
         self.serve()
 
-    def listen(self, wrap: Callable[[Application], Application] | None = None) -> None:
+    def listen(
+        self, wrap: Callable[[Application], Application] | None = None, *, control: Controlled | None = None
+    ) -> None:
         """Listen. Requests wait until ``serve`` is called.
 
         Args:
             wrap: Returns the application that answers requests with the help of moto's. None for moto's own.
+            control: What the control routes act on. None to serve no control routes.
 
         Raises:
             OSError: The port is taken.
@@ -96,7 +115,10 @@ class ApiServer:
         def wrap_all(application: Application) -> Application:
             if wrap is not None:
                 application = wrap(application)
-            return self._with_failures(application)
+            application = self._with_failures(application)
+            if control is not None:
+                application = ControlMiddleware(application, control)
+            return application
 
         self._server = ApiWsgiServer(self.host, self.port, names, wrap_all)
         self.port = self._server.port
@@ -187,7 +209,7 @@ class Cloud:
         self._cups_tls_port = cups_tls_port
         self._fallback_to_free_port = cups_tls_fallback_to_free_port
         self._state_dir = state_dir
-        self._names = ["localhost", *public_names]
+        self._names = [*_names_of(cups_host), *public_names]
         self._public_names = tuple(public_names)
         self._cups_host = cups_host
         self._policy = policy
@@ -234,11 +256,61 @@ class Cloud:
         """Empty moto, let it answer the kept requests, and listen. Nothing is answered yet; ``stack`` will stop it."""
         stack.callback(self.api.stop)
         self.api.reset()
-        if self.kept_state is None:
-            self.api.listen()
+        wrap = None
+        if self.kept_state is not None:
+            stack.enter_context(self.kept_state)
+            self._continue_clock(self.kept_state)
+            wrap = self.kept_state.keep_requests
+        self.api.listen(wrap, control=self)
+
+    def _continue_clock(self, kept_state: KeptState) -> None:
+        """Move a manual clock to the time at which the kept state was saved."""
+        saved_ms = kept_state.saved_time_ms()
+        if isinstance(self._clock, ManualClock) and saved_ms is not None:
+            self._clock.advance_to(saved_ms)
+
+    # --- control ---
+
+    def now_ms(self) -> int:
+        """Return the time of the clock in milliseconds since 1970 UTC."""
+        return self.service.clock.now_ms()
+
+    def advance(self, seconds: float) -> int | None:
+        """Move a manual clock forward, and apply the deadlines that pass.
+
+        Returns:
+            The new time in milliseconds since 1970 UTC. None if the clock is not a manual one.
+
+        Raises:
+            StateError: The time cannot be saved.
+        """
+        if not isinstance(self._clock, ManualClock):
+            return None
+        with self.service.transaction():
+            now_ms = self._clock.advance(seconds)
+            self.service.apply_deadlines()
+            if self.kept_state is not None:
+                self.kept_state.save_time(self._clock)
+        return now_ms
+
+    def reset(self) -> None:
+        """Delete everything in moto and in the service, the kept state, and all planned failures. The clock goes on.
+
+        Raises:
+            StateError: The deletion cannot be saved.
+        """
+        self.failures.clear()
+        if self.kept_state is not None:
+            self.kept_state.clear(self.service, self.api.reset)
             return
-        stack.enter_context(self.kept_state)
-        self.api.listen(self.kept_state.keep_requests)
+        self.api.reset()
+        self.service.clear()
+
+    def fail_next(self, operation: str, code: str, **options: Any) -> None:
+        """Let the next calls of an operation fail. The arguments are those of ``FailureRegistry.fail_next``."""
+        self.failures.fail_next(operation, code, **options)
+
+    # --- parts ---
 
     def _create_service(self, stack: contextlib.ExitStack) -> UpdateService:
         """Return an empty service that reads updates from this cloud's S3."""
@@ -289,7 +361,7 @@ class Cloud:
         stack.enter_context(on_certificate_associated(gatekeeper.trust))
         for owner, certificate_id in self.service.associated_certificates():
             gatekeeper.trust(owner, certificate_id)
-        # A gateway on the network knows this machine by its public name.
+        # A gateway on the network knows this machine by its public name, and one on this machine by the last name too.
         tls = TlsConfig(context, gatekeeper, self._names[-1])
         self.cups_tls = CupsServer(
             self.service,
@@ -304,6 +376,17 @@ class Cloud:
         if self.cups_plain is not None:
             plain_uri = self.cups_plain.uri
         stack.enter_context(set_cups_endpoint(self.cups_tls.uri, authority.ca_pem, plain_uri=plain_uri))
+
+    @property
+    def public_names(self) -> tuple[str, ...]:
+        """The names of this machine on the network."""
+        return self._public_names
+
+    def public_api_url(self) -> str | None:
+        """Return the URL of the API for other machines. None if it cannot be reached, or if there is no public name."""
+        if is_loopback(self.api.host) or not self._public_names:
+            return None
+        return f"http://{as_url_host(self._public_names[-1])}:{self.api.port}"
 
     def environment(self, region: str = REGION) -> dict[str, str]:
         """What boto3 and the AWS CLI need to find this cloud and no other."""

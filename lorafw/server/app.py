@@ -114,7 +114,7 @@ class CupsServer:
     def uri(self) -> str:
         """The URI of this server, for a gateway's cups.uri."""
         if self.tls is not None:
-            return f"https://{self.tls.name}:{self.port}"
+            return f"https://{as_url_host(self.tls.name)}:{self.port}"
         return f"http://{as_url_host(self.host)}:{self.port}"
 
     async def start(self) -> None:

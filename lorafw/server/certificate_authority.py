@@ -92,11 +92,20 @@ def load_or_create(folder: Path, names: Sequence[str]) -> CertificateAuthority:
 def _check_names(names: Sequence[str]) -> None:
     """Raise HomeError if a name is not a host name, or too long for the URI that a station can use."""
     for name in names:
-        if not _NAME.fullmatch(name) or len(f"https://{name}:65535") > MAX_URI_BYTES:
+        is_usable = _NAME.fullmatch(name) or _is_address(name)
+        if not is_usable or len(f"https://{name}:65535") > MAX_URI_BYTES:
             raise HomeError(
-                f"{name!r} cannot be the name of a server: give a host name such as lab.example, or an IPv4 address, "
-                f"of letters, digits, '-' and '.', so that https://NAME:PORT has {MAX_URI_BYTES} characters at most"
+                f"{name!r} cannot be the name of a server: give a host name such as lab.example, of letters, digits, "
+                f"'-' and '.', or an IP address, so that https://NAME:PORT has {MAX_URI_BYTES} characters at most"
             )
+
+
+def _is_address(name: str) -> bool:
+    """Return True if a name is an IP address."""
+    with suppress(ValueError):
+        ip_address(name)
+        return True
+    return False
 
 
 def _ensure_private_dir(folder: Path) -> None:

@@ -11,6 +11,9 @@ from typing import Final
 DIRECT_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Opens URLs of this machine without the proxy from the environment, which could not reach them."""
 
+_LOOPBACK_NAMES: Final = ("localhost", "ip6-localhost", "ip6-loopback")
+"""Names that systems give to the addresses of loopback. The last two are Debian's, for ``::1``."""
+
 
 def ensure_port_free(host: str, port: int) -> None:
     """Check that a server can listen at a port. A port in TIME_WAIT counts as free.
@@ -46,8 +49,28 @@ def reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 -- nothing listens here
 
 
+def host_name_of(host: str) -> str:
+    """Return a name or an address by which a client on this machine reaches a server that listens at ``host``.
+
+    A name is preferred: a Basics Station cannot use an IPv6 address in a URI. The result is an address if no usual name
+    of this machine leads to it.
+    """
+    address = reachable(host)
+    for name in _LOOPBACK_NAMES:
+        with contextlib.suppress(OSError):
+            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            if address == name or address in {entry[4][0] for entry in found}:
+                return name
+    return address
+
+
+def is_ipv6(host: str) -> bool:
+    """Return True if ``host`` is an IPv6 address."""
+    return ":" in host
+
+
 def as_url_host(host: str) -> str:
     """Return ``host`` as it stands in a URL: an IPv6 address in brackets."""
-    if ":" in host:
+    if is_ipv6(host):
         return f"[{host}]"
     return host

@@ -42,7 +42,7 @@ class Alternative:
 
     @property
     def default_text(self) -> str:
-        """lorafw's own answer as text."""
+        """Lorafw's own answer as text."""
         return _plain(self.default)
 
     def applies_to(self, policy: Policy) -> bool:

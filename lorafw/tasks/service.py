@@ -201,6 +201,11 @@ class UpdateService(Registry):
             self._sequence = count(max(numbers, default=0) + 1)
             self._apply_due_deadlines()
 
+    def apply_deadlines(self) -> None:
+        """Fail the tasks whose silence deadline has passed. Every other call does this too."""
+        with self._lock:
+            self._apply_due_deadlines()
+
     def clear(self) -> None:
         """Delete all gateways, tasks and definitions of all accounts, and the task log."""
         with self._lock:
