@@ -21,7 +21,8 @@ LONGEST_ADVANCE_S: Final = 365 * 24 * 3600
 """A clock that is moved by more may leave the years that a time stamp can show."""
 _LAST_TIME_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
-_FAIL_NEXT_TYPES: Final = {"operation": str, "code": str, "times": int, "after": int, "where": dict, "message": str}
+_FAIL_NEXT_TYPES: Final[dict[str, type]] = {"operation": str, "code": str, "times": int, "after": int, "where": dict, "message": str}
+_MINIMUM: Final = {"times": 1, "after": 0}
 _OPTIONAL: Final = ("where", "message")
 """Members of fail-next that may be null."""
 
@@ -46,7 +47,7 @@ class Controlled(Protocol):
         ...
 
     def fail_next(self, operation: str, code: str, **options: Any) -> None:
-        """Plan a failure. Raises LabError if that is not possible."""
+        """Plan a failure. Raises LabError if there is no such operation, code or member."""
         ...
 
 
@@ -113,11 +114,11 @@ class ControlMiddleware:
     def _fail_next(self, environ: Environ) -> None:
         """Answer /lorafw/fail-next."""
         members = _read_members(environ, set(_FAIL_NEXT_TYPES), required={"operation", "code"})
-        arguments = {name: _check_type(name, value) for name, value in members.items()}
+        arguments = {name: _check_member(name, value) for name, value in members.items()}
         try:
             self._controlled.fail_next(**arguments)
         except LabError as error:
-            raise ControlError(HTTPStatus.BAD_REQUEST, str(error)) from error
+            raise ControlError(HTTPStatus.NOT_FOUND, str(error)) from error
 
 
 def _describe(_: Environ) -> object:
@@ -178,16 +179,22 @@ def _check_seconds(value: Any) -> float:
     return float(value)
 
 
-def _check_type(name: str, value: Any) -> Any:
-    """Return a member of fail-next. Raises ControlError if it has a wrong type. JSON does not tell 2.0 from 2."""
+def _check_member(name: str, value: Any) -> Any:
+    """Return a member of fail-next. JSON does not tell 2.0 from 2.
+
+    Raises ControlError if it has a wrong type or is out of range.
+    """
     wanted = _FAIL_NEXT_TYPES[name]
     if value is None and name in _OPTIONAL:
         return None
     if wanted is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, wanted) and not isinstance(value, bool):
-        return value
-    raise ControlError(HTTPStatus.BAD_REQUEST, f"{name}: {str(value)[:60]!r} is not of type {wanted.__name__}")
+        value = int(value)
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise ControlError(HTTPStatus.BAD_REQUEST, f"{name}: {str(value)[:60]!r} is not of type {wanted.__name__}")
+    minimum = _MINIMUM.get(name)
+    if minimum is not None and value < minimum:
+        raise ControlError(HTTPStatus.BAD_REQUEST, f"{name}: {value} is less than {minimum}")
+    return value
 
 
 def _send(
