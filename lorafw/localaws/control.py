@@ -21,7 +21,15 @@ LONGEST_ADVANCE_S: Final = 365 * 24 * 3600
 """A clock that is moved by more may leave the years that a time stamp can show."""
 _LAST_TIME_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
-_FAIL_NEXT_TYPES: Final[dict[str, type]] = {"operation": str, "code": str, "times": int, "after": int, "where": dict, "message": str}
+_FAIL_NEXT_TYPES: Final[dict[str, Any]] = {
+    "operation": str,
+    "code": str,
+    "times": int,
+    "after": int,
+    "where": dict,
+    "message": str,
+}
+"""Members of fail-next and their types."""
 _MINIMUM: Final = {"times": 1, "after": 0}
 _OPTIONAL: Final = ("where", "message")
 """Members of fail-next that may be null."""
