@@ -21,6 +21,7 @@ from lorafw.clock import format_iso
 from lorafw.fleet.plan import Plan
 from lorafw.rollout.calls import AwsCalls
 from lorafw.rollout.engine import Engine, Until
+from lorafw.rollout.events import Started
 from lorafw.rollout.journal import Journal, open_journal
 from lorafw.rollout.rates import OperationRates
 from lorafw.rollout.saved_plan import FleetSample, PlannedWave, RoleSnapshot, SavedPlan, Target, UpdateObject
@@ -101,6 +102,7 @@ class MemoryAws:
 
     def advance(self, seconds: float) -> None:
         self.now_ms += round(seconds * 1000)
+        assert self.now_ms < START_MS + 60 * 24 * HOUR_MS, "the rollout goes on for ever"
 
     def clock(self) -> SimulatedTime:
         return SimulatedTime(lambda: self.now_ms, self.advance)
@@ -260,6 +262,9 @@ def run_apply(
         journal = journal_type(opened)
         chosen = Settings(**{"batch": 1000, "has_hook": hook is not None, **settings})
         state = evolve(initial_state(plan, chosen), journal.read())
+        started = Started(at_ms=clock.now_ms(), actor="arn:test", version="test")
+        journal.append([started])
+        state = evolve(state, [started])
         rates = OperationRates(calls_per_s, clock.monotonic_s, clock.sleep)
         engine = Engine(state, journal, AwsCalls(aws.client, plan, rates), clock, hook)
         return engine.run(until)

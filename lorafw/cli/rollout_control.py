@@ -56,7 +56,7 @@ def promote(*, plan_file: Path, journal: Path | None, reason: str) -> None:
     """Go on in spite of everything for which the rollout holds now.
 
     A gate that holds counts as passed. Gateways with a problem are left out of the rollout. If all gates have passed,
-    the rollout ends without waiting for the last gateways.
+    the rollout ends without waiting for the last gateways. A replaced update file is never accepted.
     """
     from lorafw.rollout import Command  # noqa: PLC0415 -- keeps --help fast
 
@@ -86,7 +86,7 @@ def _command(plan_file: Path, journal: Path | None, chosen: Command, reason: str
 
     saved, path = load_plan(plan_file), journal_of(plan_file, journal)
     if chosen is Command.PROMOTE and not can_be_promoted(read_state(saved, path)):
-        raise click.ClickException("the rollout does not hold, so there is nothing to promote")
+        raise click.ClickException("there is nothing that a promotion would change; see 'lorafw rollout status'")
     is_running = path.exists() and is_locked(path)
     actor = f"{getpass.getuser()}@{socket.gethostname()}"
     state = command(saved, path, chosen, actor=actor, reason=reason)

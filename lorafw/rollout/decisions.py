@@ -291,11 +291,15 @@ def _schedule_start(context: StepContext, index: int) -> int:
         for gateway, offset_ms in zip(planned.gateways, planned.offsets_ms, strict=True)
         if gateway not in draft.gateways
     )
-    lag_ms = context.now_ms - (start_ms + next(waiting, context.now_ms))
-    if lag_ms <= _MAX_LAG_MS:
+    next_offset_ms = next(waiting, None)
+    if next_offset_ms is None or context.now_ms - (start_ms + next_offset_ms) <= _MAX_LAG_MS:
         return start_ms
-    draft.change_wave(index, shift_ms=wave.shift_ms + lag_ms)
-    return start_ms + lag_ms
+    due_ms = context.now_ms
+    if wave.last_created is not None and wave.last_created_ms is not None:
+        gap_ms = next_offset_ms - draft.plan.offset_ms_of[wave.last_created]
+        due_ms = max(due_ms, wave.last_created_ms + gap_ms)
+    draft.change_wave(index, shift_ms=due_ms - next_offset_ms - wave.started_ms)
+    return due_ms - next_offset_ms
 
 
 def _finish_tail(context: StepContext) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lorafw.rollout.events import Commanded, DefinitionReady, Event, Skipped
+from lorafw.rollout.events import Commanded, DefinitionReady, Event, HookRan, Skipped
 from lorafw.rollout.observations import (
     CallFailed,
     DefinitionsRead,
@@ -46,6 +46,8 @@ def take_in(context: StepContext, observation: Observation) -> None:
         context.draft.set(trouble="", trouble_until_ms=0)
     if isinstance(observation, Event):
         context.draft.apply(observation)
+        if isinstance(observation, HookRan):
+            context.draft.rechecked_ms[Subject.HOOK] = context.now_ms
     elif isinstance(observation, GatewayRead):
         _take_gateway(context, observation)
     elif isinstance(observation, GatewaysListed):
@@ -214,7 +216,8 @@ def _take_definitions(context: StepContext, read: DefinitionsRead) -> None:
 def _take_object(context: StepContext, read: ObjectRead) -> None:
     """Take in whether the update file is still that of the plan."""
     if read.difference is not None:
-        context.report_problem(Subject.OBJECT, read.difference)
+        reason = f"{read.difference}. Put it back, or abort and make a new plan"
+        context.report_problem(Subject.OBJECT, reason)
         return
     context.solve_problem(Subject.OBJECT)
     context.draft.set(object_checked_ms=context.now_ms)

@@ -69,6 +69,10 @@ class Subject(StrEnum):
     ENVELOPE = "prediction"
 
 
+NOT_PROMOTABLE: Final = frozenset({Subject.OBJECT, Subject.DEFINITION})
+"""Problems that no promotion overrides: with them, another update than the planned one would be installed."""
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayProgress:
     """What the rollout knows about one gateway."""
@@ -197,6 +201,8 @@ class RolloutState:
     finished: Finished | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
     """The reason of each problem, by its subject. The rollout holds while there is one."""
+    accepted: frozenset[str] = frozenset()
+    """Reasons to hold that a person has accepted."""
     failed_hook: HookRan | None = None
     """The last run of the hook that did not let the rollout go on."""
     is_tail_over: bool = False
@@ -408,7 +414,8 @@ class Draft:
         """Go on in spite of everything for which the rollout holds."""
         current = first_undecided(self.waves)
         for subject in list(self.problems):
-            self._accept_problem(subject, current)
+            if subject not in NOT_PROMOTABLE:
+                self._accept_problem(subject, current)
         wave = self.waves[current]
         if wave.hold_reason:
             self.change_wave(current, decision=GateDecision.GO, decided_ms=event.at_ms, hold_reason="")
@@ -418,6 +425,7 @@ class Draft:
     def _accept_problem(self, subject: str, current: int) -> None:
         """Go on although there is this problem. A gateway that has one is left out."""
         reason = self.problems.pop(subject)
+        self.set(accepted=self.accepted | {reason})
         if subject in self.plan.wave_of:
             self.change_gateway(subject, phase=Phase.SKIPPED, note=reason)
         elif subject == Subject.HOOK:

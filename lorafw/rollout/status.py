@@ -10,7 +10,7 @@ from typing import Any, Final
 from lorafw.clock import format_iso
 from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.rollout.gates import next_check_ms
-from lorafw.rollout.state import Phase, RolloutState, WaveProgress, first_undecided
+from lorafw.rollout.state import NOT_PROMOTABLE, Phase, RolloutState, WaveProgress, first_undecided
 from lorafw.tasks.lifecycle import TaskStatus
 
 
@@ -105,7 +105,8 @@ def _activity(state: RolloutState) -> str:
 def can_be_promoted(state: RolloutState) -> bool:
     """Return whether a promotion would change anything."""
     wave = state.waves[first_undecided(state.waves)]
-    return bool(state.problems or wave.hold_reason or (wave.decided_ms is not None and state.open_count))
+    can_accept = any(subject not in NOT_PROMOTABLE for subject in state.problems)
+    return bool(can_accept or wave.hold_reason or (wave.decided_ms is not None and state.open_count))
 
 
 def next_look_ms(state: RolloutState) -> int | None:

@@ -40,8 +40,8 @@ class StepContext:
             self._wake_ms = time_ms
 
     def report_problem(self, subject: str, reason: str) -> None:
-        """Record a problem, unless it is known already."""
-        if self.draft.problems.get(subject) == reason:
+        """Record a problem, unless it is known already or a person has accepted it."""
+        if self.draft.problems.get(subject) == reason or reason in self.draft.accepted:
             return
         self.draft.rechecked_ms[subject] = self.now_ms
         self.record(ProblemFound(at_ms=self.now_ms, subject=subject, reason=reason))

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from lorafw.errors import RolloutError
+
 _LONGEST_NAP_S: Final = 0.5
 """A person who pauses a rollout waits this long at most."""
 
@@ -80,6 +82,13 @@ class SimulatedTime:
         self._advance(seconds)
 
     def wait_until(self, time_ms: int | None, is_interrupted: Callable[[], bool]) -> None:
-        """Move the clock to a time. Does nothing if the time is None, because nobody can interrupt."""
-        if time_ms is not None and not is_interrupted():
-            self._advance(max(0, time_ms - self._now_ms()) / 1000)
+        """Move the clock to a time.
+
+        Raises:
+            RolloutError: The time is None, so the rollout would wait for a person for ever.
+        """
+        if is_interrupted():
+            return
+        if time_ms is None:
+            raise RolloutError("the rollout waits for a person, and no clock ends that; call apply with Until.HOLD")
+        self._advance(max(0, time_ms - self._now_ms()) / 1000)
