@@ -60,6 +60,10 @@ class MemoryGateway:
     next_poll_ms: int = 0
     tries: int = 0
     gone: bool = False
+    listed: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.listed = {"Id": self.id}
 
     def catch_up(self, now_ms: int) -> None:
         """Make the polls up to now."""
@@ -69,6 +73,7 @@ class MemoryGateway:
 
     def _poll(self, time_ms: int) -> None:
         self.uplink_ms = time_ms
+        self.listed = {"Id": self.id, "LastUplinkReceivedAt": format_iso(time_ms)}
         task = self.task
         if task is None or task.status in ("COMPLETED", "FAILED"):
             return
@@ -132,8 +137,7 @@ class MemoryAws:
             page = []
             for id in ids[start : start + MaxResults]:
                 gateway = self._gateway(id, "ListWirelessGateways")
-                uplink = {} if gateway.uplink_ms is None else {"LastUplinkReceivedAt": format_iso(gateway.uplink_ms)}
-                page.append({"Id": id, **uplink})
+                page.append(gateway.listed)
             more = {"NextToken": str(start + MaxResults)} if start + MaxResults < len(ids) else {}
             return {"WirelessGatewayList": page, **more}
 

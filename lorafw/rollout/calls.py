@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from lorafw.clock import parse_iso
@@ -281,4 +282,8 @@ def _uplink_ms(members: dict[str, Any]) -> int | None:
     text = members.get("LastUplinkReceivedAt")
     if not text:
         return None
-    return parse_iso(text)
+    return _parse_time(text)
+
+
+_parse_time = lru_cache(maxsize=1 << 17)(parse_iso)
+"""Most gateways were not heard between two lists, so the same texts come again."""

@@ -108,6 +108,8 @@ def _is_object_checked(context: StepContext, since_ms: int) -> bool:
 
 def _resolve_unclear_calls(context: StepContext) -> None:
     """Read the gateways for which a call was begun and its outcome is not known. Read before you write."""
+    if not any(wave.count(Phase.CREATING, Phase.DELETING) for wave in context.draft.waves):
+        return
     room = context.draft.settings.batch
     for gateway, progress in context.draft.gateways.items():
         if room == 0:
@@ -134,7 +136,7 @@ def _wind_down(context: StepContext) -> None:
     _delete_pending(context)
     look_at_tasks(context)
     waves = draft.waves
-    if any(wave.open_count or wave.count(Phase.CREATING) for wave in waves):
+    if any(wave.open_count or wave.count(Phase.CREATING, Phase.DELETING) for wave in waves):
         _leave_out_problems(context)
         return
     counts = {status: sum(wave.count(status) for wave in waves) for status in TaskStatus}

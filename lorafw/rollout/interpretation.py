@@ -33,7 +33,11 @@ GATEWAYS_PER_PAGE: Final = 250
 _SWEEP_MS_PER_PAGE: Final = 1_250
 """Listing may take a tenth of the calls that are allowed: a page takes an eighth of a second."""
 
-_LONGEST_SWEEP_MS: Final = 15 * 60_000
+_LONGEST_SWEEP_MS: Final = 30 * 60_000
+_MANY: Final = 0.25
+"""If at least this share of the gateways with open tasks was heard since the last list, the next one comes sooner."""
+_FEW: Final = 0.05
+"""If less than this share was heard, the next list comes later."""
 _SWEEPS_PER_PERIOD: Final = 24
 
 
@@ -177,17 +181,17 @@ def _take_list(context: StepContext, listed: GatewaysListed) -> None:
     """Take in the last uplinks, and decide when to list the gateways again."""
     draft = context.draft
     known_ms = draft.uplinks_ms
-    has_news = any(
-        listed.uplinks_ms.get(gateway) != known_ms.get(gateway)
-        for gateway, progress in draft.gateways.items()
-        if progress.phase is Phase.OPEN
-    )
+    opened = [gateway for gateway, progress in draft.gateways.items() if progress.phase is Phase.OPEN]
+    heard = sum(listed.uplinks_ms.get(gateway) != known_ms.get(gateway) for gateway in opened)
     pages = -(-len(listed.uplinks_ms) // GATEWAYS_PER_PAGE)
     shortest_ms = max(draft.settings.min_sweep_ms, pages * _SWEEP_MS_PER_PAGE)
     longest_ms = max(shortest_ms, min(_LONGEST_SWEEP_MS, draft.plan.poll_period_ms // _SWEEPS_PER_PERIOD))
-    sweep_ms = shortest_ms
-    if not has_news:
-        sweep_ms = min(max(draft.sweep_ms * 2, shortest_ms), longest_ms)
+    sweep_ms = draft.sweep_ms
+    if heard >= len(opened) * _MANY:
+        sweep_ms //= 2
+    elif heard < len(opened) * _FEW:
+        sweep_ms *= 2
+    sweep_ms = min(max(sweep_ms, shortest_ms), longest_ms)
     draft.set(uplinks_ms=listed.uplinks_ms, listed_ms=context.now_ms, sweep_ms=sweep_ms)
 
 

@@ -8,7 +8,8 @@ rarer, because a gateway with much traffic is heard all the time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from lorafw.rollout.observations import ListGateways, ReadTask
@@ -23,6 +24,30 @@ _PERIOD_SHARE: Final = 1.1
 """A task is read after this share of a poll period in any case."""
 
 
+@dataclass(frozen=True, slots=True)
+class LookSchedule:
+    """Says which tasks may have changed since they were read. It is asked for every open task in every step."""
+
+    now_ms: int
+    uplinks_ms: Mapping[str, int | None]
+    """The last uplink of each gateway."""
+    sweep_ms: int
+    """Time between two lists of the gateways."""
+    period_ms: int
+    """Time between two polls of a gateway."""
+
+    def is_due(self, gateway: str, progress: GatewayProgress) -> bool:
+        """Return whether the task of a gateway should be read now."""
+        silent_ms = self.now_ms - (progress.looked_ms or progress.changed_ms)
+        if silent_ms >= self.period_ms * _PERIOD_SHARE:
+            return True
+        uplink_ms = self.uplinks_ms.get(gateway)
+        if uplink_ms is None or uplink_ms == progress.seen_uplink_ms:
+            return False
+        pause_ms = min(self.sweep_ms * 2 ** min(progress.quiet_looks, 20), self.period_ms // _LOOKS_PER_PERIOD)
+        return progress.looked_ms is None or progress.quiet_looks == 0 or silent_ms >= pause_ms
+
+
 def look_at_tasks(context: StepContext) -> None:
     """Ask for the list of gateways and for tasks that may have changed, if it is time."""
     draft = context.draft
@@ -33,13 +58,23 @@ def look_at_tasks(context: StepContext) -> None:
         context.do(ListGateways())
     else:
         context.wake_at(due_ms)
+    schedule = LookSchedule(
+        now_ms=context.now_ms,
+        uplinks_ms=draft.uplinks_ms,
+        sweep_ms=draft.sweep_ms,
+        period_ms=draft.plan.poll_period_ms,
+    )
     room = draft.settings.batch
     for gateway, progress in open_tasks(context):
+        if not schedule.is_due(gateway, progress):
+            continue
+        if progress.retry_ms > context.now_ms:
+            context.wake_at(progress.retry_ms)
+            continue
         if room == 0:
             return
-        if _is_look_due(context, gateway, progress):
-            context.do(ReadTask(gateway))
-            room -= 1
+        context.do(ReadTask(gateway))
+        room -= 1
 
 
 def look_for_gate(context: StepContext, wave: int, since_ms: int) -> bool:
@@ -73,25 +108,9 @@ def look_for_gate(context: StepContext, wave: int, since_ms: int) -> bool:
 def open_tasks(context: StepContext) -> Iterator[tuple[str, GatewayProgress]]:
     """Yield the gateways whose task has not ended, except those with a problem."""
     problems = context.draft.problems
-    for gateway, progress in list(context.draft.gateways.items()):
+    for gateway, progress in context.draft.gateways.items():
         if progress.phase is Phase.OPEN and gateway not in problems:
             yield gateway, progress
-
-
-def _is_look_due(context: StepContext, gateway: str, progress: GatewayProgress) -> bool:
-    """Return whether a task may have changed and should be read now."""
-    if progress.retry_ms > context.now_ms:
-        context.wake_at(progress.retry_ms)
-        return False
-    draft = context.draft
-    period_ms = draft.plan.poll_period_ms
-    silent_ms = context.now_ms - (progress.looked_ms or progress.changed_ms)
-    if silent_ms >= period_ms * _PERIOD_SHARE:
-        return True
-    if draft.uplinks_ms.get(gateway) in (None, progress.seen_uplink_ms):
-        return False
-    pause_ms = min(draft.sweep_ms * 2 ** min(progress.quiet_looks, 20), period_ms // _LOOKS_PER_PERIOD)
-    return progress.looked_ms is None or progress.quiet_looks == 0 or silent_ms >= pause_ms
 
 
 def _is_old(context: StepContext, gateway: str, progress: GatewayProgress, since_ms: int) -> bool:

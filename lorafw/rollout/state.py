@@ -102,7 +102,7 @@ class GatewayProgress:
     @property
     def category(self) -> str:
         """The name under which it is counted: the status of its task, or its phase if it has none."""
-        if self.phase in (Phase.OPEN, Phase.ENDED, Phase.DELETING) and self.status is not None:
+        if self.phase in (Phase.OPEN, Phase.ENDED) and self.status is not None:
             return str(self.status)
         return str(self.phase)
 
