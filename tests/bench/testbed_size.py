@@ -23,11 +23,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 EARLIER_COMMIT = "6db2304"
-ROUNDS = 5
+ROUNDS = 3
 FLEET = 3000
 EARLIER_FLEET = 100
 DAY_S = 86_400
-OPENINGS = 5
+OPENINGS = 3
 """Openings in one process. The first one, which imports moto and boto3, does not count."""
 
 
@@ -99,11 +99,11 @@ def offer() -> dict[str, float]:
     """The median time of a poll in which a gateway receives and installs an update."""
     from lorafw import Testbed
 
-    with Testbed(gateways=40) as bed:
+    with Testbed(gateways=20) as bed:
         bed.define_update("1.0.1")
         bed.poll(0)
         times, cpu = [], []
-        for index in range(1, 40):
+        for index in range(1, 20):
             start = time.process_time()
             times.append(seconds_of(lambda index=index: bed.poll(index)))
             cpu.append(time.process_time() - start)
@@ -179,7 +179,7 @@ def main() -> None:
         compare_with_earlier("offer", "one offered update", (), (), ROUNDS)
     if "rollout" in chosen:
         what = f"each of {FLEET} gateways in three days with daily polls, beside {EARLIER_FLEET}"
-        compare_with_earlier("rollout", what, (FLEET,), (EARLIER_FLEET,), 3)
+        compare_with_earlier("rollout", what, (FLEET,), (EARLIER_FLEET,), ROUNDS)
 
 
 if __name__ == "__main__":
