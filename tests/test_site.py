@@ -16,6 +16,7 @@ import pytest
 import lorafw
 import lorafw.fleet
 import lorafw.lab
+import lorafw.rollout
 
 ROOT = Path(__file__).parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]-*.ipynb"))
@@ -120,7 +121,7 @@ def test_every_lesson_has_a_page_with_its_outputs(site: Path) -> None:
         assert 'class="cell_output docutils container"' in (site / f"{path.stem}.html").read_text()
 
 
-MODULES = (lorafw, lorafw.fleet, lorafw.lab)
+MODULES = (lorafw, lorafw.fleet, lorafw.lab, lorafw.rollout)
 
 
 def test_every_public_name_is_in_the_reference(site: Path) -> None:
