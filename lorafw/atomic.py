@@ -95,6 +95,11 @@ def create_file(path: Path, content: bytes, *, mode: int = PUBLIC_MODE) -> None:
 
     This takes a third of the time of ``write_atomic``, but is not atomic and not flushed to the disk.
 
+    Args:
+        path: The file.
+        content: The content.
+        mode: Permissions of the file. The umask can only take some away.
+
     Raises:
         FileExistsError: The file exists.
         OSError: The file cannot be written.

@@ -31,13 +31,16 @@ _FOLDER_VARIABLES: Final = ("TMPDIR", "TEMP", "TMP")
 def scratch_folder(prefix: str, *, in_memory: bool = False) -> Iterator[Path]:
     """Make a temporary folder, and remove it at the end of the block.
 
+    A program that handles SIGTERM by itself keeps its handler. So does one that opens the folder in another thread
+    than the main one, where Python cannot set a handler.
+
     Args:
         prefix: The beginning of the folder's name.
         in_memory: Whether to make it in memory, for thousands of small files. If there is little room in memory, or the
             user has chosen a folder with TMPDIR, it is made in the usual place.
 
-    A program that handles SIGTERM by itself keeps its handler. So does one that opens the folder in another thread
-    than the main one, where Python cannot set a handler.
+    Yields:
+        The folder.
     """
     parent = _find_memory_folder() if in_memory else None
     with _exit_at_sigterm(), tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:

@@ -65,6 +65,9 @@ class Capstone:
 
     Args:
         seed: Decides which gateway has which cause. Equal seeds give equal gateways.
+
+    Raises:
+        LabError: The seed is not a whole number.
     """
 
     def __init__(self, seed: int = 1) -> None:

@@ -142,6 +142,11 @@ def _is_signed(environ: Environ) -> bool:
 def _read_members(environ: Environ, allowed: set[str], *, required: set[str]) -> dict[str, Any]:
     """Return the members of the JSON object in the body.
 
+    Args:
+        environ: The request.
+        allowed: The members that the route knows.
+        required: The members that must be present.
+
     Raises:
         ControlError: The body is too long or is not such an object.
     """

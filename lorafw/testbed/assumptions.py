@@ -159,6 +159,9 @@ def compare_outcomes(
         run: Runs it with another answer, or with lorafw's (None), and returns the outcome.
         alternatives: The answers to try.
         default: The outcome with lorafw's answers.
+
+    Returns:
+        The answers that change the outcome, and those that were tried.
     """
     outcomes = {alternative: run(alternative) for alternative in alternatives}
     tried = tuple(alternatives)
@@ -186,6 +189,9 @@ def find_dependencies(
     Args:
         function: Opens a testbed, directly or in what it calls, and uses it.
         alternatives: The answers to try. None: all of them.
+
+    Returns:
+        The answers that change the outcome, and those that were tried.
 
     Raises:
         LabError: The function opens no testbed, so there is nothing to vary.

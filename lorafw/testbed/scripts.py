@@ -48,6 +48,9 @@ class Script:
         Args:
             alternatives: The answers to try.
 
+        Returns:
+            The answers that change exit status or output, and those that were tried.
+
         Raises:
             LabError: The script opens no testbed, so there is nothing to vary.
         """

@@ -57,6 +57,9 @@ def check_moto_config(config: object, allow_hosts: Sequence[str]) -> None:
     Args:
         config: The configuration, or None.
         allow_hosts: The hosts that the testbed allows. moto's passthrough needs one.
+
+    Raises:
+        LabError: ``config`` is not a mapping of mappings, or has passthrough without an allowed host.
     """
     if config is None:
         return

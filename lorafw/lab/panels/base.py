@@ -82,7 +82,8 @@ class Panel(ABC):
         self._view = _html_widget("lorafw-main")
         self._details = _html_widget("lorafw-details")
         body = _box("lorafw-body", controls, self._view, self._details)
-        body.add_class("lorafw-beside" if beside else "lorafw-above")
+        arrangement = "lorafw-beside" if beside else "lorafw-above"
+        body.add_class(arrangement)
         self.root = _box("lorafw-panel", Frame(), body)
         self.redraw()
 

@@ -78,7 +78,7 @@ def key_figures(*figures: tuple[str, object]) -> SafeHtml:
     """Return the few figures that matter, large.
 
     Args:
-        figures: Pairs of a name and a value.
+        *figures: Pairs of a name and a value.
     """
     pairs = [f"<div><dt>{html(name)}</dt><dd>{html(value)}</dd></div>" for name, value in figures]
     return SafeHtml(f'<dl class="lorafw-figures">{"".join(pairs)}</dl>')

@@ -41,6 +41,9 @@ def paired_timelines(results: Sequence[Result], titles: Sequence[str]) -> Access
     Args:
         results: The results of the rollouts.
         titles: A title for each.
+
+    Returns:
+        The figure. Its alternative text states how each rollout went.
     """
     end_h = max(rollout_end_h(result) for result in results)
     figure = Figure(figsize=FIGURE_SIZE_IN, layout="constrained")
