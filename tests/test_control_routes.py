@@ -206,7 +206,7 @@ def test_a_body_is_accepted_if_and_only_if_the_document_allows_it(path: str, sch
     names = [*DOCUMENT["components"]["schemas"][schema]["properties"], "other"]
     validator = jsonschema.Draft202012Validator(DOCUMENT["components"]["schemas"][schema])
 
-    @settings(max_examples=50, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=30, deadline=None, derandomize=True, database=None)
     @given(st.dictionaries(st.sampled_from(names), VALUES, max_size=4) | VALUES)
     def check(members: Any) -> None:
         assert (status_of(path, members) < 300) == validator.is_valid(members)
@@ -254,7 +254,7 @@ def cups_status(cloud: Cloud, folder: Path) -> int:
     return connection.getresponse().status
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "127.0.0.2"])
+@pytest.mark.parametrize("host", ["::1", "127.0.0.2"])
 def test_the_printed_address_is_reachable(tmp_path: Path, host: str) -> None:
     with Cloud(cups_host=host, cups_port=None, cups_tls_port=0) as running:
         assert cups_status(running, tmp_path) == 200
