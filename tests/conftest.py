@@ -65,7 +65,17 @@ DATA = Path(__file__).parent.parent / "data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--every-lesson", action="store_true", help="run every lesson in the browser, not four of them")
+    parser.addoption("--every-lesson", action="store_true", help="run every lesson in the browser, not two of them")
+    parser.addoption("--slow", action="store_true", help="also run the tests that are marked slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the slow tests unless they are asked for. Each of them is a further case of a test that always runs."""
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker(pytest.mark.skip(reason="slow: run it with --slow"))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from outside import World
 from lorafw.lab.lessons import WorkingCopy, packaged_lessons
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-LIVELY = ("04", "05", "09", "10")
+LIVELY = ("05", "10")
 
 FLEET = "from lorafw.lab import FleetDashboard, Scenario\nFleetDashboard(Scenario(gateways=100))"
 PLANNER = (

@@ -34,7 +34,10 @@ def test_the_demo_ends_with_completed_and_shows_every_documented_command() -> No
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [("wrong-key", "signed with another key"), ("tampered", "is not the one that was signed")],
+    [
+        ("wrong-key", "signed with another key"),
+        pytest.param("tampered", "is not the one that was signed", marks=pytest.mark.slow),
+    ],
 )
 def test_a_demo_that_is_to_fail_goes_through_the_retries_to_failed_and_says_why(fault: str, reason: str) -> None:
     done = demo("--fail", fault)
@@ -47,6 +50,7 @@ def test_a_demo_that_is_to_fail_goes_through_the_retries_to_failed_and_says_why(
     assert done.stdout.rstrip().endswith("FAILED: the gateway runs PackageVersion 1.0.0.")
 
 
+@pytest.mark.slow
 def test_another_package_changes_the_answers() -> None:
     done = demo("--package", "7.2.1")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -189,7 +189,10 @@ def open_ended_cases() -> list[tuple[str, Callable[..., object], str]]:
     ]
 
 
-@pytest.mark.parametrize(("name", "answer", "words"), open_ended_cases(), ids=str)
+NEARLY_RIGHT = open_ended_cases()
+
+
+@pytest.mark.parametrize(("name", "answer", "words"), NEARLY_RIGHT, ids=[name for name, _, _ in NEARLY_RIGHT])
 def test_a_function_that_is_nearly_right_is_told_where_it_is_wrong(
     capsys: pytest.CaptureFixture[str], name: str, answer: Callable[..., object], words: str
 ) -> None:

@@ -76,7 +76,7 @@ def served(folder: Path, *options: str, prefix: tuple[str, ...] = (), **environm
                 one.process.kill()
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", pytest.param("SIGQUIT", marks=pytest.mark.slow)])
 def test_a_signal_leaves_no_key_no_ready_file_and_no_temporary_folder(tmp_path: Path, name: str) -> None:
     with served(tmp_path, "--seed", "documented") as one:
         files = one.wait()

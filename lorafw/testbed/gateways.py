@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from lorafw.clock import ManualClock
 from lorafw.errors import HomeError, LabError
@@ -75,6 +75,8 @@ class PollSchedule:
 @dataclass(slots=True, eq=False)
 class TestbedGateway:
     """A virtual gateway of a testbed."""
+
+    __test__: ClassVar[bool] = False  # The name starts with "Test", but this is not a test class for pytest to collect.
 
     id: str
     """The id that the API has assigned."""
