@@ -104,13 +104,23 @@ def findings(lesson: Path, luck: random.Random, *, every_cell: bool) -> list[str
     return unnoticed + [f"{lesson.name} cell {cell}: failed unchanged" for cell in sorted(failed - cells)]
 
 
+def notebooks_with_code() -> list[Path]:
+    """All notebooks but the glossary, which prints nothing."""
+    found = []
+    for path in sorted(NOTEBOOKS.glob("[0-9][0-9]-*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        if any(cell.cell_type == "code" for cell in cells):
+            found.append(path)
+    return found
+
+
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("lessons", nargs="*", type=Path, metavar="LESSON", help="notebooks; without any, all of them")
     parser.add_argument("--seed", type=int, default=0, help="which digits are chosen (default: 0)")
     parser.add_argument("--every-cell", action="store_true", help="one digit in each cell, not one in each lesson")
     given = parser.parse_args(words)
-    lessons = given.lessons or sorted(NOTEBOOKS.glob("[0-9][0-9]-*.ipynb"))
+    lessons = given.lessons or notebooks_with_code()
     found = []
     for lesson in lessons:
         # Keyed by the lesson, so that another lesson beside it changes nothing here.

@@ -64,7 +64,7 @@ class Exercise:
     solution: str
     """Code that sets ``answer`` to a right answer, in the exercise's place in the lesson."""
     explanation: str
-    """What a learner should know who has found the answer."""
+    """What a learner should know after finding the answer."""
     is_open_ended: bool = False
     """Whether many answers are right, so that an answer is judged by running it."""
 
