@@ -100,6 +100,8 @@ class MemoryAws:
         self.created: Counter[str] = Counter()
         """How many tasks each gateway has been given."""
         self.deleted: Counter[str] = Counter()
+        self.conflicts = 0
+        """How often a task was to be created for a gateway that has one."""
         self.calls: Counter[str] = Counter()
         self.before: Callable[[str], None] = lambda operation: None
         self.after: Callable[[str], None] = lambda operation: None
@@ -164,6 +166,7 @@ class MemoryAws:
         with self._operation("CreateWirelessGatewayTask"):
             gateway = self._gateway(Id, "CreateWirelessGatewayTask")
             if gateway.task is not None:
+                self.conflicts += 1
                 raise error("ConflictException", "CreateWirelessGatewayTask")
             assert WirelessGatewayTaskDefinitionId in self.definitions
             gateway.task = MemoryTask(WirelessGatewayTaskDefinitionId, self.now_ms)

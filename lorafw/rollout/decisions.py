@@ -52,6 +52,7 @@ def step(
     """
     context = StepContext(state, now_ms)
     for item in observation:
+        context.has_news = True
         take_in(context, item)
     if context.draft.finished is None:
         _decide(context)

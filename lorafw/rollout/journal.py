@@ -33,6 +33,7 @@ CREATE TABLE events (
     kind TEXT NOT NULL,
     members TEXT NOT NULL
 ) STRICT;
+CREATE INDEX commands ON events (sequence) WHERE kind = 'commanded';
 CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
     BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON events
@@ -54,7 +55,7 @@ class Journal:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection, self.path = connection, path
         self._last_sequence = 0
-        """The last event that this object has read or written."""
+        """The last event that was read. What this object writes itself does not count."""
 
     def append(self, events: Iterable[Event]) -> None:
         """Write events in one commit. They are on the disk when the method returns.
@@ -86,8 +87,9 @@ class Journal:
         """
         with self._errors("read"):
             rows = self._connection.execute(
-                "SELECT sequence, at_ms, kind, members FROM events WHERE sequence > ? AND kind = ? ORDER BY sequence",
-                (self._last_sequence, _COMMANDED),
+                "SELECT sequence, at_ms, kind, members FROM events "
+                "WHERE kind = 'commanded' AND sequence > ? ORDER BY sequence",
+                (self._last_sequence,),
             )
             return [self._event(*row) for row in rows]
 
@@ -95,7 +97,7 @@ class Journal:
         """Return whether ``new_commands`` would return one."""
         with self._errors("read"):
             row = self._connection.execute(
-                "SELECT 1 FROM events WHERE sequence > ? AND kind = ? LIMIT 1", (self._last_sequence, _COMMANDED)
+                "SELECT 1 FROM events WHERE kind = 'commanded' AND sequence > ? LIMIT 1", (self._last_sequence,)
             ).fetchone()
             return row is not None
 
@@ -137,7 +139,7 @@ class Journal:
             raise JournalError(_describe(error, self.path, verb)) from error
 
 
-_COMMANDED: Final = name_of(Commanded)
+assert name_of(Commanded) == "commanded"
 _REMEDY: Final = (
     "Move the file away and run apply again: it finds the tasks of this plan by the tag of their definition, and "
     "creates no second one"

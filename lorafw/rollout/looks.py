@@ -8,7 +8,7 @@ rarer, because a gateway with much traffic is heard all the time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,6 +58,8 @@ def look_at_tasks(context: StepContext) -> None:
         context.do(ListGateways())
     else:
         context.wake_at(due_ms)
+    if not context.has_news:
+        return
     schedule = LookSchedule(
         now_ms=context.now_ms,
         uplinks_ms=draft.uplinks_ms,
@@ -105,12 +107,13 @@ def look_for_gate(context: StepContext, wave: int, since_ms: int) -> bool:
     return is_fresh
 
 
-def open_tasks(context: StepContext) -> Iterator[tuple[str, GatewayProgress]]:
-    """Yield the gateways whose task has not ended, except those with a problem."""
-    problems = context.draft.problems
-    for gateway, progress in context.draft.gateways.items():
-        if progress.phase is Phase.OPEN and gateway not in problems:
-            yield gateway, progress
+def open_tasks(context: StepContext) -> list[tuple[str, GatewayProgress]]:
+    """Return the gateways whose task has not ended, except those with a problem."""
+    problems, is_open = context.draft.problems, Phase.OPEN
+    tasks = [(gateway, progress) for gateway, progress in context.draft.gateways.items() if progress.phase is is_open]
+    if not problems:
+        return tasks
+    return [(gateway, progress) for gateway, progress in tasks if gateway not in problems]
 
 
 def _is_old(context: StepContext, gateway: str, progress: GatewayProgress, since_ms: int) -> bool:

@@ -18,6 +18,8 @@ class StepContext:
     def __init__(self, state: RolloutState, now_ms: int) -> None:
         self.draft = Draft(state)
         self.now_ms = now_ms
+        self.has_news = False
+        """True if something was observed since the step before. Otherwise only time has passed."""
         self.has_new_ends = False
         """True if a task was seen to have ended in this step."""
         self._records: list[Record] = []
