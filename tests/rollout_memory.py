@@ -22,10 +22,11 @@ from lorafw.fleet.plan import Plan
 from lorafw.rollout.calls import AwsCalls
 from lorafw.rollout.engine import Engine, Until
 from lorafw.rollout.events import Started
+from lorafw.rollout.evolution import evolve
 from lorafw.rollout.journal import Journal, open_journal
 from lorafw.rollout.rates import OperationRates
 from lorafw.rollout.saved_plan import FleetSample, PlannedWave, RoleSnapshot, SavedPlan, Target, UpdateObject
-from lorafw.rollout.state import RolloutState, Settings, evolve, initial_state
+from lorafw.rollout.state import RolloutState, Settings, initial_state
 from lorafw.rollout.timing import SimulatedTime
 
 START_MS = 1_800_000_000_000

@@ -12,12 +12,13 @@ from lorafw.rollout.calls import AwsCalls, CallError
 from lorafw.rollout.connection import Connection, check_target
 from lorafw.rollout.engine import Engine, Until
 from lorafw.rollout.events import Command, Commanded, Event, Started
+from lorafw.rollout.evolution import evolve
 from lorafw.rollout.file_system import check_is_local, lock_journal
 from lorafw.rollout.hooks import Hook
 from lorafw.rollout.journal import open_journal
 from lorafw.rollout.rates import CALLS_PER_S, OperationRates
 from lorafw.rollout.saved_plan import SavedPlan
-from lorafw.rollout.state import EnvelopeCheck, RolloutState, Settings, evolve, initial_state, no_envelope
+from lorafw.rollout.state import EnvelopeCheck, RolloutState, Settings, initial_state, no_envelope
 from lorafw.rollout.timing import RealTime, RolloutClock
 
 OnChange = Callable[[RolloutState], None]

@@ -9,11 +9,12 @@ from lorafw.errors import RolloutError
 from lorafw.rollout.calls import AwsCalls, CallError
 from lorafw.rollout.connection import Connection, check_target
 from lorafw.rollout.events import DeleteIntended, TaskCleaned
+from lorafw.rollout.evolution import evolve
 from lorafw.rollout.file_system import lock_journal
 from lorafw.rollout.journal import Journal, open_journal
 from lorafw.rollout.rates import CALLS_PER_S, OperationRates
 from lorafw.rollout.saved_plan import SavedPlan
-from lorafw.rollout.state import Phase, evolve, initial_state
+from lorafw.rollout.state import Phase, initial_state
 from lorafw.rollout.timing import RealTime, RolloutClock
 from lorafw.tasks.lifecycle import TERMINAL
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from lorafw.rollout.events import Event, ProblemFound, ProblemSolved
+from lorafw.rollout.evolution import Draft
 from lorafw.rollout.observations import Action, Record, Wait
-from lorafw.rollout.state import Draft, RolloutState
+from lorafw.rollout.state import RolloutState
 
 
 class StepContext:
