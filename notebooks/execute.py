@@ -3,8 +3,8 @@
     python notebooks/execute.py [NOTEBOOK ...]
 
 The committed form has stable cell ids, the kernelspec ``python3``, execution counts from 1, no widget state and no
-timestamps, and each tag is linked to its source. So executing a notebook again changes nothing, and a difference between two commits is a difference in the
-lesson. The script also updates the tables of the trainers' page, which are generated from the lessons.
+timestamps, and each tag is linked to its source. So executing a notebook again changes nothing, and a difference between
+two commits is a difference in the lesson. The script also updates the tables of the trainers' page, which are generated from the lessons.
 """
 
 from __future__ import annotations
