@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Final, get_type_hints
 
@@ -216,9 +216,7 @@ def name_of(cls: type[Event]) -> str:
 
 def to_members(event: Event) -> dict[str, Any]:
     """Return the fields of an event other than ``at_ms``, ready for JSON."""
-    members = asdict(event)
-    del members["at_ms"]
-    return members
+    return {name: getattr(event, name) for name in _FIELDS[type(event)]}
 
 
 def from_members(kind: str, at_ms: int, members: Mapping[str, Any]) -> Event:
@@ -258,4 +256,5 @@ def _enum_fields(cls: type[Event]) -> dict[str, Any]:
     return found
 
 
+_FIELDS: Final = {cls: tuple(item.name for item in fields(cls) if item.name != "at_ms") for cls in _NAMES}
 _CONVERTERS: Final = {cls: _enum_fields(cls) for cls in _NAMES}

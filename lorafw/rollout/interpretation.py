@@ -33,7 +33,7 @@ GATEWAYS_PER_PAGE: Final = 250
 _SWEEP_MS_PER_PAGE: Final = 1_250
 """Listing may take a tenth of the calls that are allowed: a page takes an eighth of a second."""
 
-_LONGEST_SWEEP_MS: Final = 30 * 60_000
+_LONGEST_SWEEP_MS: Final = 60 * 60_000
 _MANY: Final = 0.25
 """If at least this share of the gateways with open tasks was heard since the last list, the next one comes sooner."""
 _FEW: Final = 0.05
