@@ -12,7 +12,8 @@ def attach(package: str, module_by_name: Mapping[str, str]) -> tuple[Callable[[s
 
     Args:
         package: Full name of the package.
-        module_by_name: For each public name, the module that defines it, relative to the package.
+        module_by_name: For each public name, the module that defines it, relative to the package. A leading dot stands
+            for the package above.
 
     Returns:
         The two functions. Assign them to ``__getattr__`` and ``__dir__`` in the package's ``__init__.py``.
@@ -21,7 +22,7 @@ def attach(package: str, module_by_name: Mapping[str, str]) -> tuple[Callable[[s
     def load_name(name: str) -> object:
         if name not in module_by_name:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = import_module(f"{package}.{module_by_name[name]}")
+        module = import_module(f".{module_by_name[name]}", package)
         return getattr(module, name)
 
     def list_names() -> list[str]:

@@ -19,13 +19,14 @@ from botocore.exceptions import ClientError
 
 from lorafw.clock import format_iso
 from lorafw.fleet.plan import Plan
+from lorafw.localaws.connection import Target
 from lorafw.rollout.calls import AwsCalls
 from lorafw.rollout.engine import Engine, Until
 from lorafw.rollout.events import Started
 from lorafw.rollout.evolution import evolve
 from lorafw.rollout.journal import Journal, open_journal
 from lorafw.rollout.rates import OperationRates
-from lorafw.rollout.saved_plan import FleetSample, PlannedWave, RoleSnapshot, SavedPlan, Target, UpdateObject
+from lorafw.rollout.saved_plan import FleetSample, PlannedWave, RoleSnapshot, SavedPlan, UpdateObject
 from lorafw.rollout.state import RolloutState, Settings, initial_state
 from lorafw.rollout.timing import SimulatedTime
 

@@ -15,9 +15,8 @@ from lorafw import Testbed, example
 from lorafw.cli import main
 from lorafw.doctor import Subject, diagnose
 from lorafw.doctor.account import AccountReader
+from lorafw.doctor.environment import parse_cli_version
 from lorafw.doctor.subject import DefinitionDocument
-from lorafw.doctor.target import find_account, parse_cli_version
-from lorafw.errors import LabError
 
 
 def run(*arguments: str) -> Result:
@@ -89,6 +88,16 @@ def test_a_home_folder_is_read_as_a_station_reads_it(tmp_path: Path) -> None:
     assert stat.S_IMODE((home / "cups.key").stat().st_mode) == 0o644
 
 
+def test_a_real_account_is_refused_if_a_variable_leads_elsewhere(
+    input_json: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:5000")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    result = run("--definition", str(input_json), "--account", "123456789012")
+    assert result.exit_code == 1
+    assert "s3 would be called at http://127.0.0.1:5000, which is not AWS" in result.output
+
+
 @pytest.fixture(scope="module")
 def bed() -> Iterator[Testbed]:
     with Testbed(gateways=2) as opened:
@@ -137,15 +146,10 @@ def test_the_lab_is_read_over_http(bed: Testbed, input_json: Path, monkeypatch: 
     assert "15 rules: 1 errors, 2 warnings, 0 notes." in result.output
 
 
-def test_a_real_account_is_refused_if_a_variable_leads_elsewhere() -> None:
-    with pytest.raises(LabError, match=r"AWS_ENDPOINT_URL_S3 is 'http://127.0.0.1:5000', and a real account"):
-        find_account("123456789012", {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:5000"}, "us-east-1")
-
-
-def test_credentials_of_another_account_are_refused(bed: Testbed) -> None:
-    with pytest.raises(LabError, match="belong to the account 123456789012, not to 999999999999"):
-        find_account("999999999999", {}, "us-east-1")
-    assert find_account("123456789012", {}, "us-east-1").account == "123456789012"
+def test_credentials_of_another_account_are_refused(bed: Testbed, input_json: Path) -> None:
+    result = run("--definition", str(input_json), "--account", "999999999999", "--region", "us-east-1")
+    assert result.exit_code == 1
+    assert "the credentials belong to account 123456789012, not to 999999999999" in result.output
 
 
 @pytest.mark.parametrize(

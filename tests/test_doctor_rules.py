@@ -189,7 +189,7 @@ RED = {
     "LW202": with_file(None, 2**31),
     "LW203": with_file(b"PK\x03\x04"),
     "LW204": with_definition(definition(UpdateSignature=base64_of(sign_with(hashes.SHA256())))),
-    "LW205": with_file(CONTENT + b"\n"),
+    "LW205": replace(with_file(CONTENT + b"\n"), public_keys=()),
     "LW206": with_definition(definition(SigKeyCrc=7)),
     "LW207": replace(HEALTHY, public_keys=(OTHER_PAIR.public_key,)),
     "LW208": with_definition(definition(UpdateVersion=version("1.0.2"))),

@@ -19,8 +19,8 @@ from click.testing import CliRunner, Result
 from lorafw import example
 from lorafw.cli import main
 from lorafw.errors import JournalError, WrongTarget
+from lorafw.localaws.connection import connect_clients
 from lorafw.rollout import connect_account
-from lorafw.rollout.connection import connect_clients
 from lorafw.rollout.file_system import lock_journal
 from lorafw.testbed import Testbed
 from lorafw.version import GatewayVersion

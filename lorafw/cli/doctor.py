@@ -20,8 +20,8 @@ from lorafw.cli.progress import account_progress
 if TYPE_CHECKING:
     from lorafw.doctor import Finding, Rule, Subject
     from lorafw.doctor.subject import AccountFacts, DefinitionDocument, UpdateFile
-    from lorafw.doctor.target import Target
     from lorafw.firmware.signing import PublicKey
+    from lorafw.localaws.connection import Connection
 
 FOUND_ERRORS: Final = 1
 """Exit status if a rule of severity ``error`` is violated."""
@@ -107,10 +107,10 @@ def doctor(
         raise click.UsageError("Give --lab or --account, not both.")
     rules = select_rules(only, ignore)
     document = _read_definition(definition)
-    target = _find_target(lab=lab, ready_file=ready_file, account=account, region=region)
+    connection = _connect(lab=lab, ready_file=ready_file, account=account, region=region)
     subject = _collect(
         document,
-        target,
+        connection,
         update_file=_read_update(update_path),
         public_keys=_read_keys(sig_key_paths),
         home=home,
@@ -126,7 +126,7 @@ def doctor(
 
 def _collect(
     document: DefinitionDocument | None,
-    target: Target | None,
+    connection: Connection | None,
     *,
     update_file: UpdateFile | None,
     public_keys: tuple[PublicKey, ...],
@@ -136,17 +136,17 @@ def _collect(
     has_waves: bool,
 ) -> Subject:
     """Return everything that the rules look at. Reads the home folder and the account."""
+    from lorafw.doctor.environment import read_environment  # noqa: PLC0415
     from lorafw.doctor.home import read_home  # noqa: PLC0415
     from lorafw.doctor.subject import Subject  # noqa: PLC0415
-    from lorafw.doctor.target import read_environment  # noqa: PLC0415
 
     home_facts = None if home is None else read_home(home)
     account_facts = None
     environment = None
-    if target is not None:
-        account_facts, stored_file = _read_account(document, target, sample_size)
+    if connection is not None:
+        account_facts, stored_file = _read_account(document, connection, sample_size)
         update_file = update_file or stored_file
-        environment = read_environment(os.environ, target.lab_url)
+        environment = read_environment(os.environ, connection.lab_url)
     return Subject(
         definition=document,
         update_file=update_file,
@@ -195,19 +195,19 @@ def _read_keys(paths: Sequence[Path]) -> tuple[PublicKey, ...]:
     return tuple(PublicKey.load(path) for path in paths)
 
 
-def _find_target(*, lab: bool, ready_file: Path | None, account: str | None, region: str | None) -> Target | None:
-    """Return the lab or the account to look at. None if only files are checked."""
-    from lorafw.doctor.target import find_account, find_lab  # noqa: PLC0415
+def _connect(*, lab: bool, ready_file: Path | None, account: str | None, region: str | None) -> Connection | None:
+    """Connect to the lab or the account to look at. None if only files are checked."""
+    from lorafw.localaws.connection import connect_account, connect_lab  # noqa: PLC0415
 
     if account is not None:
-        return find_account(account, os.environ, region)
+        return connect_account(account, region)
     if lab or ready_file is not None:
-        return find_lab(os.environ, ready_file, region)
+        return connect_lab(os.environ, ready_file, region)
     return None
 
 
 def _read_account(
-    document: DefinitionDocument | None, target: Target, sample_size: int
+    document: DefinitionDocument | None, connection: Connection, sample_size: int
 ) -> tuple[AccountFacts, UpdateFile | None]:
     """Return the facts about the account, and the object that the definition names."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
@@ -215,18 +215,18 @@ def _read_account(
     from lorafw.doctor.account import AccountReader  # noqa: PLC0415
 
     reader = AccountReader(
-        target.make_client,
-        account=target.account,
-        region=target.region,
+        connection.clients,
+        account=connection.target.account,
+        region=connection.target.region,
         now_ms=time.time_ns() // 1_000_000,
-        has_own_clock=target.lab_url is not None,
+        has_own_clock=connection.target.kind == "lab",
         sample_size=sample_size,
         progress=account_progress(),
     )
     try:
         return reader.read(document)
     except (BotoCoreError, ClientError) as error:
-        raise click.ClickException(f"the account {target.account} cannot be read: {error}") from error
+        raise click.ClickException(f"the account {connection.target.account} cannot be read: {error}") from error
 
 
 def _print(findings: Sequence[Finding], rules: Sequence[Rule], *, as_json: bool) -> None:

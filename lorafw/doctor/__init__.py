@@ -10,10 +10,12 @@
     fleet_rules        LW4xx: the gateways, their tasks and the other definitions
     home_rules         LW5xx: the home folder of a gateway
     environment_rules  LW6xx: the AWS settings of this terminal
-    account            reads the facts about an account with boto3
+    account, role      read the facts about an account with boto3
+    environment        reads the settings of this terminal
     home               reads the facts about a home folder
 
-The rules are pure functions of the facts. Only ``account`` and ``home`` read anything, and they change nothing.
+The rules are pure functions of the facts. Only ``account``, ``role``, ``environment`` and ``home`` read anything, and
+they change nothing.
 """
 
 from __future__ import annotations

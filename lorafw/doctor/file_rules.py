@@ -75,19 +75,22 @@ def check_signature_form(subject: Subject) -> Iterator[str]:
 
 @rule(
     "LW205",
-    Severity.ERROR,
-    title="The signature does not belong to this file.",
-    remedy="Sign this file, and give each update an S3 key of its own.",
+    Severity.WARNING,
+    title="Signature, SigKeyCrc and file do not belong together.",
+    remedy="Sign this file, and give each update an S3 key of its own. Check the keys of the gateways with --sig-key.",
     source=_STATION,
 )
 def check_signature_belongs_to_file(subject: Subject) -> Iterator[str]:
     """Check that the key with the CRC SigKeyCrc verifies the signature for the file."""
     content, signature = _content(subject), _signature(subject)
     crc = _sig_key_crc(subject)
-    if content is None or signature is None or crc is None or _verifying_key(subject) is not None:
-        return
+    if content is None or signature is None or crc is None or subject.public_keys:
+        return  # If the keys of the gateways are known, LW206 and LW207 say more.
     if crc not in recover_key_crcs([content], signature) and _signature_fault(subject) is None:
-        yield f"No key with the CRC {crc} verifies the signature for {_name(subject)}."
+        yield (
+            f"No key with the CRC {crc} verifies the signature for {_name(subject)}: either the file was replaced, or "
+            "SigKeyCrc is that of another key."
+        )
 
 
 @rule(

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 from lorafw._lazy import attach
 
 if TYPE_CHECKING:
+    from lorafw.localaws.connection import Connection as Connection
+    from lorafw.localaws.connection import connect_account as connect_account
+    from lorafw.localaws.connection import connect_clients as connect_clients
+    from lorafw.localaws.connection import connect_lab as connect_lab
     from lorafw.rollout.application import apply as apply
     from lorafw.rollout.application import command as command
     from lorafw.rollout.application import read_state as read_state
     from lorafw.rollout.cleaning import clean as clean
-    from lorafw.rollout.connection import Connection as Connection
-    from lorafw.rollout.connection import connect_account as connect_account
-    from lorafw.rollout.connection import connect_clients as connect_clients
-    from lorafw.rollout.connection import connect_lab as connect_lab
     from lorafw.rollout.decisions import step as step
     from lorafw.rollout.engine import Until as Until
     from lorafw.rollout.events import Command as Command
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _MODULE_BY_NAME = {
     "Command": "events",
-    "Connection": "connection",
+    "Connection": ".localaws.connection",
     "RealTime": "timing",
     "SavedPlan": "saved_plan",
     "SimulatedTime": "timing",
@@ -51,9 +51,9 @@ _MODULE_BY_NAME = {
     "apply": "application",
     "clean": "cleaning",
     "command": "application",
-    "connect_account": "connection",
-    "connect_clients": "connection",
-    "connect_lab": "connection",
+    "connect_account": ".localaws.connection",
+    "connect_clients": ".localaws.connection",
+    "connect_lab": ".localaws.connection",
     "describe_state": "status",
     "make_plan": "planning",
     "read_plan": "saved_plan",

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from lorafw.errors import InvalidSource, RolloutError
-from lorafw.rollout.calls import AwsCalls, Clients
+from lorafw.localaws.connection import Clients
+from lorafw.rollout.calls import AwsCalls
 from lorafw.rollout.saved_plan import FleetSample, RoleSnapshot, SavedPlan, UpdateObject
 from lorafw.sources.s3 import Role, S3Location
 

@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lorafw.errors import RolloutError, StalePlan
+from lorafw.localaws.connection import Connection
 from lorafw.rollout.account_facts import find_changes
 from lorafw.rollout.calls import AwsCalls, CallError
-from lorafw.rollout.connection import Connection, check_target
 from lorafw.rollout.engine import Engine, Until
 from lorafw.rollout.events import Command, Commanded, Event, Started
 from lorafw.rollout.evolution import evolve
@@ -61,7 +61,7 @@ def apply(
         RolloutError: The account cannot be read.
     """
     clock = clock or RealTime()
-    check_target(plan, connection)
+    plan.check_target(connection.target)
     check_is_local(journal)
     with lock_journal(journal), open_journal(journal, plan) as opened:
         settings = Settings(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
 from lorafw.clock import parse_iso
 from lorafw.errors import LorafwError
+from lorafw.localaws.connection import Clients
 from lorafw.rollout.observations import DefinitionsRead, FailureKind, GatewayRead, GatewaysListed, ObjectRead, TaskSeen
 from lorafw.rollout.rates import OperationRates
 from lorafw.rollout.saved_plan import SavedPlan
@@ -49,9 +50,6 @@ _CREDENTIAL_ERRORS: Final = frozenset(
         "RefreshWithMFAUnsupportedError",
     }
 )
-
-Clients = Callable[[str], Any]
-"""Returns a boto3 client for the name of a service, such as ``bed.client``."""
 
 
 class CallError(LorafwError):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorafw.errors import RolloutError
+from lorafw.localaws.connection import Connection
 from lorafw.rollout.calls import AwsCalls, CallError
-from lorafw.rollout.connection import Connection, check_target
 from lorafw.rollout.events import DeleteIntended, TaskCleaned
 from lorafw.rollout.evolution import evolve
 from lorafw.rollout.file_system import lock_journal
@@ -55,7 +55,7 @@ def clean(
         JournalError: ``apply`` is running, or the journal cannot be used.
     """
     clock = clock or RealTime()
-    check_target(plan, connection)
+    plan.check_target(connection.target)
     with lock_journal(journal), open_journal(journal, plan) as opened:
         state = evolve(initial_state(plan), opened.read())
         if state.finished is None:

@@ -12,7 +12,7 @@ from lorafw.doctor import Finding as DoctorFinding
 from lorafw.doctor import Severity, Subject, diagnose
 from lorafw.doctor.account import AccountReader
 from lorafw.doctor.subject import DefinitionDocument
-from lorafw.rollout.connection import Connection
+from lorafw.localaws.connection import Connection
 from lorafw.rollout.rules import Finding
 from lorafw.rollout.saved_plan import SavedPlan
 
@@ -24,6 +24,9 @@ _SEVERITIES: Final[dict[Severity, Literal["error", "warning"]]] = {
     Severity.WARNING: "warning",
 }
 """Notes are left out: a plan is read before each apply, and they do not change."""
+
+_CHECKED_AGAIN: Final = frozenset(("LW405",))
+"""Rules whose errors do not refuse a plan, because apply looks again just before it creates each task."""
 
 
 def check_with_doctor(plan: SavedPlan, connection: Connection) -> Iterator[Finding]:
@@ -56,4 +59,7 @@ def _summarize(findings: list[DoctorFinding]) -> Finding:
     more = ""
     if len(findings) > _MAX_EVIDENCE:
         more = f" And {len(findings) - _MAX_EVIDENCE} more."
-    return Finding(rule.id, _SEVERITIES[rule.severity], f"{rule.title} {evidence}{more} Remedy: {rule.remedy}")
+    severity = _SEVERITIES[rule.severity]
+    if rule.id in _CHECKED_AGAIN:
+        severity = "warning"
+    return Finding(rule.id, severity, f"{rule.title} {evidence}{more} Remedy: {rule.remedy}")

@@ -14,9 +14,9 @@ from lorafw.errors import RolloutError
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.schedule import schedule_waves
+from lorafw.localaws.connection import Connection
 from lorafw.rollout.account_facts import read_role, read_sample, read_update_object
 from lorafw.rollout.calls import AwsCalls, CallError
-from lorafw.rollout.connection import Connection
 from lorafw.rollout.prediction import REPLICATIONS, predict
 from lorafw.rollout.rates import CALLS_PER_S, OperationRates
 from lorafw.rollout.rules import Rule, run_rules

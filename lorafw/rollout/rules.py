@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lorafw.errors import RolloutError
-from lorafw.rollout.connection import Connection
+from lorafw.localaws.connection import Connection
 from lorafw.rollout.saved_plan import SavedPlan
 
 

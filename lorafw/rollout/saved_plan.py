@@ -15,12 +15,13 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from lorafw.atomic import PRIVATE_MODE, write_atomic
-from lorafw.errors import FleetError, RolloutError
+from lorafw.errors import FleetError, RolloutError, WrongTarget
 from lorafw.fleet.io.toml import parse_plan, plan_to_table
 from lorafw.fleet.plan import Plan, Wave
+from lorafw.localaws.connection import Target
 from lorafw.version import GatewayVersion
 
 FORMAT: Final = 1
@@ -28,22 +29,6 @@ FORMAT: Final = 1
 
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 """The largest file that is read."""
-
-TargetKind = Literal["lab", "account"]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the rollout takes place."""
-
-    kind: TargetKind
-    """"lab" for a running ``lorafw serve`` or a testbed, "account" for an account of AWS."""
-    account: str
-    region: str
-
-    def __str__(self) -> str:
-        where = "the lab" if self.kind == "lab" else "AWS"
-        return f"account {self.account}, {self.region}, at {where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +109,18 @@ class SavedPlan:
     """Who made it."""
     version: str = ""
     """The version of lorafw that made it."""
+
+    def check_target(self, target: Target) -> None:
+        """Check that a connection leads to where the plan was made.
+
+        Args:
+            target: Where the connection leads.
+
+        Raises:
+            WrongTarget: The account or the Region differs, or the plan is for the lab and the connection is not.
+        """
+        if self.target != target:
+            raise WrongTarget(f"the plan is for {self.target}, and this would be {target}; nothing was sent")
 
     @cached_property
     def sha256(self) -> str:

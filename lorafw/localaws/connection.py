@@ -1,4 +1,4 @@
-"""Which AWS a rollout reaches: the lab on this machine, or the account that a person has typed. Nothing else.
+"""Connect to the lab on this machine, or to the AWS account whose number a person has typed. To nothing else.
 
 The lab is found as ``lorafw aws`` finds it. For an account, boto3's own settings are used, and three things are
 checked: the endpoints are AWS's, STS says that the credentials belong to the account that was typed, and there is a
@@ -8,17 +8,15 @@ Region.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from lorafw.errors import LabError, RolloutError, WrongTarget
 from lorafw.isolation.reach import is_aws
 from lorafw.isolation.sessions import make_client
 from lorafw.localaws.lab_endpoint import check_is_lab, find_endpoint
-from lorafw.rollout.calls import Clients
-from lorafw.rollout.saved_plan import SavedPlan, Target, TargetKind
 
 _CONNECT_TIMEOUT_S: Final = 10
 _READ_TIMEOUT_S: Final = 30
@@ -27,22 +25,45 @@ _SERVICES: Final = ("iotwireless", "s3", "sts", "iam")
 _ACCOUNT_DIGITS: Final = 12
 
 
+Clients = Callable[[str], Any]
+"""Returns a boto3 client for the name of a service, such as ``bed.client``."""
+
+TargetKind = Literal["lab", "account"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One account in one Region, emulated or real."""
+
+    kind: TargetKind
+    """"lab" for a running ``lorafw serve`` or a testbed, "account" for an account of AWS."""
+    account: str
+    region: str
+
+    def __str__(self) -> str:
+        where = "the lab" if self.kind == "lab" else "AWS"
+        return f"account {self.account}, {self.region}, at {where}"
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A way to one AWS account in one Region, that was checked."""
+    """A way to one AWS account in one Region, which was checked."""
 
     clients: Clients
     target: Target
     actor: str
     """The ARN of the caller, as STS returns it."""
+    lab_url: str | None = None
+    """The API of the lab. None for a testbed and for an account of AWS."""
 
 
-def connect_lab(environ: Mapping[str, str], ready_file: Path | None = None) -> Connection:
+def connect_lab(environ: Mapping[str, str], ready_file: Path | None = None, region: str | None = None) -> Connection:
     """Connect to the running lab that the variables or the ready file name.
 
     Args:
         environ: The environment variables.
         ready_file: The file that ``lorafw serve --ready-file`` has written. None if only the variables count.
+        region: The Region. None: the one that the variables or the file name.
 
     Returns:
         The connection.
@@ -58,16 +79,18 @@ def connect_lab(environ: Mapping[str, str], ready_file: Path | None = None) -> C
 
     def client(service: str) -> Any:
         """Return a client of the lab, whatever boto3's settings are."""
-        return make_client(service, region=endpoint.region, endpoint_url=endpoint.url, config=_config())
+        return make_client(service, region=lab_region, endpoint_url=endpoint.url, config=_config())
 
-    return connect_clients(client, "lab")
+    lab_region = region or endpoint.region
+    return replace(connect_clients(client, "lab"), lab_url=endpoint.url)
 
 
-def connect_account(account: str) -> Connection:
+def connect_account(account: str, region: str | None = None) -> Connection:
     """Connect to an account of AWS with boto3's settings.
 
     Args:
         account: The account's number, as a person typed it.
+        region: The Region. None: the one that boto3's settings name.
 
     Returns:
         The connection.
@@ -83,7 +106,7 @@ def connect_account(account: str) -> Connection:
 
     def client(service: str) -> Any:
         """Return a client of AWS. A new session reads new credentials."""
-        made = boto3.Session().client(service, config=_config())  # type: ignore[call-overload]
+        made = boto3.Session(region_name=region).client(service, config=_config())  # type: ignore[call-overload]
         _check_endpoint(service, made.meta.endpoint_url)
         return made
 
@@ -112,16 +135,6 @@ def connect_clients(clients: Clients, kind: TargetKind) -> Connection:
     identity = _guarded(lambda service: clients(service).get_caller_identity())("sts")
     region = clients("iotwireless").meta.region_name
     return Connection(clients, Target(kind, identity["Account"], region), identity["Arn"])
-
-
-def check_target(plan: SavedPlan, connection: Connection) -> None:
-    """Check that a connection leads to where the plan was made.
-
-    Raises:
-        WrongTarget: The account or the Region differs, or the plan is for the lab and the connection is not.
-    """
-    if plan.target != connection.target:
-        raise WrongTarget(f"the plan is for {plan.target}, and this would be {connection.target}; nothing was sent")
 
 
 def _guarded(call: Callable[[str], Any]) -> Callable[[str], Any]:
