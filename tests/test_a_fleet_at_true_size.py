@@ -14,7 +14,7 @@ from lorafw.errors import LabError
 from lorafw.gateway.home import Home
 from lorafw.gateway.provisioning import station_conf
 from lorafw.scratch import MEMORY_FOLDER, MIN_FREE_MEMORY_BYTES, scratch_folder
-from lorafw.testbed import own_calls, testbed
+from lorafw.testbed import aws_side, own_calls
 
 DAY_S = 86_400
 
@@ -44,7 +44,7 @@ def test_gateways_are_registered_without_a_client_and_openings_share_those_of_th
 
     make_client = own_calls.make_client
     monkeypatch.setattr(own_calls, "make_client", counted)
-    monkeypatch.setattr(testbed, "make_client", counted)
+    monkeypatch.setattr(aws_side, "make_client", counted)
     own_calls.own_client.cache_clear()
     for _ in range(2):
         with Testbed(gateways=20) as bed:

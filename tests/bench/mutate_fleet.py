@@ -154,7 +154,12 @@ MUTATIONS = (
         LAWS,
     ),
     Mutation("statistics/estimates.py", "values.std(ddof=1)", "values.std(ddof=1) * 0.8", LAWS),
-    Mutation("statistics/closed_forms.py", "return 1.0 - succeeds[attempt - 1]", "return 1.0 - succeeds[0]", FORMS),
+    Mutation(
+        "statistics/closed_forms.py",
+        "return 1.0 - success_probabilities[attempt - 1]",
+        "return 1.0 - success_probabilities[0]",
+        FORMS,
+    ),
     Mutation("statistics/closed_forms.py", "not_met = not_met[~met]", "not_met = not_met[: len(not_met)]", FORMS),
 )
 
