@@ -3,12 +3,15 @@
 Polls of honest gateways, so many a second, are timed idle and beside the stalled ones, the two in turns; the p99 beside
 them is to be at most twice the idle one, and after the limit of 60 s every stalled connection is to be gone.
 
-    python tests/bench/abuse.py [--stalled 500] [--rate 20] [--rounds 3]
+    python tests/bench/abuse.py [--stalled 500] [--rate 20] [--rounds 3] [--files 64]
+
+With ``--files`` the server may open this many files only. Then it closes the oldest stalled connections early.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import selectors
 import socket
 import ssl
@@ -78,12 +81,22 @@ def _ends(opened: list[tuple[socket.socket, float]]) -> list[float]:
     return ends
 
 
+def serve_with_files(
+    pipe: Connection, folder: Path, identities: list[Identity], tls: bool, max_files: int | None
+) -> None:
+    """Serve lorafw in a process that may open at most ``max_files`` files. None: as many as this process may."""
+    if max_files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))
+    serve_lorafw(pipe, folder, identities, tls)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stalled", type=int, default=500)
     parser.add_argument("--rate", type=float, default=20.0, help="honest polls a second")
     parser.add_argument("--seconds", type=float, default=15.0, help="of polls in each half of a round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--files", type=int, help="number of files that the server may open")
     options = parser.parse_args()
     ratios: list[float] = []
     all_gone = True
@@ -91,7 +104,7 @@ def main() -> None:
         folder = Path(name)
         identities = make_identities(folder, 64)
         with (
-            process(serve_lorafw, folder, identities, True) as (_, port),
+            process(serve_with_files, folder, identities, True, options.files) as (_, port),
             process(answer_pipe, identities[1:]) as (load, _),
             process(stall, identities[0]) as (hostile, _),
         ):
