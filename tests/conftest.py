@@ -65,7 +65,7 @@ DATA = Path(__file__).parent.parent / "data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--every-lesson", action="store_true", help="run every lesson in the browser, not two of them")
+    parser.addoption("--every-lesson", action="store_true", help="run every lesson in the browser, not one of them")
     parser.addoption("--slow", action="store_true", help="also run the tests that are marked slow")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from outside import World
+from processes import killed_at_the_end
 
 import lorafw.localaws.walkthrough
 from lorafw.errors import LabError
@@ -174,7 +175,10 @@ def test_a_signal_ends_the_aws_cli_itself(lab: ServeProcess, user: Path, tmp_pat
     packages = os.pathsep.join([str(Path(lorafw.__file__).parent.parent), sysconfig.get_path("purelib")])
     environment = {"AWS_ENDPOINT_URL": lab.api, "PYTHONPATH": packages, "HOME": str(user)}
     command = [str(python), "-m", "lorafw", "aws", "s3", "ls"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process,
+        killed_at_the_end(process),
+    ):
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
         process.send_signal(signal.SIGTERM)

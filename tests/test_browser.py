@@ -22,7 +22,7 @@ from outside import World
 from lorafw.lab.lessons import WorkingCopy, packaged_lessons
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-LIVELY = ("05", "10")
+LIVELY = ("10",)
 
 FLEET = "from lorafw.lab import FleetDashboard, Scenario\nFleetDashboard(Scenario(gateways=100))"
 PLANNER = (
@@ -226,7 +226,7 @@ def test_the_other_panels_answer_to_the_keyboard(page: LabPage) -> None:
     view.get_by_text("IN_PROGRESS").first.wait_for()
 
 
-@pytest.mark.parametrize("width", [1280, 1024])
+@pytest.mark.parametrize("width", [1280, pytest.param(1024, marks=pytest.mark.slow)])
 def test_the_board_fits_its_page(browser: Any, lab: str, folder: Path, width: int) -> None:
     write_notebook(folder / "board.ipynb", BOARD)
     page = LabPage(browser, lab, {"width": width, "height": 800}).open("board.ipynb")

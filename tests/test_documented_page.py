@@ -77,7 +77,7 @@ WALK = [
         '"SigKeyCrc": 3434210794, "UpdateSignature": "MEQCIDPY/p2ssgXIPNCOgZr+NzeTLpX+WfBo5tYWbh5p',
     ),
     ("create-wireless-gateway-task-definition", "04", "task-definition \\ --cli-input-json file://input.json"),
-    ("its answer: Id, Arn", "04", "WirelessGatewayTaskDefinition/964ddb77-6025-40ae-b535-45792da44da1"),
+    ("its answer: Id, Arn", "04", "WirelessGatewayTaskDefinition/5f58d5b5-6f79-4959-a3e0-4b3b756b0715"),
     (
         "once powered on, it connects",
         "05",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import killed_at_the_end
 
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.lab.serve_process import ServeProcess
@@ -155,6 +156,7 @@ def test_the_documented_commands_answer_as_documented_with_the_documented_signat
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 def test_the_documented_file_runs_with_a_signature_of_ones_own(tmp_path: Path) -> None:
     with serving(tmp_path, "--seed", "documented") as lab:
         key = re.search(r"^Key that it trusts too: (\S+)", lab.serve.output, re.MULTILINE)
@@ -204,15 +206,6 @@ def test_serve_says_what_to_paste_and_ends_within_two_seconds_of_sigterm() -> No
         started = time.monotonic()
         assert serve.stop() == 0
         assert time.monotonic() - started < 2
-
-
-@contextmanager
-def killed_at_the_end(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """Kill a process when the block ends. A failed assertion would otherwise leave Popen waiting for it."""
-    try:
-        yield
-    finally:
-        process.kill()
 
 
 def test_the_ready_file_holds_the_addresses_and_goes_with_the_server(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from processes import killed_at_the_end
 from test_mutual_tls import certificate_by_openssl
 
 from lorafw.clock import ManualClock
@@ -405,7 +406,10 @@ def test_serve_shows_each_refusal_and_their_sum_at_the_end(tmp_path: Path) -> No
     ready = tmp_path / "ready.json"
     command = [sys.executable, "-m", "lorafw", "serve", "--api-port", "0", "--cups-plain-port", "0"]
     command += ["--cups-port", "0", "--state-dir", str(tmp_path / "state"), "--ready-file", str(ready)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as serve:
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as serve,
+        killed_at_the_end(serve),
+    ):
         wait_until(lambda: ready.exists() or serve.poll() is not None)
         port = int(json.loads(ready.read_text())["cups_plain"].rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), 20) as client:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from processes import killed_at_the_end
 
 from lorafw.cli import main
 from lorafw.errors import StateError
@@ -78,7 +79,10 @@ def test_the_folder_and_its_files_are_closed_to_others_from_the_first_moment(tmp
 
 def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "state"
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as first:
+    with (
+        subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as first,
+        killed_at_the_end(first),
+    ):
         assert first.stdout is not None
         assert first.stdout.readline() == "locked\n"
         with pytest.raises(StateError, match=rf"in use by another process \({first.pid}\); stop it, or give another"):
