@@ -1,7 +1,7 @@
 """The lab in a real browser: lessons run to their end, and panels answer to the keyboard.
 
-One JupyterLab and one Chromium serve all of it. ``--every-lesson`` runs every lesson, and not only those with the
-liveliest pages.
+One JupyterLab and one Chromium serve all of it. ``--every-lesson`` runs every lesson, and not only the one with the
+liveliest page.
 """
 
 from __future__ import annotations

@@ -271,7 +271,11 @@ def test_the_lab_comes_up_past_a_proxy_and_asks_it_nothing(
     assert world.asked == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
+    ids=lambda number: number.name,
+)
 def test_a_signal_ends_the_lab_and_its_server(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "lorafw", "lab", "--no-browser", "--dir", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
