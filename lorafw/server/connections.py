@@ -369,7 +369,9 @@ class ConnectionManager(web.Server):
     def _max_connections(self) -> int:
         """The number of connections that may be open now. It depends on the other servers of this process."""
         limit_by_files = self._file_share.files // _FILES_PER_CONNECTION
-        return max(min(self.limits.connections, limit_by_files), 1)
+        if limit_by_files >= self.limits.connections:
+            return self.limits.connections
+        return max(limit_by_files, 1)
 
     def has_room(self, opening: int = 0) -> bool:
         """Return True if the server may accept one more connection.

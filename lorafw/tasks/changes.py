@@ -71,6 +71,13 @@ class PendingChanges:
     def __bool__(self) -> bool:
         return bool(self.gateway_ids or self.definition_ids or self.log or self.api_records)
 
+    def clear(self) -> None:
+        """Drop all changes."""
+        self.gateway_ids.clear()
+        self.definition_ids.clear()
+        self.log.clear()
+        self.api_records.clear()
+
 
 class SavingLock:
     """A reentrant lock that calls a function before the thread that holds it lets it go.

@@ -186,9 +186,10 @@ class TaskRegistry(Registry):
     # --- helpers: the lock is held ---
 
     def _save_changes(self) -> None:
-        changes, self._changes = self._changes, PendingChanges()
         if self.store is None:
+            self._changes.clear()
             return
+        changes, self._changes = self._changes, PendingChanges()
         if not changes:
             self.store.check()
             return
