@@ -133,7 +133,7 @@ def commands_of_the_readme() -> list[str]:
 def test_the_first_screen_of_the_readme_has_two_commands_that_are_complete() -> None:
     run, test = commands_of_the_readme()
     for command in (run, test):
-        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+        assert re.match(r"python3 -m venv (--upgrade-deps )?\.venv && \.venv/bin/pip install ", command)
         assert "\n" not in command
     assert run.endswith("&& .venv/bin/lorafw lab")
     assert "pytest" in test

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -96,3 +97,14 @@ def test_a_testbed_that_is_not_staged_has_neither_bucket_nor_role() -> None:
     with Testbed(gateways=1, staged=False) as bed:
         assert bed.client("s3").list_buckets()["Buckets"] == []
         assert bed.client("iam").list_roles()["Roles"] == []
+
+
+def test_a_script_that_closes_nothing_ends() -> None:
+    script = (
+        "from lorafw import Testbed\n"
+        "from lorafw.lab import Workspace\n"
+        "workspace = Workspace(Testbed(gateways=1).start()).open()\n"
+        "print(workspace.path)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert not Path(done.stdout.strip()).exists()

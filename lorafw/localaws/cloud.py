@@ -6,6 +6,7 @@ and is lost when the process ends, unless a ``KeptState`` is given.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import tempfile
@@ -127,6 +128,9 @@ class ApiServer:
         """Answer requests in a thread."""
         self._thread = threading.Thread(target=self._server.serve_forever, name="lorafw-api", daemon=True)
         self._thread.start()
+        # When Python ends, daemon threads stop before the last objects are deleted. A context manager that is deleted
+        # then would wait for the thread forever.
+        atexit.register(self.stop)
 
     def _with_failures(self, application: Application) -> Application:
         """Return the application with the planned failures around it."""
@@ -143,6 +147,7 @@ class ApiServer:
         else:
             self._server.shutdown()
             self._thread.join()
+            atexit.unregister(self.stop)
         self._server = self._thread = None
 
     def reset(self) -> None:
