@@ -108,8 +108,18 @@ _FAILURES = """() => [...window.jupyterapp.shell.currentWidget.content.model.cel
     .map(output => `${output.ename}: ${output.evalue}`)"""
 
 
+_OPEN = """async name => {
+    const widget = await window.jupyterapp.commands.execute('docmanager:open', { path: name });
+    await widget.context.ready;
+}"""
+_CLOSE = """async () => {
+    await window.jupyterapp.serviceManager.sessions.shutdownAll();
+    window.jupyterapp.shell.currentWidget?.dispose();
+}"""
+
+
 class LabPage:
-    """A notebook in JupyterLab, as a person has it open."""
+    """JupyterLab in a page of the browser, with one notebook open."""
 
     def __init__(
         self, browser: Any, url: str, size: dict[str, int] = SIZE, proxy: dict[str, str] | None = None
@@ -118,23 +128,49 @@ class LabPage:
         self._token = token.partition("?token=")[2]
         self.page = browser.new_page(viewport=size, proxy=proxy)
         self.page.set_default_timeout(PATIENCE_MS)
+        self._is_loaded = False
         self.errors: list[str] = []
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
-    def _hear(self, message: Any) -> None:
+    def _listen(self) -> None:
+        """Collect the errors of the page from now on."""
+        self.page.on("console", self._add_console_error)
+        self.page.on("pageerror", self._add_page_error)
+
+    def _stop_listening(self) -> None:
+        """Ignore what the page says about a kernel or a notebook that is taken from it."""
+        self.page.remove_listener("console", self._add_console_error)
+        self.page.remove_listener("pageerror", self._add_page_error)
+
+    def _add_console_error(self, message: Any) -> None:
         if message.type == "error" and not NOT_OURS.search(message.text):
             self.errors.append(f"{message.text} ({message.location.get('url')})")
 
+    def _add_page_error(self, error: Any) -> None:
+        self.errors.append(str(error))
+
     def open(self, name: str) -> LabPage:
-        """In a workspace of its own, alone on the screen."""
-        workspace = re.sub(r"\W", "-", name)
-        self.page.goto(f"{self._server}lab/workspaces/{workspace}/tree/{name}?token={self._token}&reset")
+        """Open a notebook alone on the screen. Loads JupyterLab, which takes seconds, only the first time."""
+        self._listen()
+        if self._is_loaded:
+            self.page.evaluate(_OPEN, name)
+        else:
+            self._load(name)
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
-        self.page.wait_for_function("window.jupyterapp !== undefined")
-        self.page.evaluate("window.jupyterapp.restored")
         self.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
         return self
+
+    def _load(self, name: str) -> None:
+        """Load JupyterLab with this notebook, in a workspace of its own."""
+        workspace = re.sub(r"\W", "-", name)
+        self.page.goto(f"{self._server}lab/workspaces/{workspace}/tree/{name}?token={self._token}&reset")
+        self.page.wait_for_function("window.jupyterapp !== undefined")
+        self.page.evaluate("window.jupyterapp.restored")
+        self._is_loaded = True
+
+    def close_notebook(self) -> None:
+        """Close the notebook without saving it, and end its kernel. JupyterLab stays open."""
+        self._stop_listening()
+        self.page.evaluate(_CLOSE)
 
     def run_all(self) -> bool:
         """Run All Cells; did every cell run, and end well?"""
@@ -151,7 +187,6 @@ class LabPage:
         self.page.wait_for_timeout(500)  # its style sheets are loaded
 
     def close(self) -> None:
-        """Close the page and end its kernel. What the page says of a kernel that is taken from it does not count."""
-        self.page.remove_listener("console", self._hear)
-        self.page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")
+        """Close the notebook and the page."""
+        self.close_notebook()
         self.page.close()

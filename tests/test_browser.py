@@ -15,7 +15,7 @@ from typing import Any
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import LabPage, chromium, expose_app, lab_process, need_chromium, write_notebook
+from browser import SIZE, LabPage, chromium, expose_app, lab_process, need_chromium, write_notebook
 from nbclient import NotebookClient
 from outside import World
 
@@ -83,13 +83,27 @@ def browser() -> Iterator[Any]:
         yield browser
 
 
-@pytest.fixture
-def page(browser: Any, lab: str) -> Iterator[LabPage]:
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
     with World() as world:
-        page = LabPage(browser, lab, proxy=past_loopback(world))
-        yield page
-        page.close()
-    assert page.errors == []
+        yield world
+
+
+@pytest.fixture(scope="module")
+def lab_page(browser: Any, lab: str, world: World) -> Iterator[LabPage]:
+    """JupyterLab, loaded once for all tests that take ``page``."""
+    page = LabPage(browser, lab, proxy=past_loopback(world))
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def page(lab_page: LabPage, world: World) -> Iterator[LabPage]:
+    """JupyterLab without a notebook. The test opens one."""
+    lab_page.errors.clear()
+    yield lab_page
+    lab_page.close_notebook()
+    assert lab_page.errors == []
     assert left(world) == []
 
 
@@ -227,10 +241,10 @@ def test_the_other_panels_answer_to_the_keyboard(page: LabPage) -> None:
 
 
 @pytest.mark.parametrize("width", [1280, pytest.param(1024, marks=pytest.mark.slow)])
-def test_the_board_fits_its_page(browser: Any, lab: str, folder: Path, width: int) -> None:
+def test_the_board_fits_its_page(page: LabPage, folder: Path, width: int) -> None:
     write_notebook(folder / "board.ipynb", BOARD)
-    page = LabPage(browser, lab, {"width": width, "height": 800}).open("board.ipynb")
-    assert page.run_all(), page.failures()
+    page.page.set_viewport_size({"width": width, "height": SIZE["height"]})
+    assert page.open("board.ipynb").run_all(), page.failures()
     names = ("Poll", "Advance", "Define update", "Inject", "Heal")
     box = {name: page.page.get_by_role("button", name=name, exact=True).bounding_box() for name in names}
     assert box["Inject"]["y"] == box["Heal"]["y"]
@@ -245,7 +259,7 @@ def test_the_board_fits_its_page(browser: Any, lab: str, folder: Path, width: in
     right = page.page.evaluate("document.querySelector('.jp-OutputArea').getBoundingClientRect().right")
     view = page.page.locator(".jp-OutputArea .lorafw-view").first.bounding_box()
     assert view["x"] + view["width"] <= right  # what does not fit into it scrolls
-    page.close()
+    page.page.set_viewport_size(SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -302,18 +316,19 @@ def test_a_panel_shows_its_static_face_before_anything_runs(page: LabPage, folde
     assert page.page.get_by_role("slider").count() == 0
 
 
-def test_a_page_that_was_saved_shows_its_panels_when_it_is_opened_again(browser: Any, lab: str, folder: Path) -> None:
+def test_a_page_that_was_saved_shows_its_panels_when_it_is_opened_again(
+    page: LabPage, browser: Any, lab: str, folder: Path
+) -> None:
     write_notebook(folder / "saved.ipynb", OTHERS[0])
-    first = LabPage(browser, lab).open("saved.ipynb")
-    assert first.run_all()
-    first.page.get_by_label("Model").fill("RPi")
-    first.page.locator(".jp-OutputArea").get_by_text("Model='RPi'").wait_for()
-    first.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    first.close()
+    assert page.open("saved.ipynb").run_all()
+    page.page.get_by_label("Model").fill("RPi")
+    page.page.locator(".jp-OutputArea").get_by_text("Model='RPi'").wait_for()
+    page.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.close_notebook()
     again = LabPage(browser, lab).open("saved.ipynb")
     again.page.locator(".jp-OutputArea").get_by_text("Model='RPi'").wait_for()
     again.close()
-    assert first.errors == again.errors == []
+    assert again.errors == []
 
 
 def test_a_panel_also_works_as_an_application_and_contacts_no_other_machine(browser: Any, folder: Path) -> None:
