@@ -24,6 +24,7 @@ from rollout_memory import (
 from lorafw.fleet.plan import Manual, Plan, Threshold, Wave
 from lorafw.rollout.application import command
 from lorafw.rollout.engine import Until
+from lorafw.rollout.envelope import ObservedWave
 from lorafw.rollout.events import Command, HookMoment
 from lorafw.rollout.hooks import CommandHook, HookResult
 from lorafw.rollout.saved_plan import SavedPlan
@@ -254,9 +255,9 @@ def test_a_hook_is_a_command_without_a_shell_that_knows_wave_and_moment(tmp_path
 
 
 def test_outside_of_the_prediction_the_rollout_holds_until_somebody_promotes_it(scene: Scene) -> None:
-    def envelope(plan: SavedPlan, wave: int, elapsed_ms: int, completed: int, failed: int) -> str | None:
-        is_late = wave == 0 and elapsed_ms > HOUR_MS and completed < 2
-        return f"wave 1: {completed} COMPLETED after {elapsed_ms / HOUR_MS:.0f} h" if is_late else None
+    def envelope(plan: SavedPlan, seen: ObservedWave) -> str | None:
+        is_late = seen.wave == 0 and seen.elapsed_ms > HOUR_MS and seen.completed < 2
+        return f"wave 1: {seen.completed} COMPLETED after {seen.elapsed_ms / HOUR_MS:.0f} h" if is_late else None
 
     scene.options["envelope"] = envelope
     name, reason = scene.run()

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from lorafw.rollout.cleaning import clean as clean
     from lorafw.rollout.decisions import step as step
     from lorafw.rollout.engine import Until as Until
+    from lorafw.rollout.envelope import Band as Band
+    from lorafw.rollout.envelope import read_band as read_band
     from lorafw.rollout.events import Command as Command
     from lorafw.rollout.planning import make_plan as make_plan
     from lorafw.rollout.saved_plan import SavedPlan as SavedPlan
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from lorafw.rollout.timing import SimulatedTime as SimulatedTime
 
 _MODULE_BY_NAME = {
+    "Band": "envelope",
     "Command": "events",
     "Connection": ".localaws.connection",
     "RealTime": "timing",
@@ -56,6 +59,7 @@ _MODULE_BY_NAME = {
     "connect_lab": ".localaws.connection",
     "describe_state": "status",
     "make_plan": "planning",
+    "read_band": "envelope",
     "read_plan": "saved_plan",
     "read_state": "application",
     "status_document": "status",

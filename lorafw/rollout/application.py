@@ -18,7 +18,7 @@ from lorafw.rollout.hooks import Hook
 from lorafw.rollout.journal import open_journal
 from lorafw.rollout.rates import CALLS_PER_S, OperationRates
 from lorafw.rollout.saved_plan import SavedPlan
-from lorafw.rollout.state import EnvelopeCheck, RolloutState, Settings, initial_state, no_envelope
+from lorafw.rollout.state import EnvelopeCheck, RolloutState, Settings, check_band, initial_state
 from lorafw.rollout.timing import RealTime, RolloutClock
 
 OnChange = Callable[[RolloutState], None]
@@ -33,7 +33,7 @@ def apply(
     until: Until = Until.END,
     hook: Hook | None = None,
     replace_ended: bool = False,
-    envelope: EnvelopeCheck = no_envelope,
+    envelope: EnvelopeCheck = check_band,
     calls_per_s: float = CALLS_PER_S,
     on_change: OnChange | None = None,
 ) -> RolloutState:
@@ -47,7 +47,7 @@ def apply(
         until: When to return.
         hook: Runs before each wave and after each gate. A status other than 0 holds the rollout.
         replace_ended: True to delete tasks of earlier updates that have ended and are in the way.
-        envelope: Compares the rollout with its prediction.
+        envelope: Compares each wave with its prediction. The rollout holds if it returns a reason.
         calls_per_s: The largest number of calls of one operation in a second.
         on_change: Called with the state after each step.
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from lorafw.rollout.deviations import check_envelope
 from lorafw.rollout.events import Ending, Finished, HookMoment, Skipped, WaveStarted
-from lorafw.rollout.gates import check_abort_criterion, check_envelope, check_gate
+from lorafw.rollout.gates import check_abort_criterion, check_gate
 from lorafw.rollout.interpretation import take_in
 from lorafw.rollout.looks import look_at_tasks, open_tasks
 from lorafw.rollout.observations import (
@@ -80,6 +81,7 @@ def _decide(context: StepContext) -> None:
         return
     if draft.problems:
         _look_at_problems(context)
+        _let_gate_stop(context)
         return
     if draft.definition_id is None:
         _make_definition(context)
@@ -205,6 +207,19 @@ def _look_at_problem(context: StepContext, subject: str) -> None:
     elif subject == Subject.HOOK and context.draft.settings.has_hook:
         failed = context.draft.failed_hook
         context.do(RunHook(failed.wave, failed.moment))
+
+
+def _let_gate_stop(context: StepContext) -> None:
+    """Let the gate of the current wave stop a rollout that holds only because it has left its prediction.
+
+    A hold leaves tasks PENDING, which a bad update must not reach.
+    """
+    draft = context.draft
+    if set(draft.problems) != {Subject.ENVELOPE}:
+        return
+    index = first_undecided(draft.waves)
+    if draft.waves[index].is_created:
+        check_gate(context, index, may_go_on=False)
 
 
 # --- waves ---

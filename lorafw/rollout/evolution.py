@@ -146,8 +146,20 @@ class Draft:
             event.gateway, phase=phase, status=status, attempt=event.attempt, changed_ms=event.time_ms, failures=0
         )
         if event.from_status is None:
-            wave = self.progress_of(event.gateway).wave
-            self.change_wave(wave, last_created_ms=event.time_ms, last_created=event.gateway)
+            self._note_creation(event)
+
+    def _note_creation(self, event: StatusChanged) -> None:
+        """Record that a task of a wave was created, and how late."""
+        index = self.progress_of(event.gateway).wave
+        wave = self.waves[index]
+        started_ms = event.time_ms if wave.started_ms is None else wave.started_ms
+        delay_ms = event.time_ms - started_ms - self.plan.offset_ms_of[event.gateway]
+        self.change_wave(
+            index,
+            last_created_ms=event.time_ms,
+            last_created=event.gateway,
+            delay_ms=max(wave.delay_ms, delay_ms),
+        )
 
     def _on_ended_task_deleted(self, event: EndedTaskDeleted) -> None:
         """Nothing changes: the gateway has no task, as before."""

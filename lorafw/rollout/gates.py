@@ -11,7 +11,7 @@ from lorafw.fleet.simulation.gates import GateDecision, evaluate_gate, first_abo
 from lorafw.fleet.simulation.inputs import NEVER, to_ms
 from lorafw.rollout.events import Aborted, Ending, Finished, GateChecked
 from lorafw.rollout.looks import look_for_gate
-from lorafw.rollout.state import Phase, Subject, WaveProgress
+from lorafw.rollout.state import Phase, WaveProgress
 from lorafw.rollout.step_context import StepContext
 from lorafw.tasks.lifecycle import TaskStatus
 
@@ -43,22 +43,6 @@ def _is_met(abort: Abort, ends: list[tuple[int, TaskStatus | None]]) -> bool:
     return bool(first_abort_ms(abort, status, ended_ms)[0] < NEVER)
 
 
-def check_envelope(context: StepContext) -> None:
-    """Report a problem if a wave has left the envelope of its prediction."""
-    draft = context.draft
-    if Subject.ENVELOPE in draft.problems:
-        return
-    for index, wave in enumerate(draft.waves):
-        if wave.started_ms is None or wave.accepts_deviation:
-            continue
-        completed, failed = wave.count(TaskStatus.COMPLETED), wave.count(TaskStatus.FAILED)
-        elapsed_ms = context.now_ms - wave.started_ms
-        reason = draft.settings.envelope(draft.plan, index, elapsed_ms, completed, failed)
-        if reason is not None:
-            context.report_problem(Subject.ENVELOPE, reason)
-            return
-
-
 def first_check_ms(wave: WaveProgress, rule: Wave) -> int | None:
     """Return when the gate of a wave is first checked. None if not all of its tasks were created."""
     if not wave.is_created or wave.started_ms is None:
@@ -79,8 +63,14 @@ def next_check_ms(wave: WaveProgress, rule: Wave) -> int | None:
     return first_ms + wave.checks * to_ms(rule.again_s)
 
 
-def check_gate(context: StepContext, index: int) -> None:
-    """Check the gate of a wave if it is due, and record its decision."""
+def check_gate(context: StepContext, index: int, *, may_go_on: bool = True) -> None:
+    """Check the gate of a wave if it is due, and record its decision.
+
+    Args:
+        context: The step.
+        index: The index of the wave.
+        may_go_on: False to leave a decision to go on for later.
+    """
     rule, wave = context.draft.plan.wave_rules[index], context.draft.waves[index]
     first_ms, due_ms = first_check_ms(wave, rule), next_check_ms(wave, rule)
     if first_ms is None or due_ms is None:
@@ -93,6 +83,8 @@ def check_gate(context: StepContext, index: int) -> None:
     if rule.gate is not None and not look_for_gate(context, index, first_ms + check * to_ms(rule.again_s)):
         return
     decision, reason = _evaluate(rule, context.draft.waves[index], check)
+    if decision is GateDecision.GO and not may_go_on:
+        return
     _record_decision(context, index, check, decision, reason)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Final
@@ -17,6 +17,7 @@ from lorafw.fleet.schedule import schedule_waves
 from lorafw.localaws.connection import Connection
 from lorafw.rollout.account_facts import read_role, read_sample, read_update_object
 from lorafw.rollout.calls import AwsCalls, CallError
+from lorafw.rollout.fleet_draws import FleetMaker
 from lorafw.rollout.prediction import REPLICATIONS, predict
 from lorafw.rollout.rates import CALLS_PER_S, OperationRates
 from lorafw.rollout.rules import Rule, run_rules
@@ -28,9 +29,6 @@ SAMPLE_SIZE: Final = 50
 
 _NOT_TAKEN: Final = ("ClientRequestToken", "Tags")
 """Members of a definition that the rollout sets itself."""
-
-FleetMaker = Callable[[int], Fleet]
-"""Returns the model of a fleet with this number of gateways."""
 
 
 def make_plan(
@@ -80,6 +78,7 @@ def make_plan(
     except CallError as error:
         raise RolloutError(f"the account cannot be read: {error}") from error
     waves = _plan_waves(model, plan, gateways, seed)
+    make_fleet = None if isinstance(fleet, Fleet) else fleet
     from lorafw.fleet.defaults import assumptions  # noqa: PLC0415
 
     saved = replace(
@@ -87,7 +86,7 @@ def make_plan(
         waves=waves,
         poll_period_ms=int(np.median(model.period_ms)),
         sample=sample,
-        prediction=predict(model, plan, seed=seed, replications=replications),
+        prediction=predict(model, plan, seed=seed, replications=replications, make_fleet=make_fleet),
         assumptions=tuple(assumptions(model, plan)),
         allowed=tuple(sorted(allowed)),
     )

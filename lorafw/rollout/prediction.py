@@ -10,6 +10,7 @@ import base64
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -19,18 +20,22 @@ from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.result import Result
 from lorafw.fleet.rollout import simulate
-from lorafw.fleet.simulation.codes import status_code
-from lorafw.fleet.simulation.inputs import NEVER
+from lorafw.fleet.simulation.codes import U8, status_code
+from lorafw.fleet.simulation.inputs import I64, NEVER
 from lorafw.fleet.simulation.random_streams import rng_keys, splitmix64
 from lorafw.fleet.simulation.task_creation import task_order
+from lorafw.rollout.fleet_draws import FleetMaker, draw_fleets
 from lorafw.tasks.lifecycle import TaskStatus
 
 REPLICATIONS: Final = 2_000
 """The smallest number of simulated rollouts that a prediction is made from."""
 
 QUANTILES: Final = (0.005, 0.015, 0.05, 0.25, 0.5, 0.75, 0.95, 0.985, 0.995)
+FLEETS: Final = 100
+"""The number of fleets that the rollouts are simulated on."""
+
 _POINTS: Final = 97
-"""Number of hours at which the curves are kept."""
+"""Number of hours at which the curves are kept, besides the last one."""
 _GATEWAYS_AT_ONCE: Final = 10_000_000
 """Gateways times replications that are simulated at once, which takes about half a gigabyte."""
 _HOUR_MS: Final = 3_600_000
@@ -50,24 +55,47 @@ class WaveCurves:
     """How many gateways are COMPLETED: one row for each rollout in which the wave began, one column for each hour."""
     failed: Counts
     """How many are FAILED."""
+    stopped_h: npt.NDArray[np.float64]
+    """When each of these rollouts was stopped, in hours since the wave began. Infinity if it was not."""
+    size: int
+    """The number of gateways in the wave."""
+
+    @property
+    def running(self) -> npt.NDArray[np.bool_]:
+        """Whether each rollout had not been stopped at each hour."""
+        is_running: npt.NDArray[np.bool_] = self.hours[None, :] <= self.stopped_h[:, None]
+        return is_running
 
 
-def predict(fleet: Fleet, plan: Plan, *, seed: int = 0, replications: int = REPLICATIONS) -> dict[str, Any]:
+def predict(
+    fleet: Fleet,
+    plan: Plan,
+    *,
+    seed: int = 0,
+    replications: int = REPLICATIONS,
+    make_fleet: FleetMaker | None = None,
+) -> dict[str, Any]:
     """Simulate a plan many times, and return the prediction as a JSON document.
+
+    The fleet that is updated is not the fleet of the model, but one of the same kind. So the rollouts are simulated on
+    many fleets (``fleet_draws``).
 
     Args:
         fleet: The gateways.
         plan: The plan.
         seed: The seed. The first replications are those of ``simulate`` with the same seed.
         replications: Number of rollouts.
+        make_fleet: Draws a fleet of another size from the same model. None draws from the gateways of the fleet again.
     """
-    curves = _simulate_curves(fleet, plan, seed, max(replications, REPLICATIONS))
+    replications = max(replications, REPLICATIONS)
+    fleets = list(draw_fleets(fleet, plan, make_fleet, FLEETS, seed=seed))
+    waves = _simulate_curves(fleets, plan, seed, replications)
     return {
-        "replications": max(replications, REPLICATIONS),
+        "replications": replications,
         "seed": seed,
         "gateways": fleet.size,
         "quantiles": list(QUANTILES),
-        "waves": [_to_document(wave) for wave in curves],
+        "waves": [_to_document(wave) for wave in waves],
     }
 
 
@@ -84,32 +112,62 @@ def read_curves(prediction: Mapping[str, Any], wave: int) -> WaveCurves | None:
     document = waves[wave]
     shape = (document["rollouts"], len(document["hours"]))
     completed, failed = (_unpack(document[name]["curves"], shape) for name in ("completed", "failed"))
-    return WaveCurves(np.array(document["hours"]), completed, failed)
+    stopped_h = np.full(document["rollouts"], np.inf)
+    for row, hours in document["stopped"]:
+        stopped_h[row] = hours
+    return WaveCurves(np.array(document["hours"]), completed, failed, stopped_h, document["size"])
 
 
-def _simulate_curves(fleet: Fleet, plan: Plan, seed: int, replications: int) -> list[WaveCurves]:
-    """Return the curves of each wave, simulated in groups that fit into memory."""
-    hours: list[npt.NDArray[np.float64]] = []
-    parts: list[list[WaveCurves]] = []
-    for group_seed, count in _groups(fleet.size, seed, replications):
-        result = simulate(fleet, plan, seed=group_seed, replications=count)
-        waves = list(_iter_ends(result))
-        if not hours:
-            hours = [_grid(*wave) for wave in waves]
-        parts.append([_curves(*wave, grid) for wave, grid in zip(waves, hours, strict=True)])
+@dataclass(frozen=True, slots=True, eq=False)
+class _WaveEnds:
+    """How the tasks of one wave ended: a row for each rollout in which the wave began."""
+
+    ended_ms: I64
+    """When each task ended, since the wave began. NEVER if it did not."""
+    status: U8
+    """The status of each task, as a code."""
+    stopped_ms: I64
+    """When each rollout was stopped, since the wave began. NEVER if it was not."""
+
+
+def _simulate_curves(fleets: Sequence[Fleet], plan: Plan, seed: int, replications: int) -> list[WaveCurves]:
+    """Return the curves of each wave. The hours at which they are kept come from the first groups of rollouts."""
+    groups = list(_groups(fleets, seed, replications))
+    first_count = max(1, _GATEWAYS_AT_ONCE // (fleets[0].size * groups[0].replications))
+    first = [_simulate_ends(group, plan) for group in groups[:first_count]]
+    grids = [_grid(wave_ends) for wave_ends in zip(*first, strict=True)]
+    parts = [_curves_of_waves(ends, grids) for ends in first]
+    del first
+    parts += [_curves_of_waves(_simulate_ends(group, plan), grids) for group in groups[first_count:]]
     return [_join(wave_parts) for wave_parts in zip(*parts, strict=True)]
 
 
-def _groups(size: int, seed: int, replications: int) -> Iterator[tuple[int, int]]:
-    """Yield the seed and the number of replications of each group."""
-    most = max(1, _GATEWAYS_AT_ONCE // size)
-    for number, start in enumerate(range(0, replications, most)):
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rollouts that are simulated at once, on one fleet."""
+
+    fleet: Fleet
+    seed: int
+    replications: int
+
+
+def _groups(fleets: Sequence[Fleet], seed: int, replications: int) -> Iterator[_Group]:
+    """Yield groups of rollouts that fit into memory, at least one for each fleet."""
+    most = max(1, _GATEWAYS_AT_ONCE // fleets[0].size)
+    count = max(len(fleets), -(-replications // most))
+    ends = np.linspace(0, replications, count + 1).round().astype(int).tolist()
+    for number, (start, end) in enumerate(pairwise(ends)):
         group_seed = seed if number == 0 else splitmix64(seed + number) >> 1
-        yield group_seed, min(most, replications - start)
+        yield _Group(fleets[number % len(fleets)], group_seed, end - start)
 
 
-def _iter_ends(result: Result) -> Iterator[tuple[Any, Any]]:
-    """Yield for each wave when its tasks ended, in ms since it began, and their status: a row for each rollout."""
+def _simulate_ends(group: _Group, plan: Plan) -> list[_WaveEnds]:
+    """Simulate a group of rollouts, and return how the tasks of each wave ended."""
+    return list(_iter_ends(simulate(group.fleet, plan, seed=group.seed, replications=group.replications)))
+
+
+def _iter_ends(result: Result) -> Iterator[_WaveEnds]:
+    """Yield how the tasks of each wave ended."""
     rng_key = rng_keys(result.seed, np.arange(result.replications)[:, None], result.fleet.number[None, :])
     order = task_order(result.plan, rng_key)
     wave_start = 0
@@ -121,39 +179,63 @@ def _iter_ends(result: Result) -> Iterator[tuple[Any, Any]]:
         began = started_ms < NEVER
         ended_ms = np.take_along_axis(result.histories.ended_ms, index, axis=1)[began]
         status = np.take_along_axis(result.histories.status, index, axis=1)[began]
-        yield np.where(ended_ms < NEVER, ended_ms - started_ms[began, None], NEVER), status
+        started_ms, stopped_ms = started_ms[began], result.stopped_ms[began]
+        yield _WaveEnds(_since(ended_ms, started_ms[:, None]), status, _since(stopped_ms, started_ms))
         wave_start = wave_end
 
 
-def _grid(ended_ms: Any, _status: Any) -> npt.NDArray[np.float64]:
-    """Return the hours at which the curves of a wave are kept."""
+def _since(time_ms: I64, started_ms: I64) -> I64:
+    """Return times as durations since others. NEVER stays NEVER."""
+    since_ms: I64 = np.where(time_ms < NEVER, time_ms - started_ms, NEVER)
+    return since_ms
+
+
+def _grid(groups: Sequence[_WaveEnds]) -> npt.NDArray[np.float64]:
+    """Return the hours at which the curves of a wave are kept. The last one stands for all later ones."""
+    ended_ms = np.concatenate([ends.ended_ms.ravel() for ends in groups])
     finite = ended_ms[ended_ms < NEVER]
     if not finite.size:
         return np.zeros(1)
     last_h = float(np.quantile(finite, _LONGEST_QUANTILE)) / _HOUR_MS
-    return np.linspace(0, last_h, _POINTS)
+    return np.append(np.linspace(0, last_h, _POINTS), float(finite.max()) / _HOUR_MS)
 
 
-def _curves(ended_ms: Any, status: Any, hours: npt.NDArray[np.float64]) -> WaveCurves:
+def _curves_of_waves(waves: Sequence[_WaveEnds], grids: Sequence[npt.NDArray[np.float64]]) -> list[WaveCurves]:
+    """Return the curves of each wave in some rollouts."""
+    return [_curves(ends, grid) for ends, grid in zip(waves, grids, strict=True)]
+
+
+def _curves(ends: _WaveEnds, hours: npt.NDArray[np.float64]) -> WaveCurves:
     """Return the curves of a wave in some rollouts."""
-    counts = []
-    for wanted in (TaskStatus.COMPLETED, TaskStatus.FAILED):
-        times_ms = np.sort(np.where(status == status_code(wanted), ended_ms, NEVER), axis=1)
-        rows = [np.searchsorted(row, hours * _HOUR_MS, side="right") for row in times_ms]
-        counts.append(np.array(rows, dtype=np.int32).reshape(len(rows), len(hours)))
-    return WaveCurves(hours, *counts)
+    until_ms = hours * _HOUR_MS
+    until_ms[-1] = NEVER / 2
+    completed, failed = (_count(ends, status, until_ms) for status in (TaskStatus.COMPLETED, TaskStatus.FAILED))
+    stopped_h = np.where(ends.stopped_ms < NEVER, ends.stopped_ms / _HOUR_MS, np.inf)
+    return WaveCurves(hours, completed, failed, stopped_h, ends.ended_ms.shape[1])
+
+
+def _count(ends: _WaveEnds, status: TaskStatus, until_ms: npt.NDArray[np.float64]) -> Counts:
+    """Return how many tasks had ended with a status by each time, in each rollout."""
+    times_ms = np.sort(np.where(ends.status == status_code(status), ends.ended_ms, NEVER), axis=1)
+    rows = [np.searchsorted(row, until_ms, side="right") for row in times_ms]
+    return np.array(rows, dtype=np.int32).reshape(len(times_ms), len(until_ms))
 
 
 def _join(parts: Sequence[WaveCurves]) -> WaveCurves:
     """Return the curves of several groups as one."""
-    completed = np.concatenate([part.completed for part in parts])
-    return WaveCurves(parts[0].hours, completed, np.concatenate([part.failed for part in parts]))
+    completed, failed, stopped_h = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("completed", "failed", "stopped_h")
+    )
+    return WaveCurves(parts[0].hours, completed, failed, stopped_h, parts[0].size)
 
 
 def _to_document(wave: WaveCurves) -> dict[str, Any]:
     """Return the curves of a wave as a JSON document."""
+    stopped = np.flatnonzero(np.isfinite(wave.stopped_h)).tolist()
     return {
+        "size": wave.size,
         "rollouts": len(wave.completed),
+        "stopped": [[row, round(float(wave.stopped_h[row]), 6)] for row in stopped],
         "hours": [round(hour, 6) for hour in wave.hours.tolist()],
         "completed": _describe(wave.completed),
         "failed": _describe(wave.failed),

@@ -22,6 +22,7 @@ from lorafw.errors import FleetError, RolloutError, WrongTarget
 from lorafw.fleet.io.toml import parse_plan, plan_to_table
 from lorafw.fleet.plan import Plan, Wave
 from lorafw.localaws.connection import Target
+from lorafw.rollout.envelope import Band, read_band
 from lorafw.version import GatewayVersion
 
 FORMAT: Final = 1
@@ -140,6 +141,11 @@ class SavedPlan:
             for wave in self.waves
             for gateway, offset_ms in zip(wave.gateways, wave.offsets_ms, strict=True)
         }
+
+    @cached_property
+    def bands(self) -> tuple[Band | None, ...]:
+        """The band in which each wave stays if it follows the prediction. None if the prediction has none."""
+        return tuple(read_band(self.prediction, index) for index in range(len(self.waves)))
 
     @property
     def gateway_ids(self) -> tuple[str, ...]:

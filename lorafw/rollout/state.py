@@ -12,11 +12,8 @@ from enum import StrEnum
 from typing import Final
 
 from lorafw.fleet.simulation.gates import GateDecision
-from lorafw.rollout.events import (
-    Finished,
-    HookMoment,
-    HookRan,
-)
+from lorafw.rollout.envelope import ObservedWave, find_deviation
+from lorafw.rollout.events import Finished, HookMoment, HookRan
 from lorafw.rollout.saved_plan import SavedPlan
 from lorafw.tasks.lifecycle import TERMINAL, TaskStatus
 
@@ -110,6 +107,11 @@ class WaveProgress:
     hooks_passed: frozenset[HookMoment] = frozenset()
     accepts_deviation: bool = False
     """True if a person promoted the rollout although it had left the prediction."""
+    delay_ms: int = 0
+    """The longest time that a task was created after its planned time."""
+    suspected_ms: int | None = None
+    """When the wave seemed to be outside of the prediction, until everything is known that had happened by then.
+    Volatile."""
     shift_ms: int = 0
     """How far the schedule of the wave is put off because ``apply`` did not run. Volatile."""
 
@@ -135,17 +137,25 @@ class WaveProgress:
 
 OPEN_STATUSES: Final = tuple(str(status) for status in TaskStatus if status not in TERMINAL)
 
-EnvelopeCheck = Callable[[SavedPlan, int, int, int, int], str | None]
-"""Compares a wave with the prediction.
 
-It is called with the plan, the index of the wave, the milliseconds since the wave started, and how many gateways are
-COMPLETED and FAILED. It returns the reason to hold, or None.
-"""
+EnvelopeCheck = Callable[[SavedPlan, ObservedWave], str | None]
+"""Compares a wave of a plan with the prediction, and returns the reason to hold, or None."""
 
 
-def no_envelope(_plan: SavedPlan, _wave: int, _elapsed_ms: int, _completed: int, _failed: int) -> str | None:
-    """Accept every course of a rollout."""
-    return None
+def check_band(plan: SavedPlan, seen: ObservedWave) -> str | None:
+    """Compare a wave with the band of its prediction.
+
+    Args:
+        plan: The plan.
+        seen: What is known about the wave.
+
+    Returns:
+        The reason to hold. None if the wave may be inside of the band, or if the prediction has no band for it.
+    """
+    band = plan.bands[seen.wave]
+    if band is None:
+        return None
+    return find_deviation(band, seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +171,8 @@ class Settings:
     """Time between two looks at a problem."""
     min_sweep_ms: int = 5_000
     """The shortest time between two lists of all gateways."""
-    envelope: EnvelopeCheck = no_envelope
+    envelope: EnvelopeCheck = check_band
+    """Compares each wave with its prediction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

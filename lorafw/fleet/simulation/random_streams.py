@@ -42,6 +42,7 @@ class Stream(IntEnum):
     GONE = 7
     RESTART = 8
     VERSION = 9
+    RESAMPLE = 10
     MISSED = 20
     UNREACHED = 21
     STORAGE = 22

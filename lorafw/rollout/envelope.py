@@ -1,0 +1,231 @@
+"""Prediction against reality: the band in which a rollout stays if it follows its prediction.
+
+The band of a wave is simultaneous: it covers the whole course of the wave, not one moment. A rollout that follows the
+model leaves the bands of all of its waves together with probability FALSE_HOLDS, however often somebody looks. The
+limit comes from the predicted rollouts themselves: for each, the largest deviation from the mean over all hours is
+computed, in units of the usual deviation at that hour and in that direction. The band is what the limit allows.
+
+Two directions are bad news: fewer COMPLETED and more FAILED than predicted. They get most of the probability, because
+a rollout that goes better than predicted seldom needs anybody. It leaves the band as well if it is much better: then
+the prediction is not about this fleet.
+
+Reality is only known with a delay, and the rollout holds only if it has left the band for certain:
+
+- Counts never fall. Between two hours of the band, the lower bound is that of the hour before, and the upper bound is
+  that of the hour after.
+- ``apply`` knows at least as much as has happened until its last look. The lower bounds are compared at this time.
+- A task that was created late, because of a pause, an interruption or a slow API, ends late. The lower bounds are
+  compared earlier by the longest of these delays.
+- A gateway that was left out may have been one of the COMPLETED. The lower bounds fall by the number of these gateways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from lorafw.fleet.formatting import format_duration, format_percent
+from lorafw.rollout.prediction import Counts, WaveCurves, read_curves
+from lorafw.tasks.lifecycle import TaskStatus
+
+FALSE_HOLDS: Final = 0.03
+"""The probability that a rollout that follows the model leaves the band of any of its waves."""
+
+_BAD_SHARE: Final = 5 / 6
+"""The share of this probability for fewer COMPLETED and more FAILED. The rest is for a rollout that is too good."""
+
+_TAIL: Final = 0.025
+"""The usual deviation reaches from the mean to the quantile of this tail."""
+
+_SMALLEST_DEVIATION: Final = 1.0
+"""The usual deviation is at least one gateway, because a count that never varies would allow none."""
+
+_ROUNDING: Final = 1e-9
+
+_HOUR_MS: Final = 3_600_000
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Band:
+    """The numbers of gateways that a wave may have, by hours since it began. No bound ever falls."""
+
+    hours: Floats
+    """Hours since the wave began."""
+    completed_low: Integers
+    """The smallest number of COMPLETED gateways at each hour."""
+    completed_high: Integers
+    """The largest number."""
+    failed_low: Integers
+    """The smallest number of FAILED gateways at each hour."""
+    failed_high: Integers
+    """The largest number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedWave:
+    """What ``apply`` knows about a wave. Times are in milliseconds since the wave began."""
+
+    wave: int
+    """The index of the wave."""
+    completed: int
+    failed: int
+    elapsed_ms: int
+    known_ms: int
+    """Everything that had happened until this time has been seen."""
+    delay_ms: int = 0
+    """The longest time that a task was created, or still will be, after its planned time."""
+    left_out: int = 0
+    """Number of gateways that were left out."""
+
+
+def read_band(prediction: Mapping[str, Any], wave: int) -> Band | None:
+    """Return the band of a wave.
+
+    Args:
+        prediction: The prediction of a saved plan.
+        wave: The index of the wave.
+
+    Returns:
+        The band. None if the wave began in too few of the predicted rollouts to compute one.
+    """
+    curves = read_curves(prediction, wave)
+    if curves is None:
+        return None
+    return make_band(curves, FALSE_HOLDS / len(prediction["waves"]))
+
+
+def make_band(curves: WaveCurves, probability: float) -> Band | None:
+    """Return the band that a rollout leaves with a certain probability.
+
+    Args:
+        curves: The predicted curves of a wave.
+        probability: The probability that a rollout that follows the model leaves the band.
+
+    Returns:
+        The band. None if there are too few curves for this probability.
+    """
+    running = curves.running
+    completed, failed = _Spread.of(curves.completed, running), _Spread.of(curves.failed, running)
+    bad = np.maximum(completed.largest_below(curves.completed, running), failed.largest_above(curves.failed, running))
+    good = np.maximum(completed.largest_above(curves.completed, running), failed.largest_below(curves.failed, running))
+    bad_limit = _upper_limit(bad, probability * _BAD_SHARE)
+    good_limit = _upper_limit(good, probability * (1 - _BAD_SHARE))
+    if bad_limit is None or good_limit is None:
+        return None
+    completed_low, completed_high = completed.bounds(bad_limit, good_limit, curves.size)
+    failed_low, failed_high = failed.bounds(good_limit, bad_limit, curves.size)
+    return Band(curves.hours, completed_low, completed_high, failed_low, failed_high)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Spread:
+    """The mean of a count at each hour, and its usual deviation in both directions."""
+
+    mean: Floats
+    below: Floats
+    above: Floats
+
+    @classmethod
+    def of(cls, counts: Counts, running: Mask) -> _Spread:
+        """Return the spread of some curves, over the rollouts that had not been stopped at each hour."""
+        columns = [count[is_running] for count, is_running in zip(counts.T, running.T, strict=True)]
+        mean, low, high = np.array([_mean_and_tails(column) for column in columns]).T
+        return cls(mean, np.maximum(mean - low, _SMALLEST_DEVIATION), np.maximum(high - mean, _SMALLEST_DEVIATION))
+
+    def largest_below(self, counts: Counts, running: Mask) -> Floats:
+        """Return the largest deviation of each curve below the mean, in units of the usual one."""
+        return _largest((self.mean - counts) / self.below, running)
+
+    def largest_above(self, counts: Counts, running: Mask) -> Floats:
+        """Return the largest deviation of each curve above the mean, in units of the usual one."""
+        return _largest((counts - self.mean) / self.above, running)
+
+    def bounds(self, below_limit: float, above_limit: float, size: int) -> tuple[Integers, Integers]:
+        """Return the bounds that the limits allow: whole numbers from 0 to the size of the wave that never fall."""
+        low = np.ceil(self.mean - below_limit * self.below - _ROUNDING)
+        high = np.floor(self.mean + above_limit * self.above + _ROUNDING)
+        rising_low, rising_high = np.maximum.accumulate(low), np.maximum.accumulate(high)
+        return np.clip(rising_low, 0, size).astype(np.int64), np.clip(rising_high, 0, size).astype(np.int64)
+
+
+def _mean_and_tails(column: Counts) -> tuple[float, float, float]:
+    """Return the mean of some counts, and the quantiles of both tails."""
+    if not len(column):
+        return 0.0, 0.0, 0.0
+    low, high = np.quantile(column, (_TAIL, 1 - _TAIL))
+    return float(column.mean()), float(low), float(high)
+
+
+def _largest(deviations: Floats, running: Mask) -> Floats:
+    """Return the largest deviation of each rollout before it was stopped."""
+    largest: Floats = np.where(running, deviations, 0.0).max(axis=1)
+    return largest
+
+
+def _upper_limit(values: Floats, probability: float) -> float | None:
+    """Return the limit that another value of the same kind exceeds with a probability of at most this.
+
+    None if there are too few values.
+    """
+    rank = int(np.ceil((1 - probability) * (len(values) + 1)))
+    if rank > len(values):
+        return None
+    return float(np.sort(values)[rank - 1])
+
+
+def find_deviation(band: Band, seen: ObservedWave) -> str | None:
+    """Compare a wave with its band.
+
+    Args:
+        band: The band of the wave.
+        seen: What is known about the wave.
+
+    Returns:
+        The reason to hold. None if the wave may be inside of the band.
+    """
+    completed, failed = TaskStatus.COMPLETED, TaskStatus.FAILED
+    checks = (
+        (completed, seen.completed, band.completed_low, band.completed_high),
+        (failed, seen.failed, band.failed_low, band.failed_high),
+    )
+    low_index = _index_before(band, seen.known_ms - seen.delay_ms)
+    high_index = _index_after(band, seen.elapsed_ms)
+    for status, count, low, high in checks:
+        if low_index is not None and count < low[low_index] - seen.left_out:
+            return _describe(seen, status, count, seen.known_ms, (low[low_index], high[low_index]))
+        if count > high[high_index]:
+            return _describe(seen, status, count, seen.elapsed_ms, (low[high_index], high[high_index]))
+    return None
+
+
+def _index_before(band: Band, time_ms: int) -> int | None:
+    """Return the index of the last hour of a band that is not after a time. None if there is none."""
+    index = int(np.searchsorted(band.hours, time_ms / _HOUR_MS, side="right")) - 1
+    return index if index >= 0 else None
+
+
+def _index_after(band: Band, time_ms: int) -> int:
+    """Return the index of the first hour of a band that is not before a time, or of its last hour."""
+    index = int(np.searchsorted(band.hours, time_ms / _HOUR_MS, side="left"))
+    return min(index, len(band.hours) - 1)
+
+
+def _describe(seen: ObservedWave, status: TaskStatus, count: int, time_ms: int, bounds: tuple[int, int]) -> str:
+    """Return in words that a count is outside of the band."""
+    low, high = bounds
+    notes = ""
+    if seen.delay_ms:
+        notes += f", with tasks up to {format_duration(seen.delay_ms / 1000)} late"
+    if seen.left_out:
+        notes += f", {seen.left_out} left out"
+    when = format_duration(time_ms / 1000)
+    predicted = f"{format_percent(1 - FALSE_HOLDS)} of the predicted rollouts had {low} to {high}"
+    return f"wave {seen.wave + 1}: {count} {status} after {when}{notes}; {predicted}"
