@@ -49,6 +49,9 @@ def _compare(context: StepContext, index: int, known_ms: int) -> str | None:
         context: The step.
         index: The index of the wave.
         known_ms: Everything that had happened until this time is known.
+
+    Returns:
+        Why the wave has left its prediction. None if it has not.
     """
     draft = context.draft
     wave = draft.waves[index]
