@@ -29,6 +29,7 @@ from lorafw.fleet.rollout import replay, simulate
 from lorafw.fleet.schedule import WaveSchedule, schedule_waves
 from lorafw.fleet.simulation.gates import GateDecision, evaluate_gate
 from lorafw.fleet.statistics.comparison import PlanDifference, compare
+from lorafw.fleet.statistics.fitting import Fit, fit
 from lorafw.fleet.statistics.operating_characteristic import OperatingPoint, operating_characteristic
 from lorafw.fleet.statistics.sample_size import canary_table
 from lorafw.fleet.statistics.sprt import sequential_test
@@ -43,6 +44,7 @@ __all__ = [
     "Conditions",
     "Estimate",
     "Figure",
+    "Fit",
     "Fleet",
     "GateDecision",
     "Manual",
@@ -60,6 +62,7 @@ __all__ = [
     "canary_table",
     "compare",
     "evaluate_gate",
+    "fit",
     "make_fleet",
     "mixed_fleet",
     "operating_characteristic",

@@ -119,7 +119,7 @@ def read_curves(prediction: Mapping[str, Any], wave: int) -> WaveCurves | None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _WaveEnds:
+class WaveEnds:
     """How the tasks of one wave ended: a row for each rollout in which the wave began."""
 
     ended_ms: I64
@@ -128,6 +128,11 @@ class _WaveEnds:
     """The status of each task, as a code."""
     stopped_ms: I64
     """When each rollout was stopped, since the wave began. NEVER if it was not."""
+
+    def times_ms(self, status: TaskStatus) -> I64:
+        """Return when tasks ended with a status, sorted: a row for each rollout, with NEVER at its end."""
+        times_ms: I64 = np.sort(np.where(self.status == status_code(status), self.ended_ms, NEVER), axis=1)
+        return times_ms
 
 
 def _simulate_curves(fleets: Sequence[Fleet], plan: Plan, seed: int, replications: int) -> list[WaveCurves]:
@@ -161,12 +166,12 @@ def _groups(fleets: Sequence[Fleet], seed: int, replications: int) -> Iterator[_
         yield _Group(fleets[number % len(fleets)], group_seed, end - start)
 
 
-def _simulate_ends(group: _Group, plan: Plan) -> list[_WaveEnds]:
+def _simulate_ends(group: _Group, plan: Plan) -> list[WaveEnds]:
     """Simulate a group of rollouts, and return how the tasks of each wave ended."""
-    return list(_iter_ends(simulate(group.fleet, plan, seed=group.seed, replications=group.replications)))
+    return list(simulated_waves(simulate(group.fleet, plan, seed=group.seed, replications=group.replications)))
 
 
-def _iter_ends(result: Result) -> Iterator[_WaveEnds]:
+def simulated_waves(result: Result) -> Iterator[WaveEnds]:
     """Yield how the tasks of each wave ended."""
     rng_key = rng_keys(result.seed, np.arange(result.replications)[:, None], result.fleet.number[None, :])
     order = task_order(result.plan, rng_key)
@@ -180,7 +185,7 @@ def _iter_ends(result: Result) -> Iterator[_WaveEnds]:
         ended_ms = np.take_along_axis(result.histories.ended_ms, index, axis=1)[began]
         status = np.take_along_axis(result.histories.status, index, axis=1)[began]
         started_ms, stopped_ms = started_ms[began], result.stopped_ms[began]
-        yield _WaveEnds(_since(ended_ms, started_ms[:, None]), status, _since(stopped_ms, started_ms))
+        yield WaveEnds(_since(ended_ms, started_ms[:, None]), status, _since(stopped_ms, started_ms))
         wave_start = wave_end
 
 
@@ -190,7 +195,7 @@ def _since(time_ms: I64, started_ms: I64) -> I64:
     return since_ms
 
 
-def _grid(groups: Sequence[_WaveEnds]) -> npt.NDArray[np.float64]:
+def _grid(groups: Sequence[WaveEnds]) -> npt.NDArray[np.float64]:
     """Return the hours at which the curves of a wave are kept. The last one stands for all later ones."""
     ended_ms = np.concatenate([ends.ended_ms.ravel() for ends in groups])
     finite = ended_ms[ended_ms < NEVER]
@@ -200,12 +205,12 @@ def _grid(groups: Sequence[_WaveEnds]) -> npt.NDArray[np.float64]:
     return np.append(np.linspace(0, last_h, _POINTS), float(finite.max()) / _HOUR_MS)
 
 
-def _curves_of_waves(waves: Sequence[_WaveEnds], grids: Sequence[npt.NDArray[np.float64]]) -> list[WaveCurves]:
+def _curves_of_waves(waves: Sequence[WaveEnds], grids: Sequence[npt.NDArray[np.float64]]) -> list[WaveCurves]:
     """Return the curves of each wave in some rollouts."""
     return [_curves(ends, grid) for ends, grid in zip(waves, grids, strict=True)]
 
 
-def _curves(ends: _WaveEnds, hours: npt.NDArray[np.float64]) -> WaveCurves:
+def _curves(ends: WaveEnds, hours: npt.NDArray[np.float64]) -> WaveCurves:
     """Return the curves of a wave in some rollouts."""
     until_ms = hours * _HOUR_MS
     until_ms[-1] = NEVER / 2
@@ -214,9 +219,9 @@ def _curves(ends: _WaveEnds, hours: npt.NDArray[np.float64]) -> WaveCurves:
     return WaveCurves(hours, completed, failed, stopped_h, ends.ended_ms.shape[1])
 
 
-def _count(ends: _WaveEnds, status: TaskStatus, until_ms: npt.NDArray[np.float64]) -> Counts:
+def _count(ends: WaveEnds, status: TaskStatus, until_ms: npt.NDArray[np.float64]) -> Counts:
     """Return how many tasks had ended with a status by each time, in each rollout."""
-    times_ms = np.sort(np.where(ends.status == status_code(status), ends.ended_ms, NEVER), axis=1)
+    times_ms = ends.times_ms(status)
     rows = [np.searchsorted(row, until_ms, side="right") for row in times_ms]
     return np.array(rows, dtype=np.int32).reshape(len(times_ms), len(until_ms))
 

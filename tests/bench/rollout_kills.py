@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,12 +28,13 @@ from typing import Any
 
 from lorafw import example
 from lorafw.eui import GatewayEui
+from lorafw.failures.names import ErrorReply, TransportFailure
+from lorafw.failures.planned import ApiCall
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.gateway.provisioning import register_gateway, write_home
 from lorafw.gateway.transport import InProcessTransport
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.iotwireless import responses
 from lorafw.localaws.cloud import Cloud
 from lorafw.localaws.provisioning import create_bucket_and_role, upload_update
 from lorafw.tasks.lifecycle import Cause
@@ -77,38 +78,26 @@ gate = {{ kind = "threshold", success = 0.95, error = 0.05 }}
 """
 
 
-class Throttle:
-    """Allows a number of calls of each operation in any second. Counts the calls that it refuses."""
-
-    def __init__(self, calls_per_s: int) -> None:
-        self._calls_per_s = calls_per_s
-        self._times: dict[str, deque[float]] = {}
-        self._lock = threading.Lock()
-        self.refused: Counter[str] = Counter()
-
-    def refuses(self, operation: str) -> tuple[str, str] | None:
-        """Return the error of a call that comes too soon."""
-        with self._lock:
-            times = self._times.setdefault(operation, deque())
-            now = time.monotonic()
-            while times and times[0] <= now - 1:
-                times.popleft()
-            if len(times) >= self._calls_per_s:
-                self.refused[operation] += 1
-                return "ThrottlingException", "Rate exceeded"
-            times.append(now)
-            return None
-
-
 @contextmanager
-def throttled(calls_per_s: int) -> Iterator[Throttle]:
-    """Throttle the API of this process."""
-    throttle, before = Throttle(calls_per_s), responses.pop_failure
-    responses.pop_failure = throttle.refuses
+def throttled(cloud: Cloud, calls_per_s: int) -> Iterator[Counter[str]]:
+    """Throttle the API. Yields how many calls of each operation were refused; the counter grows."""
+    refused: Counter[str] = Counter()
+    registry = cloud.failures
+    decide = registry.failure_of
+
+    def count(call: ApiCall) -> ErrorReply | TransportFailure | None:
+        failure = decide(call)
+        if failure is not None:
+            refused[call.operation.name] += 1
+        return failure
+
+    registry.failure_of = count  # type: ignore[method-assign]
+    registry.throttle(calls_per_s)
     try:
-        yield throttle
+        yield refused
     finally:
-        responses.pop_failure = before
+        registry.clear()
+        registry.failure_of = decide  # type: ignore[method-assign]
 
 
 def add_gateways(cloud: Cloud, count: int, folder: Path, pair: KeyPair) -> list[VirtualGateway]:
@@ -233,7 +222,7 @@ def main() -> None:
         stations = add_gateways(cloud, arguments.gateways, folder / "homes", pair)
         write_inputs(cloud, folder, arguments.gateways, pair)
         start = time.monotonic()
-        with throttled(CALLS_PER_S) as throttle, polling(stations):
+        with throttled(cloud, CALLS_PER_S) as refused, polling(stations):
             environment = cloud.environment()
             finish(lorafw(environment, folder, "plan", "rollout.toml", "--definition", "input.json", "--lab"))
             planned_s = time.monotonic() - start
@@ -244,7 +233,7 @@ def main() -> None:
         starts = sum(decision["decision"] == "apply started" for decision in report["decisions"])
         print(f"{arguments.gateways} gateways COMPLETED with one task each in {elapsed_s:.0f} s")
         print(f"plan took {planned_s:.1f} s; apply was killed after {', '.join(f'{life:.1f}' for life in lives)} s")
-        print(f"{starts} starts in the report; {sum(throttle.refused.values())} calls were throttled")
+        print(f"{starts} starts in the report; {sum(refused.values())} calls were throttled")
 
 
 if __name__ == "__main__":
