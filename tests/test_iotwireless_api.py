@@ -60,6 +60,36 @@ GATEWAY = {
     "Tags": TAGS,
     "ClientRequestToken": "token-1_a",
 }
+LOG_OPTIONS = {
+    "DefaultLogLevel": "DISABLED",
+    "FuotaTaskLogOptions": [
+        {"Type": "LoRaWAN", "LogLevel": "INFO", "Events": [{"Event": "Fuota", "LogLevel": "ERROR"}]}
+    ],
+    "WirelessDeviceLogOptions": [
+        {"Type": "Sidewalk", "LogLevel": "INFO", "Events": [{"Event": "Registration", "LogLevel": "DISABLED"}]}
+    ],
+    "WirelessGatewayLogOptions": [
+        {"Type": "LoRaWAN", "LogLevel": "INFO", "Events": [{"Event": "Certificate", "LogLevel": "ERROR"}]}
+    ],
+}
+RESOURCE = {"ResourceIdentifier": NO_SUCH_ID, "ResourceType": "WirelessGateway"}
+TOPICS_OF_TYPES = {
+    "DeviceRegistrationState": {"Sidewalk": {"WirelessDeviceEventTopic": "Enabled"}},
+    "Proximity": {"Sidewalk": {"WirelessDeviceEventTopic": "Enabled"}},
+    "Join": {"LoRaWAN": {"WirelessDeviceEventTopic": "Enabled"}},
+    "ConnectionStatus": {"LoRaWAN": {"WirelessGatewayEventTopic": "Enabled"}},
+    "MessageDeliveryStatus": {"Sidewalk": {"WirelessDeviceEventTopic": "Enabled"}},
+}
+EVENT_SOURCE = {"Identifier": NO_SUCH_ID, "IdentifierType": "WirelessGatewayId", "PartnerType": "Sidewalk"}
+DEVICE_TOPICS = {"Sidewalk": {"AmazonIdEventTopic": "Enabled"}, "WirelessDeviceIdEventTopic": "Disabled"}
+CONNECTION_TOPICS = {"LoRaWAN": {"GatewayEuiEventTopic": "Enabled"}, "WirelessGatewayIdEventTopic": "Disabled"}
+TOPICS = {
+    "DeviceRegistrationState": DEVICE_TOPICS,
+    "Proximity": DEVICE_TOPICS,
+    "Join": {"LoRaWAN": {"DevEuiEventTopic": "Enabled"}, "WirelessDeviceIdEventTopic": "Disabled"},
+    "ConnectionStatus": CONNECTION_TOPICS,
+    "MessageDeliveryStatus": DEVICE_TOPICS,
+}
 VALID: dict[str, dict[str, Any]] = {
     "CreateWirelessGateway": GATEWAY,
     "GetWirelessGateway": {"Identifier": EUI, "IdentifierType": "GatewayEui"},
@@ -97,6 +127,17 @@ VALID: dict[str, dict[str, Any]] = {
     "TagResource": {"ResourceArn": "arn:aws:iotwireless:us-east-1:123456789012:WirelessGateway/x", "Tags": TAGS},
     "UntagResource": {"ResourceArn": "arn:aws:iotwireless:us-east-1:123456789012:WirelessGateway/x", "TagKeys": ["k"]},
     "ListTagsForResource": {"ResourceArn": "arn:aws:iotwireless:us-east-1:123456789012:WirelessGateway/x"},
+    "GetLogLevelsByResourceTypes": {},
+    "UpdateLogLevelsByResourceTypes": LOG_OPTIONS,
+    "GetResourceLogLevel": RESOURCE,
+    "PutResourceLogLevel": {**RESOURCE, "LogLevel": "INFO"},
+    "ResetResourceLogLevel": RESOURCE,
+    "ResetAllResourceLogLevels": {},
+    "GetEventConfigurationByResourceTypes": {},
+    "UpdateEventConfigurationByResourceTypes": TOPICS_OF_TYPES,
+    "GetResourceEventConfiguration": EVENT_SOURCE,
+    "UpdateResourceEventConfiguration": {**EVENT_SOURCE, **TOPICS},
+    "ListEventConfigurations": {"ResourceType": "WirelessGateway", "MaxResults": 5, "NextToken": "x"},
 }
 """For each operation that is built, every member of its input with a value that the model allows."""
 
@@ -257,6 +298,11 @@ def test_an_eui_in_any_form_of_the_model_is_one_gateway_for_all_accounts_and_reg
 # --- what each operation answers ---
 
 
+def disabled(topics: dict[str, Any]) -> dict[str, Any]:
+    """The same topics, all of them disabled."""
+    return {name: disabled(value) if isinstance(value, dict) else "Disabled" for name, value in topics.items()}
+
+
 def test_each_operation_answers_with_the_status_and_the_members_of_the_model(iot: Any) -> None:
     things = boto3.client("iot", region_name="us-east-1")
     certificate = things.create_keys_and_certificate(setAsActive=True)["certificateId"]
@@ -318,6 +364,27 @@ def test_each_operation_answers_with_the_status_and_the_members_of_the_model(iot
     assert ok("TagResource", ResourceArn=created["Arn"], Tags=[{"Key": "site", "Value": "mast"}]) == {}
     assert ok("UntagResource", ResourceArn=created["Arn"], TagKeys=["site", "none"]) == {}
     assert ok("ListTagsForResource", ResourceArn=created["Arn"]) == {"Tags": []}
+
+    assert ok("GetLogLevelsByResourceTypes") == {"DefaultLogLevel": "ERROR"}
+    assert ok("UpdateLogLevelsByResourceTypes", **LOG_OPTIONS) == {}
+    assert ok("GetLogLevelsByResourceTypes") == LOG_OPTIONS
+    level = {"ResourceIdentifier": one, "ResourceType": "WirelessGateway"}
+    assert ok("GetResourceLogLevel", **level) == {}
+    assert ok("PutResourceLogLevel", **level, LogLevel="INFO") == {}
+    assert ok("GetResourceLogLevel", **level) == {"LogLevel": "INFO"}
+    assert ok("ResetResourceLogLevel", **level) == {}
+    assert ok("ResetAllResourceLogLevels") == {}
+
+    topics = ok("GetEventConfigurationByResourceTypes")
+    assert topics == disabled(TOPICS_OF_TYPES)
+    assert ok("UpdateEventConfigurationByResourceTypes", **TOPICS_OF_TYPES) == {}
+    assert ok("GetEventConfigurationByResourceTypes") == TOPICS_OF_TYPES
+    source = {"Identifier": one, "IdentifierType": "WirelessGatewayId"}
+    assert ok("GetResourceEventConfiguration", **source) == {"ConnectionStatus": disabled(CONNECTION_TOPICS)}
+    assert ok("UpdateResourceEventConfiguration", **source, ConnectionStatus=CONNECTION_TOPICS) == {}
+    assert ok("ListEventConfigurations", ResourceType="WirelessGateway") == {
+        "EventConfigurationsList": [{**source, "Events": {"ConnectionStatus": CONNECTION_TOPICS}}]
+    }
     assert ok("DeleteWirelessGateway", Id=one) == {}
     assert set(done) == set(VALID)
 
@@ -326,7 +393,8 @@ NEED_WHAT_IS_NOT_THERE = [
     name
     for name in VALID
     if "ResourceNotFoundException" in [shape.name for shape in MODEL.operation_model(name).error_shapes]
-    and name != "CreateWirelessGatewayTaskDefinition"
+    and name not in ("CreateWirelessGatewayTaskDefinition", "GetLogLevelsByResourceTypes")
+    and name not in ("UpdateLogLevelsByResourceTypes", "ResetAllResourceLogLevels")
 ]
 
 
@@ -365,7 +433,7 @@ def least(shape: Any) -> Any:
 @mock_aws
 def test_an_operation_that_is_not_built_says_so_at_once_with_a_code_that_no_script_handles() -> None:
     patient = boto3.client("iotwireless", region_name="us-east-1", config=Config(parameter_validation=False))
-    assert len(NOT_BUILT) > 80
+    assert len(NOT_BUILT) > 70
     for operation in NOT_BUILT:
         model = MODEL.operation_model(operation)
         with pytest.raises(ClientError, match=f"lorafw does not build {operation};") as caught:

@@ -32,6 +32,7 @@ from lorafw.persistence.kept_state import KeptState
 from lorafw.station.exchange import ExchangeOutcome, UpdateAction
 
 BUCKET = example.BUCKET
+LOG_OPTIONS = [{"Type": "LoRaWAN", "LogLevel": "ERROR", "Events": [{"Event": "CUPS_Request", "LogLevel": "INFO"}]}]
 
 
 @contextmanager
@@ -88,6 +89,16 @@ def fill(cloud: Cloud) -> None:
     )
     iotwireless.untag_resource(ResourceArn=definition["Arn"], TagKeys=["e"])
     iotwireless.create_wireless_gateway_task(Id=gateway["Id"], WirelessGatewayTaskDefinitionId=definition["Id"])
+    iotwireless.update_log_levels_by_resource_types(DefaultLogLevel="DISABLED", WirelessGatewayLogOptions=LOG_OPTIONS)
+    resource = {"ResourceIdentifier": gateway["Id"], "ResourceType": "WirelessGateway"}
+    iotwireless.put_resource_log_level(**resource, LogLevel="INFO")
+    topics = {"LoRaWAN": {"WirelessGatewayEventTopic": "Enabled"}}
+    iotwireless.update_event_configuration_by_resource_types(ConnectionStatus=topics)
+    iotwireless.update_resource_event_configuration(
+        Identifier=gateway["Id"],
+        IdentifierType="WirelessGatewayId",
+        ConnectionStatus={"WirelessGatewayIdEventTopic": "Enabled"},
+    )
 
 
 def listing(cloud: Cloud) -> dict[str, Any]:
@@ -110,7 +121,15 @@ def listing(cloud: Cloud) -> dict[str, Any]:
         "keys": kms.list_keys(),
         "gateways": iotwireless.list_wireless_gateways(),
         "definitions": iotwireless.list_wireless_gateway_task_definitions(),
+        "log levels": iotwireless.get_log_levels_by_resource_types(),
+        "event topics": iotwireless.get_event_configuration_by_resource_types(),
+        "event configurations": iotwireless.list_event_configurations(ResourceType="WirelessGateway"),
     }
+    assert told["log levels"]["DefaultLogLevel"] == "DISABLED"
+    assert told["event configurations"]["EventConfigurationsList"]
+    for gateway in told["gateways"]["WirelessGatewayList"]:
+        resource = {"ResourceIdentifier": gateway["Id"], "ResourceType": "WirelessGateway"}
+        told[f"log level of {gateway['Id']}"] = iotwireless.get_resource_log_level(**resource)["LogLevel"]
     for version in told["versions"]["Versions"]:
         found = s3.get_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
         told[f"body {version['VersionId']}"] = found["Body"].read()

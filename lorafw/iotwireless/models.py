@@ -15,6 +15,7 @@ from lorafw.errors import Conflict, InvalidValue, NotFound
 from lorafw.eui import GatewayEui
 from lorafw.iotwireless.context import cups_endpoint, current_service, notify_certificate_associated
 from lorafw.iotwireless.exceptions import TooManyTagsException
+from lorafw.iotwireless.monitoring import event_configurations, log_levels
 from lorafw.iotwireless.pagination import paginate
 from lorafw.iotwireless.serializers import (
     DEFINITION_RESOURCE,
@@ -69,6 +70,11 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.tagger = TaggingService(key_name="Key", value_name="Value")
+        self.log_levels = log_levels.LogLevels(self.owner)
+        gateways_list = self.arn(GATEWAY_RESOURCE, "")
+        self.event_configurations = event_configurations.EventConfigurations(
+            self.owner, gateways_list, self._find_gateway
+        )
         self._idempotent_responses: dict[tuple[str, str], _IdempotentResponse] = {}
         self._lock = threading.RLock()
         """Held while an operation reads something and changes something that depends on it."""
@@ -142,8 +148,10 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             self.service.update_gateway(self.owner, gateway_id, **changes)
 
     def delete_wireless_gateway(self, gateway_id: str) -> None:
-        """Delete a gateway, its task and its tags."""
+        """Delete a gateway, its task, its tags, its log level and its event configuration."""
         self.service.delete_gateway(self.owner, gateway_id)
+        self.log_levels.forget_gateway(gateway_id)
+        self.event_configurations.forget_gateway(gateway_id)
         self._delete_tags(self.arn(GATEWAY_RESOURCE, gateway_id))
 
     def get_wireless_gateway_firmware_information(self, gateway_id: str) -> Members:
@@ -446,6 +454,12 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     def restore(self, record: ApiRecord, value: Any) -> None:
         """Take over a value that was saved with ``UpdateService.keep_api_record``."""
+        if record.kind in (log_levels.OPTIONS, log_levels.OVERRIDE):
+            self.log_levels.restore(record, value)
+            return
+        if record.kind in (event_configurations.BY_TYPE, event_configurations.BY_GATEWAY):
+            self.event_configurations.restore(record, value)
+            return
         if record.kind == TAGS:
             self.tagger.tag_resource(record.key, value)
             return

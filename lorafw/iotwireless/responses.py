@@ -253,7 +253,72 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no ty
         """Answer ListTagsForResource."""
         return ActionResult(self.backend.list_tags_for_resource(self._parameters["ResourceArn"]))
 
+    # --- log levels and event configurations ---
+
+    def get_log_levels_by_resource_types(self) -> ActionResult:
+        """Answer GetLogLevelsByResourceTypes."""
+        return ActionResult(self.backend.log_levels.get_log_levels_by_resource_types())
+
+    def update_log_levels_by_resource_types(self) -> ActionResult:
+        """Answer UpdateLogLevelsByResourceTypes."""
+        self.backend.log_levels.update_log_levels_by_resource_types(self._parameters)
+        return ActionResult({})
+
+    def get_resource_log_level(self) -> ActionResult:
+        """Answer GetResourceLogLevel."""
+        return ActionResult(self.backend.log_levels.get_resource_log_level(*self._resource_args()))
+
+    def put_resource_log_level(self) -> ActionResult:
+        """Answer PutResourceLogLevel."""
+        self.backend.log_levels.put_resource_log_level(*self._resource_args(), self._parameters["LogLevel"])
+        return ActionResult({})
+
+    def reset_resource_log_level(self) -> ActionResult:
+        """Answer ResetResourceLogLevel."""
+        self.backend.log_levels.reset_resource_log_level(*self._resource_args())
+        return ActionResult({})
+
+    def reset_all_resource_log_levels(self) -> ActionResult:
+        """Answer ResetAllResourceLogLevels."""
+        self.backend.log_levels.reset_all_resource_log_levels()
+        return ActionResult({})
+
+    def get_event_configuration_by_resource_types(self) -> ActionResult:
+        """Answer GetEventConfigurationByResourceTypes."""
+        return ActionResult(self.backend.event_configurations.get_event_configuration_by_resource_types())
+
+    def update_event_configuration_by_resource_types(self) -> ActionResult:
+        """Answer UpdateEventConfigurationByResourceTypes."""
+        self.backend.event_configurations.update_event_configuration_by_resource_types(self._parameters)
+        return ActionResult({})
+
+    def get_resource_event_configuration(self) -> ActionResult:
+        """Answer GetResourceEventConfiguration."""
+        identifier, identifier_type = self._parameters["Identifier"], self._parameters["IdentifierType"]
+        return ActionResult(
+            self.backend.event_configurations.get_resource_event_configuration(identifier, identifier_type)
+        )
+
+    def update_resource_event_configuration(self) -> ActionResult:
+        """Answer UpdateResourceEventConfiguration."""
+        identifier, identifier_type = self._parameters["Identifier"], self._parameters["IdentifierType"]
+        not_events = ("Identifier", "IdentifierType", "PartnerType")
+        events = {name: value for name, value in self._parameters.items() if name not in not_events}
+        self.backend.event_configurations.update_resource_event_configuration(identifier, identifier_type, events)
+        return ActionResult({})
+
+    def list_event_configurations(self) -> ActionResult:
+        """Answer ListEventConfigurations."""
+        configurations = self.backend.event_configurations
+        return ActionResult(
+            configurations.list_event_configurations(self._parameters["ResourceType"], *self._pagination_args())
+        )
+
     # --- helpers ---
+
+    def _resource_args(self) -> tuple[str, str]:
+        """Return ResourceType and ResourceIdentifier of an operation about one resource."""
+        return self._parameters["ResourceType"], self._parameters["ResourceIdentifier"]
 
     def _pagination_args(self) -> tuple[int | None, str | None]:
         """Return MaxResults and NextToken of a list operation."""
@@ -262,5 +327,6 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no ty
 
 def _not_implemented_body(operation: str) -> str:
     """Return the body of the response for an operation that lorafw does not implement."""
-    message = f"lorafw does not build {operation}; it builds gateways, task definitions and tasks"
+    built = "gateways, task definitions, tasks, log levels and event configurations"
+    message = f"lorafw does not build {operation}; it builds {built}"
     return json.dumps({"__type": "NotImplemented", "Message": message})
