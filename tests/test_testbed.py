@@ -397,3 +397,13 @@ def test_a_signature_that_no_station_could_take_is_refused_or_taken_and_never_se
         members["Update"]["LoRaWAN"]["UpdateSignature"] = "A" * 4097
         with pytest.raises(iot.exceptions.ValidationException, match="4096"):
             iot.create_wireless_gateway_task_definition(**members)
+
+
+def test_the_first_polls_of_a_fleet_can_be_spread_over_an_interval() -> None:
+    with Testbed(gateways=4, interval_s=3600, spread_polls=True) as bed:
+        start_ms = bed.clock.now_ms()
+        minutes = [(gateway.next_poll_ms - start_ms) / 60_000 for gateway in bed.gateways]
+        bed.advance(3600)
+        again = [(gateway.next_poll_ms - start_ms) / 60_000 for gateway in bed.gateways]
+    assert minutes == [0, 15, 30, 45]
+    assert again == pytest.approx([120, 75, 90, 105], abs=0.1)

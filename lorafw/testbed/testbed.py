@@ -98,6 +98,7 @@ class Testbed(AwsSide):
         *,
         package: str | None = "1.0.0",
         interval_s: float = example.POLL_INTERVAL_S,
+        spread_polls: bool = False,
         policy: Policy | None = None,
         seed: int = 0,
         start: str | datetime = "2021-03-12T09:56:12.047Z",
@@ -113,6 +114,8 @@ class Testbed(AwsSide):
             gateways: Number of gateways that the testbed adds when it opens.
             package: Content of version.txt on these gateways, or None for gateways without that file.
             interval_s: Seconds between two regular polls of a gateway.
+            spread_polls: Whether the first polls of these gateways are spread evenly over an interval, as those of a
+                fleet in the field. Otherwise all of them poll at once.
             policy: Decisions of the update service where AWS's documentation is silent, or None for lorafw's own.
             seed: Seed of the ids that the API assigns. Equal programs with equal seeds get equal ids.
             start: Time at which the clock starts, as a datetime or in ISO 8601. A time without a zone is UTC.
@@ -144,6 +147,7 @@ class Testbed(AwsSide):
         self._count = gateways
         self._package = package
         self._interval_s = interval_s
+        self._spread_polls = spread_polls
         self._policy = policy
         self._seed = seed
         self._staged = staged
@@ -182,7 +186,9 @@ class Testbed(AwsSide):
             if self._staged:
                 self._staging.prepare(self.owner)
             for index in range(self._count):
-                self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
+                gateway = self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
+                if self._spread_polls:
+                    gateway.next_poll_ms += round(self._interval_s * 1000 * index / self._count)
             self._exit_stack = stack.pop_all()
         return self
 
