@@ -1,6 +1,17 @@
-"""Plots of simulated rollouts, each with a text alternative."""
+"""Plots of simulated rollouts and of rollouts that were carried out, each with a text alternative."""
 
+from lorafw.lab.plots.course import wave_course
 from lorafw.lab.plots.rollout import PICTURES, causes, completion, load, retries, waves
 from lorafw.lab.plots.timeline import paired_timelines, timeline
 
-__all__ = ["PICTURES", "causes", "completion", "load", "paired_timelines", "retries", "timeline", "waves"]
+__all__ = [
+    "PICTURES",
+    "causes",
+    "completion",
+    "load",
+    "paired_timelines",
+    "retries",
+    "timeline",
+    "wave_course",
+    "waves",
+]

@@ -1,0 +1,131 @@
+"""How each wave went: the counts that were seen, by hours since the wave began, beside the predicted band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from lorafw.fleet.simulation.gates import GateDecision
+from lorafw.rollout.events import Event, GateChecked, StatusChanged, WaveStarted
+from lorafw.rollout.saved_plan import SavedPlan
+from lorafw.tasks.lifecycle import TERMINAL, TaskStatus
+
+HOUR_MS: Final = 3_600_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Band:
+    """The numbers of gateways that a wave may have, by hours since it began."""
+
+    hours: Any
+    completed_low: Any
+    completed_high: Any
+    failed_low: Any
+    failed_high: Any
+
+
+def read_band(prediction: Mapping[str, Any], wave: int) -> Band | None:
+    """Return the band between two quantiles of a wave. None if the wave never began in the prediction."""
+    waves = prediction.get("waves", [])
+    if wave >= len(waves) or not waves[wave]["rollouts"]:
+        return None
+    low, high = (prediction["quantiles"].index(quantile) for quantile in (0.015, 0.985))
+    bounds = [np.array(waves[wave][name]["quantiles"][row]) for name in ("completed", "failed") for row in (low, high)]
+    return Band(np.array(waves[wave]["hours"]), *bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPoint:
+    """A check of the gate of a wave."""
+
+    hour: float
+    """Hours since the wave began."""
+    decision: GateDecision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WaveCourse:
+    """How one wave went, and what was predicted."""
+
+    number: int
+    """The number of the wave, from 1."""
+    size: int
+    """Number of gateways that were planned."""
+    hours: tuple[float, ...]
+    """Hours since the wave began: 0, each time at which a count changed, and the last event of the journal.
+
+    Empty if the wave has not begun.
+    """
+    completed: tuple[int, ...]
+    """How many gateways were COMPLETED from each of these hours on."""
+    failed: tuple[int, ...]
+    """How many were FAILED."""
+    checks: tuple[CheckPoint, ...]
+    """The checks of its gate, in the order of time."""
+    band: Band | None
+    """The predicted band. None if the prediction has none, because the wave never began in it."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the wave has begun."""
+        return bool(self.hours)
+
+
+def wave_courses(plan: SavedPlan, events: Iterable[Event]) -> tuple[WaveCourse, ...]:
+    """Return how each wave of a plan went.
+
+    Args:
+        plan: The saved plan.
+        events: All events of the journal.
+    """
+    listed = list(events)
+    started_ms = {event.wave: event.at_ms for event in listed if isinstance(event, WaveStarted)}
+    latest_ms = max((event.at_ms for event in listed), default=0)
+    ends = _ends_by_wave(plan, listed)
+    return tuple(
+        _course(plan, index, started_ms.get(index), latest_ms, ends[index], _checks_of(listed, index))
+        for index in range(len(plan.waves))
+    )
+
+
+def _ends_by_wave(plan: SavedPlan, events: Iterable[Event]) -> list[list[StatusChanged]]:
+    """Return for each wave the rows of the log in which a task ended, in the order of time."""
+    ends: list[list[StatusChanged]] = [[] for _ in plan.waves]
+    for event in events:
+        if isinstance(event, StatusChanged) and event.to_status in TERMINAL:
+            ends[plan.wave_of[event.gateway]].append(event)
+    for rows in ends:
+        rows.sort(key=lambda row: row.time_ms)
+    return ends
+
+
+def _checks_of(events: Iterable[Event], wave: int) -> list[GateChecked]:
+    """Return the checks of the gate of a wave."""
+    return [event for event in events if isinstance(event, GateChecked) and event.wave == wave]
+
+
+def _course(
+    plan: SavedPlan,
+    index: int,
+    started_ms: int | None,
+    latest_ms: int,
+    ends: Sequence[StatusChanged],
+    checks: Sequence[GateChecked],
+) -> WaveCourse:
+    """Return how one wave went. ``started_ms`` is None if it has not begun."""
+    number, size = index + 1, len(plan.waves[index].gateways)
+    band = read_band(plan.prediction, index)
+    if started_ms is None:
+        return WaveCourse(number, size, (), (), (), (), band)
+    hours, completed, failed = [0.0], [0], [0]
+    for row in ends:
+        hours.append((row.time_ms - started_ms) / HOUR_MS)
+        completed.append(completed[-1] + (row.to_status is TaskStatus.COMPLETED))
+        failed.append(failed[-1] + (row.to_status is TaskStatus.FAILED))
+    hours.append(max(hours[-1], (latest_ms - started_ms) / HOUR_MS))
+    points = tuple(CheckPoint((check.at_ms - started_ms) / HOUR_MS, check.decision) for check in checks)
+    last_counts = (completed[-1], failed[-1])
+    return WaveCourse(number, size, tuple(hours), (*completed, last_counts[0]), (*failed, last_counts[1]), points, band)

@@ -1,0 +1,120 @@
+"""What was seen of each wave against what was predicted: the numbers, and the picture that shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from rollout_memory import HOUR_MS, START_MS, make_plan
+
+from lorafw.fleet import Conditions, Plan, Update, Wave, make_fleet
+from lorafw.fleet.simulation.gates import GateDecision
+from lorafw.lab.plots import wave_course
+from lorafw.rollout.curves import CheckPoint, WaveCourse, wave_courses
+from lorafw.rollout.events import Event, GateChecked, Started, StatusChanged, WaveStarted
+from lorafw.rollout.prediction import predict
+from lorafw.rollout.saved_plan import SavedPlan
+from lorafw.tasks.lifecycle import Cause, TaskStatus
+
+GATEWAYS = [f"gw-{number}" for number in range(6)]
+TWO_WAVES = Plan(update=Update(size_bytes=2000, apply_s=60, fails=0.0), waves=(Wave(size=4), Wave(size=2)))
+
+
+@pytest.fixture(scope="module")
+def saved() -> SavedPlan:
+    """Six gateways that poll at 0, 10, ... and 50 minutes of each hour, and whose installs never fail."""
+    phases_ms = np.arange(6) * 600_000
+    fleet = make_fleet(6, phase_ms=phases_ms, period_ms=HOUR_MS, goodput_Bps=1e9, conditions=Conditions())
+    return make_plan(TWO_WAVES, GATEWAYS, period_ms=HOUR_MS, prediction=predict(fleet, TWO_WAVES))
+
+
+def ended(number: int, hour: float, status: TaskStatus, *, seen_hour: float | None = None) -> StatusChanged:
+    """The task of a gateway ended at an hour, and ``apply`` saw it then or later."""
+    time_ms = START_MS + round(hour * HOUR_MS)
+    at_ms = START_MS + round((seen_hour or hour) * HOUR_MS)
+    row: dict[str, Any] = {"attempt": 1, "from_status": TaskStatus.IN_PROGRESS, "cause": Cause.NEW_VERSION}
+    return StatusChanged(
+        at_ms=at_ms, gateway=GATEWAYS[number], time_ms=time_ms, since_ms=START_MS, to_status=status, **row
+    )
+
+
+def at(hour: float) -> int:
+    return START_MS + round(hour * HOUR_MS)
+
+
+def checked(hour: float, decision: GateDecision) -> GateChecked:
+    return GateChecked(
+        at_ms=at(hour), wave=0, check=0, decision=decision, completed=2, failed=1, size=4, reason="tested"
+    )
+
+
+EVENTS: list[Event] = [
+    Started(at_ms=at(0), actor="arn:test", version="test"),
+    WaveStarted(at_ms=at(1), wave=0),
+    ended(2, 2.5, TaskStatus.COMPLETED),
+    ended(0, 2, TaskStatus.COMPLETED, seen_hour=3),
+    ended(1, 4, TaskStatus.FAILED),
+    checked(5, GateDecision.HOLD),
+    checked(6, GateDecision.GO),
+    WaveStarted(at_ms=at(6), wave=1),
+    ended(4, 7, TaskStatus.COMPLETED),
+]
+
+
+def test_the_counts_of_each_wave_go_by_the_hours_since_it_began(saved: SavedPlan) -> None:
+    first, second = wave_courses(saved, EVENTS)
+    assert first.hours == (0, 1, 1.5, 3, 6)  # 2 h and 2.5 h are in order, although they were seen at 3 h and 2.5 h
+    assert first.completed == (0, 1, 2, 2, 2)
+    assert first.failed == (0, 0, 0, 1, 1)
+    assert first.checks == (CheckPoint(4, GateDecision.HOLD), CheckPoint(5, GateDecision.GO))
+    assert (second.hours, second.completed, second.failed) == ((0, 1, 1), (0, 1, 1), (0, 0, 0))
+
+
+def test_a_wave_that_has_not_begun_has_a_band_and_no_counts(saved: SavedPlan) -> None:
+    first, second = wave_courses(saved, EVENTS[:2])
+    assert first.has_begun
+    assert not second.has_begun
+    assert second.hours == second.completed == second.failed == ()
+    assert second.band is not None
+
+
+def test_a_plan_without_a_prediction_has_no_band() -> None:
+    courses = wave_courses(make_plan(TWO_WAVES, GATEWAYS), EVENTS)
+    assert [course.band for course in courses] == [None, None]
+    alt = wave_course(courses[0]).alt
+    assert "COMPLETED: 2 of 4 after 3.0 h" in alt
+    assert "predicted" not in alt
+
+
+def test_the_picture_says_what_was_seen_and_what_was_predicted_for_the_same_hour(saved: SavedPlan) -> None:
+    first, second = wave_courses(saved, EVENTS)
+    alt = wave_course(first).alt
+    # Every gateway completes with its second poll: the last of the four after an hour and a half.
+    assert alt.startswith("Wave 1, 4 gateways.")
+    assert "2 of 4 after 3.0 h (predicted 4 to 4, fewer than predicted)" in alt
+    assert "1 of 4 after 3.0 h (predicted 0 to 0, more than predicted)" in alt
+    assert alt.endswith("The gate decided after 5.0 h: go.")
+    assert "gate" not in wave_course(second).alt.replace("gateways", "")
+
+
+def test_the_picture_of_a_wave_that_has_not_begun_says_what_is_predicted(saved: SavedPlan) -> None:
+    alt = wave_course(wave_courses(saved, [])[1]).alt
+    assert alt.startswith("Wave 2, 2 gateways. It has not begun. COMPLETED: 2 to 2 predicted after")
+
+
+def test_equal_waves_give_equal_pictures_of_the_usual_size(saved: SavedPlan) -> None:
+    def draw() -> bytes:
+        return wave_course(wave_courses(saved, EVENTS)[0]).png()
+
+    png = draw()
+    assert png == draw()
+    assert (int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")) == (1280, 800)
+
+
+def test_the_picture_tells_the_two_statuses_apart_without_colour(saved: SavedPlan) -> None:
+    course: WaveCourse = wave_courses(saved, EVENTS)[0]
+    left, right = wave_course(course).figure.axes
+    assert [axes.get_title("left") for axes in (left, right)] == ["COMPLETED", "FAILED"]
+    assert left.lines[-1].get_marker() != right.lines[-1].get_marker()
+    assert left.collections[0].get_hatch() != right.collections[0].get_hatch()
