@@ -18,8 +18,11 @@ from axe_playwright_python.sync_playwright import Axe
 from browser import SIZE, LabPage, chromium, expose_app, lab_process, need_chromium, write_notebook
 from nbclient import NotebookClient
 from outside import World
+from rollout_example import carry_out
 
 from lorafw.lab.lessons import WorkingCopy, packaged_lessons
+from lorafw.lab.plots import wave_course
+from lorafw.rollout import read_report, write_html
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 LIVELY = ("10",)
@@ -280,6 +283,23 @@ def test_axe_finds_no_violation_in_any_panel(six: LabPage, theme: str) -> None:
     assert results.violations_count == 0, results.generate_report()
     checked = {rule["id"] for rule in results.response["passes"]}
     assert {"color-contrast", "label", "select-name", "button-name", "image-alt"} <= checked
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_in_the_report_on_a_rollout_which_asks_for_nothing(
+    browser: Any, tmp_path: Path, scheme: str
+) -> None:
+    report = read_report(carry_out(tmp_path), tmp_path / "rollout.journal")
+    write_html(report, tmp_path / "report.html", [wave_course(course) for course in report.courses])
+    page = browser.new_page(color_scheme=scheme)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.partition(":")[0]))
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.locator("img").evaluate_all("images => images.map(image => image.naturalWidth > 0)") == [True, True]
+    assert set(asked) <= {"file", "data"}
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    page.close()
 
 
 @pytest.mark.parametrize("control", ["button", "slider", "combobox"])

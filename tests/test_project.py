@@ -77,6 +77,7 @@ PROVIDED = {
     "pygments": "sphinx",
     "traitlets": "ipywidgets",
     "yaml": "myst-nb",
+    "markdown_it": "myst-nb",
     "_pytest": "pytest",
 }
 LOADS_A_PLUGIN = {"pytest"}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_DEFINITION_BYTES: Final = 1 << 20
 CONTROL_MODULE: Final = "lorafw.cli.rollout_control"
+REPORT_MODULE: Final = "lorafw.cli.rollout_report"
 WATCH_INTERVAL_S: Final = 2.0
 
 _COMMANDS: Final = {
@@ -34,7 +35,7 @@ _COMMANDS: Final = {
     "resume": LazyCommand(CONTROL_MODULE, "Go on after a pause."),
     "promote": LazyCommand(CONTROL_MODULE, "Go on in spite of everything for which the rollout holds."),
     "abort": LazyCommand(CONTROL_MODULE, "Stop: create no more tasks, and delete those that are PENDING."),
-    "report": LazyCommand(CONTROL_MODULE, "Print what was planned, predicted and seen, and who decided what."),
+    "report": LazyCommand(REPORT_MODULE, "Tell what was planned, predicted and seen, and who decided what."),
     "clean": LazyCommand(CONTROL_MODULE, "Delete the ended tasks of an ended rollout."),
 }
 

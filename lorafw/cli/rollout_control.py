@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,23 +92,6 @@ def _command(plan_file: Path, journal: Path | None, chosen: Command, reason: str
     echo_highlighted(describe_status(state))
     if not is_running:
         echo(f"apply is not running. This takes effect when you run: lorafw rollout apply {plan_file}", err=True)
-
-
-@click.command()
-@PLAN_ARGUMENT
-@JOURNAL_OPTION
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def report(*, plan_file: Path, journal: Path | None, as_json: bool) -> None:
-    """Print what was planned, predicted and seen, who decided what and why, and every gateway that is not COMPLETED."""
-    from lorafw.rollout.application import read_journal  # noqa: PLC0415 -- keeps --help fast
-    from lorafw.rollout.report import format_report, report_document  # noqa: PLC0415
-
-    state, events = read_journal(load_plan(plan_file), journal_of(plan_file, journal))
-    document = report_document(state, events)
-    if as_json:
-        echo(json.dumps(document, indent=4))
-        return
-    echo_highlighted(format_report(document))
 
 
 @click.command()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from lorafw.atomic import write_atomic
@@ -69,6 +70,10 @@ class AccessibleFigure:
         """Return the figure as a PNG image of 1280 x 800 pixels."""
         return self._render(".png")
 
+    def svg(self) -> bytes:
+        """Return the figure as an SVG image of 8 x 5 inches."""
+        return self._render(".svg")
+
     def save(self, path: Path | str) -> None:
         """Write the figure to a file, with the alternative text in its metadata.
 
@@ -87,7 +92,9 @@ class AccessibleFigure:
         text_field, omitted_field = FORMATS[suffix]
         metadata = {text_field: self.alt, omitted_field: None}
         content = io.BytesIO()
-        self.figure.savefig(content, format=suffix[1:], dpi=DPI, metadata=metadata)
+        # Without this salt, an SVG has other random ids each time.
+        with rc_context({"svg.hashsalt": "lorafw"}):
+            self.figure.savefig(content, format=suffix[1:], dpi=DPI, metadata=metadata)
         return content.getvalue()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

@@ -1,0 +1,129 @@
+"""The report as text, and the sentences that all of its forms share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from lorafw.rollout.report.document import NO_TASK_REASON
+
+NO_PREDICTION: Final = "no prediction"
+
+
+def format_report(document: Mapping[str, Any]) -> str:
+    """Return the report as text.
+
+    Args:
+        document: The result of ``report_document``.
+    """
+    planned = document["planned"]
+    lines = [
+        f"{document['name']}: {document['state']}",
+        f"  {document['reason']}",
+        f"  {document['target']}; planned {planned['created_at']} by {planned['created_by']}",
+        f"  {planned['update_file']}, SHA-512 {planned['sha512'][:16]}...",
+        f"  from {planned['from_version']} to {planned['to_version']}",
+        "",
+        "Waves: what was planned, predicted and seen",
+    ]
+    for number, (wave, gate) in enumerate(zip(document["waves"], planned["gates"], strict=True), 1):
+        lines += _wave_lines(number, wave, gate)
+    lines += ["", "Decisions: when, who, what and why"]
+    lines += [_decision_line(decision) for decision in document["decisions"]]
+    lines += ["", f"Gateways that are not COMPLETED: {len(document['not_completed'])}"]
+    for gateway in gateways_with_reason(document):
+        lines.append(f"  {gateway['gateway']}  wave {gateway['wave']}  {gateway['status']}  {gateway['reason']}")
+        lines += [f"      {line}" for line in gateway["explanation"]]
+    lines += [
+        f"  wave {wave}: {len(ids)} gateways were not given a task" for wave, ids in without_task(document).items()
+    ]
+    return "\n".join(lines)
+
+
+def list_facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what was planned, as pairs of a name and a value.
+
+    Args:
+        document: The result of ``report_document``.
+    """
+    planned = document["planned"]
+    facts = [
+        ("target", document["target"]),
+        ("planned", f"{planned['created_at']} by {planned['created_by']} with lorafw {planned['version']}"),
+        ("started", document["started"] or "not yet"),
+        ("last event", document["last_event"] or "none"),
+        ("update file", f"{planned['update_file']}, {planned['size_bytes']:,} bytes"),
+        ("SHA-512", planned["sha512"]),
+        ("role", planned["role"]),
+        ("from", planned["from_version"]),
+        ("to", planned["to_version"]),
+        ("definition", document["definition"] or "not created yet"),
+        ("gateways", f"{document['gateways']:,}"),
+        ("plan", document["plan"]),
+    ]
+    facts += [("finding", finding) for finding in planned["findings"]]
+    if planned["allowed"]:
+        facts.append(("overridden rules", ", ".join(planned["allowed"])))
+    return facts
+
+
+def describe_seen(wave: Mapping[str, Any]) -> str:
+    """Return in words what was seen of a wave.
+
+    Args:
+        wave: Its part of the document.
+    """
+    skipped = f", {wave['skipped']} left out" if wave["skipped"] else ""
+    return f"{wave['completed']} COMPLETED, {wave['failed']} FAILED, {wave['open']} not ended{skipped}"
+
+
+def describe_predicted(wave: Mapping[str, Any]) -> str:
+    """Return in words what was predicted for the end of a wave.
+
+    Args:
+        wave: Its part of the document.
+    """
+    if "predicted_completed" not in wave:
+        return NO_PREDICTION
+    return f"{wave['predicted_completed']:g} COMPLETED, {wave['predicted_failed']:g} FAILED"
+
+
+def describe_reason(decision: Mapping[str, Any]) -> str:
+    """Return the reason of a decision, and how often it was made if that was more than once.
+
+    Args:
+        decision: One of the decisions of the document.
+    """
+    if decision["times"] == 1:
+        return str(decision["reason"])
+    return f"{decision['reason']} ({decision['times']} times, last {decision['until']})"
+
+
+def gateways_with_reason(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the gateways that are not COMPLETED and that have a reason of their own."""
+    return [gateway for gateway in document["not_completed"] if gateway["reason"] != NO_TASK_REASON]
+
+
+def without_task(document: Mapping[str, Any]) -> dict[int, list[str]]:
+    """Return the ids of the gateways that were not given a task, by the number of their wave."""
+    ids: dict[int, list[str]] = {}
+    for gateway in document["not_completed"]:
+        if gateway["reason"] == NO_TASK_REASON:
+            ids.setdefault(gateway["wave"], []).append(gateway["gateway"])
+    return ids
+
+
+def _wave_lines(number: int, wave: Mapping[str, Any], gate: str) -> list[str]:
+    """Return the lines about one wave."""
+    prediction = describe_predicted(wave)
+    if prediction != NO_PREDICTION:
+        prediction = f"predicted {prediction}"
+    figures = f"seen {describe_seen(wave)}; {prediction}"
+    return [f"  wave {number}  {wave['size']} gateways, {wave['state']}: {figures}", f"          {gate}"]
+
+
+def _decision_line(decision: Mapping[str, Any]) -> str:
+    """Return the line about one decision."""
+    reason = describe_reason(decision)
+    line = f"  {decision['time']}  {decision['actor']}  {decision['decision']}"
+    return f"{line}: {reason}" if reason else line
