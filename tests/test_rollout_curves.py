@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from lorafw.fleet import Conditions, Plan, Update, Wave, make_fleet
 from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.lab.plots import wave_course
 from lorafw.rollout.curves import CheckPoint, WaveCourse, wave_courses
+from lorafw.rollout.envelope import Band
 from lorafw.rollout.events import Event, GateChecked, Started, StatusChanged, WaveStarted
 from lorafw.rollout.prediction import predict
 from lorafw.rollout.saved_plan import SavedPlan
@@ -87,11 +89,17 @@ def test_a_plan_without_a_prediction_has_no_band() -> None:
     assert "predicted" not in alt
 
 
+def with_band(course: WaveCourse) -> WaveCourse:
+    """The same course with a band of three hours: first nobody, then 2 to 4 COMPLETED, and in the end all four."""
+    rising, none = np.array([0, 2, 4]), np.zeros(3, dtype=int)
+    return replace(course, band=Band(np.array([0.0, 1.0, 2.0]), rising, np.array([1, 4, 4]), none, none))
+
+
 def test_the_picture_says_what_was_seen_and_what_was_predicted_for_the_same_hour(saved: SavedPlan) -> None:
     first, second = wave_courses(saved, EVENTS)
-    alt = wave_course(first).alt
-    # Every gateway completes with its second poll: the last of the four after an hour and a half.
+    alt = wave_course(with_band(first)).alt
     assert alt.startswith("Wave 1, 4 gateways.")
+    assert "COMPLETED: 2 of 4 after 1.5 h (predicted 2 to 4)" in alt
     assert "2 of 4 after 3.0 h (predicted 4 to 4, fewer than predicted)" in alt
     assert "1 of 4 after 3.0 h (predicted 0 to 0, more than predicted)" in alt
     assert alt.endswith("The gate decided after 5.0 h: go.")
@@ -99,8 +107,11 @@ def test_the_picture_says_what_was_seen_and_what_was_predicted_for_the_same_hour
 
 
 def test_the_picture_of_a_wave_that_has_not_begun_says_what_is_predicted(saved: SavedPlan) -> None:
-    alt = wave_course(wave_courses(saved, [])[1]).alt
-    assert alt.startswith("Wave 2, 2 gateways. It has not begun. COMPLETED: 2 to 2 predicted after")
+    alt = wave_course(with_band(wave_courses(saved, [])[0])).alt
+    assert alt == (
+        "Wave 1, 4 gateways. It has not begun. COMPLETED: 4 to 4 predicted after 2.0 h; "
+        "FAILED: 0 to 0 predicted after 2.0 h."
+    )
 
 
 def test_equal_waves_give_equal_pictures_of_the_usual_size(saved: SavedPlan) -> None:

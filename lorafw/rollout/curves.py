@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-import numpy as np
+from typing import Final
 
 from lorafw.fleet.simulation.gates import GateDecision
+from lorafw.rollout.envelope import Band
 from lorafw.rollout.events import Event, GateChecked, StatusChanged, WaveStarted
 from lorafw.rollout.saved_plan import SavedPlan
 from lorafw.tasks.lifecycle import TERMINAL, TaskStatus
 
 HOUR_MS: Final = 3_600_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Band:
-    """The numbers of gateways that a wave may have, by hours since it began."""
-
-    hours: Any
-    completed_low: Any
-    completed_high: Any
-    failed_low: Any
-    failed_high: Any
-
-
-def read_band(prediction: Mapping[str, Any], wave: int) -> Band | None:
-    """Return the band between two quantiles of a wave. None if the wave never began in the prediction."""
-    waves = prediction.get("waves", [])
-    if wave >= len(waves) or not waves[wave]["rollouts"]:
-        return None
-    low, high = (prediction["quantiles"].index(quantile) for quantile in (0.015, 0.985))
-    bounds = [np.array(waves[wave][name]["quantiles"][row]) for name in ("completed", "failed") for row in (low, high)]
-    return Band(np.array(waves[wave]["hours"]), *bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +44,7 @@ class WaveCourse:
     checks: tuple[CheckPoint, ...]
     """The checks of its gate, in the order of time."""
     band: Band | None
-    """The predicted band. None if the prediction has none, because the wave never began in it."""
+    """The predicted band. None if the prediction has none, because the wave began in too few of its rollouts."""
 
     @property
     def has_begun(self) -> bool:
@@ -117,7 +95,7 @@ def _course(
 ) -> WaveCourse:
     """Return how one wave went. ``started_ms`` is None if it has not begun."""
     number, size = index + 1, len(plan.waves[index].gateways)
-    band = read_band(plan.prediction, index)
+    band = plan.bands[index]
     if started_ms is None:
         return WaveCourse(number, size, (), (), (), (), band)
     hours, completed, failed = [0.0], [0], [0]

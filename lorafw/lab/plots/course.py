@@ -29,6 +29,7 @@ _LEGEND_PLACES: Final = {TaskStatus.COMPLETED: "lower right", TaskStatus.FAILED:
 """Where a rising curve leaves room."""
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,11 +38,11 @@ class _Curve:
 
     status: TaskStatus
     hours: Floats
-    counts: Floats
+    counts: Integers
     band_hours: Floats
     """Empty if there is no band."""
-    low: Floats
-    high: Floats
+    low: Integers
+    high: Integers
 
     def bounds_at(self, hour: float) -> tuple[int, int]:
         """Return the bounds of the band at an hour. The lower bound is the last one before, the upper the next one."""
@@ -77,9 +78,9 @@ def wave_course(course: WaveCourse) -> AccessibleFigure:
 def _curves(course: WaveCourse) -> list[_Curve]:
     """Return the curves of COMPLETED and of FAILED."""
     counts = {TaskStatus.COMPLETED: course.completed, TaskStatus.FAILED: course.failed}
-    empty: Floats = np.zeros(0)
-    bounds = dict.fromkeys(counts, (empty, empty))
-    band_hours = empty
+    nothing: Integers = np.zeros(0, dtype=np.int64)
+    bounds = dict.fromkeys(counts, (nothing, nothing))
+    band_hours: Floats = np.zeros(0)
     if course.band is not None:
         band = course.band
         band_hours = band.hours
