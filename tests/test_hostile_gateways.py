@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import hashlib
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from processes import killed_at_the_end
 from test_mutual_tls import certificate_by_openssl
 
@@ -32,6 +34,7 @@ from lorafw.server.app import CupsServer, TlsConfig
 from lorafw.server.authorization import BoundCertificate, CertificateAuthorizer
 from lorafw.server.certificate_authority import load_or_create
 from lorafw.server.config import Limits
+from lorafw.server.connections import ClientConnection, ConnectionManager
 from lorafw.server.refusals import MAX_LINES_PER_WINDOW, WINDOW_S, RefusalCounter, RefusalReason
 from lorafw.sources.cache import CachedUpdate, UpdateCache
 from lorafw.tasks.lifecycle import Cause
@@ -301,6 +304,24 @@ def test_who_fills_the_server_with_idle_connections_pushes_out_their_own(tmp_pat
         assert read_all(idle[-1]).endswith(bytes(14)), "the youngest is still there"
         for connection in idle:
             connection.close()
+
+
+def test_a_connection_that_has_just_begun_is_spared_when_room_is_made() -> None:
+    async def begin_two_and_make_room() -> tuple[bool, bool]:
+        manager = ConnectionManager(answer_nothing, Limits(), RefusalCounter(), None)
+        old, young = ClientConnection(manager), ClientConnection(manager)
+        for connection in (old, young):
+            assert manager.register(connection)
+        old.phase_started_at -= 1.0
+        rooms = manager.make_room(0.5), manager.make_room(0.5)
+        manager.close_all()
+        return rooms
+
+    assert asyncio.run(begin_two_and_make_room()) == (True, False)
+
+
+async def answer_nothing(_: web.BaseRequest) -> web.StreamResponse:
+    raise AssertionError("no request was sent")
 
 
 def test_an_update_under_way_is_not_pushed_out(tmp_path: Path) -> None:

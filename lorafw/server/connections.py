@@ -146,6 +146,10 @@ class ClientConnection(asyncio.Protocol):
         self.phase = phase
         self.phase_started_at = self._manager.now()
 
+    def is_idle_since(self, time: float) -> bool:
+        """Return whether the connection has been in READING or CLOSING from ``time`` on, in s of the event loop."""
+        return self.phase in _IDLE_PHASES and self.phase_started_at <= time
+
     def start_sending(self, monitor: ThroughputMonitor) -> None:
         """Enter SENDING. The connection is aborted if ``monitor`` finds that the client reads too slowly."""
         self.monitor = monitor
@@ -381,9 +385,17 @@ class ConnectionManager(web.Server):
         """
         return len(self._open) + opening < self._max_connections
 
-    def make_room(self) -> bool:
-        """Close the oldest idle connections of the address that has most of them. Return False if none is idle."""
-        idle = [connection for connection in self._open if connection.phase in _IDLE_PHASES]
+    def make_room(self, idle_s: float = 0.0) -> bool:
+        """Close the oldest idle connections of the address that has most of them.
+
+        Args:
+            idle_s: Only connections that are idle for at least this number of seconds are closed.
+
+        Returns:
+            False if there is no such connection.
+        """
+        latest_start = self.now() - idle_s
+        idle = [connection for connection in self._open if connection.is_idle_since(latest_start)]
         if not idle:
             return False
         ((busiest_peer, _),) = Counter(connection.peer for connection in idle).most_common(1)

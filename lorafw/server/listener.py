@@ -19,6 +19,8 @@ _ACCEPT_AT_ONCE: Final = 64
 """Number of connections to accept before the event loop serves others again."""
 _PAUSE_S: Final = 0.05
 """Time to wait after no connection could be accepted."""
+_SPARED_S: Final = 0.1
+"""A connection is not closed for another one in this time, which is enough for a request from nearby."""
 
 
 class Listener:
@@ -51,7 +53,7 @@ class Listener:
         """Accept waiting connections. The event loop calls this when there are some."""
         for _ in range(_ACCEPT_AT_ONCE):
             if not self._has_room():
-                self._pause()
+                self._wait_for_room()
                 return
             try:
                 accepted, _ = self._socket.accept()
@@ -68,7 +70,15 @@ class Listener:
         """Return True if one more connection may be accepted. May close an idle connection to make room."""
         if self._connections.has_room(self._opening):
             return True
-        return self._opening == 0 and self._connections.make_room()
+        return self._opening == 0 and self._connections.make_room(_SPARED_S)
+
+    def _wait_for_room(self) -> None:
+        """Pause, unless the last accepted connections are about to be registered.
+
+        The event loop calls ``_accept`` again if a connection is waiting. Then there may be an idle one to close.
+        """
+        if self._opening == 0:
+            self._pause()
 
     def _open(self, accepted: socket.socket) -> None:
         """Start a task that gives an accepted socket its protocol."""
