@@ -60,6 +60,7 @@ def _compare(context: StepContext, index: int, known_ms: int) -> str | None:
         wave=index,
         completed=wave.count(TaskStatus.COMPLETED),
         failed=wave.count(TaskStatus.FAILED),
+        stalled=wave.stalled,
         elapsed_ms=context.now_ms - wave.started_ms,
         known_ms=known_ms - wave.started_ms,
         delay_ms=_creation_delay_ms(context, index),

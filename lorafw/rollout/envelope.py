@@ -2,12 +2,13 @@
 
 The band of a wave is simultaneous: it covers the whole course of the wave, not one moment. A rollout that follows the
 model leaves the bands of all of its waves together with probability FALSE_HOLDS, however often somebody looks. The
-limit comes from the predicted rollouts themselves: for each, the largest deviation from the mean over all hours is
+limits come from the predicted rollouts themselves. For each, the largest deviation from the mean over all hours is
 computed, in units of the usual deviation at that hour and in that direction. The band is what the limit allows.
 
-Two directions are bad news: fewer COMPLETED and more FAILED than predicted. They get most of the probability, because
-a rollout that goes better than predicted seldom needs anybody. It leaves the band as well if it is much better: then
-the prediction is not about this fleet.
+The probability is divided. Most of it is for bad news: more updates that have stalled, fewer COMPLETED and more FAILED
+than predicted. A rollout that goes much better than predicted leaves the band as well, because the prediction is then
+not about this fleet. Stalled updates get the largest part. A firmware that fails more often shows there first and most
+clearly: three tries at 6 % instead of 2 % hardly change how many gateways are FAILED in the end.
 
 Reality is only known with a delay, and the rollout holds only if it has left the band for certain:
 
@@ -17,11 +18,12 @@ Reality is only known with a delay, and the rollout holds only if it has left th
 - A task that was created late, because of a pause, an interruption or a slow API, ends late. The lower bounds are
   compared earlier by the longest of these delays.
 - A gateway that was left out may have been one of the COMPLETED. The lower bounds fall by the number of these gateways.
+- An update counts as stalled only if its task was read, and was open, when its time was over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,14 +37,29 @@ from lorafw.tasks.lifecycle import TaskStatus
 FALSE_HOLDS: Final = 0.03
 """The probability that a rollout that follows the model leaves the band of any of its waves."""
 
-_BAD_SHARE: Final = 5 / 6
-"""The share of this probability for fewer COMPLETED and more FAILED. The rest is for a rollout that is too good."""
+_STALL_SHARE: Final = 0.6
+"""The share of this probability for more stalled updates than predicted."""
+_BAD_SHARE: Final = 0.3
+"""The share for fewer COMPLETED and more FAILED gateways than predicted."""
+_GOOD_SHARE: Final = 0.1
+"""The share for more COMPLETED and fewer FAILED gateways than predicted."""
+
+_FEWEST_CURVES: Final = 500
+"""A band is made from at least this number of curves."""
+
+_LAST_SHARE: Final = 0.2
+"""The share of the last wave in the probability of a hold."""
 
 _TAIL: Final = 0.025
 """The usual deviation reaches from the mean to the quantile of this tail."""
 
 _SMALLEST_DEVIATION: Final = 1.0
 """The usual deviation is at least one gateway, because a count that never varies would allow none."""
+
+_NOTED_DELAY: Final = 0.02
+"""A reason to hold mentions late tasks if they are late by more than this share of the time."""
+
+_STALLED: Final = "stalled (not ended half a poll period after the offer)"
 
 _ROUNDING: Final = 1e-9
 
@@ -67,6 +84,8 @@ class Band:
     """The smallest number of FAILED gateways at each hour."""
     failed_high: Integers
     """The largest number."""
+    stalled_high: int
+    """The largest number of gateways whose update has stalled, at all hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +96,8 @@ class ObservedWave:
     """The index of the wave."""
     completed: int
     failed: int
+    stalled: int = 0
+    """Number of gateways whose update has stalled for certain."""
     elapsed_ms: int
     known_ms: int
     """Everything that had happened until this time has been seen."""
@@ -99,7 +120,19 @@ def read_band(prediction: Mapping[str, Any], wave: int) -> Band | None:
     curves = read_curves(prediction, wave)
     if curves is None:
         return None
-    return make_band(curves, FALSE_HOLDS / len(prediction["waves"]))
+    sizes = [document["size"] for document in prediction["waves"]]
+    return make_band(curves, FALSE_HOLDS * _shares_of_waves(sizes)[wave])
+
+
+def _shares_of_waves(sizes: Sequence[int]) -> Floats:
+    """Return the share of each wave in the probability of a hold.
+
+    A large wave tells more, and a hold in the last wave prevents no task.
+    """
+    if len(sizes) == 1:
+        return np.ones(1)
+    weights = np.sqrt(sizes[:-1])
+    return np.append(weights / weights.sum() * (1 - _LAST_SHARE), _LAST_SHARE)
 
 
 def make_band(curves: WaveCurves, probability: float) -> Band | None:
@@ -112,17 +145,23 @@ def make_band(curves: WaveCurves, probability: float) -> Band | None:
     Returns:
         The band. None if there are too few curves for this probability.
     """
+    if len(curves.completed) < _FEWEST_CURVES:
+        return None
     running = curves.running
-    completed, failed = _Spread.of(curves.completed, running), _Spread.of(curves.failed, running)
+    completed, failed = (_Spread.of(counts, running) for counts in (curves.completed, curves.failed))
     bad = np.maximum(completed.largest_below(curves.completed, running), failed.largest_above(curves.failed, running))
     good = np.maximum(completed.largest_above(curves.completed, running), failed.largest_below(curves.failed, running))
+    stalled = _largest(curves.stalled, running)
     bad_limit = _upper_limit(bad, probability * _BAD_SHARE)
-    good_limit = _upper_limit(good, probability * (1 - _BAD_SHARE))
-    if bad_limit is None or good_limit is None:
-        return None
-    completed_low, completed_high = completed.bounds(bad_limit, good_limit, curves.size)
-    failed_low, failed_high = failed.bounds(good_limit, bad_limit, curves.size)
-    return Band(curves.hours, completed_low, completed_high, failed_low, failed_high)
+    good_limit = _upper_limit(good, probability * _GOOD_SHARE)
+    return Band(
+        hours=curves.hours,
+        completed_low=completed.low(bad_limit, curves.size),
+        completed_high=completed.high(good_limit, curves.size),
+        failed_low=failed.low(good_limit, curves.size),
+        failed_high=failed.high(bad_limit, curves.size),
+        stalled_high=int(_upper_limit(stalled, probability * _STALL_SHARE)),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,12 +187,19 @@ class _Spread:
         """Return the largest deviation of each curve above the mean, in units of the usual one."""
         return _largest((counts - self.mean) / self.above, running)
 
-    def bounds(self, below_limit: float, above_limit: float, size: int) -> tuple[Integers, Integers]:
-        """Return the bounds that the limits allow: whole numbers from 0 to the size of the wave that never fall."""
-        low = np.ceil(self.mean - below_limit * self.below - _ROUNDING)
-        high = np.floor(self.mean + above_limit * self.above + _ROUNDING)
-        rising_low, rising_high = np.maximum.accumulate(low), np.maximum.accumulate(high)
-        return np.clip(rising_low, 0, size).astype(np.int64), np.clip(rising_high, 0, size).astype(np.int64)
+    def low(self, limit: float, size: int) -> Integers:
+        """Return the lower bound that a limit of the deviations allows. It never falls."""
+        return _to_bound(np.ceil(self.mean - limit * self.below - _ROUNDING), size)
+
+    def high(self, limit: float, size: int) -> Integers:
+        """Return the upper bound that a limit of the deviations allows. It never falls."""
+        return _to_bound(np.floor(self.mean + limit * self.above + _ROUNDING), size)
+
+
+def _to_bound(values: Floats, size: int) -> Integers:
+    """Return a bound as numbers of gateways from 0 to the size of the wave that never fall."""
+    bound: Integers = np.clip(np.maximum.accumulate(values), 0, size).astype(np.int64)
+    return bound
 
 
 def _mean_and_tails(column: Counts) -> tuple[float, float, float]:
@@ -164,20 +210,18 @@ def _mean_and_tails(column: Counts) -> tuple[float, float, float]:
     return float(column.mean()), float(low), float(high)
 
 
-def _largest(deviations: Floats, running: Mask) -> Floats:
-    """Return the largest deviation of each rollout before it was stopped."""
-    largest: Floats = np.where(running, deviations, 0.0).max(axis=1)
+def _largest(values: Floats | Counts, running: Mask) -> Floats:
+    """Return the largest value of each rollout before it was stopped."""
+    largest: Floats = np.where(running, values, 0.0).max(axis=1)
     return largest
 
 
-def _upper_limit(values: Floats, probability: float) -> float | None:
+def _upper_limit(values: Floats, probability: float) -> float:
     """Return the limit that another value of the same kind exceeds with a probability of at most this.
 
-    None if there are too few values.
+    It is the largest of the values if there are too few for the probability.
     """
-    rank = int(np.ceil((1 - probability) * (len(values) + 1)))
-    if rank > len(values):
-        return None
+    rank = min(int(np.ceil((1 - probability) * (len(values) + 1))), len(values))
     return float(np.sort(values)[rank - 1])
 
 
@@ -203,6 +247,8 @@ def find_deviation(band: Band, seen: ObservedWave) -> str | None:
             return _describe(seen, status, count, seen.known_ms, (low[low_index], high[low_index]))
         if count > high[high_index]:
             return _describe(seen, status, count, seen.elapsed_ms, (low[high_index], high[high_index]))
+    if seen.stalled > band.stalled_high:
+        return _describe(seen, _STALLED, seen.stalled, seen.elapsed_ms, (0, band.stalled_high))
     return None
 
 
@@ -218,14 +264,21 @@ def _index_after(band: Band, time_ms: int) -> int:
     return min(index, len(band.hours) - 1)
 
 
-def _describe(seen: ObservedWave, status: TaskStatus, count: int, time_ms: int, bounds: tuple[int, int]) -> str:
+def _describe(seen: ObservedWave, counted: str, count: int, time_ms: int, bounds: tuple[int, int]) -> str:
     """Return in words that a count is outside of the band."""
     low, high = bounds
     notes = ""
-    if seen.delay_ms:
-        notes += f", with tasks up to {format_duration(seen.delay_ms / 1000)} late"
+    if seen.delay_ms > time_ms * _NOTED_DELAY:
+        notes += f", with tasks up to {_format_time(seen.delay_ms)} late"
     if seen.left_out:
         notes += f", {seen.left_out} left out"
-    when = format_duration(time_ms / 1000)
     predicted = f"{format_percent(1 - FALSE_HOLDS)} of the predicted rollouts had {low} to {high}"
-    return f"wave {seen.wave + 1}: {count} {status} after {when}{notes}; {predicted}"
+    return f"wave {seen.wave + 1}: {count} {counted} after {_format_time(time_ms)}{notes}; {predicted}"
+
+
+def _format_time(time_ms: int) -> str:
+    """Return a duration as text: in hours, or in smaller units if it is short."""
+    if time_ms < 2 * _HOUR_MS:
+        return format_duration(time_ms / 1000)
+    hours = f"{time_ms / _HOUR_MS:.1f}".removesuffix(".0")
+    return f"{hours} h"

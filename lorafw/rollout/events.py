@@ -111,6 +111,13 @@ class StatusChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateStalled(Event):
+    """The task of a gateway was read half a poll period after the update had been offered, and had not succeeded."""
+
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndedTaskDeleted(Event):
     """A task of an earlier update, which had ended and was in the way, was deleted (``--replace-ended``)."""
 

@@ -30,6 +30,7 @@ from lorafw.rollout.events import (
     Started,
     StatusChanged,
     TaskCleaned,
+    UpdateStalled,
     WaveStarted,
 )
 from lorafw.rollout.state import (
@@ -40,7 +41,7 @@ from lorafw.rollout.state import (
     Subject,
     first_undecided,
 )
-from lorafw.tasks.lifecycle import TERMINAL, TaskStatus
+from lorafw.tasks.lifecycle import INITIAL, TERMINAL, TaskStatus
 
 
 def evolve(state: RolloutState, events: Iterable[Event]) -> RolloutState:
@@ -140,10 +141,15 @@ class Draft:
             self.change_gateway(event.gateway, phase=Phase.DELETING)
 
     def _on_status_changed(self, event: StatusChanged) -> None:
-        phase = _phase_of(event.to_status)
-        status = event.to_status or event.from_status
+        before = self.progress_of(event.gateway)
         self.change_gateway(
-            event.gateway, phase=phase, status=status, attempt=event.attempt, changed_ms=event.time_ms, failures=0
+            event.gateway,
+            phase=_phase_of(event.to_status),
+            status=event.to_status or event.from_status,
+            attempt=event.attempt,
+            changed_ms=event.time_ms,
+            offered_ms=_offered_ms(before, event),
+            failures=0,
         )
         if event.from_status is None:
             self._note_creation(event)
@@ -160,6 +166,10 @@ class Draft:
             last_created=event.gateway,
             delay_ms=max(wave.delay_ms, delay_ms),
         )
+
+    def _on_update_stalled(self, event: UpdateStalled) -> None:
+        wave = self.change_gateway(event.gateway, has_stalled=True).wave
+        self.change_wave(wave, stalled=self.waves[wave].stalled + 1)
 
     def _on_ended_task_deleted(self, event: EndedTaskDeleted) -> None:
         """Nothing changes: the gateway has no task, as before."""
@@ -253,6 +263,13 @@ def _phase_of(status: TaskStatus | None) -> Phase:
     return Phase.ENDED if status in TERMINAL else Phase.OPEN
 
 
+def _offered_ms(before: GatewayProgress, event: StatusChanged) -> int | None:
+    """Return when the update had first been offered to a gateway. None if it was not."""
+    if before.offered_ms is not None or event.to_status in (None, INITIAL):
+        return before.offered_ms
+    return event.time_ms
+
+
 _HANDLERS: Final[Mapping[type[Event], Callable[[Draft, Any], None]]] = {
     Started: Draft._on_started,
     DefinitionIntended: Draft._on_definition_intended,
@@ -261,6 +278,7 @@ _HANDLERS: Final[Mapping[type[Event], Callable[[Draft, Any], None]]] = {
     CreateIntended: Draft._on_create_intended,
     DeleteIntended: Draft._on_delete_intended,
     StatusChanged: Draft._on_status_changed,
+    UpdateStalled: Draft._on_update_stalled,
     EndedTaskDeleted: Draft._on_ended_task_deleted,
     Skipped: Draft._on_skipped,
     ProblemFound: Draft._on_problem_found,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from lorafw.rollout.events import Commanded, DefinitionReady, Event, HookRan, Skipped
+from lorafw.rollout.events import Commanded, DefinitionReady, Event, HookRan, Skipped, UpdateStalled
+from lorafw.rollout.looks import may_have_stalled
 from lorafw.rollout.observations import (
     CallFailed,
     DefinitionsRead,
@@ -79,6 +80,8 @@ def _take_gateway(context: StepContext, read: GatewayRead) -> None:
     after = context.draft.progress_of(read.gateway)
     is_quiet = after.status == before.status
     quiet_looks = before.quiet_looks + 1 if is_quiet else 0
+    if may_have_stalled(after, context.draft.plan.stall_ms, context.now_ms):
+        context.record(UpdateStalled(at_ms=context.now_ms, gateway=read.gateway))
     context.draft.change_gateway(
         read.gateway,
         looked_ms=context.now_ms,

@@ -3,7 +3,8 @@
 A status changes at a request of the gateway, or after a long silence. The list of all gateways tells with one call for
 250 of them when each was last heard. A task is read if its gateway was heard since the last look. It is also read once
 in a poll period, because AWS may not count a CUPS request as an uplink (assumed). Looks that find nothing new become
-rarer, because a gateway with much traffic is heard all the time.
+rarer, because a gateway with much traffic is heard all the time. A task that is open half a poll period after its offer
+is read once more: only then it is known to have stalled.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 from lorafw.rollout.observations import ListGateways, ReadTask
 from lorafw.rollout.state import GatewayProgress, Phase
 from lorafw.rollout.step_context import StepContext
-from lorafw.tasks.lifecycle import INITIAL
+from lorafw.tasks.lifecycle import INITIAL, TaskStatus
 
 _LOOKS_PER_PERIOD: Final = 8
 """The largest number of looks in a poll period at a gateway that is heard all the time."""
@@ -35,17 +36,34 @@ class LookSchedule:
     """Time between two lists of the gateways."""
     period_ms: int
     """Time between two polls of a gateway."""
+    stall_ms: int | None
+    """Time after which an update that was offered has stalled. None if the prediction does not say how many will."""
 
     def is_due(self, gateway: str, progress: GatewayProgress) -> bool:
         """Return whether the task of a gateway should be read now."""
         silent_ms = self.now_ms - (progress.looked_ms or progress.changed_ms)
-        if silent_ms >= self.period_ms * _PERIOD_SHARE:
+        if silent_ms >= self.period_ms * _PERIOD_SHARE or may_have_stalled(progress, self.stall_ms, self.now_ms):
             return True
         uplink_ms = self.uplinks_ms.get(gateway)
         if uplink_ms is None or uplink_ms == progress.seen_uplink_ms:
             return False
         pause_ms = min(self.sweep_ms * 2 ** min(progress.quiet_looks, 20), self.period_ms // _LOOKS_PER_PERIOD)
         return progress.looked_ms is None or progress.quiet_looks == 0 or silent_ms >= pause_ms
+
+
+def may_have_stalled(progress: GatewayProgress, stall_ms: int | None, now_ms: int) -> bool:
+    """Return whether an update has stalled if its task is read now, and is as it was.
+
+    Args:
+        progress: What is known about the gateway.
+        stall_ms: Time after which an update that was offered has stalled. None if nobody counts them.
+        now_ms: The current time.
+    """
+    if stall_ms is None or progress.offered_ms is None:
+        return False
+    if progress.has_stalled or progress.status is TaskStatus.COMPLETED:
+        return False
+    return now_ms - progress.offered_ms >= stall_ms
 
 
 def look_at_tasks(context: StepContext) -> None:
@@ -65,6 +83,7 @@ def look_at_tasks(context: StepContext) -> None:
         uplinks_ms=draft.uplinks_ms,
         sweep_ms=draft.sweep_ms,
         period_ms=draft.plan.poll_period_ms,
+        stall_ms=draft.plan.stall_ms,
     )
     room = draft.settings.batch
     for gateway, progress in open_tasks(context):

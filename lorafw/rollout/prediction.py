@@ -1,5 +1,8 @@
 """The prediction of a plan: for each wave, how many gateways are COMPLETED and FAILED, by hours since it began.
 
+A third count are the gateways whose update has stalled: half a poll period after it was first offered, their task had
+not ended. Most of them had a try that failed. They show a bad update a day before the task statuses do.
+
 The curves of all replications are kept, because a simultaneous envelope needs whole curves. They are packed as zlib in
 base64. Beside them stand their quantiles, for people.
 """
@@ -34,6 +37,10 @@ QUANTILES: Final = (0.005, 0.015, 0.05, 0.25, 0.5, 0.75, 0.95, 0.985, 0.995)
 FLEETS: Final = 100
 """The number of fleets that the rollouts are simulated on."""
 
+STALL_SHARE: Final = 0.5
+"""An update has stalled if its task has not ended this share of a poll period after it was first offered."""
+
+_COUNTS: Final = ("completed", "failed", "stalled")
 _POINTS: Final = 97
 """Number of hours at which the curves are kept, besides the last one."""
 _GATEWAYS_AT_ONCE: Final = 10_000_000
@@ -55,6 +62,8 @@ class WaveCurves:
     """How many gateways are COMPLETED: one row for each rollout in which the wave began, one column for each hour."""
     failed: Counts
     """How many are FAILED."""
+    stalled: Counts
+    """How many have stalled."""
     stopped_h: npt.NDArray[np.float64]
     """When each of these rollouts was stopped, in hours since the wave began. Infinity if it was not."""
     size: int
@@ -99,6 +108,15 @@ def predict(
     }
 
 
+def stall_ms(poll_period_ms: float) -> int:
+    """Return how long after its first offer an update has stalled.
+
+    Args:
+        poll_period_ms: The time between two polls.
+    """
+    return round(poll_period_ms * STALL_SHARE)
+
+
 def read_curves(prediction: Mapping[str, Any], wave: int) -> WaveCurves | None:
     """Return the curves of a wave. None if the prediction has none, because the wave never began.
 
@@ -111,11 +129,11 @@ def read_curves(prediction: Mapping[str, Any], wave: int) -> WaveCurves | None:
         return None
     document = waves[wave]
     shape = (document["rollouts"], len(document["hours"]))
-    completed, failed = (_unpack(document[name]["curves"], shape) for name in ("completed", "failed"))
+    completed, failed, stalled = (_unpack(document[name]["curves"], shape) for name in _COUNTS)
     stopped_h = np.full(document["rollouts"], np.inf)
     for row, hours in document["stopped"]:
         stopped_h[row] = hours
-    return WaveCurves(np.array(document["hours"]), completed, failed, stopped_h, document["size"])
+    return WaveCurves(np.array(document["hours"]), completed, failed, stalled, stopped_h, document["size"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,12 +144,19 @@ class WaveEnds:
     """When each task ended, since the wave began. NEVER if it did not."""
     status: U8
     """The status of each task, as a code."""
+    stalled_ms: I64
+    """When each update stalled, since the wave began. NEVER if it did not."""
     stopped_ms: I64
     """When each rollout was stopped, since the wave began. NEVER if it was not."""
 
     def times_ms(self, status: TaskStatus) -> I64:
         """Return when tasks ended with a status, sorted: a row for each rollout, with NEVER at its end."""
         times_ms: I64 = np.sort(np.where(self.status == status_code(status), self.ended_ms, NEVER), axis=1)
+        return times_ms
+
+    def sorted_stalls_ms(self) -> I64:
+        """Return when updates stalled, sorted like ``times_ms``."""
+        times_ms: I64 = np.sort(self.stalled_ms, axis=1)
         return times_ms
 
 
@@ -175,6 +200,7 @@ def simulated_waves(result: Result) -> Iterator[WaveEnds]:
     """Yield how the tasks of each wave ended."""
     rng_key = rng_keys(result.seed, np.arange(result.replications)[:, None], result.fleet.number[None, :])
     order = task_order(result.plan, rng_key)
+    patience_ms = stall_ms(float(np.median(result.fleet.period_ms)))
     wave_start = 0
     for number, wave_end in enumerate(result.plan.wave_ends(result.fleet.size)):
         index = order[:, wave_start:wave_end]
@@ -182,10 +208,19 @@ def simulated_waves(result: Result) -> Iterator[WaveEnds]:
         if result.waves:
             started_ms = result.waves[number].started_ms
         began = started_ms < NEVER
-        ended_ms = np.take_along_axis(result.histories.ended_ms, index, axis=1)[began]
-        status = np.take_along_axis(result.histories.status, index, axis=1)[began]
+        offered_ms, ended_ms, status = (
+            np.take_along_axis(getattr(result.histories, name), index, axis=1)[began]
+            for name in ("offered_ms", "ended_ms", "status")
+        )
+        has_stalled = (offered_ms < NEVER) & (ended_ms > offered_ms + patience_ms)
+        stalled_ms = np.where(has_stalled, offered_ms + patience_ms, NEVER)
         started_ms, stopped_ms = started_ms[began], result.stopped_ms[began]
-        yield WaveEnds(_since(ended_ms, started_ms[:, None]), status, _since(stopped_ms, started_ms))
+        yield WaveEnds(
+            ended_ms=_since(ended_ms, started_ms[:, None]),
+            status=status,
+            stalled_ms=_since(stalled_ms, started_ms[:, None]),
+            stopped_ms=_since(stopped_ms, started_ms),
+        )
         wave_start = wave_end
 
 
@@ -214,24 +249,26 @@ def _curves(ends: WaveEnds, hours: npt.NDArray[np.float64]) -> WaveCurves:
     """Return the curves of a wave in some rollouts."""
     until_ms = hours * _HOUR_MS
     until_ms[-1] = NEVER / 2
-    completed, failed = (_count(ends, status, until_ms) for status in (TaskStatus.COMPLETED, TaskStatus.FAILED))
+    completed, failed = (
+        _count(ends.times_ms(status), until_ms) for status in (TaskStatus.COMPLETED, TaskStatus.FAILED)
+    )
+    stalled = _count(ends.sorted_stalls_ms(), until_ms)
     stopped_h = np.where(ends.stopped_ms < NEVER, ends.stopped_ms / _HOUR_MS, np.inf)
-    return WaveCurves(hours, completed, failed, stopped_h, ends.ended_ms.shape[1])
+    return WaveCurves(hours, completed, failed, stalled, stopped_h, ends.ended_ms.shape[1])
 
 
-def _count(ends: WaveEnds, status: TaskStatus, until_ms: npt.NDArray[np.float64]) -> Counts:
-    """Return how many tasks had ended with a status by each time, in each rollout."""
-    times_ms = ends.times_ms(status)
+def _count(times_ms: I64, until_ms: npt.NDArray[np.float64]) -> Counts:
+    """Return how many of the sorted times of each rollout had come by each moment."""
     rows = [np.searchsorted(row, until_ms, side="right") for row in times_ms]
     return np.array(rows, dtype=np.int32).reshape(len(times_ms), len(until_ms))
 
 
 def _join(parts: Sequence[WaveCurves]) -> WaveCurves:
     """Return the curves of several groups as one."""
-    completed, failed, stopped_h = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("completed", "failed", "stopped_h")
+    completed, failed, stalled, stopped_h = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in (*_COUNTS, "stopped_h")
     )
-    return WaveCurves(parts[0].hours, completed, failed, stopped_h, parts[0].size)
+    return WaveCurves(parts[0].hours, completed, failed, stalled, stopped_h, parts[0].size)
 
 
 def _to_document(wave: WaveCurves) -> dict[str, Any]:
@@ -242,8 +279,7 @@ def _to_document(wave: WaveCurves) -> dict[str, Any]:
         "rollouts": len(wave.completed),
         "stopped": [[row, round(float(wave.stopped_h[row]), 6)] for row in stopped],
         "hours": [round(hour, 6) for hour in wave.hours.tolist()],
-        "completed": _describe(wave.completed),
-        "failed": _describe(wave.failed),
+        **{name: _describe(getattr(wave, name)) for name in _COUNTS},
     }
 
 

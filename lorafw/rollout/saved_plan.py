@@ -23,6 +23,7 @@ from lorafw.fleet.io.toml import parse_plan, plan_to_table
 from lorafw.fleet.plan import Plan, Wave
 from lorafw.localaws.connection import Target
 from lorafw.rollout.envelope import Band, read_band
+from lorafw.rollout.prediction import stall_ms
 from lorafw.version import GatewayVersion
 
 FORMAT: Final = 1
@@ -146,6 +147,13 @@ class SavedPlan:
     def bands(self) -> tuple[Band | None, ...]:
         """The band in which each wave stays if it follows the prediction. None if the prediction has none."""
         return tuple(read_band(self.prediction, index) for index in range(len(self.waves)))
+
+    @cached_property
+    def stall_ms(self) -> int | None:
+        """How long after its first offer an update has stalled. None if the prediction does not say how many will."""
+        if not any(self.bands):
+            return None
+        return stall_ms(self.poll_period_ms)
 
     @property
     def gateway_ids(self) -> tuple[str, ...]:

@@ -62,6 +62,10 @@ class GatewayProgress:
     attempt: int = 0
     changed_ms: int = 0
     """When the status changed last."""
+    offered_ms: int | None = None
+    """When the update had been offered to it for the first time, as far as that was seen."""
+    has_stalled: bool = False
+    """True if its task was read half a poll period after that time, and had not succeeded."""
     note: str = ""
     """Why it was left out."""
     looked_ms: int | None = None
@@ -107,6 +111,8 @@ class WaveProgress:
     hooks_passed: frozenset[HookMoment] = frozenset()
     accepts_deviation: bool = False
     """True if a person promoted the rollout although it had left the prediction."""
+    stalled: int = 0
+    """Number of gateways that have stalled."""
     delay_ms: int = 0
     """The longest time that a task was created after its planned time."""
     suspected_ms: int | None = None

@@ -119,15 +119,14 @@ def _first_deviation(band: Band, index: int, ends: WaveEnds) -> tuple[int, str] 
     last_ms = int(band.hours[-1] * HOUR_MS) + LOOK_MS
     looks_ms = np.arange(LOOK_MS, last_ms + LOOK_MS, LOOK_MS)
     looks_ms = looks_ms[looks_ms < stopped_ms]
-    completed, failed = (
-        np.searchsorted(ends.times_ms(status)[0], looks_ms, side="right")
-        for status in (TaskStatus.COMPLETED, TaskStatus.FAILED)
-    )
-    for elapsed_ms, completed_count, failed_count in zip(looks_ms.tolist(), completed, failed, strict=True):
+    times_ms = [ends.times_ms(TaskStatus.COMPLETED), ends.times_ms(TaskStatus.FAILED), ends.sorted_stalls_ms()]
+    counts = np.array([np.searchsorted(times[0], looks_ms, side="right") for times in times_ms])
+    for elapsed_ms, (completed, failed, stalled) in zip(looks_ms.tolist(), counts.T.tolist(), strict=True):
         seen = ObservedWave(
             wave=index,
-            completed=int(completed_count),
-            failed=int(failed_count),
+            completed=completed,
+            failed=failed,
+            stalled=stalled,
             elapsed_ms=elapsed_ms,
             known_ms=elapsed_ms,
         )
