@@ -18,7 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from browser import SIZE, LabPage, chromium, expose_app, lab_process, need_chromium, write_notebook
 from nbclient import NotebookClient
 from outside import World
-from rollout_example import carry_out
+from rollout_example import MONITOR_IN_A_NOTEBOOK, carry_out
 
 from lorafw.lab.lessons import WorkingCopy, packaged_lessons
 from lorafw.lab.plots import wave_course
@@ -38,11 +38,12 @@ OTHERS = (
     "from lorafw.lab import SignatureWorkbench\nSignatureWorkbench()",
     "from lorafw import Testbed\nfrom lorafw.lab import TaskBoard\nTaskBoard(Testbed().start())",
 )
-SIX = "\n".join(
+SEVEN = "\n".join(
     [
         "from IPython.display import display",
         *(code.replace("\n", "\npanel = ") + "\ndisplay(panel)" for code in (FLEET, PLANNER, *OTHERS[:3])),
         OTHERS[3].replace("\nTaskBoard", "\npanel = TaskBoard") + "\ndisplay(panel)",
+        MONITOR_IN_A_NOTEBOOK.replace("\nRolloutMonitor", "\nmonitor = RolloutMonitor") + "\ndisplay(monitor)",
     ]
 )
 BOARD = """from lorafw import Testbed
@@ -69,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_notebook(folder / "fleet.ipynb", FLEET)
     write_notebook(folder / "planner.ipynb", PLANNER)
     write_notebook(folder / "others.ipynb", *OTHERS)
-    write_notebook(folder / "six.ipynb", SIX, "")
+    write_notebook(folder / "seven.ipynb", SEVEN, "")
     return folder
 
 
@@ -243,6 +244,20 @@ def test_the_other_panels_answer_to_the_keyboard(page: LabPage) -> None:
     view.get_by_text("IN_PROGRESS").first.wait_for()
 
 
+def test_a_rollout_is_applied_paused_and_stopped_by_keyboard(seven: LabPage) -> None:
+    """The plan leaves its prediction, because five of the gateways refuse the update."""
+    page = seven.page
+    page.get_by_role("button", name="Apply", exact=True).press("Enter")
+    page.locator(".lorafw-chip", has_text="holding").wait_for()
+    page.get_by_role("button", name="Abort", exact=True).press("Enter")
+    page.get_by_role("alert").filter(has_text="say why").wait_for()
+    page.get_by_label("Reason").fill("it is the key")
+    page.get_by_role("button", name="Abort", exact=True).press("Enter")
+    page.locator(".lorafw-chip", has_text="aborted").wait_for()
+    assert page.get_by_label("Reason").input_value() == ""
+    page.get_by_text(re.compile(r"\w+@\w+: it is the key")).wait_for()
+
+
 @pytest.mark.parametrize("width", [1280, pytest.param(1024, marks=pytest.mark.slow)])
 def test_the_board_fits_its_page(page: LabPage, folder: Path, width: int) -> None:
     write_notebook(folder / "board.ipynb", BOARD)
@@ -266,20 +281,20 @@ def test_the_board_fits_its_page(page: LabPage, folder: Path, width: int) -> Non
 
 
 @pytest.fixture(scope="module")
-def six(browser: Any, lab: str) -> Iterator[LabPage]:
-    """A page with all six panels in one output."""
-    page = LabPage(browser, lab).open("six.ipynb")
+def seven(browser: Any, lab: str) -> Iterator[LabPage]:
+    """A page with all seven panels in one output."""
+    page = LabPage(browser, lab).open("seven.ipynb")
     assert page.run_all(), page.failures()
-    page.page.wait_for_function("document.querySelectorAll('.lorafw-panel[data-lm-suppress-shortcuts]').length === 6")
+    page.page.wait_for_function("document.querySelectorAll('.lorafw-panel[data-lm-suppress-shortcuts]').length === 7")
     yield page
     page.close()
     assert page.errors == []
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_axe_finds_no_violation_in_any_panel(six: LabPage, theme: str) -> None:
-    six.set_theme(theme)
-    results = Axe().run(six.page, context=".lorafw-panel")
+def test_axe_finds_no_violation_in_any_panel(seven: LabPage, theme: str) -> None:
+    seven.set_theme(theme)
+    results = Axe().run(seven.page, context=".lorafw-panel")
     assert results.violations_count == 0, results.generate_report()
     checked = {rule["id"] for rule in results.response["passes"]}
     assert {"color-contrast", "label", "select-name", "button-name", "image-alt"} <= checked
@@ -303,15 +318,15 @@ def test_axe_finds_no_violation_in_the_report_on_a_rollout_which_asks_for_nothin
 
 
 @pytest.mark.parametrize("control", ["button", "slider", "combobox"])
-def test_a_key_that_is_pressed_in_a_panel_does_not_reach_the_notebook(six: LabPage, control: str) -> None:
-    controls = six.page.locator(".lorafw-panel").get_by_role(control, disabled=False)
+def test_a_key_that_is_pressed_in_a_panel_does_not_reach_the_notebook(seven: LabPage, control: str) -> None:
+    controls = seven.page.locator(".lorafw-panel").get_by_role(control, disabled=False)
     controls.first.focus()  # makes the cell of the panel the active one
-    before = six.page.evaluate(_CELLS)
+    before = seven.page.evaluate(_CELLS)
     for number in range(controls.count()):
         controls.nth(number).focus()
         for key in ("ArrowDown", "ArrowUp", "m", "a", "b", "j"):
-            six.page.keyboard.press(key)
-    assert six.page.evaluate(_CELLS) == before
+            seven.page.keyboard.press(key)
+    assert seven.page.evaluate(_CELLS) == before
 
 
 _CELLS = """() => {

@@ -7,11 +7,14 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
 import pytest
 from conftest import RecordedRequest, RecordedResponse
+from rollout_example import carry_out
 
 import lorafw.lab
 from lorafw import Testbed, example
@@ -38,6 +41,7 @@ from lorafw.lab.panels.match_explorer import caret_diff, definition
 from lorafw.lab.panels.signature_workbench import WorkbenchState
 from lorafw.lab.panels.style import STYLE_SHEET
 from lorafw.lab.panels.task_board import FAULT_NAMES, STATUS_MOODS, STATUS_SYMBOLS
+from lorafw.rollout import Until
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
@@ -49,13 +53,39 @@ def bed() -> Iterator[Testbed]:
         yield bed
 
 
-PANELS = ["FleetDashboard", "MatchExplorer", "RolloutPlanner", "SignatureWorkbench", "TaskBoard", "WireInspector"]
+@pytest.fixture(scope="module")
+def rollout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a plan, and with the journal of its rollout, which holds."""
+    folder = tmp_path_factory.mktemp("rollout")
+    carry_out(folder, Until.HOLD)
+    return folder
+
+
+PANELS = [
+    "FleetDashboard",
+    "MatchExplorer",
+    "RolloutMonitor",
+    "RolloutPlanner",
+    "SignatureWorkbench",
+    "TaskBoard",
+    "WireInspector",
+]
 
 
 @pytest.fixture(params=PANELS)
-def panel(request: pytest.FixtureRequest) -> Panel:
+def make_panel(request: pytest.FixtureRequest) -> Callable[[], Panel]:
+    """Makes the same panel, as often as it is called."""
     kind = getattr(lorafw.lab, request.param)
-    return kind(request.getfixturevalue("bed")) if request.param == "TaskBoard" else kind()
+    if request.param == "TaskBoard":
+        return partial(kind, request.getfixturevalue("bed"))
+    if request.param == "RolloutMonitor":
+        return partial(kind, request.getfixturevalue("rollout") / "rollout.plan")
+    return kind
+
+
+@pytest.fixture
+def panel(make_panel: Callable[[], Panel]) -> Panel:
+    return make_panel()
 
 
 def shown(panel: Panel) -> str:
@@ -83,8 +113,8 @@ def test_a_panel_shows_itself_as_a_page_and_as_text_before_anything_runs(panel: 
     assert is_panel_html(bundle["text/html"])
 
 
-def test_the_same_panel_made_twice_says_the_same(panel: Panel, bed: Testbed) -> None:
-    again = type(panel)(bed) if isinstance(panel, TaskBoard) else type(panel)()
+def test_the_same_panel_made_twice_says_the_same(panel: Panel, make_panel: Callable[[], Panel]) -> None:
+    again = make_panel()
     assert (again.text(), again.html()) == (panel.text(), panel.html())
 
 

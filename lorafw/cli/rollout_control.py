@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +77,7 @@ def abort(*, plan_file: Path, journal: Path | None, reason: str) -> None:
 def _command(plan_file: Path, journal: Path | None, chosen: Command, reason: str) -> None:
     """Write a command to the journal, and say what happens next."""
     from lorafw.rollout import Command, command, read_state  # noqa: PLC0415 -- keeps --help fast
+    from lorafw.rollout.actor import local_actor  # noqa: PLC0415
     from lorafw.rollout.file_system import is_locked  # noqa: PLC0415
     from lorafw.rollout.plan_text import describe_status  # noqa: PLC0415
     from lorafw.rollout.status import can_be_promoted  # noqa: PLC0415
@@ -87,8 +86,7 @@ def _command(plan_file: Path, journal: Path | None, chosen: Command, reason: str
     if chosen is Command.PROMOTE and not can_be_promoted(read_state(saved, path)):
         raise click.ClickException("there is nothing that a promotion would change; see 'lorafw rollout status'")
     is_running = path.exists() and is_locked(path)
-    actor = f"{getpass.getuser()}@{socket.gethostname()}"
-    state = command(saved, path, chosen, actor=actor, reason=reason)
+    state = command(saved, path, chosen, actor=local_actor(), reason=reason)
     echo_highlighted(describe_status(state))
     if not is_running:
         echo(f"apply is not running. This takes effect when you run: lorafw rollout apply {plan_file}", err=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lorafw.lab.exercises import solution as solution
     from lorafw.lab.panels.fleet_dashboard import FleetDashboard as FleetDashboard
     from lorafw.lab.panels.match_explorer import MatchExplorer as MatchExplorer
+    from lorafw.lab.panels.rollout_monitor import RolloutMonitor as RolloutMonitor
     from lorafw.lab.panels.rollout_planner import RolloutPlanner as RolloutPlanner
     from lorafw.lab.panels.scenario import Scenario as Scenario
     from lorafw.lab.panels.signature_workbench import SignatureWorkbench as SignatureWorkbench
@@ -31,6 +32,7 @@ _MODULE_BY_NAME = {
     "Capstone": "capstone",
     "FleetDashboard": "panels.fleet_dashboard",
     "MatchExplorer": "panels.match_explorer",
+    "RolloutMonitor": "panels.rollout_monitor",
     "RolloutPlanner": "panels.rollout_planner",
     "Scenario": "panels.scenario",
     "ServeProcess": "serve_process",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from lorafw.rollout.application import read_journal
 from lorafw.rollout.curves import WaveCourse, wave_courses
-from lorafw.rollout.events import StatusChanged
+from lorafw.rollout.events import Event, StatusChanged
 from lorafw.rollout.report.document import Explain, report_document
 from lorafw.rollout.saved_plan import SavedPlan
+from lorafw.rollout.state import RolloutState
 
 
 class Picture(Protocol):
@@ -56,11 +57,21 @@ def read_report(plan: SavedPlan, journal: Path, explain: Explain | None = None) 
     Raises:
         JournalError: The journal cannot be read, or is that of another plan.
     """
-    state, events = read_journal(plan, journal)
+    return make_report(*read_journal(plan, journal), explain)
+
+
+def make_report(state: RolloutState, events: Sequence[Event], explain: Explain | None = None) -> Report:
+    """Return the report on a rollout whose journal was read.
+
+    Args:
+        state: The state of the rollout.
+        events: All events of its journal.
+        explain: Explains a gateway that has or had a task and is not COMPLETED. None if nobody is asked.
+    """
     rows = [event for event in events if isinstance(event, StatusChanged)]
     rows.sort(key=_time_of)
     document = report_document(state, events, explain)
-    return Report(document, wave_courses(plan, events), tuple(rows), state.started_ms)
+    return Report(document, wave_courses(state.plan, events), tuple(rows), state.started_ms)
 
 
 def _time_of(row: StatusChanged) -> int:
