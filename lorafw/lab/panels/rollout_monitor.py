@@ -86,6 +86,9 @@ class MonitorView:
             journal: The file of the journal. Without it, the rollout is planned.
             wave: The index of the wave, or CURRENT_WAVE.
 
+        Returns:
+            What is shown.
+
         Raises:
             JournalError: The journal cannot be read, or is that of another plan.
         """
