@@ -113,6 +113,8 @@ def test_a_rollout_from_plan_to_clean_with_its_exit_statuses(run: Run, bed: Test
     assert {("pause", "lunch"), ("promote", "it looks good"), ("abort", "the weather")} <= told
     assert all(decision["actor"] and decision["time"] for decision in report["decisions"])
     assert "Gateways that are not COMPLETED" in run("report").output
+    explained = run("report", "--explain").output
+    assert explained.count("Last CUPS request") == len([g for g in report["not_completed"] if g["attempt"]]) > 0
     run("clean")
     with pytest.raises(bed.client("iotwireless").exceptions.ResourceNotFoundException):
         bed.client("iotwireless").get_wireless_gateway_task(Id=bed.gateways[0].id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from lorafw.cli.rollout import JOURNAL_OPTION, PLAN_ARGUMENT, journal_of, load_p
 
 if TYPE_CHECKING:
     from lorafw.lab.plots.figure import AccessibleFigure
-    from lorafw.rollout import Report
+    from lorafw.rollout import Report, SavedPlan
 
 WRITABLE = click.Path(dir_okay=False, writable=True, path_type=Path)
 Write = Callable[["Report"], str]
@@ -25,6 +26,12 @@ Write = Callable[["Report"], str]
 @PLAN_ARGUMENT
 @JOURNAL_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--explain",
+    "asks_lab",
+    is_flag=True,
+    help="Ask the running 'lorafw serve' why gateways with a task are not COMPLETED, as 'lorafw explain' does.",
+)
 @click.option(
     "--html",
     type=WRITABLE,
@@ -44,6 +51,7 @@ def report(
     plan_file: Path,
     journal: Path | None,
     as_json: bool,
+    asks_lab: bool,
     html: Path | None,
     markdown: Path | None,
     csv: Path | None,
@@ -51,8 +59,8 @@ def report(
 ) -> None:
     """Tell what was planned, predicted and seen, who decided what and why, and every gateway that is not COMPLETED.
 
-    Reads the plan and the journal, while 'apply' runs or afterwards, and sends nothing. The report is printed. The
-    files that you name are written as well, each as a whole; existing files are replaced.
+    Reads the plan and the journal, while 'apply' runs or afterwards, and sends nothing to AWS. The report is printed.
+    The files that you name are written as well, each as a whole; existing files are replaced.
 
     \b
       lorafw rollout report rollout.plan --html report.html --csv log.csv
@@ -60,13 +68,31 @@ def report(
     writers = _writers(html, markdown, csv, parquet)
     from lorafw.rollout import format_report, read_report  # noqa: PLC0415 -- keeps --help fast
 
-    found = read_report(load_plan(plan_file), journal_of(plan_file, journal))
+    saved = load_plan(plan_file)
+    explain = _ask_lab(saved) if asks_lab else None
+    found = read_report(saved, journal_of(plan_file, journal), explain)
     if as_json:
         echo(json.dumps(found.document, indent=4))
     else:
         echo_highlighted(format_report(found.document))
     for write in writers:
         echo(f"Wrote {write(found)}", err=True)
+
+
+def _ask_lab(saved: SavedPlan) -> Callable[[str], list[str]]:
+    """Return a function that asks the running lab about a gateway. Raises LabError if no lab is known."""
+    if saved.target.kind != "lab":
+        raise click.UsageError(f"--explain asks a lab, and the plan is for {saved.target}; AWS explains nothing")
+    from lorafw.localaws.lab_endpoint import LabEndpoint, find_service_url  # noqa: PLC0415 -- keeps --help fast
+    from lorafw.localaws.remote_explanation import request_explanation  # noqa: PLC0415
+
+    endpoint = LabEndpoint(find_service_url(os.environ), saved.target.region)
+
+    def explain(gateway: str) -> list[str]:
+        lines: list[str] = request_explanation(endpoint, gateway)["lines"]
+        return lines
+
+    return explain
 
 
 def _writers(html: Path | None, markdown: Path | None, csv: Path | None, parquet: Path | None) -> list[Write]:

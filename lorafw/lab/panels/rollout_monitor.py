@@ -22,6 +22,7 @@ from lorafw.lab.panels.html import (
     chip,
     heading,
     image,
+    keep_on_one_line,
     key_figures,
     preformatted,
     quiet,
@@ -30,6 +31,7 @@ from lorafw.lab.panels.html import (
     text_table,
 )
 from lorafw.lab.panels.rollout_driver import RolloutDriver, make_driver
+from lorafw.lab.panels.task_board import STATUS_MOODS, STATUS_SYMBOLS
 from lorafw.lab.plots import wave_course
 from lorafw.lab.plots.figure import AccessibleFigure
 from lorafw.rollout import Command, Connection, Report, SavedPlan, StateName, command, read_plan, read_state
@@ -300,13 +302,19 @@ class RolloutMonitor(Panel):
     def details_html(self) -> SafeHtml:
         """Return the waves with their gates, and the gateways that need attention."""
         waves = table(WAVE_HEAD, self.view.wave_rows(), self._title())
+        return side_by_side((waves, 480), (SafeHtml(self._attention_html() + self._explanation_html()), 400))
+
+    def _attention_html(self) -> SafeHtml:
+        """Return the first gateways that need attention."""
         attention = self.view.attention()
-        rows = [_gateway_cells(gateway) for gateway in attention[:MAX_GATEWAYS]]
+        if not attention:
+            return quiet("No gateway needs attention.")
+        rows = [_html_cells(gateway) for gateway in attention[:MAX_GATEWAYS]]
         gateways = table(GATEWAY_HEAD, rows, f"Gateways that need attention: {len(attention)}")
         hidden = len(attention) - len(rows)
-        if hidden:
-            gateways = SafeHtml(gateways + quiet(f"and {hidden} more, which 'lorafw rollout report' lists"))
-        return side_by_side((waves, 480), (SafeHtml(gateways + self._explanation_html()), 400))
+        if not hidden:
+            return gateways
+        return SafeHtml(gateways + quiet(f"and {hidden} more, which 'lorafw rollout report' lists"))
 
     def _title(self) -> str:
         """Return the title of the table of waves."""
@@ -337,7 +345,8 @@ class RolloutMonitor(Panel):
         lines.append(text_table(WAVE_HEAD, self.view.wave_rows()))
         attention = self.view.attention()
         lines.append(f"Gateways that need attention: {len(attention)}")
-        lines.append(text_table(GATEWAY_HEAD, [_gateway_cells(gateway) for gateway in attention[:MAX_GATEWAYS]]))
+        if attention:
+            lines.append(text_table(GATEWAY_HEAD, [_gateway_cells(gateway) for gateway in attention[:MAX_GATEWAYS]]))
         lines += self._explanation()
         lines.append(self.view.figure.alt)
         return "\n".join(lines)
@@ -365,3 +374,11 @@ def _signature_of(journal: Path) -> tuple[tuple[int, int], ...]:
 def _gateway_cells(gateway: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the cells of a gateway, one for each column of GATEWAY_HEAD."""
     return (gateway["gateway"], str(gateway["wave"]), gateway["status"], gateway["reason"])
+
+
+def _html_cells(gateway: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return the cells of a gateway with its status as a chip."""
+    name, wave, status, reason = _gateway_cells(gateway)
+    task_status = TaskStatus(status) if status in list(TaskStatus) else None
+    label = chip(f"{STATUS_SYMBOLS[task_status]} {status}", STATUS_MOODS[task_status])
+    return (keep_on_one_line(name), wave, keep_on_one_line(label), reason)
