@@ -100,8 +100,8 @@ class Lesson:
         return f"[{self.title}]({self.page}.ipynb)"
 
 
-LAST_LESSON = "11"
-"""The number of the last lesson. The notebooks after it are the ten questions, the capstone and the appendices."""
+COMPANIONS = ("12", "13", "14", "15")
+"""The numbers of the notebooks that are no lessons: the ten questions, the capstone and the appendices."""
 
 
 def all_notebooks() -> list[Lesson]:
@@ -111,12 +111,12 @@ def all_notebooks() -> list[Lesson]:
 
 def all_lessons() -> list[Lesson]:
     """Return the lessons in order."""
-    return [notebook for notebook in all_notebooks() if notebook.number <= LAST_LESSON]
+    return [notebook for notebook in all_notebooks() if notebook.number not in COMPANIONS]
 
 
 def all_companions() -> list[Lesson]:
     """Return the notebooks that are no lessons, in order."""
-    return [notebook for notebook in all_notebooks() if notebook.number > LAST_LESSON]
+    return [notebook for notebook in all_notebooks() if notebook.number in COMPANIONS]
 
 
 def read_lesson(path: Path) -> Lesson:
@@ -134,7 +134,7 @@ def lessons() -> str:
     """Return the table of lessons with their minutes, and a hidden table of contents for the side bar."""
     rows = [(lesson.number, lesson.link, lesson.minutes) for lesson in all_lessons()]
     rows += [(companion.number, companion.link, companion.minutes or "") for companion in all_companions()]
-    entries = [f"{lesson.number} {lesson.title} <{lesson.page}>" for lesson in all_notebooks()]
+    entries = [f"{each.number} {each.title} <{each.page}>" for each in [*all_lessons(), *all_companions()]]
     toctree = ["```{toctree}", ":caption: Lessons", ":hidden:", "", *entries, "```"]
     return "\n".join([table(("", "Lesson", "Minutes"), rows), "", *toctree])
 

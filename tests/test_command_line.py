@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lorafw.cli import main
+from lorafw.cli.console import echo_highlighted
 from lorafw.firmware.signing import KeyPair
 from lorafw.tasks.policy import all_decisions
 
@@ -199,3 +200,17 @@ def test_serve_lists_every_decision_with_its_tag(cli: Cli) -> None:
     for decision in all_decisions():
         assert decision.name in text
         assert f"{decision.tag}: " in text
+
+
+def test_no_color_turns_the_colours_of_a_terminal_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def command() -> None:
+        echo_highlighted("gateway: COMPLETED")
+
+    def printed() -> str:
+        return CliRunner().invoke(command, color=True).output
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[" in printed()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert printed() == "gateway: COMPLETED\n"

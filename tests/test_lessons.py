@@ -1,6 +1,6 @@
 """The lessons: run in order, free of noise, with exercises that can be solved. nbval checks what they print.
 
-The notebooks after lesson 11 (ten questions, capstone, appendices) obey the same rules, except those for lessons only.
+Ten questions, capstone and appendices are no lessons. They obey the same rules, except those for lessons only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from lorafw.lab.exercises import EXERCISES, QUESTIONS, check
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 ALL = sorted(NOTEBOOKS.glob("[0-9][0-9]-*.ipynb"))
-LESSONS = [path for path in ALL if path.name < "12"]
+COMPANIONS = ("12", "13", "14", "15")
+"""The numbers of the ten questions, the capstone, the errata and the glossary. All other notebooks are lessons."""
+LESSONS = [path for path in ALL if not path.name.startswith(COMPANIONS)]
 GLOSSARY = NOTEBOOKS / "15-glossary.ipynb"
 NOISE = re.compile(r"/(?:tmp|home|root|work|var)/|0x[0-9a-f]{8,}|object at")
 

@@ -1,10 +1,11 @@
 """Print text to the terminal: escape control characters and colour what should stand out.
 
-Click removes the colours if the output is not a terminal.
+There is no colour if the output is not a terminal, or if the variable NO_COLOR is set (https://no-color.org).
 """
 
 from __future__ import annotations
 
+import os
 import re
 from functools import partial
 from typing import Any, Final
@@ -31,6 +32,9 @@ def echo_highlighted(text: str) -> None:
     The colours add no information. Control characters in the text are printed as escapes.
     """
     text = visible(text, keep_lines=True)
+    if os.environ.get("NO_COLOR"):
+        click.echo(text)
+        return
     for pattern, style in _STYLES:
         text = pattern.sub(partial(_style_match, style), text)
     click.echo(text)

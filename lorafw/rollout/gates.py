@@ -92,10 +92,10 @@ def _evaluate(rule: Wave, wave: WaveProgress, check: int) -> tuple[GateDecision,
     """Return the decision of a gate, and the reason in words."""
     if rule.gate is None:
         return GateDecision.GO, "there is no gate"
+    if isinstance(rule.gate, Manual):
+        return GateDecision.HOLD, "it is manual, and waits for 'lorafw rollout promote'"
     completed, failed, size = wave.count(TaskStatus.COMPLETED), wave.count(TaskStatus.FAILED), wave.remaining_size
     figures = f"{completed} COMPLETED and {failed} FAILED of {size}"
-    if isinstance(rule.gate, Manual):
-        return GateDecision.HOLD, f"waits for 'lorafw rollout promote': {figures}"
     if size == 0:
         return GateDecision.GO, "every gateway of the wave was left out"
     decision = GateDecision(int(evaluate_gate(rule.gate, completed, failed, size)))

@@ -20,6 +20,7 @@ from lorafw.lab.exercises import (
     lesson_09,
     lesson_10,
     lesson_11,
+    lesson_16,
 )
 from lorafw.lab.exercises.grading import Exercise
 from lorafw.lab.exercises.question import Question
@@ -38,6 +39,7 @@ _LESSONS: Final = (
     lesson_09,
     lesson_10,
     lesson_11,
+    lesson_16,
 )
 
 EXERCISES: Final[Mapping[str, Exercise]] = MappingProxyType(ChainMap(*(lesson.EXERCISES for lesson in _LESSONS)))
