@@ -37,6 +37,7 @@ _service_lock = threading.Lock()
 
 def set_service(service: UpdateService) -> None:
     """Use this update service for the API from now on."""
+    _log_answers_of(service)
     _context.service = service
 
 
@@ -47,17 +48,27 @@ def current_service() -> UpdateService:
             from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
 
             _context.service = UpdateService(source=RoleSource(), new_id=new_id)
+            _log_answers_of(_context.service)
         return _context.service
 
 
 @contextmanager
 def use_service(service: UpdateService) -> Iterator[UpdateService]:
     """Use this update service for the API until the end of the block."""
+    _log_answers_of(service)
     previous, _context.service = _context.service, service
     try:
         yield service
     finally:
         _context.service = previous
+
+
+def _log_answers_of(service: UpdateService) -> None:
+    """Let the CUPS requests that a service answers be written to CloudWatch Logs, as far as log levels ask for it."""
+    # The log levels import this module.
+    from lorafw.iotwireless.monitoring.gateway_log import log_answer  # noqa: PLC0415
+
+    service.answer_listeners.add(log_answer)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from lorafw.eui import GatewayEui
 from lorafw.iotwireless.context import cups_endpoint, current_service, notify_certificate_associated
 from lorafw.iotwireless.exceptions import TooManyTagsException
 from lorafw.iotwireless.monitoring import event_configurations, log_levels
+from lorafw.iotwireless.monitoring.gateway_log import GatewayLog
 from lorafw.iotwireless.pagination import paginate
 from lorafw.iotwireless.serializers import (
     DEFINITION_RESOURCE,
@@ -71,6 +72,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         super().__init__(region_name, account_id)
         self.tagger = TaggingService(key_name="Key", value_name="Value")
         self.log_levels = log_levels.LogLevels(self.owner)
+        self.gateway_log = GatewayLog(self.owner)
         gateways_list = self.arn(GATEWAY_RESOURCE, "")
         self.event_configurations = event_configurations.EventConfigurations(
             self.owner, gateways_list, self._find_gateway

@@ -385,6 +385,27 @@ FIXED: Final = (
         "AWS: 200 per account; it does not name the error, and the model has no other that fits",
     ),
     _fixed(
+        "log_stream",
+        "Which log stream of /aws/iotwireless has the CUPS requests of a gateway?",
+        "WirelessGateway-CUPS_Request- and the SHA-256 of the gateway's id",
+        Evidence.ASSUMED,
+        "AWS documents the log group, and WirelessDevice-Downlink_Data- with 64 hex digits for a device",
+    ),
+    _fixed(
+        "log_message",
+        "What does the message about a CUPS response say?",
+        "Sending CUPS response of total length 14 to GatewayEui: feffff00000000e2",
+        Evidence.ASSUMED,
+        "AWS: these words, and behind them 'with' and the credentials in the response; lorafw's have none",
+    ),
+    _fixed(
+        "log_of_missing_crc",
+        "What of a CUPS request without cupsCredCrc?",
+        "its line is AWS's documented error and no other; the request is answered like any other",
+        Evidence.ASSUMED,
+        "AWS documents the line, and not the response",
+    ),
+    _fixed(
         "event_topics_default",
         "Which event topics are enabled at first?",
         "none, and all of them are returned as Disabled",

@@ -27,6 +27,7 @@ from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import FirmwareError, InvalidValue, LorafwError, NotFound, SourceError
 from lorafw.firmware.recovery import recover_key_crcs
 from lorafw.firmware.signature_fault import find_signature_fault
+from lorafw.tasks.answers import AnsweredRequest, AnswerListeners
 from lorafw.tasks.evaluation import evaluate_request
 from lorafw.tasks.explain import Explanation, definition_to_send, explain, failed_definition
 from lorafw.tasks.gateway_state import GatewayState
@@ -35,6 +36,7 @@ from lorafw.tasks.model import (
     AccountRegion,
     Definition,
     ExchangeRecord,
+    Gateway,
     PendingUpdate,
     Reply,
     ReplyState,
@@ -69,6 +71,8 @@ class UpdateService(TaskRegistry):
     ) -> None:
         super().__init__(clock=clock or SystemClock(), policy=policy or Policy(), new_id=new_id)
         self.source = source
+        self.answer_listeners = AnswerListeners()
+        """Functions that are called with each request that is answered."""
 
     # --- a CUPS request ---
 
@@ -89,17 +93,10 @@ class UpdateService(TaskRegistry):
             if state is None:
                 raise NotFound(GATEWAY, request.router.hex)
             self._record_request(state, request, now)
-            task = state.task
-            if task is None or self._is_replaceable(task):
-                task = self._create_automatic_task(state, now)
-            if task is None or state.in_flight is not None:
-                return None
-            effect = evaluate_request(task, request.version, now.monotonic_ms, self.policy)
-            if effect.send:
-                return self._create_pending_update(state, task, now)
-            if effect.event is not None and effect.cause is not None:
-                self._apply_event(state, task, effect.event, effect.cause, now)
-            return None
+            pending = self._decide(state, request, now)
+            if pending is None:
+                self._notify_answered(state.gateway, request, Reply())
+            return pending
 
     def start_reply(self, pending: PendingUpdate, image: UpdateImage) -> Reply:
         """Start the reply after the update was read. This changes the status of the task.
@@ -197,13 +194,15 @@ class UpdateService(TaskRegistry):
         """
         try:
             image = self._open_update(pending.gateway.owner, pending.update)
-            return self.start_reply(pending, image)
+            reply = self.start_reply(pending, image)
         except (SourceError, FirmwareError, InvalidValue) as error:
             self.reject_unreadable(pending, error)
-            return Reply()
+            reply = Reply()
         except BaseException:
             self._release(pending)
             raise
+        self._notify_answered(pending.gateway, pending.request, reply)
+        return reply
 
     def is_sending(self, owner: AccountRegion, gateway_id: str) -> bool:
         """Return True if an update for this gateway is being read or sent.
@@ -281,7 +280,25 @@ class UpdateService(TaskRegistry):
             )
         return self.source.open(update.data_source, update.data_role, account=owner.account, region=owner.region)
 
-    # --- helpers: the lock is held, except in _release ---
+    # --- helpers: the lock is held, except in _release and _notify_answered ---
+
+    def _decide(self, state: GatewayState, request: UpdateInfoRequest, now: Moment) -> PendingUpdate | None:
+        """Return the update to read and send, or None. Creates an automatic task, and changes the task's status."""
+        task = state.task
+        if task is None or self._is_replaceable(task):
+            task = self._create_automatic_task(state, now)
+        if task is None or state.in_flight is not None:
+            return None
+        effect = evaluate_request(task, request.version, now.monotonic_ms, self.policy)
+        if effect.send:
+            return self._create_pending_update(state, task, now)
+        if effect.event is not None and effect.cause is not None:
+            self._apply_event(state, task, effect.event, effect.cause, now)
+        return None
+
+    def _notify_answered(self, gateway: Gateway, request: UpdateInfoRequest, reply: Reply) -> None:
+        """Call the listeners because a request is answered."""
+        self.answer_listeners.notify(AnsweredRequest(gateway, request, reply, self.clock.now_ms()))
 
     def _record_request(self, state: GatewayState, request: UpdateInfoRequest, now: Moment) -> None:
         """Record what a gateway presents, and move its silence deadline."""
