@@ -177,4 +177,4 @@ def test_a_service_that_is_used_twice_writes_each_line_once() -> None:
 
     service = UpdateService(source=FakeSource(), clock=ManualClock())
     with use_service(service), use_service(service):
-        assert service.answer_listeners._listeners == (gateway_log.log_answer,)
+        assert len(service.answer_listeners._listeners) == 1

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lorafw.server.authorization import BoundCertificate
+from lorafw.tasks.answers import AnsweredRequest, AnswerListener
 from lorafw.tasks.model import AccountRegion
 from lorafw.tasks.service import UpdateService
 
@@ -29,6 +30,8 @@ class _ApiContext:
     """Address of the CUPS server without TLS. None if it is not served."""
     on_certificate: Callable[[AccountRegion, str], None] | None = None
     """Called when a certificate is associated with a gateway."""
+    on_answer: AnswerListener | None = None
+    """Called with each CUPS request that the service answers. None until there are backends."""
 
 
 _context = _ApiContext()
@@ -37,7 +40,7 @@ _service_lock = threading.Lock()
 
 def set_service(service: UpdateService) -> None:
     """Use this update service for the API from now on."""
-    _log_answers_of(service)
+    service.answer_listeners.add(_notify_answered)
     _context.service = service
 
 
@@ -48,14 +51,14 @@ def current_service() -> UpdateService:
             from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
 
             _context.service = UpdateService(source=RoleSource(), new_id=new_id)
-            _log_answers_of(_context.service)
+            _context.service.answer_listeners.add(_notify_answered)
         return _context.service
 
 
 @contextmanager
 def use_service(service: UpdateService) -> Iterator[UpdateService]:
     """Use this update service for the API until the end of the block."""
-    _log_answers_of(service)
+    service.answer_listeners.add(_notify_answered)
     previous, _context.service = _context.service, service
     try:
         yield service
@@ -63,12 +66,15 @@ def use_service(service: UpdateService) -> Iterator[UpdateService]:
         _context.service = previous
 
 
-def _log_answers_of(service: UpdateService) -> None:
-    """Let the CUPS requests that a service answers be written to CloudWatch Logs, as far as log levels ask for it."""
-    # The log levels import this module.
-    from lorafw.iotwireless.monitoring.gateway_log import log_answer  # noqa: PLC0415
+def on_request_answered(listener: AnswerListener) -> None:
+    """Call ``listener`` with each CUPS request that the service of the API answers. It replaces the one before."""
+    _context.on_answer = listener
 
-    service.answer_listeners.add(log_answer)
+
+def _notify_answered(answered: AnsweredRequest) -> None:
+    """Call the listener because a CUPS request is answered."""
+    if _context.on_answer is not None:
+        _context.on_answer(answered)
 
 
 @contextmanager

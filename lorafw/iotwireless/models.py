@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Final
 
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.utilities.tagging_service import TaggingService
 
-from lorafw.clock import Moment, format_iso
+from lorafw.clock import format_iso
 from lorafw.errors import Conflict, InvalidValue, NotFound
 from lorafw.eui import GatewayEui
-from lorafw.iotwireless.context import cups_endpoint, current_service, notify_certificate_associated
+from lorafw.iotwireless.context import (
+    cups_endpoint,
+    current_service,
+    notify_certificate_associated,
+    on_request_answered,
+)
 from lorafw.iotwireless.exceptions import TooManyTagsException
+from lorafw.iotwireless.idempotency import ANSWER, IdempotentCalls
 from lorafw.iotwireless.monitoring import event_configurations, log_levels
 from lorafw.iotwireless.monitoring.gateway_log import GatewayLog
 from lorafw.iotwireless.pagination import paginate
@@ -29,6 +34,7 @@ from lorafw.iotwireless.serializers import (
     version_members,
 )
 from lorafw.server.authorization import load_leaf
+from lorafw.tasks.answers import AnsweredRequest
 from lorafw.tasks.changes import ApiRecord
 from lorafw.tasks.model import AccountRegion, Gateway
 from lorafw.tasks.service import UpdateService
@@ -36,30 +42,14 @@ from lorafw.tasks.service import UpdateService
 MAX_TAGS: Final = 50
 """Maximum number of tags of one resource (documented). The limit in AWS's service model is for one call."""
 
-TOKEN_MEMORY_MS: Final = 10 * 60 * 1000
-"""How long a ClientRequestToken is remembered (assumed: ``client_request_token_memory`` in the policy)."""
-
 TAGS: Final = "tags"
 """Kind of a saved value: the tags of a resource, by its ARN."""
-ANSWER: Final = "answer"
-"""Kind of a saved value: the first call with a ClientRequestToken and its answer, by resource type and token."""
 
 _CHANGEABLE_LORAWAN: Final = ("JoinEuiFilters", "NetIdFilters", "MaxEirp")
 """Members of LoRaWANGateway that UpdateWirelessGateway can change."""
 
 Members = dict[str, Any]
 """The members of one of AWS's structures, by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class _IdempotentResponse:
-    """The first call with a ClientRequestToken, and its answer."""
-
-    time_ms: int
-    """When the call was made, on the monotonic scale of the service's clock."""
-    parameters: Members
-    """The parameters without the token."""
-    answer: Members
 
 
 class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not typed for us
@@ -77,7 +67,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         self.event_configurations = event_configurations.EventConfigurations(
             self.owner, gateways_list, self._find_gateway
         )
-        self._idempotent_responses: dict[tuple[str, str], _IdempotentResponse] = {}
+        self._idempotent_calls = IdempotentCalls(self.owner)
         self._lock = threading.RLock()
         """Held while an operation reads something and changes something that depends on it."""
 
@@ -117,7 +107,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             )
             return self._tag_and_describe(GATEWAY_RESOURCE, gateway.id, parameters)
 
-        return self._idempotent(GATEWAY_RESOURCE, parameters, create)
+        return self._idempotent_calls.create_once(GATEWAY_RESOURCE, parameters, create)
 
     def get_wireless_gateway(self, identifier: str, identifier_type: str) -> Members:
         """Return a gateway, found by its id, its EUI or the name of its thing."""
@@ -228,7 +218,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             )
             return self._tag_and_describe(DEFINITION_RESOURCE, definition.id, parameters)
 
-        return self._idempotent(DEFINITION_RESOURCE, parameters, create)
+        return self._idempotent_calls.create_once(DEFINITION_RESOURCE, parameters, create)
 
     def get_wireless_gateway_task_definition(self, definition_id: str) -> Members:
         """Return a task definition."""
@@ -408,50 +398,6 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             self._keep_tags(arn)
         return {"Id": resource_id, "Arn": arn}
 
-    def _idempotent(self, resource: str, parameters: Members, create: Callable[[], Members]) -> Members:
-        """Create a resource, but only once for each ClientRequestToken.
-
-        Later calls with the same token and parameters get the answer of the first one, for ten minutes. This is so even
-        if the resource was deleted meanwhile, because such a call may be a late retry of the first one. The decisions
-        are ``client_request_token`` and ``client_request_token_memory`` in the policy.
-
-        Args:
-            resource: Type of the resource. Each type has its own tokens.
-            parameters: The parameters of the call.
-            create: Creates the resource and returns the answer.
-
-        Returns:
-            The answer of ``create``, of this call or of the first one.
-
-        Raises:
-            Conflict: The token was used with other parameters.
-        """
-        token = parameters.get("ClientRequestToken")
-        if token is None:
-            return create()
-        call_parameters = {name: value for name, value in parameters.items() if name != "ClientRequestToken"}
-        with self._lock:
-            now_ms = self.service.clock.monotonic_ms()
-            self._delete_expired_tokens(now_ms)
-            if (resource, token) not in self._idempotent_responses:
-                answer = create()
-                self._idempotent_responses[resource, token] = _IdempotentResponse(now_ms, call_parameters, answer)
-                kept = {"utc_ms": self.service.clock.now_ms(), "parameters": call_parameters, "answer": answer}
-                self.service.keep_api_record(self._token_record(resource, token), kept)
-            first_response = self._idempotent_responses[resource, token]
-        if first_response.parameters != call_parameters:
-            message = f"ClientRequestToken {token!r} came before with other parameters"
-            raise Conflict(message, resource, first_response.answer["Id"])
-        return first_response.answer
-
-    def _delete_expired_tokens(self, now_ms: int) -> None:
-        """Delete the tokens that are too old. They are stored in the order of their time."""
-        for key, response in list(self._idempotent_responses.items()):
-            if now_ms - response.time_ms < TOKEN_MEMORY_MS:
-                return
-            del self._idempotent_responses[key]
-            self.service.keep_api_record(self._token_record(*key), None)
-
     # --- saved values ---
 
     def restore(self, record: ApiRecord, value: Any) -> None:
@@ -462,14 +408,10 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         if record.kind in (event_configurations.BY_TYPE, event_configurations.BY_GATEWAY):
             self.event_configurations.restore(record, value)
             return
-        if record.kind == TAGS:
-            self.tagger.tag_resource(record.key, value)
+        if record.kind == ANSWER:
+            self._idempotent_calls.restore(record, value)
             return
-        resource, _, token = record.key.partition("/")
-        now = Moment.of(self.service.clock)
-        time_ms = now.monotonic_ms - max(now.utc_ms - value["utc_ms"], 0)
-        first = _IdempotentResponse(time_ms, value["parameters"], value["answer"])
-        self._idempotent_responses[resource, token] = first
+        self.tagger.tag_resource(record.key, value)
 
     def _delete_tags(self, arn: str) -> None:
         """Delete all tags of a resource."""
@@ -480,10 +422,6 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         """Save the tags of a resource with the changes of this call."""
         tags = self.tagger.list_tags_for_resource(arn)["Tags"]
         self.service.keep_api_record(ApiRecord(TAGS, self.owner, arn), tags)
-
-    def _token_record(self, resource: str, token: str) -> ApiRecord:
-        """Return the key under which the answer to a ClientRequestToken is saved."""
-        return ApiRecord(ANSWER, self.owner, f"{resource}/{token}")
 
     # --- more helpers ---
 
@@ -520,6 +458,16 @@ def _tag_limit_error(*tags: Mapping[str, str]) -> str | None:
 
 
 iotwireless_backends = BackendDict(IoTWirelessBackend, "iotwireless")
+
+
+def log_answer(answered: AnsweredRequest) -> None:
+    """Write a line about a CUPS request to the log of the gateway's account and Region, if its log level says so."""
+    owner = answered.gateway.owner
+    backend = iotwireless_backends[owner.account][owner.region]
+    backend.gateway_log.log_answer(answered, backend.log_levels)
+
+
+on_request_answered(log_answer)
 
 
 def restore_api_records(records: Mapping[ApiRecord, Any]) -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from typing import Any, Final
 
 from lorafw.clock import format_iso
-from lorafw.iotwireless.monitoring.log_levels import GatewayEvent, LogLevel
+from lorafw.iotwireless.monitoring.log_levels import GatewayEvent, LogLevel, LogLevels
 from lorafw.tasks.answers import AnsweredRequest
 from lorafw.tasks.model import AccountRegion, Gateway
 
@@ -23,18 +23,6 @@ MAX_LINES: Final = 100_000
 
 _EVENT: Final = GatewayEvent.CUPS_REQUEST
 _CRC_MISSING: Final = "The CUPS CRC is missing from the request. Check your gateway setup and enter the CUPS CRC,"
-
-
-def log_answer(answered: AnsweredRequest) -> None:
-    """Write a line about a CUPS request to the log of the gateway's account and Region, if its log level says so."""
-    # The models import this module.
-    from lorafw.iotwireless.models import iotwireless_backends  # noqa: PLC0415
-
-    owner = answered.gateway.owner
-    backend = iotwireless_backends[owner.account][owner.region]
-    level_of_line = level_of_request(answered)
-    if is_written(level_of_line, backend.log_levels.level_of(answered.gateway.id, _EVENT)):
-        backend.gateway_log.write(answered.gateway, level_of_line, message_of(answered), answered.time_ms)
 
 
 def level_of_request(answered: AnsweredRequest) -> LogLevel:
@@ -75,6 +63,12 @@ class GatewayLog:
         self._written: deque[Any] = deque()
         """The log stream of each line that is kept, oldest first."""
         self._lock = threading.Lock()
+
+    def log_answer(self, answered: AnsweredRequest, levels: LogLevels) -> None:
+        """Write a line about a CUPS request, if the log level of its gateway says so."""
+        level_of_line = level_of_request(answered)
+        if is_written(level_of_line, levels.level_of(answered.gateway.id, _EVENT)):
+            self.write(answered.gateway, level_of_line, message_of(answered), answered.time_ms)
 
     def write(self, gateway: Gateway, level: LogLevel, message: str, time_ms: int) -> None:
         """Write a line about a gateway. Drops the oldest line if there are too many.
