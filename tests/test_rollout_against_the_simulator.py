@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import boto3
 import numpy as np
 import pytest
 
@@ -116,6 +117,27 @@ def assert_the_journal_agrees(bed: Testbed, plan: SavedPlan, path: Path) -> None
         rows = service[eui[gateway]]
         assert any((row.time, row.to_status, row.cause) == (time, to_status, cause) for row in rows)
         assert from_status is None or any(row.from_status == from_status for row in rows)
+
+
+@pytest.mark.slow
+def test_apply_over_a_throttled_api_gives_each_gateway_the_rows_of_the_simulator(bed: Testbed, tmp_path: Path) -> None:
+    seed = 5
+    plan = saved_plan(bed, seed)
+    clock = SimulatedTime(bed.clock.now_ms, bed.advance)
+    with bed.api_over_http() as variables:
+        bed.throttle(4, burst=4)  # half of what apply allows itself
+
+        session = boto3.Session(
+            variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"], region_name=example.REGION
+        )
+
+        def make_client(service: str) -> Any:
+            return session.client(service, endpoint_url=variables["AWS_ENDPOINT_URL"])
+
+        state = apply(plan, tmp_path / "journal", connect_clients(make_client, "lab"), clock)
+    assert describe_state(state).name is StateName.COMPLETED, describe_state(state)
+    expected = [row[1:6] for row in simulate(make_model(), PLAN, seed=seed).events.iter_rows()]
+    assert [row[1:] for row in rows_of_the_service(bed, 0)] == expected
 
 
 def test_a_plan_that_was_saved_is_the_plan_that_is_read(bed: Testbed, tmp_path: Path) -> None:
