@@ -62,6 +62,7 @@ class MemoryGateway:
     next_poll_ms: int = 0
     tries: int = 0
     gone: bool = False
+    hides_uplinks: bool = False
     listed: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,8 +75,9 @@ class MemoryGateway:
             self.next_poll_ms += self.period_ms
 
     def _poll(self, time_ms: int) -> None:
-        self.uplink_ms = time_ms
-        self.listed = {"Id": self.id, "LastUplinkReceivedAt": format_iso(time_ms)}
+        if not self.hides_uplinks:
+            self.uplink_ms = time_ms
+            self.listed = {"Id": self.id, "LastUplinkReceivedAt": format_iso(time_ms)}
         task = self.task
         if task is None or task.status in ("COMPLETED", "FAILED"):
             return

@@ -304,6 +304,8 @@ def apply(
     You can end it with Ctrl-C or kill it at any moment. Tasks that exist go on by themselves, no new ones are created,
     and the next 'apply' continues. From another terminal, 'pause', 'resume', 'promote' and 'abort' control it.
 
+    It holds if the gateways do not do what the plan predicts, and says what was seen and what was predicted.
+
     The exit status is 0 if the rollout is completed, 1 after an error, 2 if the command was wrong, 3 aborted,
     4 running, 5 holding, 6 paused, and 7 if all waves have ended and a gate did not pass.
     """

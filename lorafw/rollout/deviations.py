@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lorafw.rollout.envelope import ObservedWave
-from lorafw.rollout.looks import look_for_gate
+from lorafw.rollout.looks import look_at_wave
 from lorafw.rollout.state import Phase, Subject, WaveProgress
 from lorafw.rollout.step_context import StepContext
 from lorafw.tasks.lifecycle import TaskStatus
@@ -12,8 +12,8 @@ from lorafw.tasks.lifecycle import TaskStatus
 def check_envelope(context: StepContext) -> None:
     """Report a problem if a wave has left its prediction for certain.
 
-    A wave that seems to have too few gateways COMPLETED may only be known too late. Then the tasks that may have
-    changed are read first, and the wave is compared as it was before.
+    A wave that seems to have too few gateways COMPLETED may only be known too late. Then all of its open tasks are read
+    first, and the wave is compared as it was before.
     """
     draft = context.draft
     if Subject.ENVELOPE in draft.problems or not context.has_news:
@@ -36,7 +36,7 @@ def _find_deviation(context: StepContext, index: int) -> str | None:
             return None
         suspected_ms = context.now_ms
         draft.change_wave(index, suspected_ms=suspected_ms)
-    if not look_for_gate(context, index, suspected_ms):
+    if not look_at_wave(context, index, suspected_ms, includes_silent=True):
         return None
     draft.change_wave(index, suspected_ms=None)
     return _compare(context, index, suspected_ms)

@@ -116,6 +116,9 @@ def read_band(prediction: Mapping[str, Any], wave: int) -> Band | None:
 
     Returns:
         The band. None if the wave began in too few of the predicted rollouts to compute one.
+
+    Raises:
+        RolloutError: The curves are too long to be read.
     """
     curves = read_curves(prediction, wave)
     if curves is None:

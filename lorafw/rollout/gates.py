@@ -10,7 +10,7 @@ from lorafw.fleet.simulation.codes import status_code
 from lorafw.fleet.simulation.gates import GateDecision, evaluate_gate, first_abort_ms
 from lorafw.fleet.simulation.inputs import NEVER, to_ms
 from lorafw.rollout.events import Aborted, Ending, Finished, GateChecked
-from lorafw.rollout.looks import look_for_gate
+from lorafw.rollout.looks import look_at_wave
 from lorafw.rollout.state import Phase, WaveProgress
 from lorafw.rollout.step_context import StepContext
 from lorafw.tasks.lifecycle import TaskStatus
@@ -80,7 +80,7 @@ def check_gate(context: StepContext, index: int, *, may_go_on: bool = True) -> N
         return
     # If apply did not run for a while, only the last check that was due is made.
     check = (context.now_ms - first_ms) // to_ms(rule.again_s)
-    if rule.gate is not None and not look_for_gate(context, index, first_ms + check * to_ms(rule.again_s)):
+    if rule.gate is not None and not look_at_wave(context, index, first_ms + check * to_ms(rule.again_s)):
         return
     decision, reason = _evaluate(rule, context.draft.waves[index], check)
     if decision is GateDecision.GO and not may_go_on:

@@ -98,13 +98,15 @@ def look_at_tasks(context: StepContext) -> None:
         room -= 1
 
 
-def look_for_gate(context: StepContext, wave: int, since_ms: int) -> bool:
-    """Ask for what a gate must know, and return True if all of it is known.
+def look_at_wave(context: StepContext, wave: int, since_ms: int, *, includes_silent: bool = False) -> bool:
+    """Ask for what must be known to judge a wave, and return True if all of it is known.
 
     Args:
         context: The step.
         wave: The index of the wave.
         since_ms: What was seen before this time is too old.
+        includes_silent: True to read PENDING tasks as well whose gateways were not heard since. They have not changed,
+            if AWS counts a CUPS request as an uplink (assumed).
     """
     draft = context.draft
     if not draft.waves[wave].open_count:
@@ -115,7 +117,9 @@ def look_for_gate(context: StepContext, wave: int, since_ms: int) -> bool:
     room = draft.settings.batch
     is_fresh = True
     for gateway, progress in open_tasks(context):
-        if progress.wave != wave or not _is_old(context, gateway, progress, since_ms):
+        if progress.wave != wave or (progress.looked_ms or 0) >= since_ms:
+            continue
+        if not includes_silent and not _may_have_changed(context, gateway, progress):
             continue
         is_fresh = False
         if progress.retry_ms > context.now_ms:
@@ -135,9 +139,7 @@ def open_tasks(context: StepContext) -> list[tuple[str, GatewayProgress]]:
     return [(gateway, progress) for gateway, progress in tasks if gateway not in problems]
 
 
-def _is_old(context: StepContext, gateway: str, progress: GatewayProgress, since_ms: int) -> bool:
-    """Return whether a task may have changed since it was read, and was read before a time."""
-    if progress.looked_ms is not None and progress.looked_ms >= since_ms:
-        return False
+def _may_have_changed(context: StepContext, gateway: str, progress: GatewayProgress) -> bool:
+    """Return whether a task may have changed since it was read."""
     was_heard = context.draft.uplinks_ms.get(gateway) != progress.seen_uplink_ms
     return was_heard or progress.status is not INITIAL

@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from lorafw.errors import RolloutError
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.result import Result
@@ -45,6 +46,8 @@ _POINTS: Final = 97
 """Number of hours at which the curves are kept, besides the last one."""
 _GATEWAYS_AT_ONCE: Final = 10_000_000
 """Gateways times replications that are simulated at once, which takes about half a gigabyte."""
+_MOST_COUNTS: Final = 100_000_000
+"""The largest number of counts in a curve that is read: hours times rollouts."""
 _HOUR_MS: Final = 3_600_000
 _LONGEST_QUANTILE: Final = 0.999
 """The curves end when this share of the ends of a wave has come."""
@@ -123,12 +126,17 @@ def read_curves(prediction: Mapping[str, Any], wave: int) -> WaveCurves | None:
     Args:
         prediction: The prediction of a saved plan.
         wave: The index of the wave.
+
+    Raises:
+        RolloutError: The curves are too long to be read.
     """
     waves = prediction.get("waves", [])
     if wave >= len(waves) or not waves[wave]["rollouts"]:
         return None
     document = waves[wave]
     shape = (document["rollouts"], len(document["hours"]))
+    if shape[0] * shape[1] > _MOST_COUNTS:
+        raise RolloutError(f"the prediction of wave {wave + 1} has {shape[0] * shape[1]:,} counts; make a new plan")
     completed, failed, stalled = (_unpack(document[name]["curves"], shape) for name in _COUNTS)
     stopped_h = np.full(document["rollouts"], np.inf)
     for row, hours in document["stopped"]:

@@ -26,7 +26,7 @@ from lorafw.rollout.envelope import Band, read_band
 from lorafw.rollout.prediction import stall_ms
 from lorafw.version import GatewayVersion
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The version of the file's format."""
 
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
