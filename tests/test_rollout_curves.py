@@ -14,7 +14,7 @@ from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.lab.plots import wave_course
 from lorafw.rollout.curves import CheckPoint, WaveCourse, wave_courses
 from lorafw.rollout.envelope import Band
-from lorafw.rollout.events import Event, GateChecked, Started, StatusChanged, WaveStarted
+from lorafw.rollout.events import Command, Commanded, Event, GateChecked, Started, StatusChanged, WaveStarted
 from lorafw.rollout.saved_plan import SavedPlan
 from lorafw.tasks.lifecycle import Cause, TaskStatus
 
@@ -75,6 +75,24 @@ def test_a_wave_that_has_not_begun_has_no_counts(saved: SavedPlan) -> None:
     assert first.has_begun
     assert not second.has_begun
     assert second.hours == second.completed == second.failed == ()
+
+
+def test_the_time_of_a_command_does_not_count_because_it_is_that_of_another_machine(saved: SavedPlan) -> None:
+    command = Commanded(at_ms=at(9000), command=Command.PAUSE, actor="somebody", reason="a storm")
+    assert wave_courses(saved, [*EVENTS, command])[0].hours == wave_courses(saved, EVENTS)[0].hours
+
+
+def test_a_clock_that_was_set_back_leaves_the_hours_in_order(saved: SavedPlan) -> None:
+    course = wave_courses(saved, [*EVENTS[:2], ended(0, 0.5, TaskStatus.COMPLETED), *EVENTS[2:]])[0]
+    assert list(course.hours) == sorted(course.hours)
+    assert course.hours[:2] == (0, 0)
+
+
+def test_what_was_predicted_for_an_hour_lies_between_the_hour_before_and_the_hour_after(saved: SavedPlan) -> None:
+    course = with_band(wave_courses(saved, EVENTS)[0])
+    wanted = {0.0: (0, 1), 0.5: (0, 4), 1.0: (2, 4), 1.5: (2, 4), 2.0: (4, 4), 9.0: (4, 4)}
+    predicted = {hour: course.predicted_at(hour) for hour in wanted}
+    assert {hour: counts.completed for hour, counts in predicted.items() if counts is not None} == wanted
 
 
 def test_a_plan_without_a_prediction_has_no_band(saved: SavedPlan) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.rollout.envelope import Band
-from lorafw.rollout.events import Event, GateChecked, StatusChanged, WaveStarted
+from lorafw.rollout.events import Commanded, Event, GateChecked, StatusChanged, WaveStarted
 from lorafw.rollout.saved_plan import SavedPlan
 from lorafw.tasks.lifecycle import TERMINAL, TaskStatus
 
@@ -24,6 +26,18 @@ class CheckPoint:
     decision: GateDecision
 
 
+@dataclass(frozen=True, slots=True)
+class PredictedCounts:
+    """The numbers of gateways that were predicted for one hour of a wave."""
+
+    hour: float
+    """Hours since the wave began."""
+    completed: tuple[int, int]
+    """The smallest and the largest number of COMPLETED gateways."""
+    failed: tuple[int, int]
+    """The smallest and the largest number of FAILED gateways."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class WaveCourse:
     """How one wave went, and what was predicted."""
@@ -33,7 +47,7 @@ class WaveCourse:
     size: int
     """Number of gateways that were planned."""
     hours: tuple[float, ...]
-    """Hours since the wave began: 0, each time at which a count changed, and the last event of the journal.
+    """Hours since the wave began: 0, each time at which a count changed, and the last event that ``apply`` recorded.
 
     Empty if the wave has not begun.
     """
@@ -51,6 +65,21 @@ class WaveCourse:
         """Whether the wave has begun."""
         return bool(self.hours)
 
+    def predicted_at(self, hour: float) -> PredictedCounts | None:
+        """Return which numbers of gateways were predicted for an hour. None if there is no band.
+
+        Counts never fall. Between two hours of the band, the smallest number is that of the hour before, and the
+        largest is that of the hour after.
+        """
+        if self.band is None:
+            return None
+        hours = self.band.hours
+        before = max(0, int(np.searchsorted(hours, hour, side="right")) - 1)
+        after = min(len(hours) - 1, int(np.searchsorted(hours, hour, side="left")))
+        completed = (int(self.band.completed_low[before]), int(self.band.completed_high[after]))
+        failed = (int(self.band.failed_low[before]), int(self.band.failed_high[after]))
+        return PredictedCounts(hour, completed, failed)
+
 
 def wave_courses(plan: SavedPlan, events: Iterable[Event]) -> tuple[WaveCourse, ...]:
     """Return how each wave of a plan went.
@@ -61,7 +90,8 @@ def wave_courses(plan: SavedPlan, events: Iterable[Event]) -> tuple[WaveCourse, 
     """
     listed = list(events)
     started_ms = {event.wave: event.at_ms for event in listed if isinstance(event, WaveStarted)}
-    latest_ms = max((event.at_ms for event in listed), default=0)
+    # A command has the time of the machine on which it was given, which may be another one.
+    latest_ms = max((event.at_ms for event in listed if not isinstance(event, Commanded)), default=0)
     ends = _ends_by_wave(plan, listed)
     return tuple(
         _course(plan, index, started_ms.get(index), latest_ms, ends[index], _checks_of(listed, index))
@@ -100,7 +130,7 @@ def _course(
         return WaveCourse(number, size, (), (), (), (), band)
     hours, completed, failed = [0.0], [0], [0]
     for row in ends:
-        hours.append((row.time_ms - started_ms) / HOUR_MS)
+        hours.append(max(0.0, (row.time_ms - started_ms) / HOUR_MS))
         completed.append(completed[-1] + (row.to_status is TaskStatus.COMPLETED))
         failed.append(failed[-1] + (row.to_status is TaskStatus.FAILED))
     hours.append(max(hours[-1], (latest_ms - started_ms) / HOUR_MS))

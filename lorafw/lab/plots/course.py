@@ -46,13 +46,6 @@ class _Curve:
     low: Integers
     high: Integers
 
-    def bounds_at(self, hour: float) -> tuple[int, int]:
-        """Return the bounds of the band at an hour. The lower bound is the last one before, the upper the next one."""
-        last = len(self.band_hours) - 1
-        before = max(0, int(np.searchsorted(self.band_hours, hour, side="right")) - 1)
-        after = min(last, int(np.searchsorted(self.band_hours, hour, side="left")))
-        return int(self.low[before]), int(self.high[after])
-
 
 def wave_course(course: WaveCourse) -> AccessibleFigure:
     """Plot how many gateways of a wave are COMPLETED and FAILED over time, and the predicted band.
@@ -69,7 +62,7 @@ def wave_course(course: WaveCourse) -> AccessibleFigure:
     sentences = []
     for axes, curve in zip(figure.subplots(1, 2), _curves(course), strict=True):
         _draw_band(axes, curve, end_h)
-        sentences.append(_draw_counts(axes, curve, end_h, course.size))
+        sentences.append(_draw_counts(axes, curve, end_h, course))
         _draw_gate(axes, course, end_h)
         _arrange(axes, curve.status, end_h)
     begun = "" if course.has_begun else " It has not begun."
@@ -116,7 +109,7 @@ def _draw_band(axes: Any, curve: _Curve, end_h: float) -> None:
     axes.fill_between(corners, lower, upper, label="predicted", **_BAND_STYLES[curve.status])
 
 
-def _draw_counts(axes: Any, curve: _Curve, end_h: float, size: int) -> str:
+def _draw_counts(axes: Any, curve: _Curve, end_h: float, course: WaveCourse) -> str:
     """Draw the counts that were seen, and return them in words beside what was predicted."""
     if not len(curve.hours):
         return _describe_prediction(curve)
@@ -128,7 +121,7 @@ def _draw_counts(axes: Any, curve: _Curve, end_h: float, size: int) -> str:
     end = {"markeredgecolor": "black", "markersize": 9, "linestyle": "none", "clip_on": False, "zorder": 3}
     axes.plot(hours[-1:], counts[-1:], **end, **style)
     moments = sorted({hours[-1] / 2, hours[-1]})
-    return f"{curve.status}: " + ", ".join(_describe_moment(curve, float(hour), size) for hour in moments)
+    return f"{curve.status}: " + ", ".join(_describe_moment(curve, float(hour), course) for hour in moments)
 
 
 def _describe_prediction(curve: _Curve) -> str:
@@ -138,13 +131,14 @@ def _describe_prediction(curve: _Curve) -> str:
     return f"{curve.status}: {curve.low[-1]} to {curve.high[-1]} predicted after {curve.band_hours[-1]:.1f} h"
 
 
-def _describe_moment(curve: _Curve, hour: float, size: int) -> str:
+def _describe_moment(curve: _Curve, hour: float, course: WaveCourse) -> str:
     """Return in words the count at an hour and the bounds that were predicted for it."""
     count = int(curve.counts[np.searchsorted(curve.hours, hour, side="right") - 1])
-    seen = f"{count} of {size} after {hour:.1f} h"
-    if not len(curve.band_hours):
+    seen = f"{count} of {course.size} after {hour:.1f} h"
+    predicted = course.predicted_at(hour)
+    if predicted is None:
         return seen
-    low, high = curve.bounds_at(hour)
+    low, high = predicted.completed if curve.status is TaskStatus.COMPLETED else predicted.failed
     verdict = ""
     if count < low:
         verdict = ", fewer than predicted"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from lorafw.clock import format_iso
+from lorafw.rollout.curves import WaveCourse, wave_courses
 from lorafw.rollout.events import Event, StatusChanged
 from lorafw.rollout.gates import describe_gate
 from lorafw.rollout.report.decisions import list_decisions
@@ -30,12 +31,16 @@ def report_document(state: RolloutState, events: Iterable[Event], explain: Expla
     """
     listed = list(events)
     status = status_document(state)
+    courses = wave_courses(state.plan, listed)
     last_event = format_iso(listed[-1].at_ms) if listed else None
     return {
         **status,
         "last_event": last_event,
         "planned": _planned(state),
-        "waves": [{**wave, **_predicted(state, index)} for index, wave in enumerate(status["waves"])],
+        "waves": [
+            {**wave, **_predicted_end(state, index), **_predicted_now(course)}
+            for index, (wave, course) in enumerate(zip(status["waves"], courses, strict=True))
+        ],
         "decisions": list_decisions(listed),
         "not_completed": list(_not_completed(state, listed, explain)),
     }
@@ -62,7 +67,23 @@ def _planned(state: RolloutState) -> dict[str, Any]:
     }
 
 
-def _predicted(state: RolloutState, wave: int) -> dict[str, Any]:
+def _predicted_now(course: WaveCourse) -> dict[str, Any]:
+    """Return the numbers that were predicted for the last hour of a wave that is known. Empty if there is no band."""
+    if not course.has_begun:
+        return {}
+    predicted = course.predicted_at(course.hours[-1])
+    if predicted is None:
+        return {}
+    return {
+        "predicted_now": {
+            "hour": round(predicted.hour, 3),
+            "completed": list(predicted.completed),
+            "failed": list(predicted.failed),
+        }
+    }
+
+
+def _predicted_end(state: RolloutState, wave: int) -> dict[str, Any]:
     """Return the mean numbers of gateways that were predicted for the end of a wave."""
     waves = state.plan.prediction.get("waves", [])
     if wave >= len(waves) or not waves[wave]["rollouts"]:

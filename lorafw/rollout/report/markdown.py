@@ -80,7 +80,7 @@ def _waves(document: Mapping[str, Any]) -> list[str]:
     rows = []
     for number, (wave, gate) in enumerate(zip(document["waves"], document["planned"]["gates"], strict=True), 1):
         rows.append((number, wave["size"], wave["state"], describe_seen(wave), describe_predicted(wave), gate))
-    return _table(("wave", "gateways", "state", "seen", "predicted for its end", "gate"), rows)
+    return _table(("wave", "gateways", "state", "seen", "predicted", "gate"), rows)
 
 
 def _decisions(document: Mapping[str, Any]) -> list[str]:

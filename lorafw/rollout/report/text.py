@@ -78,14 +78,19 @@ def describe_seen(wave: Mapping[str, Any]) -> str:
 
 
 def describe_predicted(wave: Mapping[str, Any]) -> str:
-    """Return in words what was predicted for the end of a wave.
+    """Return in words what was predicted for a wave: for the hour that it has reached, and for its end.
 
     Args:
         wave: Its part of the document.
     """
     if "predicted_completed" not in wave:
         return NO_PREDICTION
-    return f"{wave['predicted_completed']:g} COMPLETED, {wave['predicted_failed']:g} FAILED"
+    end = f"{wave['predicted_completed']:g} COMPLETED and {wave['predicted_failed']:g} FAILED on average in the end"
+    if "predicted_now" not in wave:
+        return end
+    now = wave["predicted_now"]
+    completed, failed = (f"{low} to {high}" for low, high in (now["completed"], now["failed"]))
+    return f"{completed} COMPLETED and {failed} FAILED after {now['hour']:.1f} h; {end}"
 
 
 def describe_reason(decision: Mapping[str, Any]) -> str:
@@ -118,8 +123,11 @@ def _wave_lines(number: int, wave: Mapping[str, Any], gate: str) -> list[str]:
     prediction = describe_predicted(wave)
     if prediction != NO_PREDICTION:
         prediction = f"predicted {prediction}"
-    figures = f"seen {describe_seen(wave)}; {prediction}"
-    return [f"  wave {number}  {wave['size']} gateways, {wave['state']}: {figures}", f"          {gate}"]
+    return [
+        f"  wave {number}  {wave['size']} gateways, {wave['state']}: seen {describe_seen(wave)}",
+        f"          {prediction}",
+        f"          {gate}",
+    ]
 
 
 def _decision_line(decision: Mapping[str, Any]) -> str:
