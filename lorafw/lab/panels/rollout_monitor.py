@@ -7,6 +7,7 @@ disk the notebook shares. The panel reads it again whenever it changes. The butt
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -63,7 +64,9 @@ NEEDS_ATTENTION: Final = (TaskStatus.FIRST_RETRY, TaskStatus.SECOND_RETRY, TaskS
 MAX_GATEWAYS: Final = 8
 """Number of gateways in the table. The report has them all."""
 FOLLOW_INTERVAL_S: Final = 0.5
-"""Time between two looks at the journal's files."""
+"""Shortest time between two looks at the journal's files."""
+MAX_READING_SHARE: Final = 0.2
+"""Largest share of the time in which the journal is read. That of 40,000 gateways takes many seconds."""
 CURRENT_WAVE: Final = -1
 """The choice of the wave that has not been let go on yet, whatever its number."""
 NO_GATEWAY: Final = "none"
@@ -250,20 +253,27 @@ class RolloutMonitor(Panel):
 
     async def _follow(self) -> None:
         """Read the journal whenever it has changed, until the rollout has ended."""
+        pause_s = FOLLOW_INTERVAL_S
         while self.view.state.finished is None:
-            await asyncio.sleep(FOLLOW_INTERVAL_S)
+            await asyncio.sleep(pause_s)
             signature = _signature_of(self.journal)
             if signature == self._signature:
                 continue
             self._signature = signature
-            wave = self.wave.value
-            try:
-                view = await asyncio.to_thread(MonitorView.of, self.plan, self.journal, wave)
-            except LorafwError as error:
-                self.error = str(error)
-            else:
-                self.view = view
-            self.redraw()
+            started_s = time.monotonic()
+            await self._reload_in_background()
+            reading_s = time.monotonic() - started_s
+            pause_s = max(FOLLOW_INTERVAL_S, reading_s / MAX_READING_SHARE)
+
+    async def _reload_in_background(self) -> None:
+        """Read the journal in a thread, and draw the panel."""
+        try:
+            view = await asyncio.to_thread(MonitorView.of, self.plan, self.journal, self.wave.value)
+        except LorafwError as error:
+            self.error = str(error)
+        else:
+            self.view = view
+        self.redraw()
 
     # --- what is shown ---
 
