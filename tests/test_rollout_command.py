@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -97,9 +98,16 @@ def test_a_rollout_from_plan_to_clean_with_its_exit_statuses(run: Run, bed: Test
     planned(run)
     held = run("apply", "--until-hold", status=5)
     assert "waits for 'lorafw rollout promote'" in held.output
-    assert json.loads(run("status", "--json", status=5).stdout)["counts"]["PENDING"] == 1
+    held = json.loads(run("status", "--json", status=5).stdout)
+    assert held["counts"]["PENDING"] == 1
+    assert held["apply_is_running"] is False
+    answers = run("status", status=5).output
+    assert "'apply' is not running, so nothing is created or checked. To go on: lorafw rollout apply" in answers
+    assert "it waits for you: promote to go on, or abort to stop, each with --reason" in answers
     run("pause", "--reason", "lunch")
-    assert "lunch" in run("apply", "--once", status=6).output
+    paused = run("apply", "--once", status=6).output
+    assert re.search(r"by \S+@\S+ at 20\S+Z: lunch", paused)
+    assert "to go on: resume" in paused
     run("resume", "--reason", "coffee")
     run("promote", "--reason", "it looks good")
     run("apply", "--once", status=4)
@@ -107,7 +115,8 @@ def test_a_rollout_from_plan_to_clean_with_its_exit_statuses(run: Run, bed: Test
     bed.advance(40)
     run("abort", "--reason", "the weather")
     result = run("apply", status=3)
-    assert "the weather" in result.output
+    assert re.search(r"by \S+@\S+ at 20\S+Z: the weather", result.output)
+    assert "to go back, roll out the old firmware as a new update" in result.output
     report = json.loads(run("report", "--json").stdout)
     told = {(decision["decision"], decision["reason"]) for decision in report["decisions"]}
     assert {("pause", "lunch"), ("promote", "it looks good"), ("abort", "the weather")} <= told
@@ -119,6 +128,26 @@ def test_a_rollout_from_plan_to_clean_with_its_exit_statuses(run: Run, bed: Test
     with pytest.raises(bed.client("iotwireless").exceptions.ResourceNotFoundException):
         bed.client("iotwireless").get_wireless_gateway_task(Id=bed.gateways[0].id)
     assert "the rollout has ended" in run("pause", "--reason", "late", status=1).output
+
+
+ANSWERS = {
+    "What happens if I press Ctrl-C now?": ("apply", "Tasks that exist go on by themselves, no new ones are created"),
+    "What if my laptop sleeps?": ("", "the machine can sleep: tasks that exist go on by themselves"),
+    "Can I run two at once?": ("", "Two rollouts can run beside each other if no gateway is in both."),
+    "How do I know that no gateway gets two tasks?": ("", "After a crash it asks AWS first whether the task exists."),
+    "How do I undo?": ("", "To go back, roll out the old firmware as a new update."),
+    "Why does it hold?": ("apply", "'status' says why, and whether it waits for you."),
+    "Which gateways are left?": ("status", "'report' names the gateways that are left."),
+    "What do I do about one FAILED gateway?": ("clean", "a new plan can try the gateways that FAILED again"),
+}
+"""Questions of people who use the command for the first time: the command whose help answers, and the answer."""
+
+
+@pytest.mark.parametrize("question", ANSWERS)
+def test_help_answers_what_a_newcomer_asks(question: str) -> None:
+    command, answer = ANSWERS[question]
+    result = CliRunner().invoke(main, ["rollout", *command.split(), "--help"])
+    assert answer in " ".join(result.output.split())
 
 
 def test_a_changed_or_foreign_plan_and_a_second_apply_are_refused(run: Run) -> None:

@@ -175,9 +175,10 @@ def test_a_manual_gate_waits_for_a_promotion_and_then_the_next_wave_starts(tmp_p
 def test_a_pause_creates_nothing_and_an_abort_deletes_what_is_pending(scene: Scene) -> None:
     scene.run(Until.IDLE)
     scene.tell(Command.PAUSE, "a storm")
-    assert scene.run() == (StateName.PAUSED, "a storm")
+    paused = (StateName.PAUSED, "by arn:test at 2027-01-15T08:00:00.000Z: a storm")
+    assert scene.run() == paused
     scene.aws.advance(10 * HOUR_S)
-    assert scene.run() == (StateName.PAUSED, "a storm")
+    assert scene.run() == paused
     assert len(scene.aws.created) == 2
     scene.tell(Command.RESUME)
     scene.gateways[3].gone = scene.gateways[4].gone = True
@@ -185,7 +186,7 @@ def test_a_pause_creates_nothing_and_an_abort_deletes_what_is_pending(scene: Sce
     assert len(scene.aws.created) == 6
     scene.tell(Command.ABORT, "no more")
     name, reason = scene.run(Until.END)
-    assert (name, reason) == (StateName.ABORTED, "arn:test: no more")
+    assert (name, reason) == (StateName.ABORTED, "by arn:test at 2027-01-15T18:00:00.000Z: no more")
     assert set(scene.aws.deleted) >= {"gw-00003", "gw-00004"}
     assert all(gateway.task is None or gateway.task.status != "PENDING" for gateway in scene.gateways)
     assert EXIT_STATUS[name] == 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -28,9 +27,9 @@ if TYPE_CHECKING:
 MAX_DEFINITION_BYTES: Final = 1 << 20
 CONTROL_MODULE: Final = "lorafw.cli.rollout_control"
 REPORT_MODULE: Final = "lorafw.cli.rollout_report"
-WATCH_INTERVAL_S: Final = 2.0
 
 _COMMANDS: Final = {
+    "status": LazyCommand("lorafw.cli.rollout_status", "Print what a rollout is doing and why, and what you can do."),
     "pause": LazyCommand(CONTROL_MODULE, "Create no more tasks until the rollout is resumed."),
     "resume": LazyCommand(CONTROL_MODULE, "Go on after a pause."),
     "promote": LazyCommand(CONTROL_MODULE, "Go on in spite of everything for which the rollout holds."),
@@ -61,9 +60,15 @@ def rollout() -> None:
       lorafw rollout apply rollout.plan
       lorafw rollout status rollout.plan --watch
 
-    'apply' can be ended with Ctrl-C, killed, or lose its power at any moment: tasks that exist go on by themselves, and
-    the next 'apply' continues where it was. No gateway gets a second task. What has been installed cannot be undone;
-    'abort' keeps further gateways from getting the update.
+    'apply' can be ended with Ctrl-C, killed, or lose its power at any moment, and the machine can sleep: tasks that
+    exist go on by themselves, and 'apply' continues where it was, at once or when you run it again.
+
+    No gateway gets a second task: 'apply' writes to its journal that it will create a task, and creates it then. After
+    a crash it asks AWS first whether the task exists. Only one 'apply' can run with a journal. Two rollouts can run
+    beside each other if no gateway is in both.
+
+    'abort' keeps further gateways from getting the update. What is installed stays installed. To go back, roll out the
+    old firmware as a new update.
     """  # noqa: D301 -- \b is the character with which click keeps line breaks
 
 
@@ -257,7 +262,7 @@ def _print_plan(saved: SavedPlan, plan: Plan, fleet: Fleet, output: Path, *, as_
 @PLAN_ARGUMENT
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, without the gateways and the curves.")
 def show(*, plan_file: Path, as_json: bool) -> None:
-    """Print a saved plan: where it leads, its waves and gates, the calls that it makes, and what it predicts."""
+    """Print a saved plan: its account, waves and gates, the calls that it makes, and its prediction."""
     from lorafw.rollout.plan_text import describe_plan, plan_document  # noqa: PLC0415 -- keeps --help fast
 
     saved = load_plan(plan_file)
@@ -267,7 +272,7 @@ def show(*, plan_file: Path, as_json: bool) -> None:
     echo_highlighted(describe_plan(saved))
 
 
-# --- apply and status ---
+# --- apply ---
 
 
 @rollout.command()
@@ -302,7 +307,11 @@ def apply(
     """Carry out a saved plan, in the foreground.
 
     You can end it with Ctrl-C or kill it at any moment. Tasks that exist go on by themselves, no new ones are created,
-    and the next 'apply' continues. From another terminal, 'pause', 'resume', 'promote' and 'abort' control it.
+    and the next 'apply' continues. While the machine sleeps, the same holds; 'apply' goes on when it wakes up. A second
+    'apply' with the same journal is refused. From another terminal, 'pause', 'resume', 'promote' and 'abort' control
+    it.
+
+    A rollout that holds creates no more tasks. 'status' says why, and whether it waits for you.
 
     It holds if the gateways do not do what the plan predicts, and says what was seen and what was predicted.
 
@@ -330,15 +339,15 @@ def apply(
             hook=runner,
             replace_ended=replace_ended,
             calls_per_s=calls_per_s,
-            on_change=_Progress(),
+            on_change=ProgressPrinter(),
         )
     except KeyboardInterrupt:
         echo("Ended. Tasks that exist go on by themselves; run the same command again to continue.", err=True)
         sys.exit(130)
-    _finish_with_status(state)
+    finish_with_status(state)
 
 
-class _Progress:
+class ProgressPrinter:
     """Prints the state of a rollout to standard error whenever it changes."""
 
     def __init__(self) -> None:
@@ -354,46 +363,10 @@ class _Progress:
             self._last = line
 
 
-def _finish_with_status(state: RolloutState) -> None:
+def finish_with_status(state: RolloutState) -> None:
     """Print the state of a rollout, and end the command with its exit status."""
     from lorafw.rollout.plan_text import describe_status  # noqa: PLC0415 -- keeps --help fast
     from lorafw.rollout.status import EXIT_STATUS, describe_state  # noqa: PLC0415
 
     echo_highlighted(describe_status(state))
     sys.exit(EXIT_STATUS[describe_state(state).name])
-
-
-@rollout.command()
-@PLAN_ARGUMENT
-@JOURNAL_OPTION
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--watch", is_flag=True, help="Print the status again whenever it changes, until the rollout has ended.")
-def status(*, plan_file: Path, journal: Path | None, as_json: bool, watch: bool) -> None:
-    """Print what a rollout is doing and why, from its journal. Sends nothing.
-
-    The exit status is that of 'apply'.
-    """
-    from lorafw.rollout import read_state, status_document  # noqa: PLC0415 -- keeps --help fast
-    from lorafw.rollout.status import EXIT_STATUS, describe_state  # noqa: PLC0415
-
-    saved, path = load_plan(plan_file), journal_of(plan_file, journal)
-    state = read_state(saved, path)
-    if watch:
-        state = _watch(saved, path)
-    if as_json:
-        echo(json.dumps(status_document(state), indent=4))
-        sys.exit(EXIT_STATUS[describe_state(state).name])
-    _finish_with_status(state)
-
-
-def _watch(saved: SavedPlan, path: Path) -> RolloutState:
-    """Print a line whenever the state changes, and return the last state."""
-    from lorafw.rollout import read_state  # noqa: PLC0415 -- keeps --help fast
-
-    show_progress = _Progress()
-    state = read_state(saved, path)
-    while state.finished is None:
-        show_progress(state)
-        time.sleep(WATCH_INTERVAL_S)
-        state = read_state(saved, path)
-    return state

@@ -67,7 +67,8 @@ def promote(*, plan_file: Path, journal: Path | None, reason: str) -> None:
 def abort(*, plan_file: Path, journal: Path | None, reason: str) -> None:
     """Stop the rollout: create no more tasks, and delete those that are PENDING.
 
-    Gateways that were already sent the update run to their end. An update that was installed stays installed.
+    Gateways that were already sent the update run to their end. An update that was installed stays installed. To go
+    back, roll out the old firmware as a new update.
     """
     from lorafw.rollout import Command  # noqa: PLC0415 -- keeps --help fast
 
@@ -85,7 +86,7 @@ def _command(plan_file: Path, journal: Path | None, chosen: Command, reason: str
     saved, path = load_plan(plan_file), journal_of(plan_file, journal)
     if chosen is Command.PROMOTE and not can_be_promoted(read_state(saved, path)):
         raise click.ClickException("there is nothing that a promotion would change; see 'lorafw rollout status'")
-    is_running = path.exists() and is_locked(path)
+    is_running = is_locked(path)
     state = command(saved, path, chosen, actor=local_actor(), reason=reason)
     echo_highlighted(describe_status(state))
     if not is_running:
@@ -99,7 +100,8 @@ def _command(plan_file: Path, journal: Path | None, chosen: Command, reason: str
 def clean(*, plan_file: Path, journal: Path | None, lab: bool, account: str | None, ready_file: Path | None) -> None:
     """Delete the ended tasks of an ended rollout, because they block the next update.
 
-    The journal keeps how they ended.
+    The journal keeps how they ended. Afterwards a new plan can try the gateways that FAILED again: give their ids to
+    'lorafw rollout plan' with --fleet.
     """
     from lorafw.rollout import clean as clean_tasks  # noqa: PLC0415 -- keeps --help fast
 

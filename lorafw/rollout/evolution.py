@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from lorafw.clock import format_iso
 from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.rollout.events import (
     Aborted,
@@ -209,11 +210,11 @@ class Draft:
 
     def _on_commanded(self, event: Commanded) -> None:
         if event.command is Command.PAUSE:
-            self.set(pause_reason=event.reason)
+            self.set(pause_reason=_told(event))
         elif event.command is Command.RESUME:
             self.set(pause_reason=None)
         elif event.command is Command.ABORT:
-            self._abort(f"{event.actor}: {event.reason}")
+            self._abort(_told(event))
         else:
             self._promote(event)
 
@@ -254,6 +255,11 @@ class Draft:
 
     def _on_finished(self, event: Finished) -> None:
         self.set(finished=event)
+
+
+def _told(event: Commanded) -> str:
+    """Return who gave a command, when and why."""
+    return f"by {event.actor} at {format_iso(event.at_ms)}: {event.reason}"
 
 
 def _phase_of(status: TaskStatus | None) -> Phase:

@@ -74,6 +74,8 @@ def lock_journal(path: Path) -> Iterator[None]:
 
 def is_locked(path: Path) -> bool:
     """Return whether an ``apply`` is running with this journal."""
+    if not path.exists():
+        return False
     with suppress(OSError, JournalError), lock_journal(path):
         return False
     return True

@@ -7,10 +7,11 @@ from typing import Any, Final
 from lorafw.clock import format_iso
 from lorafw.fleet.describe import describe_plan as describe_waves
 from lorafw.fleet.formatting import format_duration
+from lorafw.rollout.advice import advise
 from lorafw.rollout.gates import describe_gate
 from lorafw.rollout.rates import CALLS_PER_S
 from lorafw.rollout.saved_plan import SavedPlan
-from lorafw.rollout.state import RolloutState
+from lorafw.rollout.state import RolloutState, first_undecided
 from lorafw.rollout.status import counts_of, describe_state, next_look_ms, status_document
 
 _CALLS_PER_GATEWAY: Final = {
@@ -116,21 +117,13 @@ def describe_status(state: RolloutState) -> str:
     lines += [f"  hold    {reason}" for reason in state.problems.values()]
     look_ms = next_look_ms(state)
     if look_ms is not None:
-        lines.append(f"  next    {format_iso(look_ms)}")
-    advice = _advice(document["state"])
-    if advice:
-        lines.append(f"  {advice}")
+        lines.append(f"  next    {_next_step(state)} at {format_iso(look_ms)}")
+    lines += [f"  {line}" for line in advise(state)]
     return "\n".join(lines)
 
 
-def _advice(state: str) -> str:
-    """Return what a person can do now."""
-    return {
-        "planned": "to start: lorafw rollout apply",
-        "holding": "to go on all the same: promote; to stop: abort; each with --reason",
-        "paused": "to go on: resume --reason; to stop: abort --reason",
-        "running": "to stop for a while: pause; for good: abort; each with --reason",
-        "aborted": "updates that were installed stay installed; what happened to each gateway: report",
-        "failed": "what happened to each gateway: report",
-        "completed": "what happened to each gateway: report; to delete the ended tasks: clean",
-    }[state]
+def _next_step(state: RolloutState) -> str:
+    """Return what is due next, other than what the gateways do."""
+    if state.waves[first_undecided(state.waves)].is_created:
+        return "the gate is checked"
+    return "a task is created"

@@ -1,0 +1,61 @@
+"""What a person can do about a rollout in its present state, as ``status`` prints it."""
+
+from __future__ import annotations
+
+from lorafw.fleet.plan import Manual
+from lorafw.rollout.state import NOT_PROMOTABLE, RolloutState, Subject, first_undecided
+from lorafw.rollout.status import StateName, counts_of, describe_state
+from lorafw.tasks.lifecycle import TaskStatus
+
+
+def advise(state: RolloutState) -> list[str]:
+    """Return what a person can do now, one thing a line.
+
+    Args:
+        state: The state of the rollout.
+    """
+    name = describe_state(state).name
+    if name is StateName.PLANNED:
+        return ["to start: lorafw rollout apply"]
+    if name is StateName.RUNNING:
+        return [
+            "which gateways are left: report",
+            "to stop for a while: pause; for good: abort; each with --reason",
+            "to end only 'apply': Ctrl-C; tasks that exist go on, and the next 'apply' continues",
+        ]
+    if name is StateName.HOLDING:
+        return ["no task is created meanwhile; which gateways are left: report", _way_out_of_hold(state)]
+    if name is StateName.PAUSED:
+        return ["tasks that exist go on", "to go on: resume; to stop for good: abort; each with --reason"]
+    return _advise_at_end(state, name)
+
+
+def _way_out_of_hold(state: RolloutState) -> str:
+    """Return how a rollout that holds goes on."""
+    if any(subject in NOT_PROMOTABLE for subject in state.problems):
+        return "it goes on by itself when this is as planned again; no promotion overrides it; to stop: abort --reason"
+    choices = "promote to go on, or abort to stop, each with --reason"
+    if _waits_for_person(state):
+        return f"it waits for you: {choices}"
+    return f"it goes on by itself when the reason has gone away; if you do not want to wait: {choices}"
+
+
+def _waits_for_person(state: RolloutState) -> bool:
+    """Return whether nothing but a person ends the hold."""
+    if state.problems:
+        return Subject.ENVELOPE in state.problems
+    index = first_undecided(state.waves)
+    is_manual = isinstance(state.plan.wave_rules[index].gate, Manual)
+    return is_manual and bool(state.waves[index].hold_reason) and not state.trouble
+
+
+def _advise_at_end(state: RolloutState, name: StateName) -> list[str]:
+    """Return what a person can do after a rollout has ended or was aborted."""
+    lines = ["what happened to each gateway, and who decided what: report"]
+    if name is StateName.ABORTED:
+        lines.append("what is installed stays installed; to go back, roll out the old firmware as a new update")
+    if state.finished is not None:
+        lines.append("ended tasks block the next update; to delete them: clean")
+    if counts_of(state)[TaskStatus.FAILED]:
+        lines.append("to try FAILED gateways again: clean, then a new plan for them (plan --fleet)")
+    return lines
