@@ -102,7 +102,7 @@ def test_a_rollout_from_plan_to_clean_with_its_exit_statuses(run: Run, bed: Test
     assert held["counts"]["PENDING"] == 1
     assert held["apply_is_running"] is False
     answers = run("status", status=5).output
-    assert "'apply' is not running, so nothing is created or checked. To go on: lorafw rollout apply" in answers
+    assert "'apply' is not running. Nothing is created or checked before you run: lorafw rollout apply" in answers
     assert "it waits for you: promote to go on, or abort to stop, each with --reason" in answers
     run("pause", "--reason", "lunch")
     paused = run("apply", "--once", status=6).output

@@ -27,6 +27,7 @@ from lorafw.rollout.engine import Until
 from lorafw.rollout.envelope import ObservedWave
 from lorafw.rollout.events import Command, HookMoment
 from lorafw.rollout.hooks import CommandHook, HookResult
+from lorafw.rollout.plan_text import describe_status
 from lorafw.rollout.saved_plan import SavedPlan
 from lorafw.rollout.state import RolloutState
 from lorafw.rollout.status import EXIT_STATUS, StateName, describe_state, status_document
@@ -188,6 +189,7 @@ def test_a_pause_creates_nothing_and_an_abort_deletes_what_is_pending(scene: Sce
     name, reason = scene.run(Until.END)
     assert (name, reason) == (StateName.ABORTED, "by arn:test at 2027-01-15T18:00:00.000Z: no more")
     assert set(scene.aws.deleted) >= {"gw-00003", "gw-00004"}
+    assert f"{len(scene.aws.deleted)} deleted" in describe_status(scene.state)
     assert all(gateway.task is None or gateway.task.status != "PENDING" for gateway in scene.gateways)
     assert EXIT_STATUS[name] == 3
 

@@ -51,7 +51,7 @@ def status(*, plan_file: Path, journal: Path | None, as_json: bool, watch: bool)
         echo(json.dumps({**status_document(state), "apply_is_running": is_running}, indent=4))
         sys.exit(EXIT_STATUS[describe_state(state).name])
     if state.started_ms is not None and state.finished is None and not is_running:
-        echo(f"'apply' is not running, so nothing is created or checked. To go on: lorafw rollout apply {plan_file}")
+        echo(f"'apply' is not running. Nothing is created or checked before you run: lorafw rollout apply {plan_file}")
     finish_with_status(state)
 
 

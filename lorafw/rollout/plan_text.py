@@ -113,8 +113,10 @@ def describe_status(state: RolloutState) -> str:
     for number, wave in enumerate(document["waves"], 1):
         seen = f"{wave['completed']} COMPLETED, {wave['failed']} FAILED, {wave['open']} not ended"
         skipped = f", {wave['skipped']} left out" if wave["skipped"] else ""
-        lines.append(f"  wave {number}  {wave['size']} gateways, {wave['state']}: {seen}{skipped}")
-    lines += [f"  hold    {reason}" for reason in state.problems.values()]
+        deleted = f", {wave['deleted']} deleted" if wave["deleted"] else ""
+        lines.append(f"  wave {number}  {wave['size']} gateways, {wave['state']}: {seen}{skipped}{deleted}")
+    if len(state.problems) > 1:
+        lines += [f"  hold    {reason}" for reason in state.problems.values()]
     look_ms = next_look_ms(state)
     if look_ms is not None:
         lines.append(f"  next    {_next_step(state)} at {format_iso(look_ms)}")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from lorafw.clock import format_iso
 from lorafw.fleet.simulation.gates import GateDecision
+from lorafw.fleet.simulation.inputs import to_ms
 from lorafw.rollout.gates import next_check_ms
 from lorafw.rollout.state import NOT_PROMOTABLE, Phase, RolloutState, WaveProgress, first_undecided
 from lorafw.tasks.lifecycle import TaskStatus
@@ -91,7 +92,7 @@ def _activity(state: RolloutState) -> str:
     index = first_undecided(state.waves)
     wave = state.waves[index]
     if wave.decided_ms is not None:
-        return f"all gates have passed; {state.open_count} tasks have not ended"
+        return f"all gates have passed; {state.open_count} tasks have not ended{_latest_end(state)}"
     if wave.started_ms is None:
         return f"wave {index + 1} is about to start"
     if not wave.is_created:
@@ -100,6 +101,14 @@ def _activity(state: RolloutState) -> str:
     next_ms = next_check_ms(wave, state.plan.wave_rules[index])
     when = f" at {format_iso(next_ms)}" if next_ms is not None else ""
     return f"wave {index + 1} runs; its gate is checked{when}"
+
+
+def _latest_end(state: RolloutState) -> str:
+    """Return when the rollout ends although tasks have not ended. Empty if that is not known yet."""
+    decided_ms = state.waves[-1].decided_ms
+    if decided_ms is None:
+        return ""
+    return f"; the rollout ends at {format_iso(decided_ms + to_ms(state.plan.wave_rules[-1].give_up_s))} at the latest"
 
 
 def can_be_promoted(state: RolloutState) -> bool:
@@ -179,6 +188,7 @@ def _wave_document(wave: WaveProgress, *, is_aborted: bool) -> dict[str, Any]:
         "failed": wave.count(TaskStatus.FAILED),
         "open": wave.open_count,
         "skipped": wave.count(Phase.SKIPPED),
+        "deleted": wave.count(Phase.DELETED),
         "started": _time(wave.started_ms),
         "reason": wave.hold_reason,
     }
