@@ -51,6 +51,8 @@ QUESTIONS = {
     "a request without cupsCredCrc": ("log_of_missing_crc", "AWS's documented error"),
     "event topics at first": ("event_topics_default", "none"),
     "the event configuration of a gateway": ("event_topics_of_gateway", "one for both"),
+    "what a stack update cannot change": ("stack_update", "refused"),
+    "properties of a stack without effect": ("stack_properties", "LastUplinkReceivedAt"),
     "the name of the session": ("session_name", "lorafw-update"),
     "aws:SourceArn": ("source_arn", "WirelessGatewayTaskDefinition/*"),
     "aws:SourceAccount": ("source_account", "the account of the gateway"),

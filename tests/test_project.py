@@ -57,6 +57,7 @@ MODULE_OF = {
     "awscli": None,
     "axe-playwright-python": "axe_playwright_python",
     "boto3-stubs": "mypy_boto3",
+    "cfn-lint": "cfnlint",
     "flask-cors": "flask_cors",
     "pytest-xdist": "xdist",
 }

@@ -3,8 +3,8 @@
 After ``register()``, ``@mock_aws`` and moto's server also answer requests to ``iotwireless``. moto finds a service by
 three things: a pattern of host names in ``moto.backend_index``, a module ``moto.iotwireless``, and ``..._backends`` in
 that module. None of them is public, so ``register`` checks the installed moto first. The service behind the API is in
-``context``. CloudFormation refuses the resource types of ``iotwireless``. moto's CreateCertificateFromCsr is replaced,
-because its certificates do not belong to the requested key.
+``context``. moto's CloudFormation gets the resource types of ``iotwireless``. moto's CreateCertificateFromCsr is
+replaced, because its certificates do not belong to the requested key.
 
 If a release of moto ships an ``iotwireless`` of its own, ``register`` puts lorafw's in its place: moto's has no CUPS
 server and no gateways that poll, so its tasks would never change.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lorafw._lazy import attach
 from lorafw.errors import IncompatibleMoto
-from lorafw.iotwireless.cloudformation import refuse_in_stacks
+from lorafw.iotwireless.cloudformation import register_resource_types
 from lorafw.iotwireless.constants import HOSTS
 from lorafw.iotwireless.context import set_service
 from lorafw.iotwireless.signing_request import certify_requested_keys
@@ -48,7 +48,7 @@ def register(service: UpdateService | None = None) -> None:
     if sys.modules.get(_MOTO_MODULE) is not sys.modules[__name__]:
         _take_place_in_moto(index.backend_url_patterns)
         certify_requested_keys()
-        refuse_in_stacks()
+        register_resource_types()
     if service is not None:
         set_service(service)
 

@@ -460,6 +460,22 @@ def _tag_limit_error(*tags: Mapping[str, str]) -> str | None:
 iotwireless_backends = BackendDict(IoTWirelessBackend, "iotwireless")
 
 
+def find_backend(account: str, region: str) -> IoTWirelessBackend:
+    """Return the backend of an account in a Region.
+
+    Raises:
+        InvalidValue: The Region has no AWS IoT Wireless.
+    """
+    regions = iotwireless_backends[account]
+    try:
+        backend: IoTWirelessBackend = regions[region]
+    except KeyError:
+        available = ", ".join(regions.regions)
+        reason = f"{region!r} has no AWS IoT Wireless; it is in {available}"
+        raise InvalidValue("Region", region, reason) from None
+    return backend
+
+
 def log_answer(answered: AnsweredRequest) -> None:
     """Write a line about a CUPS request to the log of the gateway's account and Region, if its log level says so."""
     owner = answered.gateway.owner

@@ -15,11 +15,11 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
-from lorafw.errors import InvalidValue, LorafwError, StateError
+from lorafw.errors import LorafwError, StateError
 from lorafw.iotwireless.constants import ABOUT_PATH, EXPLAIN_PATH, PLAIN_HEADER
 from lorafw.iotwireless.context import current_service
 from lorafw.iotwireless.exceptions import InternalServerException, ValidationException, to_aws
-from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends
+from lorafw.iotwireless.models import IoTWirelessBackend, find_backend
 from lorafw.iotwireless.routing import Route, find_route
 from lorafw.iotwireless.validation import InvalidParameters, parse_parameters
 
@@ -44,14 +44,7 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no ty
         Raises:
             InvalidValue: The Region has no AWS IoT Wireless.
         """
-        regions = iotwireless_backends[self.current_account]
-        try:
-            backend: IoTWirelessBackend = regions[self.region]
-        except KeyError:
-            available = ", ".join(regions.regions)
-            reason = f"{self.region!r} has no AWS IoT Wireless; it is in {available}"
-            raise InvalidValue("Region", self.region, reason) from None
-        return backend
+        return find_backend(self.current_account, self.region)
 
     def call_action(self) -> Any:
         """Return the response to the request when its changes are saved.

@@ -60,10 +60,19 @@ def parse_parameters(shape: Any, labels: Mapping[str, str], query: str, body: by
     if shape is None:
         return {}
     members = {**_from_body(shape, body), **_from_query(shape, query), **_from_uri(shape, labels)}
+    check_members(shape, members)
+    return members
+
+
+def check_members(shape: Any, members: Mapping[str, Any]) -> None:
+    """Validate the parameters of an operation. ``shape`` is the operation's input in botocore's service model.
+
+    Raises:
+        InvalidParameters: Members violate constraints.
+    """
     violations = list(_violations(shape, members, ""))
     if violations:
         raise InvalidParameters(violations)
-    return members
 
 
 def _from_uri(shape: Any, labels: Mapping[str, str]) -> dict[str, Any]:

@@ -420,6 +420,20 @@ FIXED: Final = (
         "AWS: connection status events are those of gateways; other events are refused",
     ),
     _fixed(
+        "stack_update",
+        "What if a stack update changes a task definition, or the EUI or RfRegion of a gateway?",
+        "it is refused, and nothing changes",
+        Evidence.ASSUMED,
+        "AWS: no interruption; but neither the API nor the permissions of AWS's own handler can change them",
+    ),
+    _fixed(
+        "stack_properties",
+        "Which properties of a resource in a stack have no effect?",
+        "LastUplinkReceivedAt, ThingName, TaskDefinitionType, LoRaWANUpdateGatewayTaskEntry",
+        Evidence.ASSUMED,
+        "AWS's schema has them, and the operations that create such resources do not",
+    ),
+    _fixed(
         "session_name",
         "How does the service name the session in which it reads the update?",
         "lorafw-update",

@@ -115,6 +115,11 @@ class LogLevels:
     def put_resource_log_level(self, resource_type: str, resource_id: str, level: str) -> None:
         """Set the level of one gateway.
 
+        Args:
+            resource_type: Type of the resource: ``WirelessGateway``.
+            resource_id: Id of the gateway.
+            level: The level.
+
         Raises:
             NotFound: There is no such gateway.
             InvalidValue: AWS has no such resource type, or too many gateways have a level of their own.

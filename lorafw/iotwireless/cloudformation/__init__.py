@@ -1,7 +1,10 @@
-"""Refuse CloudFormation stacks that have a resource of type ``AWS::IoTWireless::*``, which lorafw does not build.
+"""CloudFormation stacks in moto with gateways and task definitions.
 
-moto skips a resource type that it does not know, and reports CREATE_COMPLETE. moto finds the types that it knows among
-the subclasses of CloudFormationModel, so each type gets a class here.
+Stacks with another resource type ``AWS::IoTWireless::*`` are refused. moto would skip a type that it does not know, and
+report CREATE_COMPLETE.
+
+moto finds resource types among the direct subclasses of its CloudFormationModel. moto's CloudFormation takes seconds to
+import and needs packages of the extra ``cloudformation``, so it is imported only when a test uses it.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Final, NoReturn
 
-RESOURCE_TYPES: Final = tuple(
+REFUSED_TYPES: Final = tuple(
     f"AWS::IoTWireless::{name}"
     for name in (
         "Destination",
@@ -19,29 +22,32 @@ RESOURCE_TYPES: Final = tuple(
         "NetworkAnalyzerConfiguration",
         "PartnerAccount",
         "ServiceProfile",
-        "TaskDefinition",
         "WirelessDevice",
         "WirelessDeviceImportTask",
-        "WirelessGateway",
     )
 )
-"""The types that CloudFormation documents."""
+"""The types that CloudFormation documents and lorafw does not build."""
 
 _refusing: list[type] = []
-"""The classes, kept here because moto refers to them weakly."""
+"""The classes of refused types, kept here because moto refers to them weakly."""
 
 
-def refuse_in_stacks() -> None:
-    """Let moto refuse each stack with a resource of iotwireless. Calling it again changes nothing."""
+def register_resource_types() -> None:
+    """Let moto's CloudFormation build gateways and task definitions, and refuse the other types of iotwireless.
+
+    Calling it again changes nothing.
+    """
     if _refusing:
         return
     from moto.core.common_models import CloudFormationModel  # noqa: PLC0415
 
-    for resource_type in RESOURCE_TYPES:
+    from lorafw.iotwireless.cloudformation import resources  # noqa: F401, PLC0415 -- defines the subclasses
+
+    for resource_type in REFUSED_TYPES:
         _refusing.append(_class_that_refuses(CloudFormationModel, resource_type))
     parsing = sys.modules.get("moto.cloudformation.parsing")
     if parsing is not None:
-        for cached in (parsing.get_model_list, parsing.get_model_map):
+        for cached in (parsing.get_model_list, parsing.get_model_map, parsing.get_name_type_map):
             cached.cache_clear()
 
 
@@ -51,7 +57,7 @@ def _class_that_refuses(base: type, resource_type: str) -> type:
     def refuse(*_: Any, **__: Any) -> NoReturn:
         from moto.cloudformation.exceptions import ValidationError  # noqa: PLC0415
 
-        raise ValidationError(message=f"{resource_type}: lorafw does not build it; create it with the iotwireless API")
+        raise ValidationError(message=f"{resource_type}: lorafw does not build it; it builds gateways and definitions")
 
     members = {
         "cloudformation_name_type": staticmethod(lambda: ""),

@@ -1,0 +1,271 @@
+"""The resource types of iotwireless that CloudFormation can create, update and delete.
+
+moto calls the class methods. An error becomes CloudFormation's ValidationError, which names type and resource, and
+leaves the resource as it was. All updates happen without a replacement (documented): Ref and ARN stay the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, ClassVar
+
+from moto.core.common_models import CloudFormationModel
+from moto.core.exceptions import ServiceException
+
+from lorafw.errors import InvalidValue, LorafwError, NotFound
+from lorafw.iotwireless.cloudformation.properties import (
+    DEFINITION_SCHEMA,
+    GATEWAY_SCHEMA,
+    Properties,
+    ResourceSchema,
+    to_parameters,
+)
+from lorafw.iotwireless.models import MAX_TAGS, IoTWirelessBackend, find_backend
+from lorafw.iotwireless.serializers import parse_gateway
+from lorafw.iotwireless.validation import InvalidParameters
+
+ATTRIBUTES = ("Arn", "Id")
+"""What Fn::GetAtt can return."""
+
+
+class StackResource:
+    """A resource of a stack, with what moto asks of it. The subclasses also derive from moto's CloudFormationModel.
+
+    Args:
+        created: The answer of the operation that created the resource: Id and Arn.
+        parameters: The parameters of the operation.
+        stack_tags: The tags of the stack, which are tags of the resource too (documented).
+    """
+
+    schema: ClassVar[ResourceSchema]
+
+    def __init__(self, created: Properties, parameters: Properties, stack_tags: dict[str, str]) -> None:
+        self.resource_id: str = created["Id"]
+        self.arn: str = created["Arn"]
+        self.parameters = parameters
+        self.stack_tags = stack_tags
+
+    @property
+    def physical_resource_id(self) -> str:
+        """What Ref returns: the id."""
+        return self.resource_id
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        """Return True if Fn::GetAtt can return this attribute."""
+        return attr in ATTRIBUTES
+
+    def get_cfn_attribute(self, attribute_name: str) -> str:
+        """Return what Fn::GetAtt returns."""
+        if attribute_name == "Arn":
+            return self.arn
+        if attribute_name == "Id":
+            return self.resource_id
+        from moto.cloudformation.exceptions import UnformattedGetAttTemplateException  # noqa: PLC0415
+
+        raise UnformattedGetAttTemplateException
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        """Return "", because CloudFormation makes up no name for such a resource."""
+        return ""
+
+    @classmethod
+    def cloudformation_type(cls) -> str:
+        """Return the name of the type in templates."""
+        return cls.schema.type_name
+
+    def update_tags(self, backend: IoTWirelessBackend, wanted: dict[str, str]) -> None:
+        """Give the resource these tags and no others. Tags that somebody added with the API go too.
+
+        Args:
+            backend: The backend of the resource's account and Region.
+            wanted: The tags: keys and values.
+        """
+        present = {tag["Key"] for tag in backend.list_tags_for_resource(self.arn)["Tags"]}
+        if removed := sorted(present - wanted.keys()):
+            backend.untag_resource(self.arn, removed)
+        if wanted:
+            backend.tag_resource(self.arn, [{"Key": key, "Value": value} for key, value in wanted.items()])
+
+
+class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  # moto is not typed for us
+    """``AWS::IoTWireless::WirelessGateway``."""
+
+    schema = GATEWAY_SCHEMA
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: Properties, account_id: str, region_name: str, **details: Any
+    ) -> StackGateway:
+        """Create a gateway, and associate it with its thing."""
+        with _changing(cls.schema, details["LogicalId"], account_id, region_name) as backend:
+            parameters = to_parameters(cls.schema, cloudformation_json["Properties"])
+            stack_tags = _stack_tags(account_id, region_name, details["StackId"])
+            created = backend.create_wireless_gateway(_with_stack_tags(parameters, stack_tags))
+            if "ThingArn" in parameters:
+                _associate_or_delete(backend, created["Id"], parameters["ThingArn"])
+            return cls(created, parameters, stack_tags)
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls,
+        original_resource: StackGateway,
+        new_resource_name: str,
+        cloudformation_json: Properties,
+        account_id: str,
+        region_name: str,
+    ) -> StackGateway:
+        """Change name, description, thing and tags of a gateway. Another EUI or RfRegion is refused."""
+        gateway = original_resource
+        with _changing(cls.schema, gateway.resource_id, account_id, region_name) as backend:
+            parameters = to_parameters(cls.schema, cloudformation_json["Properties"])
+            if parse_gateway(parameters["LoRaWAN"]) != parse_gateway(gateway.parameters["LoRaWAN"]):
+                reason = "GatewayEui and RfRegion of a gateway cannot change; give the resource another logical name"
+                raise InvalidValue("LoRaWAN", parameters["LoRaWAN"], reason)
+            tags = _tags_to_set(parameters, gateway.stack_tags)
+            gateway.update_thing(backend, parameters.get("ThingArn"))
+            backend.service.update_gateway(
+                backend.owner,
+                gateway.resource_id,
+                name=parameters.get("Name"),
+                description=parameters.get("Description"),
+            )
+            gateway.update_tags(backend, tags)
+            gateway.parameters = parameters
+            return gateway
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: Properties, account_id: str, region_name: str
+    ) -> None:
+        """Delete a gateway. Does nothing if somebody else has deleted it."""
+        with _changing(cls.schema, resource_name, account_id, region_name) as backend, suppress(NotFound):
+            backend.delete_wireless_gateway(resource_name)
+
+    def update_thing(self, backend: IoTWirelessBackend, thing_arn: str | None) -> None:
+        """Associate the gateway with another thing, or with none.
+
+        Args:
+            backend: The backend of the gateway's account and Region.
+            thing_arn: ARN of the thing. None if the gateway has none.
+        """
+        if thing_arn == self.parameters.get("ThingArn"):
+            return
+        if thing_arn is None:
+            backend.disassociate_wireless_gateway_from_thing(self.resource_id)
+        else:
+            backend.associate_wireless_gateway_with_thing(self.resource_id, thing_arn)
+
+
+class StackTaskDefinition(StackResource, CloudFormationModel):  # type: ignore[misc]
+    """``AWS::IoTWireless::TaskDefinition``."""
+
+    schema = DEFINITION_SCHEMA
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: Properties, account_id: str, region_name: str, **details: Any
+    ) -> StackTaskDefinition:
+        """Create a task definition."""
+        with _changing(cls.schema, details["LogicalId"], account_id, region_name) as backend:
+            parameters = to_parameters(cls.schema, cloudformation_json["Properties"])
+            stack_tags = _stack_tags(account_id, region_name, details["StackId"])
+            created = backend.create_wireless_gateway_task_definition(_with_stack_tags(parameters, stack_tags))
+            return cls(created, parameters, stack_tags)
+
+    @classmethod
+    def update_from_cloudformation_json(
+        cls,
+        original_resource: StackTaskDefinition,
+        new_resource_name: str,
+        cloudformation_json: Properties,
+        account_id: str,
+        region_name: str,
+    ) -> StackTaskDefinition:
+        """Change the tags of a task definition. Other changes are refused (``stack_update`` in the policy)."""
+        definition = original_resource
+        with _changing(cls.schema, definition.resource_id, account_id, region_name) as backend:
+            parameters = to_parameters(cls.schema, cloudformation_json["Properties"])
+            if _without_tags(parameters) != _without_tags(definition.parameters):
+                reason = (
+                    "AWS's API cannot change a task definition; give the resource another logical name, so that a new "
+                    "definition takes its place"
+                )
+                raise InvalidValue("Properties", None, reason)
+            definition.update_tags(backend, _tags_to_set(parameters, definition.stack_tags))
+            definition.parameters = parameters
+            return definition
+
+    @classmethod
+    def delete_from_cloudformation_json(
+        cls, resource_name: str, cloudformation_json: Properties, account_id: str, region_name: str
+    ) -> None:
+        """Delete a task definition. Does nothing if somebody else has deleted it."""
+        with _changing(cls.schema, resource_name, account_id, region_name) as backend, suppress(NotFound):
+            backend.delete_wireless_gateway_task_definition(resource_name)
+
+
+@contextmanager
+def _changing(schema: ResourceSchema, name: str, account_id: str, region_name: str) -> Iterator[IoTWirelessBackend]:
+    """Yield the backend of an account and Region. The changes of the block are saved at once, if there is a store.
+
+    Args:
+        schema: The type of the resource that is changed.
+        name: Names the resource in an error.
+        account_id: The account of the stack.
+        region_name: The Region of the stack.
+
+    Raises:
+        ValidationError: Any error in the block.
+    """
+    try:
+        backend = find_backend(account_id, region_name)
+        with backend.service.transaction():
+            yield backend
+    except (LorafwError, InvalidParameters, ServiceException) as error:
+        from moto.cloudformation.exceptions import ValidationError  # noqa: PLC0415
+
+        raise ValidationError(message=f"{schema.type_name} {name}: {error}") from error
+
+
+def _associate_or_delete(backend: IoTWirelessBackend, gateway_id: str, thing_arn: str) -> None:
+    """Associate a new gateway with a thing. If that fails, delete the gateway and raise the error."""
+    try:
+        backend.associate_wireless_gateway_with_thing(gateway_id, thing_arn)
+    except LorafwError:
+        backend.delete_wireless_gateway(gateway_id)
+        raise
+
+
+def _stack_tags(account_id: str, region_name: str, stack_id: str) -> dict[str, str]:
+    """Return the tags of a stack in moto."""
+    from moto.backends import get_backend  # noqa: PLC0415
+
+    stack = get_backend("cloudformation")[account_id][region_name].stacks.get(stack_id)
+    return {} if stack is None else dict(stack.tags)
+
+
+def _merged_tags(parameters: Properties, stack_tags: dict[str, str]) -> dict[str, str]:
+    """Return the tags of a resource: its own, and those of the stack whose keys it does not have."""
+    return {**stack_tags, **{tag["Key"]: tag["Value"] for tag in parameters.get("Tags", ())}}
+
+
+def _with_stack_tags(parameters: Properties, stack_tags: dict[str, str]) -> Properties:
+    """Return the parameters that create a resource, with the tags of the stack."""
+    tags = [{"Key": key, "Value": value} for key, value in _merged_tags(parameters, stack_tags).items()]
+    return {**parameters, "Tags": tags}
+
+
+def _tags_to_set(parameters: Properties, stack_tags: dict[str, str]) -> dict[str, str]:
+    """Return the tags that a resource has after an update. Raises InvalidValue if there are too many."""
+    tags = _merged_tags(parameters, stack_tags)
+    if len(tags) > MAX_TAGS:
+        raise InvalidValue("Tags", None, f"{len(tags)} tags; a resource has at most {MAX_TAGS}")
+    return tags
+
+
+def _without_tags(parameters: Properties) -> Properties:
+    """Return the parameters other than the tags."""
+    return {name: value for name, value in parameters.items() if name != "Tags"}
