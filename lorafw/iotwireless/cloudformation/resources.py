@@ -153,10 +153,11 @@ class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  #
         """
         if thing_arn == self.parameters.get("ThingArn"):
             return
-        if thing_arn is None:
-            backend.disassociate_wireless_gateway_from_thing(self.resource_id)
-        else:
+        if thing_arn is not None:
             backend.associate_wireless_gateway_with_thing(self.resource_id, thing_arn)
+            return
+        with suppress(NotFound):  # somebody else may have removed the association
+            backend.disassociate_wireless_gateway_from_thing(self.resource_id)
 
 
 class StackTaskDefinition(StackResource, CloudFormationModel):  # type: ignore[misc]
