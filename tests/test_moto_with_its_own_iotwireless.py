@@ -10,9 +10,15 @@ import pytest
 
 MODELS = """
 from moto.core.base_backend import BackendDict, BaseBackend
+from moto.core.common_models import CloudFormationModel
 
 class IoTWirelessBackend(BaseBackend):
     pass
+
+class TaskDefinition(CloudFormationModel):
+    @staticmethod
+    def cloudformation_type():
+        return "AWS::IoTWireless::TaskDefinition"
 
 iotwireless_backends = BackendDict(IoTWirelessBackend, "iotwireless")
 """
@@ -47,6 +53,14 @@ moto.__path__.append(sys.argv[1])
 url = re.compile(r"https?://api\\.iotwireless\\.(.+)\\.amazonaws\\.com")
 backend_index.backend_url_patterns.insert(0, ("iotwireless", url))
 
+def stack_type():
+    # As moto's CloudFormation does it: of two classes with one type, the later one counts.
+    from moto.core.common_models import CloudFormationModel
+    from moto.iotwireless import models  # moto's CloudFormation imports the models of each service
+
+    classes = {each.cloudformation_type(): each for each in CloudFormationModel.__subclasses__()}
+    return classes["AWS::IoTWireless::TaskDefinition"].__module__
+
 def names():
     client = boto3.client("iotwireless", region_name="us-east-1")
     return [gateway["Name"] for gateway in client.list_wireless_gateways()["WirelessGatewayList"]]
@@ -56,7 +70,9 @@ USED_BEFORE = """
 import lorafw
 with mock_aws():
     assert names() == ["of moto"]
+    assert stack_type() == "moto.iotwireless.models"
     lorafw.register()
+    assert stack_type() == "lorafw.iotwireless.cloudformation.resources"
     assert names() == []
     client = boto3.client("iotwireless", region_name="us-east-1")
     client.create_wireless_gateway(Name="of lorafw", LoRaWAN={"GatewayEui": "5a11b0a85a11b0a8", "RfRegion": "US915"})
@@ -76,6 +92,7 @@ with Testbed(gateways=1) as bed:
     assert names() == ["Raspberry pi"]
 import moto.iotwireless
 assert moto.iotwireless.__name__ == "lorafw.iotwireless"
+assert stack_type() == "lorafw.iotwireless.cloudformation.resources"
 """
 
 
