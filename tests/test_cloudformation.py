@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from moto.cloudformation import parsing
 from moto.core.common_models import CloudFormationModel
 
 import lorafw
+from lorafw.errors import MissingExtra
 from lorafw.iotwireless import cloudformation
 from lorafw.iotwireless.cloudformation.properties import DEFINITION_SCHEMA, GATEWAY_SCHEMA, ResourceSchema
 from lorafw.localaws.cloud import Cloud
@@ -321,6 +323,13 @@ def test_the_tags_of_a_stack_are_those_of_its_resources_too(bed: Testbed, stacks
 
 def test_a_region_without_iot_wireless_is_named(bed: Testbed) -> None:
     refuse(bed.client("cloudformation", "us-east-2").create_stack, "'us-east-2' has no AWS IoT Wireless", template())
+
+
+def test_a_client_without_what_moto_needs_names_the_extra(bed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openapi_spec_validator", None)
+    with pytest.raises(MissingExtra, match=re.escape("pip install 'lorafw[cloudformation]'")) as caught:
+        bed.client("cloudformation")
+    assert caught.value.extra == "cloudformation"
 
 
 def test_other_resource_types_of_iotwireless_are_refused(stacks: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lorafw.errors import LabError
 from lorafw.failures.registry import DOCUMENTED_RATE, FailureRegistry
+from lorafw.iotwireless.cloudformation import check_requirements
 from lorafw.isolation.accounts import access_key_of, check_account
 from lorafw.isolation.environment import aws_variables
 from lorafw.isolation.regions import check_region
@@ -103,12 +104,15 @@ class AwsSide:
         Raises:
             LabError: The Region has no AWS IoT Core for LoRaWAN (of an "iotwireless" client), the account is no
                 account id, or the testbed is not open. Calls of the client raise it too, once the testbed is closed.
+            MissingExtra: The client is for CloudFormation, and the extra ``cloudformation`` is not installed.
         """
         self._check_open()
         if account is not None:
             check_account(account)
         if name == "iotwireless" and region is not None:
             check_region(region)
+        if name == "cloudformation":
+            check_requirements()
         client = make_client(name, region=region or self.owner.region, account=account)
         client.meta.events.register_first("before-call", self._before_call)
         return client

@@ -10,7 +10,10 @@ import and needs packages of the extra ``cloudformation``, so it is imported onl
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from typing import Any, Final, NoReturn
+
+from lorafw.errors import MissingExtra
 
 REFUSED_TYPES: Final = tuple(
     f"AWS::IoTWireless::{name}"
@@ -49,6 +52,12 @@ def register_resource_types() -> None:
     if parsing is not None:
         for cached in (parsing.get_model_list, parsing.get_model_map, parsing.get_name_type_map):
             cached.cache_clear()
+
+
+def check_requirements() -> None:
+    """Raise MissingExtra if moto's CloudFormation cannot be imported, because a package of the extra is missing."""
+    if find_spec("openapi_spec_validator") is None:
+        raise MissingExtra("moto's CloudFormation needs openapi-spec-validator", "cloudformation")
 
 
 def _class_that_refuses(base: type, resource_type: str) -> type:
