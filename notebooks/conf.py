@@ -31,7 +31,8 @@ from lorafw.cli import main
 from lorafw.fleet.defaults import DEFAULTS
 from lorafw.lab import diagrams
 from lorafw.tasks.lifecycle import TRANSITIONS
-from lorafw.tasks.policy import BehaviourDecision, all_decisions
+from lorafw.tasks.decision import BehaviourDecision
+from lorafw.tasks.policy import all_decisions
 
 project = "lorafw"
 author = "the authors of lorafw"

@@ -17,7 +17,8 @@ from lorafw import Policy, Testbed
 from lorafw.cli import main
 from lorafw.errors import InvalidValue, LabError
 from lorafw.tasks.alternatives import all_alternatives, select_alternatives, untested_decisions
-from lorafw.tasks.policy import FIXED, Evidence
+from lorafw.tasks.decision import Evidence
+from lorafw.tasks.fixed_decisions import FIXED
 from lorafw.testbed.assumptions import EndlessRun, assuming, find_dependencies
 from lorafw.testbed.policy_trace import TracedPolicy
 

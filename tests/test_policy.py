@@ -9,7 +9,9 @@ from typing import get_args, get_type_hints
 import pytest
 
 from lorafw.errors import InvalidValue, TaskError
-from lorafw.tasks.policy import FIXED, LONGEST_S, Evidence, Policy, all_decisions
+from lorafw.tasks.decision import Evidence
+from lorafw.tasks.fixed_decisions import FIXED
+from lorafw.tasks.policy import LONGEST_S, Policy, all_decisions
 
 QUESTIONS = {
     "comparing versions": ("comparison", "exact"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from lorafw.tasks.policy import Evidence
+from lorafw.tasks.decision import Evidence
 
 
 @dataclass(frozen=True, slots=True)

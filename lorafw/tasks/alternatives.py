@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lorafw.errors import InvalidValue
-from lorafw.tasks.policy import FIXED, BehaviourDecision, Evidence, Policy
+from lorafw.tasks.decision import BehaviourDecision, Evidence
+from lorafw.tasks.fixed_decisions import FIXED
+from lorafw.tasks.policy import Policy
 
 SAMPLE_DURATIONS_S: Final[Mapping[str, Mapping[str, float]]] = {
     "settle_s": {"half a minute": 30.0, "an hour": 3600.0},

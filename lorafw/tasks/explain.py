@@ -13,13 +13,14 @@ from typing import Final
 
 from lorafw.clock import format_iso
 from lorafw.errors import LorafwError
+from lorafw.tasks.decision import Evidence
 from lorafw.tasks.evaluation import is_send_pending, version_matches
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.tasks.model import NO_VERSION, Definition, Delivery, ExchangeRecord, ReplyState, Task, UpdateSpec
 from lorafw.tasks.near_misses import NearMiss, near_misses
 from lorafw.tasks.near_misses import VersionDifference as VersionDifference  # noqa: PLC0414 -- part of an explanation
 from lorafw.tasks.near_misses import differences as differences  # noqa: PLC0414
-from lorafw.tasks.policy import Evidence, Policy
+from lorafw.tasks.policy import Policy
 from lorafw.tasks.snapshot import Snapshot
 from lorafw.text import visible
 
