@@ -1,10 +1,23 @@
-"""Text from outside, made safe to show: from the wire, from files, from names and from answers over HTTP."""
+"""Text from outside, from the wire, from files and from answers over HTTP: read without loss, and made safe to show."""
 
 from __future__ import annotations
 
 from typing import Final
 
 _LAYOUT: Final = "\n\t"
+
+
+def decode_lossless(data: bytes | bytearray) -> str:
+    """Return bytes as text. ``encode_lossless`` returns the same bytes again, even if they are not UTF-8.
+
+    Each byte that is not UTF-8 becomes a lone surrogate (PEP 383).
+    """
+    return data.decode("utf-8", "surrogateescape")
+
+
+def encode_lossless(text: str) -> bytes:
+    """Return the bytes from which ``decode_lossless`` makes this text."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def visible(text: str, *, keep_lines: bool = False) -> str:

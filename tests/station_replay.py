@@ -252,7 +252,7 @@ def replay_virtual(case: Case, folder: Path) -> Seen:
         ports = Ports(server.port, RECORDED_TLS_PORT if case.uses_tls else RECORDED_PORT)
         server.start(case.replies, ports)
         home = write_home(case, folder / "home", ports)
-        transport = HttpTransport(buffer_bytes=home.conf().buffer_bytes)
+        transport = HttpTransport(buffer_bytes=home.read_conf().buffer_bytes)
         gateway = VirtualGateway(home, transport, station=STATION, model=MODEL, runner=execute)
         verdicts = _poll(gateway, case.polls)
     return Seen(

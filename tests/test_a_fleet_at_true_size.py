@@ -109,34 +109,34 @@ def test_a_silent_gateway_is_left_out_until_a_poll_succeeds() -> None:
 def test_a_changed_file_counts_at_the_next_poll_even_if_its_size_and_time_are_the_same(tmp_path: Path) -> None:
     home = Home(tmp_path)
     path = home.write("station.conf", station_conf(example.GATEWAY_EUI, interval_s=10))
-    assert home.conf().timers.oksync_s == 10
+    assert home.read_conf().timers.oksync_s == 10
     before = path.stat()
     path.write_text(path.read_text().replace("10000ms", "20000ms"))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert home.conf().timers.oksync_s == 20
+    assert home.read_conf().timers.oksync_s == 20
 
 
 def test_what_a_conf_refers_to_counts_at_the_next_poll(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path)
     home.write("station.conf", json.dumps({"station_conf": {"routerid": "router.txt", "euiprefix": "::0"}}))
     home.write("router.txt", "1111222233334444")
-    assert home.conf().eui.hex == "1111222233334444"
+    assert home.read_conf().eui.hex == "1111222233334444"
     home.write("router.txt", "5555666677778888")
-    assert home.conf().eui.hex == "5555666677778888"
+    assert home.read_conf().eui.hex == "5555666677778888"
     monkeypatch.setenv("CUPS_OKSYNC_INTV", '"90s"')
-    assert home.conf().timers.oksync_s == 90
+    assert home.read_conf().timers.oksync_s == 90
     monkeypatch.delenv("CUPS_OKSYNC_INTV")
-    assert home.conf().timers.oksync_s == DAY_S
+    assert home.read_conf().timers.oksync_s == DAY_S
 
 
 def test_each_file_is_read_once_in_a_poll_and_anew_in_the_next(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.write("version.txt", "1.0.0")
     with home.reading_once():
-        assert home.package() == "1.0.0"
+        assert home.read_package_version() == "1.0.0"
         home.write("version.txt", "1.0.1")
-        assert home.package() == "1.0.0"
-    assert home.package() == "1.0.1"
+        assert home.read_package_version() == "1.0.0"
+    assert home.read_package_version() == "1.0.1"
 
 
 USAGE = namedtuple("USAGE", "total used free")

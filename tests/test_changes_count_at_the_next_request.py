@@ -291,7 +291,7 @@ def test_new_content_is_sent_to_the_gateway_that_polls_next() -> None:
         second = bed.define_update("1.0.2")
         assert second
         bed.poll(1)
-        sent = [bed.gateways[index].home.package() for index in (0, 1)]
+        sent = [bed.gateways[index].home.read_package_version() for index in (0, 1)]
         assert sent[0] == "1.0.1"
         assert sent[1] != "1.0.1", "the file of the second update has replaced the first, whose signature it lacks"
 
@@ -314,4 +314,4 @@ def test_an_offer_calls_no_api_of_iam_and_s3() -> None:
             patch.setattr("botocore.client.BaseClient._make_api_call", lambda *call: calls.append(str(call)))
             bed.poll()
         assert calls == []
-        assert bed.gateways[0].home.package() == "1.0.1"
+        assert bed.gateways[0].home.read_package_version() == "1.0.1"

@@ -307,7 +307,7 @@ def test_the_home_is_one_that_a_station_takes_as_it_is(cloud: Cloud, tmp_path: P
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in home.path.iterdir()}
     assert modes.pop("cups.key") == 0o600
     assert set(modes.values()) == {0o644}
-    assert home.conf().eui == EUI
+    assert home.read_conf().eui == EUI
     assert json.loads((home.path / "station.conf").read_text())["station_conf"]["routerid"] == EUI.id6
 
 

@@ -251,8 +251,8 @@ def test_files_of_a_killed_init_are_not_trusted_by_the_next(
     assert (tmp_path / "home" / "sig-1.key").exists()
     assert (tmp_path / "home" / "version.txt").exists()
     home = init(tmp_path / "home", clients, package=None).home
-    assert home.sig_keys() == []
-    assert home.package() is None
+    assert home.read_sig_keys() == []
+    assert home.read_package_version() is None
 
 
 def interrupt_method(_: object) -> None:

@@ -94,7 +94,7 @@ def test_an_update_that_was_sent_whole_and_does_not_take_effect_fails_at_the_fou
     polls(bed, 1)
     assert causes(bed) == SPENT
     assert bed.status() is TaskStatus.FAILED
-    assert bed.gateways[0].home.package() == "1.0.0"
+    assert bed.gateways[0].home.read_package_version() == "1.0.0"
 
 
 @pytest.mark.parametrize(

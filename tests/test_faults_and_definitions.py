@@ -53,14 +53,14 @@ def test_a_restart_that_an_update_asks_for_runs_a_left_over_update(bed: Testbed)
     assert polls(bed, 1)[0].wait_s < 1
     bed.gateways[0].home.write("version.txt", "2.0.0\n")
     polls(bed, 1)
-    assert bed.gateways[0].home.package() == "1.0.1"
+    assert bed.gateways[0].home.read_package_version() == "1.0.1"
 
 
 def test_a_blank_in_the_new_version_is_another_version_than_the_definitions(bed: Testbed) -> None:
     make_strict(bed, {"PackageVersion": "1.0.1"})
     bed.inject("version-mismatch")
     polls(bed, 4)
-    assert bed.gateways[0].home.package() == " 1.0.1"
+    assert bed.gateways[0].home.read_package_version() == " 1.0.1"
     assert causes(bed) == [Cause.OFFERED] + [Cause.OTHER_VERSION] * 3
     assert bed.status() is TaskStatus.FAILED
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_socket
 
 from lorafw import Testbed
-from lorafw.testbed.serving import NOT_SERVED
+from lorafw.testbed.serving import PLACEHOLDER_URI
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def test_a_testbed_whose_gateways_are_all_in_process_opens_no_socket() -> None:
 
 def test_the_homes_of_gateways_in_process_get_the_address_of_the_server_when_it_is_opened() -> None:
     with Testbed(gateways=1) as bed:
-        assert bed.gateways[0].home.uri("cups") == NOT_SERVED
+        assert bed.gateways[0].home.read_uri("cups") == PLACEHOLDER_URI
         endpoint = bed.client("iotwireless").get_service_endpoint(ServiceType="CUPS")["ServiceEndpoint"]
         added = bed.add_gateway("58a0cbfffe800001")
-        assert [gateway.home.uri("cups") for gateway in bed.gateways] == [endpoint] * 2
-        assert added.home.uri("cups") == bed.cups.uri == endpoint
+        assert [gateway.home.read_uri("cups") for gateway in bed.gateways] == [endpoint] * 2
+        assert added.home.read_uri("cups") == bed.cups.uri == endpoint

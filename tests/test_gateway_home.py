@@ -47,7 +47,7 @@ class RecordedHome(Home):
 
     crcs: tuple[int, ...] = ()
 
-    def key_crcs(self) -> tuple[int, ...]:
+    def read_key_crcs(self) -> tuple[int, ...]:
         return self.crcs
 
 
@@ -73,7 +73,7 @@ def test_a_recorded_request_is_rebuilt_from_its_home_folder_header_and_all(
     if case["name"].startswith("with_tcuri"):
         home.write("tc.uri", (case["json"]["tcUri"] or "wss://" + "h" * 118 + ":443") + "\n")
 
-    assert request_bytes(host_port, encode_request(home.request(STATION, "linux"))) == recorded
+    assert request_bytes(host_port, encode_request(home.build_request(STATION, "linux"))) == recorded
 
 
 def test_keys_are_listed_up_to_the_first_that_is_missing_or_empty(tmp_path: Path) -> None:
@@ -81,17 +81,17 @@ def test_keys_are_listed_up_to_the_first_that_is_missing_or_empty(tmp_path: Path
     first, second = KeyPair.from_secret(1).public_key, KeyPair.from_secret(2).public_key
     home.write("sig-0.key", first.sig_key)
     home.write("sig-2.key", second.sig_key)
-    assert home.key_crcs() == (first.crc,)
+    assert home.read_key_crcs() == (first.crc,)
     home.write("sig-1.key", b"")
-    assert home.key_crcs() == (first.crc,)
+    assert home.read_key_crcs() == (first.crc,)
     home.write("sig-1.key", second.sig_key)
-    assert home.key_crcs() == (first.crc, second.crc, second.crc)
+    assert home.read_key_crcs() == (first.crc, second.crc, second.crc)
 
 
 def test_a_home_with_only_sig_1_presents_no_keys(tmp_path: Path) -> None:
     home = home_of(tmp_path, "::1")
     home.write("sig-1.key", KeyPair.from_secret(1).public_key.sig_key)
-    assert home.key_crcs() == ()
+    assert home.read_key_crcs() == ()
 
 
 @pytest.mark.parametrize(("length", "presented"), [(127, True), (128, False)])
@@ -99,21 +99,21 @@ def test_a_uri_that_is_too_long_is_presented_as_none(tmp_path: Path, length: int
     home = home_of(tmp_path, "::1")
     uri = "wss://" + "h" * (length - 10) + ":443"
     home.write("tc.uri", uri)
-    assert (home.request(STATION, "linux").tc_uri == uri) is presented
+    assert (home.build_request(STATION, "linux").tc_uri == uri) is presented
 
 
 def test_a_token_counts_in_the_crc_of_the_credentials(tmp_path: Path) -> None:
     home = home_of(tmp_path, "::1")
-    assert home.credentials("cups").crc == 2077607535
+    assert home.read_credentials("cups").crc == 2077607535
     home.write("cups.key", "Authorization: Bearer x\r\n")
-    assert home.credentials("cups").crc != 2077607535
+    assert home.read_credentials("cups").crc != 2077607535
 
 
 @pytest.mark.parametrize(
     ("value", "seconds"), [("4s", 4), ("300ms", 0.3), ("1m30s", 90), ("24h", 86400), (0.5, 1800), (2, 7200)]
 )
 def test_the_regular_interval_is_read_in_all_its_forms(tmp_path: Path, value: object, seconds: float) -> None:
-    assert home_of(tmp_path, "::1", CUPS_OKSYNC_INTV=value).conf().timers.oksync_s == pytest.approx(seconds)
+    assert home_of(tmp_path, "::1", CUPS_OKSYNC_INTV=value).read_conf().timers.oksync_s == pytest.approx(seconds)
 
 
 def test_station_conf_may_hold_comments(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_station_conf_may_hold_comments(tmp_path: Path) -> None:
         "station.conf",
         '/* a\n comment */ {"station_conf": {/**/ "routerid": /* "1:: */ "a::b", "web_dir": "/*no*/" }}',
     )
-    assert home.conf().eui == GatewayEui.parse("a::b")
+    assert home.read_conf().eui == GatewayEui.parse("a::b")
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def test_a_bad_station_conf_is_named_with_its_fault(tmp_path: Path, text: str, w
     home = Home(tmp_path)
     home.write("station.conf", text)
     with pytest.raises(HomeError, match=r"station\.conf") as caught:
-        home.conf()
+        home.read_conf()
     assert words in str(caught.value)
 
 
 def test_a_missing_station_conf_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(HomeError, match="gateway init"):
-        Home(tmp_path).conf()
+        Home(tmp_path).read_conf()
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_home_is_written_whole_and_never_over_another(tmp_path: Path) -> None:
     key = KeyPair.from_secret(5).public_key
     home = write_home(tmp_path / "home", eui=eui, cups_uri="http://localhost:1", package="1.0.0", sig_keys=(key,))
     assert sorted(path.name for path in home.path.iterdir()) == ["cups.uri", "sig-0.key", "station.conf", "version.txt"]
-    assert home.conf().eui == eui, "an EUI whose top bits are zero is not taken for a MAC"
+    assert home.read_conf().eui == eui, "an EUI whose top bits are zero is not taken for a MAC"
     with pytest.raises(HomeError, match="already"):
         write_home(tmp_path / "home", eui=eui, cups_uri="http://localhost:1", package="1.0.0")
 
@@ -216,5 +216,5 @@ def test_a_file_is_replaced_whole_and_keeps_the_mode_that_was_asked_for(tmp_path
 def test_the_log_level_of_a_new_home_shows_why_a_request_was_refused(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.write("station.conf", station_conf(GatewayEui(1), interval_s=10))
-    assert home.conf().log_level is Level.VERBOSE
-    assert home.conf().timers.oksync_s == 10
+    assert home.read_conf().log_level is Level.VERBOSE
+    assert home.read_conf().timers.oksync_s == 10

@@ -61,7 +61,7 @@ def test_a_text_file_ends_at_its_first_zero_byte_and_counts_even_if_it_is_empty(
 ) -> None:
     for name in ("version.txt", "tc.uri", "cups.uri"):
         home.write(name, content)
-    assert (home.package(), home.uri("tc"), home.uri("cups")) == (text, text, text)
+    assert (home.read_package_version(), home.read_uri("tc"), home.read_uri("cups")) == (text, text, text)
 
 
 def test_an_empty_cups_uri_is_tried_and_named_and_does_not_turn_to_the_next_set(home: Home) -> None:
@@ -178,7 +178,7 @@ class LookupStopped(MalformedUri):
 )
 def test_a_span_without_a_unit_counts_in_the_unit_of_its_parameter(home: Home, text: str, unit_hours: float) -> None:
     home.write("station.conf", f'{{"station_conf": {{"routerid": "::1", "CUPS_OKSYNC_INTV": {text}}}}}')
-    assert home.conf().timers.oksync_s == pytest.approx(unit_hours * 3600)
+    assert home.read_conf().timers.oksync_s == pytest.approx(unit_hours * 3600)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_span_without_a_unit_counts_in_the_unit_of_its_parameter(home: Home, t
 )
 def test_a_span_that_cannot_be_read_is_logged_and_the_default_stays(home: Home, text: str) -> None:
     home.write("station.conf", f'{{"station_conf": {{"routerid": "::1", "CUPS_OKSYNC_INTV": {text}}}}}')
-    conf = home.conf()
+    conf = home.read_conf()
     assert conf.timers.oksync_s == 86_400
     assert conf.log[-1].text == f"Parsing of config param 'CUPS_OKSYNC_INTV' (station.conf) as 'tspan' failed: {text}"
     logged: list[str] = []
@@ -202,7 +202,7 @@ def test_a_span_that_cannot_be_read_is_logged_and_the_default_stays(home: Home, 
 )
 def test_the_size_of_the_buffer_is_read_in_all_its_forms(home: Home, text: str, size: int) -> None:
     home.write("station.conf", f'{{"station_conf": {{"routerid": "::1", "CUPS_BUFSZ": {text}}}}}')
-    assert home.conf().buffer_bytes == size
+    assert home.read_conf().buffer_bytes == size
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_routerid_may_name_a_file(home: Home) -> None:
     address = home.path / "address"
     address.write_text("aa:bb:cc:dd:ee:ff\n")
     home.write("station.conf", json.dumps({"station_conf": {"routerid": str(address)}}))
-    assert home.conf().eui.id6 == "aabb:ccff:fedd:eeff"
+    assert home.read_conf().eui.id6 == "aabb:ccff:fedd:eeff"
 
 
 def test_without_a_routerid_the_mac_counts_and_ethernet_comes_first(
@@ -252,19 +252,19 @@ def test_without_a_routerid_the_mac_counts_and_ethernet_comes_first(
     monkeypatch.setattr("lorafw.gateway.home._NETWORK_DEVICES", devices)
     for text in ("{}", '{"station_conf": {}}', '{"other": 1}'):
         home.write("station.conf", text)
-        assert home.conf().eui.id6 == "200:ff:fe00:2"
+        assert home.read_conf().eui.id6 == "200:ff:fe00:2"
     monkeypatch.setattr("lorafw.gateway.home._NETWORK_DEVICES", tmp_path / "none")
-    assert home.conf().eui == GatewayEui(0xFFFE000000)
+    assert home.read_conf().eui == GatewayEui(0xFFFE000000)
 
 
 def test_the_last_of_two_fields_of_one_name_counts(home: Home) -> None:
     home.write("station.conf", '{"station_conf": {"routerid": "::1"}, "station_conf": {"routerid": "a::b"}}')
-    assert home.conf().eui == GatewayEui.parse("a::b")
+    assert home.read_conf().eui == GatewayEui.parse("a::b")
 
 
 def test_what_follows_a_zero_byte_is_no_part_of_station_conf(home: Home) -> None:
     home.write("station.conf", b'{"station_conf": {"routerid": "a::b"}}\0 garbage')
-    assert home.conf().eui == GatewayEui.parse("a::b")
+    assert home.read_conf().eui == GatewayEui.parse("a::b")
 
 
 # --- any bytes -----------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_any_bytes_in_a_home_file_give_a_value_or_an_error_of_lorafw(
     (home.path / name).write_bytes((content * times)[: MAX_FILE_BYTES + 1])
     began = time.monotonic()
     with contextlib.suppress(LorafwError):
-        home.request("2.0.6(linux/std) 2026-11-23 15:58:28", "linux")
+        home.build_request("2.0.6(linux/std) 2026-11-23 15:58:28", "linux")
     assert time.monotonic() - began < 1
 
 
@@ -307,11 +307,11 @@ def test_reading_the_largest_station_conf_takes_less_than_a_second_and_64_mb(hom
     (home.path / "station.conf").write_bytes(text[:MAX_CONF_BYTES])
     began = time.process_time()
     with pytest.raises(HomeError):
-        home.conf()
+        home.read_conf()
     assert time.process_time() - began < 1
     tracemalloc.start()
     with pytest.raises(HomeError):
-        home.conf()
+        home.read_conf()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 64e6
@@ -344,7 +344,7 @@ def test_an_interrupted_update_of_the_configuration_is_completed_at_the_start(ho
     VirtualGateway(home, HttpTransport()).start()
     names = {path.name for path in home.path.iterdir()}
     assert names == {"station.conf", "cups.uri", "tc.key", "cups-temp.uri", "cups-bak.uri", "cups-bak.done"}
-    assert home.uri("cups") == "http://localhost:1", "its marker was not there"
+    assert home.read_uri("cups") == "http://localhost:1", "its marker was not there"
 
 
 @pytest.mark.parametrize("cut", range(6))

@@ -393,10 +393,10 @@ def test_a_state_folder_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> N
 
 def test_a_server_under_another_name_is_spoken_to_only_without_tls_sni(lab: Lab) -> None:
     home = lab.enrol().home
-    home.write("cups.uri", home.uri("cups").replace("localhost", "127.1"))
+    home.write("cups.uri", home.read_uri("cups").replace("localhost", "127.1"))
     verdict = VirtualGateway(home, HttpTransport()).poll()
     assert "[AIO:ERRO] [3] Send failed: X509 - Certificate verification failed" in str(verdict.log[-2])
     conf = home.path / "station.conf"
     conf.write_text(conf.read_text().replace('"euiprefix"', '"TLS_SNI": false, "euiprefix"'))
-    assert home.conf().tls_sni is False
+    assert home.read_conf().tls_sni is False
     assert VirtualGateway(home, HttpTransport(tls_sni=False)).poll().exchange is ExchangeOutcome.DONE

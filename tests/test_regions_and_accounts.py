@@ -68,7 +68,7 @@ def test_gateways_of_each_account_and_region_are_updated_by_its_own_definitions(
         bed.define_update(f"2.0.{number}", region=place.region, account=place.account)
     bed.advance(20)
     assert [bed.status(gateway) for gateway in gateways] == ["COMPLETED"] * 4
-    assert [gateway.home.package() for gateway in gateways] == ["2.0.0", "2.0.1", "2.0.2", "2.0.3"]
+    assert [gateway.home.read_package_version() for gateway in gateways] == ["2.0.0", "2.0.1", "2.0.2", "2.0.3"]
     assert "COMPLETED" in str(bed.explain(others[2]))
 
 

@@ -49,9 +49,9 @@ def test_a_signature_does_not_say_for_which_gateway_it_is() -> None:
 def test_a_station_without_its_first_key_runs_an_unsigned_update(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.write("sig-1.key", KEY.public_key.sig_key)
-    assert outcome(NEW, signed=False, keys=list(home.sig_keys())) is UpdateAction.RUN
+    assert outcome(NEW, signed=False, keys=list(home.read_sig_keys())) is UpdateAction.RUN
     home.write("sig-0.key", KEY.public_key.sig_key)
-    assert outcome(NEW, signed=False, keys=list(home.sig_keys())) is UpdateAction.REFUSED
+    assert outcome(NEW, signed=False, keys=list(home.read_sig_keys())) is UpdateAction.REFUSED
 
 
 def test_every_test_that_the_page_names_is_there() -> None:

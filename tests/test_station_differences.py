@@ -85,7 +85,7 @@ def test_judge_says_what_the_real_client_did(case: Case, tmp_path: Path) -> None
 
 def timers_of(case: Case, folder: Path) -> Timers:
     """The intervals of the case, read as a home folder is read."""
-    return write_home(case, folder / "home", Ports(RECORDED_PORT, RECORDED_PORT)).conf().timers
+    return write_home(case, folder / "home", Ports(RECORDED_PORT, RECORDED_PORT)).read_conf().timers
 
 
 def test_the_recording_has_the_cases_that_these_tests_run() -> None:

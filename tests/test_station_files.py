@@ -102,7 +102,7 @@ def test_new_addresses_are_in_force_as_soon_as_the_update_begins_even_if_it_brea
     whole = reply(tc_uri="wss://lns:443", **SIGNED)
     ((verdict,), _) = polls(home, (whole, 5000))
     assert verdict.exchange is ExchangeOutcome.FAILED
-    assert home.uri("tc") == "wss://lns:443"
+    assert home.read_uri("tc") == "wss://lns:443"
     assert (home.tmp / "update.bi_").stat().st_size > 4000
     assert not (home.tmp / "update.bin").exists()
     assert files(home) == {"tc.uri", "tmp", "cups-bak.uri", "cups-bak.done"}
@@ -111,7 +111,7 @@ def test_new_addresses_are_in_force_as_soon_as_the_update_begins_even_if_it_brea
 @pytest.mark.parametrize("cut", [30, 60])
 def test_new_addresses_of_a_reply_that_breaks_off_before_the_update_stay_temporary(home: Home, cut: int) -> None:
     polls(home, (reply(tc_uri="wss://lns:443", **SIGNED), cut))
-    assert home.uri("tc") is None
+    assert home.read_uri("tc") is None
     assert files(home) == {"tc-temp.uri", "cups-bak.uri", "cups-bak.done"}
     polls(home, 403)
     assert "tc-temp.uri" in files(home), "a rejection removes nothing"
@@ -129,7 +129,7 @@ def test_a_broken_download_stays_and_the_next_one_begins_from_its_first_byte(hom
     assert part.stat().st_size < 3000
     polls(home, whole)
     assert not part.exists()
-    assert home.package() == "1.0.1"
+    assert home.read_package_version() == "1.0.1"
 
 
 def test_a_refused_update_leaves_no_file(home: Home) -> None:
@@ -152,11 +152,11 @@ def test_where_tmp_cannot_be_written_the_exchange_is_good_and_nothing_was_update
 def test_the_first_answer_makes_the_backup_from_what_was_there_before_it(home: Home) -> None:
     home.write("cups.key", "Authorization: secret\r\n", mode=0o600)
     polls(home, reply(cups_uri="http://other:1"))
-    assert home.uri("cups") == "http://other:1"
-    assert home.uri("cups", "-bak") == "http://regular:1"
+    assert home.read_uri("cups") == "http://other:1"
+    assert home.read_uri("cups-bak") == "http://regular:1"
     assert stat.S_IMODE((home.path / "cups-bak.key").stat().st_mode) == 0o600
     polls(home, reply(cups_uri="http://third:1"))
-    assert home.uri("cups", "-bak") == "http://regular:1", "once only"
+    assert home.read_uri("cups-bak") == "http://regular:1", "once only"
 
 
 def test_a_rejection_makes_no_backup(home: Home) -> None:
@@ -303,18 +303,18 @@ def test_intervals_come_from_the_environment_where_station_conf_is_silent(
     home: Home, monkeypatch: pytest.MonkeyPatch, text: str, seconds: float
 ) -> None:
     monkeypatch.setenv("CUPS_OKSYNC_INTV", text)
-    assert home.conf().timers.oksync_s == seconds
+    assert home.read_conf().timers.oksync_s == seconds
     conf = json.loads((home.path / "station.conf").read_text())
     conf["station_conf"]["CUPS_OKSYNC_INTV"] = "9s"
     home.write("station.conf", json.dumps(conf))
-    assert home.conf().timers.oksync_s == 9
+    assert home.read_conf().timers.oksync_s == 9
 
 
 def test_an_interval_without_json_in_the_environment_is_logged_and_has_no_effect(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUPS_RESYNC_INTV", "7s")
-    conf = home.conf()
+    conf = home.read_conf()
     assert conf.timers.resync_s == 60
     assert [str(line) for line in conf.log] == [
         "[JSN:ERRO] : Expecting EOF but found garbage: s",

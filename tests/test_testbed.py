@@ -88,7 +88,7 @@ def test_the_service_of_a_testbed_that_has_ended_reads_no_update_from_the_real_a
 ) -> None:
     with Testbed() as bed:
         bed.define_update("1.0.1")
-        request = bed.gateways[0].home.request(STATION, MODEL)
+        request = bed.gateways[0].home.build_request(STATION, MODEL)
     # Without moto boto3 looks for credentials; they may as well be somebody's own.
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "real")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "real")
@@ -223,7 +223,7 @@ def test_an_update_is_for_the_version_that_the_first_gateway_has_by_then() -> No
         bed.define_update("1.0.2", key="next")
         bed.advance(20)
         assert bed.status() == "COMPLETED"
-        assert bed.gateways[0].home.package() == "1.0.2"
+        assert bed.gateways[0].home.read_package_version() == "1.0.2"
 
 
 def test_a_definition_has_the_members_that_its_keywords_say() -> None:

@@ -82,7 +82,7 @@ def test_a_verified_update_writes_the_documented_lines_and_the_new_version(tmp_p
         gateway, home, log = make(tmp_path / "home", uri)
         verdict = gateway.poll()
     assert (verdict.exchange, verdict.update, verdict.wait_s) == (ExchangeOutcome.DONE, UpdateAction.RUN, 10)
-    assert home.package() == "1.0.1"
+    assert home.read_package_version() == "1.0.1"
     assert (home.path / "station").read_bytes() == b"new"
     tail = log[-len(SEED_LINES) :]
     for line, pattern in zip(tail, SEED_LINES, strict=True):
@@ -96,7 +96,7 @@ def test_a_refused_update_leaves_everything_and_counts_as_a_good_exchange(tmp_pa
         gateway, home, log = make(tmp_path / "home", uri)
         verdict = gateway.poll()
     assert (verdict.exchange, verdict.update) == (ExchangeOutcome.DONE, UpdateAction.REFUSED)
-    assert home.package() == "1.0.0"
+    assert home.read_package_version() == "1.0.0"
     assert not (home.tmp / "update.bin").exists()
     assert any("[CUP:WARN] No key could verify signature. Tried 1 keys" in line for line in log)
 
@@ -148,7 +148,7 @@ def test_a_left_over_update_is_run_again_at_the_next_start(tmp_path: Path) -> No
     home.tmp.mkdir()
     (home.tmp / "update.bin").write_bytes(build_image(package_version="6.6.6"))
     gateway.start()
-    assert home.package() == "6.6.6", "nobody checks the signature of what lies there"
+    assert home.read_package_version() == "6.6.6", "nobody checks the signature of what lies there"
     assert any("Process /tmp/update.bin" in line for line in log)
 
 
@@ -164,7 +164,7 @@ def test_a_reply_cut_in_the_update_leaves_the_part_and_is_retried_after_a_minute
     assert log[-1].endswith("[CUP:INFO] Interaction with CUPS failed - retrying in 1m")
     assert (home.tmp / "update.bi_").stat().st_size > 40_000
     assert not (home.tmp / "update.bin").exists()
-    assert home.package() == "1.0.0"
+    assert home.read_package_version() == "1.0.0"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_new_uris_come_into_force_and_the_station_reconnects_soon(tmp_path: Path
         gateway = VirtualGateway(home, HttpTransport(), log=log.append)
         verdict = gateway.poll()
     assert (verdict.exchange, verdict.wait_s) == (ExchangeOutcome.CUPS_UPDATES, 60)
-    assert (home.uri("cups"), home.uri("tc")) == ("http://other:1", "wss://lns:443")
+    assert (home.read_uri("cups"), home.read_uri("tc")) == ("http://other:1", "wss://lns:443")
     assert "CUPS provided CUPS updates (uri) - reconnecting in 1m" in log[-1]
 
 

@@ -13,7 +13,7 @@ from lorafw.cli.files import MAX_HTTP_REQUEST_BYTES, read_at_most
 from lorafw.cups.codec import decode_request, encode_request
 from lorafw.cups.messages import NO_CREDENTIALS_CRC, UpdateInfoRequest
 from lorafw.station.http import request_body
-from lorafw.text import visible
+from lorafw.text import decode_lossless, visible
 
 
 @click.group()
@@ -35,7 +35,7 @@ def decode(request: BinaryIO, *, as_json: bool) -> None:
     decoded = decode_request(request_body(read_at_most(request, MAX_HTTP_REQUEST_BYTES)))
     if as_json:
         # The encoder names the members as the station does.
-        members = json.loads(encode_request(decoded).decode("utf-8", "surrogateescape"))
+        members = json.loads(decode_lossless(encode_request(decoded)))
         echo(json.dumps(members, indent=4))
         return
     for name, value in _describe_members(decoded):

@@ -153,7 +153,7 @@ def _report_registration(home: Path, eui: GatewayEui, registration: Registration
     echo(f"{verb} {eui.hex} as {registration.id}")
     names = sorted(path.name for path in home.iterdir())
     echo(f"Home folder {home}: {', '.join(names)}")
-    echo(f"CUPS is at {Home(home).uri('cups')}")
+    echo(f"CUPS is at {Home(home).read_uri('cups')}")
 
 
 @contextmanager
@@ -282,7 +282,7 @@ def faults() -> None:
 @MODEL_OPTION
 def info(home: Path, station: str, model: str) -> None:
     """Print the three version fields that the gateway presents, under the names that CurrentVersion has for them."""
-    request = Home(home).request(station, model)
+    request = Home(home).build_request(station, model)
     package = "(none: there is no version.txt)"
     if request.package is not None:
         package = visible(request.package)
@@ -332,7 +332,7 @@ def run(
     from lorafw.gateway import runner  # noqa: PLC0415 -- keeps --help fast
     from lorafw.gateway.transport import HttpTransport  # noqa: PLC0415
 
-    conf = Home(home).conf()
+    conf = Home(home).read_conf()
     run_update = runner.execute if execute else runner.install_only
     virtual = VirtualGateway(
         Home(home),

@@ -35,6 +35,7 @@ from lorafw.cups.parser import (
 )
 from lorafw.cups.request_json import decode_request, encode_request
 from lorafw.errors import InvalidFieldLength, MalformedResponse
+from lorafw.text import decode_lossless, encode_lossless
 
 __all__ = [
     "MAX_URI_BYTES",
@@ -77,8 +78,8 @@ def encode_response_header(response: UpdateInfoResponse, update_length: int) -> 
     signature_segment = _signature_segment(response)
     return b"".join(
         (
-            _encode_field("<B", "cupsUri", _encode_uri(response.cups_uri), MAX_URI_BYTES),
-            _encode_field("<B", "tcUri", _encode_uri(response.tc_uri), MAX_URI_BYTES),
+            _encode_field("<B", "cupsUri", encode_lossless(response.cups_uri), MAX_URI_BYTES),
+            _encode_field("<B", "tcUri", encode_lossless(response.tc_uri), MAX_URI_BYTES),
             _encode_field("<H", "cupsCred", response.cups_cred, _MAX_CREDENTIALS),
             _encode_field("<H", "tcCred", response.tc_cred, _MAX_CREDENTIALS),
             struct.pack("<I", len(signature_segment)),
@@ -132,24 +133,11 @@ def response_from_events(events: Iterable[ResponseEvent]) -> UpdateInfoResponse:
             fields[event.segment] += event.data
     signature_segment = bytes(fields[Segment.SIGNATURE])
     return UpdateInfoResponse(
-        cups_uri=_decode_uri(fields[Segment.CUPS_URI]),
-        tc_uri=_decode_uri(fields[Segment.TC_URI]),
+        cups_uri=decode_lossless(fields[Segment.CUPS_URI]),
+        tc_uri=decode_lossless(fields[Segment.TC_URI]),
         cups_cred=bytes(fields[Segment.CUPS_CRED]),
         tc_cred=bytes(fields[Segment.TC_CRED]),
         key_crc=int.from_bytes(signature_segment[:_CRC_BYTES], "little"),
         signature=signature_segment[_CRC_BYTES:],
         update=bytes(fields[Segment.UPDATE]),
     )
-
-
-# A station reads a URI as a C string without validation, so a URI may contain any byte.
-
-
-def _decode_uri(data: bytearray) -> str:
-    """Return a URI as text. Bytes that are not UTF-8 become surrogates."""
-    return data.decode("utf-8", "surrogateescape")
-
-
-def _encode_uri(uri: str) -> bytes:
-    """Return the bytes from which ``_decode_uri`` made this text."""
-    return uri.encode("utf-8", "surrogateescape")

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import MalformedRequest
 from lorafw.eui import GatewayEui
+from lorafw.text import encode_lossless
 
 MAX_REQUEST: Final = 8192
 """Largest request body in bytes. The station's own buffer has this size, for header and body together."""
@@ -39,7 +40,7 @@ def encode_request(request: UpdateInfoRequest) -> bytes:
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     text = _ESCAPE.sub(_upper_case_escape, text)
     # A station sends the bytes of version.txt as they are, even if they are not UTF-8.
-    return text.encode("utf-8", "surrogateescape")
+    return encode_lossless(text)
 
 
 def _upper_case_escape(escape: re.Match[str]) -> str:

@@ -32,15 +32,15 @@ def read_home(path: Path) -> HomeFacts:
         raise HomeError(f"{path} is not a folder: give the home folder of a gateway, which has station.conf")
     home = Home(path)
     poll_interval_s, conf_problem = _read_conf(home)
-    cups_uri = home.uri("cups")
+    cups_uri = home.read_uri("cups")
     return HomeFacts(
         path=path,
         conf_problem=conf_problem,
         poll_interval_s=poll_interval_s,
         cups_uri=cups_uri,
         uri_problem=_uri_problem(cups_uri),
-        package=home.package(),
-        sig_keys=tuple(home.sig_keys()),
+        package=home.read_package_version(),
+        sig_keys=tuple(home.read_sig_keys()),
         file_modes=_file_modes(path),
         missing_credentials=_missing_credentials(path, cups_uri),
     )
@@ -49,7 +49,7 @@ def read_home(path: Path) -> HomeFacts:
 def _read_conf(home: Home) -> tuple[float | None, str | None]:
     """Return the poll interval in seconds and None, or None and why a station would not start."""
     try:
-        return home.conf().timers.oksync_s, None
+        return home.read_conf().timers.oksync_s, None
     except HomeError as error:
         return None, str(error)
 

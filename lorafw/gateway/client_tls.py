@@ -14,11 +14,10 @@ from __future__ import annotations
 import itertools
 import re
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from lorafw.cups.credentials import Credentials
@@ -29,8 +28,12 @@ from lorafw.station.tls_files import PrivateKey, TlsFileError, read_certificates
 
 _PEM = serialization.Encoding.PEM
 _DER = serialization.Encoding.DER
+_HEADER_LINE_START = re.compile(rb"[A-Za-z0-9_-]+: ")
+
+# Texts of the station's log.
+_TRUST_REJECTED = "cups trust certificates rejected by MBedTLS"
 _KEY_REJECTED = "cups key/cert rejected by MBedTLS"
-_TOKEN_LINE = re.compile(rb"[A-Za-z0-9_-]+: ")
+_MALFORMED_HEADER = "cups contains malformed auth token - expecting: {header: value{\\r\\n|\\n}}*"
 
 
 class UnmatchedKey(TransportError):
@@ -48,34 +51,58 @@ def client_context(credentials: Credentials) -> ssl.SSLContext:
     context.check_hostname = False  # certificate_matches_host checks it by the station's rules
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with _tls_errors_logged_as("Parsing trust certificate", "cups trust certificates rejected by MBedTLS"):
-        trusted = read_certificates(credentials.trust)
-        trusted_der = b"".join(certificate.public_bytes(_DER) for certificate in trusted)
-        context.load_verify_locations(cadata=trusted_der)
-    auth_header_lines(credentials)  # raises if the token is malformed
+    _load_trust(context, credentials.trust)
+    _check_token(credentials)
     if credentials.certificate and credentials.key:
-        with _tls_errors_logged_as("Parsing key", _KEY_REJECTED):
-            key = read_private_key(credentials.key)
-        with _tls_errors_logged_as("Parsing my cert certificate", _KEY_REJECTED):
-            _load_chain(context, key, read_certificates(credentials.certificate))
+        _load_client_certificate(context, credentials)
     return context
 
 
-@contextmanager
-def _tls_errors_logged_as(operation: str, rejection: str) -> Iterator[None]:
-    """Raise a TransportError in place of each error about a TLS file.
+def _load_trust(context: ssl.SSLContext, trust: bytes) -> None:
+    """Load the certificates of cups.trust, by which the station checks the server."""
+    with _tls_errors_as_station_log("Parsing trust certificate", _TRUST_REJECTED):
+        trusted = read_certificates(trust)
+        trusted_der = b"".join(certificate.public_bytes(_DER) for certificate in trusted)
+        context.load_verify_locations(cadata=trusted_der)
 
-    The station logs ``operation`` with the cause, and then the text ``rejection``.
+
+def _load_client_certificate(context: ssl.SSLContext, credentials: Credentials) -> None:
+    """Load cups.key and cups.crt, with which the station authenticates itself. The key is read first, as it does."""
+    with _tls_errors_as_station_log("Parsing key", _KEY_REJECTED):
+        key = read_private_key(credentials.key)
+    with _tls_errors_as_station_log("Parsing my cert certificate", _KEY_REJECTED):
+        certificates = read_certificates(credentials.certificate)
+        certificate_pem = b"".join(certificate.public_bytes(_PEM) for certificate in certificates)
+        load_cert_chain(context, certificate_pem, _key_to_pem(key))
+
+
+def _key_to_pem(key: PrivateKey) -> bytes:
+    """Return a private key in PEM, without a password."""
+    return key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+@contextmanager
+def _tls_errors_as_station_log(operation: str, rejection: str) -> Iterator[None]:
+    """Replace an error about a TLS file by a TransportError with the lines that a station logs.
+
+    Args:
+        operation: What the station was doing. Its TLS library logs this with the cause of the error.
+        rejection: The line that the station itself adds.
+
+    Raises:
+        UnmatchedKey: The key does not belong to the certificate.
+        TransportError: The file cannot be used for another reason.
     """
-    rejected = LogLine("AIO", Level.ERROR, rejection)
+    station_line = LogLine("AIO", Level.ERROR, rejection)
     try:
         yield
     except TlsFileError as error:
-        raise TransportError(LogLine("any", Level.ERROR, f"{operation}: {error}"), rejected) from None
+        library_line = LogLine("any", Level.ERROR, f"{operation}: {error}")
+        raise TransportError(library_line, station_line) from None
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise UnmatchedKey from None
-        raise TransportError(rejected) from None
+        raise TransportError(station_line) from None
 
 
 def certificate_matches_host(certificate: Mapping[str, Any], host: str) -> bool:
@@ -117,20 +144,22 @@ def auth_header_lines(credentials: Credentials) -> bytes:
     Raises:
         TransportError: The key file has a line that is not a header line.
     """
+    _check_token(credentials)
+    return b"".join(line + b"\r\n" for line in _token_lines(credentials))
+
+
+def _check_token(credentials: Credentials) -> None:
+    """Raise TransportError if a line of the token is not a header line."""
+    if not all(_HEADER_LINE_START.match(line) for line in _token_lines(credentials)):
+        raise TransportError(LogLine("AIO", Level.ERROR, _MALFORMED_HEADER))
+
+
+def _token_lines(credentials: Credentials) -> list[bytes]:
+    """Return the lines of the token without their line ends. The list is empty if the key file has no token."""
     if credentials.certificate:
-        return b""
-    text = credentials.key.partition(b"\0")[0].replace(b"\r\n", b"\n").rstrip(b"\n")
+        return []
+    c_string = credentials.key.partition(b"\0")[0]
+    text = c_string.replace(b"\r\n", b"\n").rstrip(b"\n")
     if not text:
-        return b""
-    lines = text.split(b"\n")
-    if not all(_TOKEN_LINE.match(line) for line in lines):
-        words = "cups contains malformed auth token - expecting: {header: value{\\r\\n|\\n}}*"
-        raise TransportError(LogLine("AIO", Level.ERROR, words))
-    return b"".join(line + b"\r\n" for line in lines)
-
-
-def _load_chain(context: ssl.SSLContext, key: PrivateKey, certificates: Sequence[x509.Certificate]) -> None:
-    """Load a certificate chain and its key into a context."""
-    key_pem = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    certificate_pem = b"".join(certificate.public_bytes(_PEM) for certificate in certificates)
-    load_cert_chain(context, certificate_pem, key_pem)
+        return []
+    return text.split(b"\n")

@@ -38,20 +38,27 @@ from lorafw.station.conf import StationConf, parameter_variables, parse_station_
 from lorafw.station.http import StationCrash
 from lorafw.station.log import Level, LogLine
 from lorafw.station.uri import MAX_URI_BYTES, MalformedUri, parse_cups_uri
+from lorafw.text import decode_lossless, encode_lossless
 
 MAX_FILE_BYTES: Final = 1 << 20
 """The maximum size of a home file. This is a decision of lorafw: a station reads up to 2 GB."""
 MAX_CONF_BYTES: Final = 1 << 17
 """The maximum size of station.conf."""
 
-_TRIMMED: Final = b" \t\r\n"
+_TRAILING_SPACE: Final = b" \t\r\n"
 _MAX_EUI_TEXT: Final = 100
+_URI_BUFFER_BYTES: Final = MAX_URI_BYTES + 1
+"""The size of the station's buffer for an address, which a station names in its log. The last byte is a zero byte."""
 _NETWORK_DEVICES: Final = Path("/sys/class/net")
 _OPEN_FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _READ_BYTES: Final = 1 << 16
 
 CREDENTIAL_SUFFIXES: Final = {"trust": "trust", "certificate": "crt", "key": "key"}
 """The suffix of the file of each part of the credentials."""
+
+
+class CrashAtStart(HomeError):
+    """A station would crash while it starts. The message says why."""
 
 
 def ignore_line(line: LogLine) -> None:
@@ -106,11 +113,8 @@ class Home:
         finally:
             self._once = None
 
-    def conf(self) -> StationConf:
-        """Read station.conf.
-
-        Returns:
-            The settings of station.conf.
+    def read_conf(self) -> StationConf:
+        """Read station.conf and return its settings.
 
         Raises:
             HomeError: A station would not start with this file, or there is none.
@@ -118,13 +122,13 @@ class Home:
         once = self._once
         if once is not None and once.conf is not None:
             return once.conf
-        conf = self._read_conf()
+        conf = self._read_changed_conf()
         if once is not None:
             once.conf = conf
         return conf
 
-    def _read_conf(self) -> StationConf:
-        """Read station.conf, and parse it if it means something else than at the last time."""
+    def _read_changed_conf(self) -> StationConf:
+        """Read station.conf, and parse it only if it means something else than at the last time."""
         content = self._bytes("station.conf", MAX_CONF_BYTES)
         if content is None:
             raise HomeError(f"{self.path / 'station.conf'} is missing; 'lorafw gateway init' writes a home folder")
@@ -160,68 +164,78 @@ class Home:
             raise HomeError(f"{self.path / 'station.conf'}: a station does not start with it: {error}") from error
         return _ParsedConf(content, variables, tuple(router_ids), conf)
 
-    def uri(self, category: str, suffix: str = "", on_log: Callable[[LogLine], None] = ignore_line) -> str | None:
-        """Return the text of ``cups.uri`` or ``tc.uri``, which may be empty.
+    def read_uri(self, file_set: str, on_log: Callable[[LogLine], None] = ignore_line) -> str | None:
+        """Read an address, such as that in cups.uri. The text may be empty, and it may be no address.
 
         Args:
-            category: ``cups`` or ``tc``.
-            suffix: ``-bak`` or ``-boot`` for another set of files than the regular one.
+            file_set: The file name without ``.uri``: ``cups``, ``tc``, ``cups-bak``, ``cups-boot``, ...
             on_log: Called with the line that a station logs if the text is too long to be used.
 
         Returns:
             The text, or None if there is no file or its text is too long.
         """
-        name = f"{category}{suffix}.uri"
+        name = f"{file_set}.uri"
         text = self._text(name)
-        if text is None or len(text.encode("utf-8", "surrogateescape")) <= MAX_URI_BYTES:
+        if text is None or len(encode_lossless(text)) <= MAX_URI_BYTES:
             return text
-        too_long = f"URI in '{self.path / name}' too long (max {MAX_URI_BYTES + 1}): {text}"
+        too_long = f"URI in '{self.path / name}' too long (max {_URI_BUFFER_BYTES}): {text}"
         on_log(LogLine("SYS", Level.ERROR, too_long))
         return None
 
-    def credentials(self, category: str) -> Credentials:
-        """Return the credentials of a set of files. A missing file counts as empty.
+    def read_credentials(self, file_set: str) -> Credentials:
+        """Read the files of the credentials, such as cups.trust, cups.crt and cups.key.
 
         Args:
-            category: ``cups`` or ``tc``, with ``-bak`` or ``-boot`` for another set of files.
-        """
-        contents = {part: self._bytes(f"{category}.{suffix}") for part, suffix in CREDENTIAL_SUFFIXES.items()}
-        return Credentials(**{part: content or b"" for part, content in contents.items()})
+            file_set: The name of the three files without suffix: ``cups``, ``tc``, ``cups-bak``, ``cups-boot``, ...
 
-    def package(self) -> str | None:
-        """Return the text of version.txt without trailing white space, or None if there is no file."""
+        Returns:
+            The contents of the files. A missing file counts as empty.
+        """
+        return Credentials(
+            trust=self._bytes(f"{file_set}.{CREDENTIAL_SUFFIXES['trust']}") or b"",
+            certificate=self._bytes(f"{file_set}.{CREDENTIAL_SUFFIXES['certificate']}") or b"",
+            key=self._bytes(f"{file_set}.{CREDENTIAL_SUFFIXES['key']}") or b"",
+        )
+
+    def read_package_version(self) -> str | None:
+        """Read version.txt. Return its text without trailing white space, or None if there is no file."""
         return self._text("version.txt")
 
-    def sig_keys(self) -> list[bytes]:
-        """Return the contents of sig-0.key, sig-1.key, ... up to the first missing file."""
+    def read_sig_keys(self) -> list[bytes]:
+        """Read the signature keys. Return the contents of sig-0.key, sig-1.key, ... up to the first missing file."""
         keys: list[bytes] = []
         while (key := self._bytes(f"sig-{len(keys)}.key")) is not None:
             keys.append(key)
         return keys
 
-    def key_crcs(self) -> tuple[int, ...]:
-        """Return what the station reports as ``keys``. The list ends before the first CRC that is 0.
+    def read_key_crcs(self) -> tuple[int, ...]:
+        """Read the signature keys. Return the CRC-32 of each, which a station reports as ``keys``.
 
-        An empty file has the CRC 0.
+        The list ends before the first CRC that is 0. An empty file has the CRC 0.
         """
-        crcs = (zlib.crc32(key) for key in self.sig_keys())
+        crcs = (zlib.crc32(key) for key in self.read_sig_keys())
         return tuple(takewhile(bool, crcs))
 
-    def request(self, station: str, model: str, on_log: Callable[[LogLine], None] = ignore_line) -> UpdateInfoRequest:
-        """Return what a station of this version presents from this folder.
+    def build_request(
+        self, station: str, model: str, on_log: Callable[[LogLine], None] = ignore_line
+    ) -> UpdateInfoRequest:
+        """Read the folder and return the request that a station with these files sends to CUPS.
 
-        ``on_log`` is called with the lines that the station logs about the files.
+        Args:
+            station: The version of the station.
+            model: The platform of the station.
+            on_log: Called with each line that the station logs about the files.
         """
         return UpdateInfoRequest(
-            router=self.conf().eui,
-            cups_uri=self.uri("cups", on_log=on_log),
-            tc_uri=self.uri("tc", on_log=on_log),
-            cups_cred_crc=self.credentials("cups").crc,
-            tc_cred_crc=self.credentials("tc").crc,
+            router=self.read_conf().eui,
+            cups_uri=self.read_uri("cups", on_log),
+            tc_uri=self.read_uri("tc", on_log),
+            cups_cred_crc=self.read_credentials("cups").crc,
+            tc_cred_crc=self.read_credentials("tc").crc,
             station=station,
             model=model,
-            package=self.package(),
-            keys=self.key_crcs(),
+            package=self.read_package_version(),
+            keys=self.read_key_crcs(),
         )
 
     def write(self, name: str, content: bytes | str, *, mode: int = PUBLIC_MODE) -> Path:
@@ -254,13 +268,11 @@ class Home:
 
     def _bytes(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:
         """Return the content of a file, or None if there is no file."""
-        once = self._once
-        if once is not None and name in once.contents:
-            return once.contents[name]
-        content = _read_file(os.path.join(self.path, name), max_bytes)  # noqa: PTH118 -- five times as fast as a Path
-        if once is not None:
-            once.contents[name] = content
-        return content
+        already_read = {} if self._once is None else self._once.contents
+        if name not in already_read:
+            path = os.path.join(self.path, name)  # noqa: PTH118 -- five times as fast as a Path
+            already_read[name] = _read_file(path, max_bytes)
+        return already_read[name]
 
     def _text(self, name: str) -> str | None:
         """Return the text of a file, or None if there is no file."""
@@ -332,7 +344,7 @@ def _read_bytes(descriptor: int, max_bytes: int) -> bytes:
 def _c_string(content: bytes) -> str:
     """Return the text up to the first zero byte, without trailing white space."""
     text, _, _ = content.partition(b"\0")
-    return text.rstrip(_TRIMMED).decode("utf-8", "surrogateescape")
+    return decode_lossless(text.rstrip(_TRAILING_SPACE))
 
 
 def file_mode(suffix: str) -> int:
@@ -343,14 +355,22 @@ def file_mode(suffix: str) -> int:
 
 
 def check_cups_uri(uri: str) -> None:
-    """Raise HomeError if a station would not start with this cups.uri."""
+    """Check that a station would start with an address.
+
+    Args:
+        uri: The text of cups.uri.
+
+    Raises:
+        CrashAtStart: The station would crash.
+        HomeError: The station would stop because this is no address, or the address is too long.
+    """
     try:
         parse_cups_uri(uri)
     except StationCrash as error:
-        raise HomeError(error.why) from error
+        raise CrashAtStart(error.why) from error
     except MalformedUri as error:
         raise HomeError(
             f"cups.uri is {uri!r}; a station takes http(s)://host:port with the port, without a path: {error}"
         ) from error
-    if len(uri.encode("utf-8", "surrogateescape")) > MAX_URI_BYTES:
+    if len(encode_lossless(uri)) > MAX_URI_BYTES:
         raise HomeError(f"cups.uri is {uri!r}; a station takes http(s)://host:port with at most {MAX_URI_BYTES} bytes")

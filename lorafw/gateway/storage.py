@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 from lorafw.cups.credentials import Credentials
 from lorafw.gateway.home import CREDENTIAL_SUFFIXES, Home
 from lorafw.station.log import Level, LogLine
+from lorafw.text import encode_lossless
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class HomeStorage:
 
     def save_uri(self, category: str, uri: str) -> None:
         """Write a URI to a temporary file."""
-        self._save(category, "uri", uri.encode("utf-8", "surrogateescape"))
+        self._save(category, "uri", encode_lossless(uri))
 
     def save_credentials(self, category: str, credentials: Credentials) -> None:
         """Write trust, certificate and key to temporary files."""

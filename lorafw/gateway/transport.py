@@ -37,6 +37,7 @@ from lorafw.station.http import (
 )
 from lorafw.station.log import Level, LogLine
 from lorafw.station.uri import StationAddress, parse_cups_uri
+from lorafw.text import decode_lossless
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -166,7 +167,7 @@ class HttpTransport:
         if context is None:
             connection.close()
             raise TransportError(connection_error_line(f"Send failed: {_ALERT}"))
-        server_name = address.host.decode("utf-8", "surrogateescape") if self._tls_sni else None
+        server_name = decode_lossless(address.host) if self._tls_sni else None
         return _handshake(connection, context, server_name)
 
 

@@ -8,16 +8,17 @@ does: cups.*, cups-bak.* and cups-boot.* (source: Basics Station 2.0.6, cups.c).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
 from lorafw.clock import Clock, SystemClock
 from lorafw.cups.codec import encode_request
 from lorafw.cups.credentials import Credentials
-from lorafw.errors import HomeError
 from lorafw.faults import Fault
 from lorafw.gateway.faults.injector import FaultInjector
-from lorafw.gateway.home import Home, check_cups_uri
+from lorafw.gateway.home import CrashAtStart, Home, check_cups_uri
+from lorafw.gateway.retry_state import FILE_SETS, RetryState
 from lorafw.gateway.runner import install_only
 from lorafw.gateway.storage import HomeStorage, OpenUpdateFile, RunUpdate, complete_interrupted, open_update
 from lorafw.gateway.transport import Transport
@@ -31,7 +32,7 @@ from lorafw.station.exchange import (
     log_transport_error,
     take_reply,
 )
-from lorafw.station.http import StationCrash, TransportError
+from lorafw.station.http import TransportError
 from lorafw.station.log import Level, LogLine
 from lorafw.station.log_levels import LogLevels
 from lorafw.version import GatewayVersion
@@ -43,10 +44,6 @@ MODEL: Final = "rpi"
 
 FIRST_POLL_S: Final = 0.2
 """The time from the start of a station to its first poll (observed)."""
-
-_URI_SET_SUFFIXES: Final = ("", "-bak", "-boot")
-_FAILURES_BEFORE_SWITCH: Final = 6
-"""After this number of failures in a row, each further failure switches to the next set of files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +89,6 @@ class _PreparedRequest:
     """A request that is ready to be sent."""
 
     uri: str
-    suffix: str
-    """The set of files that the URI is from: "", "-bak" or "-boot"."""
     body: bytes
     credentials: Credentials
     file_lines: tuple[LogLine, ...]
@@ -134,8 +129,7 @@ class VirtualGateway:
         self._log = log
         self._runner = runner
         self._interval_s = interval_s
-        self._uri_set = 0
-        self._failures = 0
+        self._retries = RetryState()
         self._faults: list[_ActiveFault] = []
         self._restart_pending = False
 
@@ -146,17 +140,18 @@ class VirtualGateway:
         station does not check the signature of that file.
 
         Raises:
-            HomeError: A station would not start: station.conf cannot be read, or a cups.uri is not an address.
+            HomeError: A station would not start: station.conf cannot be read, or a cups.uri is not an address. It is
+                a ``CrashAtStart`` if the station would crash.
         """
-        self._reset_retry_state()
+        self._retries.reset()
         self._restart_pending = False
-        conf = self.home.conf()
+        conf = self.home.read_conf()
         log_line = self._line_logger(conf.log_levels)
         for line in conf.log:
             log_line(line)
         complete_interrupted(self.home)
-        for suffix in _URI_SET_SUFFIXES:
-            uri = self.home.uri("cups", suffix, log_line)
+        for file_set in FILE_SETS:
+            uri = self.home.read_uri(file_set, log_line)
             if uri is not None:
                 check_cups_uri(uri)
         leftover = self.home.tmp / "update.bin"
@@ -185,7 +180,7 @@ class VirtualGateway:
     @property
     def version(self) -> GatewayVersion:
         """The version that the gateway would report now. Raises HomeError if the home folder cannot be used."""
-        return self._pipeline().home.request(self.station, self.model).version
+        return self._pipeline().home.build_request(self.station, self.model).version
 
     def poll(self) -> ExchangeResult:
         """Make one exchange with CUPS, after a restart if the last exchange caused one.
@@ -199,35 +194,39 @@ class VirtualGateway:
         if self._restart_pending:
             try:
                 self.start()
-            except HomeError as error:
-                if not isinstance(error.__cause__, StationCrash):
-                    raise
-                return self._crash_at_start(error.__cause__)
+            except CrashAtStart as crash:
+                return self._crash_at_start(str(crash))
         pipeline = self._pipeline()
-        self._consume_poll_of_faults()
-        # A station reads its files before it connects. They do not change in this short time.
-        with self.home.reading_once():
-            conf = self._read_conf()
-            storage = HomeStorage(pipeline.home, pipeline.runner, pipeline.disk)
-            exchange = self._start_exchange(pipeline, storage, conf)
-            suffix = _URI_SET_SUFFIXES[self._uri_set]
-            uri = pipeline.home.uri("cups", suffix, exchange.log_line)
-            if uri is None:
-                return self._fail_without_uri(exchange, suffix, conf)
-            request = self._prepare_request(exchange, pipeline.home, uri, suffix)
-        try:
-            rejected = self._send_request(exchange, pipeline, request, conf)
-        finally:
-            storage.close()
-        result = exchange.finish()
-        self._update_retry_state(result, rejected=rejected)
-        if result.update is UpdateAction.RUN and storage.restarts:
+        self._count_poll_of_faults()
+        storage = HomeStorage(pipeline.home, pipeline.runner, pipeline.disk)
+        with closing(storage):
+            result = self._run_exchange(pipeline, storage)
+        if storage.restarts:
             self._restart_pending = True
             return replace(result, wait_s=FIRST_POLL_S)
         self._restart_pending = result.crashed
         return result
 
-    def _consume_poll_of_faults(self) -> None:
+    def _run_exchange(self, pipeline: _RequestPipeline, storage: HomeStorage) -> ExchangeResult:
+        """Read the files, send the request, handle the response, and update the retry state."""
+        # A station reads its files before it connects. They do not change in this short time.
+        with self.home.reading_once():
+            conf = self._read_conf()
+            exchange = self._start_exchange(pipeline, storage, conf)
+            request = self._prepare_request(exchange, pipeline.home)
+        if request is None:
+            return self._fail_without_uri(exchange, conf)
+        rejected = self._send_request(exchange, pipeline, request, conf)
+        result = exchange.finish()
+        if result.exchange is not ExchangeOutcome.FAILED:
+            self._retries.reset()
+        elif rejected:
+            self._retries.record_useless_files()
+        else:
+            self._retries.record_failure()
+        return result
+
+    def _count_poll_of_faults(self) -> None:
         """Count one poll for each active fault, and remove the faults for which it was the last."""
         remaining = [active.consume_poll() for active in self._faults]
         self._faults = [active for active in remaining if active is not None]
@@ -241,7 +240,7 @@ class VirtualGateway:
 
     def _read_conf(self) -> StationConf:
         """Read station.conf, with ``interval_s`` in place of its intervals if it is given."""
-        conf = self.home.conf()
+        conf = self.home.read_conf()
         if self._interval_s is None:
             return conf
         return replace(conf, timers=replace(conf.timers, oksync_s=self._interval_s, resync_s=self._interval_s))
@@ -253,32 +252,40 @@ class VirtualGateway:
             log_line(LogLine("CUP", Level.INFO, text))
         return CupsExchange(
             storage,
-            sig_keys=pipeline.home.sig_keys(),
+            sig_keys=pipeline.home.read_sig_keys(),
             timers=conf.timers,
             log_level=conf.log_levels.level_of("SYS"),
             on_line=log_line,
         )
 
-    def _prepare_request(self, exchange: CupsExchange, home: Home, uri: str, suffix: str) -> _PreparedRequest:
-        """Read the home folder, and return the request. Logs what a station logs before it connects."""
-        exchange.log(Level.INFO, f"Connecting to CUPS{suffix} ... {uri} (try #{self._failures + 1})")
+    def _prepare_request(self, exchange: CupsExchange, home: Home) -> _PreparedRequest | None:
+        """Read the home folder, and return the request. Logs what a station logs before it connects.
+
+        The result is None if the set of files has no address.
+        """
+        file_set = self._retries.file_set
+        uri = home.read_uri(file_set, exchange.log_line)
+        if uri is None:
+            return None
+        exchange.log(Level.INFO, f"Connecting to {_log_name(file_set)} ... {uri} (try #{self._retries.attempt})")
         file_lines: list[LogLine] = []
-        body = encode_request(home.request(self.station, self.model, file_lines.append))
-        credentials = home.credentials(f"cups{suffix}")
+        body = encode_request(home.build_request(self.station, self.model, file_lines.append))
+        credentials = home.read_credentials(file_set)
         if uri.startswith("https:"):
-            for text in tls_setup_lines(credentials, f"cups{suffix}", str(home.path)):
+            for text in tls_setup_lines(credentials, file_set, str(home.path)):
                 exchange.log(Level.INFO, text, "AIO")
-        return _PreparedRequest(uri, suffix, body, credentials, tuple(file_lines))
+        return _PreparedRequest(uri, body, credentials, tuple(file_lines))
 
     def _send_request(
         self, exchange: CupsExchange, pipeline: _RequestPipeline, request: _PreparedRequest, conf: StationConf
     ) -> bool:
         """Send the request and feed the response to the exchange. Return True if the server rejected the request."""
+        cups = _log_name(self._retries.file_set)
         # A station backs up the regular set of files when a server answers at its address.
-        on_answer = self.home.back_up_cups if self._uri_set == 0 else None
+        on_answer = self.home.back_up_cups if self._retries.is_regular else None
 
         def on_connected() -> None:
-            exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS{request.suffix} {request.uri}...")
+            exchange.log(Level.VERBOSE, f"Retrieving update-info from {cups} {request.uri}...")
             for line in request.file_lines:
                 exchange.log_line(line)
 
@@ -291,10 +298,10 @@ class VirtualGateway:
             log_transport_error(exchange, error)
         return False
 
-    def _fail_without_uri(self, exchange: CupsExchange, suffix: str, conf: StationConf) -> ExchangeResult:
+    def _fail_without_uri(self, exchange: CupsExchange, conf: StationConf) -> ExchangeResult:
         """Return the result of an exchange without a cups.uri, and switch to the next set of files."""
-        exchange.log(Level.ERROR, f"No CUPS{suffix} URI configured")
-        self._switch_uri_set()
+        exchange.log(Level.ERROR, f"No {_log_name(self._retries.file_set)} URI configured")
+        self._retries.record_useless_files()
         return ExchangeResult(
             exchange=ExchangeOutcome.FAILED,
             update=UpdateAction.NONE,
@@ -303,26 +310,7 @@ class VirtualGateway:
             wait_s=conf.timers.resync_s,
         )
 
-    def _update_retry_state(self, result: ExchangeResult, *, rejected: bool) -> None:
-        """Count a failure or forget earlier ones, and choose the set of files for the next poll."""
-        if result.exchange is not ExchangeOutcome.FAILED:
-            self._reset_retry_state()
-        elif rejected or self._failures > _FAILURES_BEFORE_SWITCH:
-            self._switch_uri_set()
-        else:
-            self._failures += 1
-
-    def _reset_retry_state(self) -> None:
-        """Return to the regular set of files, without failures."""
-        self._uri_set = 0
-        self._failures = 0
-
-    def _switch_uri_set(self) -> None:
-        """Count a failure, and use the next set of files in the next poll."""
-        self._uri_set = (self._uri_set + 1) % len(_URI_SET_SUFFIXES)
-        self._failures += 1
-
-    def _crash_at_start(self, crash: StationCrash) -> ExchangeResult:
+    def _crash_at_start(self, why: str) -> ExchangeResult:
         """Return the result of a crash at the start. The next poll starts the station again."""
         self._restart_pending = True
         conf = self._read_conf()
@@ -331,7 +319,7 @@ class VirtualGateway:
             timers=conf.timers,
             on_line=self._line_logger(conf.log_levels),
         )
-        exchange.crash(crash.why)
+        exchange.crash(why)
         return exchange.finish()
 
     def _line_logger(self, levels: LogLevels) -> Callable[[LogLine], None]:
@@ -342,3 +330,8 @@ class VirtualGateway:
                 self._log(line.at(self._clock.now_ms()))
 
         return log_line
+
+
+def _log_name(file_set: str) -> str:
+    """Return the name of a set of files in the station's log, such as ``CUPS-bak``."""
+    return file_set.replace("cups", "CUPS")

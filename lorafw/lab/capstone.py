@@ -139,7 +139,7 @@ class Capstone:
     def _judge(self, answer: Mapping[Any, Any]) -> CapstoneReport:
         named_correctly = sum(answer.get(gateway_id) == cause for gateway_id, cause in self._cause_by_id.items())
         repairable = [gateway for gateway in self._open_bed.gateways if self._cause_by_id[gateway.id] == OTHER_VERSION]
-        repaired = sum(gateway.home.package() == NEW_VERSION for gateway in repairable)
+        repaired = sum(gateway.home.read_package_version() == NEW_VERSION for gateway in repairable)
         return CapstoneReport(self.seed, named_correctly, GATEWAYS, repaired, len(repairable))
 
 

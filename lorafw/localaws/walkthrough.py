@@ -149,7 +149,7 @@ class DocumentedWalkthrough:
         else:
             self._explain_failure(gateway_id)
         self._run_aws_command("delete-wireless-gateway-task", "--id", gateway_id)
-        self._write_line(f"\n{status}: the gateway runs PackageVersion {gateway.home.package()}.")
+        self._write_line(f"\n{status}: the gateway runs PackageVersion {gateway.home.read_package_version()}.")
         return status
 
     def _explain_failure(self, gateway_id: str) -> None:

@@ -19,6 +19,7 @@ from lorafw.station.exchange import DEFAULT_TIMERS, Timers
 from lorafw.station.json_reader import Field, StationJsonError, read_object, read_value
 from lorafw.station.log import Level, LogLine
 from lorafw.station.log_levels import LogLevels, parse_log_levels
+from lorafw.text import decode_lossless, encode_lossless
 
 DEFAULT_BUFFER_BYTES: Final = 8192
 DEFAULT_EUI_PREFIX: Final = "::1"
@@ -99,7 +100,7 @@ def parse_station_conf(
     """
     parameters = _Parameters()
     for name, text in parameter_variables(environment).items():
-        parameters.set(name, "env", text.encode("utf-8", "surrogateescape"))
+        parameters.set(name, "env", encode_lossless(text))
     settings = _Settings()
     try:
         for section in read_object(content):
@@ -164,7 +165,7 @@ def _get_text(member: Field) -> str:
     """Return the value of a member as text. Raises StationConfError if it is not a string."""
     if not isinstance(member.value, bytes):
         raise StationConfError(f"{member.name.decode()!r}: Expecting a string value")
-    return member.value.decode("utf-8", "surrogateescape")
+    return decode_lossless(member.value)
 
 
 def _check_eui(text: str, name: str) -> None:
@@ -243,7 +244,8 @@ def _parse_flag_value(value: object) -> float:
 def _parse_span_value(value: object, *, unit_s: float) -> float:
     """Return a span of time in seconds, from a number of units or a text such as ``1m30s``, ``300ms`` or ``90``."""
     if isinstance(value, bytes):
-        span_s = parse_span_s(value.decode("utf-8", "surrogateescape"), unit_s)
+        text = decode_lossless(value)
+        span_s = parse_span_s(text, unit_s)
     else:
         span_s = _to_number(value) * unit_s
     if not 0 <= span_s <= MAX_SPAN_S:
@@ -254,7 +256,7 @@ def _parse_span_value(value: object, *, unit_s: float) -> float:
 def _parse_size_value(value: object, *, unit_bytes: int) -> float:
     """Return a size in bytes, from a number of units or a text such as ``8KB``."""
     if isinstance(value, bytes):
-        size = parse_size(value.decode("utf-8", "surrogateescape"), unit_bytes)
+        size = parse_size(decode_lossless(value), unit_bytes)
     else:
         size = _to_number(value) * unit_bytes
     if not _MIN_BUFFER_BYTES <= size <= _MAX_BUFFER_BYTES:

@@ -43,6 +43,7 @@ from lorafw.station.http import (
 )
 from lorafw.station.launch import SCRIPT_HEAD_BYTES, exec_failure, launch_lines
 from lorafw.station.log import Level, LogLine
+from lorafw.text import encode_lossless
 
 STOPPED: Final = 143
 SEGFAULT: Final = 139
@@ -117,7 +118,7 @@ class InMemoryStorage:
 
     def save_uri(self, category: str, uri: str) -> None:
         """Store a URI as a temporary file."""
-        self.temporary[f"{category}.uri"] = uri.encode("utf-8", "surrogateescape")
+        self.temporary[f"{category}.uri"] = encode_lossless(uri)
 
     def save_credentials(self, category: str, credentials: Credentials) -> None:
         """Store credentials as temporary files."""

@@ -35,6 +35,7 @@ from lorafw.errors import MalformedResponse
 from lorafw.station.http import HttpReply, StationCrash, TransportError
 from lorafw.station.log import Level, LogLine, credential_lines, format_interval
 from lorafw.station.signature import station_verifies
+from lorafw.text import decode_lossless
 
 _SEGMENT_LABELS: Final = {
     Segment.CUPS_URI: "CUPS URI",
@@ -143,8 +144,11 @@ class ExchangeResult:
     """The log lines of the exchange, at all levels."""
     wait_s: float
     """The time until the next poll."""
-    crashed: bool = False
-    """Whether the station's process crashed in this exchange."""
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the station's process crashed in this exchange."""
+        return self.exchange is ExchangeOutcome.NONE
 
 
 @dataclass(slots=True)
@@ -171,8 +175,9 @@ class CupsExchange:
     _signature: bytes | None = None
     _digest: hashlib._Hash = field(default_factory=hashlib.sha512)
     _outcome: ExchangeOutcome = ExchangeOutcome.FAILED
-    _is_over: bool = False
-    _crashed: bool = False
+    """How the exchange would end now. It is NONE after a crash, and then it never changes again."""
+    _result: ExchangeResult | None = None
+    """The result, once ``finish`` was called."""
 
     def log(self, level: Level, text: str, module: str = "CUP") -> None:
         """Append a line to the log of the exchange."""
@@ -186,7 +191,7 @@ class CupsExchange:
     def feed(self, events: Iterable[ResponseEvent]) -> None:
         """Process events of the response. Writes to ``storage`` and to the log; ignores events after a crash."""
         for event in events:
-            if self._crashed:
+            if self.has_crashed:
                 return
             match event:
                 case SegmentBegin():
@@ -203,37 +208,42 @@ class CupsExchange:
                     self._on_complete()
 
     def crash(self, why: str) -> None:
-        """End the exchange with a crash of the station's process.
+        """End the exchange because the station's process crashes.
 
-        A station logs nothing about it, so ``why`` is logged under ``NOTE_MODULE``.
+        A crashing station writes no line to its log. Here the log gets a line with the reason, under ``NOTE_MODULE``,
+        because the station did not write it.
+
+        Args:
+            why: The reason, in words.
         """
-        self._is_over = True
-        self._crashed = True
         self._outcome = ExchangeOutcome.NONE
         self.log(Level.CRITICAL, why, NOTE_MODULE)
 
     @property
     def has_crashed(self) -> bool:
         """Whether the station's process has ended."""
-        return self._crashed
+        return self._outcome is ExchangeOutcome.NONE
 
     def finish(self) -> ExchangeResult:
-        """End the exchange and return its result. The first call logs the last line; later calls change nothing."""
-        if not self._is_over:
-            self._is_over = True
-            self._log_result()
-        return ExchangeResult(
-            exchange=self._outcome,
-            update=self.update,
-            key_results=tuple(self.key_results),
-            log=tuple(self.lines),
-            wait_s=self._wait_s(),
-            crashed=self._crashed,
-        )
+        """End the exchange and return its result.
+
+        The first call logs the last line, unless the station has crashed. Later calls return the same result.
+        """
+        if self._result is None:
+            if not self.has_crashed:
+                self._log_result()
+            self._result = ExchangeResult(
+                exchange=self._outcome,
+                update=self.update,
+                key_results=tuple(self.key_results),
+                log=tuple(self.lines),
+                wait_s=self._wait_s(),
+            )
+        return self._result
 
     def _wait_s(self) -> float:
         """Return the time until the next poll."""
-        if self._crashed:
+        if self.has_crashed:
             return RESPAWN_S
         if self._outcome is ExchangeOutcome.DONE:
             return self.timers.oksync_s
@@ -273,7 +283,7 @@ class CupsExchange:
             self._save_uri(segment, content)
         elif segment in (Segment.CUPS_CRED, Segment.TC_CRED):
             self._save_credentials(_CATEGORIES[segment], content)
-            if not self._crashed:
+            if not self.has_crashed:
                 self.log(Level.INFO, f"[Segment] {_SEGMENT_LABELS[segment]} update completed ({event.length} bytes)")
         elif segment is Segment.SIGNATURE:
             self._signature = content
@@ -284,7 +294,7 @@ class CupsExchange:
     def _save_uri(self, segment: Segment, content: bytes) -> None:
         """Store a URI in a temporary file, and log it."""
         # The station treats the content as a C string and does not validate it.
-        uri = content.split(b"\0")[0].decode("utf-8", "surrogateescape")
+        uri = decode_lossless(content.split(b"\0")[0])
         self.storage.save_uri(_CATEGORIES[segment], uri)
         self.log(Level.INFO, f"[Segment] {_SEGMENT_LABELS[segment]}: {uri}")
         self._received_segments.add(segment)
@@ -302,10 +312,11 @@ class CupsExchange:
         try:
             credential_layout = layout(segment)
             self._log_credential_layout(segment, credential_layout)
-            if self._crashed:
+            if self.has_crashed:
                 return
             credentials = parse_credentials(segment)
         except MalformedResponse as error:
+            # The station writes an exclamation mark before this message, and a colon before all others.
             mark = "!" if str(error).startswith("Lengths do not align") else ":"
             self.log(Level.ERROR, f"Failed to parse {category} credentials{mark} {error}", "SYS")
             return

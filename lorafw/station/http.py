@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from lorafw.errors import LorafwError, MalformedRequest
 from lorafw.station.http_header import HEADER_END, content_length, status_code, status_text
 from lorafw.station.log import Level, LogLine
+from lorafw.text import decode_lossless, encode_lossless
 
 PATH: Final = "/update-info"
 BUFFER_BYTES: Final = 8192
@@ -131,7 +132,7 @@ def _header(host_port: str, length: int, token: bytes) -> bytes:
         f"POST {PATH} HTTP/1.1\r\nHost: {host_port}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {length:5d}\r\n"
     )
-    return b"".join((lines.encode("utf-8", "surrogateescape"), token, b"\r\n"))
+    return b"".join((encode_lossless(lines), token, b"\r\n"))
 
 
 class _Buffer:
@@ -193,7 +194,7 @@ def read_reply(stream: ByteStream, host_port: str, request: bytes, buffer_bytes:
     next(body)
     if length > first_buffer_bytes:
         raise _station_crash(header_length + length, len(buffer.memory))
-    reason = status_text(bytes(buffer.memory)).decode("utf-8", "surrogateescape")
+    reason = decode_lossless(status_text(bytes(buffer.memory)))
     return HttpReply(status, reason, length, iter(()), first_buffer_bytes)
 
 

@@ -23,9 +23,10 @@ _ESCAPES: Final = {
     b'"': b'"', b"\\": b"\\", b"/": b"/", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t",
 }  # fmt: skip
 _LITERALS: Final = {b"t": (b"true", True), b"f": (b"false", False), b"n": (b"null", None)}
-_U64: Final = (1 << 64) - 1
-_MAX_DIGITS: Final = 400
-"""A double has at most 308 digits before its point and 324 after it. More digits cost time and change nothing."""
+_MAX_U64: Final = (1 << 64) - 1
+_MAX_EXPONENT: Final = 400
+"""Larger exponents are read as this one. A double is less than 10^309, and its smallest fraction is about 10^-323, so
+a larger exponent would cost time and leave the result infinite or 0."""
 
 
 class StationJsonError(ValueError):
@@ -228,9 +229,9 @@ class _Reader:
     def _read_number(self) -> int | float:
         """Read a number without a sign: an int, or a float if it has a fraction or an exponent."""
         integer = _parse_u64(self._read_digits())
-        has_fraction = self._skip_one_of(b".") != b""
+        has_fraction = self._read_one_of(b".") != b""
         fraction = self._read_fraction() if has_fraction else 0.0
-        has_exponent = self._skip_one_of(b"eE") != b""
+        has_exponent = self._read_one_of(b"eE") != b""
         if has_exponent:
             return _scale_by_power_of_ten(integer + fraction, self._read_exponent())
         if has_fraction:
@@ -240,24 +241,26 @@ class _Reader:
     def _read_fraction(self) -> float:
         """Read the digits after the point and return their value."""
         digits = self._read_digits()
-        return _parse_u64(digits) * 10.0 ** -min(len(digits), _MAX_DIGITS)
+        exponent = min(len(digits), _MAX_EXPONENT)
+        return _parse_u64(digits) * 10.0**-exponent
 
     def _read_exponent(self) -> int:
-        """Read an exponent and return it. A large one is limited to what changes a double. The "e" has been read."""
-        sign = self._skip_one_of(b"+-")
-        exponent = min(_parse_u64(self._read_digits()), _MAX_DIGITS)
+        """Read an exponent and return it, limited to ``_MAX_EXPONENT``. The "e" has been read."""
+        sign = self._read_one_of(b"+-")
+        exponent = min(_parse_u64(self._read_digits()), _MAX_EXPONENT)
         return -exponent if sign == b"-" else exponent
 
-    def _skip_one_of(self, characters: bytes) -> bytes:
-        """Read the next byte if it is one of ``characters``, and return it. Otherwise return b""."""
+    def _read_one_of(self, characters: bytes) -> bytes:
+        """Read the next byte if it is one of ``characters``, and return it. Otherwise stay there and return b""."""
         byte = self._text[self._position : self._position + 1]
-        if byte not in characters:
+        is_end = byte == b""
+        if is_end or byte not in characters:
             return b""
-        self._position += len(byte)
+        self._position += 1
         return byte
 
     def _read_digits(self) -> bytes:
-        """Read at least one decimal digit and return all digits that follow each other."""
+        """Read all decimal digits up to the next other character, and return them. There must be at least one."""
         digits = self._consume(_DIGITS)
         if not digits:
             raise StationJsonError("Expecting some decimal digits")
@@ -268,7 +271,7 @@ def _parse_u64(digits: bytes) -> int:
     """Return the value of decimal digits modulo 2^64, as the station's integer wraps around."""
     value = 0
     for digit in digits:
-        value = (value * 10 + digit - ord("0")) & _U64
+        value = (value * 10 + digit - ord("0")) & _MAX_U64
     return value
 
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Final
 
 from lorafw.cups.credentials import Layout
+from lorafw.text import decode_lossless, encode_lossless
 
 LINE_BYTES: Final = 511
 """The maximum length of a line with its time and level. The station cuts longer lines off."""
@@ -61,8 +62,8 @@ class LogLine:
     def __str__(self) -> str:
         """Return the line without its time. A long text is cut off, and a line feed at its end is removed."""
         head = f"[{self.module}:{self.level.short}] "
-        text = self.text.encode("utf-8", "surrogateescape")[: LINE_BYTES - _TIME_BYTES - len(head)]
-        return head + text.decode("utf-8", "surrogateescape").removesuffix("\n")
+        text = encode_lossless(self.text)[: LINE_BYTES - _TIME_BYTES - len(head)]
+        return head + decode_lossless(text).removesuffix("\n")
 
     def at(self, time_ms: int) -> str:
         """Return the line with its time, as it is in the log file.

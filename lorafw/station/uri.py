@@ -14,6 +14,7 @@ from typing import Final
 
 from lorafw.station.http import StationCrash, TransportError
 from lorafw.station.log import Level, LogLine
+from lorafw.text import decode_lossless, encode_lossless
 
 MAX_URI_BYTES: Final = 127
 """The maximum length of an address. The station ignores a file with more bytes."""
@@ -50,7 +51,7 @@ def parse_cups_uri(uri: str) -> StationAddress:
         StationCrash: The station ends with a segmentation fault.
     """
     try:
-        text = uri.encode("utf-8", "surrogateescape")
+        text = encode_lossless(uri)
     except UnicodeEncodeError:
         raise _malformed_uri("no file has half of a surrogate pair, found in", ascii(uri)) from None
     scheme_end = len(_SCHEME)
@@ -72,7 +73,7 @@ def parse_cups_uri(uri: str) -> StationAddress:
             f"a Basics Station 2.0.6 crashes here (net.c, uri_checkHostPortUri): the host of {uri} is an empty IPv6 "
             "literal, to which it gives the length -1; it crashes again at every start with this cups.uri"
         )
-    return StationAddress(is_tls, host, port, host_port.decode("utf-8", "surrogateescape"))
+    return StationAddress(is_tls, host, port, decode_lossless(host_port))
 
 
 def _split_host_port(host_port: bytes) -> tuple[bytes, bytes, bytes]:

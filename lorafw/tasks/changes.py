@@ -23,8 +23,10 @@ class ApiRecord:
     """The key of a value that the API keeps beside the service: the tags of a resource, or a remembered answer."""
 
     kind: str
+    """What the value is, such as ``tags``."""
     owner: AccountRegion
     key: str
+    """What the value belongs to, such as the ARN of the resource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +63,25 @@ class ServiceStore(Protocol):
 
 @dataclass(slots=True)
 class PendingChanges:
-    """What the current call may have changed. Mutable."""
+    """The changes of the current call so far. The service adds to them, and starts with a new value in the next call.
+
+    An id stands for the whole gateway or definition: its state is read when the changes are saved. The thing may also
+    be unchanged or deleted by then.
+    """
 
     gateway_ids: set[str] = field(default_factory=set)
+    """The gateways that the call has changed, deleted, or may have changed."""
     definition_ids: set[str] = field(default_factory=set)
+    """The task definitions that the call has created or deleted."""
     log: list[LogRow] = field(default_factory=list)
+    """The rows that the call has appended to the task log."""
     api_records: dict[ApiRecord, Any] = field(default_factory=dict)
+    """The values of the API that the call has set. None stands for a value that it has deleted."""
 
-    def __bool__(self) -> bool:
-        return bool(self.gateway_ids or self.definition_ids or self.log or self.api_records)
-
-    def clear(self) -> None:
-        """Drop all changes."""
-        self.gateway_ids.clear()
-        self.definition_ids.clear()
-        self.log.clear()
-        self.api_records.clear()
+    @property
+    def is_empty(self) -> bool:
+        """Whether the call has changed nothing so far."""
+        return self == PendingChanges()
 
 
 class SavingLock:

@@ -36,4 +36,20 @@ class GatewayState:
     last_read_error: LorafwError | None = None
     """Why the update could not be read when it was last needed. None if it could."""
     recent_log: deque[LogRow] = field(default_factory=lambda: deque(maxlen=RECENT_ROWS))
+    """The latest rows of the task log about this gateway, oldest first."""
     exchanges: deque[ExchangeRecord] = field(default_factory=lambda: deque(maxlen=RECENT_EXCHANGES))
+    """The latest exchanges, oldest first."""
+
+    @property
+    def last_seen_ms(self) -> int | None:
+        """When the last request was received, in milliseconds since 1970 UTC. None before the first."""
+        if self.last_request_at is None:
+            return None
+        return self.last_request_at.utc_ms
+
+    @property
+    def key_crcs(self) -> tuple[int, ...]:
+        """The CRCs of the signature keys that the gateway reported in its last request."""
+        if self.request is None:
+            return ()
+        return self.request.keys

@@ -18,7 +18,8 @@ deadline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import replace
 from uuid import uuid4
 
@@ -226,8 +227,8 @@ class UpdateService(TaskRegistry):
         snapshot = self._snapshot(owner, gateway_id)
         definition = definition_to_send(snapshot, self.policy) or failed_definition(snapshot)
         if definition is not None:
-            keys = () if snapshot.request is None else snapshot.request.keys
-            snapshot = replace(snapshot, source=self._inspect_source(owner, definition, keys))
+            inspection = self._inspect_source(owner, definition, snapshot.key_crcs)
+            snapshot = replace(snapshot, source=inspection)
         return explain(snapshot, self.policy)
 
     def _snapshot(self, owner: AccountRegion, gateway_id: str) -> Snapshot:
@@ -235,41 +236,55 @@ class UpdateService(TaskRegistry):
         with self._lock:
             now = self._apply_due_deadlines()
             state = self._gateway_state(owner, gateway_id)
-            request = state.request
-            matching = [] if request is None else self._matcher.find_all(owner, request.version)
-            last_seen_ms = None if state.last_request_at is None else state.last_request_at.utc_ms
-            deadline = self._silence_deadline(state)
-            deadline_ms = None if deadline is None else now.at(deadline).utc_ms
             return Snapshot(
                 now_ms=now.utc_ms,
                 gateway=state.gateway,
-                request=request,
-                last_seen_ms=last_seen_ms,
+                request=state.request,
+                key_crcs=state.key_crcs,
+                last_seen_ms=state.last_seen_ms,
                 task=state.task,
                 last_read_error=state.last_read_error,
                 definitions=tuple(self.definitions(owner)),
-                matching=tuple(matching),
-                deadline_ms=deadline_ms,
+                matching=self._matching_definitions(state),
+                deadline_ms=self._utc_deadline_ms(state, now),
                 log=tuple(state.recent_log),
-                exchanges=tuple(replace(exchange) for exchange in state.exchanges),
+                # The service goes on to update its own records in place.
+                exchanges=tuple(copy(exchange) for exchange in state.exchanges),
             )
 
-    def _inspect_source(self, owner: AccountRegion, definition: Definition, keys: Sequence[int]) -> SourceInspection:
-        """Read the update of a definition, and check its signature against the keys of the gateway."""
+    def _matching_definitions(self, state: GatewayState) -> tuple[Definition, ...]:
+        """Return the definitions that match the last request of a gateway, oldest first."""
+        if state.request is None:
+            return ()
+        return tuple(self._matcher.find_all(state.gateway.owner, state.request.version))
+
+    def _inspect_source(
+        self, owner: AccountRegion, definition: Definition, key_crcs: Iterable[int]
+    ) -> SourceInspection:
+        """Read the update of a definition, and check its signature.
+
+        Args:
+            owner: The account and Region of the definition.
+            definition: The definition.
+            key_crcs: The CRCs of the keys that the gateway has.
+
+        Returns:
+            The result of the inspection. It has the error if the update cannot be read.
+        """
         update = definition.update
         assert update is not None
         try:
             image = self._open_update(owner, update)
             if not update.signature:
-                return SourceInspection(image.size)
+                return SourceInspection(size=image.size)
             signers = recover_key_crcs(image.chunks(), update.signature)
-            known_crcs = {crc for crc in (update.sig_key_crc, *keys) if crc is not None}
+            known_crcs = {crc for crc in (update.sig_key_crc, *key_crcs) if crc is not None}
             fault = None
             if signers.isdisjoint(known_crcs):
                 fault = find_signature_fault(image.chunks, update.signature, known_crcs)
-            return SourceInspection(image.size, signers=signers, signature_fault=fault)
+            return SourceInspection(size=image.size, signers=signers, signature_fault=fault)
         except (SourceError, FirmwareError, InvalidValue) as error:
-            return SourceInspection(None, error)
+            return SourceInspection.failed(error)
 
     def _open_update(self, owner: AccountRegion, update: UpdateSpec) -> UpdateImage:
         """Read the update file. Raises an error if its signature could never be accepted by a station."""

@@ -23,6 +23,11 @@ class SourceInspection:
     signature_fault: str | None = None
     """What the signer did wrong. None if nothing is wrong, or if the cause is unknown."""
 
+    @classmethod
+    def failed(cls, error: LorafwError) -> SourceInspection:
+        """Return the result for an update file that cannot be read."""
+        return cls(size=None, error=error)
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -32,6 +37,8 @@ class Snapshot:
     gateway: Gateway
     request: UpdateInfoRequest | None
     """The last request. None before the first."""
+    key_crcs: tuple[int, ...]
+    """The CRCs of the signature keys that the gateway reported in the last request. Empty before the first."""
     last_seen_ms: int | None
     """When the last request was received. None before the first."""
     task: Task | None

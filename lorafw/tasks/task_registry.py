@@ -186,19 +186,30 @@ class TaskRegistry(Registry):
     # --- helpers: the lock is held ---
 
     def _save_changes(self) -> None:
+        """Pass the changes of the call to the store, if there is one."""
+        changes = self._changes
+        self._changes = PendingChanges()
         if self.store is None:
-            self._changes.clear()
             return
-        changes, self._changes = self._changes, PendingChanges()
-        if not changes:
+        if changes.is_empty:
             self.store.check()
             return
-        states = ((key, self._store.eui_by_id.get(key)) for key in changes.gateway_ids)
-        gateways = {key: None if eui is None else self._store.gateways[eui] for key, eui in states}
-        definitions = {key: self._store.definitions.get(key) for key in changes.definition_ids}
         self.store.save(
-            SavedChanges(Moment.of(self.clock), gateways, definitions, tuple(changes.log), changes.api_records)
+            SavedChanges(
+                now=Moment.of(self.clock),
+                gateways={gateway_id: self._find_state(gateway_id) for gateway_id in changes.gateway_ids},
+                definitions={key: self._store.definitions.get(key) for key in changes.definition_ids},
+                log=tuple(changes.log),
+                api_records=changes.api_records,
+            )
         )
+
+    def _find_state(self, gateway_id: str) -> GatewayState | None:
+        """Return the state of a gateway. None if the gateway was deleted."""
+        eui = self._store.eui_by_id.get(gateway_id)
+        if eui is None:
+            return None
+        return self._store.gateways[eui]
 
     def _restore_gateway(self, state: GatewayState, shift_ms: int) -> None:
         """Add a saved gateway. Mutates ``state``.
@@ -279,11 +290,18 @@ class TaskRegistry(Registry):
 
     def _schedule_silence_deadline(self, state: GatewayState) -> None:
         """Add the current silence deadline of a gateway to the heap, if it has one."""
-        deadline = self._silence_deadline(state)
-        if deadline is not None:
-            heapq.heappush(self._deadlines, (deadline, state.gateway.eui))
+        deadline_ms = self._monotonic_deadline_ms(state)
+        if deadline_ms is not None:
+            heapq.heappush(self._deadlines, (deadline_ms, state.gateway.eui))
 
-    def _silence_deadline(self, state: GatewayState) -> int | None:
+    def _utc_deadline_ms(self, state: GatewayState, now: Moment) -> int | None:
+        """Return when silence ends the task, in milliseconds since 1970 UTC. None if it does not."""
+        deadline_ms = self._monotonic_deadline_ms(state)
+        if deadline_ms is None:
+            return None
+        return now.at(deadline_ms).utc_ms
+
+    def _monotonic_deadline_ms(self, state: GatewayState) -> int | None:
         """Return when silence ends the task, on the monotonic scale. None if it does not."""
         if state.task is None or state.last_request_at is None or state.status_since is None:
             return None
@@ -296,11 +314,11 @@ class TaskRegistry(Registry):
         now = Moment.of(self.clock)
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now.monotonic_ms:
-            deadline, eui = heapq.heappop(deadlines)
+            deadline_ms, eui = heapq.heappop(deadlines)
             state = self._state_of_eui(eui)
             if state is None or state.task is None:
                 continue
             # A later request replaces the deadline with a new entry. Then this entry is outdated.
-            if self._silence_deadline(state) == deadline:
-                self._apply_event(state, state.task, TaskEvent.SILENCE, Cause.SILENCE, now.at(deadline))
+            if self._monotonic_deadline_ms(state) == deadline_ms:
+                self._apply_event(state, state.task, TaskEvent.SILENCE, Cause.SILENCE, now.at(deadline_ms))
         return now

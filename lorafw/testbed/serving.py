@@ -15,12 +15,12 @@ from lorafw.server.app import CupsServer
 from lorafw.tasks.service import UpdateService
 from lorafw.testbed.gateways import TestbedGateway
 
-NOT_SERVED: Final = NOWHERE
+PLACEHOLDER_URI: Final = NOWHERE
 """Content of cups.uri on a gateway in process until the server is started."""
 
 
 class CupsOnDemand:
-    """A CUPS server that starts at the first access to ``server``. Leaving the context stops it."""
+    """A CUPS server that ``start`` starts at its first call. Leaving the context stops it."""
 
     def __init__(self, service: UpdateService, gateways: Sequence[TestbedGateway]) -> None:
         """Prepare a server without starting it.
@@ -32,38 +32,40 @@ class CupsOnDemand:
         self._service = service
         self._gateways = gateways
         self._server: CupsServer | None = None
-        self._opening = threading.Lock()
-        self._open = contextlib.ExitStack()
+        self._start_lock = threading.Lock()
+        self._exit_stack = contextlib.ExitStack()
 
     def __enter__(self) -> CupsOnDemand:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        self._exit_stack.close()
 
-    @property
-    def server(self) -> CupsServer:
-        """The running server. The first access starts it and writes its address into existing home folders."""
-        with self._opening:
+    def start(self) -> CupsServer:
+        """Start the server if it is not running, and return it.
+
+        The first call writes the server's address into the home folders that have the placeholder. Thread-safe.
+        """
+        with self._start_lock:
             if self._server is None:
                 server = CupsServer(self._service)
-                self._open.enter_context(server.run_in_thread())
+                self._exit_stack.enter_context(server.run_in_thread())
                 self._server = server
-                self._write_uri_to_homes(server.uri)
+                self._replace_placeholders(server.uri)
             return self._server
 
-    def server_uri(self) -> str:
-        """Return the server's address. Starts the server if it is not running."""
-        return self.server.uri
+    def start_and_return_uri(self) -> str:
+        """Start the server if it is not running, and return its address."""
+        return self.start().uri
 
-    def home_uri(self) -> str:
-        """Return the content of cups.uri for a new gateway in process. Does not start the server."""
+    def uri_or_placeholder(self) -> str:
+        """Return the server's address if it is running, and ``PLACEHOLDER_URI`` otherwise. Does not start it."""
         if self._server is None:
-            return NOT_SERVED
+            return PLACEHOLDER_URI
         return self._server.uri
 
-    def _write_uri_to_homes(self, uri: str) -> None:
+    def _replace_placeholders(self, uri: str) -> None:
         """Write the server's address into the home folders that were made before the server."""
         for gateway in self._gateways:
-            if gateway.home.uri("cups") == NOT_SERVED:
+            if gateway.home.read_uri("cups") == PLACEHOLDER_URI:
                 gateway.home.write("cups.uri", uri)

@@ -230,7 +230,7 @@ class Testbed(AwsSide):
         self.service = UpdateService(source=source, clock=self.clock, policy=policy, new_id=new_id)
         stack.enter_context(use_service(self.service))
         self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
-        stack.enter_context(set_cups_endpoint(self._cups.server_uri))
+        stack.enter_context(set_cups_endpoint(self._cups.start_and_return_uri))
         self._clock_wait = stack.enter_context(waiting_on_clock(self.clock, self._schedule, self._seed))
 
     def __exit__(
@@ -278,7 +278,7 @@ class Testbed(AwsSide):
             LabError: The testbed is not open.
         """
         self._check_open()
-        return self._cups.server
+        return self._cups.start()
 
     def _wait(self, seconds: float) -> None:
         """Move the clock because a client waits for a reply that does not come."""
@@ -333,7 +333,7 @@ class Testbed(AwsSide):
             gateway_id = register_described_gateway(owner, eui, name, rf_region, tags)
         else:
             gateway_id = register_gateway(owner, eui, name, rf_region)
-        cups_uri = self._cups.server_uri() if http else self._cups.home_uri()
+        cups_uri = self._cups.start_and_return_uri() if http else self._cups.uri_or_placeholder()
         if package is ...:
             package = self._package
         home = write_home(

@@ -53,7 +53,7 @@ with Testbed(package="1.0.0-RC1", interval_s=600) as bed:
 with Testbed(interval_s=600) as bed:
     bed.define_update("1.0.1", current_version=version(bed, model=f"{bed.gateways[0].virtual.model} "))
     bed.advance(2 * HOUR)
-    print(bed.gateways[0].home.package())
+    print(bed.gateways[0].home.read_package_version())
 """,
     "absent_field: no model": """
 with Testbed(interval_s=600) as bed:
@@ -65,7 +65,7 @@ with Testbed(interval_s=600) as bed:
 with Testbed(gateways=2, interval_s=600) as bed:
     bed.define_update("1.0.1", current_version=GatewayVersion(package="1.0.0"))
     bed.advance(2 * HOUR)
-    print([gateway.home.package() for gateway in bed.gateways])
+    print([gateway.home.read_package_version() for gateway in bed.gateways])
 """,
     "without_source: created": """
 with Testbed() as bed:
@@ -96,7 +96,7 @@ with Testbed(interval_s=600) as bed:
     bed.define_update("1.0.1", key="a", name="a")
     bed.define_update("1.0.2", key="b", name="b")
     bed.advance(2 * HOUR)
-    assert bed.gateways[0].home.package() == "1.0.1"
+    assert bed.gateways[0].home.read_package_version() == "1.0.1"
 """,
     "several_matches: the id of the task": """
 with Testbed(interval_s=600) as bed:
@@ -163,7 +163,7 @@ with Testbed(interval_s=600) as bed:
 with Testbed(interval_s=600) as bed:
     bed.define_update("1.0.1", sig_key_crc=1)
     bed.advance(2 * HOUR)
-    assert bed.gateways[0].home.package() == "1.0.1"
+    assert bed.gateways[0].home.read_package_version() == "1.0.1"
 """,
     "delete_task: before it ends": """
 with Testbed() as bed:
@@ -179,7 +179,7 @@ import urllib.request
 from lorafw.cups.request_json import encode_request
 
 with Testbed() as bed:
-    body = encode_request(bed.gateways[0].home.request("2.0.6(linux/std) 2026-11-23 15:58:28", "linux"))
+    body = encode_request(bed.gateways[0].home.build_request("2.0.6(linux/std) 2026-11-23 15:58:28", "linux"))
     other = json.dumps({**json.loads(body), "router": "58a0:cbff:fe80:1"})
     request = urllib.request.Request(bed.cups.uri + "/update-info", data=other.encode())
     try:
@@ -205,7 +205,7 @@ with Testbed(interval_s=600) as bed:
     bed.define_update("1.0.1")
     bed.advance(2 * HOUR)
     assert bed.status() == "COMPLETED"
-    print(bed.gateways[0].home.package())
+    print(bed.gateways[0].home.read_package_version())
 """,
     "three gateways": """
 with Testbed(gateways=3, interval_s=600) as bed:
@@ -241,7 +241,7 @@ with Testbed(interval_s=600) as bed:
         bed.define_update(package, key=package)
         bed.advance(2 * HOUR)
         iot.delete_wireless_gateway_task(Id=bed.gateways[0].id)
-    print(bed.gateways[0].home.package())
+    print(bed.gateways[0].home.read_package_version())
 """,
     "a manual task": """
 with Testbed(interval_s=600) as bed:
@@ -268,7 +268,7 @@ with Testbed(gateways=0, interval_s=600) as bed:
     new = bed.add_gateway("58a0cbfffe800002", package="1.0.1")
     bed.define_update("1.0.2")
     bed.advance(2 * HOUR)
-    print(old.home.package(), new.home.package())
+    print(old.home.read_package_version(), new.home.read_package_version())
 """,
     "definitions in a list": """
 with Testbed() as bed:

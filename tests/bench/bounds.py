@@ -84,8 +84,8 @@ def parse_home_files(content: bytes) -> object:
         (folder / "cups.uri").write_text("https://localhost:443")
         (folder / name).write_bytes(content)
         home = Home(folder)
-        outcomes.append(outcome(lambda _, home=home: home.request("2.0.6(linux/std) 2026-11-23", "linux"), b""))
-        outcomes.append(outcome(lambda _, home=home: client_context(home.credentials("cups")), b""))
+        outcomes.append(outcome(lambda _, home=home: home.build_request("2.0.6(linux/std) 2026-11-23", "linux"), b""))
+        outcomes.append(outcome(lambda _, home=home: client_context(home.read_credentials("cups")), b""))
     return outcomes
 
 

@@ -218,7 +218,7 @@ class Rollout:
 
     def poll(self, number: int, promise: Promise) -> None:
         gateway = self.virtual.get(number) or self.make_gateway(number, promise)
-        package = gateway.home.package()
+        package = gateway.home.read_package_version()
         result = gateway.poll()
         if result.exchange is ExchangeOutcome.DONE:
             promise.package = package

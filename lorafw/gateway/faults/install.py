@@ -29,7 +29,7 @@ class _HomeWithKeys(Home):
         super().__init__(path)
         self._keys = keys
 
-    def sig_keys(self) -> list[bytes]:
+    def read_sig_keys(self) -> list[bytes]:
         """Return the replaced keys."""
         return list(self._keys)
 
@@ -189,12 +189,14 @@ class OtherBuildTime(FaultInjector):
 class _HomeBuiltLater(Home):
     """A home folder whose station reports a build time that is one second later than the real one."""
 
-    def request(self, station: str, model: str, on_log: Callable[[LogLine], None] = ignore_line) -> UpdateInfoRequest:
+    def build_request(
+        self, station: str, model: str, on_log: Callable[[LogLine], None] = ignore_line
+    ) -> UpdateInfoRequest:
         """Return the request with the later build time."""
         prefix, _, seconds = station.rpartition(":")
         if seconds.isdecimal():
             station = f"{prefix}:{(int(seconds) + 1) % 60:02d}"
-        return super().request(station, model, on_log)
+        return super().build_request(station, model, on_log)
 
 
 def _read_version_txt(home: Home) -> bytes | None:

@@ -13,7 +13,7 @@ def _are_all_updated(answer: object) -> bool:
     from lorafw.testbed import Testbed  # noqa: PLC0415 -- importing the testbed takes about a second
 
     assert isinstance(answer, Testbed)
-    versions = [gateway.home.package() for gateway in answer.gateways]
+    versions = [gateway.home.read_package_version() for gateway in answer.gateways]
     statuses = [str(answer.status(gateway)) for gateway in answer.gateways]
     return versions == ["1.0.1"] * GATEWAYS and statuses == ["COMPLETED"] * GATEWAYS
 
@@ -24,7 +24,7 @@ def _feedback_missing_polls(answer: object) -> str | None:
 
     if not isinstance(answer, Testbed):
         return "hand in bed, the testbed itself."
-    old = sum(gateway.home.package() != "1.0.1" for gateway in answer.gateways)
+    old = sum(gateway.home.read_package_version() != "1.0.1" for gateway in answer.gateways)
     if old:
         return f"{old} of {GATEWAYS} gateways still run the old version."
     return "all gateways run 1.0.1, but AWS does not know it of all of them yet."

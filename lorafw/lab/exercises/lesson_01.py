@@ -53,18 +53,18 @@ EXERCISES = {
         ),
         grader=Grader("the value None", _is_none, _feedback_stale_request),
         solution="""\
-request = gateway.home.request(station=gateway.virtual.station, model=gateway.virtual.model)
+request = gateway.home.build_request(station=gateway.virtual.station, model=gateway.virtual.model)
 answer = json.loads(encode_request(request))["package"]""",
         explanation="It is null in JSON and None in Python. AWS only starts an automatic update if the gateway reports "
         'all three fields (assumed; AWS\'s page says "you must specify this field").',
     ),
     "01-trim": Exercise(
         hints=(
-            "gateway.home.request(...).package shows it, as above.",
+            "gateway.home.build_request(...).package shows it, as above.",
             "Count the characters with len. On which side is the whitespace still there?",
         ),
         grader=equals(" 2.0.0"),
-        solution="answer = gateway.home.package()",
+        solution="answer = gateway.home.read_package_version()",
         explanation="The station removes whitespace at the end but not at the beginning (observed).",
     ),
     "01-differences": Exercise(

@@ -176,7 +176,7 @@ class TaskBoard(Panel):
         faults = [fault.value for fault in gateway.virtual.faults]
         return GatewayRow(
             eui=gateway.eui.hex,
-            package=gateway.home.package() or "(none)",
+            package=gateway.home.read_package_version() or "(none)",
             status=status,
             sends=sends,
             next_poll=self._next_poll_text(gateway),
