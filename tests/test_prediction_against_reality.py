@@ -190,10 +190,10 @@ def test_other_fleets_come_from_the_maker_or_from_the_gateways_of_each_wave() ->
 
 
 @cache
-def prediction() -> Mapping[str, Any]:
-    """The prediction for gateways that poll every 24 h. The update shows at the next poll."""
+def prediction(*, restarts: bool = False) -> Mapping[str, Any]:
+    """The prediction for gateways that poll every 24 h. Without a restart, the update shows at the next poll."""
     phases_ms = (np.arange(SIZE) * 7919 * 1000) % PERIOD_MS
-    fleet, plan = one_wave(phase_ms=phases_ms, restarts=False)
+    fleet, plan = one_wave(phase_ms=phases_ms, restarts=restarts)
     return predict(fleet, plan)
 
 
@@ -251,7 +251,8 @@ def test_gateways_that_are_silent_hold_although_nothing_is_read(tmp_path: Path) 
 
 def test_silent_tasks_are_read_before_the_wave_is_judged(tmp_path: Path) -> None:
     """AWS may not count a CUPS request as an uplink. Then nobody is ever heard."""
-    scene = Scene(tmp_path)
+    scene = Scene(tmp_path, kind=RestartingGateway)
+    scene.plan = replace(scene.plan, prediction=prediction(restarts=True))
     for gateway in scene.gateways:
         gateway.hides_uplinks = True
     assert scene.run(Until.END)[0] is StateName.COMPLETED
@@ -279,9 +280,8 @@ def test_a_pause_before_most_tasks_exist_is_no_deviation(tmp_path: Path) -> None
 
 
 def test_updates_that_fail_hold_before_a_task_is_failed(tmp_path: Path) -> None:
-    fleet, plan = one_wave(phase_ms=(np.arange(SIZE) * 7919 * 1000) % PERIOD_MS)
     scene = Scene(tmp_path, kind=RestartingGateway)
-    scene.plan = replace(scene.plan, prediction=predict(fleet, plan))
+    scene.plan = replace(scene.plan, prediction=prediction(restarts=True))
     band = read_band(scene.plan.prediction, 0)
     assert band is not None
     for gateway in sorted(scene.gateways, key=lambda gateway: gateway.next_poll_ms)[:6]:
