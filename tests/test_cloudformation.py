@@ -22,11 +22,13 @@ from moto.cloudformation import parsing
 from moto.core.common_models import CloudFormationModel
 
 import lorafw
+from lorafw import example
 from lorafw.errors import MissingExtra
 from lorafw.iotwireless import cloudformation
 from lorafw.iotwireless.cloudformation.properties import DEFINITION_SCHEMA, GATEWAY_SCHEMA, ResourceSchema
 from lorafw.localaws.cloud import Cloud
 from lorafw.persistence.kept_state import KeptState
+from lorafw.tasks.policy import Policy
 from lorafw.testbed import Testbed
 
 TEMPLATE = """
@@ -258,8 +260,39 @@ def test_an_update_of_what_names_a_gateway_is_refused_and_changes_nothing(
     create(stacks, template())
     before = gateway(bed)
     lorawan = {"GatewayEui": EUI, "RfRegion": "EU868", **changes}
-    refuse(stacks.update_stack, "RfRegion of a gateway cannot change", template(Roof={"LoRaWAN": lorawan, "Name": "x"}))
+    refuse(
+        stacks.update_stack,
+        "of a gateway cannot change; give the resource",
+        template(Roof={"LoRaWAN": lorawan, "Name": "x"}),
+    )
     assert gateway(bed) == before
+
+
+def test_a_policy_lets_an_update_change_a_definition_and_an_rf_region_in_place() -> None:
+    with Testbed(gateways=1, policy=Policy(stack_update="in_place")) as bed:
+        stacks, iot = bed.client("cloudformation"), bed.client("iotwireless")
+        create(stacks, template())
+        definition_id = ids(stacks)["Update"]
+        roof = gateway(bed)
+        current = example.CURRENT_VERSION.to_aws()
+        lorawan = {"SigKeyCrc": 7, "CurrentVersion": current}
+        changed = template(
+            Roof={"LoRaWAN": {"GatewayEui": EUI, "RfRegion": "US915"}},
+            Update={"AutoCreateTasks": "true", "Name": None, "Update": {"LoRaWAN": lorawan}},
+        )
+        stacks.update_stack(StackName="fleet", TemplateBody=changed)
+        assert gateway(bed) == {**roof, "LoRaWAN": {"GatewayEui": EUI, "RfRegion": "US915"}}
+        assert ids(stacks) == {"Roof": roof["Id"], "Update": definition_id}
+        definition = iot.get_wireless_gateway_task_definition(Id=definition_id)
+        assert (definition["AutoCreateTasks"], definition["Update"]) == (True, {"LoRaWAN": lorawan})
+        assert "Name" not in definition
+        bed.poll()  # the gateway matches the definition as it is now
+        assert iot.get_wireless_gateway_task(Id=bed.gateways[0].id)["WirelessGatewayTaskDefinitionId"] == definition_id
+        refuse(
+            stacks.update_stack,
+            "GatewayEui of a gateway cannot",
+            template(Roof={"LoRaWAN": {"GatewayEui": "58a0cbfffe800002", "RfRegion": "US915"}}),
+        )
 
 
 def test_an_eui_in_another_form_is_no_change(bed: Testbed, stacks: Any) -> None:

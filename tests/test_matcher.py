@@ -52,6 +52,15 @@ def test_three_equal_fields_match():
     assert found(matcher(definition(1))) == ["d1"]
 
 
+def test_an_older_definition_that_is_removed_and_added_again_is_still_the_older_one():
+    index = matcher(definition(1), definition(2), definition(3))
+    for number in (2, 1):
+        index.remove(definition(number))
+        index.add(definition(number))
+    assert found(index) == ["d1", "d2", "d3"]
+    assert index.find_best(OWNER, OLD) == definition(1)
+
+
 def test_an_empty_matcher_matches_nothing():
     assert found(matcher()) == []
 

@@ -168,13 +168,6 @@ FIXED: Final = (
         "AWS: connection status events are those of gateways; other events are refused",
     ),
     _fixed(
-        "stack_update",
-        "What if a stack update changes a task definition, or the EUI or RfRegion of a gateway?",
-        "it is refused, and nothing changes",
-        Evidence.ASSUMED,
-        "AWS: no interruption; but neither the API nor the permissions of AWS's own handler can change them",
-    ),
-    _fixed(
         "stack_properties",
         "Which properties of a resource in a stack have no effect?",
         "LastUplinkReceivedAt, ThingName, TaskDefinitionType, LoRaWANUpdateGatewayTaskEntry",

@@ -33,9 +33,15 @@ class Matcher:
         """Definitions with the same key, by id, oldest first."""
 
     def add(self, definition: Definition) -> None:
-        """Add a definition. Definitions must be added in the order of their creation."""
-        if self._is_indexed(definition):
-            self._by_version.setdefault(self._key(definition), {})[definition.id] = definition
+        """Add a definition."""
+        if not self._is_indexed(definition):
+            return
+        group = self._by_version.setdefault(self._key(definition), {})
+        is_newest = not group or _newest(group).sequence < definition.sequence
+        group[definition.id] = definition
+        if not is_newest:  # an older definition was changed
+            by_age = sorted(group.values(), key=_BY_AGE)
+            self._by_version[self._key(definition)] = {each.id: each for each in by_age}
 
     def remove(self, definition: Definition) -> None:
         """Remove a definition. Does nothing if it is not in the index."""

@@ -169,6 +169,16 @@ class Policy:
         "never",
     )
 
+    stack_update: Literal["refused", "in_place"] = _decision(
+        "refused",
+        Evidence.ASSUMED,
+        "What if a stack update changes a task definition, or the RfRegion of a gateway?",
+        "refused: neither the API nor the permissions of AWS's own handler can change them; in_place: AWS's page says "
+        "'no interruption' of each property",
+        "refused",
+        "in_place",
+    )
+
     def __post_init__(self) -> None:
         for decision in self.decisions():
             _check(decision)

@@ -195,12 +195,36 @@ class Registry:
         """
         with self._lock:
             definition = Definition(self._new_id(), owner, next(self._sequence), auto_create_tasks, name, update)
-            if self.policy.without_source == "reject" and not definition.has_data_source:
-                raise InvalidValue("Update.UpdateDataSource", None, "is missing, so there would be nothing to offer")
+            self._check_source(definition)
             self._store.definitions[definition.id] = definition
             self._matcher.add(definition)
             self._changes.definition_ids.add(definition.id)
             return definition
+
+    def update_definition(self, owner: AccountRegion, definition_id: str, **changes: Any) -> Definition:
+        """Change a definition. It keeps its id and its age. Tasks keep the definition that they were created from.
+
+        Args:
+            owner: Account and Region of the definition.
+            definition_id: Id of the definition.
+            **changes: The new values of fields of Definition: auto_create_tasks, name or update.
+
+        Returns:
+            The changed definition.
+
+        Raises:
+            NotFound: There is no such definition in this account and Region.
+            InvalidValue: No UpdateDataSource is given, and the policy ``without_source`` is "reject".
+        """
+        with self._lock:
+            present = self.definition(owner, definition_id)
+            changed = replace(present, **changes)
+            self._check_source(changed)
+            self._matcher.remove(present)
+            self._matcher.add(changed)
+            self._store.definitions[definition_id] = changed
+            self._changes.definition_ids.add(definition_id)
+            return changed
 
     def definition(self, owner: AccountRegion, definition_id: str) -> Definition:
         """Return the definition with this id.
@@ -259,6 +283,11 @@ class Registry:
             raise NotFound(GATEWAY, gateway_id)
         self._changes.gateway_ids.add(gateway_id)
         return self._store.gateways[eui]
+
+    def _check_source(self, definition: Definition) -> None:
+        """Raise InvalidValue if a definition lacks UpdateDataSource, and the policy ``without_source`` is "reject"."""
+        if self.policy.without_source == "reject" and not definition.has_data_source:
+            raise InvalidValue("Update.UpdateDataSource", None, "is missing, so there would be nothing to offer")
 
     def _state_of_eui(self, eui: GatewayEui) -> GatewayState | None:
         """Return the state of the gateway with this EUI, which the caller may change. None if there is none."""

@@ -22,7 +22,7 @@ from lorafw.iotwireless.cloudformation.properties import (
     to_parameters,
 )
 from lorafw.iotwireless.models import MAX_TAGS, IoTWirelessBackend, find_backend
-from lorafw.iotwireless.serializers import parse_gateway
+from lorafw.iotwireless.serializers import parse_gateway, read_update
 from lorafw.iotwireless.validation import InvalidParameters
 
 ATTRIBUTES = ("Arn", "Id")
@@ -117,13 +117,11 @@ class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  #
         account_id: str,
         region_name: str,
     ) -> StackGateway:
-        """Change name, description, thing and tags of a gateway. Another EUI or RfRegion is refused."""
+        """Change name, description, thing and tags of a gateway. ``stack_update`` decides about its RfRegion."""
         gateway = original_resource
         with _changing(cls.schema, gateway.resource_id, account_id, region_name) as backend:
             parameters = to_parameters(cls.schema, cloudformation_json["Properties"])
-            if parse_gateway(parameters["LoRaWAN"]) != parse_gateway(gateway.parameters["LoRaWAN"]):
-                reason = "GatewayEui and RfRegion of a gateway cannot change; give the resource another logical name"
-                raise InvalidValue("LoRaWAN", parameters["LoRaWAN"], reason)
+            settings = gateway.changed_settings(backend, parameters["LoRaWAN"])
             tags = _tags_to_set(parameters, gateway.stack_tags)
             gateway.update_thing(backend, parameters.get("ThingArn"))
             backend.service.update_gateway(
@@ -131,6 +129,7 @@ class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  #
                 gateway.resource_id,
                 name=parameters.get("Name"),
                 description=parameters.get("Description"),
+                lorawan=settings,
             )
             gateway.update_tags(backend, tags)
             gateway.parameters = parameters
@@ -143,6 +142,25 @@ class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  #
         """Delete a gateway. Does nothing if somebody else has deleted it."""
         with _changing(cls.schema, resource_name, account_id, region_name) as backend, suppress(NotFound):
             backend.delete_wireless_gateway(resource_name)
+
+    def changed_settings(self, backend: IoTWirelessBackend, lorawan: Properties) -> Properties:
+        """Return the LoRaWAN settings that the gateway has after an update.
+
+        Args:
+            backend: The backend of the gateway's account and Region.
+            lorawan: The property LoRaWAN in the new template.
+
+        Raises:
+            InvalidValue: The EUI is another one, or RfRegion is and the policy ``stack_update`` is "refused".
+        """
+        eui, settings = parse_gateway(lorawan)
+        present_eui, present_settings = parse_gateway(self.parameters["LoRaWAN"])
+        remedy = "of a gateway cannot change; give the resource another logical name"
+        if eui != present_eui:
+            raise InvalidValue("LoRaWAN", eui.hex, f"GatewayEui {remedy}")
+        if settings != present_settings and backend.service.policy.stack_update == "refused":
+            raise InvalidValue("LoRaWAN", settings, f"RfRegion {remedy}")
+        return {**backend.service.gateway(backend.owner, self.resource_id).lorawan, **settings}
 
     def update_thing(self, backend: IoTWirelessBackend, thing_arn: str | None) -> None:
         """Associate the gateway with another thing, or with none.
@@ -185,17 +203,14 @@ class StackTaskDefinition(StackResource, CloudFormationModel):  # type: ignore[m
         account_id: str,
         region_name: str,
     ) -> StackTaskDefinition:
-        """Change the tags of a task definition. Other changes are refused (``stack_update`` in the policy)."""
+        """Change the tags of a task definition. The policy ``stack_update`` decides about other changes."""
         definition = original_resource
         with _changing(cls.schema, definition.resource_id, account_id, region_name) as backend:
             parameters = to_parameters(cls.schema, cloudformation_json["Properties"])
+            tags = _tags_to_set(parameters, definition.stack_tags)
             if _without_tags(parameters) != _without_tags(definition.parameters):
-                reason = (
-                    "AWS's API cannot change a task definition; give the resource another logical name, so that a new "
-                    "definition takes its place"
-                )
-                raise InvalidValue("Properties", None, reason)
-            definition.update_tags(backend, _tags_to_set(parameters, definition.stack_tags))
+                definition.change(backend, parameters)
+            definition.update_tags(backend, tags)
             definition.parameters = parameters
             return definition
 
@@ -206,6 +221,31 @@ class StackTaskDefinition(StackResource, CloudFormationModel):  # type: ignore[m
         """Delete a task definition. Does nothing if somebody else has deleted it."""
         with _changing(cls.schema, resource_name, account_id, region_name) as backend, suppress(NotFound):
             backend.delete_wireless_gateway_task_definition(resource_name)
+
+    def change(self, backend: IoTWirelessBackend, parameters: Properties) -> None:
+        """Change the definition, which keeps its id. Its tasks go on with what they were created from.
+
+        Args:
+            backend: The backend of the definition's account and Region.
+            parameters: The new parameters.
+
+        Raises:
+            InvalidValue: The policy ``stack_update`` is "refused", or the new update is invalid.
+        """
+        service = backend.service
+        if service.policy.stack_update == "refused":
+            reason = (
+                "AWS's API cannot change a task definition; give the resource another logical name, so that a new "
+                "definition takes its place"
+            )
+            raise InvalidValue("Properties", None, reason)
+        service.update_definition(
+            backend.owner,
+            self.resource_id,
+            auto_create_tasks=parameters["AutoCreateTasks"],
+            name=parameters.get("Name"),
+            update=read_update(parameters.get("Update"), service.policy),
+        )
 
 
 @contextmanager
