@@ -29,6 +29,9 @@ _SEPARATORS: Final = re.compile(r"[-: ]")
 _MAC_BITS: Final = 48
 _MAC_MASK: Final = (1 << _MAC_BITS) - 1
 _ID6_COLONS: Final = (2, 3)
+"""The numbers of colons by which a station recognizes a routerid in ID6."""
+_ID6_ZERO_RUNS: Final = ((0, 3), (1, 4), (0, 2), (1, 3), (2, 4))
+"""The groups that ``::`` can replace, as the first group and the one behind the last. The longest runs come first."""
 _MAX_SEPARATORS: Final = 7
 
 
@@ -70,8 +73,9 @@ class GatewayEui:
         right_groups = right.split(":") if right else []
         groups = left_groups + right_groups
         zero_count = 4 - len(groups)
-        # "::" stands for at least one group of zeros.
-        has_right_count = zero_count >= 1 if double_colon else zero_count == 0
+        has_right_count = zero_count == 0
+        if double_colon:
+            has_right_count = zero_count >= 1
         has_valid_groups = len(groups) > 0 and all(_GROUP.fullmatch(group) for group in groups)
         if not has_right_count or not has_valid_groups:
             raise ValueError(
@@ -127,19 +131,20 @@ class GatewayEui:
 
     @property
     def id6(self) -> str:
-        """The EUI in ID6, the form that a Basics Station sends as ``router``."""
-        a, b, c, d = (self.value >> shift & 0xFFFF for shift in (48, 32, 16, 0))
-        if a == b == 0:
-            return f"::{c:x}:{d:x}" if c else f"::{d:x}"
-        if c == d == 0:
-            return f"{a:x}:{b:x}::" if b else f"{a:x}::"
-        if b == c == 0:
-            return f"{a:x}::{d:x}"
-        return f"{a:x}:{b:x}:{c:x}:{d:x}"
+        """The EUI in ID6, the form that a Basics Station sends as ``router``.
+
+        These are four groups of 16 bits in hex without leading zeros. ``::`` replaces two or three groups in a row that
+        are zero, so 0 is written as ``::0``.
+        """
+        groups = [f"{self.value >> shift & 0xFFFF:x}" for shift in (48, 32, 16, 0)]
+        for start, stop in _ID6_ZERO_RUNS:
+            if all(group == "0" for group in groups[start:stop]):
+                return f"{':'.join(groups[:start])}::{':'.join(groups[stop:])}"
+        return ":".join(groups)
 
     @property
     def bytes(self) -> bytes:
-        """The EUI as eight bytes, most significant byte first."""
+        """The EUI as eight bytes in network byte order (most significant byte first)."""
         return self.value.to_bytes(8, "big")
 
     def __str__(self) -> str:

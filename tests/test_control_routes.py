@@ -73,10 +73,10 @@ def test_the_document_describes_exactly_the_routes_that_are_served(cloud: Cloud)
     status, told = send(cloud, "GET", OPENAPI_PATH)
     assert (status, told) == (200, DOCUMENT)
     middleware = ControlMiddleware(lambda *_: [], cloud)
-    served = {path: [method.lower()] for path, (method, _) in middleware._routes.items()}
+    served = {path: [route.method.lower()] for path, route in middleware._routes.items()}
     assert {path: list(methods) for path, methods in DOCUMENT["paths"].items()} == served
-    for path, (method, _) in middleware._routes.items():
-        wrong = "DELETE" if method == "POST" else "POST"
+    for path, route in middleware._routes.items():
+        wrong = "DELETE" if route.method == "POST" else "POST"
         assert send(cloud, wrong, path)[0] == 405
 
 

@@ -17,11 +17,11 @@ from lorafw.clock import parse_iso
 from lorafw.sources.iam.documents import MAX_DOCUMENT
 from lorafw.sources.iam.evaluation import NamedPolicy, PolicyDecision, evaluate
 from lorafw.sources.iam.patterns import matches, matches_arn, to_pattern
-from lorafw.sources.iam.requests import Circumstances, IamRole, get_object_request
+from lorafw.sources.iam.requests import Circumstances, IamRole, read_object_request
 
 ROLE = IamRole("arn:aws:iam::123456789012:role/Role", "123456789012", "AROA", {"team": "a" * 256})
 OBJECT = "arn:aws:s3:::bucket/" + "ab" * 500
-REQUEST = get_object_request(
+REQUEST = read_object_request(
     ROLE, Circumstances(parse_iso("2021-03-12T09:56:12.047Z"), "us-east-1"), OBJECT, bucket_account="123456789012"
 )
 MEBIBYTE = 1 << 20

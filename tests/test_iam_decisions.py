@@ -23,7 +23,7 @@ from lorafw.sources.iam.requests import (
     IamRole,
     assume_role_request,
     decrypt_request,
-    get_object_request,
+    read_object_request,
 )
 from lorafw.tasks.policy import all_decisions
 
@@ -43,7 +43,9 @@ def request_of(case: table.Case) -> AccessRequest:
         return assume_role_request(ROLE, HERE, "aws")
     if case.request == "decrypt":
         return decrypt_request(ROLE, HERE, table.KEY, encryption_context=ENCRYPTION_CONTEXT)
-    request = get_object_request(ROLE, HERE, table.OBJECT, bucket_account=case.owner, object_tags={"release": "stable"})
+    request = read_object_request(
+        ROLE, HERE, table.OBJECT, bucket_account=case.owner, object_tags={"release": "stable"}
+    )
     if case.tag_keys:
         values = {**request.context.values, "aws:TagKeys": case.tag_keys}
         request = replace(request, context=replace(request.context, values=values))

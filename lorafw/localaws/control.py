@@ -7,7 +7,8 @@ signed for AWS is passed on, because a bucket may have the name ``lorafw``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Final, Protocol
@@ -17,6 +18,8 @@ from lorafw.errors import LabError, StateError
 
 OPENAPI_PATH: Final = "/lorafw/openapi.json"
 MAX_BODY_BYTES: Final = 64 * 1024
+MAX_SHOWN_CHARS: Final = 60
+"""The number of characters of a bad value that an error shows."""
 LONGEST_ADVANCE_S: Final = 365 * 24 * 3600
 """A clock that is moved by more may leave the years that a time stamp can show."""
 _LAST_TIME_MS: Final = 253_402_300_799_999
@@ -62,10 +65,27 @@ class Controlled(Protocol):
 class ControlError(Exception):
     """A request to a control route is refused. Nothing has changed."""
 
-    def __init__(self, status: HTTPStatus, message: str, **headers: str) -> None:
+    def __init__(self, status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None) -> None:
+        """Describe why a request is refused.
+
+        Args:
+            status: The status of the response.
+            message: The reason, for the client.
+            headers: More headers of the response.
+        """
         super().__init__(message)
         self.status = status
-        self.headers = headers
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """A control route."""
+
+    method: str
+    """The only HTTP method of the route."""
+    handler: Callable[[Environ], object]
+    """Handles a request. Returns the content of the response, which JSON can represent, or None for an empty one."""
 
 
 class ControlMiddleware:
@@ -75,20 +95,22 @@ class ControlMiddleware:
         """Wrap ``application``. The routes act on ``controlled``."""
         self._application = application
         self._controlled = controlled
-        self._routes: Final[dict[str, tuple[str, Callable[[Environ], object]]]] = {
-            OPENAPI_PATH: ("GET", _describe),
-            "/lorafw/advance": ("POST", self._advance),
-            "/lorafw/reset": ("POST", self._reset),
-            "/lorafw/fail-next": ("POST", self._fail_next),
+        self._routes: Final = {
+            OPENAPI_PATH: _Route("GET", _load_openapi),
+            "/lorafw/advance": _Route("POST", self._advance),
+            "/lorafw/reset": _Route("POST", self._reset),
+            "/lorafw/fail-next": _Route("POST", self._fail_next),
         }
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request."""
+        """Answer a request to a control route, and pass on any other request."""
         route = self._routes.get(environ.get("PATH_INFO", ""))
+        # A signed request with such a path is for AWS: it names the bucket "lorafw".
         if route is None or _is_signed(environ):
             return self._application(environ, start_response)
         try:
-            answer = self._answer(environ, *route)
+            _check_method(environ, route.method)
+            answer = route.handler(environ)
         except ControlError as error:
             return _send(start_response, error.status, {"message": str(error)}, error.headers)
         except StateError as error:
@@ -96,15 +118,8 @@ class ControlMiddleware:
         status = HTTPStatus.NO_CONTENT if answer is None else HTTPStatus.OK
         return _send(start_response, status, answer)
 
-    def _answer(self, environ: Environ, method: str, handler: Callable[[Environ], object]) -> object:
-        """Return the answer of a route. Raises ControlError if the route has another method."""
-        if environ["REQUEST_METHOD"] != method:
-            message = f"{environ['REQUEST_METHOD']} is not possible here; send {method}"
-            raise ControlError(HTTPStatus.METHOD_NOT_ALLOWED, message, Allow=method)
-        return handler(environ)
-
     def _advance(self, environ: Environ) -> object:
-        """Answer /lorafw/advance."""
+        """Move the clock by the ``seconds`` of the body, and return the new time."""
         members = _read_members(environ, {"seconds"}, required={"seconds"})
         seconds = _check_seconds(members["seconds"])
         if self._controlled.now_ms() + seconds * 1000 > _LAST_TIME_MS:
@@ -116,11 +131,11 @@ class ControlMiddleware:
         return {"now": format_iso(now_ms)}
 
     def _reset(self, _: Environ) -> None:
-        """Answer /lorafw/reset."""
+        """Delete everything in this server."""
         self._controlled.reset()
 
     def _fail_next(self, environ: Environ) -> None:
-        """Answer /lorafw/fail-next."""
+        """Plan the failure that the body describes."""
         members = _read_members(environ, set(_FAIL_NEXT_TYPES), required={"operation", "code"})
         arguments = {name: _check_member(name, value) for name, value in members.items()}
         try:
@@ -129,7 +144,15 @@ class ControlMiddleware:
             raise ControlError(HTTPStatus.NOT_FOUND, str(error)) from error
 
 
-def _describe(_: Environ) -> object:
+def _check_method(environ: Environ, allowed: str) -> None:
+    """Raise ControlError if a request has another method than the allowed one."""
+    method = environ["REQUEST_METHOD"]
+    if method != allowed:
+        message = f"{method} is not possible here; send {allowed}"
+        raise ControlError(HTTPStatus.METHOD_NOT_ALLOWED, message, headers={"Allow": allowed})
+
+
+def _load_openapi(_: Environ) -> object:
     """Return the OpenAPI document."""
     return json.loads(files("lorafw.localaws").joinpath("openapi.json").read_text())
 
@@ -152,7 +175,7 @@ def _read_members(environ: Environ, allowed: set[str], *, required: set[str]) ->
     """
     content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
-        message = f"Content-Type: {content_type[:60]!r} is not application/json"
+        message = f"Content-Type: {content_type[:MAX_SHOWN_CHARS]!r} is not application/json"
         raise ControlError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
     try:
         members = json.loads(_read_body(environ))
@@ -160,9 +183,10 @@ def _read_members(environ: Environ, allowed: set[str], *, required: set[str]) ->
         raise ControlError(HTTPStatus.BAD_REQUEST, "the body is not JSON") from error
     if not isinstance(members, dict):
         raise ControlError(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
-    unknown, missing = sorted(set(members) - allowed), sorted(required - set(members))
+    unknown = sorted(set(members) - allowed)
+    missing = sorted(required - set(members))
     if unknown:
-        text = f"{unknown[0][:60]!r} is unknown; known are {', '.join(sorted(allowed))}"
+        text = f"{unknown[0][:MAX_SHOWN_CHARS]!r} is unknown; known are {', '.join(sorted(allowed))}"
         raise ControlError(HTTPStatus.BAD_REQUEST, text)
     if missing:
         raise ControlError(HTTPStatus.BAD_REQUEST, f"{missing[0]}: is missing")
@@ -171,12 +195,11 @@ def _read_members(environ: Environ, allowed: set[str], *, required: set[str]) ->
 
 def _read_body(environ: Environ) -> bytes:
     """Return the body. Raises ControlError if it is too long."""
-    stream = environ["wsgi.input"]
-    if environ.get("wsgi.input_terminated"):
-        body: bytes = stream.read(MAX_BODY_BYTES + 1)
-    else:
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        body = stream.read(min(length, MAX_BODY_BYTES + 1))
+    max_read_bytes = MAX_BODY_BYTES + 1  # one more than allowed, to notice that there is more
+    if not environ.get("wsgi.input_terminated"):
+        # Such a server does not stop the stream at the end of the body.
+        max_read_bytes = min(max_read_bytes, int(environ.get("CONTENT_LENGTH") or 0))
+    body: bytes = environ["wsgi.input"].read(max_read_bytes)
     if len(body) > MAX_BODY_BYTES:
         message = f"the body has more than {MAX_BODY_BYTES} bytes"
         raise ControlError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
@@ -184,26 +207,24 @@ def _read_body(environ: Environ) -> bytes:
 
 
 def _check_seconds(value: Any) -> float:
-    """Return a number of seconds. Raises ControlError if it is none that the clock can be moved by."""
+    """Return a number of seconds. Raises ControlError if the clock cannot be moved by it."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 <= value <= LONGEST_ADVANCE_S:  # NaN fails the comparison
-        message = f"seconds: {str(value)[:60]} is not a number from 0 to {LONGEST_ADVANCE_S}"
+        message = f"seconds: {str(value)[:MAX_SHOWN_CHARS]} is not a number from 0 to {LONGEST_ADVANCE_S}"
         raise ControlError(HTTPStatus.BAD_REQUEST, message)
     return float(value)
 
 
 def _check_member(name: str, value: Any) -> Any:
-    """Return a member of fail-next. JSON does not tell 2.0 from 2.
-
-    Raises ControlError if it has a wrong type or is out of range.
-    """
-    wanted = _FAIL_NEXT_TYPES[name]
+    """Return a member of fail-next. Raises ControlError if it has a wrong type or is out of range."""
+    expected_type = _FAIL_NEXT_TYPES[name]
     if value is None and name in _OPTIONAL:
         return None
-    if wanted is int and isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, wanted) or isinstance(value, bool):
-        raise ControlError(HTTPStatus.BAD_REQUEST, f"{name}: {str(value)[:60]!r} is not of type {wanted.__name__}")
+    if expected_type is int and isinstance(value, float) and value.is_integer():
+        value = int(value)  # for JSON, 2.0 and 2 are the same number
+    if not isinstance(value, expected_type) or isinstance(value, bool):
+        shown = repr(str(value)[:MAX_SHOWN_CHARS])
+        raise ControlError(HTTPStatus.BAD_REQUEST, f"{name}: {shown} is not of type {expected_type.__name__}")
     minimum = _MINIMUM.get(name)
     if minimum is not None and value < minimum:
         raise ControlError(HTTPStatus.BAD_REQUEST, f"{name}: {value} is less than {minimum}")
@@ -211,7 +232,7 @@ def _check_member(name: str, value: Any) -> Any:
 
 
 def _send(
-    start_response: StartResponse, status: HTTPStatus, content: object, headers: dict[str, str] | None = None
+    start_response: StartResponse, status: HTTPStatus, content: object, headers: Mapping[str, str] | None = None
 ) -> list[bytes]:
     """Send an answer. None is sent as an empty body."""
     body = b"" if content is None else json.dumps(content).encode()

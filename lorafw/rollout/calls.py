@@ -57,7 +57,9 @@ class CallError(LorafwError):
 
     def __init__(self, operation: str, kind: FailureKind, message: str) -> None:
         super().__init__(f"{operation}: {message}")
-        self.operation, self.kind, self.message = operation, kind, message
+        self.operation = operation
+        self.kind = kind
+        self.message = message
 
 
 class AwsCalls:
@@ -71,7 +73,9 @@ class AwsCalls:
     """
 
     def __init__(self, clients: Clients, plan: SavedPlan, rates: OperationRates) -> None:
-        self._new_client, self._plan, self._rates = clients, plan, rates
+        self._new_client = clients
+        self._plan = plan
+        self._rates = rates
         self._clients: dict[str, Any] = {}
 
     # --- reading ---
@@ -119,11 +123,12 @@ class AwsCalls:
 
     def read_definitions(self) -> DefinitionsRead:
         """Find the task definition of the plan, and the ones that race it."""
-        own_id, racing = None, []
+        own_id = None
+        racing_ids = []
         for listed in self._pages("ListWirelessGatewayTaskDefinitions", "TaskDefinitions"):
             if not self._is_related(listed):
                 continue
-            if self._has_tag(listed["Arn"]):
+            if self._is_definition_of_plan(listed["Arn"]):
                 own_id = listed["Id"]
                 continue
             try:
@@ -131,22 +136,26 @@ class AwsCalls:
             except _NotFoundError:
                 continue  # it was deleted after the list was read
             if definition.get("AutoCreateTasks"):
-                racing.append(listed["Id"])
-        return DefinitionsRead(own_id, tuple(racing))
+                racing_ids.append(listed["Id"])
+        return DefinitionsRead(own_id, tuple(racing_ids))
 
     def _is_related(self, listed: dict[str, Any]) -> bool:
-        """Return whether a definition can be for gateways of the plan."""
+        """Return True if a gateway of the plan could match a definition. Either version may leave out fields."""
         members = listed.get("LoRaWAN", {}).get("CurrentVersion") or {}
-        version, own = GatewayVersion.from_aws(members), self._plan.current_version
-        return version.accepts(own) or own.accepts(version)
+        version = GatewayVersion.from_aws(members)
+        planned = self._plan.current_version
+        return version.accepts(planned) or planned.accepts(version)
 
-    def _has_tag(self, arn: str) -> bool:
-        """Return whether a definition is that of the plan."""
+    def _is_definition_of_plan(self, arn: str) -> bool:
+        """Return True if a definition has the tag ``TAG`` with the hash of this plan.
+
+        Its name cannot tell this, because several definitions can have one name.
+        """
         try:
-            tags = self._call("ListTagsForResource", ResourceArn=arn).get("Tags", [])
+            answer = self._call("ListTagsForResource", ResourceArn=arn)
         except _NotFoundError:
             return False
-        return {"Key": TAG, "Value": self._plan.sha256} in [{"Key": tag["Key"], "Value": tag["Value"]} for tag in tags]
+        return any(tag["Key"] == TAG and tag["Value"] == self._plan.sha256 for tag in answer.get("Tags", []))
 
     def read_object(self) -> ObjectRead:
         """Compare the update file with the plan, without reading its content."""
@@ -154,15 +163,12 @@ class AwsCalls:
         try:
             head = self._call("HeadObject", service="s3", Bucket=planned.bucket, Key=planned.key)
         except _NotFoundError:
-            return ObjectRead(f"the update file {planned.url} is gone")
-        now = (head.get("VersionId"), head["ETag"], head["ContentLength"])
-        then = (planned.version_id, planned.etag, planned.size_bytes)
-        if now == then:
-            return ObjectRead(None)
-        return ObjectRead(
-            f"the update file {planned.url} was replaced: version {now[0]}, ETag {now[1]}, {now[2]} bytes; "
-            f"the plan has version {then[0]}, ETag {then[1]}, {then[2]} bytes"
-        )
+            return ObjectRead(difference=f"the update file {planned.url} is gone")
+        found = _describe_object(head.get("VersionId"), head["ETag"], head["ContentLength"])
+        expected = _describe_object(planned.version_id, planned.etag, planned.size_bytes)
+        if found == expected:
+            return ObjectRead(difference=None)
+        return ObjectRead(difference=f"the update file {planned.url} was replaced: {found}; the plan has {expected}")
 
     # --- changing ---
 
@@ -260,6 +266,11 @@ class AwsCalls:
 
 class _NotFoundError(CallError):
     """There is no such resource."""
+
+
+def _describe_object(version_id: str | None, etag: str, size_bytes: int) -> str:
+    """Return what identifies the content of an object. Equal texts mean equal content."""
+    return f"version {version_id}, ETag {etag}, {size_bytes} bytes"
 
 
 def _kind_of(code: str, error_name: str) -> FailureKind:

@@ -109,7 +109,7 @@ class Engine:
         """
         observation: list[Observation] = []
         while True:
-            observation += self._journal.new_commands()
+            observation += self._journal.read_new_commands()
             self.state, actions = step(self.state, observation, self._clock.now_ms())
             if self._on_change is not None:
                 self._on_change(self.state)

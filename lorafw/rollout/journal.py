@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from lorafw.atomic import PRIVATE_MODE
 from lorafw.errors import JournalError
@@ -49,13 +49,28 @@ CREATE VIEW task_log AS SELECT
 """
 
 
+class TaskLogRow(NamedTuple):
+    """A row of the task log, with the columns of the simulator's log."""
+
+    time_ms: int
+    """When the status was seen to have changed, in milliseconds since 1970 UTC."""
+    gateway: str
+    attempt: int
+    from_status: str | None
+    """None if the row is about the creation of the task."""
+    to_status: str | None
+    """None if the row is about the deletion of the task."""
+    cause: str
+
+
 class Journal:
     """The open journal of one plan. Use ``open_journal``, or call ``close``."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection, self.path = connection, path
-        self._last_sequence = 0
-        """The last event that was read. What this object writes itself does not count."""
+        self._connection = connection
+        self.path = path
+        self._read_position = 0
+        """The number of the last event that ``read`` or ``read_new_commands`` returned. 0 before the first."""
 
     def append(self, events: Iterable[Event]) -> None:
         """Write events in one commit. They are on the disk when the method returns.
@@ -70,17 +85,19 @@ class Journal:
             self._connection.executemany("INSERT INTO events (at_ms, kind, members) VALUES (?, ?, ?)", rows)
 
     def read(self) -> list[Event]:
-        """Return all events, in the order in which they were written.
+        """Return all events, in the order in which they were written. Moves the read position to the end.
 
         Raises:
             JournalError: The journal is damaged.
         """
         with self._errors("read"):
             rows = self._connection.execute("SELECT sequence, at_ms, kind, members FROM events ORDER BY sequence")
-            return [self._event(*row) for row in rows]
+            return self._parse_and_advance(rows)
 
-    def new_commands(self) -> list[Event]:
-        """Return the commands of other processes that were written since the last call of this method or of ``read``.
+    def read_new_commands(self) -> list[Event]:
+        """Return the commands behind the read position, and move the read position behind them.
+
+        They were written by other processes since the last call of this method or of ``read``.
 
         Raises:
             JournalError: The journal is damaged.
@@ -89,30 +106,40 @@ class Journal:
             rows = self._connection.execute(
                 "SELECT sequence, at_ms, kind, members FROM events "
                 "WHERE kind = 'commanded' AND sequence > ? ORDER BY sequence",
-                (self._last_sequence,),
+                (self._read_position,),
             )
-            return [self._event(*row) for row in rows]
+            return self._parse_and_advance(rows)
 
     def has_new_commands(self) -> bool:
-        """Return whether ``new_commands`` would return one."""
+        """Return True if there is a command behind the read position, which does not move."""
         with self._errors("read"):
             row = self._connection.execute(
-                "SELECT 1 FROM events WHERE kind = 'commanded' AND sequence > ? LIMIT 1", (self._last_sequence,)
+                "SELECT 1 FROM events WHERE kind = 'commanded' AND sequence > ? LIMIT 1", (self._read_position,)
             ).fetchone()
             return row is not None
 
-    def task_log(self) -> list[tuple[Any, ...]]:
-        """Return the rows of the task log: time, gateway, attempt, from_status, to_status and cause."""
+    def task_log(self) -> list[TaskLogRow]:
+        """Return the rows of the task log, oldest first."""
         with self._errors("read"):
-            return self._connection.execute("SELECT * FROM task_log").fetchall()
+            rows = self._connection.execute(
+                "SELECT time, gateway, attempt, from_status, to_status, cause FROM task_log"
+            )
+            return [TaskLogRow(*row) for row in rows]
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
-    def _event(self, sequence: int, at_ms: int, kind: str, members: str) -> Event:
-        """Return the event of a row, and remember that it was read."""
-        self._last_sequence = max(self._last_sequence, sequence)
+    def _parse_and_advance(self, rows: Iterable[tuple[int, int, str, str]]) -> list[Event]:
+        """Return the events of some rows, and move the read position to the last one."""
+        events = []
+        for sequence, at_ms, kind, members in rows:
+            events.append(self._parse(sequence, at_ms, kind, members))
+            self._read_position = max(self._read_position, sequence)
+        return events
+
+    def _parse(self, sequence: int, at_ms: int, kind: str, members: str) -> Event:
+        """Return the event of a row. Raises JournalError if the row is damaged."""
         try:
             return from_members(kind, at_ms, json.loads(members))
         except (KeyError, TypeError, ValueError) as error:
@@ -191,9 +218,9 @@ def _prepare(connection: sqlite3.Connection, path: Path, plan: SavedPlan) -> Non
     if mode != "wal":
         raise JournalError(f"the journal {path} cannot be written safely here (mode {mode}); choose a local disk")
     connection.execute("PRAGMA synchronous = FULL")
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise JournalError(f"the journal {path} is damaged: {verdict}. {_REMEDY}")
+    (first_problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if first_problem != "ok":
+        raise JournalError(f"the journal {path} is damaged: {first_problem}. {_REMEDY}")
     connection.execute("BEGIN IMMEDIATE")
     try:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():

@@ -19,7 +19,8 @@ from lorafw.sources.iam.requests import (
     IamRole,
     assume_role_request,
     decrypt_request,
-    get_object_request,
+    list_bucket_request,
+    read_object_request,
 )
 
 SSE_C: Final = "SSE-C"
@@ -118,7 +119,7 @@ def check_object(
     """
     arn = f"arn:{facts.partition}:s3:::{bucket.name}/{key}"
     in_bucket_region = replace(circumstances, region=bucket.region)
-    request = get_object_request(
+    request = read_object_request(
         facts.role, in_bucket_region, arn, bucket_account=bucket.account, object_tags=object_tags
     )
     decision = evaluate_access(_policies_for(facts, bucket.policy, bucket.account), request)
@@ -133,9 +134,7 @@ def may_list(facts: RoleFacts, bucket: BucketFacts, circumstances: Circumstances
     """
     in_bucket_region = replace(circumstances, region=bucket.region)
     arn = f"arn:{facts.partition}:s3:::{bucket.name}"
-    request = get_object_request(
-        facts.role, in_bucket_region, arn, bucket_account=bucket.account, action="s3:ListBucket"
-    )
+    request = list_bucket_request(facts.role, in_bucket_region, arn, bucket_account=bucket.account)
     return evaluate_access(_policies_for(facts, bucket.policy, bucket.account), request).allowed
 
 

@@ -94,7 +94,7 @@ def parse_policy(content: bytes) -> object:
     from lorafw.sources.iam.documents import NamedPolicy, read_statements
 
     with suppress(CannotEvaluate):  # a document that cannot be evaluated denies, with this as the reason
-        return [statement.check() for statement in read_statements(NamedPolicy("the policy", content))]
+        return [statement.checked_elements() for statement in read_statements(NamedPolicy("the policy", content))]
     return "cannot be evaluated"
 
 

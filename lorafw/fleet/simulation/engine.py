@@ -22,7 +22,7 @@ from typing import Final
 
 import numpy as np
 
-from lorafw.fleet.simulation.active import ActiveGateways, PresentedVersion, broadcast_scalar, concatenate
+from lorafw.fleet.simulation.active import ActiveGateways, PresentedVersion, concatenate
 from lorafw.fleet.simulation.codes import U8, Fault, fault_code, status_code
 from lorafw.fleet.simulation.downloads import BrokenDownloads, download_ms, find_broken_downloads
 from lorafw.fleet.simulation.event_log import EventRecorder
@@ -206,7 +206,7 @@ class BatchSimulator:
         self._writer.record_notes(waiting, waiting.next_event_ms, Cause.SOURCE_UNREADABLE, fault)
         remaining = active.select(~unreadable)
         waiting.next_event_ms = waiting.next_event_ms + waiting.period_ms
-        waiting.poll_certain = broadcast_scalar(False, len(waiting), np.bool_)
+        waiting.poll_certain = np.zeros(len(waiting), dtype=np.bool_)
         self._rescheduled.append(waiting)
         return remaining
 
@@ -246,12 +246,18 @@ class BatchSimulator:
         self._writer.add_broken_bytes(active, self._params.size_bytes * broken.received_share, broken_ms)
         timed_out = self._exceeds_silence(active, broken.after_ms)
         if timed_out.any():
-            failed = active.select(timed_out)
-            self._fail_silent(failed, broken.fault[timed_out])
-            failed.status = broadcast_scalar(_FAILED, len(failed), np.uint8)
-            self._writer.record_notes(failed, broken_ms[timed_out], Cause.REPLY_BROKEN, broken.fault[timed_out])
-            active, broken_ms = active.select(~timed_out), broken_ms[~timed_out]
-        fault = broken.fault[~timed_out]
+            self._fail_broken(active.select(timed_out), broken_ms[timed_out], broken.fault[timed_out])
+        in_time = ~timed_out
+        self._retry_broken(active.select(in_time), broken_ms[in_time], broken.fault[in_time])
+
+    def _fail_broken(self, active: ActiveGateways, broken_ms: I64, fault: U8) -> None:
+        """Record the tasks as FAILED because of silence, and that the downloads broke off. Mutates ``active``."""
+        self._fail_silent(active, fault)
+        active.status = np.full(len(active), _FAILED, dtype=np.uint8)
+        self._writer.record_notes(active, broken_ms, Cause.REPLY_BROKEN, fault)
+
+    def _retry_broken(self, active: ActiveGateways, broken_ms: I64, fault: U8) -> None:
+        """Record that the downloads broke off, and let the gateways poll again soon. Mutates ``active``."""
         self._writer.record_notes(active, broken_ms, Cause.REPLY_BROKEN, fault)
         retry_ms = broken_ms + self._params.resync_ms
         self._rescheduled.append(
@@ -265,9 +271,13 @@ class BatchSimulator:
         faults = install_faults(active, self._step, self._params, self._columns)
         if self._params.can_complete_immediately:
             immediate = (faults == _NO_FAULT) & self._columns.restarts[active.batch_index]
-            self._complete(active.select(immediate), delivered_ms[immediate] + self._params.apply_ms)
+            restarted_ms = delivered_ms[immediate] + self._params.apply_ms
+            self._complete(active.select(immediate), restarted_ms)
+            # Indices select faster than a mask from the ten columns of the gateways.
             remaining = np.flatnonzero(~immediate)
-            active, delivered_ms, faults = active.select(remaining), delivered_ms[remaining], faults[remaining]
+            active = active.select(remaining)
+            delivered_ms = delivered_ms[remaining]
+            faults = faults[remaining]
         if len(active):
             self._schedule_return(active, delivered_ms, faults)
 
@@ -275,8 +285,10 @@ class BatchSimulator:
         """Complete tasks at the restart of their stations, unless the silence timeout comes first."""
         timed_out = self._exceeds_silence(active, end_ms - active.last_request_ms)
         if timed_out.any():
-            self._fail_silent(active.select(timed_out), active.last_fault[timed_out])
-            active, end_ms = active.select(~timed_out), end_ms[~timed_out]
+            silent = active.select(timed_out)
+            self._fail_silent(silent, silent.last_fault)
+            active = active.select(~timed_out)
+            end_ms = end_ms[~timed_out]
         self._writer.record_ends(active, end_ms, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, _NO_FAULT)
 
     def _schedule_return(self, active: ActiveGateways, delivered_ms: I64, faults: U8) -> None:

@@ -25,6 +25,8 @@ INK: Final = "#1f2937"
 """Colour of text. Its contrast with every fill is at least 7 to 1."""
 LINE: Final = "#475569"
 """Colour of lines and arrows."""
+BORDER: Final = "#cbd5e1"
+"""Colour of the border of a diagram."""
 
 PLAIN: Final = "#e9ebee"
 BLUE: Final = "#deebf7"
@@ -46,6 +48,20 @@ SMALL: Final = 12
 LINE_HEIGHT: Final = 17
 _MEAN_LETTER_WIDTH: Final = 0.56
 """Width of a letter on average, as a share of the font size."""
+_BASE_LINE_SHIFT: Final = 5
+"""Distance from the middle of a line of text down to its base line."""
+_SMALL_BASE_LINE_SHIFT: Final = 4
+"""The same for small text."""
+_LABEL_PADDING: Final = 3
+"""Background at the left and at the right of a label."""
+_LABEL_TOP: Final = 9
+"""Distance from the middle of a label up to the edge of its background."""
+_LABEL_HEIGHT: Final = 17
+_CORNER_RADIUS: Final = 5
+_TITLE_AT: Final = (20, 30)
+_TITLE_SIZE: Final = 16
+_DASHES: Final = "5 4"
+"""Lengths of a dash and of the gap behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +121,27 @@ class Canvas:
         )
         self._add("title", {"id": "title"}).text = title
         self._description = self._add("desc", {"id": "description"})
+        self._define_arrow_head()
+        # Half a pixel from the edge, so that the border is one sharp pixel wide.
+        self._rectangle(0.5, 0.5, width - 1, height - 1, fill=BACKGROUND, stroke=BORDER)
+        self.text(_TITLE_AT, title, size=_TITLE_SIZE, bold=True, anchor="start")
+
+    def _define_arrow_head(self) -> None:
+        """Define the marker ``arrow``: a triangle whose tip is at the end of the line."""
         marker = ElementTree.SubElement(
             self._add("defs", {}),
             "marker",
-            {"id": "arrow", "viewBox": "0 0 10 10", "refX": "9", "refY": "5", "orient": "auto-start-reverse"}
-            | {"markerWidth": "7", "markerHeight": "7"},
+            {
+                "id": "arrow",
+                "viewBox": "0 0 10 10",
+                "refX": "9",
+                "refY": "5",
+                "orient": "auto-start-reverse",
+                "markerWidth": "7",
+                "markerHeight": "7",
+            },
         )
         ElementTree.SubElement(marker, "path", {"d": "M0 0 10 5 0 10z", "fill": LINE})
-        self._rectangle(0.5, 0.5, width - 1, height - 1, fill=BACKGROUND, stroke="#cbd5e1")
-        self.text((20, 30), title, size=16, bold=True, anchor="start")
 
     def box(self, x: float, y: float, width: float, height: float, lines: Sequence[str], fill: str = PLAIN) -> None:
         """Draw a rectangle with lines of text in its middle. The first line is bold.
@@ -127,9 +155,11 @@ class Canvas:
             fill: Colour of the rectangle.
         """
         self._rectangle(x, y, width, height, fill=fill, stroke=LINE)
-        first_y = y + height / 2 - (len(lines) - 1) * LINE_HEIGHT / 2 + 5
-        for number, line in enumerate(lines):
-            self.text((x + width / 2, first_y + number * LINE_HEIGHT), line, bold=number == 0)
+        middle_x, middle_y = x + width / 2, y + height / 2
+        first_line_y = middle_y - (len(lines) - 1) * LINE_HEIGHT / 2
+        for index, line in enumerate(lines):
+            base_line_y = first_line_y + index * LINE_HEIGHT + _BASE_LINE_SHIFT
+            self.text((middle_x, base_line_y), line, bold=index == 0)
 
     def text(self, at: Point, text: str, *, size: int = FONT_SIZE, bold: bool = False, anchor: str = "middle") -> None:
         """Draw a line of text.
@@ -149,19 +179,21 @@ class Canvas:
 
     def label(self, at: Point, text: str) -> None:
         """Draw a small text around a point, on the background, so that a line behind it does not cross it."""
-        width = len(text) * SMALL * _MEAN_LETTER_WIDTH + 6
-        self._rectangle(at[0] - width / 2, at[1] - 9, width, 17, fill=BACKGROUND)
-        self.text((at[0], at[1] + 4), text, size=SMALL)
+        x, y = at
+        width = len(text) * SMALL * _MEAN_LETTER_WIDTH + 2 * _LABEL_PADDING
+        self._rectangle(x - width / 2, y - _LABEL_TOP, width, _LABEL_HEIGHT, fill=BACKGROUND)
+        self.text((x, y + _SMALL_BASE_LINE_SHIFT), text, size=SMALL)
 
     def line(self, start: Point, end: Point, *, dashed: bool = False, arrow: bool = False) -> None:
         """Draw a straight line, or an arrow to ``end``."""
-        attributes = {"x1": start[0], "y1": start[1], "x2": end[0], "y2": end[1]}
+        numbers = {"x1": start[0], "y1": start[1], "x2": end[0], "y2": end[1]}
+        geometry = {name: _number(value) for name, value in numbers.items()}
         style = {"stroke": LINE, "stroke-width": "1.4"}
         if dashed:
-            style["stroke-dasharray"] = "5 4"
+            style["stroke-dasharray"] = _DASHES
         if arrow:
             style["marker-end"] = "url(#arrow)"
-        self._add("line", {name: _number(value) for name, value in attributes.items()} | style)
+        self._add("line", geometry | style)
 
     def dot(self, at: Point, radius: float = 5) -> None:
         """Draw a filled circle."""
@@ -177,11 +209,14 @@ class Canvas:
         return Diagram(self._title, alt, ElementTree.tostring(self._root, encoding="unicode"))
 
     def _add(self, tag: str, attributes: dict[str, str]) -> ElementTree.Element:
+        """Append an element to the drawing and return it."""
         return ElementTree.SubElement(self._root, tag, attributes)
 
     def _rectangle(self, x: float, y: float, width: float, height: float, *, fill: str, stroke: str = "none") -> None:
-        place = {"x": x, "y": y, "width": width, "height": height, "rx": 5}
-        self._add("rect", {name: _number(value) for name, value in place.items()} | {"fill": fill, "stroke": stroke})
+        """Draw a rectangle with round corners. ``x`` and ``y`` are its left and its upper edge."""
+        numbers = {"x": x, "y": y, "width": width, "height": height, "rx": _CORNER_RADIUS}
+        geometry = {name: _number(value) for name, value in numbers.items()}
+        self._add("rect", geometry | {"fill": fill, "stroke": stroke})
 
 
 def _number(value: float) -> str:

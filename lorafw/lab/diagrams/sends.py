@@ -11,8 +11,18 @@ from lorafw.station.exchange import DEFAULT_TIMERS
 from lorafw.tasks.lifecycle import INITIAL, TRANSITIONS, TaskEvent, TaskStatus
 from lorafw.tasks.policy import Policy
 
+# Positions and sizes in pixels.
 _LEFT: Final = 130
+"""Where the time axis begins. The names of the rows are to the left of it."""
 _WIDTH: Final = 700
+"""Width of the whole time."""
+_RIGHT_MARGIN: Final = 110
+_HEIGHT: Final = 300
+_FIRST_ROW_Y: Final = 90
+_SECOND_ROW_Y: Final = 180
+_BAR_HEIGHT: Final = 40
+_FAILED_WIDTH: Final = 80
+_AXIS_Y: Final = 250
 _HOUR_S: Final = 3600
 
 
@@ -42,10 +52,10 @@ def send_timeline(
     silence_h = (policy or Policy()).silence_timeout_s / _HOUR_S
     silent = [*polling[:-1], _Period(polling[-1].status, polling[-1].start_h, polling[-1].start_h + silence_h)]
     end_h = max(polling[-1].end_h, silent[-1].end_h)
-    canvas = Canvas("When the update is sent, if it never takes effect", _LEFT + _WIDTH + 110, 300)
+    canvas = Canvas("When the update is sent, if it never takes effect", _LEFT + _WIDTH + _RIGHT_MARGIN, _HEIGHT)
     scale = _WIDTH / end_h
-    _draw_row(canvas, 90, ["It polls", "every time"], polling, scale)
-    _draw_row(canvas, 180, ["It is silent after", "the last send"], silent, scale)
+    _draw_row(canvas, _FIRST_ROW_Y, ["It polls", "every time"], polling, scale)
+    _draw_row(canvas, _SECOND_ROW_Y, ["It is silent after", "the last send"], silent, scale)
     _draw_axis(canvas, sorted({period.start_h for period in polling} | {polling[-1].end_h, silent[-1].end_h}), scale)
     return canvas.finish(_describe(polling, silent, interval_h))
 
@@ -71,20 +81,20 @@ def _draw_row(canvas: Canvas, y: float, name: list[str], periods: list[_Period],
     for number, period in enumerate(periods, 1):
         x = _LEFT + period.start_h * scale
         width = (period.end_h - period.start_h) * scale
-        canvas.box(x, y, width, 40, [period.status], STATUS_FILLS[period.status])
+        canvas.box(x, y, width, _BAR_HEIGHT, [period.status], STATUS_FILLS[period.status])
         canvas.line((x, y - 16), (x, y), arrow=True)
         canvas.text((x + 5, y - 8), f"send {number}", anchor="start", size=SMALL)
     end_x = _LEFT + periods[-1].end_h * scale
-    canvas.box(end_x, y, 80, 40, [TaskStatus.FAILED], STATUS_FILLS[TaskStatus.FAILED])
+    canvas.box(end_x, y, _FAILED_WIDTH, _BAR_HEIGHT, [TaskStatus.FAILED], STATUS_FILLS[TaskStatus.FAILED])
 
 
 def _draw_axis(canvas: Canvas, hours: list[float], scale: float) -> None:
     """Draw the time axis with a mark at each hour that is given."""
-    canvas.line((_LEFT, 250), (_LEFT + _WIDTH + 80, 250), arrow=True)
+    canvas.line((_LEFT, _AXIS_Y), (_LEFT + _WIDTH + _FAILED_WIDTH, _AXIS_Y), arrow=True)
     for hour in hours:
         x = _LEFT + hour * scale
-        canvas.line((x, 245), (x, 255))
-        canvas.text((x, 274), f"{hour:g} h")
+        canvas.line((x, _AXIS_Y - 5), (x, _AXIS_Y + 5))
+        canvas.text((x, _AXIS_Y + 24), f"{hour:g} h")
 
 
 def _describe(polling: list[_Period], silent: list[_Period], interval_h: float) -> str:

@@ -19,12 +19,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from lorafw.sources.iam.context import CannotEvaluate, KeyState, RequestContext
+from lorafw.sources.iam.context import CannotEvaluate, KeyState, RequestContext, shorten
 from lorafw.sources.iam.patterns import matches, matches_arn, to_pattern
 from lorafw.sources.iam.variables import replace_variables, to_text
-
-SHOWN_CHARS: Final = 60
-"""The number of characters of a value that a message shows."""
 
 _NUMBER: Final = re.compile(r"[+-]?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
 _EPOCH: Final = re.compile(r"\d{5,14}(?:\.\d{1,9})?", re.ASCII)
@@ -66,13 +63,15 @@ class _OperatorName:
     if_exists: bool
 
 
-def evaluate_conditions(conditions: object, context: RequestContext, *, with_variables: bool) -> list[ConditionResult]:
+def evaluate_conditions(
+    conditions: object, context: RequestContext, *, supports_variables: bool
+) -> list[ConditionResult]:
     """Evaluate all conditions of a statement. The statement applies if all of them hold.
 
     Args:
         conditions: The Condition element, or None if there is none.
         context: The condition keys of the request.
-        with_variables: Whether the policy's Version supports policy variables.
+        supports_variables: Whether the policy's Version supports policy variables.
 
     Returns:
         The results of all conditions if all hold. Otherwise only the result of the first condition that does not.
@@ -84,7 +83,7 @@ def evaluate_conditions(conditions: object, context: RequestContext, *, with_var
     first_error: CannotEvaluate | None = None
     for operator, key, policy_values in _list_conditions(conditions):
         try:
-            result = _evaluate(operator, key, policy_values, context, with_variables=with_variables)
+            result = _evaluate(operator, key, policy_values, context, supports_variables=supports_variables)
         except CannotEvaluate as error:
             first_error = first_error or error
             continue
@@ -110,7 +109,7 @@ def _list_conditions(conditions: object) -> Iterator[tuple[str, str, object]]:
 
 
 def _evaluate(
-    operator: str, key: str, policy_values: object, context: RequestContext, *, with_variables: bool
+    operator: str, key: str, policy_values: object, context: RequestContext, *, supports_variables: bool
 ) -> ConditionResult:
     """Evaluate one condition. Raises CannotEvaluate if the condition is malformed or a value is not known."""
     name = _parse_operator(operator)
@@ -119,7 +118,7 @@ def _evaluate(
     if name.base == "null":
         holds = _null_holds(name, texts, state)
     else:
-        holds = _operator_holds(name, texts, state, context, with_variables=with_variables)
+        holds = _operator_holds(name, texts, state, context, supports_variables=supports_variables)
     reason = f"{operator} {key} {_describe_values(texts)}, and its value is {_describe_state(state)}"
     return ConditionResult(holds, reason)
 
@@ -149,13 +148,13 @@ def _null_holds(name: _OperatorName, texts: Sequence[str], state: KeyState) -> b
 
 
 def _operator_holds(
-    name: _OperatorName, texts: Sequence[str], state: KeyState, context: RequestContext, *, with_variables: bool
+    name: _OperatorName, texts: Sequence[str], state: KeyState, context: RequestContext, *, supports_variables: bool
 ) -> bool:
     """Evaluate any operator except Null."""
     operator = _OPERATORS[name.base]
     if not state.is_present:
         return _holds_if_absent(name, operator)
-    policy_values = list(_prepare_values(texts, operator, context, with_variables=with_variables))
+    policy_values = list(_prepare_values(texts, operator, context, supports_variables=supports_variables))
     if not state.values:
         return _matches_unknown_address(name.base, policy_values) is not operator.is_negated
     results = (_value_holds(value, policy_values, operator) for value in state.values)
@@ -182,7 +181,7 @@ def _holds_if_absent(name: _OperatorName, operator: _Operator) -> bool:
 
 
 def _prepare_values(
-    texts: Sequence[str], operator: _Operator, context: RequestContext, *, with_variables: bool
+    texts: Sequence[str], operator: _Operator, context: RequestContext, *, supports_variables: bool
 ) -> Iterator[str]:
     """Yield the values of a condition for ``operator.compare``, with policy variables replaced.
 
@@ -191,7 +190,7 @@ def _prepare_values(
     for text in texts:
         if operator.prepare is None:
             yield text
-        elif not with_variables:
+        elif not supports_variables:
             yield operator.prepare(text)
         else:
             replaced = replace_variables(text, context, prepare=operator.prepare)
@@ -365,14 +364,6 @@ def list_texts(value: object, name: str) -> list[str]:
         else:
             raise CannotEvaluate(f"{shorten(name)} holds {type(item).__name__}, not text")
     return texts
-
-
-def shorten(value: object) -> str:
-    """Return a value in quotes for a message, truncated after SHOWN_CHARS characters."""
-    text = str(value)
-    if len(text) > SHOWN_CHARS:
-        text = f"{text[:SHOWN_CHARS]}..."
-    return repr(text)
 
 
 def _describe_values(texts: Sequence[str]) -> str:

@@ -8,10 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+SHOWN_CHARS: Final = 60
+"""The number of characters of a value that a message shows."""
 
 
 class CannotEvaluate(Exception):
     """A part of a policy cannot be evaluated here. The message says which. The evaluation catches this error."""
+
+
+def shorten(value: object) -> str:
+    """Return a value in quotes for a message, truncated after SHOWN_CHARS characters."""
+    text = str(value)
+    if len(text) > SHOWN_CHARS:
+        text = f"{text[:SHOWN_CHARS]}..."
+    return repr(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +36,26 @@ class KeyState:
 
 
 ABSENT = KeyState(is_present=False)
-PRESENT_UNKNOWN = KeyState()
+"""The request certainly does not have the key."""
+PRESENT_WITH_UNKNOWN_VALUE = KeyState()
+"""The request has the key, with a value that cannot be known here."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
     """The condition keys of one request.
 
-    Attributes:
-        values: Keys as AWS writes them, with one value or several.
-        absent: Keys that are certainly absent. A name that ends in ``:`` or ``/`` stands for all keys that begin so.
-        present_unknown: Keys that are present with a value that is not known.
-        unknown: Keys, or beginnings of keys, of which nothing is known although ``absent`` has a wider name.
+    A name that ends in ``:`` or ``/`` stands for all keys that begin with it.
     """
 
     values: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """Keys as AWS writes them, each with its value or its values."""
     absent: frozenset[str] = frozenset()
-    present_unknown: frozenset[str] = frozenset()
-    unknown: frozenset[str] = frozenset()
+    """Names of keys that the request certainly does not have."""
+    with_unknown_value: frozenset[str] = frozenset()
+    """Names of keys that the request certainly has, with values that are not known."""
+    undecided: frozenset[str] = frozenset()
+    """Names of keys of which nothing is known. They are exceptions from ``absent``."""
 
     def look_up(self, key: str) -> KeyState:
         """Return what is known about a key. Names of keys are compared without case.
@@ -57,9 +71,9 @@ class RequestContext:
             if name.lower() == wanted:
                 values = (value,) if isinstance(value, str) else value
                 return KeyState(values)
-        if _is_named(wanted, self.present_unknown):
-            return PRESENT_UNKNOWN
-        if _is_named(wanted, self.absent) and not _is_named(wanted, self.unknown):
+        if _is_named(wanted, self.with_unknown_value):
+            return PRESENT_WITH_UNKNOWN_VALUE
+        if _is_named(wanted, self.absent) and not _is_named(wanted, self.undecided):
             return ABSENT
         raise CannotEvaluate(f"the value of condition key {key!r} is not known here")
 

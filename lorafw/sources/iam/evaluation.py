@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lorafw.sources.iam.conditions import evaluate_conditions, list_texts
-from lorafw.sources.iam.context import CannotEvaluate
+from lorafw.sources.iam.context import CannotEvaluate, shorten
 from lorafw.sources.iam.context import RequestContext as RequestContext  # noqa: PLC0414
 from lorafw.sources.iam.documents import NamedPolicy as NamedPolicy  # noqa: PLC0414 -- part of a question
 from lorafw.sources.iam.documents import Statement, read_statements
@@ -252,7 +252,7 @@ def _apply(statement: Statement, request: AccessRequest) -> _Outcome:
     Raises:
         CannotEvaluate: An element cannot be evaluated, and the elements before it match.
     """
-    elements = statement.check()
+    elements = statement.checked_elements()
     match = None
     if request.principal is None:
         _check_names_no_principal(elements)
@@ -262,7 +262,9 @@ def _apply(statement: Statement, request: AccessRequest) -> _Outcome:
             return _Outcome(False)
     if not _action_applies(elements, request.action) or not _resource_applies(statement, elements, request):
         return _Outcome(False)
-    results = evaluate_conditions(elements.get("Condition"), request.context, with_variables=statement.with_variables)
+    results = evaluate_conditions(
+        elements.get("Condition"), request.context, supports_variables=statement.supports_variables
+    )
     if results and not results[-1].holds:
         return _Outcome(False, results[-1].reason)
     return _Outcome(True, "; ".join(result.reason for result in results), match)
@@ -305,10 +307,10 @@ def _resource_applies(statement: Statement, elements: Mapping[str, Any], request
     name, is_inverted = _find_element(elements, "Resource")
     for text in list_texts(elements[name], name):
         pattern: str | None = to_pattern(text)
-        if statement.with_variables:
+        if statement.supports_variables:
             pattern = replace_variables(text, request.context)
         if pattern is None and is_inverted:
-            raise CannotEvaluate(f"a policy variable in NotResource {text[:60]!r} has no value in this request")
+            raise CannotEvaluate(f"a policy variable in NotResource {shorten(text)} has no value in this request")
         if pattern is not None and matches(pattern, request.resource):
             return not is_inverted
     return is_inverted

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from lorafw.sources.iam.conditions import list_texts, shorten
-from lorafw.sources.iam.context import CannotEvaluate
+from lorafw.sources.iam.conditions import list_texts
+from lorafw.sources.iam.context import CannotEvaluate, shorten
 
 _KINDS = frozenset(("AWS", "Service", "Federated", "CanonicalUser"))
 

@@ -94,7 +94,10 @@ _ABSENT_IN_A_SESSION: Final = (
 )
 """Condition keys that are absent from each request of the session. A tag of the role is present all the same."""
 
-_S3_UNKNOWN: Final = frozenset(("s3:signatureAge", "s3:x-amz-content-sha256", "s3:AccessGrantsInstanceArn"))
+_UNDECIDED_S3_KEYS: Final = frozenset(("s3:signatureAge", "s3:x-amz-content-sha256", "s3:AccessGrantsInstanceArn"))
+"""Condition keys of S3 of which it is not known whether the requests of the service have them."""
+_OTHER_KEYS_IN_S3_REQUEST: Final = frozenset(("s3:", "kms:", "sts:", "iam:"))
+"""Prefixes of condition keys that a request to S3 does not have, except those that get a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,25 +154,48 @@ def assume_role_request(role: IamRole, circumstances: Circumstances, partition: 
     return AccessRequest("sts:AssumeRole", role.arn, Principal.service(SERVICE_PRINCIPAL), context)
 
 
-def get_object_request(
+def read_object_request(
     role: IamRole,
     circumstances: Circumstances,
-    arn: str,
+    object_arn: str,
     *,
     bucket_account: str,
     object_tags: Mapping[str, str] | None = None,
-    action: str = "s3:GetObject",
 ) -> AccessRequest:
     """Return the request with which the session reads an object.
 
     Args:
         role: The role of the session.
         circumstances: The time of the request, and the Region of the bucket.
-        arn: The ARN of the object, or of the bucket for ``s3:ListBucket``.
+        object_arn: The ARN of the object.
         bucket_account: The account that owns the bucket.
         object_tags: The tags of the object, or None if it does not exist.
-        action: The action that AWS checks.
     """
+    context = _s3_context(role, circumstances, bucket_account, object_tags)
+    return AccessRequest("s3:GetObject", object_arn, role.principal, context)
+
+
+def list_bucket_request(
+    role: IamRole, circumstances: Circumstances, bucket_arn: str, *, bucket_account: str
+) -> AccessRequest:
+    """Return the request with which the session lists a bucket.
+
+    AWS evaluates it when an object does not exist: only a session that may list the bucket is told so.
+
+    Args:
+        role: The role of the session.
+        circumstances: The time of the request, and the Region of the bucket.
+        bucket_arn: The ARN of the bucket.
+        bucket_account: The account that owns the bucket.
+    """
+    context = _s3_context(role, circumstances, bucket_account, object_tags=None)
+    return AccessRequest("s3:ListBucket", bucket_arn, role.principal, context)
+
+
+def _s3_context(
+    role: IamRole, circumstances: Circumstances, bucket_account: str, object_tags: Mapping[str, str] | None
+) -> RequestContext:
+    """Return the condition keys of a request of the session to S3."""
     values = {
         **_session_values(role, circumstances),
         "aws:ViaAWSService": "false",
@@ -181,9 +207,12 @@ def get_object_request(
         "s3:signatureversion": "AWS4-HMAC-SHA256",
         **_tags("s3:ExistingObjectTag", object_tags),
     }
-    absent = frozenset(("s3:", "kms:", "sts:", "iam:")) | _ABSENT_IN_A_SESSION | _NOT_CALLED_VIA
-    context = RequestContext(values, absent, present_unknown=frozenset(("aws:SourceIp",)), unknown=_S3_UNKNOWN)
-    return AccessRequest(action, arn, role.principal, context)
+    return RequestContext(
+        values,
+        absent=_OTHER_KEYS_IN_S3_REQUEST | _ABSENT_IN_A_SESSION | _NOT_CALLED_VIA,
+        with_unknown_value=frozenset(("aws:SourceIp",)),
+        undecided=_UNDECIDED_S3_KEYS,
+    )
 
 
 def decrypt_request(
