@@ -3,32 +3,52 @@
 ``speed``: a canary and two waves with many gateways that poll once a day, journal included. ``kills``: the same plan
 with 1,000 gateways; ``apply`` is killed at 200 random boundaries of its journal and its calls, one after the other, and
 goes on each time. No gateway gets two tasks, none is forgotten, and the log is that of an undisturbed run.
+``testbed``: the same plan with 3,000 gateways of a testbed, compared with the same boto3 calls without engine and
+journal: those that ``apply`` made are repeated on a second testbed, between the same advances of its clock.
 
     python tests/bench/rollout_core.py speed [--gateways 40000]
+    python tests/bench/rollout_core.py testbed [--gateways 3000]
     python tests/bench/rollout_core.py kills [--gateways 1000] [--kills 200] [--seed 1]
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import random
 import resource
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import numpy as np
+from botocore import xform_name
+from botocore.exceptions import ClientError
 from rollout_memory import MemoryAws, make_gateways, make_plan, run_apply
 from test_rollout_survives import Boundaries, Killed, KillingJournal, log_of
 
-from lorafw.fleet.plan import Plan, Threshold, Wave
+from lorafw.fleet import make_fleet
+from lorafw.fleet.plan import Plan, Threshold, Update, Wave
+from lorafw.gateway.virtual import FIRST_POLL_S
+from lorafw.rollout import SimulatedTime, Until, apply, connect_clients
+from lorafw.rollout import make_plan as plan_rollout
 from lorafw.rollout.saved_plan import SavedPlan
 from lorafw.rollout.status import StateName, describe_state
+from lorafw.tasks.lifecycle import TaskStatus
+from lorafw.testbed import Testbed
 
 DAY_S = 86_400.0
+TESTBED_BOUND = 1.5
+"""The time of ``apply`` on a testbed, compared with the same calls without engine and journal."""
 GATE = Threshold(success=0.5, error=0.9)
 PLAN = Plan(
     waves=(
@@ -80,6 +100,120 @@ def measure_kills(gateways: int, kills: int, seed: int, folder: Path) -> None:
     print(f"{kills} kills, {gateways:,} gateways: one task each, none forgotten, and the log of an undisturbed run")
 
 
+@dataclass
+class Recorder:
+    """Records the calls of boto3 clients and the advances of a clock, in order."""
+
+    steps: list[tuple[str, str, Any]] = field(default_factory=list)
+    """Service, operation and parameters of a call, or ``clock``, ``advance`` and the seconds."""
+    gateway_ids: list[str] = field(default_factory=list)
+    """The identifiers of the testbed's gateways."""
+
+    def recorded_client(self, client: Any, service: str) -> Any:
+        """Return the client. From now on its calls are recorded."""
+
+        def record(params: dict[str, Any], model: Any, **_: Any) -> None:
+            self.steps.append((service, model.name, copy.deepcopy(params)))
+
+        client.meta.events.register_first(f"provide-client-params.{service}", record)
+        return client
+
+    def recorded_advance(self, advance: Callable[[float], object]) -> Callable[[float], None]:
+        """Return a function that advances a clock and records it."""
+
+        def advance_and_record(seconds: float) -> None:
+            self.steps.append(("clock", "advance", seconds))
+            advance(seconds)
+
+        return advance_and_record
+
+
+def open_fleet(gateways: int) -> Testbed:
+    """Return an open testbed with a fleet that polls once a day and waits for an update."""
+    bed = Testbed(gateways=gateways, interval_s=DAY_S, spread_polls=True).start()
+    bed.advance(DAY_S)
+    return bed
+
+
+def make_definition(bed: Testbed) -> dict[str, Any]:
+    """Return the definition of an update that the testbed has built and signed."""
+    client = bed.client("iotwireless")
+    definition_id = bed.define_update("1.0.1", restart="true", auto_create_tasks=False)
+    members = client.get_wireless_gateway_task_definition(Id=definition_id)
+    client.delete_wireless_gateway_task_definition(Id=definition_id)
+    return {name: members[name] for name in ("AutoCreateTasks", "Name", "Update")}
+
+
+def apply_on_testbed(gateways: int, folder: Path) -> tuple[float, Recorder]:
+    """Carry a plan out on a testbed. Return the seconds that ``apply`` took, and what it did."""
+    bed, recorder = open_fleet(gateways), Recorder()
+    clients = cache(lambda service: recorder.recorded_client(bed.client(service), service))
+    connection = connect_clients(clients, "lab")
+    clock = SimulatedTime(bed.clock.now_ms, recorder.recorded_advance(bed.advance))
+    phase_ms = [gateway.next_poll_ms - bed.clock.now_ms() for gateway in bed.gateways]
+    fleet = make_fleet(gateways, phase_ms=np.array(phase_ms), period_ms=round(DAY_S * 1000), goodput_Bps=1e12)
+    steps = replace(PLAN, update=Update(apply_s=FIRST_POLL_S, size_bytes=2000))
+    plan = plan_rollout(steps, make_definition(bed), fleet, connection, clock=clock, calls_per_s=1e9)
+    recorder.steps.clear()
+    recorder.gateway_ids = [gateway.id for gateway in bed.gateways]
+    start_s = time.perf_counter()
+    state = apply(plan, folder / "journal", connection, clock, calls_per_s=1e9, until=Until.HOLD)
+    elapsed_s = time.perf_counter() - start_s
+    assert describe_state(state).name is StateName.COMPLETED, describe_state(state)
+    check_one_task_each(bed, gateways)
+    bed.stop()
+    return elapsed_s, recorder
+
+
+def repeat_on_testbed(gateways: int, recorder: Recorder) -> float:
+    """Repeat calls and advances on a new testbed. Return the seconds that they took.
+
+    A new testbed gives its gateways and definitions other identifiers, so those in the calls are replaced.
+    """
+    bed = open_fleet(gateways)
+    make_definition(bed)
+    clients = cache(bed.client)
+    new_ids = dict(zip(recorder.gateway_ids, (gateway.id for gateway in bed.gateways), strict=True))
+    definition_id = ""
+    start_s = time.perf_counter()
+    for service, operation, argument in recorder.steps:
+        if service == "clock":
+            bed.advance(argument)
+            continue
+        params = dict(argument)
+        if "WirelessGatewayTaskDefinitionId" in params:
+            params["WirelessGatewayTaskDefinitionId"] = definition_id
+        if params.get("Id") in new_ids:
+            params["Id"] = new_ids[params["Id"]]
+        with suppress(ClientError):
+            response = getattr(clients(service), xform_name(operation))(**params)
+            if operation == "CreateWirelessGatewayTaskDefinition":
+                definition_id = response["Id"]
+    elapsed_s = time.perf_counter() - start_s
+    check_one_task_each(bed, gateways)
+    bed.stop()
+    return elapsed_s
+
+
+def check_one_task_each(bed: Testbed, gateways: int) -> None:
+    """Check that each gateway was given one task, and that it is COMPLETED."""
+    created = Counter(row.gateway for row in bed.log if row.from_status is None)
+    completed = {row.gateway for row in bed.log if row.to_status is TaskStatus.COMPLETED}
+    assert len(created) == len(completed) == gateways, (len(created), len(completed))
+    assert set(created.values()) == {1}
+
+
+def measure_testbed(gateways: int, folder: Path) -> None:
+    """Print how much longer ``apply`` takes than its calls alone."""
+    apply_s, recorder = apply_on_testbed(gateways, folder)
+    repeat_s = repeat_on_testbed(gateways, recorder)
+    calls = sum(service != "clock" for service, _, _ in recorder.steps)
+    print(f"{gateways:,} gateways, {calls:,} calls: {apply_s:.1f} s with engine and journal, {repeat_s:.1f} s without")
+    print(f"ratio {apply_s / repeat_s:.2f}, at most {TESTBED_BOUND}")
+    if apply_s > TESTBED_BOUND * repeat_s:
+        raise SystemExit(1)
+
+
 def run(aws: MemoryAws, plan: SavedPlan, path: Path, boundaries: Boundaries) -> object:
     aws.before = aws.after = boundaries.tick
     return run_apply(aws, plan, path, batch=8, journal_type=lambda journal: KillingJournal(journal, boundaries))
@@ -87,7 +221,7 @@ def run(aws: MemoryAws, plan: SavedPlan, path: Path, boundaries: Boundaries) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "kills"])
+    parser.add_argument("what", choices=["speed", "kills", "testbed"])
     parser.add_argument("--gateways", type=int)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
@@ -95,6 +229,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         if arguments.what == "speed":
             measure_speed(arguments.gateways or 40_000, Path(name))
+        elif arguments.what == "testbed":
+            measure_testbed(arguments.gateways or 3_000, Path(name))
         else:
             measure_kills(arguments.gateways or 1_000, arguments.kills, arguments.seed, Path(name))
 
