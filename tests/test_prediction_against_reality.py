@@ -13,7 +13,7 @@ import pytest
 from bench import envelope as bench
 from rollout_memory import HOUR_MS, START_MS, MemoryAws, MemoryGateway, make_plan, run_apply
 
-from lorafw.fleet import Fleet, Plan, Update, Wave, make_fleet, simulate
+from lorafw.fleet import Fleet, Plan, Update, Wave, fit, make_fleet, simulate
 from lorafw.rollout.application import command
 from lorafw.rollout.engine import Until
 from lorafw.rollout.envelope import Band, ObservedWave, find_deviation, make_band, read_band
@@ -301,5 +301,9 @@ def test_a_restart_of_apply_forgets_no_stalled_update(tmp_path: Path) -> None:
         scene.run(Until.IDLE)
     with open_journal(scene.journal, scene.plan) as journal:
         state = evolve(initial_state(scene.plan), journal.read())
+        fitted = fit(journal.task_log(), until_ms=scene.aws.now_ms, poll_period_s=PERIOD_MS / 1000)
     assert state.waves[0].count("COMPLETED") == SIZE
     assert state.waves[0].stalled == len(scene.gateways[::7])
+    assert fitted.fails is not None
+    assert fitted.fails.value == 9 / fitted.tries, "the journal has each failed try once"
+    assert SIZE < fitted.tries <= SIZE + 9, "tries that began too late to be judged are left out"
