@@ -106,7 +106,9 @@ def test_a_plan_without_a_prediction_has_no_band(saved: SavedPlan) -> None:
 def with_band(course: WaveCourse) -> WaveCourse:
     """The same course with a band of three hours: first nobody, then 2 to 4 COMPLETED, and in the end all four."""
     rising, none = np.array([0, 2, 4]), np.zeros(3, dtype=int)
-    return replace(course, band=Band(np.array([0.0, 1.0, 2.0]), rising, np.array([1, 4, 4]), none, none, stalled_high=0))
+    return replace(
+        course, band=Band(np.array([0.0, 1.0, 2.0]), rising, np.array([1, 4, 4]), none, none, stalled_high=0)
+    )
 
 
 def test_the_picture_says_what_was_seen_and_what_was_predicted_for_the_same_hour(saved: SavedPlan) -> None:

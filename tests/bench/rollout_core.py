@@ -115,7 +115,7 @@ class Recorder:
         def record(params: dict[str, Any], model: Any, **_: Any) -> None:
             self.steps.append((service, model.name, copy.deepcopy(params)))
 
-        client.meta.events.register_first(f"provide-client-params.{service}", record)
+        client.meta.events.register_first("provide-client-params", record)
         return client
 
     def recorded_advance(self, advance: Callable[[float], object]) -> Callable[[float], None]:
