@@ -113,8 +113,9 @@ _OPEN = """async name => {
     await widget.context.ready;
 }"""
 _CLOSE = """async () => {
-    await window.jupyterapp.serviceManager.sessions.shutdownAll();
-    window.jupyterapp.shell.currentWidget?.dispose();
+    const widget = window.jupyterapp.shell.currentWidget;
+    await widget?.sessionContext?.shutdown();
+    widget?.dispose();
 }"""
 
 
