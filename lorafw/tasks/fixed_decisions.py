@@ -168,6 +168,13 @@ FIXED: Final = (
         "AWS: connection status events are those of gateways; other events are refused",
     ),
     _fixed(
+        "stack_update_of_eui",
+        "What if a stack update changes the GatewayEui of a gateway?",
+        "it is refused, and nothing changes",
+        Evidence.ASSUMED,
+        "AWS documents 'no interruption', but the EUI identifies the gateway and the API cannot change it",
+    ),
+    _fixed(
         "stack_properties",
         "Which properties of a resource in a stack have no effect?",
         "LastUplinkReceivedAt, ThingName, TaskDefinitionType, LoRaWANUpdateGatewayTaskEntry",

@@ -169,14 +169,14 @@ class Policy:
         "never",
     )
 
-    stack_update: Literal["refused", "in_place"] = _decision(
-        "refused",
-        Evidence.ASSUMED,
-        "What if a stack update changes a task definition, or the RfRegion of a gateway?",
-        "refused: neither the API nor the permissions of AWS's own handler can change them; in_place: AWS's page says "
-        "'no interruption' of each property",
-        "refused",
+    stack_update: Literal["in_place", "refused"] = _decision(
         "in_place",
+        Evidence.DOCUMENTED,
+        "What if a stack update changes a task definition, or the RfRegion of a gateway?",
+        "in_place: AWS documents 'no interruption' for each property; refused: neither the API nor the permissions of "
+        "AWS's own handler can change them",
+        "in_place",
+        "refused",
     )
 
     def __post_init__(self) -> None:

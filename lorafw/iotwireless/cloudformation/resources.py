@@ -1,7 +1,7 @@
 """The resource types of iotwireless that CloudFormation can create, update and delete.
 
 moto calls the class methods. An error becomes CloudFormation's ValidationError, which names type and resource, and
-leaves the resource as it was. All updates happen without a replacement (documented): Ref and ARN stay the same.
+leaves the resource as it was. All updates happen in place (documented): Ref and ARN stay the same.
 """
 
 from __future__ import annotations
