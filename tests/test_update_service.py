@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from fakes import DAY_S, FIRMWARE, HOUR_S, NEW, OLD, OTHER, OWNER, STRANGER, FakeImage, FakeSource, World, snapshot
@@ -27,6 +28,7 @@ from lorafw.errors import (
     TaskError,
 )
 from lorafw.eui import GatewayEui
+from lorafw.iotwireless.cloudformation.resources import StackTaskDefinition
 from lorafw.iotwireless.serializers import read_update
 from lorafw.server.refusals import error_response
 from lorafw.tasks.lifecycle import Cause, TaskStatus
@@ -1290,6 +1292,14 @@ def see_last_uplink(world: World) -> object:
     return world.service.last_seen_ms(OWNER, gateway.id) == world.clock.now_ms()
 
 
+def see_stack_update(world: World) -> object:
+    definition = world.service.create_definition(OWNER, auto_create_tasks=False)
+    in_stack = StackTaskDefinition({"Id": definition.id, "Arn": ""}, {"AutoCreateTasks": False}, {})
+    with suppress(InvalidValue):
+        in_stack.change(SimpleNamespace(service=world.service, owner=OWNER), {"AutoCreateTasks": True})
+    return world.service.definition(OWNER, definition.id).auto_create_tasks
+
+
 OBSERVED = {
     see_comparison: {"exact": False, "trimmed": True},
     see_automatic_creation: {"at_request": True, "never": False},
@@ -1311,6 +1321,7 @@ OBSERVED = {
     see_delete_task: {"any_status": False, "ended_only": ("Id", True, False)},
     see_unknown_gateway_status: {403: 403, 404: 404},
     see_last_uplink: {"cups_request": True, "never": False},
+    see_stack_update: {"in_place": True, "refused": False},
 }
 
 
