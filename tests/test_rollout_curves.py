@@ -14,7 +14,16 @@ from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.lab.plots import wave_course
 from lorafw.rollout.curves import CheckPoint, WaveCourse, wave_courses
 from lorafw.rollout.envelope import Band
-from lorafw.rollout.events import Command, Commanded, Event, GateChecked, Started, StatusChanged, WaveStarted
+from lorafw.rollout.events import (
+    Command,
+    Commanded,
+    Event,
+    GateChecked,
+    Started,
+    StatusChanged,
+    UpdateStalled,
+    WaveStarted,
+)
 from lorafw.rollout.saved_plan import SavedPlan
 from lorafw.tasks.lifecycle import Cause, TaskStatus
 
@@ -53,6 +62,7 @@ EVENTS: list[Event] = [
     WaveStarted(at_ms=at(1), wave=0),
     ended(2, 2.5, TaskStatus.COMPLETED),
     ended(0, 2, TaskStatus.COMPLETED, seen_hour=3),
+    UpdateStalled(at_ms=at(3.5), gateway=GATEWAYS[1]),
     ended(1, 4, TaskStatus.FAILED),
     checked(5, GateDecision.HOLD),
     checked(6, GateDecision.GO),
@@ -63,9 +73,10 @@ EVENTS: list[Event] = [
 
 def test_the_counts_of_each_wave_go_by_the_hours_since_it_began(saved: SavedPlan) -> None:
     first, second = wave_courses(saved, EVENTS)
-    assert first.hours == (0, 1, 1.5, 3, 6)  # 2 h and 2.5 h are in order, although they were seen at 3 h and 2.5 h
-    assert first.completed == (0, 1, 2, 2, 2)
-    assert first.failed == (0, 0, 0, 1, 1)
+    assert first.hours == (0, 1, 1.5, 2.5, 3, 6)  # 2 h and 2.5 h are in order, although they were seen at 3 h and 2.5 h
+    assert first.completed == (0, 1, 2, 2, 2, 2)
+    assert first.failed == (0, 0, 0, 0, 1, 1)
+    assert first.stalled == (0, 0, 0, 1, 1, 1)
     assert first.checks == (CheckPoint(4, GateDecision.HOLD), CheckPoint(5, GateDecision.GO))
     assert (second.hours, second.completed, second.failed) == ((0, 1, 1), (0, 1, 1), (0, 0, 0))
 
@@ -74,7 +85,7 @@ def test_a_wave_that_has_not_begun_has_no_counts(saved: SavedPlan) -> None:
     first, second = wave_courses(saved, EVENTS[:2])
     assert first.has_begun
     assert not second.has_begun
-    assert second.hours == second.completed == second.failed == ()
+    assert second.hours == second.completed == second.failed == second.stalled == ()
 
 
 def test_the_time_of_a_command_does_not_count_because_it_is_that_of_another_machine(saved: SavedPlan) -> None:
@@ -118,6 +129,7 @@ def test_the_picture_says_what_was_seen_and_what_was_predicted_for_the_same_hour
     assert "COMPLETED: 2 of 4 after 1.5 h (predicted 2 to 4)" in alt
     assert "2 of 4 after 3.0 h (predicted 4 to 4, fewer than predicted)" in alt
     assert "1 of 4 after 3.0 h (predicted 0 to 0, more than predicted)" in alt
+    assert "stalled: 0 of 4 after 1.5 h (predicted 0 to 1), 1 of 4 after 3.0 h (predicted 0 to 1)" in alt
     assert alt.endswith("The gate decided after 5.0 h: go.")
     assert "gate" not in wave_course(second).alt.replace("gateways", "")
 
@@ -126,7 +138,7 @@ def test_the_picture_of_a_wave_that_has_not_begun_says_what_is_predicted(saved: 
     alt = wave_course(with_band(wave_courses(saved, [])[0])).alt
     assert alt == (
         "Wave 1, 4 gateways. It has not begun. COMPLETED: 4 to 4 predicted after 2.0 h; "
-        "FAILED: 0 to 0 predicted after 2.0 h."
+        "FAILED: 0 to 0 predicted after 2.0 h; stalled: 0 to 1 predicted after 2.0 h."
     )
 
 
@@ -139,9 +151,9 @@ def test_equal_waves_give_equal_pictures_of_the_usual_size(saved: SavedPlan) -> 
     assert (int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")) == (1280, 800)
 
 
-def test_the_picture_tells_the_two_statuses_apart_without_colour(saved: SavedPlan) -> None:
-    course = with_band(wave_courses(saved, EVENTS)[0])
-    left, right = wave_course(course).figure.axes
-    assert [axes.get_title("left") for axes in (left, right)] == ["COMPLETED", "FAILED"]
-    assert left.lines[-1].get_marker() != right.lines[-1].get_marker()
-    assert left.collections[0].get_hatch() != right.collections[0].get_hatch()
+def test_the_picture_tells_its_counts_apart_without_colour(saved: SavedPlan) -> None:
+    all_axes = wave_course(with_band(wave_courses(saved, EVENTS)[0])).figure.axes
+    assert [axes.get_title("left") for axes in all_axes] == ["COMPLETED", "FAILED", "stalled"]
+    assert len({axes.collections[0].get_hatch() for axes in all_axes}) == 3
+    markers = {line.get_marker() for axes in all_axes for line in axes.lines}
+    assert {"o", "X", "s"} <= markers

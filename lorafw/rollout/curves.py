@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
 
 from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.rollout.envelope import Band
-from lorafw.rollout.events import Commanded, Event, GateChecked, StatusChanged, WaveStarted
+from lorafw.rollout.events import Commanded, Event, GateChecked, StatusChanged, UpdateStalled, WaveStarted
 from lorafw.rollout.saved_plan import SavedPlan
-from lorafw.tasks.lifecycle import TERMINAL, TaskStatus
+from lorafw.tasks.lifecycle import TaskStatus
 
 HOUR_MS: Final = 3_600_000
 
@@ -36,6 +37,8 @@ class PredictedCounts:
     """The smallest and the largest number of COMPLETED gateways."""
     failed: tuple[int, int]
     """The smallest and the largest number of FAILED gateways."""
+    stalled: tuple[int, int]
+    """The smallest and the largest number of gateways whose update has stalled. The smallest is 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +58,8 @@ class WaveCourse:
     """How many gateways were COMPLETED from each of these hours on."""
     failed: tuple[int, ...]
     """How many were FAILED."""
+    stalled: tuple[int, ...]
+    """How many had an update that has stalled: it was offered half a poll period ago, and had not succeeded."""
     checks: tuple[CheckPoint, ...]
     """The checks of its gate, in the order of time."""
     band: Band | None
@@ -78,7 +83,7 @@ class WaveCourse:
         after = min(len(hours) - 1, int(np.searchsorted(hours, hour, side="left")))
         completed = (int(self.band.completed_low[before]), int(self.band.completed_high[after]))
         failed = (int(self.band.failed_low[before]), int(self.band.failed_high[after]))
-        return PredictedCounts(hour, completed, failed)
+        return PredictedCounts(hour, completed, failed, (0, self.band.stalled_high))
 
 
 def wave_courses(plan: SavedPlan, events: Iterable[Event]) -> tuple[WaveCourse, ...]:
@@ -92,22 +97,37 @@ def wave_courses(plan: SavedPlan, events: Iterable[Event]) -> tuple[WaveCourse, 
     started_ms = {event.wave: event.at_ms for event in listed if isinstance(event, WaveStarted)}
     # A command has the time of the machine on which it was given, which may be another one.
     latest_ms = max((event.at_ms for event in listed if not isinstance(event, Commanded)), default=0)
-    ends = _ends_by_wave(plan, listed)
+    changes = _changes_by_wave(plan, listed)
     return tuple(
-        _course(plan, index, started_ms.get(index), latest_ms, ends[index], _checks_of(listed, index))
+        _course(plan, index, started_ms.get(index), latest_ms, changes[index], _checks_of(listed, index))
         for index in range(len(plan.waves))
     )
 
 
-def _ends_by_wave(plan: SavedPlan, events: Iterable[Event]) -> list[list[StatusChanged]]:
-    """Return for each wave the rows of the log in which a task ended, in the order of time."""
-    ends: list[list[StatusChanged]] = [[] for _ in plan.waves]
+@dataclass(frozen=True, slots=True, order=True)
+class _Change:
+    """A count of a wave grew by one."""
+
+    time_ms: int
+    count: str
+    """The name of a field of WaveCourse."""
+
+
+def _changes_by_wave(plan: SavedPlan, events: Iterable[Event]) -> list[list[_Change]]:
+    """Return for each wave the changes of its counts, in the order of time."""
+    changes: list[list[_Change]] = [[] for _ in plan.waves]
     for event in events:
-        if isinstance(event, StatusChanged) and event.to_status in TERMINAL:
-            ends[plan.wave_of[event.gateway]].append(event)
-    for rows in ends:
-        rows.sort(key=lambda row: row.time_ms)
-    return ends
+        if isinstance(event, StatusChanged) and event.to_status in _COUNT_OF_STATUS:
+            changes[plan.wave_of[event.gateway]].append(_Change(event.time_ms, _COUNT_OF_STATUS[event.to_status]))
+        elif isinstance(event, UpdateStalled):
+            changes[plan.wave_of[event.gateway]].append(_Change(event.at_ms, "stalled"))
+    return [sorted(of_wave) for of_wave in changes]
+
+
+_COUNT_OF_STATUS: Final[Mapping[TaskStatus | None, str]] = {
+    TaskStatus.COMPLETED: "completed",
+    TaskStatus.FAILED: "failed",
+}
 
 
 def _checks_of(events: Iterable[Event], wave: int) -> list[GateChecked]:
@@ -120,20 +140,30 @@ def _course(
     index: int,
     started_ms: int | None,
     latest_ms: int,
-    ends: Sequence[StatusChanged],
+    changes: Sequence[_Change],
     checks: Sequence[GateChecked],
 ) -> WaveCourse:
     """Return how one wave went. ``started_ms`` is None if it has not begun."""
     number, size = index + 1, len(plan.waves[index].gateways)
     band = plan.bands[index]
     if started_ms is None:
-        return WaveCourse(number, size, (), (), (), (), band)
-    hours, completed, failed = [0.0], [0], [0]
-    for row in ends:
-        hours.append(max(0.0, (row.time_ms - started_ms) / HOUR_MS))
-        completed.append(completed[-1] + (row.to_status is TaskStatus.COMPLETED))
-        failed.append(failed[-1] + (row.to_status is TaskStatus.FAILED))
+        return WaveCourse(number, size, (), (), (), (), (), band)
+    hours = [0.0, *(max(0.0, (change.time_ms - started_ms) / HOUR_MS) for change in changes)]
     hours.append(max(hours[-1], (latest_ms - started_ms) / HOUR_MS))
-    points = tuple(CheckPoint((check.at_ms - started_ms) / HOUR_MS, check.decision) for check in checks)
-    last_counts = (completed[-1], failed[-1])
-    return WaveCourse(number, size, tuple(hours), (*completed, last_counts[0]), (*failed, last_counts[1]), points, band)
+    return WaveCourse(
+        number,
+        size,
+        tuple(hours),
+        completed=_running_count(changes, "completed"),
+        failed=_running_count(changes, "failed"),
+        stalled=_running_count(changes, "stalled"),
+        checks=tuple(CheckPoint((check.at_ms - started_ms) / HOUR_MS, check.decision) for check in checks),
+        band=band,
+    )
+
+
+def _running_count(changes: Iterable[_Change], name: str) -> tuple[int, ...]:
+    """Return a count: 0 at first, its value after each change, and the last value once more."""
+    grown = accumulate((int(change.count == name) for change in changes), initial=0)
+    values = tuple(grown)
+    return (*values, values[-1])

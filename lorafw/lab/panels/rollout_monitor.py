@@ -60,7 +60,7 @@ STATE_CHIPS: Final[Mapping[str, tuple[str, Mood]]] = {
 WAVE_HEAD: Final = ("wave", "gateways", "state", "COMPLETED", "FAILED", "not ended", "gate")
 GATEWAY_HEAD: Final = ("gateway", "wave", "status", "reason")
 NEEDS_ATTENTION: Final = (TaskStatus.FIRST_RETRY, TaskStatus.SECOND_RETRY, TaskStatus.FAILED, Phase.SKIPPED)
-"""What a gateway needs attention for, beside a problem: a try has failed, or it was left out."""
+"""What a gateway needs attention for, beside a problem and a stalled update: a try has failed, or it was left out."""
 MAX_GATEWAYS: Final = 8
 """Number of gateways in the table. The report has them all."""
 FOLLOW_INTERVAL_S: Final = 0.5
@@ -119,12 +119,13 @@ class MonitorView:
 
     def attention(self) -> list[Mapping[str, Any]]:
         """Return the gateways that need attention, as the report describes them."""
-        problems = self.state.problems
-        return [
-            gateway
-            for gateway in gateways_with_reason(self.document)
-            if gateway["status"] in NEEDS_ATTENTION or gateway["gateway"] in problems
-        ]
+        return [gateway for gateway in gateways_with_reason(self.document) if self._needs_attention(gateway)]
+
+    def _needs_attention(self, gateway: Mapping[str, Any]) -> bool:
+        """Return whether a person should look at a gateway that is not COMPLETED."""
+        if gateway["has_stalled"] or gateway["gateway"] in self.state.problems:
+            return True
+        return gateway["status"] in NEEDS_ATTENTION
 
 
 class RolloutMonitor(Panel):

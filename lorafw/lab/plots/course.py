@@ -13,22 +13,36 @@ from matplotlib.ticker import MaxNLocator
 from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.lab.plots.figure import BLUE, FIGURE_SIZE_IN, GREY, ORANGE, AccessibleFigure, Style
 from lorafw.rollout.curves import WaveCourse
-from lorafw.tasks.lifecycle import TaskStatus
 
-_STYLES: Final[dict[TaskStatus, Style]] = {
-    TaskStatus.COMPLETED: {"color": BLUE, "marker": "o"},
-    TaskStatus.FAILED: {"color": ORANGE, "marker": "X"},
-}
-"""How the curve of each status is drawn. The last point has the marker."""
-_BAND_STYLES: Final[dict[TaskStatus, Style]] = {
-    TaskStatus.COMPLETED: {"facecolor": BLUE, "edgecolor": BLUE, "alpha": 0.25, "linewidth": 1},
-    TaskStatus.FAILED: {"facecolor": "none", "edgecolor": ORANGE, "alpha": 0.6, "hatch": "xxx", "linewidth": 1},
-}
-"""How the band of each status is drawn. It has an edge, because a band that allows one number only has no area."""
-_LEGEND_PLACES: Final = {TaskStatus.COMPLETED: "lower right", TaskStatus.FAILED: "upper left"}
-"""Where a rising curve leaves room."""
-_HEADROOM: Final = {TaskStatus.COMPLETED: 1.08, TaskStatus.FAILED: 1.3}
-"""How much higher than the curves the picture is. The legend of FAILED is above them."""
+
+@dataclass(frozen=True, slots=True)
+class _CountStyle:
+    """How a count is drawn."""
+
+    title: str
+    colour: str
+    marker: str
+    """The sign at the last point of the curve."""
+    hatch: str | None = None
+    """Lines in the band. None for a plain area."""
+    legend: str = "upper left"
+    """Where a rising curve leaves room."""
+    headroom: float = 1.35
+    """How much higher than the curves the picture is. The legend is above them, if it is not below."""
+
+    @property
+    def band(self) -> Style:
+        """How the band is drawn. It has an edge, because a band that allows one number only has no area."""
+        if self.hatch is None:
+            return {"facecolor": self.colour, "edgecolor": self.colour, "alpha": 0.25, "linewidth": 1}
+        return {"facecolor": "none", "edgecolor": self.colour, "alpha": 0.6, "hatch": self.hatch, "linewidth": 1}
+
+
+_COMPLETED: Final = _CountStyle("COMPLETED", BLUE, "o", legend="lower right", headroom=1.08)
+_FAILED: Final = _CountStyle("FAILED", ORANGE, "X", hatch="xxx")
+_STALLED: Final = _CountStyle("stalled", GREY, "s", hatch="///")
+_WIDTH_RATIOS: Final = (1.6, 1, 1)
+"""COMPLETED has the most to show."""
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -36,9 +50,9 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Curve:
-    """The curve of one status in one wave, and its band."""
+    """The curve of one count in one wave, and its band."""
 
-    status: TaskStatus
+    style: _CountStyle
     hours: Floats
     counts: Integers
     band_hours: Floats
@@ -48,7 +62,10 @@ class _Curve:
 
 
 def wave_course(course: WaveCourse) -> AccessibleFigure:
-    """Plot how many gateways of a wave are COMPLETED and FAILED over time, and the predicted band.
+    """Plot how many gateways of a wave are COMPLETED, FAILED and stalled over time, and the predicted band.
+
+    An update has stalled if it had not succeeded half a poll period after it was first offered. A firmware that fails
+    more often than predicted shows there first.
 
     Args:
         course: How the wave went.
@@ -60,29 +77,36 @@ def wave_course(course: WaveCourse) -> AccessibleFigure:
     figure.suptitle(_title(course), x=0.01, ha="left", fontsize="large")
     end_h = _end_h(course)
     sentences = []
-    for axes, curve in zip(figure.subplots(1, 2), _curves(course), strict=True):
+    all_axes = figure.subplots(1, len(_WIDTH_RATIOS), width_ratios=_WIDTH_RATIOS)
+    for axes, curve in zip(all_axes, _curves(course), strict=True):
         _draw_band(axes, curve, end_h)
         sentences.append(_draw_counts(axes, curve, end_h, course))
         _draw_gate(axes, course, end_h)
-        _arrange(axes, curve.status, end_h)
+        _arrange(axes, curve.style, end_h)
+    all_axes[0].set_ylabel("gateways")
     begun = "" if course.has_begun else " It has not begun."
     alt = f"Wave {course.number}, {course.size:,} gateways.{begun} {'; '.join(sentences)}.{_describe_gate(course)}"
     return AccessibleFigure(figure, alt)
 
 
 def _curves(course: WaveCourse) -> list[_Curve]:
-    """Return the curves of COMPLETED and of FAILED."""
-    counts = {TaskStatus.COMPLETED: course.completed, TaskStatus.FAILED: course.failed}
+    """Return the curves of COMPLETED, of FAILED and of stalled updates."""
     nothing: Integers = np.zeros(0, dtype=np.int64)
-    bounds = dict.fromkeys(counts, (nothing, nothing))
     band_hours: Floats = np.zeros(0)
+    bounds = [(nothing, nothing)] * len(_WIDTH_RATIOS)
     if course.band is not None:
         band = course.band
         band_hours = band.hours
-        bounds[TaskStatus.COMPLETED] = (band.completed_low, band.completed_high)
-        bounds[TaskStatus.FAILED] = (band.failed_low, band.failed_high)
+        none = np.zeros(len(band_hours), dtype=np.int64)
+        stalled = (none, none + band.stalled_high)
+        bounds = [(band.completed_low, band.completed_high), (band.failed_low, band.failed_high), stalled]
     hours = np.array(course.hours, dtype=float)
-    return [_Curve(status, hours, np.array(seen), band_hours, *bounds[status]) for status, seen in counts.items()]
+    counts = (course.completed, course.failed, course.stalled)
+    styles = (_COMPLETED, _FAILED, _STALLED)
+    return [
+        _Curve(style, hours, np.array(seen), band_hours, low, high)
+        for style, seen, (low, high) in zip(styles, counts, bounds, strict=True)
+    ]
 
 
 def _end_h(course: WaveCourse) -> float:
@@ -106,7 +130,7 @@ def _draw_band(axes: Any, curve: _Curve, end_h: float) -> None:
     low, high = np.append(curve.low, curve.low[-1]), np.append(curve.high, curve.high[-1])
     corners = np.repeat(hours, 2)[1:-1]
     lower, upper = np.repeat(low[:-1], 2), np.repeat(high[1:], 2)
-    axes.fill_between(corners, lower, upper, label="predicted", **_BAND_STYLES[curve.status])
+    axes.fill_between(corners, lower, upper, label="predicted", **curve.style.band)
 
 
 def _draw_counts(axes: Any, curve: _Curve, end_h: float, course: WaveCourse) -> str:
@@ -116,19 +140,19 @@ def _draw_counts(axes: Any, curve: _Curve, end_h: float, course: WaveCourse) -> 
     is_shown = curve.hours <= end_h
     hours, counts = np.append(curve.hours[is_shown], min(end_h, curve.hours[-1])), curve.counts[is_shown]
     counts = np.append(counts, counts[-1])
-    style = _STYLES[curve.status]
-    axes.step(hours, counts, where="post", color=style["color"], linewidth=2, label="seen")
-    end = {"markeredgecolor": "black", "markersize": 9, "linestyle": "none", "clip_on": False, "zorder": 3}
-    axes.plot(hours[-1:], counts[-1:], **end, **style)
+    style = curve.style
+    axes.step(hours, counts, where="post", color=style.colour, linewidth=2, label="seen")
+    end: Style = {"markeredgecolor": "black", "markersize": 9, "linestyle": "none", "clip_on": False, "zorder": 3}
+    axes.plot(hours[-1:], counts[-1:], style.marker, color=style.colour, **end)
     moments = sorted({hours[-1] / 2, hours[-1]})
-    return f"{curve.status}: " + ", ".join(_describe_moment(curve, float(hour), course) for hour in moments)
+    return f"{style.title}: " + ", ".join(_describe_moment(curve, float(hour), course) for hour in moments)
 
 
 def _describe_prediction(curve: _Curve) -> str:
     """Return in words what is predicted for the end of a wave."""
     if not len(curve.band_hours):
-        return f"{curve.status}: no prediction"
-    return f"{curve.status}: {curve.low[-1]} to {curve.high[-1]} predicted after {curve.band_hours[-1]:.1f} h"
+        return f"{curve.style.title}: no prediction"
+    return f"{curve.style.title}: {curve.low[-1]} to {curve.high[-1]} predicted after {curve.band_hours[-1]:.1f} h"
 
 
 def _describe_moment(curve: _Curve, hour: float, course: WaveCourse) -> str:
@@ -138,7 +162,8 @@ def _describe_moment(curve: _Curve, hour: float, course: WaveCourse) -> str:
     predicted = course.predicted_at(hour)
     if predicted is None:
         return seen
-    low, high = predicted.completed if curve.status is TaskStatus.COMPLETED else predicted.failed
+    bounds = {_COMPLETED: predicted.completed, _FAILED: predicted.failed, _STALLED: predicted.stalled}
+    low, high = bounds[curve.style]
     verdict = ""
     if count < low:
         verdict = ", fewer than predicted"
@@ -175,15 +200,14 @@ def _describe_gate(course: WaveCourse) -> str:
     return f" The gate decided after {check.hour:.1f} h: {check.decision.name.lower()}."
 
 
-def _arrange(axes: Any, status: TaskStatus, end_h: float) -> None:
-    """Set the title, the labels and the limits of one half of the picture."""
-    axes.set_title(str(status), loc="left", fontsize="medium")
+def _arrange(axes: Any, style: _CountStyle, end_h: float) -> None:
+    """Set the title, the labels and the limits of one part of the picture."""
+    axes.set_title(style.title, loc="left", fontsize="medium")
     axes.set_xlabel("hours since the wave began")
-    axes.set_ylabel("gateways")
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlim(0, end_h)
-    top = max(1.0, axes.dataLim.y1) * _HEADROOM[status]
+    top = max(1.0, axes.dataLim.y1) * style.headroom
     axes.set_ylim(-0.02 * top, top)  # a count of 0 is drawn above the axis
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, loc=_LEGEND_PLACES[status])
+        axes.legend(frameon=False, loc=style.legend)

@@ -38,7 +38,7 @@ def report_document(state: RolloutState, events: Iterable[Event], explain: Expla
         "last_event": last_event,
         "planned": _planned(state),
         "waves": [
-            {**wave, **_predicted_end(state, index), **_predicted_now(course)}
+            {**wave, "stalled": state.waves[index].stalled, **_predicted_end(state, index), **_predicted_now(course)}
             for index, (wave, course) in enumerate(zip(status["waves"], courses, strict=True))
         ],
         "decisions": list_decisions(listed),
@@ -79,6 +79,7 @@ def _predicted_now(course: WaveCourse) -> dict[str, Any]:
             "hour": round(predicted.hour, 3),
             "completed": list(predicted.completed),
             "failed": list(predicted.failed),
+            "stalled": list(predicted.stalled),
         }
     }
 
@@ -102,7 +103,10 @@ def _not_completed(state: RolloutState, events: Iterable[Event], explain: Explai
         progress = state.progress_of(gateway)
         if progress.status is TaskStatus.COMPLETED and progress.phase is Phase.ENDED:
             continue
-        reason = state.problems.get(gateway) or progress.note or _reason(last_rows.get(gateway))
+        has_stalled = progress.has_stalled and progress.phase is Phase.OPEN
+        reason = (
+            state.problems.get(gateway) or progress.note or _reason(last_rows.get(gateway), has_stalled=has_stalled)
+        )
         explanation: list[str] = []
         if explain is not None and reason != NO_TASK_REASON:
             explanation = list(explain(gateway))
@@ -111,14 +115,16 @@ def _not_completed(state: RolloutState, events: Iterable[Event], explain: Explai
             "wave": progress.wave + 1,
             "status": progress.category,
             "attempt": progress.attempt,
+            "has_stalled": has_stalled,
             "reason": reason,
             "explanation": explanation,
         }
 
 
-def _reason(row: StatusChanged | None) -> str:
-    """Return what the last row of a gateway's log says."""
+def _reason(row: StatusChanged | None, *, has_stalled: bool) -> str:
+    """Return what the last row of a gateway's log says, and whether its update has stalled since."""
     if row is None:
         return NO_TASK_REASON
     status = row.to_status or "no task"
-    return f"{status} since {format_iso(row.time_ms)}: {row.cause}"
+    stalled = ", and the update has stalled" if has_stalled else ""
+    return f"{status} since {format_iso(row.time_ms)}: {row.cause}{stalled}"

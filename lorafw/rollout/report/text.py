@@ -73,8 +73,13 @@ def describe_seen(wave: Mapping[str, Any]) -> str:
     Args:
         wave: Its part of the document.
     """
-    skipped = f", {wave['skipped']} left out" if wave["skipped"] else ""
-    return f"{wave['completed']} COMPLETED, {wave['failed']} FAILED, {wave['open']} not ended{skipped}"
+    seen = f"{wave['completed']} COMPLETED, {wave['failed']} FAILED, {wave['open']} not ended"
+    notes = [f"{wave[name]} {words}" for name, words in _NOTES.items() if wave[name]]
+    return ", ".join([seen, *notes])
+
+
+_NOTES: Final = {"stalled": "had stalled", "skipped": "left out"}
+"""What is told about a wave only if it happened."""
 
 
 def describe_predicted(wave: Mapping[str, Any]) -> str:
@@ -90,7 +95,8 @@ def describe_predicted(wave: Mapping[str, Any]) -> str:
         return end
     now = wave["predicted_now"]
     completed, failed = (f"{low} to {high}" for low, high in (now["completed"], now["failed"]))
-    return f"{completed} COMPLETED and {failed} FAILED after {now['hour']:.1f} h; {end}"
+    counts = f"{completed} COMPLETED, {failed} FAILED and at most {now['stalled'][1]} stalled"
+    return f"{counts} after {now['hour']:.1f} h; {end}"
 
 
 def describe_reason(decision: Mapping[str, Any]) -> str:
