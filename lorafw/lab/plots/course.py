@@ -84,6 +84,7 @@ def wave_course(course: WaveCourse) -> AccessibleFigure:
         _draw_gate(axes, course, end_h)
         _arrange(axes, curve.style, end_h)
     all_axes[0].set_ylabel("gateways")
+    figure.supxlabel("hours since the wave began", fontsize="medium")
     begun = "" if course.has_begun else " It has not begun."
     alt = f"Wave {course.number}, {course.size:,} gateways.{begun} {'; '.join(sentences)}.{_describe_gate(course)}"
     return AccessibleFigure(figure, alt)
@@ -203,7 +204,6 @@ def _describe_gate(course: WaveCourse) -> str:
 def _arrange(axes: Any, style: _CountStyle, end_h: float) -> None:
     """Set the title, the labels and the limits of one part of the picture."""
     axes.set_title(style.title, loc="left", fontsize="medium")
-    axes.set_xlabel("hours since the wave began")
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlim(0, end_h)
     top = max(1.0, axes.dataLim.y1) * style.headroom
