@@ -25,7 +25,7 @@ def _draw_words(monkeypatch: pytest.MonkeyPatch) -> None:
 
     The tests of all panels, in ``test_widgets`` and in a browser, draw it.
     """
-    monkeypatch.setattr("lorafw.lab.panels.rollout_monitor.image", words_of)
+    monkeypatch.setattr("lorafw.lab.panels.rollout_view.image", words_of)
 
 
 def words_of(figure: AccessibleFigure) -> SafeHtml:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +21,6 @@ from lorafw.lab.panels.html import (
     SafeHtml,
     chip,
     heading,
-    image,
-    keep_on_one_line,
     key_figures,
     preformatted,
     quiet,
@@ -32,17 +29,20 @@ from lorafw.lab.panels.html import (
     text_table,
 )
 from lorafw.lab.panels.rollout_driver import RolloutDriver, make_driver
-from lorafw.lab.panels.task_board import STATUS_MOODS, STATUS_SYMBOLS
-from lorafw.lab.plots import wave_course
-from lorafw.lab.plots.figure import AccessibleFigure
-from lorafw.rollout import Command, Connection, Report, SavedPlan, StateName, command, read_plan, read_state
+from lorafw.lab.panels.rollout_view import (
+    CURRENT_WAVE,
+    GATEWAY_HEAD,
+    MAX_GATEWAYS,
+    WAVE_HEAD,
+    MonitorView,
+    gateway_cells,
+    gateway_html_cells,
+)
+from lorafw.rollout import Command, Connection, SavedPlan, StateName, command, read_plan, read_state
 from lorafw.rollout.actor import local_actor
-from lorafw.rollout.application import read_journal
 from lorafw.rollout.file_system import is_locked
 from lorafw.rollout.journal import journal_path
-from lorafw.rollout.report.report import make_report
-from lorafw.rollout.report.text import gateways_with_reason
-from lorafw.rollout.state import Phase, RolloutState
+from lorafw.rollout.state import RolloutState
 from lorafw.rollout.status import can_be_promoted
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.testbed import Testbed
@@ -57,75 +57,11 @@ STATE_CHIPS: Final[Mapping[str, tuple[str, Mood]]] = {
     StateName.FAILED: ("✖", "bad"),
 }
 """The sign of each state, and what its chip says."""
-WAVE_HEAD: Final = ("wave", "gateways", "state", "COMPLETED", "FAILED", "not ended", "gate")
-GATEWAY_HEAD: Final = ("gateway", "wave", "status", "reason")
-NEEDS_ATTENTION: Final = (TaskStatus.FIRST_RETRY, TaskStatus.SECOND_RETRY, TaskStatus.FAILED, Phase.SKIPPED)
-"""What a gateway needs attention for, beside a problem and a stalled update: a try has failed, or it was left out."""
-MAX_GATEWAYS: Final = 8
-"""Number of gateways in the table. The report has them all."""
 FOLLOW_INTERVAL_S: Final = 0.5
 """Shortest time between two looks at the journal's files."""
 MAX_READING_SHARE: Final = 0.2
 """Largest share of the time in which the journal is read. That of 40,000 gateways takes many seconds."""
-CURRENT_WAVE: Final = -1
-"""The choice of the wave that has not been let go on yet, whatever its number."""
 NO_GATEWAY: Final = "none"
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class MonitorView:
-    """What the journal says about a rollout, and the picture of one wave."""
-
-    state: RolloutState
-    report: Report
-    figure: AccessibleFigure
-    image: SafeHtml
-    """The figure as HTML."""
-
-    @classmethod
-    def of(cls, plan: SavedPlan, journal: Path, wave: int) -> MonitorView:
-        """Read the journal, and draw a wave.
-
-        Args:
-            plan: The saved plan.
-            journal: The file of the journal. Without it, the rollout is planned.
-            wave: The index of the wave, or CURRENT_WAVE.
-
-        Returns:
-            What is shown.
-
-        Raises:
-            JournalError: The journal cannot be read, or is that of another plan.
-        """
-        state, events = read_journal(plan, journal)
-        report = make_report(state, events)
-        chosen = state.current_wave if wave == CURRENT_WAVE else wave
-        figure = wave_course(report.courses[chosen])
-        return cls(state, report, figure, image(figure))
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        """The facts of the report."""
-        return self.report.document
-
-    def wave_rows(self) -> list[tuple[str, ...]]:
-        """Return the rows of the table of waves."""
-        gates = self.document["planned"]["gates"]
-        rows = []
-        for number, (wave, gate) in enumerate(zip(self.document["waves"], gates, strict=True), 1):
-            counts = (wave["completed"], wave["failed"], wave["open"])
-            rows.append((str(number), f"{wave['size']:,}", wave["state"], *map(str, counts), gate))
-        return rows
-
-    def attention(self) -> list[Mapping[str, Any]]:
-        """Return the gateways that need attention, as the report describes them."""
-        return [gateway for gateway in gateways_with_reason(self.document) if self._needs_attention(gateway)]
-
-    def _needs_attention(self, gateway: Mapping[str, Any]) -> bool:
-        """Return whether a person should look at a gateway that is not COMPLETED."""
-        if gateway["has_stalled"] or gateway["gateway"] in self.state.problems:
-            return True
-        return gateway["status"] in NEEDS_ATTENTION
 
 
 class RolloutMonitor(Panel):
@@ -320,7 +256,7 @@ class RolloutMonitor(Panel):
         attention = self.view.attention()
         if not attention:
             return quiet("No gateway needs attention.")
-        rows = [_html_cells(gateway) for gateway in attention[:MAX_GATEWAYS]]
+        rows = [gateway_html_cells(gateway) for gateway in attention[:MAX_GATEWAYS]]
         gateways = table(GATEWAY_HEAD, rows, f"Gateways that need attention: {len(attention)}")
         hidden = len(attention) - len(rows)
         if not hidden:
@@ -357,7 +293,7 @@ class RolloutMonitor(Panel):
         attention = self.view.attention()
         lines.append(f"Gateways that need attention: {len(attention)}")
         if attention:
-            lines.append(text_table(GATEWAY_HEAD, [_gateway_cells(gateway) for gateway in attention[:MAX_GATEWAYS]]))
+            lines.append(text_table(GATEWAY_HEAD, [gateway_cells(gateway) for gateway in attention[:MAX_GATEWAYS]]))
         lines += self._explanation()
         lines.append(self.view.figure.alt)
         return "\n".join(lines)
@@ -380,16 +316,3 @@ def _signature_of(journal: Path) -> tuple[tuple[int, int], ...]:
             status = path.stat()
             parts.append((status.st_size, status.st_mtime_ns))
     return tuple(parts)
-
-
-def _gateway_cells(gateway: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the cells of a gateway, one for each column of GATEWAY_HEAD."""
-    return (gateway["gateway"], str(gateway["wave"]), gateway["status"], gateway["reason"])
-
-
-def _html_cells(gateway: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return the cells of a gateway with its status as a chip."""
-    name, wave, status, reason = _gateway_cells(gateway)
-    task_status = TaskStatus(status) if status in list(TaskStatus) else None
-    label = chip(f"{STATUS_SYMBOLS[task_status]} {status}", STATUS_MOODS[task_status])
-    return (keep_on_one_line(name), wave, keep_on_one_line(label), reason)
