@@ -129,7 +129,7 @@ def test_the_picture_says_what_was_seen_and_what_was_predicted_for_the_same_hour
     assert "COMPLETED: 2 of 4 after 1.5 h (predicted 2 to 4)" in alt
     assert "2 of 4 after 3.0 h (predicted 4 to 4, fewer than predicted)" in alt
     assert "1 of 4 after 3.0 h (predicted 0 to 0, more than predicted)" in alt
-    assert "stalled: 0 of 4 after 1.5 h (predicted 0 to 1), 1 of 4 after 3.0 h (predicted 0 to 1)" in alt
+    assert "stalled: 0 of 4 after 1.5 h (predicted 0 to 0), 1 of 4 after 3.0 h (predicted 0 to 0, more than predicted)" in alt
     assert alt.endswith("The gate decided after 5.0 h: go.")
     assert "gate" not in wave_course(second).alt.replace("gateways", "")
 
@@ -138,7 +138,7 @@ def test_the_picture_of_a_wave_that_has_not_begun_says_what_is_predicted(saved: 
     alt = wave_course(with_band(wave_courses(saved, [])[0])).alt
     assert alt == (
         "Wave 1, 4 gateways. It has not begun. COMPLETED: 4 to 4 predicted after 2.0 h; "
-        "FAILED: 0 to 0 predicted after 2.0 h; stalled: 0 to 1 predicted after 2.0 h."
+        "FAILED: 0 to 0 predicted after 2.0 h; stalled: 0 to 0 predicted after 2.0 h."
     )
 
 
