@@ -129,7 +129,10 @@ def test_the_picture_says_what_was_seen_and_what_was_predicted_for_the_same_hour
     assert "COMPLETED: 2 of 4 after 1.5 h (predicted 2 to 4)" in alt
     assert "2 of 4 after 3.0 h (predicted 4 to 4, fewer than predicted)" in alt
     assert "1 of 4 after 3.0 h (predicted 0 to 0, more than predicted)" in alt
-    assert "stalled: 0 of 4 after 1.5 h (predicted 0 to 0), 1 of 4 after 3.0 h (predicted 0 to 0, more than predicted)" in alt
+    assert (
+        "stalled: 0 of 4 after 1.5 h (predicted 0 to 0), 1 of 4 after 3.0 h (predicted 0 to 0, more than predicted)"
+        in alt
+    )
     assert alt.endswith("The gate decided after 5.0 h: go.")
     assert "gate" not in wave_course(second).alt.replace("gateways", "")
 
