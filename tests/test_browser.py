@@ -255,7 +255,7 @@ def test_a_rollout_is_applied_paused_and_stopped_by_keyboard(seven: LabPage) -> 
     page.get_by_role("button", name="Abort", exact=True).press("Enter")
     page.locator(".lorafw-chip", has_text="aborted").wait_for()
     assert page.get_by_label("Reason").input_value() == ""
-    page.get_by_text(re.compile(r"\w+@\w+: it is the key")).wait_for()
+    page.get_by_text(re.compile(r"by \S+@\S+ at .*: it is the key")).wait_for()
 
 
 @pytest.mark.parametrize("width", [1280, pytest.param(1024, marks=pytest.mark.slow)])
