@@ -80,7 +80,7 @@ def test_a_server_that_does_not_speak_http_is_no_open_lab(tmp_path: Path) -> Non
     from lorafw.lab.lessons import WorkingCopy
 
     copy = WorkingCopy(tmp_path)
-    runtime = copy.state / "runtime"
+    runtime = copy.ensure_state_folder() / "runtime"
     runtime.mkdir(parents=True)
     with server_that_says(b"SSH-2.0-OpenSSH_9\r\n") as url:
         (runtime / "jpserver-1.json").write_text(json.dumps({"url": f"{url}/"}))

@@ -134,7 +134,7 @@ def test_reset_of_a_folder_on_which_a_lab_is_open_changes_nothing(copy: WorkingC
     copy.update()
     (copy.path / NAMES[0]).write_text("mine")
     with JupyterLabServer(copy):
-        (record,) = (copy.state / "runtime").glob("jpserver-*.json")
+        (record,) = (copy.ensure_state_folder() / "runtime").glob("jpserver-*.json")
         left = record.read_text()
         done = CliRunner().invoke(main, ["lab", "reset", "--dir", str(copy.path)])
         assert done.exit_code == 1
@@ -153,14 +153,14 @@ def test_reset_of_a_folder_that_is_not_there_makes_it(tmp_path: Path) -> None:
 
 def test_no_lesson_is_lost_if_the_record_cannot_be_read(copy: WorkingCopy) -> None:
     copy.update()
-    (copy.state / "delivered.json").write_text("{")
+    (copy.ensure_state_folder() / "delivered.json").write_text("{")
     (copy.path / NAMES[0]).write_text("mine")
     copy.update()
     assert (copy.path / NAMES[0]).read_text() == "mine"
 
 
 def test_what_the_lab_keeps_is_readable_by_its_owner_only(copy: WorkingCopy) -> None:
-    assert copy.state.stat().st_mode & 0o077 == 0
+    assert copy.ensure_state_folder().stat().st_mode & 0o077 == 0
 
 
 def test_only_lessons_that_are_as_they_came_are_trusted(copy: WorkingCopy) -> None:
@@ -169,7 +169,7 @@ def test_only_lessons_that_are_as_they_came_are_trusted(copy: WorkingCopy) -> No
     notebook.cells.append(nbformat.v4.new_code_cell("import this"))
     nbformat.write(notebook, copy.path / NAMES[0])
     sign_unchanged_lessons(copy)
-    notary = NotebookNotary(data_dir=str(copy.state / "data"))
+    notary = NotebookNotary(data_dir=str(copy.ensure_state_folder() / "data"))
     trusted = [name for name in NAMES if notary.check_signature(nbformat.read(copy.path / name, as_version=4))]
     notary.store.close()
     assert trusted == NAMES[1:]

@@ -170,8 +170,10 @@ def test_a_trust_part_of_2_or_3_bytes_crashes_a_station_that_logs_it(second: int
 
 
 def test_a_line_of_the_log_is_cut_to_the_stations_buffer() -> None:
-    assert len(LogLine("CUP", Level.INFO, "x" * 1000).at(0).encode()) == LINE_BYTES
-    assert len(LogLine("CUP", Level.INFO, "ä" * 1000).at(0).encode("utf-8", "surrogateescape")) == LINE_BYTES
+    assert len(LogLine("CUP", Level.INFO, "x" * 1000).with_timestamp(0).encode()) == LINE_BYTES
+    assert (
+        len(LogLine("CUP", Level.INFO, "ä" * 1000).with_timestamp(0).encode("utf-8", "surrogateescape")) == LINE_BYTES
+    )
 
 
 def test_a_text_that_ends_with_a_line_feed_gets_no_second_one() -> None:

@@ -33,6 +33,8 @@ MAX_READ_BYTES: Final = 64 << 20
 DEFAULT_SAMPLE_SIZE: Final = 50
 _PAGE_SIZE: Final = 250
 _NOT_FOUND: Final = frozenset(("404", "NoSuchBucket", "NoSuchKey", "NotFound", "NotFoundException"))
+_DEFAULT_S3_KEY: Final = "alias/aws/s3"
+"""The key with which S3 encrypts if an object names none."""
 _ARCHIVED: Final = frozenset(("GLACIER", "DEEP_ARCHIVE"))
 
 MakeClient = Callable[[str], Any]
@@ -183,25 +185,26 @@ class AccountReader:
         return facts, _download(s3, location, head["ContentLength"])
 
     def _with_head(self, facts: AccountFacts, location: S3Location, s3: Any, head: dict[str, Any]) -> AccountFacts:
-        """Return the facts with what HeadObject says of the object, and with its KMS key."""
+        """Return the facts with what is known about the object and its KMS key.
+
+        Args:
+            facts: The facts so far.
+            location: Where the object is.
+            s3: The client of S3.
+            head: The answer of HeadObject.
+        """
         storage_class = head.get("StorageClass")
         if storage_class in _ARCHIVED and "Restore" not in head:
             facts = replace(facts, object_problem=f"{location} is archived ({storage_class}) and was not restored")
-        tags, _ = _attempt("tags", s3.get_object_tagging, Bucket=location.bucket, Key=location.key)
-        stored = StoredObject(
-            etag=head["ETag"].strip('"'),
-            size=head["ContentLength"],
-            read=bytes,
-            version_id=head.get("VersionId"),
-            tags={tag["Key"]: tag["Value"] for tag in (tags or {}).get("TagSet", ())},
-            encryption=head.get("ServerSideEncryption"),
-            kms_key_id=head.get("SSEKMSKeyId"),
-            has_bucket_key=bool(head.get("BucketKeyEnabled")),
-        )
+        tagging, _ = _attempt("tags", s3.get_object_tagging, Bucket=location.bucket, Key=location.key)
+        stored = _to_stored_object(head, tagging or {})
         facts = replace(facts, stored=stored)
         if not stored.uses_kms:
             return facts
-        key_id = stored.kms_key_id or "alias/aws/s3"
+        return self._with_kms_key(facts, stored.kms_key_id or _DEFAULT_S3_KEY)
+
+    def _with_kms_key(self, facts: AccountFacts, key_id: str) -> AccountFacts:
+        """Return the facts with a KMS key, or with the reason why it cannot be read."""
         kms = self._make_client("kms")
         key, problem = _attempt(f"KMS key {key_id}", _read_key, kms=kms, key_id=key_id)
         return replace(facts, kms_key=key, kms_problem=problem)
@@ -217,6 +220,20 @@ class AccountReader:
         if answer is not None:
             policy = NamedPolicy(f"policy of bucket {name}", answer["Policy"], MAX_BUCKET)
         return BucketFacts(name, owner, region, policy)
+
+
+def _to_stored_object(head: dict[str, Any], tagging: dict[str, Any]) -> StoredObject:
+    """Return the facts about an object from the answers of HeadObject and GetObjectTagging."""
+    return StoredObject(
+        etag=head["ETag"].strip('"'),
+        size=head["ContentLength"],
+        read=bytes,
+        version_id=head.get("VersionId"),
+        tags={tag["Key"]: tag["Value"] for tag in tagging.get("TagSet", ())},
+        encryption=head.get("ServerSideEncryption"),
+        kms_key_id=head.get("SSEKMSKeyId"),
+        has_bucket_key=bool(head.get("BucketKeyEnabled")),
+    )
 
 
 def _attempt(what: str, operation: Callable[..., Any], **arguments: Any) -> tuple[Any, str | None]:

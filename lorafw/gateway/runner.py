@@ -11,6 +11,7 @@ import os
 import selectors
 import subprocess
 import time
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -79,27 +80,33 @@ def execute(home: Home, update_bin: Path) -> UpdateRun:
 
 def _read_output(process: subprocess.Popen[bytes]) -> bytes:
     """Wait for the process and return its output: the first MAX_OUTPUT_BYTES bytes, and a note if more was dropped."""
-    kept = bytearray()
-    dropped = 0
-    deadline = time.monotonic() + EXEC_TIMEOUT_S
     assert process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while (remaining_s := deadline - time.monotonic()) > 0 and selector.select(remaining_s):
-            output = os.read(process.stdout.fileno(), MAX_OUTPUT_BYTES)
-            if not output:
-                break
-            kept_part = output[: MAX_OUTPUT_BYTES - len(kept)]
-            kept += kept_part
-            dropped += len(output) - len(kept_part)
+    deadline = time.monotonic() + EXEC_TIMEOUT_S
+    kept = bytearray()
+    dropped_bytes = 0
+    for output in _iter_output(process.stdout.fileno(), deadline):
+        kept_part = output[: MAX_OUTPUT_BYTES - len(kept)]
+        kept += kept_part
+        dropped_bytes += len(output) - len(kept_part)
     try:
         process.wait(max(deadline - time.monotonic(), 0))
     except subprocess.TimeoutExpired:
         return b"still running"
     process.stdout.close()
-    if dropped:
-        kept += b"\n(%d more bytes of output were dropped)" % dropped
+    if dropped_bytes:
+        kept += b"\n(%d more bytes of output were dropped)" % dropped_bytes
     return bytes(kept)
+
+
+def _iter_output(descriptor: int, deadline: float) -> Iterator[bytes]:
+    """Yield what a process writes, until it closes its output or the deadline has passed."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while (remaining_s := deadline - time.monotonic()) > 0 and selector.select(remaining_s):
+            output = os.read(descriptor, MAX_OUTPUT_BYTES)
+            if not output:
+                return
+            yield output
 
 
 def _start_program(program: str, folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -32,7 +32,7 @@ class UpdateRun:
 CATEGORIES: Final = ("cups", "tc")
 
 RunUpdate = Callable[[Home, Path], UpdateRun]
-"""Runs an update file and returns what came of it."""
+"""Runs an update file, and returns whether it restarts the station and which lines the station logs."""
 
 OpenUpdateFile = Callable[[Path], BinaryIO]
 """Opens the file for an update. Opening and writing raise OSError if the disk is full."""

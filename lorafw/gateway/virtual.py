@@ -327,7 +327,7 @@ class VirtualGateway:
 
         def log_line(line: LogLine) -> None:
             if self._log is not None and levels.shows(line):
-                self._log(line.at(self._clock.now_ms()))
+                self._log(line.with_timestamp(self._clock.now_ms()))
 
         return log_line
 

@@ -76,10 +76,12 @@ def guarding(rules: GuardRules) -> Iterator[None]:
 
     with contextlib.ExitStack() as stack:
 
-        def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-            before = getattr(owner, name, None)
-            replacement = make(getattr(before, _UNGUARDED, before))
-            stack.enter_context(replaced(owner, name, replacement))
+        def replace(owner: Any, name: str, make_replacement: Callable[[Any], Any]) -> None:
+            """Replace an attribute until the end of the block by what is made from the original one."""
+            current = getattr(owner, name, None)
+            # Inside of another guard, the current attribute is a replacement that knows the original one.
+            original = getattr(current, _UNGUARDED, current)
+            stack.enter_context(replaced(owner, name, make_replacement(original)))
 
         replace(httpsession.URLLib3Session, "send", lambda send: _guarded_send(send, rules))
         replace(endpoint.Endpoint, "make_request", _named_request)

@@ -191,14 +191,14 @@ class NotebookServer(ABC):
     @property
     def log(self) -> Path:
         """The file that receives the output of the server."""
-        return self._copy.state / self.log_filename
+        return self._copy.ensure_state_folder() / self.log_filename
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables of kernels and terminals.
 
         They are the variables of the user without those of AWS and of another Jupyter.
         """
-        folders = {name: str(self._copy.state / folder) for name, folder in _FOLDERS.items()}
+        folders = {name: str(self._copy.ensure_state_folder() / folder) for name, folder in _FOLDERS.items()}
         # '!aws' in a lesson is the AWS CLI that was installed beside this Python.
         search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         return {
@@ -226,16 +226,17 @@ class NotebookServer(ABC):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._server_environment(),
-                cwd=self._copy.state / "config",  # Voila reads configuration files of its current folder.
+                cwd=self._copy.ensure_state_folder()
+                / "config",  # Voila reads configuration files of its current folder.
                 start_new_session=True,  # Ctrl-C reaches only the command, which then stops the server.
             )
 
     def _write_settings(self) -> None:
         """Create Jupyter's folders and the settings that do not exist yet."""
         for name in _FOLDERS.values():
-            (self._copy.state / name).mkdir(mode=0o700, exist_ok=True)
+            (self._copy.ensure_state_folder() / name).mkdir(mode=0o700, exist_ok=True)
         for name, settings in _SETTINGS.items():
-            path = self._copy.state / "settings" / name
+            path = self._copy.ensure_state_folder() / "settings" / name
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(settings))
@@ -290,7 +291,7 @@ class JupyterLabServer(NotebookServer):
             f"--ServerApp.open_browser={self._browser}",
             f"--ServerApp.root_dir={self._copy.path}",
             f"--LabApp.default_url=/lab/tree/{self._copy.first}",
-            f"--config={self._copy.state / 'config' / 'lab.json'}",
+            f"--config={self._copy.ensure_state_folder() / 'config' / 'lab.json'}",
             *_LAB_ACCESS,
             *_OFFLINE,
         ]
@@ -302,7 +303,7 @@ class JupyterLabServer(NotebookServer):
             port: Not used. JupyterLab listens on another port if this one is taken.
         """
         assert self._process is not None
-        path = self._copy.state / "runtime" / f"jpserver-{self._process.pid}.json"
+        path = self._copy.ensure_state_folder() / "runtime" / f"jpserver-{self._process.pid}.json"
         record = self._wait_for(partial(_read_server_record, path))
         base_url = record["url"].replace("localhost", "127.0.0.1")
         return f"{base_url}lab/tree/{self._copy.first}?token={record['token']}"
@@ -357,7 +358,7 @@ class VoilaServer(NotebookServer):
         """
         if not self._browser:
             return
-        page = self._copy.state / "runtime" / "voila-open.html"
+        page = self._copy.ensure_state_folder() / "runtime" / "voila-open.html"
         page.unlink(missing_ok=True)
         page.touch(mode=0o600)
         page.write_text(f'<!DOCTYPE html><meta http-equiv="refresh" content="0; url={self.url}">')
@@ -377,7 +378,7 @@ def sign_unchanged_lessons(copy: WorkingCopy) -> None:
     import nbformat  # noqa: PLC0415 -- only the lab has it
     from nbformat.sign import NotebookNotary  # noqa: PLC0415
 
-    data = copy.state / "data"
+    data = copy.ensure_state_folder() / "data"
     data.mkdir(mode=0o700, exist_ok=True)
     notary = NotebookNotary(data_dir=str(data))
     try:
@@ -394,7 +395,7 @@ def is_lab_running(copy: WorkingCopy) -> bool:
 
     JupyterLab leaves its file behind if it is killed. Therefore the server in each file is asked.
     """
-    for path in (copy.state / "runtime").glob("jpserver-*.json"):
+    for path in (copy.ensure_state_folder() / "runtime").glob("jpserver-*.json"):
         record = _read_server_record(path)
         if "url" in record and _responds_ok(f"{record['url']}api"):
             return True

@@ -62,9 +62,8 @@ class WorkingCopy:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @property
-    def state(self) -> Path:
-        """The folder for the files of the lab. Created on first use.
+    def ensure_state_folder(self) -> Path:
+        """Create the folder for the files of the lab if it does not exist, and return its path.
 
         Only its owner can read it, because JupyterLab's token is in it.
         """
@@ -158,16 +157,18 @@ class WorkingCopy:
     def _read_digests(self) -> dict[str, str]:
         """Return the digest of each lesson as it was written last; empty if the file cannot be read."""
         try:
-            digests = json.loads((self.state / _DIGESTS).read_text())
+            digests = json.loads((self.ensure_state_folder() / _DIGESTS).read_text())
         except (FileNotFoundError, ValueError):
             return {}
         return digests if isinstance(digests, dict) else {}
 
     def _save_digests(self, digests: dict[str, str]) -> None:
-        write_atomic(self.state / _DIGESTS, json.dumps(digests, indent=1).encode())
+        """Save the digest of each lesson as it was written last."""
+        write_atomic(self.ensure_state_folder() / _DIGESTS, json.dumps(digests, indent=1).encode())
 
 
 def _file_digest(path: Path) -> str:
+    """Return the digest of a file. See ``digest``."""
     return digest(path.read_bytes())
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -353,21 +354,17 @@ class Cloud:
 
     def _open_tls(self, stack: contextlib.ExitStack, port: int) -> None:
         """Start CUPS over HTTPS and announce it as the CUPS endpoint. Sets ``cups_tls``; ``stack`` will stop it."""
-        from lorafw.iotwireless.context import IotCertificates, on_certificate_associated, set_cups_endpoint  # noqa: PLC0415
+        from lorafw.iotwireless.context import set_cups_endpoint  # noqa: PLC0415
         from lorafw.server.certificate_authority import load_or_create  # noqa: PLC0415
 
         folder = self._state_dir
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-state-")))
         authority = load_or_create(folder, self._names)
-        gatekeeper = CertificateAuthorizer(IotCertificates(), self.service.find_gateway)
         context = authority.server_context()
-        gatekeeper.attach(context)
-        stack.enter_context(on_certificate_associated(gatekeeper.trust))
-        for owner, certificate_id in self.service.associated_certificates():
-            gatekeeper.trust(owner, certificate_id)
+        authorizer = self._authorize_certificates(stack, context)
         # A gateway on the network knows this machine by its public name, and one on this machine by the last name too.
-        tls = TlsConfig(context, gatekeeper, self._names[-1])
+        tls = TlsConfig(context, authorizer, self._names[-1])
         self.cups_tls = CupsServer(
             self.service,
             host=self._cups_host,
@@ -381,6 +378,20 @@ class Cloud:
         if self.cups_plain is not None:
             plain_uri = self.cups_plain.uri
         stack.enter_context(set_cups_endpoint(self.cups_tls.uri, authority.ca_pem, plain_uri=plain_uri))
+
+    def _authorize_certificates(self, stack: contextlib.ExitStack, context: ssl.SSLContext) -> CertificateAuthorizer:
+        """Return what decides which client certificates are accepted. ``context`` asks it from now on.
+
+        It accepts the certificates that are associated with a gateway now, or will be until ``stack`` closes.
+        """
+        from lorafw.iotwireless.context import IotCertificates, on_certificate_associated  # noqa: PLC0415
+
+        authorizer = CertificateAuthorizer(IotCertificates(), self.service.find_gateway)
+        authorizer.attach(context)
+        stack.enter_context(on_certificate_associated(authorizer.trust))
+        for owner, certificate_id in self.service.associated_certificates():
+            authorizer.trust(owner, certificate_id)
+        return authorizer
 
     @property
     def public_names(self) -> tuple[str, ...]:

@@ -25,7 +25,9 @@ class OperationRates:
     """
 
     def __init__(self, calls_per_s: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        self._calls_per_s, self._clock, self._sleep = calls_per_s, clock, sleep
+        self._calls_per_s = calls_per_s
+        self._clock = clock
+        self._sleep = sleep
         self._limiters: dict[str, RateLimiter] = {}
         self._rates_per_s: dict[str, float] = {}
 

@@ -1,7 +1,7 @@
 """The state of a rollout: a frozen value, computed from the plan and the events of the journal (``evolution``).
 
-Some fields are volatile: they hold what was seen since ``apply`` started, are not in the journal, and are seen
-again after a restart.
+Some fields are volatile: they hold what this run of ``apply`` has seen. They are not in the journal, so they have their
+defaults again after a restart, and ``apply`` looks anew.
 """
 
 from __future__ import annotations
@@ -69,17 +69,17 @@ class GatewayProgress:
     note: str = ""
     """Why it was left out."""
     looked_ms: int | None = None
-    """When the task was read last. Volatile, like the fields below."""
+    """When the task was read last. None if it was not read yet. Volatile."""
     seen_uplink_ms: int | None = None
-    """Its last uplink at that time."""
+    """The last uplink of the gateway when the task was read last. Volatile."""
     checked_ms: int | None = None
-    """When it was last checked that the gateway may get a task."""
+    """When it was last checked that the gateway may get a task. Volatile."""
     quiet_looks: int = 0
-    """How many looks in a row found nothing new."""
+    """How many times in a row the task was read and had not changed. Volatile."""
     failures: int = 0
-    """How many calls in a row have failed."""
+    """How many calls in a row have failed. Volatile."""
     retry_ms: int = 0
-    """No call is made for it before this time."""
+    """No call is made for the gateway before this time. Volatile."""
 
     @property
     def category(self) -> str:
@@ -198,35 +198,35 @@ class RolloutState:
     abort_reason: str | None = None
     finished: Finished | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
-    """The reason of each problem, by its subject. The rollout holds while there is one."""
+    """Why the rollout holds: the reasons, by what they are about (an id of a gateway or a ``Subject``)."""
     accepted: frozenset[str] = frozenset()
-    """Reasons to hold that a person has accepted."""
+    """The reasons for which the rollout no longer holds, because a person promoted it in spite of them."""
     failed_hook: HookRan | None = None
-    """The last run of the hook that did not let the rollout go on."""
+    """The last run of the hook that ended with an error. A promotion goes on without running the hook again."""
     is_tail_over: bool = False
-    """True if a person decided not to wait for the last tasks."""
+    """True if every gate is passed and a person decided not to wait for the tasks that have not ended."""
     latest_ms: int = 0
     """When the last event was recorded."""
     trouble: str = ""
-    """Why no call can be made. Volatile, like the fields below."""
+    """Why calls to AWS fail in general, such as expired credentials. Empty if they do not. Volatile."""
     trouble_until_ms: int = 0
-    """No call is made before this time."""
+    """While there is trouble, no call is made before this time. Volatile."""
     uplinks_ms: Mapping[str, int | None] = field(default_factory=dict)
-    """The last uplink of each gateway."""
+    """The last uplink of each gateway, from the last list of gateways. Volatile."""
     listed_ms: int | None = None
-    """When the gateways were listed last."""
+    """When the gateways were listed last. Volatile."""
     sweep_ms: int = 0
-    """Time between two lists. It is longer if little happens."""
+    """The time between two lists of gateways. It is longer if little happens. Volatile."""
     object_checked_ms: int | None = None
-    """When the update file was last found unchanged."""
+    """When the update file was last found unchanged. Volatile."""
     definitions_read_ms: int | None = None
-    """When the task definitions were read last."""
+    """When the task definitions were read last. Volatile."""
     rechecked_ms: Mapping[str, int] = field(default_factory=dict)
-    """When each problem was looked at last."""
+    """When it was last looked at each problem, by the keys of ``problems``. Volatile."""
 
     @property
     def current_wave(self) -> int:
-        """The index of the first wave that has not been let go on; the last one if there is none."""
+        """The index of the first wave whose gate is not passed yet. It is the last wave if all gates are passed."""
         return first_undecided(self.waves)
 
     @property
@@ -240,7 +240,7 @@ class RolloutState:
 
 
 def first_undecided(waves: Sequence[WaveProgress]) -> int:
-    """Return the index of the first wave that has not been let go on; that of the last one if there is none."""
+    """Return the index of the first wave whose gate is not passed yet, or of the last wave if all gates are passed."""
     undecided = (index for index, wave in enumerate(waves) if wave.decided_ms is None)
     return next(undecided, len(waves) - 1)
 

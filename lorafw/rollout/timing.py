@@ -67,7 +67,8 @@ class SimulatedTime:
     """
 
     def __init__(self, now_ms: Callable[[], int], advance: Callable[[float], object]) -> None:
-        self._now_ms, self._advance = now_ms, advance
+        self._now_ms = now_ms
+        self._advance = advance
 
     def now_ms(self) -> int:
         """Return the time of the testbed's clock in milliseconds since 1970 UTC."""

@@ -324,7 +324,7 @@ class ConnectionManager(web.Server):
         self.now = asyncio.get_running_loop().time
         self._file_share = PROCESS.join()
         # A dict keeps the order of registration: the oldest connection is first.
-        self._open: dict[ClientConnection, None] = {}
+        self._open_connections: dict[ClientConnection, None] = {}
         self._is_closing = False
         self._timeout_timer: asyncio.TimerHandle | None = None
 
@@ -350,21 +350,21 @@ class ConnectionManager(web.Server):
             connection.abort_with_reason(RefusalReason.TOO_MANY_CONNECTIONS)
             return False
         connection.set_phase(Phase.READING)
-        self._open[connection] = None
+        self._open_connections[connection] = None
         if self._timeout_timer is None:
             self._enforce_timeouts()
         return True
 
     def remove(self, connection: ClientConnection) -> None:
         """Forget a connection. Does nothing if it is not registered."""
-        self._open.pop(connection, None)
+        self._open_connections.pop(connection, None)
 
     def close_all(self) -> None:
         """Abort all connections and refuse new ones. Gives back the server's share of files."""
         self._is_closing = True
         if self._timeout_timer is not None:
             self._timeout_timer.cancel()
-        for connection in list(self._open):
+        for connection in list(self._open_connections):
             connection.abort()
         self._file_share.leave()
         self.tally.log_suppressed(force=True)
@@ -383,7 +383,7 @@ class ConnectionManager(web.Server):
         Args:
             opening: Number of connections that were accepted and are not registered yet.
         """
-        return len(self._open) + opening < self._max_connections
+        return len(self._open_connections) + opening < self._max_connections
 
     def make_room(self, idle_s: float = 0.0) -> bool:
         """Close the oldest idle connections of the address that has most of them.
@@ -395,7 +395,7 @@ class ConnectionManager(web.Server):
             False if there is no such connection.
         """
         latest_start = self.now() - idle_s
-        idle = [connection for connection in self._open if connection.is_idle_since(latest_start)]
+        idle = [connection for connection in self._open_connections if connection.is_idle_since(latest_start)]
         if not idle:
             return False
         ((busiest_peer, _),) = Counter(connection.peer for connection in idle).most_common(1)
@@ -408,7 +408,7 @@ class ConnectionManager(web.Server):
     def _enforce_timeouts(self) -> None:
         """Abort the connections that exceed a time limit, and schedule the next check."""
         now = self.now()
-        for connection in list(self._open):
+        for connection in list(self._open_connections):
             self._enforce_timeout(connection, now)
         self.tally.log_suppressed()
         interval_s = min(self.limits.request_timeout_s, self.limits.min_rate_window_s) / _TIMEOUT_CHECKS

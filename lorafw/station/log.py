@@ -45,7 +45,7 @@ class Level(IntEnum):
     CRITICAL = 7
 
     @property
-    def short(self) -> str:
+    def abbreviation(self) -> str:
         """The name of the level in a log line: its first four letters."""
         return self.name[:4]
 
@@ -61,11 +61,11 @@ class LogLine:
 
     def __str__(self) -> str:
         """Return the line without its time. A long text is cut off, and a line feed at its end is removed."""
-        head = f"[{self.module}:{self.level.short}] "
+        head = f"[{self.module}:{self.level.abbreviation}] "
         text = encode_lossless(self.text)[: LINE_BYTES - _TIME_BYTES - len(head)]
         return head + decode_lossless(text).removesuffix("\n")
 
-    def at(self, time_ms: int) -> str:
+    def with_timestamp(self, time_ms: int) -> str:
         """Return the line with its time, as it is in the log file.
 
         Args:

@@ -20,7 +20,7 @@ _MODULES: Final = (
     "any", "RAL", "S2E", "WSS", "JSN", "AIO", "CUP", "SYS", "TCE", "HAL", "___", "SYN", "GPS", "SIM", "WEB",
 )  # fmt: skip
 _BY_MODULE: Final = {name.lower(): name for name in _MODULES}
-_BY_NAME: Final = {level.short.lower(): level for level in Level}
+_BY_NAME: Final = {level.abbreviation.lower(): level for level in Level}
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,14 +54,12 @@ def parse_cups_uri(uri: str) -> StationAddress:
         text = encode_lossless(uri)
     except UnicodeEncodeError:
         raise _malformed_uri("no file has half of a surrogate pair, found in", ascii(uri)) from None
-    scheme_end = len(_SCHEME)
-    is_tls = text[scheme_end : scheme_end + 1] == b"s"
-    if is_tls:
-        scheme_end += 1
-    if text[: len(_SCHEME)].lower() != _SCHEME or text[scheme_end : scheme_end + 1] != b":":
+    scheme, after_http = text[: len(_SCHEME)], text[len(_SCHEME) :]
+    is_tls = after_http.startswith(b"s")
+    after_scheme = after_http.removeprefix(b"s")
+    if scheme.lower() != _SCHEME or not after_scheme.startswith(b":"):
         raise _malformed_uri("expecting http://.. or https://.. but found", uri)
-    slashes = text[scheme_end + 1 : scheme_end + 3]
-    host_port = text[scheme_end + 3 :]
+    slashes, host_port = after_scheme[1:3], after_scheme[3:]
     host, separator, port = _split_host_port(host_port)
     has_port = separator == b":" and port and b"/" not in port
     if slashes != b"//" or not host or not has_port:

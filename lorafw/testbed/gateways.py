@@ -133,7 +133,7 @@ class TestbedGateway:
 
     def _log_problem(self, problem: str, clock: ManualClock) -> None:
         """Append an error line to ``log``."""
-        self.log.append(LogLine(NOTE_MODULE, Level.ERROR, problem).at(clock.now_ms()))
+        self.log.append(LogLine(NOTE_MODULE, Level.ERROR, problem).with_timestamp(clock.now_ms()))
 
 
 GatewayRef = TestbedGateway | GatewayEui | str | int

@@ -439,20 +439,21 @@ class Testbed(AwsSide):
             signature = signed.signature
         if sig_key_crc is None:
             sig_key_crc = signed.key_crc
+        if not data_source:
+            data_source = self.upload(update, key, region=region, account=account)
         members = example.input_json(
             name=name,
             auto_create_tasks=auto_create_tasks,
             current_version=current_version,
             update_version=update_version,
-            data_source=data_source or self.upload(update, key, region=region, account=account),
+            data_source=data_source,
             role=role or example.role_arn(owner.account),
             signature=signature,
             sig_key_crc=sig_key_crc,
         )
-        created: Mapping[str, str] = self._own_client("iotwireless", owner).create_wireless_gateway_task_definition(
-            **members
-        )
-        return created["Id"]
+        client = self._own_client("iotwireless", owner)
+        definition_id: str = client.create_wireless_gateway_task_definition(**members)["Id"]
+        return definition_id
 
     def inject(self, fault: Fault | FaultName, gateway: GatewayRef | None = None, *, polls: int | None = None) -> None:
         """Make a fault happen at a gateway, beginning with its next poll.

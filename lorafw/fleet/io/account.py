@@ -43,7 +43,8 @@ class RateLimiter:
 
     def __init__(self, per_s: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
         self._interval_s = 1 / per_s
-        self._clock, self._sleep = clock, sleep
+        self._clock = clock
+        self._sleep = sleep
         self._next_call_s = clock()
 
     def set_rate(self, per_s: float) -> None:

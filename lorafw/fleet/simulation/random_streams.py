@@ -102,12 +102,23 @@ def stream_offset(stream: Stream, step: int = 0) -> np.uint64:
 def uniform(rng_key: U64, stream: Stream, step: int = 0) -> F64:
     """Return uniform numbers in the open interval (0, 1), one for each key."""
     if rng_key.ndim == 1 and len(rng_key) > BLOCK:
+        # Blocks that fit into the processor's cache.
         result = np.empty(len(rng_key))
         for start in range(0, len(rng_key), BLOCK):
             result[start : start + BLOCK] = uniform(rng_key[start : start + BLOCK], stream, step)
         return result
-    # The same operations as in splitmix64(), in place to save memory traffic.
-    z = rng_key + stream_offset(stream, step)
+    bits = rng_key + stream_offset(stream, step)
+    _splitmix64_in_place(bits)
+    # The upper 52 bits, plus a half, as a fraction: never 0 and never 1.
+    bits >>= np.uint64(12)
+    numbers: F64 = bits.astype(np.float64)
+    numbers += 0.5
+    numbers *= 2.0**-52
+    return numbers
+
+
+def _splitmix64_in_place(z: U64) -> None:
+    """Replace each number by ``splitmix64`` of it. Works in place, because memory traffic limits the speed."""
     shifted = z >> np.uint64(30)
     z ^= shifted
     z *= np.uint64(_M1)
@@ -116,12 +127,6 @@ def uniform(rng_key: U64, stream: Stream, step: int = 0) -> F64:
     z *= np.uint64(_M2)
     np.right_shift(z, np.uint64(31), out=shifted)
     z ^= shifted
-    # The upper 52 bits, plus a half, as a fraction: never 0 and never 1.
-    z >>= np.uint64(12)
-    numbers: F64 = z.astype(np.float64)
-    numbers += 0.5
-    numbers *= 2.0**-52
-    return numbers
 
 
 def uniform_scalar(seed: int, replication: int, gateway: int, stream: Stream, step: int = 0) -> float:

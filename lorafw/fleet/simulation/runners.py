@@ -24,7 +24,7 @@ from lorafw.fleet.simulation.histories import Histories
 from lorafw.fleet.simulation.inputs import I64, NEVER, BatchColumns, Mask, SimulationParameters
 from lorafw.fleet.simulation.installs import key_faults
 from lorafw.fleet.simulation.outages import Outages, draw_outages, outage_group_count, outage_groups
-from lorafw.fleet.simulation.random_streams import rng_keys
+from lorafw.fleet.simulation.random_streams import U64, rng_keys
 
 BATCH_SIZE: Final = 1 << 18
 """Gateways in one batch: enough that two threads rarely wait for each other (measured from 2^15 to 2^20)."""
@@ -152,9 +152,7 @@ def batch_columns(context: RolloutContext, batch: Batch) -> BatchColumns:
         """Return a column of the fleet for the gateways of the batch, flat."""
         return _flatten(column[batch.gateway_index], len(batch.replications))
 
-    numbers = fleet.number[batch.gateway_index]
-    numbers_by_replication = numbers if numbers.ndim == 2 else numbers[None, :]
-    rng_key = rng_keys(context.seed, np.asarray(batch.replications)[:, None], numbers_by_replication).reshape(-1)
+    rng_key = _batch_rng_keys(context, batch)
     outage_group = None
     if context.outages is not None:
         outage_group = flatten(outage_groups(fleet)) + _first_outage_groups(fleet, batch, len(rng_key))
@@ -172,6 +170,15 @@ def batch_columns(context: RolloutContext, batch: Batch) -> BatchColumns:
         outage_group=outage_group,
         task_created_ms=task_created_ms,
     )
+
+
+def _batch_rng_keys(context: RolloutContext, batch: Batch) -> U64:
+    """Return the keys of the random numbers for the gateways of a batch, flat."""
+    numbers = context.fleet.number[batch.gateway_index]
+    if numbers.ndim == 1:
+        numbers = numbers[None, :]  # the same gateways in each replication
+    replications = np.asarray(batch.replications)[:, None]
+    return rng_keys(context.seed, replications, numbers).reshape(-1)
 
 
 def _flatten(block: npt.NDArray[Any], replications: int) -> npt.NDArray[Any]:

@@ -11,8 +11,9 @@ completed, so read them beside the share that never completes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -54,44 +55,96 @@ def summarise(histories: Histories, stopped_ms: I64, update_bytes: int, confiden
     if not 0 < confidence_level < 1:
         raise FleetError("ci", confidence_level, f"ci {confidence_level!r} is not a level between 0 and 1, e.g. 0.95")
     replications, size = histories.status.shape
+    sample = _choose_sample(replications, size, confidence_level)
     completed = histories.status == _COMPLETED
     completed_count = completed.sum(axis=1)
     failed_count = (histories.status == _FAILED).sum(axis=1)
     sends = histories.delivered_sends.sum(axis=1, dtype=np.int64)
     bytes_sent = sends * float(update_bytes) + histories.broken_bytes.sum(axis=1)
     last_end_ms = _last_end_ms(histories.ended_ms)
-    z = NormalDist().inv_cdf((1 + confidence_level) / 2)
-
-    def over_replications(values: F64) -> Estimate:
-        """Return the mean over replications, with Student's t interval."""
-        return t_interval(values, confidence_level)
-
-    def share_of_gateways(counts: Any) -> Estimate:
-        """Return counts of gateways as a share of the fleet, with an interval."""
-        if replications == 1:
-            return wilson_interval(int(counts[0]), size, z)
-        return over_replications(counts / size)
-
-    mean_sends = over_replications(sends / size)
-    if replications == 1:
-        mean_sends = _mean_sends(histories.delivered_sends[0], z)
-    aborted_share = Estimate(None)
-    if size * replications:
-        aborted_share = wilson_interval(int((stopped_ms < NEVER).sum()), replications, z)
+    last_end_s = last_end_ms[last_end_ms < NEVER] / 1000
     return Summary(
         gateways=size,
         replications=replications,
         level=confidence_level,
-        completed_share=share_of_gateways(completed_count),
-        failed_share=share_of_gateways(failed_count),
-        never_completed_share=share_of_gateways(size - completed_count),
-        mean_sends=mean_sends,
+        completed_share=sample.share(completed_count),
+        failed_share=sample.share(failed_count),
+        never_completed_share=sample.share(size - completed_count),
+        mean_sends=sample.mean_sends(histories.delivered_sends, sends),
         time_to_completed_s=_quantiles(histories.ended_ms, completed, completed_count, confidence_level),
-        time_to_last_s=over_replications(last_end_ms[last_end_ms < NEVER] / 1000),
-        bytes_sent=over_replications(bytes_sent),
-        peak_offers_per_min=over_replications(_peak_per_minute(histories.offered_ms)),
-        aborted_share=aborted_share,
+        time_to_last_s=t_interval(last_end_s, confidence_level),
+        bytes_sent=t_interval(bytes_sent, confidence_level),
+        peak_offers_per_min=t_interval(_peak_per_minute(histories.offered_ms), confidence_level),
+        aborted_share=_aborted_share(stopped_ms, size, confidence_level),
     )
+
+
+class _Sample(Protocol):
+    """What an estimate is made from. It decides which interval an estimate has."""
+
+    def share(self, counts: Any) -> Estimate:
+        """Return counts of gateways, one for each replication, as a share of the fleet."""
+        ...
+
+    def mean_sends(self, delivered_sends: Any, sends: I64) -> Estimate:
+        """Return the mean number of delivered sends.
+
+        Args:
+            delivered_sends: The number of each gateway, one row for each replication.
+            sends: The sum of each row.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _GatewaySample:
+    """The gateways of the only replication are the sample."""
+
+    size: int
+    z: float
+    """The quantile of the normal distribution for the confidence level."""
+
+    def share(self, counts: Any) -> Estimate:
+        return wilson_interval(int(counts[0]), self.size, self.z)
+
+    def mean_sends(self, delivered_sends: Any, sends: I64) -> Estimate:
+        return _mean_sends(delivered_sends[0], self.z)
+
+
+@dataclass(frozen=True, slots=True)
+class _RolloutSample:
+    """The replications are the sample."""
+
+    size: int
+    """The number of gateways in each replication."""
+    confidence_level: float
+
+    def share(self, counts: Any) -> Estimate:
+        return t_interval(counts / self.size, self.confidence_level)
+
+    def mean_sends(self, delivered_sends: Any, sends: I64) -> Estimate:
+        return t_interval(sends / self.size, self.confidence_level)
+
+
+def _choose_sample(replications: int, size: int, confidence_level: float) -> _Sample:
+    """Return the sample that the estimates of this number of replications are made from."""
+    if replications == 1:
+        return _GatewaySample(size, _normal_quantile(confidence_level))
+    return _RolloutSample(size, confidence_level)
+
+
+def _normal_quantile(confidence_level: float) -> float:
+    """Return the quantile of the normal distribution for a two-sided interval, for example 1.96 for 0.95."""
+    return NormalDist().inv_cdf((1 + confidence_level) / 2)
+
+
+def _aborted_share(stopped_ms: I64, size: int, confidence_level: float) -> Estimate:
+    """Return the share of replications that were aborted. There is no estimate if there are no gateways."""
+    replications = len(stopped_ms)
+    if not size or not replications:
+        return Estimate(None)
+    aborted_count = int((stopped_ms < NEVER).sum())
+    return wilson_interval(aborted_count, replications, _normal_quantile(confidence_level))
 
 
 def wilson_interval(hits: int, trials: int, z: float) -> Estimate:

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from lorafw import example
 from lorafw.lab.diagrams.canvas import BLUE, GREEN, SMALL, YELLOW, Canvas, Diagram
+
+# Positions and sizes in pixels.
+_SIZE: Final = (1000, 250)
+_BOX_TOP: Final = 90
+_BOX_HEIGHT: Final = 70
+_SERVICE_BOX: Final = (20, 250)
+"""Left and right edge of the box of the service."""
+_ROLE_BOX: Final = (400, 610)
+_BUCKET_BOX: Final = (750, 980)
+_ARROW_Y: Final = _BOX_TOP + _BOX_HEIGHT / 2
+_ACTION_SPACING: Final = 15
+_CAPTION_Y: Final = 190
+_CAPTION_SPACING: Final = 16
 
 
 def trust_and_permission(
@@ -25,16 +38,15 @@ def trust_and_permission(
     assume_actions = [action for statement in trusts for action in _as_list(statement["Action"])]
     actions = [action for statement in permissions for action in _as_list(statement["Action"])]
     resources = [resource for statement in permissions for resource in _as_list(statement["Resource"])]
-    canvas = Canvas("Trust and permission", 1000, 250)
-    canvas.box(20, 90, 230, 70, ["AWS IoT Wireless", *principals], BLUE)
-    canvas.box(400, 90, 210, 70, ["role", role], YELLOW)
-    canvas.box(750, 90, 230, 70, ["S3", *(name.removeprefix("arn:aws:s3:::") for name in resources)], GREEN)
-    _draw_arrow(canvas, (250, 400), assume_actions)
-    _draw_arrow(canvas, (610, 750), actions)
-    canvas.text((325, 190), "The trust policy says", size=SMALL)
-    canvas.text((325, 206), "who may assume the role.", size=SMALL)
-    canvas.text((680, 190), "The permission policy says", size=SMALL)
-    canvas.text((680, 206), "what the role may do.", size=SMALL)
+    object_names = [name.removeprefix("arn:aws:s3:::") for name in resources]
+    canvas = Canvas("Trust and permission", *_SIZE)
+    _draw_box(canvas, _SERVICE_BOX, ["AWS IoT Wireless", *principals], BLUE)
+    _draw_box(canvas, _ROLE_BOX, ["role", role], YELLOW)
+    _draw_box(canvas, _BUCKET_BOX, ["S3", *object_names], GREEN)
+    _draw_arrow(canvas, _SERVICE_BOX, _ROLE_BOX, assume_actions)
+    _draw_arrow(canvas, _ROLE_BOX, _BUCKET_BOX, actions)
+    _draw_caption(canvas, _SERVICE_BOX, _ROLE_BOX, ["The trust policy says", "who may assume the role."])
+    _draw_caption(canvas, _ROLE_BOX, _BUCKET_BOX, ["The permission policy says", "what the role may do."])
     return canvas.finish(
         f"Trust and permission. The trust policy of the role {role} lets {', '.join(principals)} do "
         f"{', '.join(assume_actions)}. Its permission policy lets the role do {', '.join(actions)} "
@@ -61,9 +73,23 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _draw_arrow(canvas: Canvas, ends: tuple[float, float], actions: list[str]) -> None:
-    """Draw an arrow with the names of actions above it."""
-    middle = (ends[0] + ends[1]) / 2
-    canvas.line((ends[0], 125), (ends[1], 125), arrow=True)
-    for number, action in enumerate(reversed(actions)):
-        canvas.text((middle, 116 - 15 * number), action, size=SMALL)
+def _draw_box(canvas: Canvas, edges: tuple[float, float], lines: list[str], fill: str) -> None:
+    """Draw a box between a left and a right edge."""
+    left, right = edges
+    canvas.box(left, _BOX_TOP, right - left, _BOX_HEIGHT, lines, fill)
+
+
+def _draw_arrow(canvas: Canvas, source: tuple[float, float], target: tuple[float, float], actions: list[str]) -> None:
+    """Draw an arrow from one box to another, with the names of actions above it."""
+    start, end = source[1], target[0]
+    middle = (start + end) / 2
+    canvas.line((start, _ARROW_Y), (end, _ARROW_Y), arrow=True)
+    for index, action in enumerate(reversed(actions)):
+        canvas.text((middle, _ARROW_Y - 9 - _ACTION_SPACING * index), action, size=SMALL)
+
+
+def _draw_caption(canvas: Canvas, source: tuple[float, float], target: tuple[float, float], lines: list[str]) -> None:
+    """Draw lines of text below the arrow from one box to another."""
+    middle = (source[1] + target[0]) / 2
+    for index, line in enumerate(lines):
+        canvas.text((middle, _CAPTION_Y + _CAPTION_SPACING * index), line, size=SMALL)

@@ -15,6 +15,14 @@ _BOX_HEIGHT: Final = 38
 _LEFT: Final = 110
 _TOP: Final = 70
 _BOTTOM: Final = 220
+"""Upper edge of the boxes of statuses that no event leaves."""
+_HEIGHT: Final = 310
+_CREATION_ARROW_LENGTH: Final = 75
+_DOT_RADIUS: Final = 5
+_LABEL_SHARE: Final = 0.4
+"""Where the label of a slanted line is, as a share of the line."""
+_VERTICAL_LABEL_SHARE: Final = 0.65
+"""Where that of a vertical line is: lower than those of the lines beside it, so that they do not overlap."""
 
 Transitions = Mapping[tuple[TaskStatus, TaskEvent], TaskStatus]
 
@@ -29,18 +37,27 @@ def task_states(transitions: Transitions = TRANSITIONS) -> Diagram:
     active = {source for source, _ in transitions}
     boxes = {status: _box_place(column, is_active=status in active) for status, column in columns.items()}
     width = _LEFT + (max(columns.values()) + 1) * _COLUMN_WIDTH - 20
-    canvas = Canvas("The statuses of a task", round(width), 310)
-    start = boxes[INITIAL]
-    canvas.dot((start[0] - 80, start[1] + _BOX_HEIGHT / 2))
-    _draw_arrow(canvas, (start[0] - 75, start[1] + _BOX_HEIGHT / 2), (start[0], start[1] + _BOX_HEIGHT / 2), "created")
+    canvas = Canvas("The statuses of a task", round(width), _HEIGHT)
+    _draw_creation(canvas, boxes[INITIAL])
     for (source, target), events in _events_by_edge(transitions).items():
         _draw_edge(canvas, boxes[source], boxes[target], " or ".join(events))
     for status, (x, y) in boxes.items():
         canvas.box(x, y, _BOX_WIDTH, _BOX_HEIGHT, [status], STATUS_FILLS[status])
     canvas.text(
-        (20, 292), f"{_names_of_ended(transitions)}: the task stays until it is deleted.", anchor="start", size=SMALL
+        (20, _HEIGHT - 18),
+        f"{_names_of_ended(transitions)}: the task stays until it is deleted.",
+        anchor="start",
+        size=SMALL,
     )
     return canvas.finish(_describe(transitions))
+
+
+def _draw_creation(canvas: Canvas, initial: Point) -> None:
+    """Draw the arrow that leads to the box of the initial status."""
+    x, top = initial
+    y = top + _BOX_HEIGHT / 2
+    canvas.dot((x - _CREATION_ARROW_LENGTH - _DOT_RADIUS, y), _DOT_RADIUS)
+    _draw_arrow(canvas, (x - _CREATION_ARROW_LENGTH, y), (x, y), "created")
 
 
 def _columns(transitions: Transitions) -> dict[TaskStatus, float]:
@@ -61,6 +78,7 @@ def _ended(transitions: Transitions) -> list[TaskStatus]:
 
 
 def _names_of_ended(transitions: Transitions) -> str:
+    """Return the names of the statuses that no event leaves, such as "COMPLETED and FAILED"."""
     return " and ".join(_ended(transitions))
 
 
@@ -87,10 +105,8 @@ def _draw_edge(canvas: Canvas, source: Point, target: Point, label: str) -> None
     start = (source[0] + _BOX_WIDTH / 2, source[1] + _BOX_HEIGHT)
     end = (target[0] + _BOX_WIDTH / 2, target[1])
     canvas.line(start, end, arrow=True)
-    # A label on a vertical line is lower than those on the lines beside it, so that they do not overlap.
-    share = 0.4
-    if start[0] == end[0]:
-        share = 0.65
+    is_vertical = start[0] == end[0]
+    share = _VERTICAL_LABEL_SHARE if is_vertical else _LABEL_SHARE
     canvas.label((start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share), label)
 
 

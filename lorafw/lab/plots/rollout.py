@@ -289,21 +289,28 @@ def _wave_row(result: Result, index: int, gateways: int) -> _WaveRow:
     it has no gate, and a gate that has not decided waits until the horizon.
     """
     record = result.waves[index]
+    has_gate = bool(result.plan.waves) and result.plan.waves[index].gate is not None
     started_ms = int(record.started_ms[0])
-    end_ms = int(record.decided_ms[0])
+    start_h = None
+    if started_ms < NEVER:
+        start_h = started_ms / HOUR_MS
+    decision = None
+    if has_gate:
+        decision = GateDecision(int(record.decision[0]))
+    return _WaveRow(gateways, start_h, _wave_end_h(result, index, has_gate=has_gate), decision)
+
+
+def _wave_end_h(result: Result, index: int, *, has_gate: bool) -> float:
+    """Return when a wave of the first rollout ends, in hours. See ``_wave_row``."""
+    end_ms = int(result.waves[index].decided_ms[0])
     if end_ms >= NEVER:
         end_ms = int(result.stopped_ms[0])
-    gate = result.plan.waves[index].gate if result.plan.waves else None
     is_last = index + 1 == len(result.waves) or end_ms >= NEVER
-    if is_last and gate is None:
-        end_h = rollout_end_h(result)
-    elif end_ms < NEVER:
-        end_h = end_ms / HOUR_MS
-    else:
-        end_h = result.plan.horizon_s / 3600
-    start_h = started_ms / HOUR_MS if started_ms < NEVER else None
-    decision = None if gate is None else GateDecision(int(record.decision[0]))
-    return _WaveRow(gateways, start_h, end_h, decision)
+    if is_last and not has_gate:
+        return rollout_end_h(result)
+    if end_ms < NEVER:
+        return end_ms / HOUR_MS
+    return result.plan.horizon_s / 3600
 
 
 def load(result: Result) -> AccessibleFigure:
