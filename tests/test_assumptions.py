@@ -74,10 +74,10 @@ def test_a_decision_that_the_author_of_a_test_has_made_is_not_varied() -> None:
 
 def test_an_unknown_decision_is_an_error_that_names_the_nearest_one() -> None:
     with pytest.raises(
-        InvalidValue, match=r"'setle_s' is no assumed decision with other answers; did you mean settle_s"
+        InvalidValue, match=r"'setle_s' is not an assumed decision with other answers; did you mean settle_s"
     ):
         select_alternatives("comparison, setle_s")
-    with pytest.raises(InvalidValue, match=r"'existing_task' is no .* known: all, comparison, "):
+    with pytest.raises(InvalidValue, match=r"'existing_task' is not an assumed .* known: all, comparison, "):
         select_alternatives("existing_task")
 
 
@@ -194,7 +194,7 @@ def test_the_plugin_repeats_each_test_that_uses_a_testbed_and_reports_the_depend
 def test_an_unknown_decision_ends_the_session_before_it_begins(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("-p", "no:nbval", "--lorafw-assumptions=setle_s")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--lorafw-assumptions: 'setle_s' is no assumed decision*did you mean settle_s?"])
+    result.stderr.fnmatch_lines(["*--lorafw-assumptions: 'setle_s' is not an assumed decision*did you mean settle_s?"])
 
 
 def test_the_command_runs_a_script_with_its_arguments(tmp_path: Path) -> None:

@@ -239,17 +239,17 @@ def test_a_typed_value_that_cannot_be_is_refused_with_what_can(name, text, shown
 def test_an_unknown_name_is_answered_with_the_nearest(typed, near):
     error = invalid_text({typed: "1"})
     assert (error.field, error.value) == ("policy", typed)
-    assert str(error) == f"policy: {typed!r} is no policy; did you mean {near}?"
+    assert str(error) == f"policy: {typed!r} is not a policy; did you mean {near}?"
 
 
 def test_a_name_like_no_other_is_answered_with_all_of_them():
     message = str(invalid_text({"zzz": "1"}))
-    assert re.fullmatch(r"policy: 'zzz' is no policy; known: .+", message)
+    assert re.fullmatch(r"policy: 'zzz' is not a policy; known: .+", message)
     assert all(name in message for name in CHANGEABLE)
 
 
 def test_a_decision_that_is_fixed_is_no_policy():
-    assert "is no policy" in str(invalid_text({"first_offer": "never"}))
+    assert "is not a policy" in str(invalid_text({"first_offer": "never"}))
 
 
 def test_texts_change_what_they_name_and_nothing_else():

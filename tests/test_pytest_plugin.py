@@ -92,7 +92,7 @@ def test_the_testbed_has_the_options_of_the_closest_marker(suite: pytest.Pyteste
 WRONG_OPTIONS = {
     "gateway=3": "gateway: lorafw_testbed has no such option; did you mean gateways?",
     "3": "3 has no name; write the options by name, such as lorafw(gateways=3)",
-    "policy={'setle_s': 3}": "policy: 'setle_s' is no policy; did you mean settle_s?",
+    "policy={'setle_s': 3}": "policy: 'setle_s' is not a policy; did you mean settle_s?",
     "policy={'comparison': 'loose'}": "comparison: 'loose' is not one of: exact, trimmed",
     "colour=1": "colour: lorafw_testbed has no such option; known: gateways, package",
     "serve=['--no-plain']": "serve: this is an option of the fixture lorafw_server, which the test does not use",

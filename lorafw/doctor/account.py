@@ -66,9 +66,9 @@ class AccountReader:
             now_ms: The time at which policies are evaluated, in milliseconds since 1970 UTC.
             has_own_clock: Whether the account is a lab's, whose clock can be advanced. Then nobody can say how long a
                 gateway has been silent.
-            gateway_ids: The gateways that the update is for. None: all gateways of the account.
+            gateway_ids: The gateways that the update is for. None means all gateways of the account.
             sample_size: Number of gateways to look at. Each costs two calls.
-            progress: Called as ``progress(done, total)`` with numbers of gateways. None: no progress.
+            progress: Called as ``progress(done, total)`` with numbers of gateways. None means no progress.
         """
         self._make_client = make_client
         self._account = account
@@ -83,7 +83,7 @@ class AccountReader:
         """Read the facts, and the object that a definition names.
 
         Args:
-            definition: The definition. None: only the gateways are read.
+            definition: The definition. None means that only the gateways are read.
 
         Returns:
             The facts, and the object. It is None if it could not be read.

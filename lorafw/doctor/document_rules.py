@@ -298,6 +298,6 @@ def _unknown_members(shape: Any, value: Any, path: str) -> Iterator[str]:
         member_path = f"{path}.{name}" if path else name
         known = shape.members.get(name)
         if known is None:
-            yield f"{member_path} is no member of {shape.name}."
+            yield f"{member_path} is not a member of {shape.name}."
         elif known.type_name == "structure":
             yield from _unknown_members(known, member, member_path)

@@ -133,7 +133,7 @@ def diagnose(subject: Subject, rules: Collection[Rule] | None = None) -> list[Fi
 
     Args:
         subject: The facts. A rule is skipped if the facts that it needs are missing.
-        rules: The rules to check. None: all rules.
+        rules: The rules to check. None means all rules.
 
     Returns:
         The findings, ordered by the ids of their rules.

@@ -102,4 +102,4 @@ def _translate_errors(what: str, missing: Callable[[str], Exception]) -> Iterato
         raise SourceUnavailable(f"{what} cannot be read now: {error}") from error
     except (ValueError, RecursionError) as error:
         # boto3 parses policy documents, and moto also stores some that are not JSON.
-        raise SourceUnavailable(f"{what} cannot be read: IAM holds a document that is no JSON ({error})") from error
+        raise SourceUnavailable(f"{what} cannot be read: IAM holds a document that is not JSON ({error})") from error

@@ -59,7 +59,7 @@ class FailureRegistry:
                 "reset-after-effect".
             times: Number of calls that fail. Retries of boto3 are calls too.
             after: Number of calls that succeed before the first one fails.
-            where: Members that a call must have, such as ``{"Id": "..."}``. None: all calls of the operation.
+            where: Members that a call must have, such as ``{"Id": "..."}``. None means all calls of the operation.
             message: Text of the error, or None for a default text.
 
         Raises:
@@ -85,8 +85,8 @@ class FailureRegistry:
 
         Args:
             per_second: Calls that are admitted in a second, or None for no limit.
-            operation: Name of the operation. None: each operation of iotwireless.
-            burst: Calls that are admitted at once after a pause. None: as many as in a second, at least one.
+            operation: Name of the operation. None means each operation of iotwireless.
+            burst: Calls that are admitted at once after a pause. None means as many as in a second, at least one.
 
         Raises:
             LabError: The operation does not exist, or a number is out of range. The limits stay as they are.

@@ -231,7 +231,7 @@ def _to_column(name: str, value: Any, size: int) -> Column:
     dtype = _COLUMN_TYPES[name]
     array = np.asarray(value)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise FleetError(name, "NaN", f"{name} holds a value that is no number")
+        raise FleetError(name, "NaN", f"{name} holds a value that is not a number")
     if array.ndim == 0:
         return constant_column(value, size, dtype)
     if array.shape != (size,):

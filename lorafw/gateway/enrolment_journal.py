@@ -59,7 +59,7 @@ class JournalEntry:
     target: Target
     created_folder: bool
     created_gateway: bool | None = None
-    """Whether CreateWirelessGateway created the gateway. None: there is no answer yet."""
+    """Whether CreateWirelessGateway created the gateway. None means that there is no answer yet."""
     gateway_id: str | None = None
     key_sha256: str | None = None
     """SHA-256 of the public key for which a certificate is requested."""

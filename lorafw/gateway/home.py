@@ -82,7 +82,7 @@ class _ReadOnce:
     """What was read from a home folder inside of ``Home.reading_once``."""
 
     contents: dict[str, bytes | None] = field(default_factory=dict)
-    """The files by name. None: there is no such file."""
+    """The files by name. None means that there is no such file."""
     conf: StationConf | None = None
 
 
@@ -326,7 +326,7 @@ def _read_file(path: Path | str, max_bytes: int) -> bytes | None:
     except OSError as error:
         raise HomeError(f"{path}: {error.strerror}") from error
     if len(content) > max_bytes:
-        raise HomeError(f"{path} has more than {max_bytes} bytes: that is no file of a gateway")
+        raise HomeError(f"{path} has more than {max_bytes} bytes, so it is not a file of a gateway")
     return content
 
 
@@ -362,7 +362,7 @@ def check_cups_uri(uri: str) -> None:
 
     Raises:
         CrashAtStart: The station would crash.
-        HomeError: The station would stop because this is no address, or the address is too long.
+        HomeError: The station would stop because this is not an address, or the address is too long.
     """
     try:
         parse_cups_uri(uri)

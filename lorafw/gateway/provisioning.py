@@ -30,7 +30,7 @@ def station_conf(eui: GatewayEui, *, interval_s: float | None = None, log_level:
 
     Args:
         eui: The gateway.
-        interval_s: The time between polls. None: the station's default.
+        interval_s: The time between polls. None means the station's default.
         log_level: The station's log level. A station logs only at VERBOSE that its request was rejected.
     """
     settings: dict[str, object] = {"routerid": eui.id6, "euiprefix": "::0", "log_level": log_level}
@@ -53,9 +53,9 @@ def home_files(
     Args:
         eui: The gateway.
         cups_uri: The address of its CUPS server.
-        package: The text of version.txt. None: there is no version.txt.
+        package: The text of version.txt. None means that there is no version.txt.
         sig_keys: Public keys for sig-0.key, sig-1.key, ...
-        interval_s: The time between polls. None: the station's default.
+        interval_s: The time between polls. None means the station's default.
         credentials: Certificates and key for CUPS.
 
     Raises:
@@ -84,7 +84,7 @@ def write_home(
         path: The folder. It is created if it does not exist.
         eui: The gateway.
         cups_uri: The address of its CUPS server.
-        package: The text of version.txt. None: there is no version.txt.
+        package: The text of version.txt. None means that there is no version.txt.
         is_durable: Whether the files survive a power failure of this machine, now and when the gateway changes them.
         **options: Further arguments of ``home_files``.
 
@@ -140,7 +140,7 @@ def enrol(
         eui: The gateway.
         name: Its name in AWS, or None.
         rf_region: Its RfRegion in AWS.
-        package: The text of version.txt. None: there is no version.txt.
+        package: The text of version.txt. None means that there is no version.txt.
         sig_keys: Public keys for sig-0.key, sig-1.key, ...
         replace_certificate: Bind the new certificate even if another one is bound to the gateway.
 
@@ -194,9 +194,9 @@ def enrol_without_tls(
         eui: The gateway.
         name: Its name in the lab, or None.
         rf_region: Its RfRegion.
-        package: The text of version.txt. None: there is no version.txt.
+        package: The text of version.txt. None means that there is no version.txt.
         sig_keys: Public keys for sig-0.key, sig-1.key, ...
-        cups_uri: The address of the CUPS server. None: the lab's address for connections without TLS.
+        cups_uri: The address of the CUPS server. None means the lab's address for connections without TLS.
 
     Returns:
         The gateway's registration.

@@ -103,10 +103,10 @@ class VirtualGateway:
         transport: Carries requests to the CUPS server.
         station: The version that the gateway reports as ``station``.
         model: The platform that the gateway reports as ``model``.
-        clock: The source of the times in the log. None: the system clock.
+        clock: The source of the times in the log. None means the system clock.
         log: Called with the text of each line that the ``log_level`` of station.conf lets through.
         runner: Runs an accepted update.
-        interval_s: Replaces both intervals of station.conf. None: use those of the file.
+        interval_s: Replaces both intervals of station.conf. None means that those of the file are used.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class VirtualGateway:
 
         Args:
             fault: The fault.
-            polls: The number of polls that it affects. None: all polls until ``heal`` is called.
+            polls: The number of polls that it affects. None means all polls until ``heal`` is called.
         """
         self._faults.append(_ActiveFault(fault, polls))
 

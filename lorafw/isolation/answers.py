@@ -33,7 +33,7 @@ def answer(request: Any, reach: Reach, read_timeout_s: float, intercept: Interce
         request: The request.
         reach: What may be reached.
         read_timeout_s: How long the client waits for a reply.
-        intercept: Called for each request that moto can answer. None: moto answers all of them.
+        intercept: Called for each request that moto can answer. None means that moto answers all of them.
     """
     redirect = reach.redirect_of(request.url)
     prefix = "" if redirect is None else redirect.path

@@ -44,7 +44,7 @@ class GuardRules:
     reach: Reach
     """The destinations that requests may have."""
     intercept: Intercept | None = None
-    """Called for each request that moto can answer. None: moto answers all of them."""
+    """Called for each request that moto can answer. None means that moto answers all of them."""
     has_testbed: bool = True
     """Whether a testbed answers the requests for AWS. If not, they are refused."""
     occasion: str = "a Testbed is open"

@@ -55,7 +55,7 @@ def isolated(
     Args:
         owner: The account of callers with unknown keys, and the Region of clients that are made without one.
         allow_hosts: Hosts that may be reached beside this machine.
-        intercept: Called for each request that moto can answer. None: moto answers all of them.
+        intercept: Called for each request that moto can answer. None means that moto answers all of them.
         moto_config: moto's configuration, or None for its default.
 
     Raises:
@@ -93,7 +93,8 @@ def kept_in(
         allow_hosts: Hosts that may be reached beside this machine.
         occasion: When requests are kept in, as a clause for messages.
         remedy: What a user can do about a refused request.
-        server_url: Address on this machine that clients without an address of their own use for AWS. None: none.
+        server_url: Address on this machine that clients without an address of their own use for AWS. None means that
+            they have none.
 
     Raises:
         LabError: An allowed host is not written as one, or botocore has another shape.

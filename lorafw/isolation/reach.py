@@ -82,7 +82,7 @@ def make_reach(allow_hosts: Sequence[str], configured: Iterable[str]) -> Reach:
 
     Args:
         allow_hosts: Hosts that the test allows, such as "minio" or "minio:9000".
-        configured: Addresses that variables and files name for AWS. One that is no URL is left out.
+        configured: Addresses that variables and files name for AWS. One that is not a URL is left out.
 
     Raises:
         LabError: An allowed host is not written as one.

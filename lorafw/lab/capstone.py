@@ -81,11 +81,11 @@ class Capstone:
         """Open the testbed, define the update and let half an hour pass. Returns this capstone."""
         from lorafw.testbed import Testbed  # noqa: PLC0415 -- importing the testbed takes about a second
 
-        luck = random.Random(self.seed)
+        rng = random.Random(self.seed)
         bed = Testbed(gateways=GATEWAYS, seed=self.seed, interval_s=_INTERVAL_S).start()
-        for gateway, cause in zip(bed.gateways, draw_causes(luck), strict=True):
+        for gateway, cause in zip(bed.gateways, draw_causes(rng), strict=True):
             self._cause_by_id[gateway.id] = cause
-            _apply(cause, gateway, bed, luck)
+            _apply(cause, gateway, bed, rng)
         bed.define_update(NEW_VERSION)
         bed.advance(_ELAPSED_S)
         self._bed = bed
@@ -143,33 +143,33 @@ class Capstone:
         return CapstoneReport(self.seed, named_correctly, GATEWAYS, repaired, len(repairable))
 
 
-def draw_causes(luck: random.Random) -> list[str]:
+def draw_causes(rng: random.Random) -> list[str]:
     """Draw one to three gateways for each cause. The others are updated. The order is random."""
-    causes = [cause for cause in CAUSES for _ in range(luck.randint(1, _MAX_PER_CAUSE))]
+    causes = [cause for cause in CAUSES for _ in range(rng.randint(1, _MAX_PER_CAUSE))]
     causes += [UPDATED] * (GATEWAYS - len(causes))
-    luck.shuffle(causes)
+    rng.shuffle(causes)
     return causes
 
 
-def _apply(cause: str, gateway: TestbedGateway, bed: Testbed, luck: random.Random) -> None:
+def _apply(cause: str, gateway: TestbedGateway, bed: Testbed, rng: random.Random) -> None:
     """Give a gateway its cause."""
     if cause == UPDATED:
         return
     if cause == OTHER_VERSION:
-        _change_one_field(gateway, luck)
+        _change_one_field(gateway, rng)
     else:
         bed.inject(Fault(cause), gateway)
 
 
-def _change_one_field(gateway: TestbedGateway, luck: random.Random) -> None:
+def _change_one_field(gateway: TestbedGateway, rng: random.Random) -> None:
     """Let a gateway report another version, model or build time than the definition names."""
-    field = luck.choice(("package", "model", "station"))
+    field = rng.choice(("package", "model", "station"))
     if field == "package":
-        gateway.home.write("version.txt", f"0.9.{luck.randint(1, 9)}\n")
+        gateway.home.write("version.txt", f"0.9.{rng.randint(1, 9)}\n")
     elif field == "model":
         gateway.virtual.model = "RPi"
     else:
-        gateway.virtual.station = f"2.0.5(rpi/std) 2021-03-{luck.randint(10, 28)} 17:02:44"
+        gateway.virtual.station = f"2.0.5(rpi/std) 2021-03-{rng.randint(10, 28)} 17:02:44"
 
 
 def _say(text: str) -> None:

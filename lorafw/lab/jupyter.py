@@ -107,7 +107,7 @@ class NotebookServer(ABC):
 
         Args:
             copy: The working copy with the lessons.
-            port: Port to listen on. None: the first free one from 8888 on.
+            port: Port to listen on. None means the first free one from 8888 on.
             browser: Open a browser as soon as the server is ready.
         """
         self._copy = copy

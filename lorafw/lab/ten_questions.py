@@ -19,13 +19,13 @@ BEFORE_FILE: Final = "ten-questions-before.json"
 _COUNT: Final = 10
 
 
-def _numbers(text: str, answer: object, *wrong: object) -> Question:
+def _question(text: str, answer: object, *wrong: object) -> Question:
     """Return a question whose answers are numbers or words, the right one first."""
     return Question(text, (right(str(answer), ""), *(Option(str(value), "") for value in wrong)))
 
 
-def _who_starts(luck: random.Random) -> Question:
-    return _numbers(
+def _who_starts(rng: random.Random) -> Question:
+    return _question(
         "Who starts the exchange that brings an update to a gateway?",
         "the gateway",
         "AWS",
@@ -34,9 +34,9 @@ def _who_starts(luck: random.Random) -> Question:
     )
 
 
-def _matching(luck: random.Random) -> Question:
-    package = f"1.{luck.randint(0, 9)}.{luck.randint(0, 9)}"
-    return _numbers(
+def _matching(rng: random.Random) -> Question:
+    package = f"1.{rng.randint(0, 9)}.{rng.randint(0, 9)}"
+    return _question(
         f'A definition names version {package} and model rpi. A gateway reports {package} and "RPi". What happens?',
         "nothing: there is no task",
         "it is updated",
@@ -45,9 +45,9 @@ def _matching(luck: random.Random) -> Question:
     )
 
 
-def _key_crc(luck: random.Random) -> Question:
-    crc = luck.randint(2**28, 2**32 - 1)
-    return _numbers(
+def _key_crc(rng: random.Random) -> Question:
+    crc = rng.randint(2**28, 2**32 - 1)
+    return _question(
         f"A station logs keycrc={crc:08X}. Which SigKeyCrc is that?",
         crc,
         f"{crc:08X}",
@@ -56,9 +56,9 @@ def _key_crc(luck: random.Random) -> Question:
     )
 
 
-def _pending(luck: random.Random) -> Question:
-    polls = luck.randint(4, 9)
-    return _numbers(
+def _pending(rng: random.Random) -> Question:
+    polls = rng.randint(4, 9)
+    return _question(
         f"A gateway has polled {polls} times, and its task is still PENDING. Where do you look first?",
         "at the object and the role in S3 and IAM",
         "at the signature",
@@ -67,9 +67,9 @@ def _pending(luck: random.Random) -> Question:
     )
 
 
-def _time_to_failed(luck: random.Random) -> Question:
-    hours = luck.choice((4, 6, 8, 12, 24))
-    return _numbers(
+def _time_to_failed(rng: random.Random) -> Question:
+    hours = rng.choice((4, 6, 8, 12, 24))
+    return _question(
         f"Gateways poll every {hours} h. The update has no effect. How long after the first send is the task FAILED?",
         f"{3 * hours} h",
         f"{hours} h",
@@ -78,8 +78,8 @@ def _time_to_failed(luck: random.Random) -> Question:
     )
 
 
-def _no_key(luck: random.Random) -> Question:
-    return _numbers(
+def _no_key(rng: random.Random) -> Question:
+    return _question(
         "A gateway has no sig-0.key. What does it do with an update that nobody has signed?",
         "it runs it",
         "it refuses it",
@@ -88,10 +88,10 @@ def _no_key(luck: random.Random) -> Question:
     )
 
 
-def _canary(luck: random.Random) -> Question:
-    canaries = luck.choice((10, 20, 30, 60))
+def _canary(rng: random.Random) -> Question:
+    canaries = rng.choice((10, 20, 30, 60))
     rate = 1 - 0.05 ** (1 / canaries)
-    return _numbers(
+    return _question(
         f"None of {canaries} canaries fails. Which failure rate is still possible at most (95 % confidence)?",
         f"{rate:.0%}",
         "0 %",
@@ -100,10 +100,10 @@ def _canary(luck: random.Random) -> Question:
     )
 
 
-def _retries(luck: random.Random) -> Question:
-    percent = luck.choice((5, 10, 20))
+def _retries(rng: random.Random) -> Question:
+    percent = rng.choice((5, 10, 20))
     chance = percent / 100
-    return _numbers(
+    return _question(
         f"Each attempt fails with a chance of {percent} %, independently. How many tasks are FAILED at the end?",
         f"{chance**3:.2%}",
         f"{chance:.2%}",
@@ -112,9 +112,9 @@ def _retries(luck: random.Random) -> Question:
     )
 
 
-def _signature_length(luck: random.Random) -> Question:
-    length = luck.choice((69, 70, 71, 72))
-    return _numbers(
+def _signature_length(rng: random.Random) -> Question:
+    length = rng.choice((69, 70, 71, 72))
+    return _question(
         f"A signature has {length} bytes. Which number is in the length field of the response?",
         length + 4,
         length,
@@ -123,8 +123,8 @@ def _signature_length(luck: random.Random) -> Question:
     )
 
 
-def _comes_back(luck: random.Random) -> Question:
-    return _numbers(
+def _comes_back(rng: random.Random) -> Question:
+    return _question(
         "A task is FAILED. You delete it, but not its definition, which has AutoCreateTasks. What happens?",
         "the next poll of the gateway creates a new task",
         "nothing more",
@@ -156,8 +156,8 @@ class TenQuestions:
     """
 
     def __init__(self, seed: int = 1, folder: Path | str = ".") -> None:
-        luck = random.Random(seed)
-        self.questions = [_shuffled(make(luck), luck) for make in _MAKERS]
+        rng = random.Random(seed)
+        self.questions = [_shuffled(make(rng), rng) for make in _MAKERS]
         self._path = Path(folder) / BEFORE_FILE
 
     def ask(self) -> None:
@@ -205,10 +205,10 @@ class TenQuestions:
             return None
 
 
-def _shuffled(question: Question, luck: random.Random) -> Question:
+def _shuffled(question: Question, rng: random.Random) -> Question:
     """Return the question with its answers in a random order."""
     options = list(question.options)
-    luck.shuffle(options)
+    rng.shuffle(options)
     return Question(question.text, tuple(options))
 
 

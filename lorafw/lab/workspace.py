@@ -33,7 +33,7 @@ class Workspace:
         """Prepare a workspace. Nothing is changed until it is opened.
 
         Args:
-            server: The server that the AWS CLI is directed to. None: the AWS CLI finds no server.
+            server: The server that the AWS CLI is directed to. None means that the AWS CLI finds no server.
         """
         self._server = server
         self._exit_stack = contextlib.ExitStack()

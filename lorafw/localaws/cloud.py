@@ -69,7 +69,7 @@ class ApiServer:
             host: Address to listen at.
             port: Port to listen at. 0 means a free port.
             public_names: Host names that are admitted besides those that mean loopback.
-            failures: Decides which calls fail. None: no call fails as planned.
+            failures: Decides which calls fail. None means that no call fails as planned.
         """
         self.host = host
         self.port = port

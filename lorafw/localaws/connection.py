@@ -63,7 +63,7 @@ def connect_lab(environ: Mapping[str, str], ready_file: Path | None = None, regi
     Args:
         environ: The environment variables.
         ready_file: The file that ``lorafw serve --ready-file`` has written. None if only the variables count.
-        region: The Region. None: the one that the variables or the file name.
+        region: The Region. None means the one that the variables or the file name.
 
     Returns:
         The connection.
@@ -90,7 +90,7 @@ def connect_account(account: str, region: str | None = None) -> Connection:
 
     Args:
         account: The account's number, as a person typed it.
-        region: The Region. None: the one that boto3's settings name.
+        region: The Region. None means the one that boto3's settings name.
 
     Returns:
         The connection.

@@ -148,7 +148,7 @@ def _check_header(path: Path) -> None:
 
     Raises:
         StateError: The database is of a later version or of another program.
-        sqlite3.DatabaseError: The file is no database.
+        sqlite3.DatabaseError: The file is not a database.
     """
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)

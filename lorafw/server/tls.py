@@ -70,7 +70,7 @@ class TlsTransport(asyncio.Transport):
             False if the client has sent close_notify, otherwise True.
 
         Raises:
-            ssl.SSLError: The data is no valid TLS record.
+            ssl.SSLError: The data is not a valid TLS record.
         """
         self._incoming.write(data)
         try:

@@ -104,7 +104,7 @@ def _check_name(name: str, known: Sequence[str]) -> None:
     hint = f"known: all, {', '.join(known)}"
     if near:
         hint = f"did you mean {near[0]}?"
-    raise InvalidValue("assumptions", name, f"{name!r} is no assumed decision with other answers; {hint}")
+    raise InvalidValue("assumptions", name, f"{name!r} is not an assumed decision with other answers; {hint}")
 
 
 def _plain(value: object) -> str:

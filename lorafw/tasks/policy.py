@@ -212,7 +212,7 @@ class Policy:
             if name not in current:
                 near = difflib.get_close_matches(name, current, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(current)}"
-                raise InvalidValue("policy", name, f"{name!r} is no policy; {hint}")
+                raise InvalidValue("policy", name, f"{name!r} is not a policy; {hint}")
             changes[name] = _from_text(current[name], text)
         return replace(self, **changes)
 

@@ -91,8 +91,8 @@ class PolicyOverride(TestbedObserver):
         """Store what to change.
 
         Args:
-            alternative: The answer to use. None: those that the testbed is made with.
-            poll_limit: Number of calls of ``advance`` and ``poll`` after which the run is ended. None: no limit.
+            alternative: The answer to use. None means those that the testbed is made with.
+            poll_limit: Number of calls of ``advance`` and ``poll`` after which the run is ended. None means no limit.
         """
         self._alternative = alternative
         self._poll_limit = poll_limit
@@ -136,8 +136,8 @@ def assuming(alternative: Alternative | None, poll_limit: int | None = None) -> 
     """Open each testbed of this process with another answer, until the end of the block.
 
     Args:
-        alternative: The answer to use. None: those that the testbed is made with.
-        poll_limit: Number of calls of ``advance`` and ``poll`` after which EndlessRun is raised. None: no limit.
+        alternative: The answer to use. None means those that the testbed is made with.
+        poll_limit: Number of calls of ``advance`` and ``poll`` after which EndlessRun is raised. None means no limit.
 
     Yields:
         What was counted in the block.
@@ -188,7 +188,7 @@ def find_dependencies(
 
     Args:
         function: Opens a testbed, directly or in what it calls, and uses it.
-        alternatives: The answers to try. None: all of them.
+        alternatives: The answers to try. None means all of them.
 
     Returns:
         The answers that change the outcome, and those that were tried.

@@ -70,7 +70,7 @@ class AwsSide:
 
         Args:
             name: Name of the service.
-            owner: Account and Region of the client. None: the testbed's own.
+            owner: Account and Region of the client. None means the testbed's own.
         """
         self._check_open()
         chosen = owner or self.owner
@@ -98,8 +98,8 @@ class AwsSide:
 
         Args:
             name: Name of the service, such as "iotwireless" or "s3".
-            region: AWS Region of the client. None: the testbed's.
-            account: AWS account of the client. None: the testbed's.
+            region: AWS Region of the client. None means the testbed's.
+            account: AWS account of the client. None means the testbed's.
 
         Raises:
             LabError: The Region has no AWS IoT Core for LoRaWAN (of an "iotwireless" client), the account is no
@@ -122,8 +122,8 @@ class AwsSide:
         """Serve the AWS API on a free port of loopback while the block runs.
 
         Args:
-            region: AWS Region in the variables. None: the testbed's.
-            account: AWS account whose keys are in the variables. None: the testbed's.
+            region: AWS Region in the variables. None means the testbed's.
+            account: AWS account whose keys are in the variables. None means the testbed's.
 
         Yields:
             The environment variables that make the AWS CLI and boto3 use this server.
@@ -170,7 +170,7 @@ class AwsSide:
                 timeouts and resets. How many requests it sends for a call depends on its release and its ``retries``
                 setting: three in the mode "standard", five in the mode "legacy".
             after: Number of requests that succeed before the first one fails.
-            where: Members that a request must have to fail or to count. None: all requests of the operation.
+            where: Members that a request must have to fail or to count. None means all requests of the operation.
             message: Text of the error, or None for a default text.
 
         Raises:
@@ -190,9 +190,9 @@ class AwsSide:
 
         Args:
             per_second: Calls of one operation that are admitted in a second, for each Region and access key. The
-                default is AWS's documented quota for gateways. None: no limit.
-            operation: Name of the operation, as in ``fail_next``. None: each operation of iotwireless.
-            burst: Calls that are admitted at once after a pause. None: as many as in a second (assumed).
+                default is AWS's documented quota for gateways. None means no limit.
+            operation: Name of the operation, as in ``fail_next``. None means each operation of iotwireless.
+            burst: Calls that are admitted at once after a pause. None means as many as in a second (assumed).
 
         Raises:
             LabError: The operation does not exist, a number is out of range, or the testbed is not open.

@@ -148,7 +148,7 @@ def find_gateway(gateways: Sequence[TestbedGateway], reference: GatewayRef | Non
 
     Args:
         gateways: The gateways of the testbed.
-        reference: Name of the gateway. None: the first one.
+        reference: Name of the gateway. None means the first one.
 
     Raises:
         LabError: No gateway matches. The message lists the testbed's gateways.

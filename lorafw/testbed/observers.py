@@ -23,7 +23,7 @@ class TestbedObserver:
         """Return the policy of a testbed that is about to open.
 
         Args:
-            policy: The policy that the testbed was made with. None: lorafw's own decisions.
+            policy: The policy that the testbed was made with. None means lorafw's own decisions.
         """
         return policy
 
@@ -35,7 +35,7 @@ class TestbedObserver:
 
         Args:
             service: The update service of the testbed.
-            error: The exception that ends the ``with`` block. None: the block ends normally.
+            error: The exception that ends the ``with`` block. None means that the block ends normally.
         """
 
 

@@ -72,8 +72,8 @@ class Script:
         """Run the script in a new process. Return how it ended, and what its testbeds did.
 
         Args:
-            alternative: The answer to use. None: those of the script's testbeds.
-            poll_limit: Number of calls of ``advance`` and ``poll`` after which the run is ended. None: no limit.
+            alternative: The answer to use. None means those of the script's testbeds.
+            poll_limit: Number of calls of ``advance`` and ``poll`` after which the run is ended. None means no limit.
             candidates: Other answers of which the run is to note whether they can matter.
         """
         with tempfile.TemporaryDirectory(prefix="lorafw-script-") as name:

@@ -311,8 +311,8 @@ class Testbed(AwsSide):
             name: Its name in AWS. A gateway that is registered already keeps its name, tags and RfRegion.
             tags: Its tags in AWS.
             rf_region: Its RfRegion in AWS, such as "EU868".
-            region: AWS Region in which it is registered. None: the testbed's.
-            account: AWS account in which it is registered. None: the testbed's.
+            region: AWS Region in which it is registered. None means the testbed's.
+            account: AWS account in which it is registered. None means the testbed's.
 
         Returns:
             The new gateway. It is also the last one in ``gateways``.
@@ -364,8 +364,8 @@ class Testbed(AwsSide):
         Args:
             update: Content of the file.
             key: Key of the object. An object that has it already is overwritten.
-            region: AWS Region of the bucket. None: the testbed's.
-            account: AWS account of the bucket. None: the testbed's.
+            region: AWS Region of the bucket. None means the testbed's.
+            account: AWS account of the bucket. None means the testbed's.
 
         Returns:
             The object's URL for UpdateDataSource, such as "s3://iotwirelessfwupdate/fwstation".
@@ -404,20 +404,21 @@ class Testbed(AwsSide):
             package: Package version that the update installs.
             files: Files that the update contains, by name.
             restart: Shell command with which the update's script restarts the station, or None for no restart.
-            key_pair: Key that signs the update. None: the testbed's ``key_pair``.
+            key_pair: Key that signs the update. None means the testbed's ``key_pair``.
             key: Key of the update file in the documented bucket.
             name: Name of the task definition.
             auto_create_tasks: Whether the definition creates tasks for all gateways that match it.
-            current_version: Version that a gateway must have to be updated. None: the version that the first usable
-                gateway of this account and Region has now, or the documented version if there is none.
+            current_version: Version that a gateway must have to be updated. None means the version that the first
+                usable gateway of this account and Region has now, or the documented version if there is none.
             update_version: Version that the definition declares as UpdateVersion, or None to declare none.
-            data_source: URL of an object to use as the update file. None: build the file and upload it to ``key``.
-            role: ARN of the role that reads the update file. None: the documented role, in the account of the
+            data_source: URL of an object to use as the update file. None means that the file is built and uploaded to
+                ``key``.
+            role: ARN of the role that reads the update file. None means the documented role, in the account of the
                 definition.
-            signature: Signature of the update. None: sign it with ``key_pair``. b"": leave it unsigned.
-            sig_key_crc: CRC of the signing key. None: compute it from ``key_pair``.
-            region: AWS Region of the definition. It updates gateways of this Region only. None: the testbed's.
-            account: AWS account of the definition. It updates gateways of this account only. None: the testbed's.
+            signature: Signature of the update. None means that ``key_pair`` signs it, and b"" that it is unsigned.
+            sig_key_crc: CRC of the signing key. None means that it is computed from ``key_pair``.
+            region: AWS Region of the definition. It updates gateways of this Region only. None means the testbed's.
+            account: AWS account of the definition. It updates gateways of this account only. None means the testbed's.
 
         Returns:
             The id of the task definition.
@@ -460,8 +461,8 @@ class Testbed(AwsSide):
 
         Args:
             fault: A ``Fault`` or its value, such as "link-drop".
-            gateway: The gateway. None: the first one.
-            polls: Number of polls for which the fault lasts. None: until ``heal``.
+            gateway: The gateway. None means the first one.
+            polls: Number of polls for which the fault lasts. None means that it lasts until ``heal`` is called.
 
         Raises:
             FaultError: There is no fault of that name.
@@ -474,7 +475,7 @@ class Testbed(AwsSide):
         """Remove all injected faults of a gateway.
 
         Args:
-            gateway: The gateway. None: the first one.
+            gateway: The gateway. None means the first one.
 
         Raises:
             LabError: There is no such gateway, or the testbed is not open.
@@ -487,7 +488,7 @@ class Testbed(AwsSide):
         The poll may start a task, send an update to the gateway and install it.
 
         Args:
-            gateway: The gateway. None: the first one.
+            gateway: The gateway. None means the first one.
 
         Returns:
             The outcome of the poll, and how long the gateway waits before the next one.
@@ -527,7 +528,7 @@ class Testbed(AwsSide):
         """Return the status of a gateway's update task.
 
         Args:
-            gateway: The gateway. None: the first one.
+            gateway: The gateway. None means the first one.
 
         Raises:
             NotFound: The gateway has no task.
@@ -540,7 +541,7 @@ class Testbed(AwsSide):
         """Explain why a gateway is or is not being updated.
 
         Args:
-            gateway: The gateway. None: the first one.
+            gateway: The gateway. None means the first one.
 
         Returns:
             The cause, with the definitions and the task that were considered. ``str()`` gives it as text.

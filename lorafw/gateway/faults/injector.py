@@ -16,9 +16,9 @@ class FaultInjector:
 
     fault: ClassVar[Fault]
     expected_status: ClassVar[TaskStatus | None]
-    """The status of an automatic task under the default policy while the fault is active. None: there is no task."""
+    """The status of an automatic task under the default policy during the fault. None means that there is no task."""
     expected_status_if_version_given: ClassVar[TaskStatus | None] = None
-    """The status if the definition has a full UpdateVersion. None: the same as ``expected_status``."""
+    """The status if the definition has a full UpdateVersion. None means the same as ``expected_status``."""
 
     def wrap_home(self, inner: Home) -> Home:
         """Return the home folder that the poll uses in place of ``inner``."""

@@ -53,8 +53,8 @@ def cups_exchange(request: UpdateInfoRequest | None = None, response: UpdateInfo
     """Return a sequence diagram of an exchange in which an update is sent.
 
     Args:
-        request: The request. None: that of AWS's example.
-        response: The response, which contains an update. None: that of AWS's example.
+        request: The request. None means that of AWS's example.
+        response: The response, which contains an update. None means that of AWS's example.
     """
     request = request or example_request()
     response = response or example_response()

@@ -29,7 +29,7 @@ def trust_and_permission(
 
     Args:
         trust_policy: The trust policy of the role, as JSON.
-        permission_policy: Its permission policy, as JSON. None: that of AWS's example.
+        permission_policy: Its permission policy, as JSON. None means that of AWS's example.
         role: Name of the role.
     """
     trusts = _statements(trust_policy)

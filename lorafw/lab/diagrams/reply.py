@@ -30,7 +30,7 @@ def reply_layout(body: bytes | None = None) -> Diagram:
     """Return a diagram of the parts of a response in their order.
 
     Args:
-        body: The body of a response. None: one in which no field is empty.
+        body: The body of a response. None means one in which no field is empty.
     """
     if body is None:
         body = encode_response(_EVERY_FIELD)

@@ -44,7 +44,7 @@ def send_timeline(
 
     Args:
         poll_interval_s: Time between two polls of the gateway. The default is that of Basics Station.
-        policy: The policy of the service. None: the default policy.
+        policy: The policy of the service. None means the default policy.
         transitions: The table of transitions.
     """
     interval_h = poll_interval_s / _HOUR_S

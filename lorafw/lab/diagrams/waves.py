@@ -30,7 +30,7 @@ def rollout_waves(plan: Plan | None = None) -> Diagram:
     """Return a diagram of the waves of a plan. The height of a wave grows with its share of the fleet.
 
     Args:
-        plan: The plan. None: the canary plan.
+        plan: The plan. None means the canary plan.
 
     Raises:
         LabError: The plan has no waves.

@@ -34,7 +34,7 @@ _TYPE_LABELS: Final[dict[type, str]] = {
 Check = Callable[[object], bool]
 """Returns whether an answer is right."""
 Feedback = Callable[[object], str | None]
-"""Returns what to say about a wrong answer. None: nothing in particular."""
+"""Returns what to say about a wrong answer. The result is None if there is nothing in particular to say."""
 
 
 def no_feedback(answer: object) -> str | None:

@@ -28,7 +28,7 @@ def _may_read(policy: object, key: str) -> bool:
 
 
 def _extra_permission(policy: object) -> str | None:
-    """Return an action other than reading that the policy allows on the file or on its bucket. None: there is none."""
+    """Return an action, other than reading, that the policy allows on the file or its bucket. None if there is none."""
     for action in _OTHER_ACTIONS:
         if _allows(policy, action, f"{_BUCKET}/{_KEY}") or _allows(policy, action, _BUCKET):
             return action

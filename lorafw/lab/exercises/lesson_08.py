@@ -52,7 +52,7 @@ def _runs(sig_keys: list[bytes], signer: KeyPair | None) -> bool:
 
     Args:
         sig_keys: The public keys on the gateway.
-        signer: The key that the update is signed with. None: it is not signed.
+        signer: The key that the update is signed with. None means that it is not signed.
     """
     response = UpdateInfoResponse(update=UPDATE)
     if signer is not None:

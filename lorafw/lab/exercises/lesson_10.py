@@ -17,7 +17,7 @@ _STEP: Final = 10
 
 
 def _false_alarm_probability(minimum_executed: int) -> float | None:
-    """Return how probably the abort criterion stops a rollout with an acceptable failure rate. None: not known."""
+    """Return how probably the abort criterion stops a rollout with an acceptable failure rate, if that is known."""
     from lorafw.fleet import Abort, operating_characteristic  # noqa: PLC0415 -- importing it takes about a second
 
     criterion = Abort(threshold=0.05, minimum_executed=minimum_executed)

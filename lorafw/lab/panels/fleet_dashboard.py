@@ -111,7 +111,7 @@ class FleetDashboard(BackgroundPanel[DashboardResult]):
         """Simulate the scenario, and create the controls.
 
         Args:
-            scenario: The first values of the controls. None: the default scenario.
+            scenario: The first values of the controls. None means the default scenario.
         """
         self.scenario = scenario or Scenario()
         """The scenario that the controls are set to. ``result`` may be of an older one."""

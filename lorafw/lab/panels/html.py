@@ -94,7 +94,7 @@ def preformatted(text: object, *, height_px: int | None = None) -> SafeHtml:
 
     Args:
         text: The text, or HTML.
-        height_px: If the block is higher, it scrolls. None: the block is as high as its text.
+        height_px: If the block is higher, it scrolls. None means that the block is as high as its text.
     """
     if height_px is None:
         return SafeHtml(f'<pre style="{_BLOCK}">{html(text)}</pre>')

@@ -130,8 +130,8 @@ def caret_diff(wanted: str | None, presented: str | None) -> str:
     """Return both texts, one below the other, and a line with ^ under each character that differs.
 
     Args:
-        wanted: The value of the definition. None: the definition has none.
-        presented: The value that the gateway presents. None: it presents none.
+        wanted: The value of the definition. None means that the definition has none.
+        presented: The value that the gateway presents. None means that it presents none.
 
     Returns:
         Three lines. A blank in a value is shown as a dot.
@@ -162,9 +162,9 @@ class MatchExplorer(Panel):
         """Create the controls, and draw the definitions.
 
         Args:
-            definitions: The definitions of an account, oldest first. None: AWS's example and variants of it.
+            definitions: The definitions of an account, oldest first. None means AWS's example and variants of it.
             presented: The first values of the controls.
-            policy: The policy of the service. None: the default policy.
+            policy: The policy of the service. None means the default policy.
         """
         super().__init__()
         if definitions is None:

@@ -142,7 +142,7 @@ class RolloutPlanner(BackgroundPanel[Comparison]):
         """Compare two plans, and create the controls.
 
         Args:
-            scenario: The first values of the controls. None: the default scenario with 20 rollouts.
+            scenario: The first values of the controls. None means the default scenario with 20 rollouts.
             plans: Names of the plans to compare first.
 
         Raises:

@@ -15,7 +15,7 @@ MIXES: Final[Mapping[str, Mapping[str, float] | None]] = {
     "mobile networks": {"lte-cat4": 0.4, "lte-cat1": 0.4, "3g": 0.1, "cat-m1": 0.1},
     "LTE-M only": {"cat-m1": 1.0},
 }
-"""Backhaul mixes by name: the share of each kind of backhaul. None: the default mix of the simulator.
+"""Backhaul mixes by name: the share of each kind of backhaul. None means the default mix of the simulator.
 
 The shares are assumptions.
 """
@@ -62,7 +62,7 @@ class Scenario:
         """Return a plan with the scenario's share of failing installs.
 
         Args:
-            name: Name of the plan. None: the plan of the scenario.
+            name: Name of the plan. None means the plan of the scenario.
         """
         return PLANS[name or self.plan](fails=self.fails)
 

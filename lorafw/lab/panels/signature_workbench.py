@@ -47,7 +47,7 @@ class InMemoryStorage:
     """A station's files in memory. Settings and credentials are ignored."""
 
     update: bytes | None = None
-    """Content of update.bin. None: there is no such file."""
+    """Content of update.bin. None means that there is no such file."""
     executed: list[bytes] = field(default_factory=list)
     """The updates that were executed."""
     _partial: bytearray = field(default_factory=bytearray)
@@ -96,13 +96,13 @@ class WorkbenchState:
 
     update: bytes
     signed: UpdateSignature | None = None
-    """The signature of the update. None: there is none."""
+    """The signature of the update. None means that there is none."""
     sig_keys: tuple[bytes, ...] = ()
     """The public keys on the gateway."""
     steps: tuple[str, ...] = ()
     """What was done, in words."""
     built: bytes | None = None
-    """The update as it was built. None: not known, and the update counts as unchanged."""
+    """The update as it was built. If it is None, it is not known, and the update counts as unchanged."""
 
     @property
     def is_changed(self) -> bool:

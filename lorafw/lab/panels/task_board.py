@@ -60,7 +60,7 @@ class GatewayRow:
     package: str
     """The PackageVersion that the gateway presents."""
     status: TaskStatus | None
-    """Status of its task. None: it has no task."""
+    """Status of its task. None means that it has no task."""
     sends: int
     """How often the whole update was sent."""
     next_poll: str

@@ -116,8 +116,8 @@ class WireInspector(Panel):
         """Create the controls, and draw the request.
 
         Args:
-            request: The request, as a message or as the bytes of its body. None: that of AWS's example.
-            response: The response, as a message or as the bytes of its body. None: that of AWS's example.
+            request: The request, as a message or as the bytes of its body. None means that of AWS's example.
+            response: The response, as a message or as the bytes of its body. None means that of AWS's example.
 
         Raises:
             LabError: The response is empty.

@@ -204,10 +204,10 @@ class _WaveRow:
 
     gateways: int
     start_h: float | None
-    """When it began. None: it did not begin."""
+    """When it began. None means that it did not begin."""
     end_h: float
     decision: GateDecision | None
-    """The decision of its gate. None: it has no gate."""
+    """The decision of its gate. None means that it has no gate."""
 
 
 def waves(result: Result) -> AccessibleFigure:

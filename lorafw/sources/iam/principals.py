@@ -111,7 +111,7 @@ def _check_names(element: Mapping[str, object], listed: frozenset[str], kind: st
     """Raise CannotEvaluate if AWS refuses the element, or if it names a principal that could be this caller."""
     for name in element:
         if name not in _KINDS:
-            raise CannotEvaluate(f"its Principal names {shorten(name)}, which is no kind of principal")
+            raise CannotEvaluate(f"its Principal names {shorten(name)}, which is not a kind of principal")
     if kind == "AWS" and "CanonicalUser" in element:
         raise CannotEvaluate("its Principal names a CanonicalUser, whose account is not known here")
     for text in listed:
