@@ -108,8 +108,9 @@ def letters_of(questions: TenQuestions, *, wrong: int = 0) -> str:
 
 def test_ten_questions_show_what_was_gained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, after = TenQuestions(1, tmp_path), TenQuestions(2, tmp_path)
-    before.hand_in_before("a" * 10)
-    right_before = before.right_numbers("a" * 10)
+    answers_before = letters_of(before, wrong=6)
+    before.hand_in_before(answers_before)
+    right_before = before.right_numbers(answers_before)
     assert 0 < len(right_before) < 10
     assert str(len(right_before)) not in capsys.readouterr().out
 

@@ -43,6 +43,7 @@ def said(name: str, answer: object, capsys: pytest.CaptureFixture[str]) -> str:
         ("06-which", ["tmp-full"], "a list", "a string"),
         ("08-unsigned", ["B", "C"], "a list", "a set"),
         ("08-unsigned", "B, C", "a string", "a set"),
+        ("08-unsigned", "CB", "a string", "a set"),
         ("07-crc", (3434210794).to_bytes(4, "little"), "bytes", "a string"),
         ("08-rotate", KeyPair.from_secret(4712).public_key.sig_key, "bytes", "a list"),
         ("03-policy", str(policy("s3:GetObject")), "a string", "a dict"),
@@ -76,6 +77,7 @@ def test_a_right_answer_is_right_however_its_number_is_written(
     [
         ("02-sign", SIGNED.base64, "that is base64"),
         ("02-sign", SIGNED, "that is the whole result"),
+        ("02-update", (b"", SIGNED.base64), "that is base64"),
         ("01-null", "1.0.0", "Build the request again"),
         ("08-rotate", [KeyPair.from_secret(4712).public_key], "public key's .sig_key"),
         ("11-pages", {"COMPLETED": 5}, "without parentheses"),
@@ -245,3 +247,13 @@ def test_unknown_names_print_a_message(capsys: pytest.CaptureFixture[str]) -> No
     for ask in (hint, solution, choose):
         ask("99-nothing")
         assert "'99-nothing'" in capsys.readouterr().out
+
+
+def test_help_for_a_question_or_an_exercise_by_the_wrong_function_names_the_right_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for ask in (check, hint, solution):
+        ask("03-outside")
+        assert 'choose("03-outside", "a")' in capsys.readouterr().out
+    choose("03-versions")
+    assert 'check("03-versions", answer)' in capsys.readouterr().out

@@ -25,6 +25,8 @@ OTHER_VERSION: Final = "other-version"
 CAUSES: Final = (OTHER_VERSION, "offline", "wrong-key", "tmp-full", "script-fails")
 """Why a gateway is not updated. ``other-version``: it reports another version than the definition names."""
 _MAX_PER_CAUSE: Final = 3
+_START: Final = "2021-03-24T08:00:00Z"
+"""The day on which the capstone plays: after the lessons, and two days before the vulnerability is published."""
 _INTERVAL_S: Final = 600
 _ELAPSED_S: Final = 3 * _INTERVAL_S
 """Time from the definition to the learner's first look: four polls, after which a failing task has ended."""
@@ -82,7 +84,7 @@ class Capstone:
         from lorafw.testbed import Testbed  # noqa: PLC0415 -- importing the testbed takes about a second
 
         rng = random.Random(self.seed)
-        bed = Testbed(gateways=GATEWAYS, seed=self.seed, interval_s=_INTERVAL_S).start()
+        bed = Testbed(gateways=GATEWAYS, seed=self.seed, interval_s=_INTERVAL_S, start=_START).start()
         for gateway, cause in zip(bed.gateways, draw_causes(rng), strict=True):
             self._cause_by_id[gateway.id] = cause
             _apply(cause, gateway, bed, rng)
@@ -169,7 +171,7 @@ def _change_one_field(gateway: TestbedGateway, rng: random.Random) -> None:
     elif field == "model":
         gateway.virtual.model = "RPi"
     else:
-        gateway.virtual.station = f"2.0.5(rpi/std) 2021-03-{rng.randint(10, 28)} 17:02:44"
+        gateway.virtual.station = f"2.0.5(rpi/std) 2021-03-{rng.randint(10, 23)} 17:02:44"
 
 
 def _say(text: str) -> None:

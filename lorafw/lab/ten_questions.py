@@ -24,13 +24,15 @@ def _question(text: str, answer: object, *wrong: object) -> Question:
     return Question(text, (right(str(answer), ""), *(Option(str(value), "") for value in wrong)))
 
 
-def _who_starts(rng: random.Random) -> Question:
+def _next_request(rng: random.Random) -> Question:
+    old = f"1.{rng.randint(0, 9)}.{rng.randint(0, 9)}"
+    new = f"2.{rng.randint(0, 9)}.{rng.randint(0, 9)}"
     return _question(
-        "Who starts the exchange that brings an update to a gateway?",
-        "the gateway",
-        "AWS",
-        "the operator's computer",
-        "whichever notices the new version first",
+        f"Somebody edits version.txt on a gateway by hand, from {old} to {new}. What does its next request report?",
+        new,
+        f"{old}, until the station restarts",
+        f"{old}, because no signature fits {new}",
+        "no version at all",
     )
 
 
@@ -45,14 +47,15 @@ def _matching(rng: random.Random) -> Question:
     )
 
 
-def _key_crc(rng: random.Random) -> Question:
-    crc = rng.randint(2**28, 2**32 - 1)
+def _client_address(rng: random.Random) -> Question:
+    address = f"127.0.0.1:{rng.randint(5000, 9999)}"
     return _question(
-        f"A station logs keycrc={crc:08X}. Which SigKeyCrc is that?",
-        crc,
-        f"{crc:08X}",
-        int.from_bytes(crc.to_bytes(4, "little"), "big"),
-        2**32 - crc,
+        f"A script makes its boto3 client while AWS_ENDPOINT_URL is http://{address}. Then the variable is deleted. "
+        "Where do the calls of this client go?",
+        f"to {address}",
+        "to the real AWS",
+        "nowhere: boto3 raises an error",
+        "to the address in ~/.aws/config",
     )
 
 
@@ -89,7 +92,7 @@ def _no_key(rng: random.Random) -> Question:
 
 
 def _canary(rng: random.Random) -> Question:
-    canaries = rng.choice((10, 20, 30, 60))
+    canaries = rng.choice((10, 15, 20, 30, 40, 60))
     rate = 1 - 0.05 ** (1 / canaries)
     return _question(
         f"None of {canaries} canaries fails. Which failure rate is still possible at most (95 % confidence)?",
@@ -100,15 +103,16 @@ def _canary(rng: random.Random) -> Question:
     )
 
 
-def _retries(rng: random.Random) -> Question:
-    percent = rng.choice((5, 10, 20))
-    chance = percent / 100
+def _killed_rollout(rng: random.Random) -> Question:
+    created = rng.randint(2, 9)
+    gateways = created + rng.randint(11, 30)
     return _question(
-        f"Each attempt fails with a chance of {percent} %, independently. How many tasks are FAILED at the end?",
-        f"{chance**3:.2%}",
-        f"{chance:.2%}",
-        f"{chance**2:.2%}",
-        f"{3 * chance:.2%}",
+        f"lorafw rollout apply is killed when AWS has {created} of the {gateways} tasks of a wave, before it could "
+        "write down their results. You start it again. How many more tasks does it create?",
+        gateways - created,
+        gateways,
+        "none, until you have made a new plan",
+        "none, until you have deleted the tasks that exist",
     )
 
 
@@ -134,14 +138,14 @@ def _comes_back(rng: random.Random) -> Question:
 
 
 _MAKERS: Final[tuple[Callable[[random.Random], Question], ...]] = (
-    _who_starts,
+    _next_request,
     _matching,
-    _key_crc,
+    _client_address,
     _pending,
     _time_to_failed,
     _no_key,
     _canary,
-    _retries,
+    _killed_rollout,
     _signature_length,
     _comes_back,
 )

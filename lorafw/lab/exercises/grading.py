@@ -197,11 +197,12 @@ def _values_of_scalar(answer: object) -> Iterator[object]:
 
 
 def _values_in_text(text: str) -> Iterator[object]:
-    """Yield the text, the text without quotation marks, the set of its words, and the value that it is in Python."""
+    """Yield the text with and without quotation marks, its letters and words as sets, and its value in Python."""
     if len(text) > MAX_TEXT_LENGTH:
         return
     yield text
     yield text.strip().strip("\"'")
+    yield set(text.strip())
     yield set(re.findall(r"[\w-]+", text))
     for parse in (ast.literal_eval, float):
         try:

@@ -31,6 +31,15 @@ def _feedback_missing_polls(answer: object) -> str | None:
 
 
 EXERCISES = {
+    "00-version": Exercise(
+        hints=(
+            "The cell of the first update printed it.",
+            "It is the last word of that line. Write it in quotation marks.",
+        ),
+        grader=equals("1.0.1"),
+        solution='answer = "1.0.1"',
+        explanation="The gateway had asked for the update and installed it.",
+    ),
     "00-polls": Exercise(
         hints=(
             "Press Poll for one gateway on the board below, and look at its task after each press.",

@@ -31,9 +31,9 @@ def _is_signature(answer: object) -> bool:
 def _feedback_form_of_signature(answer: object) -> str | None:
     """Return feedback on a signature that is not handed in as bytes."""
     if isinstance(answer, UpdateSignature):
-        return "that is the whole result of sign_update; the answer is its .signature."
+        return "that is the whole result of sign_update; hand in its .signature."
     if isinstance(answer, str) and b64decode(answer, validate=True)[:1] == b"0":
-        return "that is base64, as AWS takes a signature; the answer is its bytes, .signature."
+        return "that is base64, as AWS takes a signature; hand in its bytes, .signature."
     return None
 
 
@@ -53,11 +53,8 @@ def _installs_and_restarts(answer: object) -> bool:
     return is_complete and _gateway_runs(update, signature)
 
 
-def _feedback_on_update(answer: object) -> str | None:
-    """Return what is missing in the update, or that the gateway refuses it."""
-    if not isinstance(answer, tuple) or len(answer) != 2:
-        return "hand in two values: the bytes of the update and the bytes of its signature."
-    update, signature = answer
+def _feedback_on_contents(update: bytes) -> str | None:
+    """Return what the update does not install or does not restart."""
     image = unpack_image(update)
     if image.package_version != "1.0.2":
         return f"after this update the gateway reports {image.package_version}."
@@ -65,6 +62,20 @@ def _feedback_on_update(answer: object) -> str | None:
         return "the update installs no file with the name station."
     if not image.restart:
         return "the old program keeps running, because the update does not restart anything."
+    return None
+
+
+def _feedback_on_update(answer: object) -> str | None:
+    """Return what is missing in the update, or that the gateway refuses it."""
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        return "hand in two values: the bytes of the update and the bytes of its signature."
+    update, signature = answer
+    form_of_signature = _feedback_form_of_signature(signature)
+    if form_of_signature:
+        return form_of_signature
+    missing = _feedback_on_contents(update)
+    if missing:
+        return missing
     if not _gateway_runs(update, signature):
         return "a gateway with the key of this lesson refuses the update."
     return None
@@ -78,9 +89,8 @@ EXERCISES = {
         ),
         grader=equals(0x37316C36),
         solution='answer = int("37316C36", 16)',
-        explanation="It is not 3434210794. The bytes in the response were 36 6C 31 37, which is 6l17 as text, so the "
-        "server sent something other than the CRC. A station only prints this number, and tries all its keys "
-        "(observed).",
+        explanation="It is not 3434210794, so the server sent something other than the CRC. A station only prints this "
+        "number, and tries all its keys (observed). The appendix shows what the number is.",
     ),
     "02-sign": Exercise(
         hints=(
@@ -127,7 +137,8 @@ QUESTIONS = {
             ),
             right(
                 "not at all, until a new public key is on each gateway",
-                "That means 500 visits. So keep the private key, in a safe place, with a copy.",
+                "CUPS cannot bring it to them. You need another way to all 500 gateways, such as SSH or a visit. So "
+                "keep a copy of the private key in a safe place.",
             ),
         ),
     ),

@@ -65,8 +65,7 @@ EXERCISES = {
         ),
         grader=Grader("a string", _is_crc_in_hex),
         solution='answer = (3434210794).to_bytes(4, "little").hex(" ")',
-        explanation="The log on AWS's page shows keycrc=37316C36 instead: it comes from the bytes 36 6c 31 37, "
-        "the text 6l17.",
+        explanation="The lowest byte comes first, so the log prints the same four bytes in the other order: CCB1E5EA.",
     ),
     "07-parts": Exercise(
         hints=(

@@ -89,14 +89,13 @@ def _feedback_keys(answer: object) -> str | None:
 EXERCISES = {
     "08-bench": Exercise(
         hints=(
-            "A signature is valid for the bytes that were signed. Which button makes one for the bytes as they "
-            "are now?",
-            "Press Tamper once, then sign again. Or find out which gateway asks for no signature.",
+            "A signature is valid for the bytes that were signed. What must the owner do after the change?",
+            "Which button makes a signature for the bytes as they are now? Or which gateway asks for no signature?",
         ),
         grader=Grader("workbench.bench", _runs_a_changed_update, _feedback_unchanged),
         solution="workbench.tamper.click()\nworkbench.sign.click()\nanswer = workbench.bench",
-        explanation="For this you need the owner's private key. The other way is a gateway without a key: set "
-        'workbench.on_gateway.value = "no key at all" and remove the signature.',
+        explanation="For this you need the owner's private key, which an attacker does not have. The other way is a "
+        'gateway without a key: set workbench.on_gateway.value = "no key at all" and remove the signature.',
     ),
     "08-unsigned": Exercise(
         hints=(

@@ -37,7 +37,7 @@ class ExerciseSession:
         """
         exercise = self._exercises.get(name)
         if exercise is None:
-            _say(f"☒ there is no exercise {name!r}")
+            self._say_no_exercise(name)
         elif answer is ...:
             _say("☐ not done yet")
         elif exercise.accepts(answer):
@@ -46,6 +46,13 @@ class ExerciseSession:
         else:
             self._wrong.add(name)
             self._say_wrong(name, exercise.feedback_for(answer))
+
+    def _say_no_exercise(self, name: str) -> None:
+        """Print that no exercise has this name. If it is a question, print how to answer it."""
+        if name in self._questions:
+            _say(f'☐ {name} is a question. Add a letter, as in choose("{name}", "a"). A wrong one tells you something.')
+        else:
+            _say(f"☒ there is no exercise {name!r}")
 
     def _say_wrong(self, name: str, feedback: str | None) -> None:
         """Print that an answer is wrong, with feedback if there is any, and where to get help."""
@@ -62,7 +69,7 @@ class ExerciseSession:
         """
         exercise = self._exercises.get(name)
         if exercise is None:
-            _say(f"☒ there is no exercise {name!r}")
+            self._say_no_exercise(name)
             return
         if name not in self._wrong:
             _say("☐ first try an answer, even a guess. After a wrong one there is a hint.")
@@ -83,7 +90,7 @@ class ExerciseSession:
         """
         exercise = self._exercises.get(name)
         if exercise is None:
-            _say(f"☒ there is no exercise {name!r}")
+            self._say_no_exercise(name)
             return
         has_read_hints = self._hints_given.get(name, 0) == len(exercise.hints)
         if at_once or has_read_hints or name in self._solved:
@@ -99,7 +106,9 @@ class ExerciseSession:
             letter: The letter of the answer. ``...`` prints the question.
         """
         question = self._questions.get(name)
-        if question is None:
+        if question is None and name in self._exercises:
+            _say(f'☐ {name} is an exercise. Answer it with check("{name}", answer).')
+        elif question is None:
             _say(f"☒ there is no question {name!r}")
         elif letter is ...:
             options = [f"  {key}) {option.text}" for key, option in question.lettered()]
