@@ -52,6 +52,8 @@ def _waits_for_person(state: RolloutState) -> bool:
 def _advise_at_end(state: RolloutState, name: StateName) -> list[str]:
     """Return what a person can do after a rollout has ended or was aborted."""
     lines = ["what happened to each gateway, and who decided what: report"]
+    if counts_of(state)[TaskStatus.PENDING]:
+        lines.append("PENDING tasks may still be offered to their gateways; to delete them: lorafw rollout apply")
     if name is StateName.ABORTED:
         lines.append("what is installed stays installed; to go back, roll out the old firmware as a new update")
     if state.finished is not None:

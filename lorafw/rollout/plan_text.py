@@ -11,7 +11,7 @@ from lorafw.rollout.advice import advise
 from lorafw.rollout.gates import describe_gate
 from lorafw.rollout.rates import CALLS_PER_S
 from lorafw.rollout.saved_plan import SavedPlan
-from lorafw.rollout.state import RolloutState, first_undecided
+from lorafw.rollout.state import RolloutState, Subject, first_undecided
 from lorafw.rollout.status import counts_of, describe_state, next_look_ms, status_document
 
 _CALLS_PER_GATEWAY: Final = {
@@ -126,6 +126,8 @@ def describe_status(state: RolloutState) -> str:
 
 def _next_step(state: RolloutState) -> str:
     """Return what is due next, other than what the gateways do."""
-    if state.waves[first_undecided(state.waves)].is_created:
-        return "the gate is checked"
-    return "a task is created"
+    if not state.waves[first_undecided(state.waves)].is_created:
+        return "a task is created"
+    if Subject.ENVELOPE in state.problems:
+        return "the gate is checked, which may stop the rollout but does not end the hold,"
+    return "the gate is checked"
