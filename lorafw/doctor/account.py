@@ -7,7 +7,7 @@ nothing about what AWS IoT Wireless may do.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ MAX_READ_BYTES: Final = 64 << 20
 DEFAULT_SAMPLE_SIZE: Final = 50
 _PAGE_SIZE: Final = 250
 _NOT_FOUND: Final = frozenset(("404", "NoSuchBucket", "NoSuchKey", "NotFound", "NotFoundException"))
+_BAD_REQUEST: Final = "400"
+"""The error code of HeadObject without the customer's key, if the object is encrypted with such a key (documented)."""
 _DEFAULT_S3_KEY: Final = "alias/aws/s3"
 """The key with which S3 encrypts if an object names none."""
 _ARCHIVED: Final = frozenset(("GLACIER", "DEEP_ARCHIVE"))
@@ -64,8 +66,8 @@ class AccountReader:
             account: The account of the gateways, 12 digits.
             region: The Region of the gateways.
             now_ms: The time at which policies are evaluated, in milliseconds since 1970 UTC.
-            has_own_clock: Whether the account is a lab's, whose clock can be advanced. Then nobody can say how long a
-                gateway has been silent.
+            has_own_clock: Whether the account belongs to a lab with a clock of its own. The time since the last
+                request of a gateway is not read then, because the user can move this clock.
             gateway_ids: The gateways that the update is for. None means all gateways of the account.
             sample_size: Number of gateways to look at. Each costs two calls.
             progress: Called as ``progress(done, total)`` with numbers of gateways. None means no progress.
@@ -107,26 +109,36 @@ class AccountReader:
         """Return the facts with a sample of the gateways, and with the definitions."""
         iotwireless = self._make_client("iotwireless")
         registered = _pages(iotwireless.list_wireless_gateways, "WirelessGatewayList")
-        gateways = [gateway for gateway in registered if self._is_meant(gateway["Id"])]
+        gateways = [gateway for gateway in registered if self._is_selected(gateway["Id"])]
         sample = []
         for gateway in _spread(gateways, self._sample_size):
-            sample.append(self._look_at(iotwireless, gateway))
+            sample.append(self._read_gateway(iotwireless, gateway))
             if self._progress is not None:
                 self._progress(len(sample), min(len(gateways), self._sample_size))
         definitions = tuple(_read_definitions(iotwireless))
         return replace(facts, gateway_count=len(gateways), sample=tuple(sample), definitions=definitions)
 
-    def _is_meant(self, gateway_id: str) -> bool:
+    def _is_selected(self, gateway_id: str) -> bool:
         """Return True if the update is for this gateway."""
         return self._gateway_ids is None or gateway_id in self._gateway_ids
 
-    def _look_at(self, iotwireless: Any, gateway: dict[str, Any]) -> SampledGateway:
-        """Return what AWS knows of one gateway."""
+    def _read_gateway(self, iotwireless: Any, gateway: dict[str, Any]) -> SampledGateway:
+        """Read the version and the task of one gateway.
+
+        Args:
+            iotwireless: The client of iotwireless.
+            gateway: The entry of ListWirelessGateways.
+
+        Returns:
+            What AWS knows about the gateway.
+        """
         gateway_id = gateway["Id"]
-        information = _unless_missing(iotwireless, iotwireless.get_wireless_gateway_firmware_information, gateway_id)
-        members = information.get("LoRaWAN", {}).get("CurrentVersion")
-        version = None if not members else GatewayVersion.from_aws(members)
-        task = _unless_missing(iotwireless, iotwireless.get_wireless_gateway_task, gateway_id)
+        firmware = _get_or_empty(iotwireless, iotwireless.get_wireless_gateway_firmware_information, gateway_id)
+        current_version = firmware.get("LoRaWAN", {}).get("CurrentVersion")
+        version = None
+        if current_version:
+            version = GatewayVersion.from_aws(current_version)
+        task = _get_or_empty(iotwireless, iotwireless.get_wireless_gateway_task, gateway_id)
         return SampledGateway(
             gateway_id,
             version,
@@ -136,9 +148,11 @@ class AccountReader:
         )
 
     def _seconds_since(self, time_text: str | None) -> float | None:
-        """Return the seconds from a time in ISO 8601 until now. None if there is no such time."""
-        if time_text is None or self._has_own_clock:
+        """Return the seconds from a time in ISO 8601 until now. None if this is not known."""
+        if time_text is None:
             return None
+        if self._has_own_clock:
+            return None  # the user of a lab moves its clock, so its times do not tell how long a gateway was silent
         try:
             then = datetime.fromisoformat(time_text)
         except ValueError:
@@ -154,7 +168,7 @@ class AccountReader:
         try:
             role = Role.parse(definition.role_arn)
         except InvalidSource:
-            return facts  # The rules about the document say so.
+            return facts  # document_rules reports the malformed ARN
         if role.account != self._account:
             return facts  # A role of another account is a finding of its own, and cannot be read from here.
         try:
@@ -169,20 +183,19 @@ class AccountReader:
         try:
             location = S3Location.parse(definition.data_source or "")
         except InvalidSource:
-            return facts, None  # The rules about the document say so.
+            return facts, None  # document_rules reports the malformed location
         s3 = self._make_client("s3")
-        bucket, problem = _attempt(f"bucket {location.bucket}", self._read_bucket, s3=s3, name=location.bucket)
-        if bucket is None:
-            return replace(facts, bucket_problem=problem), None
+        bucket, error = _call(self._read_bucket, s3=s3, name=location.bucket)
+        if error is not None:
+            return replace(facts, bucket_problem=error.describe(f"bucket {location.bucket}")), None
         facts = replace(facts, bucket=bucket)
-        head, problem = _attempt(str(location), s3.head_object, Bucket=location.bucket, Key=location.key)
-        if head is None:
-            if problem == f"{location} cannot be read (400)":
-                # So S3 answers a HEAD without the key if the object is under a key of the customer (documented).
-                return replace(facts, needs_customer_key=True), None
-            return replace(facts, object_problem=problem), None
-        facts = self._with_head(facts, location, s3, head)
-        return facts, _download(s3, location, head["ContentLength"])
+        head, error = _call(s3.head_object, Bucket=location.bucket, Key=location.key)
+        if error is None:
+            facts = self._with_head(facts, location, s3, head)
+            return facts, _download(s3, location, head["ContentLength"])
+        if error.code == _BAD_REQUEST:
+            return replace(facts, needs_customer_key=True), None
+        return replace(facts, object_problem=error.describe(str(location))), None
 
     def _with_head(self, facts: AccountFacts, location: S3Location, s3: Any, head: dict[str, Any]) -> AccountFacts:
         """Return the facts with what is known about the object and its KMS key.
@@ -196,7 +209,7 @@ class AccountReader:
         storage_class = head.get("StorageClass")
         if storage_class in _ARCHIVED and "Restore" not in head:
             facts = replace(facts, object_problem=f"{location} is archived ({storage_class}) and was not restored")
-        tagging, _ = _attempt("tags", s3.get_object_tagging, Bucket=location.bucket, Key=location.key)
+        tagging, _ = _call(s3.get_object_tagging, Bucket=location.bucket, Key=location.key)
         stored = _to_stored_object(head, tagging or {})
         facts = replace(facts, stored=stored)
         if not stored.uses_kms:
@@ -206,19 +219,23 @@ class AccountReader:
     def _with_kms_key(self, facts: AccountFacts, key_id: str) -> AccountFacts:
         """Return the facts with a KMS key, or with the reason why it cannot be read."""
         kms = self._make_client("kms")
-        key, problem = _attempt(f"KMS key {key_id}", _read_key, kms=kms, key_id=key_id)
-        return replace(facts, kms_key=key, kms_problem=problem)
+        key, error = _call(_read_key, kms=kms, key_id=key_id)
+        if error is not None:
+            return replace(facts, kms_problem=error.describe(f"KMS key {key_id}"))
+        return replace(facts, kms_key=key)
 
     def _read_bucket(self, s3: Any, name: str) -> BucketFacts:
         """Return the facts about a bucket. Its owner is taken to be the account unless S3 says otherwise."""
         s3.head_bucket(Bucket=name)
         region = s3.get_bucket_location(Bucket=name)["LocationConstraint"] or "us-east-1"
-        is_own, _ = _attempt(name, s3.head_bucket, Bucket=name, ExpectedBucketOwner=self._account)
-        owner = self._account if is_own is not None else "another account"
-        answer, _ = _attempt(name, s3.get_bucket_policy, Bucket=name)
+        _, owner_error = _call(s3.head_bucket, Bucket=name, ExpectedBucketOwner=self._account)
+        owner = self._account
+        if owner_error is not None:
+            owner = "another account"
+        policy_answer, _ = _call(s3.get_bucket_policy, Bucket=name)
         policy = None
-        if answer is not None:
-            policy = NamedPolicy(f"policy of bucket {name}", answer["Policy"], MAX_BUCKET)
+        if policy_answer is not None:
+            policy = NamedPolicy(f"policy of bucket {name}", policy_answer["Policy"], MAX_BUCKET)
         return BucketFacts(name, owner, region, policy)
 
 
@@ -236,20 +253,31 @@ def _to_stored_object(head: dict[str, Any], tagging: dict[str, Any]) -> StoredOb
     )
 
 
-def _attempt(what: str, operation: Callable[..., Any], **arguments: Any) -> tuple[Any, str | None]:
-    """Call an operation, and return its result, or None and a sentence about ``what`` if AWS answers with an error."""
+@dataclass(frozen=True, slots=True)
+class _AwsError:
+    """An error with which AWS has answered a call."""
+
+    code: str
+    """The error code, such as ``NoSuchKey``."""
+
+    def describe(self, resource: str) -> str:
+        """Return a sentence for the user about the resource that could not be read."""
+        if self.code in _NOT_FOUND:
+            return f"{resource} does not exist ({self.code})"
+        return f"{resource} cannot be read ({self.code})"
+
+
+def _call(operation: Callable[..., Any], **arguments: Any) -> tuple[Any, _AwsError | None]:
+    """Call an operation of AWS. Returns its result and None, or None and the error with which AWS has answered."""
     from botocore.exceptions import ClientError  # noqa: PLC0415 -- importing botocore is slow
 
     try:
         return operation(**arguments), None
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in _NOT_FOUND:
-            return None, f"{what} does not exist ({code})"
-        return None, f"{what} cannot be read ({code})"
+        return None, _AwsError(error.response.get("Error", {}).get("Code", ""))
 
 
-def _unless_missing(iotwireless: Any, operation: Callable[..., dict[str, Any]], gateway_id: str) -> dict[str, Any]:
+def _get_or_empty(iotwireless: Any, operation: Callable[..., dict[str, Any]], gateway_id: str) -> dict[str, Any]:
     """Call an operation for a gateway, and return its answer. It is empty if there is no such resource."""
     try:
         return operation(Id=gateway_id)
@@ -279,16 +307,16 @@ def _spread(gateways: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
 def _read_definitions(iotwireless: Any) -> Iterator[OtherDefinition]:
     """Yield the task definitions of the account."""
     for entry in _pages(iotwireless.list_wireless_gateway_task_definitions, "TaskDefinitions"):
-        answer = _unless_missing(iotwireless, iotwireless.get_wireless_gateway_task_definition, entry["Id"])
-        members = DefinitionDocument(answer)
-        yield OtherDefinition(entry["Id"], members.auto_create_tasks, members.version("CurrentVersion"))
+        answer = _get_or_empty(iotwireless, iotwireless.get_wireless_gateway_task_definition, entry["Id"])
+        definition = DefinitionDocument(answer)
+        yield OtherDefinition(entry["Id"], definition.auto_create_tasks, definition.version("CurrentVersion"))
 
 
 def _download(s3: Any, location: S3Location, size: int) -> UpdateFile:
     """Return the object with its content, or without it if it is too large or cannot be read."""
     content = None
     if size <= MAX_READ_BYTES:
-        answer, _ = _attempt(str(location), s3.get_object, Bucket=location.bucket, Key=location.key)
+        answer, _ = _call(s3.get_object, Bucket=location.bucket, Key=location.key)
         if answer is not None:
             content = answer["Body"].read()
     return UpdateFile(str(location), size, content)

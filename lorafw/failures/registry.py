@@ -28,6 +28,9 @@ DOCUMENTED_RATE: Final = 10
 
 _RATE_MESSAGE: Final = "Rate exceeded"
 
+_BucketKey = tuple[Operation, str, str]
+"""Operation, Region and access key of a call. Calls with the same key share a token bucket."""
+
 
 class FailureRegistry:
     """Decides for each call whether it fails. Thread-safe."""
@@ -37,8 +40,11 @@ class FailureRegistry:
         self._clock = clock
         self._lock = threading.Lock()
         self._planned: tuple[PlannedFailure, ...] = ()
+        """The failures that are still to come, oldest first."""
         self._limits: dict[Operation, RateLimit] = {}
-        self._buckets: dict[tuple[Operation, str, str], TokenBucket] = {}
+        """The rate limit of each limited operation."""
+        self._buckets: dict[_BucketKey, TokenBucket] = {}
+        """The calls that are still admitted. Each access key has a bucket of its own for each operation and Region."""
 
     def fail_next(
         self,
@@ -79,30 +85,35 @@ class FailureRegistry:
     def throttle(
         self, per_second: float | None = DOCUMENTED_RATE, *, operation: str | None = None, burst: int | None = None
     ) -> None:
-        """Limit the rate of calls. Calls above it are answered with the throttling error of their service.
+        """Limit the rate of calls. Calls above the limit are answered with the throttling error of their service.
 
-        Each operation is counted for itself, in each Region and for each access key.
+        The limit applies to each operation separately, and to each Region and access key separately.
 
         Args:
-            per_second: Calls that are admitted in a second, or None for no limit.
-            operation: Name of the operation. None means each operation of iotwireless.
-            burst: Calls that are admitted at once after a pause. None means as many as in a second, at least one.
+            per_second: Number of calls that are admitted in a second. None removes the limit.
+            operation: Name of the operation. None means all operations of iotwireless.
+            burst: Number of calls that are admitted at once after a pause. None means the calls of one second, rounded
+                down, but at least one.
 
         Raises:
             LabError: The operation does not exist, or a number is out of range. The limits stay as they are.
         """
-        if operation is None:
-            operations = [Operation("iotwireless", name) for name in service_model("iotwireless").operation_names]
-        else:
-            operations = [find_operation(operation)]
+        limited_operations = _find_operations(operation)
         limit = _read_limit(per_second, burst)
         with self._lock:
-            for each in operations:
-                if limit is None:
-                    self._limits.pop(each, None)
-                else:
-                    self._limits[each] = limit
-            self._buckets = {key: bucket for key, bucket in self._buckets.items() if key[0] not in operations}
+            for limited_operation in limited_operations:
+                self._set_limit(limited_operation, limit)
+
+    def _set_limit(self, operation: Operation, limit: RateLimit | None) -> None:
+        """Replace the limit of an operation, and start counting its calls anew. Call this with the lock held."""
+        if limit is None:
+            self._limits.pop(operation, None)
+        else:
+            self._limits[operation] = limit
+        for bucket_key in list(self._buckets):
+            counted_operation, _, _ = bucket_key
+            if counted_operation == operation:
+                del self._buckets[bucket_key]
 
     @property
     def is_empty(self) -> bool:
@@ -128,21 +139,31 @@ class FailureRegistry:
             The failure, or None if the call succeeds.
         """
         with self._lock:
-            if not self._is_admitted(call):
+            if not self._take_token(call):
                 return error_reply(call.operation, THROTTLING_CODES[call.operation.service], _RATE_MESSAGE)
             self._planned, failure = next_failure(self._planned, call)
             return failure
 
-    def _is_admitted(self, call: ApiCall) -> bool:
-        """Take a token for the call. Returns whether there was one. Called with the lock held."""
+    def _take_token(self, call: ApiCall) -> bool:
+        """Take a token for the call. Returns False if there was none. Call this with the lock held."""
         limit = self._limits.get(call.operation)
         if limit is None:
             return True
         now_ms = self._clock.monotonic_ms()
         key = (call.operation, call.region, call.caller)
-        bucket = self._buckets.get(key) or TokenBucket.full(limit, now_ms)
-        self._buckets[key], is_admitted = bucket.take(limit, now_ms)
-        return is_admitted
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = TokenBucket.full(limit, now_ms)
+        remaining, was_taken = bucket.take(limit, now_ms)
+        self._buckets[key] = remaining
+        return was_taken
+
+
+def _find_operations(name: str | None) -> list[Operation]:
+    """Return the operation with a name, or all operations of iotwireless if the name is None."""
+    if name is not None:
+        return [find_operation(name)]
+    return [Operation("iotwireless", operation_name) for operation_name in service_model("iotwireless").operation_names]
 
 
 def _read_failure(operation: Operation, code: str, message: str | None) -> ErrorReply | TransportFailure:

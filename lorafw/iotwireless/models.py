@@ -36,7 +36,7 @@ from lorafw.iotwireless.serializers import (
 from lorafw.server.authorization import load_leaf
 from lorafw.tasks.answers import AnsweredRequest
 from lorafw.tasks.changes import ApiRecord
-from lorafw.tasks.model import AccountRegion, Gateway
+from lorafw.tasks.model import AccountRegion, Definition, Gateway
 from lorafw.tasks.service import UpdateService
 
 MAX_TAGS: Final = 50
@@ -116,9 +116,8 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     def list_wireless_gateways(self, max_results: int | None, next_token: str | None) -> Members:
         """Return a page of the gateways, in the order of their registration."""
-        gateways, token = paginate(
-            self.service.gateways(self.owner), self.arn(GATEWAY_RESOURCE, ""), max_results, next_token
-        )
+        list_name = self.arn(GATEWAY_RESOURCE, "")
+        gateways, next_token_member = paginate(self.service.gateways(self.owner), list_name, max_results, next_token)
         items = []
         for gateway in gateways:
             try:
@@ -127,17 +126,21 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
                 continue
             members = gateway_to_aws(gateway, self.arn(GATEWAY_RESOURCE, gateway.id))
             items.append({**members, **last_uplink})
-        return {"WirelessGatewayList": items, **token}
+        return {"WirelessGatewayList": items, **next_token_member}
 
     def update_wireless_gateway(self, gateway_id: str, parameters: Members) -> None:
         """Change those fields of a gateway that have a value in ``parameters``."""
-        new_values = {name: value for name, value in parameters.items() if value is not None}
-        lorawan = {name: value for name, value in new_values.items() if name in _CHANGEABLE_LORAWAN}
-        changes: Members = {name.lower(): new_values[name] for name in ("Name", "Description") if name in new_values}
+        changes: Members = {}
+        if parameters.get("Name") is not None:
+            changes["name"] = parameters["Name"]
+        if parameters.get("Description") is not None:
+            changes["description"] = parameters["Description"]
         with self._lock:
-            present_lorawan = self.service.gateway(self.owner, gateway_id).lorawan
-            changes["lorawan"] = {**present_lorawan, **lorawan}
-            self.service.update_gateway(self.owner, gateway_id, **changes)
+            lorawan = dict(self.service.gateway(self.owner, gateway_id).lorawan)
+            for member in _CHANGEABLE_LORAWAN:
+                if parameters.get(member) is not None:
+                    lorawan[member] = parameters[member]
+            self.service.update_gateway(self.owner, gateway_id, lorawan=lorawan, **changes)
 
     def delete_wireless_gateway(self, gateway_id: str) -> None:
         """Delete a gateway, its task, its tags, its log level and its event configuration."""
@@ -174,7 +177,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         if load_leaf(certificate.certificate_pem) is None:
             reason = "no TLS client can use it (X.509 of version 1 or 3 is needed); register another certificate"
             raise InvalidValue("IotCertificateId", certificate_id, reason)
-        self._associate(gateway_id, "Certificate", "certificate_id", certificate_id)
+        self._set_certificate(gateway_id, certificate_id)
         notify_certificate_associated(self.owner, certificate_id)
         return {"IotCertificateId": certificate_id}
 
@@ -195,7 +198,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         self.service.gateway(self.owner, gateway_id)
         if thing_arn not in {thing.arn for thing in self._iot().things.values()}:
             raise NotFound("Thing", thing_arn)
-        self._associate(gateway_id, "Thing", "thing_arn", thing_arn)
+        self._set_thing(gateway_id, thing_arn)
 
     def disassociate_wireless_gateway_from_thing(self, gateway_id: str) -> None:
         """Remove the association of a gateway with its thing."""
@@ -227,16 +230,22 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     def list_wireless_gateway_task_definitions(self, max_results: int | None, next_token: str | None) -> Members:
         """Return a page of the task definitions, oldest first."""
-        definitions, token = paginate(
-            self.service.definitions(self.owner), self.arn(DEFINITION_RESOURCE, ""), max_results, next_token
+        list_name = self.arn(DEFINITION_RESOURCE, "")
+        definitions, next_token_member = paginate(
+            self.service.definitions(self.owner), list_name, max_results, next_token
         )
-        listed = []
-        for definition in definitions:
-            members: Members = {"Id": definition.id, "Arn": self.arn(DEFINITION_RESOURCE, definition.id)}
-            if definition.update is not None and (versions := version_members(definition.update)):
-                members["LoRaWAN"] = versions
-            listed.append(members)
-        return {"TaskDefinitions": listed, **token}
+        items = [self._describe_listed_definition(definition) for definition in definitions]
+        return {"TaskDefinitions": items, **next_token_member}
+
+    def _describe_listed_definition(self, definition: Definition) -> Members:
+        """Return a task definition as a list shows it. Its versions are left out if it has none."""
+        members: Members = {"Id": definition.id, "Arn": self.arn(DEFINITION_RESOURCE, definition.id)}
+        if definition.update is None:
+            return members
+        versions = version_members(definition.update)
+        if versions:
+            members["LoRaWAN"] = versions
+        return members
 
     def delete_wireless_gateway_task_definition(self, definition_id: str) -> None:
         """Delete a task definition and its tags. Its tasks continue."""
@@ -336,13 +345,31 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     # --- helpers ---
 
-    def _associate(self, gateway_id: str, kind: str, attribute: str, value: str) -> None:
-        """Set an attribute of a gateway. Raises Conflict if another gateway has the same value (assumed)."""
+    def _set_certificate(self, gateway_id: str, certificate_id: str) -> None:
+        """Store the certificate of a gateway.
+
+        Raises:
+            Conflict: Another gateway has this certificate. AWS does not document this case.
+        """
         with self._lock:
-            for other in self.service.gateways(self.owner):
-                if getattr(other, attribute) == value and other.id != gateway_id:
-                    raise Conflict(f"{kind.lower()} {value} is associated with gateway {other.id}", kind, value)
-            self.service.update_gateway(self.owner, gateway_id, **{attribute: value})
+            for gateway in self.service.gateways(self.owner):
+                if gateway.id != gateway_id and gateway.certificate_id == certificate_id:
+                    message = f"certificate {certificate_id} is associated with gateway {gateway.id}"
+                    raise Conflict(message, "Certificate", certificate_id)
+            self.service.update_gateway(self.owner, gateway_id, certificate_id=certificate_id)
+
+    def _set_thing(self, gateway_id: str, thing_arn: str) -> None:
+        """Store the thing of a gateway.
+
+        Raises:
+            Conflict: Another gateway has this thing. AWS does not document this case.
+        """
+        with self._lock:
+            for gateway in self.service.gateways(self.owner):
+                if gateway.id != gateway_id and gateway.thing_arn == thing_arn:
+                    message = f"thing {thing_arn} is associated with gateway {gateway.id}"
+                    raise Conflict(message, "Thing", thing_arn)
+            self.service.update_gateway(self.owner, gateway_id, thing_arn=thing_arn)
 
     def _find_gateway(self, identifier: str, identifier_type: str) -> Gateway:
         """Return a gateway of this account and Region.

@@ -43,7 +43,7 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class Controlled(Protocol):
-    """What the control routes act on."""
+    """The server that the control routes act on."""
 
     def advance(self, seconds: float) -> int | None:
         """Move the clock, and return its time in milliseconds since 1970 UTC. None if it is the real clock."""

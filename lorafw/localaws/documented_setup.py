@@ -31,6 +31,7 @@ from lorafw.tasks.model import AccountRegion
 OWNER = AccountRegion(example.ACCOUNT, example.REGION)
 
 _CHECK_INTERVAL_S = 0.1
+"""Time between two looks for a new task definition."""
 _GATEWAYS = {example.GATEWAY_ID: example.GATEWAY_EUI, example.SECOND_GATEWAY_ID: example.SECOND_GATEWAY_EUI}
 
 
@@ -46,7 +47,7 @@ class DocumentedSetup:
         self._cloud = cloud
         self._log = log
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._poll_loop, name="lorafw-world", daemon=True)
+        self._thread = threading.Thread(target=self._poll_until_stopped, name="lorafw-world", daemon=True)
         self._exit_stack = contextlib.ExitStack()
 
     home: Home
@@ -107,20 +108,29 @@ class DocumentedSetup:
             interval_s=example.POLL_INTERVAL_S,
         )
 
-    def _poll_loop(self) -> None:
-        """Poll every ten seconds until stopped. Poll at once if there is a new definition, as after a power-on."""
-        last_sequence = 0
-        next_poll = time.monotonic() + example.POLL_INTERVAL_S
-        while not self._stop.wait(_CHECK_INTERVAL_S):
-            definitions = self._cloud.service.definitions(OWNER)
-            newest_sequence = max((definition.sequence for definition in definitions), default=0)
-            has_new_definition = newest_sequence > last_sequence
-            if has_new_definition or time.monotonic() >= next_poll:
-                last_sequence = max(last_sequence, newest_sequence)
-                next_poll = time.monotonic() + self._poll()
+    def _poll_until_stopped(self) -> None:
+        """Let the gateway poll when its interval has passed, and at once if the user has created a task definition.
 
-    def _poll(self) -> float:
-        """Let the gateway poll and return the time until its next poll. Logs errors."""
+        A real gateway would wait for its interval. The user of the example should not have to.
+        """
+        newest_seen = 0
+        next_poll_s = time.monotonic() + example.POLL_INTERVAL_S
+        while not self._stop.wait(_CHECK_INTERVAL_S):
+            newest = self._newest_definition_number()
+            has_new_definition = newest > newest_seen
+            newest_seen = max(newest_seen, newest)
+            is_poll_due = time.monotonic() >= next_poll_s
+            if has_new_definition or is_poll_due:
+                wait_s = self._poll_and_log_errors()
+                next_poll_s = time.monotonic() + wait_s
+
+    def _newest_definition_number(self) -> int:
+        """Return the sequence number of the newest task definition. 0 if there is none."""
+        definitions = self._cloud.service.definitions(OWNER)
+        return max((definition.sequence for definition in definitions), default=0)
+
+    def _poll_and_log_errors(self) -> float:
+        """Let the gateway poll once. Returns the seconds that it waits until its next poll."""
         try:
             return self._gateway.poll().wait_s
         except LorafwError as error:

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,7 +79,7 @@ class DocumentedWalkthrough:
             "create-wireless-gateway-task-definition",
             "--cli-input-json",
             f"file://{input_json}",
-            shown=["--cli-input-json", "file://input.json"],
+            printed_arguments=["--cli-input-json", "file://input.json"],
         )
         return self._poll_until_ended(gateway_id, gateway)
 
@@ -165,34 +165,41 @@ class DocumentedWalkthrough:
         """Show a heading, underlined and after an empty line."""
         self._write_line(f"\n{text}\n{'-' * len(text)}")
 
-    def _run_aws_command(self, operation: str, *arguments: str, shown: list[str] | None = None) -> dict[str, Any]:
-        """Run a command of the AWS CLI in the local AWS, and show the command and its answer.
+    def _run_aws_command(
+        self, operation: str, *arguments: str, printed_arguments: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Run a command of the AWS CLI in the local AWS, and print the command and its answer.
+
+        If the AWS CLI is not installed, boto3 sends the same request.
 
         Args:
             operation: The operation of ``aws iotwireless``.
             *arguments: Its arguments.
-            shown: The arguments to show, if they differ.
+            printed_arguments: The arguments as they are printed. None means that they are printed unchanged.
 
         Returns:
             The answer, parsed from JSON. Empty if the command prints nothing.
         """
-        self._write_line(f"$ aws iotwireless {operation} {shlex.join(shown or arguments)}")
-        run = self._run_with_cli if self._aws_cli else self._run_with_boto3
-        answer = run(operation, arguments).strip()
-        if not answer:
+        if printed_arguments is None:
+            printed_arguments = arguments
+        self._write_line(f"$ aws iotwireless {operation} {shlex.join(printed_arguments)}")
+        if self._aws_cli is None:
+            output = self._run_with_boto3(operation, arguments)
+        else:
+            output = self._run_with_cli(self._aws_cli, operation, arguments)
+        if not output.strip():
             self._write_line("(no output)\n")
             return {}
-        self._write_line(f"{answer}\n")
-        members: dict[str, Any] = json.loads(answer)
+        self._write_line(f"{output.strip()}\n")
+        members: dict[str, Any] = json.loads(output)
         return members
 
-    def _run_with_cli(self, operation: str, arguments: tuple[str, ...]) -> str:
-        """Run a command with the AWS CLI and return what it prints."""
-        assert self._aws_cli is not None
+    def _run_with_cli(self, aws_cli: str, operation: str, arguments: tuple[str, ...]) -> str:
+        """Run a command with the AWS CLI and return what it prints. Raises LorafwError if the command fails."""
         endpoint = LabEndpoint(self._cloud.api.url, example.REGION)
         command = ["iotwireless", operation, *arguments, "--output", "json"]
         completed = subprocess.run(  # noqa: S603 -- the AWS CLI with arguments of this module
-            aws_command(self._aws_cli, endpoint, command),
+            aws_command(aws_cli, endpoint, command),
             env=aws_environment(os.environ, endpoint),
             capture_output=True,
             text=True,

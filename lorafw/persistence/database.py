@@ -23,11 +23,13 @@ SCHEMA_VERSION: Final = 1
 APPLICATION_ID: Final = 0x4C466677
 """Marks the database as one of lorafw ("LFfw")."""
 
+# The header of a database file (SQLite's file format, section 1.3).
 _HEADER_BYTES: Final = 100
 _MAGIC: Final = b"SQLite format 3\0"
-_VERSION_AT: Final = 60
-_APPLICATION_AT: Final = 68
-"""Positions in the header of a database file (SQLite's file format, section 1.3)."""
+_USER_VERSION: Final = slice(60, 64)
+"""Position of the number that the program sets with ``PRAGMA user_version``."""
+_APPLICATION_ID: Final = slice(68, 72)
+"""Position of the number that the program sets with ``PRAGMA application_id``."""
 
 _SCHEMA: Final = """
 CREATE TABLE gateway (id TEXT PRIMARY KEY, first_row INTEGER NOT NULL, state TEXT NOT NULL);
@@ -99,7 +101,7 @@ class StateDatabase:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException as error:
-                self._fail(error)
+                self._roll_back(error)
                 raise self._failure or error from error
 
     def check(self) -> None:
@@ -129,7 +131,7 @@ class StateDatabase:
             for table in _TABLES:
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 -- the names are constants
 
-    def _fail(self, error: BaseException) -> None:
+    def _roll_back(self, error: BaseException) -> None:
         """Undo the transaction, and refuse further ones if it was the database that failed."""
         if self._connection.in_transaction:
             self._connection.rollback()
@@ -143,8 +145,8 @@ class StateDatabase:
 def _check_header(path: Path) -> None:
     """Check that a file is a database which this version of lorafw can use.
 
-    SQLite does not open the file for this: it would bring the write-ahead log into it. The version and the mark of the
-    application are in the header of the file since it was created.
+    This reads the first bytes of the file itself. If SQLite opened the file, it would write to it: it would merge the
+    write-ahead log into the database, even if the database belongs to another program.
 
     Raises:
         StateError: The database is of a later version or of another program.
@@ -154,8 +156,9 @@ def _check_header(path: Path) -> None:
         header = file.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         raise sqlite3.DatabaseError("file is not a database")
-    version, application = (int.from_bytes(header[start : start + 4]) for start in (_VERSION_AT, _APPLICATION_AT))
-    if application != APPLICATION_ID:
+    application_id = int.from_bytes(header[_APPLICATION_ID], "big")
+    version = int.from_bytes(header[_USER_VERSION], "big")
+    if application_id != APPLICATION_ID:
         raise StateError(f"{path} is not a database of lorafw; give another --state-dir")
     if version > SCHEMA_VERSION:
         raise StateError(
@@ -165,7 +168,10 @@ def _check_header(path: Path) -> None:
 
 
 def _create(path: Path) -> None:
-    """Create an empty database. It gets its name when it is complete, so a killed process leaves none that is not."""
+    """Create an empty database.
+
+    The file gets its name when it is complete. So if the process is killed, no incomplete database is left behind.
+    """
     unfinished = path.with_name(f"{path.name}.new")
     unfinished.unlink(missing_ok=True)
     # SQLite gives its other files the mode of this one.

@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any, Final
 
@@ -68,8 +69,7 @@ class RequestJournal:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request. If it has changed something, it is saved first."""
         body = read_body(environ)
-        application = self._dispatcher.get_application(environ)
-        environ["wsgi.input"] = BytesIO(body)  # moto has read it, to find the service
+        application = self._find_application(environ, body)
         if application.service not in KEPT_SERVICES:
             answered: Iterable[bytes] = application(environ, start_response)
             return answered
@@ -89,31 +89,57 @@ class RequestJournal:
         """
         with self._database.reading() as connection:
             rows = connection.execute("SELECT time_us, seed, environ, body, answer FROM request ORDER BY number")
-            differing = [text for row in rows for text in self._replay_one(*row)]
+            differing = []
+            for time_us, seed, environ_text, body, expected_hash in rows:
+                environ = json.loads(environ_text)
+                if not self._replay_request(time_us, seed, environ, body, expected_hash):
+                    differing.append(describe(environ))
             written_by = read_property(connection, _MOTO_VERSION)
         self._check_release(written_by, differing)
         return differing
 
-    def _replay_one(self, time_us: int, seed: bytes, environ_text: str, body: bytes, digest: bytes) -> list[str]:
-        """Answer a kept request again. Returns a description of it if the answer is another one than before."""
-        environ = json.loads(environ_text)
+    def _find_application(self, environ: Environ, body: bytes) -> Any:
+        """Return the part of moto that answers a request. Sets the body of the request anew in ``environ``."""
         environ["wsgi.input"] = BytesIO(body)
         application = self._dispatcher.get_application(environ)
+        # moto may have read the body to find the service, so the service gets a fresh stream.
         environ["wsgi.input"] = BytesIO(body)
+        return application
+
+    def _replay_request(self, time_us: int, seed: bytes, environ: Environ, body: bytes, expected_hash: bytes) -> bool:
+        """Let moto answer a kept request again.
+
+        Args:
+            time_us: The time at which moto answered it first, in microseconds since 1970 UTC.
+            seed: The seed of the random numbers in the first answer.
+            environ: The WSGI environment of the request.
+            body: The body of the request.
+            expected_hash: The hash of the first answer, or NOT_COMPARED.
+
+        Returns:
+            True if the answer is the same as the first one.
+        """
+        application = self._find_application(environ, body)
         try:
             with fixed_request(seed, time_us):
                 answer = call(application, environ)
         except Exception as error:  # moto raises errors of any kind for a request that it does not expect
             logger.warning("%s failed: %r", describe(environ), error)
-            return [describe(environ)]
-        has_failed = answer.code >= 400
-        is_other = digest not in (NOT_COMPARED, answer_hash(answer))
-        if has_failed or is_other:
-            return [describe(environ)]
-        return []
+            return False
+        if answer.code >= HTTPStatus.BAD_REQUEST:
+            return False  # only requests that succeeded are kept
+        if expected_hash == NOT_COMPARED:
+            return True
+        return answer_hash(answer) == expected_hash
 
     def _check_release(self, written_by: str | None, differing: list[str]) -> None:
-        """Refuse to go on if another release of moto made another state. Remember the release otherwise."""
+        """Compare the installed release of moto with the release that answered the kept requests.
+
+        Saves the installed release if nothing differs.
+
+        Raises:
+            StateError: The releases differ, and so do answers. The state would not be the one that was kept.
+        """
         from moto import __version__ as installed  # noqa: PLC0415 -- moto takes a while to import
 
         if written_by not in (None, installed) and differing:
@@ -148,7 +174,7 @@ class RequestJournal:
         seed, time_us = secrets.token_bytes(SEED_BYTES), time.time_ns() // 1000
         with fixed_request(seed, time_us):
             answer = call(application, environ)
-        if answer.code >= 400:
+        if answer.code >= HTTPStatus.BAD_REQUEST:
             return answer
         digest = answer_hash(answer)
         registration = certificate_registration(service, kept, answer)

@@ -43,7 +43,7 @@ class DatabaseStore:
 
     def __init__(self, database: StateDatabase) -> None:
         self._database = database
-        self._saved: dict[str, str] = {}
+        self._saved_texts: dict[str, str] = {}
         """The saved text of each gateway, by id. A gateway that has not changed is not written again."""
 
     def save(self, changes: SavedChanges) -> None:
@@ -52,19 +52,27 @@ class DatabaseStore:
         Raises:
             StateError: The changes cannot be saved.
         """
-        texts = {key: _gateway_text(state) for key, state in changes.gateways.items()}
-        changed = {key: text for key, text in texts.items() if text != self._saved.get(key)}
-        if not (changed or changes.definitions or changes.log or changes.api_records):
+        gateway_texts = self._changed_gateway_texts(changes.gateways)
+        if not (gateway_texts or changes.definitions or changes.log or changes.api_records):
             self.check()
             return
         with self._database.transaction() as connection:
-            _write_gateways(connection, changed)
+            _write_gateways(connection, gateway_texts)
             _write_definitions(connection, changes.definitions)
             _write_log(connection, changes.log)
             _write_api_records(connection, changes.api_records)
             write_property(connection, _SAVED_AT, to_json(changes.now))
-        for key, text in changed.items():
-            self._remember(key, text)
+        for gateway_id, text in gateway_texts.items():
+            self._remember(gateway_id, text)
+
+    def _changed_gateway_texts(self, gateways: Mapping[str, GatewayState | None]) -> dict[str, str | None]:
+        """Return the text to save for each gateway that differs from what is saved. None if it was deleted."""
+        changed: dict[str, str | None] = {}
+        for gateway_id, state in gateways.items():
+            text = _gateway_text(state)
+            if text != self._saved_texts.get(gateway_id):
+                changed[gateway_id] = text
+        return changed
 
     def check(self) -> None:
         """Raise StateError if earlier changes could not be saved."""
@@ -114,29 +122,36 @@ class DatabaseStore:
 
     def forget(self) -> None:
         """Forget which gateways are saved, after the database was cleared."""
-        self._saved.clear()
+        self._saved_texts.clear()
 
     def _read_gateways(self, connection: sqlite3.Connection, log: Mapping[int, LogRow]) -> list[GatewayState]:
-        """Return the gateways in the order of their registration, each with its latest rows of the log."""
-        states: dict[str, GatewayState] = {}
-        first_rows: dict[str, int] = {}
-        for gateway_id, first_row, text in connection.execute("SELECT id, first_row, state FROM gateway"):
+        """Return the gateways in the order of their registration, each with its latest rows of the log.
+
+        Remembers the saved text of each gateway.
+        """
+        state_by_eui: dict[str, GatewayState] = {}
+        # The number of the last row, by EUI, that was written before the gateway was registered.
+        last_row_before: dict[str, int] = {}
+        for gateway_id, last_row, text in connection.execute("SELECT id, first_row, state FROM gateway"):
             state = _gateway_state(text)
-            states[state.gateway.eui.hex] = state
-            first_rows[state.gateway.eui.hex] = first_row
+            state_by_eui[state.gateway.eui.hex] = state
+            last_row_before[state.gateway.eui.hex] = last_row
             self._remember(gateway_id, text)
         for number, row in log.items():
-            # Earlier rows are those of another gateway that had the same EUI.
-            if row.gateway in states and number > first_rows[row.gateway]:
-                states[row.gateway].recent_log.append(row)
-        return sorted(states.values(), key=lambda state: state.gateway.sequence)
+            state_of_row = state_by_eui.get(row.gateway)
+            if state_of_row is None:
+                continue  # the gateway was deleted
+            if number <= last_row_before[row.gateway]:
+                continue  # the row is about an earlier gateway with the same EUI, which was deleted
+            state_of_row.recent_log.append(row)
+        return sorted(state_by_eui.values(), key=lambda state: state.gateway.sequence)
 
     def _remember(self, gateway_id: str, text: str | None) -> None:
         """Remember the saved text of a gateway. None if the gateway was deleted."""
         if text is None:
-            self._saved.pop(gateway_id, None)
+            self._saved_texts.pop(gateway_id, None)
         else:
-            self._saved[gateway_id] = text
+            self._saved_texts[gateway_id] = text
 
 
 def read_property(connection: sqlite3.Connection, name: str) -> str | None:
@@ -181,7 +196,7 @@ def _gateway_state(text: str) -> GatewayState:
 
 
 def _write_gateways(connection: sqlite3.Connection, texts: Mapping[str, str | None]) -> None:
-    """Write or delete gateways. A new one remembers the last row that the log has before it."""
+    """Write or delete gateways. For a new gateway, the number of the last row of the log so far is saved too."""
     for gateway_id, text in texts.items():
         if text is None:
             connection.execute("DELETE FROM gateway WHERE id = ?", (gateway_id,))

@@ -1,4 +1,9 @@
-"""The option `--lorafw-assumptions`: run each test that uses a testbed once for every other answer to a decision."""
+"""The option `--lorafw-assumptions`: find out which tests pass only because of an assumption about AWS.
+
+AWS's documentation leaves some questions open, such as when a task fails. Each such question is called a decision.
+lorafw assumes one answer to it, and knows other possible answers, the alternatives. With this option, each test that
+uses a testbed is repeated once for each alternative, and the terminal summary names the tests that end differently.
+"""
 
 from __future__ import annotations
 
@@ -54,26 +59,40 @@ class AssumptionRuns:
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         runs = _TestRuns(item, nextitem, self._alternatives)
         reports = runs.run_first()
-        setattr(reports[-1], _ATTRIBUTE, self._lines_after(runs, is_last=nextitem is None))
+        runs_to_repeat = self._choose_runs_to_repeat(runs, is_last=nextitem is None)
+        findings = {chosen.nodeid: chosen.repeat_and_compare() for chosen in runs_to_repeat}
+        # A new attribute, because a report has no field for other data. pytest-xdist sends all attributes.
+        setattr(reports[-1], _ATTRIBUTE, findings)
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what was found. With pytest-xdist, this runs in the main process too."""
-        self._lines.update(getattr(report, _ATTRIBUTE, {}))
+        """Store the findings of a report. With pytest-xdist, this runs in the main process too."""
+        findings: dict[str, list[str]] = getattr(report, _ATTRIBUTE, {})
+        self._lines.update(findings)
 
-    def _lines_after(self, runs: _TestRuns, *, is_last: bool) -> dict[str, list[str]]:
-        """Repeat a test now, or postpone that to the last test. Return the lines about the tests that were repeated."""
-        due = []
+    def _choose_runs_to_repeat(self, runs: _TestRuns, *, is_last: bool) -> list[_TestRuns]:
+        """Return the tests to repeat after a test has run for the first time.
+
+        A test of a shared testbed is added to ``_postponed``, and is repeated after the last test.
+
+        Args:
+            runs: The test that has run.
+            is_last: Whether it is the last test of the session.
+
+        Returns:
+            The tests to repeat now. Empty if there are none.
+        """
+        runs_to_repeat = []
         if runs.uses_shared_testbed:
             self._postponed.append(runs)
         elif runs.uses_testbed:
-            due.append(runs)
+            runs_to_repeat.append(runs)
         if is_last:
-            due += self._postponed
-        return {one.nodeid: one.compare() for one in due}
+            runs_to_repeat += self._postponed
+        return runs_to_repeat
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print which tests depend on which decision."""
@@ -108,15 +127,15 @@ class _TestRuns:
         """Run the test with lorafw's own answers and return its reports."""
         with assuming(None) as counted:
             reports = runtestprotocol(self._item, nextitem=self._nextitem, log=False)
-        self._default = self._outcome_of(reports)
+        self._default = self._to_outcome(reports)
         self._poll_limit = poll_limit_after(counted.polls)
         self.uses_testbed = self.uses_shared_testbed or counted.opened > 0
         self.uses_shared_testbed = self.uses_shared_testbed or open_testbed() is not None
         if not self.uses_shared_testbed:
-            self._alternatives = [one for one in self._alternatives if counted.can_matter(one)]
+            self._alternatives = [answer for answer in self._alternatives if counted.can_matter(answer)]
         return reports
 
-    def compare(self) -> list[str]:
+    def repeat_and_compare(self) -> list[str]:
         """Repeat the test with each other answer. Return lines about the answers that change its outcome."""
         if self.uses_shared_testbed and self._run_with(None).verdict != self._default.verdict:
             return ["not judged: it fails alone, so it depends on the tests before it"]
@@ -133,17 +152,19 @@ class _TestRuns:
             self._item.session._setupstate.teardown_exact(None)
         with assuming(alternative, self._poll_limit):
             reports = runtestprotocol(self._item, nextitem=nextitem, log=False)
-        return self._outcome_of(reports)
+        return self._to_outcome(reports)
 
-    def _outcome_of(self, reports: Sequence[pytest.TestReport]) -> Outcome:
+    def _to_outcome(self, reports: Sequence[pytest.TestReport]) -> Outcome:
         """Return the outcome of a run: "passed", "failed", "skipped", "xfailed", "xpassed" or "error"."""
-        hook, config = self._item.ihook, self._item.config
-        categories = [hook.pytest_report_teststatus(report=report, config=config)[0] for report in reports]
-        verdict = ", ".join(category for category in categories if category)
-        return Outcome(verdict, detail=_message_of(reports))
+        categories = []
+        for report in reports:
+            category, _, _ = self._item.ihook.pytest_report_teststatus(report=report, config=self._item.config)
+            if category:  # setup and teardown have none if they succeed
+                categories.append(category)
+        return Outcome(", ".join(categories), detail=_first_line_of_failure(reports))
 
 
-def _message_of(reports: Sequence[pytest.TestReport]) -> str:
+def _first_line_of_failure(reports: Sequence[pytest.TestReport]) -> str:
     """Return the first line of the message of the phase that failed, or "" if none failed."""
     for report in reports:
         crash = getattr(report.longrepr, "reprcrash", None)

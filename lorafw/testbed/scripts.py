@@ -27,7 +27,11 @@ from lorafw.testbed.assumptions import (
 )
 
 DEFAULT_TIMEOUT_S: Final = 300.0
+_STDOUT_DESCRIPTOR: Final = 1
+_STDERR_DESCRIPTOR: Final = 2
 _TERMINATION_TIME_S: Final = 5.0
+"""How long a process may take to exit after SIGTERM."""
+_MAX_DETAIL_CHARS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,44 +58,54 @@ class Script:
         Raises:
             LabError: The script opens no testbed, so there is nothing to vary.
         """
-        default, counts = self._run(None, None, alternatives)
+        default, counts = self._run_in_process(alternatives_to_check=alternatives)
         if not counts.opened:
             ending = f"{default.verdict}, {default.detail or 'no message'}"
             raise LabError(f"{self.path}: it opens no Testbed, so no assumption can change what it does ({ending})")
-        limit = poll_limit_after(counts.polls)
-        candidates = [one for one in alternatives if str(one) in counts.can_matter]
+        poll_limit = poll_limit_after(counts.polls)
+        relevant = [alternative for alternative in alternatives if str(alternative) in counts.relevant]
 
-        def run(alternative: Alternative | None) -> Outcome:
-            return self._run(alternative, limit)[0]
+        def run_with(alternative: Alternative | None) -> Outcome:
+            outcome, _ = self._run_in_process(alternative, poll_limit=poll_limit)
+            return outcome
 
-        return compare_outcomes(run, candidates, default)
+        return compare_outcomes(run_with, relevant, default)
 
-    def _run(
-        self, alternative: Alternative | None, poll_limit: int | None, candidates: Sequence[Alternative] = ()
+    def _run_in_process(
+        self,
+        alternative: Alternative | None = None,
+        *,
+        poll_limit: int | None = None,
+        alternatives_to_check: Sequence[Alternative] = (),
     ) -> tuple[Outcome, _Counts]:
-        """Run the script in a new process. Return how it ended, and what its testbeds did.
+        """Run the script in a new process.
 
         Args:
             alternative: The answer to use. None means those of the script's testbeds.
             poll_limit: Number of calls of ``advance`` and ``poll`` after which the run is ended. None means no limit.
-            candidates: Other answers of which the run is to note whether they can matter.
+            alternatives_to_check: Other answers. The run finds out which of them could change what the script does.
+
+        Returns:
+            How the script ended, and what its testbeds did.
         """
         with tempfile.TemporaryDirectory(prefix="lorafw-script-") as name:
             folder = Path(name)
-            process = _context().Process(  # type: ignore[attr-defined]  # the stubs leave it out
-                target=_run_in_child, args=(self, alternative, poll_limit, candidates, folder)
+            process = _process_context().Process(  # type: ignore[attr-defined]  # the stubs leave it out
+                target=_run_in_child, args=(self, alternative, poll_limit, alternatives_to_check, folder)
             )
             process.start()
             process.join(self.timeout_s)
             is_late = process.is_alive()
-            _end(process)
+            _kill_if_running(process)
             counts = _read_counts(folder)
             output = (folder / "stdout").read_text(errors="replace")
             messages = (folder / "stderr").read_text(errors="replace").strip().splitlines()
         verdict = f"exit status {process.exitcode}"
         if is_late or counts.is_endless:
             verdict = "no end"
-        detail = messages[-1][:200] if messages else ""
+        detail = ""
+        if messages:
+            detail = messages[-1][:_MAX_DETAIL_CHARS]
         return Outcome(verdict, output, detail), counts
 
 
@@ -100,14 +114,20 @@ class _Counts:
     """What the testbeds of a run did."""
 
     opened: int = 0
+    """Number of testbeds that the script opened."""
     polls: int = 0
+    """Number of calls of ``advance`` and ``poll``."""
     is_endless: bool = False
-    can_matter: tuple[str, ...] = ()
-    """The other answers that can change what happens, as text."""
+    """Whether the run was ended because it exceeded the limit of calls."""
+    relevant: tuple[str, ...] = ()
+    """The other answers, as text, to questions that the testbeds asked. All others cannot change what happens."""
 
 
-def _context() -> BaseContext:
-    """Return the way in which processes start: from one in which lorafw is imported already, if the system can."""
+def _process_context() -> BaseContext:
+    """Return the fastest way to start processes on this system.
+
+    A fork server has imported lorafw already. Windows has none, so there every process imports lorafw again.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -119,13 +139,12 @@ def _run_in_child(
     script: Script,
     alternative: Alternative | None,
     poll_limit: int | None,
-    candidates: Sequence[Alternative],
+    alternatives_to_check: Sequence[Alternative],
     folder: Path,
 ) -> None:
     """Run the script in this process, which ends with it. Writes its output and the counts to the folder."""
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(descriptor, number)
+    _redirect_to_file(_STDOUT_DESCRIPTOR, folder / "stdout")
+    _redirect_to_file(_STDERR_DESCRIPTOR, folder / "stderr")
     sys.argv = [str(script.path), *script.arguments]
     sys.path.insert(0, str(script.path.resolve().parent))
     is_endless = False
@@ -136,9 +155,15 @@ def _run_in_child(
             is_endless = True
             raise
         finally:
-            can_matter = tuple(str(one) for one in candidates if override.can_matter(one))
-            counts = _Counts(override.opened, override.polls, is_endless, can_matter)
+            relevant = tuple(str(answer) for answer in alternatives_to_check if override.can_matter(answer))
+            counts = _Counts(override.opened, override.polls, is_endless, relevant)
             (folder / "counts.json").write_text(json.dumps(asdict(counts)))
+
+
+def _redirect_to_file(descriptor: int, path: Path) -> None:
+    """Let everything that is written to a file descriptor go to a file."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(file, descriptor)
 
 
 def _read_counts(folder: Path) -> _Counts:
@@ -148,7 +173,7 @@ def _read_counts(folder: Path) -> _Counts:
     return _Counts()
 
 
-def _end(process: multiprocessing.process.BaseProcess) -> None:
+def _kill_if_running(process: multiprocessing.process.BaseProcess) -> None:
     """End a process that is still running: with SIGTERM first, then with SIGKILL."""
     if process.is_alive():
         process.terminate()
