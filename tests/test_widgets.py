@@ -645,7 +645,9 @@ def test_a_long_simulation_on_the_dashboard_can_be_cancelled_in_a_running_loop()
     before = dash.result
 
     async def person() -> None:
-        dash.job.start(lambda progress: DashboardResult.of(Scenario(gateways=20_000, replications=2000), progress))
+        dash.job.start(
+            lambda progress: DashboardResult.simulate(Scenario(gateways=20_000, replications=2000), progress)
+        )
         while dash.job.bar.value == 0 and dash.job.is_running:
             await asyncio.sleep(0)
         dash.job.cancel.click()

@@ -1,4 +1,8 @@
-"""LW1xx: rules about the members of a task definition."""
+"""LW1xx: rules about the members of a task definition.
+
+Each rule is a generator. It yields one sentence for each problem, and nothing if there is none. The decorator ``rule``
+registers it with its code, and with the title and the remedy that ``lorafw doctor`` prints.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +87,7 @@ def check_data_source_form(subject: Subject) -> Iterator[str]:
 def check_role_form(subject: Subject) -> Iterator[str]:
     """Check that UpdateDataRole is present and has the form of a role's ARN."""
     if subject.definition is None or subject.definition.data_source is None:
-        return
+        return  # without an update file no role is needed, and LW102 reports the missing file
     if subject.definition.role_arn is None:
         yield "Update.UpdateDataRole is missing."
         return
@@ -137,7 +141,7 @@ def check_signature_is_der(subject: Subject) -> Iterator[str]:
         yield "UpdateSignature is not base64."
         return
     if is_raw_signature(signature):
-        return  # LW106 says so.
+        return  # LW106 reports it
     try:
         check_is_der(signature)
     except SignatureError as error:
@@ -192,7 +196,8 @@ def check_current_version_is_complete(subject: Subject) -> Iterator[str]:
     if current is None:
         yield "Update.LoRaWAN.CurrentVersion is missing."
         return
-    missing = [aws_name for name, aws_name in AWS_NAMES.items() if getattr(current, name) is None]
+    present = current.to_aws()
+    missing = [aws_name for aws_name in AWS_NAMES.values() if aws_name not in present]
     if missing:
         yield f"CurrentVersion has no {' and no '.join(missing)}."
 

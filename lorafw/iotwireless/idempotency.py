@@ -1,4 +1,8 @@
-"""Creates a resource only once for each ClientRequestToken."""
+"""Creates a resource only once for each ClientRequestToken.
+
+boto3 and the AWS CLI put a new ClientRequestToken into each call that creates a resource, and repeat the token if they
+repeat the call. So a call whose answer was lost does not create a second resource.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +50,9 @@ class IdempotentCalls:
     def create_once(self, resource: str, parameters: Members, create: Callable[[], Members]) -> Members:
         """Create a resource, but only once for each ClientRequestToken.
 
-        Later calls with the same token and parameters get the answer of the first one, for ten minutes. This is so even
-        if the resource was deleted meanwhile, because such a call may be a late retry of the first one. The decisions
-        are ``client_request_token`` and ``client_request_token_memory`` in the policy.
+        For ten minutes, later calls with the same token and parameters get the answer of the first call. They get it
+        even if the resource was deleted meanwhile, because such a call may be a late retry of the first one. AWS does
+        not document this: see ``client_request_token`` and ``client_request_token_memory`` in ``tasks.policy``.
 
         Args:
             resource: Type of the resource. Each type has its own tokens.
@@ -66,31 +70,42 @@ class IdempotentCalls:
             return create()
         call_parameters = {name: value for name, value in parameters.items() if name != "ClientRequestToken"}
         with self._lock:
-            service = current_service()
-            now_ms = service.clock.monotonic_ms()
+            now_ms = current_service().clock.monotonic_ms()
             self._delete_expired_tokens(now_ms)
-            if (resource, token) not in self._first_calls:
-                answer = create()
-                self._first_calls[resource, token] = _FirstCall(now_ms, call_parameters, answer)
-                kept = {"utc_ms": service.clock.now_ms(), "parameters": call_parameters, "answer": answer}
-                service.keep_api_record(self._record(resource, token), kept)
-            first_call = self._first_calls[resource, token]
+            first_call = self._first_calls.get((resource, token))
+            if first_call is None:
+                first_call = _FirstCall(now_ms, call_parameters, create())
+                self._remember(resource, token, first_call)
         if first_call.parameters != call_parameters:
             message = f"ClientRequestToken {token!r} came before with other parameters"
             raise Conflict(message, resource, first_call.answer["Id"])
         return first_call.answer
 
+    def _remember(self, resource: str, token: str, first_call: _FirstCall) -> None:
+        """Remember the first call with a token, and save it with the state of the service."""
+        self._first_calls[resource, token] = first_call
+        service = current_service()
+        saved = {
+            "utc_ms": service.clock.now_ms(),
+            "parameters": first_call.parameters,
+            "answer": first_call.answer,
+        }
+        service.keep_api_record(self._record(resource, token), saved)
+
     def restore(self, record: ApiRecord, value: Any) -> None:
-        """Take over a call that was saved."""
+        """Remember a call that was saved before a restart."""
         resource, _, token = record.key.partition("/")
         now = Moment.of(current_service().clock)
-        time_ms = now.monotonic_ms - max(now.utc_ms - value["utc_ms"], 0)
+        # A monotonic time means nothing after a restart, so the age of the call is calculated from its UTC time.
+        age_ms = max(now.utc_ms - value["utc_ms"], 0)
+        time_ms = now.monotonic_ms - age_ms
         self._first_calls[resource, token] = _FirstCall(time_ms, value["parameters"], value["answer"])
 
     def _delete_expired_tokens(self, now_ms: int) -> None:
-        """Delete the tokens that are too old. They are stored in the order of their time."""
+        """Delete the tokens that are too old. The oldest tokens come first, so the first young one ends the search."""
         for key, first_call in list(self._first_calls.items()):
-            if now_ms - first_call.time_ms < TOKEN_MEMORY_MS:
+            age_ms = now_ms - first_call.time_ms
+            if age_ms < TOKEN_MEMORY_MS:
                 return
             del self._first_calls[key]
             current_service().keep_api_record(self._record(*key), None)

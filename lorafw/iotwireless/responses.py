@@ -28,6 +28,10 @@ _UNKNOWN_OPERATION: Final = json.dumps(
 )
 
 
+_MotoResponse = tuple[int, dict[str, Any], str]
+"""A response as moto takes it: status, headers and body."""
+
+
 class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no type hints here
     """Parses a request, calls the backend and serializes the response. moto creates one instance for each request."""
 
@@ -53,7 +57,7 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no ty
         """
         operation = self._get_action()
         if not operation:
-            return self._answer_own_path(urlsplit(self.uri).path)
+            return self._respond_to_lorafw_path(urlsplit(self.uri).path)
         try:
             with current_service().transaction():
                 return self._answer(operation)
@@ -109,15 +113,19 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no ty
             return self.body.encode()
         return self.body or b""
 
-    def _answer_own_path(self, path: str) -> Any:
-        """Return the response for a path that is not an operation of AWS. lorafw has two such paths of its own."""
+    def _respond_to_lorafw_path(self, path: str) -> _MotoResponse:
+        """Return the response for a path that no operation of AWS has.
+
+        lorafw adds two paths for its command line: EXPLAIN_PATH explains the status of a gateway, and ABOUT_PATH tells
+        that the server is lorafw. Any other path is an error.
+        """
         if path.startswith(EXPLAIN_PATH):
             return self._explain(unquote(path.removeprefix(EXPLAIN_PATH)))
         if path.startswith(ABOUT_PATH):
             return 200, self.response_headers, json.dumps({"lorafw": path.removeprefix(ABOUT_PATH)})
         return 404, self.response_headers, _UNKNOWN_OPERATION
 
-    def _explain(self, gateway: str) -> Any:
+    def _explain(self, gateway: str) -> _MotoResponse:
         """Return the response for EXPLAIN_PATH: why the gateway with this id or EUI is updated, or why it is not."""
         try:
             explanation = self.backend.explain(gateway)
@@ -125,11 +133,11 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no ty
             return 404, self.response_headers, json.dumps({"Message": str(error)})
         return 200, self.response_headers, json.dumps(explanation)
 
-    def _error_response(self, error: ServiceException) -> Any:
+    def _error_response(self, error: ServiceException) -> _MotoResponse:
         """Return the response for an error, serialized as AWS does."""
         status, headers, body = self.serialized(ActionResult(error))
         headers["status"] = status
-        headers, body = self._enrich_response(headers, body)
+        headers, body = self._enrich_response(headers, body)  # adds the request id
         return status, headers, body
 
     # --- gateways ---

@@ -34,8 +34,14 @@ from lorafw.server.loopback import ensure_port_free
 T = TypeVar("T")
 
 START_LIMIT_S: Final = 120.0
+"""How long a server may take to answer."""
 STOP_LIMIT_S: Final = 15.0
+"""How long a server may take to exit after SIGTERM."""
+_CHECK_INTERVAL_S: Final = 0.05
+_SHOWN_LOG_LINES: Final = 8
+"""Number of lines of the server's log that an error shows."""
 PORT: Final = 8888
+"""The first port that is tried. It is JupyterLab's own."""
 TRIES: Final = 100
 """Number of ports to try if the first one is taken."""
 
@@ -159,7 +165,7 @@ class NotebookServer(ABC):
         try:
             self.url = self.wait_for_url(port)
             self._wait_for(self._is_ready)
-            self._after_start()
+            self._open_browser()
         except BaseException:
             self.stop()
             raise
@@ -198,7 +204,8 @@ class NotebookServer(ABC):
 
         They are the variables of the user without those of AWS and of another Jupyter.
         """
-        folders = {name: str(self._copy.ensure_state_folder() / folder) for name, folder in _FOLDERS.items()}
+        state_folder = self._copy.ensure_state_folder()
+        folders = {name: str(state_folder / folder) for name, folder in _FOLDERS.items()}
         # '!aws' in a lesson is the AWS CLI that was installed beside this Python.
         search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         return {
@@ -214,11 +221,14 @@ class NotebookServer(ABC):
         """Return the environment variables of the server process."""
         return self.environment()
 
-    def _after_start(self) -> None:  # noqa: B027 -- JupyterLab opens the browser itself
-        """Do what remains when the server is ready."""
+    @abstractmethod
+    def _open_browser(self) -> None:
+        """Open the browser if that was asked for, unless the application opens it itself. Called when it is ready."""
 
     def _start_process(self, command: list[str]) -> subprocess.Popen[bytes]:
         """Start the server as a process that writes its output to ``log``."""
+        # Voila reads configuration files of its current folder, so this must not be a folder of the learner.
+        current_folder = self._copy.ensure_state_folder() / "config"
         with self.log.open("wb") as log:
             return subprocess.Popen(  # noqa: S603 -- this Python, this package
                 [sys.executable, "-m", "lorafw.lab.jupyter_launch", *command],
@@ -226,17 +236,17 @@ class NotebookServer(ABC):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._server_environment(),
-                cwd=self._copy.ensure_state_folder()
-                / "config",  # Voila reads configuration files of its current folder.
+                cwd=current_folder,
                 start_new_session=True,  # Ctrl-C reaches only the command, which then stops the server.
             )
 
     def _write_settings(self) -> None:
         """Create Jupyter's folders and the settings that do not exist yet."""
+        state_folder = self._copy.ensure_state_folder()
         for name in _FOLDERS.values():
-            (self._copy.ensure_state_folder() / name).mkdir(mode=0o700, exist_ok=True)
+            (state_folder / name).mkdir(mode=0o700, exist_ok=True)
         for name, settings in _SETTINGS.items():
-            path = self._copy.ensure_state_folder() / "settings" / name
+            path = state_folder / "settings" / name
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(settings))
@@ -261,14 +271,18 @@ class NotebookServer(ABC):
         Raises:
             LabError: The server process has ended, or the time is up.
         """
-        deadline = time.monotonic() + START_LIMIT_S
-        while not (result := condition()):
-            assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                end_of_log = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
+        assert self._process is not None
+        deadline_s = time.monotonic() + START_LIMIT_S
+        while True:
+            result = condition()
+            if result:
+                return result
+            has_exited = self._process.poll() is not None
+            if has_exited or time.monotonic() > deadline_s:
+                log_lines = self.log.read_text(errors="replace").splitlines()
+                end_of_log = "\n".join(log_lines[-_SHOWN_LOG_LINES:])
                 raise LabError(f"{self.title} did not come up; {self.log} ends with\n{end_of_log}")
-            time.sleep(0.05)
-        return result
+            time.sleep(_CHECK_INTERVAL_S)
 
 
 class JupyterLabServer(NotebookServer):
@@ -307,6 +321,9 @@ class JupyterLabServer(NotebookServer):
         record = self._wait_for(partial(_read_server_record, path))
         base_url = record["url"].replace("localhost", "127.0.0.1")
         return f"{base_url}lab/tree/{self._copy.first}?token={record['token']}"
+
+    def _open_browser(self) -> None:
+        """Do nothing: JupyterLab opens the browser itself, see ``ServerApp.open_browser``."""
 
     @property
     def status_url(self) -> str:
@@ -351,10 +368,11 @@ class VoilaServer(NotebookServer):
         """Return the variables of the server, the token among them: other users can read a command line."""
         return self.environment() | {"JUPYTER_TOKEN": self._token}
 
-    def _after_start(self) -> None:
+    def _open_browser(self) -> None:
         """Open the browser if that was asked for.
 
-        The browser gets the address by way of a file, as from JupyterLab: other users can read its command line.
+        The browser gets the name of a file that leads it to the address. The address holds the token, and other users
+        of the machine can read the command line of the browser.
         """
         if not self._browser:
             return

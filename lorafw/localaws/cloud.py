@@ -2,6 +2,9 @@
 
 The API is moto's own server with ``iotwireless`` added, so it has S3, IAM, STS and IoT too. Its state is kept in memory
 and is lost when the process ends, unless a ``KeptState`` is given.
+
+Functions import moto and the CA themselves: importing these takes about a second, and many importers of this module
+never open a cloud.
 """
 
 from __future__ import annotations
@@ -246,30 +249,35 @@ class Cloud:
             stack.enter_context(without_moto_switches())
             stack.enter_context(aws_profile_removed())
             stack.enter_context(corrected_moto())
-            self._listen(stack)
+            self._open_api(stack)
             self.service = self._create_service(stack)
             stack.enter_context(use_service(self.service))
             self._restore()
             self.api.serve()
             if self._cups_port is not None:
-                self._open_plain(stack, self._cups_port)
+                self._start_plain_cups(stack, self._cups_port)
             if self._cups_tls_port is not None:
-                self._open_tls(stack, self._cups_tls_port)
+                self._start_tls_cups(stack, self._cups_tls_port)
+            # If a step above fails, the inner stack undoes the steps before it. From here on, __exit__ undoes them.
             self._exit_stack = stack.pop_all()
         return self
 
-    def _listen(self, stack: contextlib.ExitStack) -> None:
-        """Empty moto, let it answer the kept requests, and listen. Nothing is answered yet; ``stack`` will stop it."""
+    def _open_api(self, stack: contextlib.ExitStack) -> None:
+        """Let the API listen, with moto as it was when its state was saved. Requests wait until ``api.serve``.
+
+        Args:
+            stack: Stops the API when it is closed.
+        """
         stack.callback(self.api.stop)
         self.api.reset()
-        wrap = None
-        if self.kept_state is not None:
-            stack.enter_context(self.kept_state)
-            self._continue_clock(self.kept_state)
-            wrap = self.kept_state.keep_requests
-        self.api.listen(wrap, control=self)
+        if self.kept_state is None:
+            self.api.listen(control=self)
+            return
+        stack.enter_context(self.kept_state)
+        self._restore_clock(self.kept_state)
+        self.api.listen(self.kept_state.keep_requests, control=self)
 
-    def _continue_clock(self, kept_state: KeptState) -> None:
+    def _restore_clock(self, kept_state: KeptState) -> None:
         """Move a manual clock to the time at which the kept state was saved."""
         saved_ms = kept_state.saved_time_ms()
         if isinstance(self._clock, ManualClock) and saved_ms is not None:
@@ -336,8 +344,13 @@ class Cloud:
     def __exit__(self, *_: object) -> None:
         self._exit_stack.close()
 
-    def _open_plain(self, stack: contextlib.ExitStack, port: int) -> None:
-        """Start plain CUPS and announce it as the CUPS endpoint. Sets ``cups_plain``; ``stack`` will stop it."""
+    def _start_plain_cups(self, stack: contextlib.ExitStack, port: int) -> None:
+        """Start CUPS over plain HTTP, and let GetServiceEndpoint return its address. Sets ``cups_plain``.
+
+        Args:
+            stack: Stops the server when it is closed.
+            port: The port to listen at.
+        """
         from lorafw.iotwireless.context import set_cups_endpoint  # noqa: PLC0415
 
         self.cups_plain = CupsServer(
@@ -352,8 +365,13 @@ class Cloud:
         stack.enter_context(self.cups_plain.run_in_thread())
         stack.enter_context(set_cups_endpoint(self.cups_plain.uri))
 
-    def _open_tls(self, stack: contextlib.ExitStack, port: int) -> None:
-        """Start CUPS over HTTPS and announce it as the CUPS endpoint. Sets ``cups_tls``; ``stack`` will stop it."""
+    def _start_tls_cups(self, stack: contextlib.ExitStack, port: int) -> None:
+        """Start CUPS over HTTPS, and let GetServiceEndpoint return its address. Sets ``cups_tls``.
+
+        Args:
+            stack: Stops the server when it is closed.
+            port: The port to listen at.
+        """
         from lorafw.iotwireless.context import set_cups_endpoint  # noqa: PLC0415
         from lorafw.server.certificate_authority import load_or_create  # noqa: PLC0415
 
@@ -362,9 +380,10 @@ class Cloud:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-state-")))
         authority = load_or_create(folder, self._names)
         context = authority.server_context()
-        authorizer = self._authorize_certificates(stack, context)
-        # A gateway on the network knows this machine by its public name, and one on this machine by the last name too.
-        tls = TlsConfig(context, authorizer, self._names[-1])
+        authorizer = self._create_authorizer(stack, context)
+        # The name must be in the server's certificate, and gateways on the network must be able to resolve it. So it is
+        # the last public name, or the name of the listening address if there is no public name.
+        tls = TlsConfig(context, authorizer, name=self._names[-1])
         self.cups_tls = CupsServer(
             self.service,
             host=self._cups_host,
@@ -379,10 +398,11 @@ class Cloud:
             plain_uri = self.cups_plain.uri
         stack.enter_context(set_cups_endpoint(self.cups_tls.uri, authority.ca_pem, plain_uri=plain_uri))
 
-    def _authorize_certificates(self, stack: contextlib.ExitStack, context: ssl.SSLContext) -> CertificateAuthorizer:
-        """Return what decides which client certificates are accepted. ``context`` asks it from now on.
+    def _create_authorizer(self, stack: contextlib.ExitStack, context: ssl.SSLContext) -> CertificateAuthorizer:
+        """Create the authorizer of client certificates, and attach it to the TLS context.
 
-        It accepts the certificates that are associated with a gateway now, or will be until ``stack`` closes.
+        It accepts the certificates that are associated with a gateway. Certificates that are associated later are added
+        until ``stack`` is closed.
         """
         from lorafw.iotwireless.context import IotCertificates, on_certificate_associated  # noqa: PLC0415
 

@@ -46,6 +46,9 @@ CHUNK: Final = 64 * 1024
 MAX_CONCURRENT_READS: Final = 16
 """Number of updates that may be read at the same time, one thread each."""
 
+_SHUTDOWN_TIMEOUT_S: Final = 1.0
+"""How long running requests may take when the server stops."""
+
 _EMPTY_BODY: Final = encode_response_header(EMPTY_RESPONSE, 0)
 _HEADERS: Final = {"Content-Type": CONTENT_TYPE, "Server": "lorafw"}
 
@@ -100,13 +103,16 @@ class CupsServer:
         self.service = service
         self.host = host
         self.port = port
+        """The port to listen at. After ``start`` it is the real port, so it is never 0 then."""
         self.tally = RefusalCounter()
+        """Counts the refused requests by reason."""
         self.tls = tls
         self.limits = limits
         self._names = names or HostNames([host])
         self._refuse_bound = refuse_bound
         self._fallback_to_free_port = fallback_to_free_port
-        self._readers: ThreadPoolExecutor | None = None
+        self._update_readers: ThreadPoolExecutor | None = None
+        """Threads that read updates from S3. None if the server is not running."""
         self._listener: Listener | None = None
         self._connections: ConnectionManager | None = None
 
@@ -123,16 +129,18 @@ class CupsServer:
         Raises:
             OSError: The port is taken.
         """
-        listening = self._listen()
-        context = self.tls.context if self.tls is not None else None
-        connections = ConnectionManager(self._handle, self.limits, self.tally, context)
-        self._listener = Listener(listening, connections)
+        listening_socket = self._open_listening_socket()
+        tls_context = None
+        if self.tls is not None:
+            tls_context = self.tls.context
+        connections = ConnectionManager(self._handle, self.limits, self.tally, tls_context)
+        self._listener = Listener(listening_socket, connections)
         self._listener.start()
         self._connections = connections
-        self._readers = ThreadPoolExecutor(MAX_CONCURRENT_READS, thread_name_prefix="lorafw-update")
-        self.port = listening.getsockname()[1]
+        self._update_readers = ThreadPoolExecutor(MAX_CONCURRENT_READS, thread_name_prefix="lorafw-update")
+        self.port = listening_socket.getsockname()[1]
 
-    def _listen(self) -> socket.socket:
+    def _open_listening_socket(self) -> socket.socket:
         """Return a listening socket, at a free port if that is allowed and the wanted one is taken."""
         try:
             return listen(self.host, self.port)
@@ -146,15 +154,15 @@ class CupsServer:
 
         Does nothing if the server is not running.
         """
-        if self._listener is None or self._connections is None or self._readers is None:
+        if self._listener is None or self._connections is None or self._update_readers is None:
             return
         self._listener.close()
-        await self._connections.shutdown(1.0)
+        await self._connections.shutdown(_SHUTDOWN_TIMEOUT_S)
         self._connections.close_all()
-        self._readers.shutdown(wait=False)
+        self._update_readers.shutdown(wait=False)
         self._listener = None
         self._connections = None
-        self._readers = None
+        self._update_readers = None
 
     @contextmanager
     def run_in_thread(self) -> Iterator[CupsServer]:
@@ -293,7 +301,7 @@ class CupsServer:
         if pending is None:
             return Reply()
         loop = asyncio.get_running_loop()
-        prepared = loop.run_in_executor(self._readers, self.service.load_and_start_reply, pending)
+        prepared = loop.run_in_executor(self._update_readers, self.service.load_and_start_reply, pending)
         try:
             return await asyncio.shield(prepared)
         except asyncio.CancelledError:

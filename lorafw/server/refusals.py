@@ -174,10 +174,15 @@ class LineLimit(logging.Filter):
             suppressed = self._window.suppressed
             self._window = _LogWindow(now)
             if suppressed:
-                record.msg = f"{record.getMessage()} ({suppressed} more records were left out)"
-                record.args = ()
+                _append_to_message(record, f" ({suppressed} more records were left out)")
         if self._window.lines >= MAX_LINES_PER_WINDOW:
             self._window.suppressed += 1
             return False
         self._window.lines += 1
         return True
+
+
+def _append_to_message(record: logging.LogRecord, text: str) -> None:
+    """Append a text to the message of a log record, which has its arguments filled in then."""
+    record.msg = record.getMessage() + text
+    record.args = ()

@@ -54,16 +54,17 @@ class TlsTransport(asyncio.Transport):
             self._tls.do_handshake()
             self.is_open = True
         except ssl.SSLWantReadError:
-            pass
+            pass  # the handshake needs more data from the client
         finally:
-            self._flush()
+            self._flush()  # sends the alert if the handshake has failed
         return self.is_open
 
     def decrypt(self, data: bytes, on_data: Callable[[bytes], None]) -> bool:
         """Decrypt data from the client.
 
         Args:
-            data: Encrypted bytes; may be empty, to read what the last flight of the handshake brought along.
+            data: Encrypted bytes. Empty after the handshake: the client may have sent data right behind it, in the same
+                packet.
             on_data: Called with each piece of decrypted data.
 
         Returns:
@@ -74,13 +75,20 @@ class TlsTransport(asyncio.Transport):
         """
         self._incoming.write(data)
         try:
-            while piece := self._tls.read(READ):
-                on_data(piece)
-        except ssl.SSLWantReadError:
-            return True
+            return self._read_pieces(on_data)
         finally:
             self._flush()
-        return False
+
+    def _read_pieces(self, on_data: Callable[[bytes], None]) -> bool:
+        """Pass all data that can be decrypted now to ``on_data``. Returns False if the client has closed TLS."""
+        while True:
+            try:
+                piece = self._tls.read(READ)
+            except ssl.SSLWantReadError:
+                return True  # the next record is not complete yet
+            if not piece:
+                return False  # OpenSSL has read the client's close_notify
+            on_data(piece)
 
     # --- the interface of asyncio.Transport ---
 
@@ -88,9 +96,10 @@ class TlsTransport(asyncio.Transport):
         """Encrypt data and write it to the TCP transport. Data is discarded if the transport is closing."""
         if self._transport.is_closing() or not data:
             return
-        view = memoryview(data)
-        while view:
-            view = view[self._tls.write(view) :]
+        remaining = memoryview(data)
+        while remaining:
+            encrypted_bytes = self._tls.write(remaining)
+            remaining = remaining[encrypted_bytes:]
         self._flush()
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:

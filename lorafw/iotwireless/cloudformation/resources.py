@@ -2,6 +2,8 @@
 
 moto calls the class methods. An error becomes CloudFormation's ValidationError, which names type and resource, and
 leaves the resource as it was. All updates happen in place (documented): Ref and ARN stay the same.
+
+moto's CloudFormation is slow to import, and most users do not need it. Functions that need it import it themselves.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ ATTRIBUTES = ("Arn", "Id")
 
 
 class StackResource:
-    """A resource of a stack, with what moto asks of it. The subclasses also derive from moto's CloudFormationModel.
+    """A resource of a stack. It has the methods that moto's CloudFormation calls.
+
+    The subclasses also derive from moto's CloudFormationModel.
 
     Args:
         created: The answer of the operation that created the resource: Id and Arn.
@@ -68,7 +72,7 @@ class StackResource:
 
     @staticmethod
     def cloudformation_name_type() -> str:
-        """Return "", because CloudFormation makes up no name for such a resource."""
+        """Return "": these resource types have no property for which CloudFormation generates a name."""
         return ""
 
     @classmethod
@@ -77,14 +81,15 @@ class StackResource:
         return cls.schema.type_name
 
     def update_tags(self, backend: IoTWirelessBackend, wanted: dict[str, str]) -> None:
-        """Give the resource these tags and no others. Tags that somebody added with the API go too.
+        """Give the resource these tags and no others. Tags that somebody added with the API are removed.
 
         Args:
             backend: The backend of the resource's account and Region.
             wanted: The tags: keys and values.
         """
         present = {tag["Key"] for tag in backend.list_tags_for_resource(self.arn)["Tags"]}
-        if removed := sorted(present - wanted.keys()):
+        removed = sorted(present - wanted.keys())
+        if removed:
             backend.untag_resource(self.arn, removed)
         if wanted:
             backend.tag_resource(self.arn, [{"Key": key, "Value": value} for key, value in wanted.items()])
@@ -290,7 +295,8 @@ def _stack_tags(account_id: str, region_name: str, stack_id: str) -> dict[str, s
 
 def _merged_tags(parameters: Properties, stack_tags: dict[str, str]) -> dict[str, str]:
     """Return the tags of a resource: its own, and those of the stack whose keys it does not have."""
-    return {**stack_tags, **{tag["Key"]: tag["Value"] for tag in parameters.get("Tags", ())}}
+    own_tags = {tag["Key"]: tag["Value"] for tag in parameters.get("Tags", ())}
+    return {**stack_tags, **own_tags}
 
 
 def _with_stack_tags(parameters: Properties, stack_tags: dict[str, str]) -> Properties:

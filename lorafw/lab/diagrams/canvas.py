@@ -60,6 +60,9 @@ _LABEL_HEIGHT: Final = 17
 _CORNER_RADIUS: Final = 5
 _TITLE_AT: Final = (20, 30)
 _TITLE_SIZE: Final = 16
+_BOLD: Final = "600"
+"""SVG's number for semi-bold type."""
+_LINE_WIDTH: Final = "1.4"
 _DASHES: Final = "5 4"
 """Lengths of a dash and of the gap behind it."""
 
@@ -165,16 +168,22 @@ class Canvas:
         """Draw a line of text.
 
         Args:
-            at: The point of the base line that ``anchor`` names.
+            at: A point on the base line of the text, on which the letters stand.
             text: The text.
             size: Font size.
             bold: Whether the type is bold.
-            anchor: ``start``, ``middle`` or ``end``.
+            anchor: Whether the text begins at the point ("start"), ends there ("end"), or is centered ("middle").
         """
-        attributes = {"x": _number(at[0]), "y": _number(at[1]), "font-size": str(size), "fill": INK}
-        attributes["text-anchor"] = anchor
+        x, y = at
+        attributes = {
+            "x": _number(x),
+            "y": _number(y),
+            "font-size": str(size),
+            "fill": INK,
+            "text-anchor": anchor,
+        }
         if bold:
-            attributes["font-weight"] = "600"
+            attributes["font-weight"] = _BOLD
         self._add("text", attributes).text = text
 
     def label(self, at: Point, text: str) -> None:
@@ -186,9 +195,10 @@ class Canvas:
 
     def line(self, start: Point, end: Point, *, dashed: bool = False, arrow: bool = False) -> None:
         """Draw a straight line, or an arrow to ``end``."""
-        numbers = {"x1": start[0], "y1": start[1], "x2": end[0], "y2": end[1]}
-        geometry = {name: _number(value) for name, value in numbers.items()}
-        style = {"stroke": LINE, "stroke-width": "1.4"}
+        start_x, start_y = start
+        end_x, end_y = end
+        geometry = {"x1": _number(start_x), "y1": _number(start_y), "x2": _number(end_x), "y2": _number(end_y)}
+        style = {"stroke": LINE, "stroke-width": _LINE_WIDTH}
         if dashed:
             style["stroke-dasharray"] = _DASHES
         if arrow:
@@ -197,7 +207,8 @@ class Canvas:
 
     def dot(self, at: Point, radius: float = 5) -> None:
         """Draw a filled circle."""
-        self._add("circle", {"cx": _number(at[0]), "cy": _number(at[1]), "r": _number(radius), "fill": LINE})
+        x, y = at
+        self._add("circle", {"cx": _number(x), "cy": _number(y), "r": _number(radius), "fill": LINE})
 
     def finish(self, alt: str) -> Diagram:
         """Return the diagram.

@@ -6,7 +6,7 @@ import textwrap
 from typing import Final
 
 from lorafw.errors import LabError
-from lorafw.fleet import Plan
+from lorafw.fleet import Plan, Wave
 from lorafw.fleet.describe import describe_gate, describe_size
 from lorafw.fleet.presets import canary_plan
 from lorafw.lab.diagrams.canvas import BLUE, SMALL, YELLOW, Canvas, Diagram
@@ -24,6 +24,11 @@ _FLEET_HEIGHT: Final = 130
 """Height of a wave that is the whole fleet, beyond the lowest height."""
 _LINE_SPACING: Final = 16
 _GATE_LINE_CHARS: Final = 26
+"""Number of characters after which the text of a gate is wrapped."""
+_GATE_TEXT_GAP: Final = 40
+"""Distance from the lower edge of the waves up to the end of a gate's text."""
+_NOTE_DISTANCE: Final = 26
+"""Distance from the lower edge of the waves down to the note below them."""
 
 
 def rollout_waves(plan: Plan | None = None) -> Diagram:
@@ -41,33 +46,43 @@ def rollout_waves(plan: Plan | None = None) -> Diagram:
     count = len(plan.waves)
     width = 2 * _MARGIN + count * _WAVE_WIDTH + (count - 1) * _GATE_WIDTH
     canvas = Canvas(f"The waves of the plan '{plan.name}'", width, _HEIGHT)
-    sentences = []
-    x = _MARGIN
+    for index, wave in enumerate(plan.waves):
+        x = _MARGIN + index * (_WAVE_WIDTH + _GATE_WIDTH)
+        _draw_wave(canvas, x, wave, index + 1)
+        if index + 1 < count:
+            _draw_gate(canvas, x + _WAVE_WIDTH, describe_gate(wave))
+    note = "If a gate stops the rollout, no later wave begins."
+    canvas.text((_MARGIN, _BASE_Y + _NOTE_DISTANCE), note, anchor="start", size=SMALL)
+    return canvas.finish(_text_alternative(plan))
+
+
+def _text_alternative(plan: Plan) -> str:
+    """Return what the diagram shows, in words."""
+    parts = []
     for number, wave in enumerate(plan.waves, 1):
-        share = wave.share or 0.0
-        height = _MIN_WAVE_HEIGHT + share * _FLEET_HEIGHT
-        size = describe_size(wave)
-        canvas.box(x, _BASE_Y - height, _WAVE_WIDTH, height, [f"wave {number}: {size}"], BLUE)
-        sentences.append(f"wave {number}: {size}")
-        x += _WAVE_WIDTH
-        if number < count:
-            gate = describe_gate(wave)
-            _draw_gate(canvas, x, gate)
-            sentences.append(f"then {gate}")
-            x += _GATE_WIDTH
-    canvas.text(
-        (_MARGIN, _BASE_Y + 26), "If a gate stops the rollout, no later wave begins.", anchor="start", size=SMALL
-    )
-    return canvas.finish(
-        f"The waves of the plan '{plan.name}'. {'; '.join(sentences)}. If a gate stops, no wave begins."
-    )
+        parts.append(_wave_label(wave, number))
+        if number < len(plan.waves):
+            parts.append(f"then {describe_gate(wave)}")
+    return f"The waves of the plan '{plan.name}'. {'; '.join(parts)}. If a gate stops, no wave begins."
+
+
+def _wave_label(wave: Wave, number: int) -> str:
+    """Return the number and the size of a wave."""
+    return f"wave {number}: {describe_size(wave)}"
+
+
+def _draw_wave(canvas: Canvas, x: float, wave: Wave, number: int) -> None:
+    """Draw a wave as a box. ``x`` is its left edge."""
+    share = wave.share or 0.0
+    height = _MIN_WAVE_HEIGHT + share * _FLEET_HEIGHT
+    canvas.box(x, _BASE_Y - height, _WAVE_WIDTH, height, [_wave_label(wave, number)], BLUE)
 
 
 def _draw_gate(canvas: Canvas, x: float, gate: str) -> None:
     """Draw what must hold before the next wave begins, with an arrow to it."""
     lines = textwrap.wrap(gate, _GATE_LINE_CHARS)
     middle = x + _GATE_WIDTH / 2
-    text_top = _BASE_Y - 40 - _LINE_SPACING * len(lines)
+    text_top = _BASE_Y - _GATE_TEXT_GAP - _LINE_SPACING * len(lines)
     for index, line in enumerate(lines):
         canvas.text((middle, text_top + _LINE_SPACING * index), line, size=SMALL)
     arrow_y = _BASE_Y - _MIN_WAVE_HEIGHT / 2

@@ -126,11 +126,12 @@ class Panel(ABC):
 
     def controls(self) -> Iterator[Any]:
         """Yield the controls that a user can operate, in the order in which they are shown."""
-        pending = [self.root]
-        while pending:
-            widget = pending.pop(0)
-            pending[:0] = getattr(widget, "children", ())
-            if hasattr(widget, "description") and not isinstance(widget, ipywidgets.HTML | ipywidgets.FloatProgress):
+        for widget in _walk_widgets(self.root):
+            # ipywidgets has no base class for controls. A control has a description. So have texts and progress bars,
+            # but a user cannot operate these.
+            has_description = hasattr(widget, "description")
+            is_only_shown = isinstance(widget, ipywidgets.HTML | ipywidgets.FloatProgress)
+            if has_description and not is_only_shown:
                 yield widget
 
     def _run_action(self, action: Callable[[], object]) -> None:
@@ -154,6 +155,14 @@ class Panel(ABC):
         with self._lock:
             content = self.headline_html() + self.html() + self.details_html()
             return {**bundle, "text/plain": self.text(), "text/html": str(view(content))}
+
+
+def _walk_widgets(widget: Any) -> Iterator[Any]:
+    """Yield a widget and all widgets in it, in the order in which they are shown."""
+    yield widget
+    if isinstance(widget, ipywidgets.Box):
+        for child in widget.children:
+            yield from _walk_widgets(child)
 
 
 def _box(name: str, *children: Any) -> Any:

@@ -51,11 +51,11 @@ class DashboardResult:
     result: Result
     summary: Summary
     figures: tuple[AccessibleFigure, ...]
-    images: tuple[SafeHtml, ...]
+    figures_html: tuple[SafeHtml, ...]
     """The figures as HTML."""
 
     @classmethod
-    def of(cls, scenario: Scenario, progress: Progress | None = None) -> DashboardResult:
+    def simulate(cls, scenario: Scenario, progress: Progress | None = None) -> DashboardResult:
         """Simulate a scenario, and draw its figures.
 
         Args:
@@ -70,12 +70,14 @@ class DashboardResult:
         """
         result = scenario.run(progress)
         figures = (timeline(result), retries(result))
-        images = tuple(image(figure) for figure in figures)
-        return cls(scenario, result, result.summary(), figures, images)
+        figures_html = tuple(image(figure) for figure in figures)
+        return cls(scenario, result, result.summary(), figures, figures_html)
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Return the summary as table rows: name, value and confidence interval of each figure."""
-        return summary_rows(self.summary, aborted=self.result.replications > 1)
+        # The share of aborted rollouts means nothing if there was only one.
+        has_several_rollouts = self.result.replications > 1
+        return summary_rows(self.summary, aborted=has_several_rollouts)
 
     def key_figures(self) -> list[tuple[str, str]]:
         """Return the figures that matter most, as pairs of a name and a value."""
@@ -115,7 +117,7 @@ class FleetDashboard(BackgroundPanel[DashboardResult]):
         """
         self.scenario = scenario or Scenario()
         """The scenario that the controls are set to. ``result`` may be of an older one."""
-        super().__init__(DashboardResult.of(self.scenario))
+        super().__init__(DashboardResult.simulate(self.scenario))
         self._create_inputs(self.scenario)
         self.run = self.connect(button("Run", "Simulate what the controls say"), self._run)
         self.gateway = self.connect(wide(integer_input("One gateway", 0, 0, self.scenario.gateways - 1)))
@@ -143,11 +145,18 @@ class FleetDashboard(BackgroundPanel[DashboardResult]):
         self.gateway.max = self.result.scenario.gateways - 1
 
     def _input(self, control: ipywidgets.Widget) -> ipywidgets.Widget:
-        return self.connect(wide(control), self._read_controls)
+        """Make a control one that changes the scenario, and return it."""
+        return self.connect(wide(control), self._change_scenario)
 
-    def _read_controls(self) -> None:
-        """Set the scenario from the controls. Simulates it if the fleet is small."""
-        self.scenario = Scenario(
+    def _change_scenario(self) -> None:
+        """Set the scenario to the values of the controls, and simulate it if the fleet is small."""
+        self.scenario = self._read_controls()
+        if self.scenario.total_gateways <= AUTO_RUN_LIMIT:
+            self._run()
+
+    def _read_controls(self) -> Scenario:
+        """Return the scenario that the controls describe."""
+        return Scenario(
             gateways=self.devices.value,
             mix=self.mix.value,
             plan=self.plan.value,
@@ -157,12 +166,10 @@ class FleetDashboard(BackgroundPanel[DashboardResult]):
             replications=self.replications.value,
             seed=self.scenario.seed,
         )
-        if self.scenario.total_gateways <= AUTO_RUN_LIMIT:
-            self._run()
 
     def _run(self) -> None:
         """Simulate the scenario in the background."""
-        self.calculate(partial(DashboardResult.of, self.scenario))
+        self.calculate(partial(DashboardResult.simulate, self.scenario))
 
     @property
     def is_stale(self) -> bool:
@@ -185,7 +192,7 @@ class FleetDashboard(BackgroundPanel[DashboardResult]):
 
     def html(self) -> SafeHtml:
         """Return the timeline."""
-        return self.result.images[0]
+        return self.result.figures_html[0]
 
     def details_html(self) -> SafeHtml:
         """Return the summary, the sends, and the history of one gateway."""
@@ -194,7 +201,7 @@ class FleetDashboard(BackgroundPanel[DashboardResult]):
             heading("One gateway, in the first rollout") + preformatted(self._history_text(), height_px=330)
         )
         left = SafeHtml(summary + quiet(_CAVEAT))
-        return side_by_side((left, 460), (SafeHtml(self.result.images[1] + history), 340))
+        return side_by_side((left, 460), (SafeHtml(self.result.figures_html[1] + history), 340))
 
     def _history_text(self) -> str:
         """Return the history of the gateway whose number was entered, or an error message."""

@@ -89,7 +89,7 @@ class RolloutMonitor(Panel):
         super().__init__()
         self.journal = _journal_of(plan, journal)
         self.plan = plan if isinstance(plan, SavedPlan) else read_plan(plan)
-        self.view = MonitorView.of(self.plan, self.journal, CURRENT_WAVE)
+        self.view = MonitorView.read(self.plan, self.journal, CURRENT_WAVE)
         """What is shown."""
         self._driver: RolloutDriver | None = make_driver(target) if target is not None else None
         self._signature = _signature_of(self.journal)
@@ -133,7 +133,7 @@ class RolloutMonitor(Panel):
     def reload(self) -> None:
         """Read the journal again. The caller draws the panel."""
         self._signature = _signature_of(self.journal)
-        self.view = MonitorView.of(self.plan, self.journal, self.wave.value)
+        self.view = MonitorView.read(self.plan, self.journal, self.wave.value)
 
     def _command(self, chosen: Command) -> None:
         """Write a command into the journal. Sets ``notice``."""
@@ -205,7 +205,7 @@ class RolloutMonitor(Panel):
     async def _reload_in_background(self) -> None:
         """Read the journal in a thread, and draw the panel."""
         try:
-            view = await asyncio.to_thread(MonitorView.of, self.plan, self.journal, self.wave.value)
+            view = await asyncio.to_thread(MonitorView.read, self.plan, self.journal, self.wave.value)
         except LorafwError as error:
             self.error = str(error)
         else:
@@ -237,18 +237,22 @@ class RolloutMonitor(Panel):
     def _figures(self) -> list[tuple[str, str]]:
         """Return how many gateways have ended, and how many have not, as pairs of a name and a value."""
         document = self.view.document
-        completed, failed = (document["counts"][status] for status in (TaskStatus.COMPLETED, TaskStatus.FAILED))
-        not_ended = sum(wave["open"] for wave in document["waves"])
-        figures = {"COMPLETED": completed, "FAILED": failed, "not ended": not_ended, "gateways": document["gateways"]}
+        counts = document["counts"]
+        figures = {
+            "COMPLETED": counts[TaskStatus.COMPLETED],
+            "FAILED": counts[TaskStatus.FAILED],
+            "not ended": sum(wave["open"] for wave in document["waves"]),
+            "gateways": document["gateways"],
+        }
         return [(name, f"{count:,}") for name, count in figures.items()]
 
     def html(self) -> SafeHtml:
         """Return the picture of the chosen wave."""
-        return self.view.image
+        return self.view.figure_html
 
     def details_html(self) -> SafeHtml:
         """Return the waves with their gates, and the gateways that need attention."""
-        waves = table(WAVE_HEAD, self.view.wave_rows(), self._title())
+        waves = table(WAVE_HEAD, self.view.wave_rows(), self._rollout_summary())
         return side_by_side((waves, 480), (SafeHtml(self._attention_html() + self._explanation_html()), 400))
 
     def _attention_html(self) -> SafeHtml:
@@ -263,21 +267,26 @@ class RolloutMonitor(Panel):
             return gateways
         return SafeHtml(gateways + quiet(f"and {hidden} more, which 'lorafw rollout report' lists"))
 
-    def _title(self) -> str:
-        """Return the title of the table of waves."""
+    def _rollout_summary(self) -> str:
+        """Return one line with the rollout's name, its target, and when it looks at its gateways next."""
         document = self.view.document
-        next_look = f"; next look {document['next_look']}" if document["next_look"] else ""
-        return f"{document['name']}, {document['target']}{next_look}"
+        summary = f"{document['name']}, {document['target']}"
+        if document["next_look"]:
+            summary += f"; next look {document['next_look']}"
+        return summary
 
     def _explanation_html(self) -> SafeHtml:
-        """Return what explains the chosen gateway; nothing if no gateway needs attention."""
-        lines = self._explanation()
+        """Return why the chosen gateway has its status, as HTML. Empty if there is no explanation."""
+        lines = self._explain_gateway()
         if not lines:
             return SafeHtml("")
         return SafeHtml(heading(f"Gateway {self.gateway.value}") + preformatted("\n".join(lines), height_px=220))
 
-    def _explanation(self) -> list[str]:
-        """Return the lines that explain the chosen gateway. Empty if none is chosen, or if nobody can be asked."""
+    def _explain_gateway(self) -> list[str]:
+        """Return why the chosen gateway has its status, as lines of text.
+
+        Empty if no gateway is chosen, or if this panel has no testbed and no connection that could explain it.
+        """
         if self._driver is None or self._driver.explain is None or self.gateway.value == NO_GATEWAY:
             return []
         try:
@@ -294,7 +303,7 @@ class RolloutMonitor(Panel):
         lines.append(f"Gateways that need attention: {len(attention)}")
         if attention:
             lines.append(text_table(GATEWAY_HEAD, [gateway_cells(gateway) for gateway in attention[:MAX_GATEWAYS]]))
-        lines += self._explanation()
+        lines += self._explain_gateway()
         lines.append(self.view.figure.alt)
         return "\n".join(lines)
 

@@ -35,11 +35,11 @@ class MonitorView:
     state: RolloutState
     report: Report
     figure: AccessibleFigure
-    image: SafeHtml
+    figure_html: SafeHtml
     """The figure as HTML."""
 
     @classmethod
-    def of(cls, plan: SavedPlan, journal: Path, wave: int) -> MonitorView:
+    def read(cls, plan: SavedPlan, journal: Path, wave: int) -> MonitorView:
         """Read the journal, and draw a wave.
 
         Args:
@@ -55,8 +55,9 @@ class MonitorView:
         """
         state, events = read_journal(plan, journal)
         report = make_report(state, events)
-        chosen = state.current_wave if wave == CURRENT_WAVE else wave
-        figure = wave_course(report.courses[chosen])
+        if wave == CURRENT_WAVE:
+            wave = state.current_wave
+        figure = wave_course(report.courses[wave])
         return cls(state, report, figure, image(figure))
 
     @property
@@ -66,12 +67,11 @@ class MonitorView:
 
     def wave_rows(self) -> list[tuple[str, ...]]:
         """Return the rows of the table of waves."""
+        waves = self.document["waves"]
         gates = self.document["planned"]["gates"]
-        rows = []
-        for number, (wave, gate) in enumerate(zip(self.document["waves"], gates, strict=True), 1):
-            counts = (wave["completed"], wave["failed"], wave["open"])
-            rows.append((str(number), f"{wave['size']:,}", wave["state"], *map(str, counts), gate))
-        return rows
+        return [
+            _wave_cells(number, wave, gate) for number, (wave, gate) in enumerate(zip(waves, gates, strict=True), 1)
+        ]
 
     def attention(self) -> list[Mapping[str, Any]]:
         """Return the gateways that need attention, as the report describes them."""
@@ -82,6 +82,19 @@ class MonitorView:
         if gateway["has_stalled"] or gateway["gateway"] in self.state.problems:
             return True
         return gateway["status"] in NEEDS_ATTENTION
+
+
+def _wave_cells(number: int, wave: Mapping[str, Any], gate: str) -> tuple[str, ...]:
+    """Return the cells of a wave, one for each column of WAVE_HEAD."""
+    return (
+        str(number),
+        f"{wave['size']:,}",
+        wave["state"],
+        str(wave["completed"]),
+        str(wave["failed"]),
+        str(wave["open"]),
+        gate,
+    )
 
 
 def gateway_cells(gateway: Mapping[str, Any]) -> tuple[str, ...]:

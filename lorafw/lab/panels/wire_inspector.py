@@ -35,6 +35,8 @@ from lorafw.lab.panels.html import (
 from lorafw.lab.panels.signature_workbench import KEYS
 
 BYTES_PER_LINE: Final = 16
+MAX_VALUE_CHARS: Final = 64
+"""Number of characters of a part's value that are shown."""
 MAX_LINES: Final = 18
 """Number of lines of the hex dump that are shown. A longer message is shown around the chosen part."""
 
@@ -125,12 +127,13 @@ class WireInspector(Panel):
         super().__init__()
         request_body = _request_body(request)
         response_body = _response_body(response)
+        # The view of each message by its name. The entry of the shown message is out of date: see ``shown_message``.
         self._views = {
             "request": MessageView("request", request_body, tuple(annotate_request(request_body))),
             "response": MessageView("response", response_body, tuple(annotate_response(response_body))),
         }
         self.shown_message = self._views["request"]
-        """The message that is shown."""
+        """The message that is shown, with the byte that the user has moved to."""
         self._create_controls()
         self.build(
             (wide(self.message), wide(self.segment), self.previous, self.next),
@@ -144,33 +147,39 @@ class WireInspector(Panel):
             self._switch_message,
         )
         # A drop-down and buttons, not a list box: JupyterLab uses the arrow keys to go from cell to cell.
+        # ``refresh`` replaces the options of the drop-down and the range of the slider with those of the message.
         self.segment = self.connect(dropdown("Part", ["?"]), self._select_part)
         self.previous = self.connect(button("Previous part", "Go to the part before it"), self._select_previous)
         self.next = self.connect(button("Next part", "Go to the part after it"), self._select_next)
-        self.offset = self.connect(slider("Byte", 0, 0, 1), self._move)
+        self.offset = self.connect(slider("Byte", value=0, minimum=0, maximum=1), self._move)
 
     def _switch_message(self) -> None:
-        """Show the other message, at the byte at which it was left."""
-        self._views[self.shown_message.name] = self.shown_message
+        """Show the message that the user has chosen, at the byte at which the user left it."""
+        left_message = self.shown_message
+        self._views[left_message.name] = left_message
         self.shown_message = self._views[self.message.value]
 
     def _select_part(self) -> None:
+        """Move to the part that is chosen in the drop-down."""
         if self.segment.index is not None:
             self.shown_message = self.shown_message.select(self.segment.index)
 
     def _select_previous(self) -> None:
-        """Choose the previous part; the last one after the first."""
-        self.shown_message = self.shown_message.select(
-            (self.shown_message.part_index - 1) % len(self.shown_message.parts)
-        )
+        """Move to the previous part, or from the first part to the last."""
+        self._move_by_parts(-1)
 
     def _select_next(self) -> None:
-        """Choose the next part; the first one after the last."""
-        self.shown_message = self.shown_message.select(
-            (self.shown_message.part_index + 1) % len(self.shown_message.parts)
-        )
+        """Move to the next part, or from the last part to the first."""
+        self._move_by_parts(1)
+
+    def _move_by_parts(self, step: int) -> None:
+        """Move by a number of parts. The first part follows the last."""
+        view = self.shown_message
+        index = (view.part_index + step) % len(view.parts)
+        self.shown_message = view.select(index)
 
     def _move(self) -> None:
+        """Move to the byte of the slider."""
         self.shown_message = self.shown_message.move_to(self.offset.value)
 
     def refresh(self) -> None:
@@ -231,10 +240,10 @@ def _part_row(part: Part, *, is_chosen: bool) -> tuple[object, ...]:
 
 
 def _shorten(text: str) -> str:
-    """Return the text with at most 64 characters."""
-    if len(text) <= 64:
+    """Return the text with at most ``MAX_VALUE_CHARS`` characters."""
+    if len(text) <= MAX_VALUE_CHARS:
         return text
-    return text[:63] + "…"
+    return text[: MAX_VALUE_CHARS - 1] + "…"
 
 
 def _hex_dump(view: MessageView) -> SafeHtml:
