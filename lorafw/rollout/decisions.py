@@ -38,13 +38,13 @@ _MAX_LAG_MS: Final = 60_000
 
 
 def step(
-    state: RolloutState, observation: Iterable[Observation], now_ms: int
+    state: RolloutState, observations: Iterable[Observation], now_ms: int
 ) -> tuple[RolloutState, tuple[Action, ...]]:
     """Return the next state of a rollout, and what to do.
 
     Args:
         state: The state before.
-        observation: What was seen and done since then, in order.
+        observations: What was seen and done since then, in order.
         now_ms: The current time, in milliseconds since 1970 UTC.
 
     Returns:
@@ -52,12 +52,12 @@ def step(
         nothing to do now, and empty if there never will be.
     """
     context = StepContext(state, now_ms)
-    for item in observation:
-        context.has_news = True
-        take_in(context, item)
+    for observation in observations:
+        context.has_observations = True
+        take_in(context, observation)
     if context.draft.finished is None:
         _decide(context)
-    return context.draft.freeze(), context.actions()
+    return context.draft.freeze(), context.requested_actions()
 
 
 def _decide(context: StepContext) -> None:
@@ -95,9 +95,9 @@ def _decide(context: StepContext) -> None:
 def _make_definition(context: StepContext) -> None:
     """Look for the definition of the plan. Create it if there is none."""
     if context.draft.definitions_read_ms is None:
-        context.do(ReadDefinitions())
+        context.request_action(ReadDefinitions())
     elif _is_object_checked(context, since_ms=context.draft.started_ms or 0):
-        context.do(CreateDefinition())
+        context.request_action(CreateDefinition())
 
 
 def _is_object_checked(context: StepContext, since_ms: int) -> bool:
@@ -105,7 +105,7 @@ def _is_object_checked(context: StepContext, since_ms: int) -> bool:
     checked_ms = context.draft.object_checked_ms
     if checked_ms is not None and checked_ms >= since_ms:
         return True
-    context.do(ReadObject())
+    context.request_action(ReadObject())
     return False
 
 
@@ -122,7 +122,7 @@ def _resolve_unclear_calls(context: StepContext) -> None:
         if progress.retry_ms > context.now_ms:
             context.wake_at(progress.retry_ms)
             continue
-        context.do(CheckGateway(gateway))
+        context.request_action(CheckGateway(gateway))
         room -= 1
 
 
@@ -150,7 +150,7 @@ def _wind_down(context: StepContext) -> None:
 def _make_definition_known(context: StepContext) -> None:
     """Find out whether the definition exists, after a creation whose outcome is not known."""
     if context.draft.definitions_read_ms is None:
-        context.do(ReadDefinitions())
+        context.request_action(ReadDefinitions())
         return
     _finish(context, Ending.ABORTED, "no task was created")
 
@@ -169,7 +169,7 @@ def _delete_pending(context: StepContext) -> None:
         room -= 1
         is_fresh = progress.looked_ms is not None and progress.looked_ms >= context.now_ms - _FRESH_MS
         call = DeleteTask(gateway) if is_fresh else ReadTask(gateway)
-        context.do(call)
+        context.request_action(call)
 
 
 def _leave_out_problems(context: StepContext) -> None:
@@ -199,14 +199,14 @@ def _look_at_problems(context: StepContext) -> None:
 def _look_at_problem(context: StepContext, subject: str) -> None:
     """Ask for what shows whether a problem is still there."""
     if subject in context.draft.plan.wave_of:
-        context.do(CheckGateway(subject))
+        context.request_action(CheckGateway(subject))
     elif subject == Subject.OBJECT:
-        context.do(ReadObject())
+        context.request_action(ReadObject())
     elif subject in (Subject.DEFINITION, Subject.RACE):
-        context.do(ReadDefinitions())
+        context.request_action(ReadDefinitions())
     elif subject == Subject.HOOK and context.draft.settings.has_hook:
         failed = context.draft.failed_hook
-        context.do(RunHook(failed.wave, failed.moment))
+        context.request_action(RunHook(failed.wave, failed.moment))
 
 
 def _let_gate_stop(context: StepContext) -> None:
@@ -251,7 +251,7 @@ def _has_passed_hook_after_gate(context: StepContext, index: int) -> bool:
     for number in range(index + 1):
         wave = draft.waves[number]
         if wave.decided_ms is not None and HookMoment.AFTER_GATE not in wave.hooks_passed:
-            context.do(RunHook(number, HookMoment.AFTER_GATE))
+            context.request_action(RunHook(number, HookMoment.AFTER_GATE))
             return False
     return True
 
@@ -262,12 +262,12 @@ def _start_wave(context: StepContext, index: int) -> bool:
     since_ms = draft.waves[index - 1].decided_ms if index else draft.started_ms
     is_checked = _is_object_checked(context, since_ms or 0)
     if draft.definitions_read_ms is None or draft.definitions_read_ms < (since_ms or 0):
-        context.do(ReadDefinitions())
+        context.request_action(ReadDefinitions())
         is_checked = False
     if not is_checked:
         return False
     if draft.settings.has_hook and HookMoment.BEFORE_WAVE not in draft.waves[index].hooks_passed:
-        context.do(RunHook(index, HookMoment.BEFORE_WAVE))
+        context.request_action(RunHook(index, HookMoment.BEFORE_WAVE))
         return False
     context.record(WaveStarted(at_ms=context.now_ms, wave=index))
     return True
@@ -295,7 +295,7 @@ def _create_tasks(context: StepContext, index: int) -> None:
         checked_ms = None if progress is None else progress.checked_ms
         is_fresh = checked_ms is not None and checked_ms >= context.now_ms - _FRESH_MS
         call = CreateTask(gateway) if is_fresh else CheckGateway(gateway)
-        context.do(call)
+        context.request_action(call)
 
 
 def _schedule_start(context: StepContext, index: int) -> int:

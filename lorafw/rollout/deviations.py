@@ -16,7 +16,7 @@ def check_envelope(context: StepContext) -> None:
     first, and the wave is compared as it was before.
     """
     draft = context.draft
-    if Subject.ENVELOPE in draft.problems or not context.has_news:
+    if Subject.ENVELOPE in draft.problems or not context.has_observations:
         return
     for index, wave in enumerate(draft.waves):
         if wave.started_ms is None or wave.accepts_deviation:

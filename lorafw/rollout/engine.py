@@ -1,7 +1,10 @@
-"""The shell around the decision core: it performs the actions, keeps the journal, and waits.
+"""Carries out a rollout: calls AWS, writes the journal, and waits.
 
-Each change at AWS is written to the journal as intent before its call and as result afterwards. Several may share a
-commit, but an intent is on the disk before its call begins. After a crash an intent without a result is read first.
+``rollout.decisions`` decides which actions come next. The engine performs them and reports what it observed.
+
+Each change at AWS is written to the journal twice: as an intent before its call, and as a result afterwards. Several
+changes can share a commit, but an intent is on the disk before its call begins. After a crash, an intent without a
+result shows that its call may or may not have reached AWS. The first thing to do is then to read the state at AWS.
 """
 
 from __future__ import annotations
@@ -46,7 +49,8 @@ from lorafw.rollout.status import StateName, describe_state
 from lorafw.rollout.task_log import created_row, deleted_row
 from lorafw.rollout.timing import RolloutClock
 
-_CONTROL: Final = (StateName.HOLDING, StateName.PAUSED)
+_STATES_WITHOUT_PROGRESS: Final = (StateName.HOLDING, StateName.PAUSED, StateName.ABORTED)
+"""States in which a rollout that has nothing to do stays until a person commands something."""
 
 
 class Until(Enum):
@@ -82,9 +86,12 @@ class Engine:
         on_change: Callable[[RolloutState], None] | None = None,
     ) -> None:
         self.state = state
-        self._journal, self._calls, self._clock = journal, calls, clock
-        self._hook, self._on_change = hook, on_change
-        self._performers: Mapping[type[Action], Callable[[Any], list[Observation]]] = {
+        self._journal = journal
+        self._calls = calls
+        self._clock = clock
+        self._hook = hook
+        self._on_change = on_change
+        self._method_by_action: Mapping[type[Action], Callable[[Any], list[Observation]]] = {
             ReadTask: self._read_task,
             CheckGateway: self._check_gateway,
             ListGateways: self._list_gateways,
@@ -107,16 +114,16 @@ class Engine:
         Raises:
             JournalError: The journal cannot be written. Nothing was sent that it does not know.
         """
-        observation: list[Observation] = []
+        observations: list[Observation] = []
         while True:
-            observation += self._journal.read_new_commands()
-            self.state, actions = step(self.state, observation, self._clock.now_ms())
+            observations += self._journal.read_new_commands()
+            self.state, actions = step(self.state, observations, self._clock.now_ms())
             if self._on_change is not None:
                 self._on_change(self.state)
             if self._is_over(actions, until):
                 self._write_records(actions)
                 return self.state
-            observation = self._perform(actions)
+            observations = self._perform_actions(actions)
 
     def _is_over(self, actions: Sequence[Action], until: Until) -> bool:
         """Return whether ``run`` returns now."""
@@ -126,31 +133,43 @@ class Engine:
         if until is Until.IDLE:
             return is_idle
         if until is Until.HOLD and is_idle:
-            return describe_state(self.state).name in (*_CONTROL, StateName.ABORTED)
+            return describe_state(self.state).name in _STATES_WITHOUT_PROGRESS
         return False
 
-    def _perform(self, actions: Sequence[Action]) -> list[Observation]:
-        """Perform actions and return what was seen and done."""
+    def _perform_actions(self, actions: Sequence[Action]) -> list[Observation]:
+        """Perform all actions of a step. Waits if there is nothing else to do.
+
+        Returns:
+            What was observed and done, in order.
+        """
         self._write_records(actions)
-        observation: list[Observation] = []
-        observation += self._create_tasks([action.gateway for action in actions if isinstance(action, CreateTask)])
-        observation += self._delete_tasks([action.gateway for action in actions if isinstance(action, DeleteTask)])
+        observations: list[Observation] = []
+        observations += self._create_tasks([action.gateway for action in actions if isinstance(action, CreateTask)])
+        observations += self._delete_tasks([action.gateway for action in actions if isinstance(action, DeleteTask)])
         for action in actions:
             if not isinstance(action, Record | CreateTask | DeleteTask | Wait):
-                observation += self._observe(action)
-        if not actions or isinstance(actions[0], Wait):
-            until_ms = actions[0].until_ms if actions and isinstance(actions[0], Wait) else None
-            self._clock.wait_until(until_ms, self._journal.has_new_commands)
-        return observation
+                observations += self._perform_single_action(action)
+        self._wait_if_idle(actions)
+        return observations
+
+    def _wait_if_idle(self, actions: Sequence[Action]) -> None:
+        """Wait for the time of the next step or a command of a person, if the actions ask for nothing else."""
+        until_ms = None
+        if actions:
+            first_action = actions[0]
+            if not isinstance(first_action, Wait):
+                return
+            until_ms = first_action.until_ms
+        self._clock.wait_until(until_ms, self._journal.has_new_commands)
 
     def _write_records(self, actions: Iterable[Action]) -> None:
         """Write the records among the actions to the journal, in one commit."""
         self._journal.append([action.event for action in actions if isinstance(action, Record)])
 
-    # --- changes: intent, call, result ---
+    # --- tasks of the plan: write the intent, make the call, write the result ---
 
     def _create_tasks(self, gateways: Sequence[str]) -> list[Observation]:
-        """Create tasks."""
+        """Create the tasks of gateways, and return what was done and what failed."""
         definition_id = self.state.definition_id
         assert definition_id is not None or not gateways
 
@@ -162,10 +181,10 @@ class Engine:
 
         now_ms = self._clock.now_ms()
         intents = [CreateIntended(at_ms=now_ms, gateway=gateway) for gateway in gateways]
-        return self._change(gateways, intents, create)
+        return self._call_between_intent_and_result(gateways, intents, create)
 
     def _delete_tasks(self, gateways: Sequence[str]) -> list[Observation]:
-        """Delete tasks."""
+        """Delete the tasks of gateways, and return what was done and what failed."""
 
         def delete(gateway: str) -> StatusChanged:
             """Delete the task of one gateway."""
@@ -174,17 +193,18 @@ class Engine:
 
         now_ms = self._clock.now_ms()
         intents = [DeleteIntended(at_ms=now_ms, gateway=gateway) for gateway in gateways]
-        return self._change(gateways, intents, delete)
+        return self._call_between_intent_and_result(gateways, intents, delete)
 
-    def _change(
-        self, gateways: Sequence[str], intents: Sequence[Event], change: Callable[[str], Event]
+    def _call_between_intent_and_result(
+        self, gateways: Sequence[str], intents: Sequence[Event], call_aws: Callable[[str], Event]
     ) -> list[Observation]:
-        """Write the intents, make a call for each gateway, and write the results.
+        """Write the intents to the journal, make one call of AWS for each gateway, and write the results.
 
         Args:
             gateways: The ids of the gateways.
-            intents: The event to write before the call, for each gateway.
-            change: Makes the call and returns the event to write after it. May raise CallError.
+            intents: For each gateway the event that says which call will be made.
+            call_aws: Makes the call for one gateway, and returns the event that says what it did. Raises CallError if
+                the call fails.
 
         Returns:
             The intents, the results, and the failures. A failed call has an intent without a result.
@@ -196,24 +216,22 @@ class Engine:
         failures: list[Observation] = []
         for gateway in gateways:
             try:
-                results.append(change(gateway))
+                results.append(call_aws(gateway))
             except CallError as error:
                 failures.append(_failure(error, gateway))
         self._journal.append(results)
         return [*intents, *results, *failures]
 
-    # --- everything else ---
+    # --- all other actions ---
 
-    def _observe(self, action: Action) -> list[Observation]:
-        """Perform one action that is not a creation or a deletion of a task of the plan."""
+    def _perform_single_action(self, action: Action) -> list[Observation]:
+        """Perform one action that does not create or delete a task of the plan. A failed call is an observation too."""
+        perform = self._method_by_action[type(action)]
         try:
-            return self._try(action)
+            return perform(action)
         except CallError as error:
-            return [_failure(error, getattr(action, "gateway", None))]
-
-    def _try(self, action: Action) -> list[Observation]:
-        """Perform one action. Raises CallError."""
-        return self._performers[type(action)](action)
+            gateway = getattr(action, "gateway", None)
+            return [_failure(error, gateway)]
 
     def _read_task(self, action: ReadTask) -> list[Observation]:
         """Read the task of a gateway."""
@@ -260,13 +278,13 @@ class Engine:
     def _run_hook(self, action: RunHook) -> list[Observation]:
         """Run the hook."""
         assert self._hook is not None
-        done = self._hook(action.wave, action.moment)
+        finished = self._hook(action.wave, action.moment)
         result = HookRan(
             at_ms=self._clock.now_ms(),
             wave=action.wave,
             moment=action.moment,
-            exit_status=done.exit_status,
-            output=done.output,
+            exit_status=finished.exit_status,
+            output=finished.output,
         )
         self._journal.append([result])
         return [result]

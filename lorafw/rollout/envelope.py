@@ -62,6 +62,7 @@ _NOTED_DELAY: Final = 0.02
 _STALLED: Final = "stalled (not ended half a poll period after the offer)"
 
 _ROUNDING: Final = 1e-9
+"""A bound may be a whole number except for a rounding error of this size."""
 
 _HOUR_MS: Final = 3_600_000
 
@@ -151,19 +152,29 @@ def make_band(curves: WaveCurves, probability: float) -> Band | None:
     if len(curves.completed) < _FEWEST_CURVES:
         return None
     running = curves.running
-    completed, failed = (_Spread.of(counts, running) for counts in (curves.completed, curves.failed))
-    bad = np.maximum(completed.largest_below(curves.completed, running), failed.largest_above(curves.failed, running))
-    good = np.maximum(completed.largest_above(curves.completed, running), failed.largest_below(curves.failed, running))
-    stalled = _largest(curves.stalled, running)
-    bad_limit = _upper_limit(bad, probability * _BAD_SHARE)
-    good_limit = _upper_limit(good, probability * _GOOD_SHARE)
+    completed = _Spread.from_curves(curves.completed, running)
+    failed = _Spread.from_curves(curves.failed, running)
+
+    # A rollout goes badly if too few gateways are COMPLETED, or if too many are FAILED. These arrays have one element
+    # for each predicted rollout: its largest deviation in the bad direction.
+    too_few_completed = completed.largest_below(curves.completed, running)
+    too_many_failed = failed.largest_above(curves.failed, running)
+    bad_limit = _upper_limit(np.maximum(too_few_completed, too_many_failed), probability * _BAD_SHARE)
+
+    # The same in the good direction.
+    too_many_completed = completed.largest_above(curves.completed, running)
+    too_few_failed = failed.largest_below(curves.failed, running)
+    good_limit = _upper_limit(np.maximum(too_many_completed, too_few_failed), probability * _GOOD_SHARE)
+
+    most_stalled = _largest(curves.stalled, running)
+    stalled_limit = _upper_limit(most_stalled, probability * _STALL_SHARE)
     return Band(
         hours=curves.hours,
-        completed_low=completed.low(bad_limit, curves.size),
-        completed_high=completed.high(good_limit, curves.size),
-        failed_low=failed.low(good_limit, curves.size),
-        failed_high=failed.high(bad_limit, curves.size),
-        stalled_high=int(_upper_limit(stalled, probability * _STALL_SHARE)),
+        completed_low=completed.lower_bound(bad_limit, curves.size),
+        completed_high=completed.upper_bound(good_limit, curves.size),
+        failed_low=failed.lower_bound(good_limit, curves.size),
+        failed_high=failed.upper_bound(bad_limit, curves.size),
+        stalled_high=int(stalled_limit),
     )
 
 
@@ -172,15 +183,25 @@ class _Spread:
     """The mean of a count at each hour, and its usual deviation in both directions."""
 
     mean: Floats
+    """The mean at each hour."""
     below: Floats
+    """The usual deviation below the mean at each hour."""
     above: Floats
+    """The usual deviation above the mean at each hour."""
 
     @classmethod
-    def of(cls, counts: Counts, running: Mask) -> _Spread:
-        """Return the spread of some curves, over the rollouts that had not been stopped at each hour."""
+    def from_curves(cls, counts: Counts, running: Mask) -> _Spread:
+        """Return the spread of some curves, over the rollouts that had not been stopped at each hour.
+
+        Args:
+            counts: One row for each rollout, one column for each hour.
+            running: Of the same shape: whether the rollout had not been stopped at this hour.
+        """
         columns = [count[is_running] for count, is_running in zip(counts.T, running.T, strict=True)]
         mean, low, high = np.array([_mean_and_tails(column) for column in columns]).T
-        return cls(mean, np.maximum(mean - low, _SMALLEST_DEVIATION), np.maximum(high - mean, _SMALLEST_DEVIATION))
+        below = np.maximum(mean - low, _SMALLEST_DEVIATION)
+        above = np.maximum(high - mean, _SMALLEST_DEVIATION)
+        return cls(mean, below, above)
 
     def largest_below(self, counts: Counts, running: Mask) -> Floats:
         """Return the largest deviation of each curve below the mean, in units of the usual one."""
@@ -190,13 +211,15 @@ class _Spread:
         """Return the largest deviation of each curve above the mean, in units of the usual one."""
         return _largest((counts - self.mean) / self.above, running)
 
-    def low(self, limit: float, size: int) -> Integers:
-        """Return the lower bound that a limit of the deviations allows. It never falls."""
-        return _to_bound(np.ceil(self.mean - limit * self.below - _ROUNDING), size)
+    def lower_bound(self, limit: float, size: int) -> Integers:
+        """Return the smallest count at each hour that a limit of the deviations allows. It never falls."""
+        smallest = self.mean - limit * self.below
+        return _to_bound(np.ceil(smallest - _ROUNDING), size)
 
-    def high(self, limit: float, size: int) -> Integers:
-        """Return the upper bound that a limit of the deviations allows. It never falls."""
-        return _to_bound(np.floor(self.mean + limit * self.above + _ROUNDING), size)
+    def upper_bound(self, limit: float, size: int) -> Integers:
+        """Return the largest count at each hour that a limit of the deviations allows. It never falls."""
+        largest = self.mean + limit * self.above
+        return _to_bound(np.floor(largest + _ROUNDING), size)
 
 
 def _to_bound(values: Floats, size: int) -> Integers:

@@ -110,7 +110,7 @@ def _take_before_task(context: StepContext, read: GatewayRead) -> None:
     elif task.definition_id == context.draft.definition_id:
         _adopt(context, read.gateway, task)
     elif task.status in TERMINAL and context.draft.settings.replaces_ended:
-        context.do(DeleteEndedTask(read.gateway, task))
+        context.request_action(DeleteEndedTask(read.gateway, task))
     else:
         context.report_problem(read.gateway, _task_in_the_way(read.gateway, task))
 
@@ -167,7 +167,7 @@ def _record_change(context: StepContext, gateway: str, before: GatewayProgress, 
     silence_timeout_ms = context.draft.plan.plan.silence_timeout_ms
     context.record(changed_row(gateway, before, task, context.now_ms, silence_timeout_ms))
     if task.status in TERMINAL:
-        context.has_new_ends = True
+        context.has_ended_tasks = True
 
 
 def _take_deleting(context: StepContext, before: GatewayProgress, read: GatewayRead) -> None:

@@ -73,10 +73,10 @@ def look_at_tasks(context: StepContext) -> None:
         return
     due_ms = 0 if draft.listed_ms is None else draft.listed_ms + draft.sweep_ms
     if context.now_ms >= due_ms:
-        context.do(ListGateways())
+        context.request_action(ListGateways())
     else:
         context.wake_at(due_ms)
-    if not context.has_news:
+    if not context.has_observations:
         return
     schedule = LookSchedule(
         now_ms=context.now_ms,
@@ -94,7 +94,7 @@ def look_at_tasks(context: StepContext) -> None:
             continue
         if room == 0:
             return
-        context.do(ReadTask(gateway))
+        context.request_action(ReadTask(gateway))
         room -= 1
 
 
@@ -112,7 +112,7 @@ def look_at_wave(context: StepContext, wave: int, since_ms: int, *, includes_sil
     if not draft.waves[wave].open_count:
         return True
     if draft.listed_ms is None or draft.listed_ms < since_ms:
-        context.do(ListGateways())
+        context.request_action(ListGateways())
         return False
     room = draft.settings.batch
     is_fresh = True
@@ -125,7 +125,7 @@ def look_at_wave(context: StepContext, wave: int, since_ms: int, *, includes_sil
         if progress.retry_ms > context.now_ms:
             context.wake_at(progress.retry_ms)
         elif room:
-            context.do(ReadTask(gateway))
+            context.request_action(ReadTask(gateway))
             room -= 1
     return is_fresh
 

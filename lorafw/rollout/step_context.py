@@ -1,4 +1,9 @@
-"""What one step of the decision core works on: a draft of the state, and the actions that it asks for."""
+"""The working data of one step of a rollout.
+
+A rollout proceeds in steps. Each step takes in what was observed since the step before, and decides what to do next.
+The code that decides calls nothing outside of the process. It collects events, which are written to the journal, and
+actions, such as calls of AWS, which the engine carries out afterwards. ``StepContext`` is where it collects them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from lorafw.rollout.state import RolloutState
 
 
 class StepContext:
-    """One step of the decision core.
+    """The state that a step changes, and the events and actions that it has collected so far.
 
     Args:
         state: The state before the step. It is not changed.
@@ -19,25 +24,25 @@ class StepContext:
     def __init__(self, state: RolloutState, now_ms: int) -> None:
         self.draft = Draft(state)
         self.now_ms = now_ms
-        self.has_news = False
-        """True if something was observed since the step before. Otherwise only time has passed."""
-        self.has_new_ends = False
-        """True if a task was seen to have ended in this step."""
+        self.has_observations = False
+        """True if the step takes in at least one observation. Otherwise only time has passed since the last step."""
+        self.has_ended_tasks = False
+        """True if an observation of this step shows that a task has ended."""
         self._records: list[Record] = []
         self._actions: list[Action] = []
         self._wake_ms: int | None = None
 
     def record(self, event: Event) -> None:
-        """Take an event into account, and have it written to the journal."""
+        """Apply an event to the state, and have the engine write it to the journal."""
         self.draft.apply(event)
         self._records.append(Record(event))
 
-    def do(self, action: Action) -> None:
-        """Ask for an action."""
+    def request_action(self, action: Action) -> None:
+        """Have the engine carry out an action after this step."""
         self._actions.append(action)
 
     def wake_at(self, time_ms: int) -> None:
-        """Ask for another step at this time at the latest."""
+        """Have the next step made at this time, or earlier if another call asks for that."""
         time_ms = max(time_ms, self.now_ms + 1)
         if self._wake_ms is None or time_ms < self._wake_ms:
             self._wake_ms = time_ms
@@ -56,13 +61,18 @@ class StepContext:
 
     @property
     def has_actions(self) -> bool:
-        """True if an action other than a record was asked for."""
+        """True if the step has requested an action. Events for the journal do not count."""
         return bool(self._actions)
 
-    def actions(self) -> tuple[Action, ...]:
-        """Return the records and the actions of this step, or a ``Wait`` if there are none."""
+    def requested_actions(self) -> tuple[Action, ...]:
+        """Return everything that the engine must do after this step.
+
+        Returns:
+            First a ``Record`` for each event, then the requested actions. If there is neither, a single ``Wait`` until
+            the next step. Empty if no time was set for it either.
+        """
         if self._records or self._actions:
             return (*self._records, *self._actions)
         if self._wake_ms is None:
             return ()
-        return (Wait(self._wake_ms),)
+        return (Wait(until_ms=self._wake_ms),)
