@@ -161,7 +161,7 @@ def test_the_error_of_an_unknown_replication_names_those_that_exist(result: Resu
         (lambda: Update(size_bytes=0), "size_bytes 0"),
         (lambda: make_fleet(0), "at least one"),
         (lambda: make_fleet(2, phase_ms=-1), "phase_ms holds -1"),
-        (lambda: make_fleet(2, phase_ms=[0.0, float("nan")]), "no number"),
+        (lambda: make_fleet(2, phase_ms=[0.0, float("nan")]), "is not a number"),
         (lambda: make_fleet(2, colour=1), "unknown column 'colour'"),
         (lambda: Plan(waves=(Wave(share=0.5), Wave(share=0.6))), "add up to 1.1"),
         (lambda: simulate(make_fleet(5), Plan(waves=(Wave(size=6),))), "the waves take 6 gateways; the fleet has 5"),
