@@ -133,7 +133,8 @@ class _WaveRunner:
         self._rng_key = rng_keys(context.seed, np.asarray(replications)[:, None], fleet_numbers)
         self._order = task_order(plan, self._rng_key)
         shape = (len(replications), context.fleet.size)
-        self._histories = Histories.empty(shape, context.params, automatic=False).reset(NO_TASK)
+        self._histories = Histories.empty(shape, context.params, automatic=False)
+        self._histories.reset(NO_TASK)
         self._gate_abort_ms = _never_array(len(replications))
         """The time at which a gate aborted each rollout."""
         self._criterion_abort_ms = _never_array(len(replications))

@@ -1,11 +1,14 @@
-"""The gateways that are still active in one step of the simulation, as parallel arrays."""
+"""The gateways that are still active in one step of the simulation, as parallel arrays.
+
+Element ``i`` of each array is about the same gateway. ``select`` takes the same elements from all arrays.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +16,9 @@ import numpy.typing as npt
 from lorafw.fleet.simulation.codes import U8
 from lorafw.fleet.simulation.inputs import I64, Mask
 from lorafw.fleet.simulation.random_streams import U64
+
+Selection: TypeAlias = npt.NDArray[np.bool_] | npt.NDArray[np.intp]
+"""A mask with one element for each gateway, or the positions of some gateways."""
 
 
 class PresentedVersion(IntEnum):
@@ -51,50 +57,45 @@ class ActiveGateways:
     def __len__(self) -> int:
         return len(self.batch_index)
 
-    def select(self, which: npt.NDArray[Any]) -> ActiveGateways:
-        """Return some of the gateways.
+    def select(self, selection: Selection) -> ActiveGateways:
+        """Return some of the gateways. Do not use this object any more afterwards if the result is mutated.
 
         Args:
-            which: A mask, or an array of indices. If a mask is True everywhere, the result is this very object.
+            selection: A mask, or positions. A mask that selects all gateways returns this object, to save the copies.
         """
-        if which.dtype == np.bool_ and which.all():
+        selects_all = selection.dtype == np.bool_ and selection.all()
+        if selects_all:
             return self
-        return ActiveGateways(*(getattr(self, field.name)[which] for field in fields(self)))
+        columns = (getattr(self, field.name)[selection] for field in fields(self))
+        return ActiveGateways(*columns)
 
     def schedule_next(
         self,
         next_event_ms: I64,
         *,
-        presented: Any = PresentedVersion.OLD,
-        last_fault: Any = None,
-        poll_certain: Any = False,
-        download_broken: bool = False,
-    ) -> ActiveGateways:
-        """Set when and with which version the gateways poll next. Mutates and returns this object.
+        presented: U8 | PresentedVersion,
+        poll_certain: Mask | bool,
+        download_broken: bool,
+    ) -> None:
+        """Set when and with which version the gateways poll next. Mutates this object.
 
         Args:
             next_event_ms: The time of the next poll of each gateway.
-            presented: The version that the gateways present then: an array, or one value for all.
-            last_fault: The last fault: an array, or one value for all. None leaves it as it is.
-            poll_certain: Whether that poll cannot be missed: an array, or one value for all.
-            download_broken: Whether the reply broke off.
+            presented: The version that the gateways present then: an array, or one version for all.
+            poll_certain: Whether that poll cannot be missed: an array, or one answer for all.
+            download_broken: Whether the last reply to these gateways broke off.
         """
-        size = len(self)
         self.next_event_ms = next_event_ms
-        self.presented = broadcast_scalar(presented, size, np.uint8)
-        self.poll_certain = broadcast_scalar(poll_certain, size, np.bool_)
-        self.download_broken = broadcast_scalar(download_broken, size, np.bool_)
-        if last_fault is not None:
-            self.last_fault = broadcast_scalar(last_fault, size, np.uint8)
-        return self
+        self.presented = self._as_column(presented, np.uint8)
+        self.poll_certain = self._as_column(poll_certain, np.bool_)
+        self.download_broken = self._as_column(download_broken, np.bool_)
 
-
-def broadcast_scalar(value: Any, size: int, dtype: Any) -> npt.NDArray[Any]:
-    """Return an array unchanged, and a scalar as a read-only array of ``size`` elements that takes no memory."""
-    if np.ndim(value):
-        array: npt.NDArray[Any] = value
-        return array
-    return np.broadcast_to(np.asarray(value, dtype=dtype), (size,))
+    def _as_column(self, value: npt.NDArray[Any] | int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return an array unchanged. Return a number as a read-only column of equal values, which takes no memory."""
+        if isinstance(value, np.ndarray):
+            return value
+        number = np.asarray(value, dtype=dtype)
+        return np.broadcast_to(number, (len(self),))
 
 
 def concatenate(groups: Sequence[ActiveGateways]) -> ActiveGateways | None:
@@ -104,5 +105,9 @@ def concatenate(groups: Sequence[ActiveGateways]) -> ActiveGateways | None:
         return None
     if len(filled) == 1:
         return filled[0]
-    columns = (np.concatenate([getattr(group, field.name) for group in filled]) for field in fields(ActiveGateways))
-    return ActiveGateways(*columns)
+
+    def concatenate_column(name: str) -> npt.NDArray[Any]:
+        """Return one column of all groups."""
+        return np.concatenate([getattr(group, name) for group in filled])
+
+    return ActiveGateways(*(concatenate_column(field.name) for field in fields(ActiveGateways)))

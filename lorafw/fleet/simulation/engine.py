@@ -119,12 +119,19 @@ class BatchSimulator:
         return active.select(active.next_event_ms <= self._params.horizon_ms)
 
     def _fail_timed_out(self, active: ActiveGateways, scheduled_ms: I64) -> ActiveGateways:
-        """Fail the gateways whose exchange comes after the silence timeout, and return the others."""
-        timed_out = self._exceeds_silence(active, active.next_event_ms - active.last_request_ms)
+        """End the tasks of gateways whose exchange comes after the silence timeout, and return the others.
+
+        Args:
+            active: The gateways. ``next_event_ms`` is the time of their next exchange.
+            scheduled_ms: The time at which each gateway would have polled if nothing had delayed it.
+        """
+        silence_ms = active.next_event_ms - active.last_request_ms
+        timed_out = self._exceeds_silence(active, silence_ms)
         if not timed_out.any():
             return active
-        # The fault is OFFLINE if the poll was scheduled before the deadline; otherwise it is the previous fault.
-        scheduled_in_time = scheduled_ms - active.last_request_ms < self._params.silence_timeout_ms
+        # The fault is OFFLINE if the poll was scheduled before the deadline. Otherwise it is the previous fault.
+        scheduled_silence_ms = scheduled_ms - active.last_request_ms
+        scheduled_in_time = scheduled_silence_ms < self._params.silence_timeout_ms
         fault = np.where(scheduled_in_time, fault_code(Fault.OFFLINE), active.last_fault)
         self._fail_silent(active.select(timed_out), fault[timed_out])
         return active.select(~timed_out)
@@ -180,8 +187,12 @@ class BatchSimulator:
         retrying = active.select(other & ~is_last)
         self._writer.record_failed_attempts(retrying, Cause.OTHER_VERSION)
         next_poll_ms = retrying.next_event_ms + retrying.period_ms
-        self._rescheduled.append(retrying.schedule_next(next_poll_ms, presented=PresentedVersion.OTHER))
-        return active.select(~other)
+        remaining = active.select(~other)
+        retrying.schedule_next(
+            next_poll_ms, presented=PresentedVersion.OTHER, poll_certain=False, download_broken=False
+        )
+        self._rescheduled.append(retrying)
+        return remaining
 
     def _fail_last_attempt(self, active: ActiveGateways) -> ActiveGateways:
         """End the tasks whose third attempt failed, and return the others. A broken download is no failed attempt."""
@@ -204,6 +215,7 @@ class BatchSimulator:
         waiting = active.select(unreadable)
         fault = np.full(len(waiting), fault_code(Fault.STORAGE_ERROR), dtype=np.uint8)
         self._writer.record_notes(waiting, waiting.next_event_ms, Cause.SOURCE_UNREADABLE, fault)
+        # Select these before `waiting` is mutated, which is `active` itself if nothing can be read.
         remaining = active.select(~unreadable)
         waiting.next_event_ms = waiting.next_event_ms + waiting.period_ms
         waiting.poll_certain = np.zeros(len(waiting), dtype=np.bool_)
@@ -251,35 +263,39 @@ class BatchSimulator:
         self._retry_broken(active.select(in_time), broken_ms[in_time], broken.fault[in_time])
 
     def _fail_broken(self, active: ActiveGateways, broken_ms: I64, fault: U8) -> None:
-        """Record the tasks as FAILED because of silence, and that the downloads broke off. Mutates ``active``."""
+        """End the tasks of gateways that waited for the rest of a download until the silence timeout.
+
+        Two rows are recorded for each: the task is FAILED, and then the download breaks off. Mutates ``active``.
+        """
         self._fail_silent(active, fault)
         active.status = np.full(len(active), _FAILED, dtype=np.uint8)
         self._writer.record_notes(active, broken_ms, Cause.REPLY_BROKEN, fault)
 
     def _retry_broken(self, active: ActiveGateways, broken_ms: I64, fault: U8) -> None:
-        """Record that the downloads broke off, and let the gateways poll again soon. Mutates ``active``."""
+        """Record that downloads broke off, and let the gateways poll again soon. Mutates ``active``."""
         self._writer.record_notes(active, broken_ms, Cause.REPLY_BROKEN, fault)
         retry_ms = broken_ms + self._params.resync_ms
-        self._rescheduled.append(
-            active.schedule_next(retry_ms, last_fault=fault, poll_certain=True, download_broken=True)
-        )
+        # The station still runs, so it polls after the time that station.conf sets for a failed exchange.
+        active.schedule_next(retry_ms, presented=PresentedVersion.OLD, poll_certain=True, download_broken=True)
+        active.last_fault = fault
+        self._rescheduled.append(active)
 
     def _install(self, active: ActiveGateways, duration_ms: I64) -> None:
         """Install the delivered updates. Gateways that nothing can delay present the new version at once."""
         delivered_ms = active.next_event_ms + duration_ms
         self._writer.count_delivered(active, delivered_ms)
         faults = install_faults(active, self._step, self._params, self._columns)
-        if self._params.can_complete_immediately:
-            immediate = (faults == _NO_FAULT) & self._columns.restarts[active.batch_index]
-            restarted_ms = delivered_ms[immediate] + self._params.apply_ms
-            self._complete(active.select(immediate), restarted_ms)
-            # Indices select faster than a mask from the ten columns of the gateways.
-            remaining = np.flatnonzero(~immediate)
-            active = active.select(remaining)
-            delivered_ms = delivered_ms[remaining]
-            faults = faults[remaining]
-        if len(active):
+        if not self._params.can_complete_immediately:
             self._schedule_return(active, delivered_ms, faults)
+            return
+        has_no_fault = faults == _NO_FAULT
+        restarts = self._columns.restarts[active.batch_index]
+        immediate = has_no_fault & restarts
+        restarted_ms = delivered_ms[immediate] + self._params.apply_ms
+        self._complete(active.select(immediate), restarted_ms)
+        # Positions select faster than a mask from the ten columns of the gateways.
+        delayed = np.flatnonzero(~immediate)
+        self._schedule_return(active.select(delayed), delivered_ms[delayed], faults[delayed])
 
     def _complete(self, active: ActiveGateways, end_ms: I64) -> None:
         """Complete tasks at the restart of their stations, unless the silence timeout comes first."""
@@ -292,14 +308,22 @@ class BatchSimulator:
         self._writer.record_ends(active, end_ms, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, _NO_FAULT)
 
     def _schedule_return(self, active: ActiveGateways, delivered_ms: I64, faults: U8) -> None:
-        """Schedule the next poll of gateways that do not complete at once. Mutates ``active``."""
+        """Schedule the next poll of gateways that do not complete at once. Mutates ``active``.
+
+        Args:
+            active: The gateways. There may be none.
+            delivered_ms: When the whole update had arrived at each gateway.
+            faults: The code of what went wrong in each installation.
+        """
+        if not len(active):
+            return
         upcoming = next_polls(active, self._step, self._params, self._columns, delivered_ms, faults)
-        last_fault = np.where(faults == _NO_FAULT, active.last_fault, faults)
-        self._writer.set_last_fault(active, last_fault)
+        active.last_fault = np.where(faults == _NO_FAULT, active.last_fault, faults)
+        self._writer.set_last_fault(active, active.last_fault)
         active.schedule_next(
             upcoming.time_ms,
             presented=upcoming.presented,
-            last_fault=last_fault,
             poll_certain=upcoming.poll_certain,
+            download_broken=False,
         )
         self._rescheduled.append(active)

@@ -1,25 +1,41 @@
-"""The task log of a rollout as columns.
+"""The task log of a simulated rollout, as one array for each column.
+
+``EventRecorder`` collects the rows while the engine runs. It gets one block of rows at a time: the same event for many
+gateways. At the end it puts all rows into the order of gateways and times, and returns them as an ``EventLog``.
 
 The columns are those of ``tasks.lifecycle.LogRow``, and ``fault``, which only a simulator knows.
-
-The engine writes blocks of rows, step by step. They are put into gateway and time order by counting, without sorting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from lorafw.fleet.simulation.codes import CAUSES, FAULTS, NO_TASK, STATUSES, cause_code, status_code
-from lorafw.fleet.simulation.inputs import Mask
+from lorafw.fleet.simulation.codes import (
+    CAUSES,
+    FAULTS,
+    NO_TASK,
+    STATUSES,
+    U8,
+    Fault,
+    cause_code,
+    fault_code,
+    status_code,
+)
+from lorafw.fleet.simulation.inputs import I64, Mask
 from lorafw.tasks.lifecycle import INITIAL, Cause, TaskStatus
 
-Array = npt.NDArray[Any]
+Array: TypeAlias = npt.NDArray[Any]
+"""A column of the log. ``DTYPES`` has the types of the elements."""
+RowSelection: TypeAlias = npt.NDArray[np.bool_] | npt.NDArray[np.intp] | slice
+"""Some rows: a mask with one element for each row, the numbers of rows, or a slice."""
 _PENDING: Final = status_code(INITIAL)
+_NO_FAULT: Final = fault_code(Fault.NONE)
+_NO_ATTEMPT: Final = 0
 DTYPES: Final = {
     "time": np.int64,
     "gateway": np.int64,
@@ -40,17 +56,21 @@ class EventLog:
     gateway: Array
     """The number of the gateway."""
     attempt: Array
+    """The number of the attempt, from 1. Before the first attempt it is 0."""
     from_status: Array
-    """Codes of ``fleet.simulation.codes``, like the columns below."""
+    """The status before, as a code of ``fleet.simulation.codes``."""
     to_status: Array
+    """The status after, as such a code."""
     cause: Array
+    """The cause of the event, as such a code."""
     fault: Array
+    """The fault behind the event, as such a code."""
 
     def __len__(self) -> int:
         return len(self.time)
 
-    def select(self, rows: Any) -> EventLog:
-        """Return some of the rows, given by a mask, a slice or an array of indices."""
+    def select(self, rows: RowSelection) -> EventLog:
+        """Return some of the rows."""
         return EventLog(*(getattr(self, name)[rows] for name in DTYPES))
 
     def sorted_by_time(self) -> EventLog:
@@ -74,14 +94,38 @@ def concatenate_logs(parts: Sequence[EventLog]) -> EventLog:
     return EventLog(*(np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES))
 
 
-def _select_rows(block: tuple[Any, ...], keep: Mask) -> tuple[Any, ...]:
-    """Return some rows of a block. A value that is the same for all rows is returned unchanged."""
-    selected = []
-    for value in block:
-        is_column = np.ndim(value) > 0
-        rows = value[keep] if is_column else value
-        selected.append(rows)
-    return tuple(selected)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """Rows that are written at once, at most one for each gateway.
+
+    Each value is a column with one element for each row, or a number that holds for all rows.
+    """
+
+    batch_index: I64
+    """The positions of the gateways in the batch. Always a column."""
+    time: I64 | int
+    attempt: U8 | int
+    from_status: U8 | int
+    to_status: U8 | int
+    cause: int
+    fault: U8 | int
+
+    def select(self, kept_rows: Mask) -> _Block:
+        """Return some of the rows."""
+        selected: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            selected[field.name] = _select_from_value(value, kept_rows)
+        return _Block(**selected)
+
+
+def _select_from_value(value: Array | int, kept_rows: Mask) -> Array | int:
+    """Return some elements of a column. Return a number that holds for all rows unchanged."""
+    is_column = np.ndim(value) > 0
+    if not is_column:
+        return value
+    column = np.asarray(value)
+    return column[kept_rows]
 
 
 class EventRecorder:
@@ -95,10 +139,17 @@ class EventRecorder:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._blocks: list[tuple[Any, ...]] = []
+        self._blocks: list[_Block] = []
 
     def append(
-        self, batch_index: Array, time: Any, attempt: Any, from_status: Any, to_status: Any, cause: int, fault: Any
+        self,
+        batch_index: I64,
+        time: I64 | int,
+        attempt: U8 | int,
+        from_status: U8 | int,
+        to_status: U8 | int,
+        cause: int,
+        fault: U8 | int,
     ) -> None:
         """Append one row for each gateway.
 
@@ -112,7 +163,7 @@ class EventRecorder:
             fault: Codes of the fault.
         """
         if len(batch_index):
-            self._blocks.append((batch_index, time, attempt, from_status, to_status, cause, fault))
+            self._blocks.append(_Block(batch_index, time, attempt, from_status, to_status, cause, fault))
 
     def truncate(self, after_stop: Mask, has_task: Mask, stopped_ms: int) -> None:
         """Remove what did not happen because the rollout stopped.
@@ -122,35 +173,57 @@ class EventRecorder:
             has_task: Gateways whose task existed at the stop. If it was not offered yet, its deletion is recorded.
             stopped_ms: When the rollout stopped.
         """
-        kept = []
+        kept_blocks = []
         for block in self._blocks:
-            keep = ~after_stop[block[0]] | (np.asarray(block[1]) <= stopped_ms)
-            if keep.any():
-                kept.append(_select_rows(block, keep))
-        self._blocks = kept
+            # Both masks have one element for each row of the block.
+            was_offered = ~after_stop[block.batch_index]
+            happened_in_time = np.asarray(block.time) <= stopped_ms
+            kept_rows = was_offered | happened_in_time
+            if kept_rows.any():
+                kept_blocks.append(block.select(kept_rows))
+        self._blocks = kept_blocks
         deleted = np.flatnonzero(after_stop & has_task)
-        self.append(deleted, stopped_ms, 0, _PENDING, NO_TASK, cause_code(Cause.DELETED), 0)
+        self.append(
+            deleted,
+            time=stopped_ms,
+            attempt=_NO_ATTEMPT,
+            from_status=_PENDING,
+            to_status=NO_TASK,
+            cause=cause_code(Cause.DELETED),
+            fault=_NO_FAULT,
+        )
 
     def to_log(self, gateway_numbers: Array) -> EventLog:
         """Return the rows in gateway and time order.
 
+        The rows are not sorted but counted. The log has the rows of the first gateway first, then those of the second
+        one, and so on. So the numbers of rows say where the rows of each gateway begin. The blocks are in time order
+        and are copied to these places one after the other.
+
         Args:
             gateway_numbers: The number of each gateway of the batch.
         """
-        counts = np.zeros(self._size, dtype=np.int64)
-        for batch_index, *_ in self._blocks:
-            counts[batch_index] += 1
-        # A counting sort: each gateway's rows follow those of the gateways before it.
-        next_row = np.cumsum(counts) - counts
-        columns = {name: np.empty(int(counts.sum()), dtype=dtype) for name, dtype in DTYPES.items()}
-        for batch_index, *values in self._blocks:
-            row = next_row[batch_index]
-            next_row[batch_index] += 1
-            columns["gateway"][row] = gateway_numbers[batch_index]
-            for name, value in zip(_VALUE_COLUMNS, values, strict=True):
-                columns[name][row] = value
+        row_counts = self._count_rows()
+        columns = {name: np.empty(int(row_counts.sum()), dtype=dtype) for name, dtype in DTYPES.items()}
+        # For each gateway, the row of the log where its next event belongs. At first this is the number of rows of
+        # all gateways before it.
+        next_row = np.cumsum(row_counts) - row_counts
+        for block in self._blocks:
+            rows = next_row[block.batch_index]
+            next_row[block.batch_index] += 1
+            columns["gateway"][rows] = gateway_numbers[block.batch_index]
+            for name in _VALUE_COLUMNS:
+                columns[name][rows] = getattr(block, name)
         return EventLog(**columns)
+
+    def _count_rows(self) -> I64:
+        """Return the number of rows of each gateway in the batch."""
+        row_counts = np.zeros(self._size, dtype=np.int64)
+        for block in self._blocks:
+            row_counts[block.batch_index] += 1
+        return row_counts
 
 
 _VALUE_COLUMNS: Final = tuple(name for name in DTYPES if name != "gateway")
+"""The columns of the log whose values a block has under the same name."""
 assert tuple(DTYPES) == tuple(field.name for field in fields(EventLog))

@@ -73,14 +73,17 @@ class Histories:
             broken_bytes = np.zeros(shape, dtype=np.int64)
         return cls(status, delivered_sends, created_ms, offered_ms, ended_ms, last_fault, broken_bytes)
 
-    def reset(self, status: int) -> Histories:
-        """Fill the arrays with the state before the rollout. Mutates and returns this object."""
+    def reset(self, status: int) -> None:
+        """Fill the arrays with the state before the rollout.
+
+        Args:
+            status: The status of each gateway, as a code: NO_TASK or that of a new task.
+        """
         self.status.fill(status)
         self.delivered_sends.fill(0)
         self.last_fault.fill(_NO_FAULT)
         for times_ms in (self.created_ms, self.offered_ms, self.ended_ms):
             times_ms.fill(NEVER)
-        return self
 
     @classmethod
     def stack(cls, parts: Sequence[Histories]) -> Histories:
@@ -137,7 +140,8 @@ class HistoryWriter:
     def __init__(self, columns: BatchColumns, params: SimulationParameters, recorder: EventRecorder | None) -> None:
         automatic = columns.task_created_ms is None
         initial_status = NO_TASK if automatic else _PENDING
-        self.histories = Histories.empty((columns.size,), params, automatic=automatic).reset(initial_status)
+        self.histories = Histories.empty((columns.size,), params, automatic=automatic)
+        self.histories.reset(initial_status)
         self._horizon_ms = params.horizon_ms
         self._recorder = recorder
 
@@ -194,7 +198,7 @@ class HistoryWriter:
         counted = np.where(broken_ms <= self._horizon_ms, received_bytes, 0)
         self.histories.broken_bytes[active.batch_index] += counted.astype(np.int64)
 
-    def record_ends(self, active: ActiveGateways, end_ms: I64, event: TaskEvent, cause: Cause, fault: Any) -> None:
+    def record_ends(self, active: ActiveGateways, end_ms: I64, event: TaskEvent, cause: Cause, fault: U8 | int) -> None:
         """Record that tasks end. Ends after the horizon are not recorded.
 
         Args:
@@ -208,13 +212,15 @@ class HistoryWriter:
         within = end_ms <= self._horizon_ms
         if not within.all():
             fault = np.broadcast_to(fault, end_ms.shape)[within]
-            index, status, end_ms = index[within], status[within], end_ms[within]
+            index = index[within]
+            status = status[within]
+            end_ms = end_ms[within]
         new_status = NEXT_STATUS[event][status]
         self.histories.status[index] = new_status
         self.histories.ended_ms[index] = end_ms
         self._append_rows(index, end_ms, ATTEMPT_NUMBER[status], status, new_status, cause, fault)
 
-    def _apply_event(self, active: ActiveGateways, event: TaskEvent, cause: Cause, fault: Any) -> None:
+    def _apply_event(self, active: ActiveGateways, event: TaskEvent, cause: Cause, fault: U8 | int) -> None:
         """Advance the tasks by one event, in ``active`` and in the histories, and log it."""
         old_status = active.status
         active.status = NEXT_STATUS[event][old_status]
@@ -228,8 +234,15 @@ class HistoryWriter:
         return np.where(has_ended, ATTEMPT_NUMBER.max(), ATTEMPT_NUMBER[status]).astype(np.uint8)
 
     def _append_rows(
-        self, index: Any, time_ms: Any, attempt: Any, from_status: Any, to_status: Any, cause: Cause, fault: Any
+        self,
+        index: I64,
+        time_ms: I64,
+        attempt: U8 | int,
+        from_status: U8 | int,
+        to_status: U8 | int,
+        cause: Cause,
+        fault: U8 | int,
     ) -> None:
-        """Append rows to the task log, if there is a recorder."""
+        """Append one row for each gateway to the task log, if there is a recorder. A number holds for all rows."""
         if self._recorder is not None:
             self._recorder.append(index, time_ms, attempt, from_status, to_status, cause_code(cause), fault)
