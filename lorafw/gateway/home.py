@@ -78,7 +78,7 @@ class _ParsedConf:
 
 
 @dataclass(slots=True)
-class _ReadOnce:
+class _ReadCache:
     """What was read from a home folder inside of ``Home.reading_once``."""
 
     contents: dict[str, bytes | None] = field(default_factory=dict)
@@ -101,17 +101,17 @@ class Home:
         """The folder that stands for /tmp of a real station."""
         self._is_durable = is_durable
         self._parsed: _ParsedConf | None = None
-        self._once: _ReadOnce | None = None
-        """What was read so far, inside of ``reading_once``. None outside of it."""
+        self._cache: _ReadCache | None = None
+        """The files that were read so far in a ``reading_once`` block. None outside of such a block."""
 
     @contextmanager
     def reading_once(self) -> Iterator[None]:
         """Read each file at most once until the end of the block, instead of anew in each method."""
-        self._once = _ReadOnce()
+        self._cache = _ReadCache()
         try:
             yield
         finally:
-            self._once = None
+            self._cache = None
 
     def read_conf(self) -> StationConf:
         """Read station.conf and return its settings.
@@ -119,37 +119,35 @@ class Home:
         Raises:
             HomeError: A station would not start with this file, or there is none.
         """
-        once = self._once
-        if once is not None and once.conf is not None:
-            return once.conf
-        conf = self._read_changed_conf()
-        if once is not None:
-            once.conf = conf
-        return conf
+        cache = self._cache
+        if cache is None:
+            return self._read_changed_conf()
+        if cache.conf is None:
+            cache.conf = self._read_changed_conf()
+        return cache.conf
 
     def _read_changed_conf(self) -> StationConf:
         """Read station.conf, and parse it only if it means something else than at the last time."""
-        content = self._bytes("station.conf", MAX_CONF_BYTES)
+        content = self._read_content("station.conf", MAX_CONF_BYTES)
         if content is None:
             raise HomeError(f"{self.path / 'station.conf'} is missing; 'lorafw gateway init' writes a home folder")
         variables = parameter_variables(os.environ)
-        parsed = self._parsed
-        if parsed is None or not self._is_unchanged(parsed, content, variables):
-            parsed = self._parsed = self._parse(content, variables)
-        return parsed.conf
+        if self._parsed is None or not self._is_unchanged(self._parsed, content, variables):
+            self._parsed = self._parse(content, variables)
+        return self._parsed.conf
 
     def _is_unchanged(self, parsed: _ParsedConf, content: bytes, variables: Mapping[str, str]) -> bool:
         """Return whether parsing again would give the same result. A file that ``routerid`` names is read again."""
         if parsed.content != content or parsed.variables != variables or not parsed.router_ids:
             return False
-        return all(self._router_id(text) == value for text, value in parsed.router_ids)
+        return all(self._resolve_router_id(text) == value for text, value in parsed.router_ids)
 
     def _parse(self, content: bytes, variables: Mapping[str, str]) -> _ParsedConf:
         """Parse station.conf. Raises HomeError if a station would not start with it."""
         router_ids: list[tuple[str, str]] = []
 
         def read_router_id(text: str) -> str:
-            value = self._router_id(text)
+            value = self._resolve_router_id(text)
             router_ids.append((text, value))
             return value
 
@@ -175,7 +173,7 @@ class Home:
             The text, or None if there is no file or its text is too long.
         """
         name = f"{file_set}.uri"
-        text = self._text(name)
+        text = self._read_text(name)
         if text is None or len(encode_lossless(text)) <= MAX_URI_BYTES:
             return text
         too_long = f"URI in '{self.path / name}' too long (max {_URI_BUFFER_BYTES}): {text}"
@@ -192,19 +190,19 @@ class Home:
             The contents of the files. A missing file counts as empty.
         """
         return Credentials(
-            trust=self._bytes(f"{file_set}.{CREDENTIAL_SUFFIXES['trust']}") or b"",
-            certificate=self._bytes(f"{file_set}.{CREDENTIAL_SUFFIXES['certificate']}") or b"",
-            key=self._bytes(f"{file_set}.{CREDENTIAL_SUFFIXES['key']}") or b"",
+            trust=self._read_content(f"{file_set}.{CREDENTIAL_SUFFIXES['trust']}") or b"",
+            certificate=self._read_content(f"{file_set}.{CREDENTIAL_SUFFIXES['certificate']}") or b"",
+            key=self._read_content(f"{file_set}.{CREDENTIAL_SUFFIXES['key']}") or b"",
         )
 
     def read_package_version(self) -> str | None:
         """Read version.txt. Return its text without trailing white space, or None if there is no file."""
-        return self._text("version.txt")
+        return self._read_text("version.txt")
 
     def read_sig_keys(self) -> list[bytes]:
         """Read the signature keys. Return the contents of sig-0.key, sig-1.key, ... up to the first missing file."""
         keys: list[bytes] = []
-        while (key := self._bytes(f"sig-{len(keys)}.key")) is not None:
+        while (key := self._read_content(f"sig-{len(keys)}.key")) is not None:
             keys.append(key)
         return keys
 
@@ -247,10 +245,12 @@ class Home:
     def back_up_cups(self) -> None:
         """Copy cups.* to cups-bak.*, once. Older cups-bak.* files are removed first.
 
-        The file cups-temp.cpy exists during the copy, so that the copy is made again after a power cut.
+        Two empty files show how far this has come: ``cups-temp.cpy`` exists while the copy is made, and
+        ``cups-bak.done`` when it is complete. After a power cut during the copy it is made again.
         """
         folder = str(self.path)
-        done_marker, copying_marker = f"{folder}/cups-bak.done", f"{folder}/cups-temp.cpy"
+        done_marker = f"{folder}/cups-bak.done"
+        copying_marker = f"{folder}/cups-temp.cpy"
         # This runs at each poll, and a Path is slow.
         if os.path.exists(done_marker) and not os.path.exists(copying_marker):  # noqa: PTH110
             return
@@ -260,28 +260,29 @@ class Home:
         for suffix in suffixes:
             Path(f"{folder}/cups-bak.{suffix}").unlink(missing_ok=True)
         for suffix in suffixes:
-            content = self._bytes(f"cups.{suffix}")
+            content = self._read_content(f"cups.{suffix}")
             if content is not None:
                 self.write(f"cups-bak.{suffix}", content, mode=file_mode(suffix))
         Path(done_marker).touch(mode=PUBLIC_MODE)
         Path(copying_marker).unlink()
 
-    def _bytes(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:
-        """Return the content of a file, or None if there is no file."""
-        already_read = {} if self._once is None else self._once.contents
-        if name not in already_read:
-            path = os.path.join(self.path, name)  # noqa: PTH118 -- five times as fast as a Path
-            already_read[name] = _read_file(path, max_bytes)
-        return already_read[name]
+    def _read_content(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:
+        """Return the content of a file, or None if there is no file. Reads it once in a ``reading_once`` block."""
+        path = os.path.join(self.path, name)  # noqa: PTH118 -- five times as fast as a Path
+        if self._cache is None:
+            return _read_file(path, max_bytes)
+        if name not in self._cache.contents:
+            self._cache.contents[name] = _read_file(path, max_bytes)
+        return self._cache.contents[name]
 
-    def _text(self, name: str) -> str | None:
+    def _read_text(self, name: str) -> str | None:
         """Return the text of a file, or None if there is no file."""
-        content = self._bytes(name)
+        content = self._read_content(name)
         if content is None:
             return None
         return _c_string(content)
 
-    def _router_id(self, text: str) -> str:
+    def _resolve_router_id(self, text: str) -> str:
         """Return the text of the file that ``routerid`` names, or ``routerid`` itself if it names none."""
         path = text.removeprefix("~/")
         if not text.startswith(("/", "./")):

@@ -48,7 +48,7 @@ class RetryState:
             self._switch_file_set()
         self._failures += 1
 
-    def record_useless_files(self) -> None:
+    def record_unusable_files(self) -> None:
         """Count a failed exchange, and switch to the next set of files because this one cannot be used."""
         self._switch_file_set()
         self._failures += 1

@@ -57,14 +57,16 @@ class HomeStorage:
     def __init__(self, home: Home, runner: RunUpdate, disk: OpenUpdateFile = open_update) -> None:
         self._home = home
         self._runner = runner
-        self._disk = disk
+        self._open_file = disk
         self._file: BinaryIO | None = None
-        self._changed: set[str] = set()
+        self._changed_categories: set[str] = set()
+        """The categories, such as ``cups``, of which this exchange has written temporary files."""
         self.restarts = False
+        """Whether the update that was run restarts the station."""
 
     def reset_config(self) -> None:
         """Remove temporary files that an earlier exchange left."""
-        self._changed.clear()
+        self._changed_categories.clear()
         # One listing is faster than ten attempts to remove a file that is not there, as nearly always.
         present = set(os.listdir(self._home.path))  # noqa: PTH208 -- three times as fast as Path.iterdir()
         for name in _ALL_TEMPORARY_FILES:
@@ -83,16 +85,16 @@ class HomeStorage:
     def commit_config(self) -> None:
         """Put the temporary files into force. A marker file makes this survive a power cut."""
         for category in CATEGORIES:
-            if category in self._changed:
+            if category in self._changed_categories:
                 (self._home.path / f"{category}-temp.upd").touch()
                 _replace_config(self._home, category)
-        self._changed.clear()
+        self._changed_categories.clear()
 
     def begin_update(self, length: int) -> Iterable[LogLine]:
         """Open update.bi_. Return the lines that a station logs if that fails."""
         try:
             self._home.tmp.mkdir(mode=0o700, exist_ok=True)
-            self._file = self._disk(self._partial)
+            self._file = self._open_file(self._unfinished_update)
         except OSError as error:
             return self._stop_writing("open", error)
         return ()
@@ -100,6 +102,7 @@ class HomeStorage:
     def write_update(self, data: bytes) -> Iterable[LogLine]:
         """Append to update.bi_. Return the lines that a station logs when that fails for the first time."""
         if self._file is None:
+            # Opening or writing has failed before. The station reads the rest of the update and ignores it.
             return ()
         try:
             self._file.write(data)
@@ -109,16 +112,23 @@ class HomeStorage:
 
     def commit_update(self) -> bool:
         """Rename update.bi_ to update.bin. If it could not be written, remove it and return False."""
-        if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
-                self._partial.replace(self.update_bin)
-                self._file = None
-                return True
+        if self._file is None:
+            self._remove_unfinished_update()
+            return False
+        try:
+            self._file.close()
+            self._unfinished_update.replace(self.update_bin)
+        except OSError:
+            self._remove_unfinished_update()
+            return False
+        self._file = None
+        return True
+
+    def _remove_unfinished_update(self) -> None:
+        """Close and remove update.bi_, if there is one."""
         self.close()
         with suppress(OSError):
-            self._partial.unlink()
-        return False
+            self._unfinished_update.unlink()
 
     def discard_update(self) -> None:
         """Remove update.bin."""
@@ -148,13 +158,13 @@ class HomeStorage:
         return self._home.tmp / "update.bin"
 
     @property
-    def _partial(self) -> Path:
-        """The path of an update that is being received."""
+    def _unfinished_update(self) -> Path:
+        """The path of an update while it is received."""
         return self._home.tmp / "update.bi_"
 
     def _save(self, category: str, suffix: str, content: bytes) -> None:
         self._home.write(f"{category}-temp.{suffix}", content, mode=0o600)
-        self._changed.add(category)
+        self._changed_categories.add(category)
 
 
 def complete_interrupted(home: Home) -> None:

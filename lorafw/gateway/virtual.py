@@ -75,8 +75,8 @@ class _ActiveFault:
     polls: int | None
     """The number of polls that it still affects, or None for all."""
 
-    def consume_poll(self) -> _ActiveFault | None:
-        """Return the fault as it is after one poll, or None if that was the last poll that it affects."""
+    def after_one_poll(self) -> _ActiveFault | None:
+        """Return the fault with one poll less to affect. None if that was the last poll that it affects."""
         if self.polls is None:
             return self
         if self.polls > 1:
@@ -132,6 +132,7 @@ class VirtualGateway:
         self._retries = RetryState()
         self._faults: list[_ActiveFault] = []
         self._restart_pending = False
+        """Whether the next poll starts the station first: after an update that restarts it, or after a crash."""
 
     def start(self) -> None:
         """Start the station, as when the gateway is powered on.
@@ -197,14 +198,13 @@ class VirtualGateway:
             except CrashAtStart as crash:
                 return self._crash_at_start(str(crash))
         pipeline = self._pipeline()
-        self._count_poll_of_faults()
+        self._remove_expired_faults()
         storage = HomeStorage(pipeline.home, pipeline.runner, pipeline.disk)
         with closing(storage):
             result = self._run_exchange(pipeline, storage)
+        self._restart_pending = storage.restarts or result.crashed
         if storage.restarts:
-            self._restart_pending = True
             return replace(result, wait_s=FIRST_POLL_S)
-        self._restart_pending = result.crashed
         return result
 
     def _run_exchange(self, pipeline: _RequestPipeline, storage: HomeStorage) -> ExchangeResult:
@@ -216,20 +216,33 @@ class VirtualGateway:
             request = self._prepare_request(exchange, pipeline.home)
         if request is None:
             return self._fail_without_uri(exchange, conf)
-        rejected = self._send_request(exchange, pipeline, request, conf)
+        was_rejected = self._send_request(exchange, pipeline, request, conf)
         result = exchange.finish()
-        if result.exchange is not ExchangeOutcome.FAILED:
-            self._retries.reset()
-        elif rejected:
-            self._retries.record_useless_files()
-        else:
-            self._retries.record_failure()
+        self._update_retry_state(result.exchange, was_rejected=was_rejected)
         return result
 
-    def _count_poll_of_faults(self) -> None:
-        """Count one poll for each active fault, and remove the faults for which it was the last."""
-        remaining = [active.consume_poll() for active in self._faults]
-        self._faults = [active for active in remaining if active is not None]
+    def _update_retry_state(self, outcome: ExchangeOutcome, *, was_rejected: bool) -> None:
+        """Record how an exchange ended, which decides the set of files for the next one.
+
+        Args:
+            outcome: How the exchange ended.
+            was_rejected: Whether the server answered with an error, so that this set of files is of no use.
+        """
+        if outcome is not ExchangeOutcome.FAILED:
+            self._retries.reset()
+        elif was_rejected:
+            self._retries.record_unusable_files()
+        else:
+            self._retries.record_failure()
+
+    def _remove_expired_faults(self) -> None:
+        """Count the current poll for each active fault, and remove those that do not affect the next poll."""
+        faults_of_next_poll = []
+        for fault in self._faults:
+            remaining_fault = fault.after_one_poll()
+            if remaining_fault is not None:
+                faults_of_next_poll.append(remaining_fault)
+        self._faults = faults_of_next_poll
 
     def _pipeline(self) -> _RequestPipeline:
         """Return the pipeline of the next poll, with all active faults."""
@@ -301,7 +314,7 @@ class VirtualGateway:
     def _fail_without_uri(self, exchange: CupsExchange, conf: StationConf) -> ExchangeResult:
         """Return the result of an exchange without a cups.uri, and switch to the next set of files."""
         exchange.log(Level.ERROR, f"No {_log_name(self._retries.file_set)} URI configured")
-        self._retries.record_useless_files()
+        self._retries.record_unusable_files()
         return ExchangeResult(
             exchange=ExchangeOutcome.FAILED,
             update=UpdateAction.NONE,

@@ -50,18 +50,21 @@ class StationConf:
     """What station.conf says, as far as CUPS needs it."""
 
     eui: GatewayEui
+    """The identity of the gateway, with which it asks for updates."""
     timers: Timers = DEFAULT_TIMERS
+    """The time between two polls, and the time limit of a connection."""
     log_levels: LogLevels = field(default_factory=LogLevels)
+    """For each module of the station, which lines it writes to its log."""
     tls_sni: bool = True
-    """False: the name in the server's certificate is not looked at."""
+    """Whether the station checks that the server's certificate is for the host in cups.uri."""
     buffer_bytes: int = DEFAULT_BUFFER_BYTES
-    """CUPS_BUFSZ: the station reads a reply in pieces of this size."""
+    """Size of the buffer for a request and its response, in bytes (the parameter ``CUPS_BUFSZ``)."""
     log: tuple[LogLine, ...] = ()
     """What the station logs about parameters that it could not read."""
 
     @property
     def log_level(self) -> Level:
-        """The least level of CUPS lines that is written."""
+        """The lowest level at which the station writes lines about CUPS to its log."""
         return self.log_levels.level_of("CUP")
 
 

@@ -37,7 +37,10 @@ from lorafw.station.log import Level, LogLine, credential_lines, format_interval
 from lorafw.station.signature import station_verifies
 from lorafw.text import decode_lossless
 
-_SEGMENT_LABELS: Final = {
+# A response has up to six segments: an address and credentials for each of the two servers of a station (the CUPS
+# server and the TC server, which handles the LoRaWAN traffic), the signature of an update, and the update itself.
+
+_LABEL_BY_SEGMENT: Final = {
     Segment.CUPS_URI: "CUPS URI",
     Segment.TC_URI: "TC URI",
     Segment.CUPS_CRED: "CUPS Credentials",
@@ -45,12 +48,16 @@ _SEGMENT_LABELS: Final = {
     Segment.SIGNATURE: "FW Signature",
     Segment.UPDATE: "FW Update",
 }
-_CATEGORIES: Final = {
+"""The name of each segment in the station's log."""
+_CATEGORY_BY_SEGMENT: Final = {
     Segment.CUPS_URI: "cups",
     Segment.TC_URI: "tc",
     Segment.CUPS_CRED: "cups",
     Segment.TC_CRED: "tc",
 }
+"""The server that an address or credentials are for, as the beginning of the names of their files."""
+_URI_SEGMENTS: Final = (Segment.CUPS_URI, Segment.TC_URI)
+_CREDENTIAL_SEGMENTS: Final = (Segment.CUPS_CRED, Segment.TC_CRED)
 
 
 class ExchangeOutcome(StrEnum):
@@ -153,12 +160,14 @@ class ExchangeResult:
 
 @dataclass(slots=True)
 class CupsExchange:
-    """The state machine of one exchange with CUPS.
+    """What a station does with one response of the CUPS server: a state machine.
 
-    Feed it the events of a ``ResponseDecoder``. Call ``finish()`` when the exchange is over.
+    Feed it the events of a ``ResponseDecoder``, which are about the segments of the response in their order. It saves
+    each segment to ``storage`` and logs what a station logs. Call ``finish()`` when the exchange is over.
     """
 
     storage: Storage
+    """Where the station keeps its files."""
     sig_keys: Sequence[bytes] = ()
     """The contents of sig-0.key, sig-1.key, ... up to the first missing file."""
     timers: Timers = DEFAULT_TIMERS
@@ -169,11 +178,17 @@ class CupsExchange:
     lines: list[LogLine] = field(default_factory=list)
     """All log lines so far."""
     key_results: list[tuple[int, str]] = field(default_factory=list)
+    """For each key that was tried so far, its index and ``VERIFIED`` or ``NOT verified``."""
     update: UpdateAction = UpdateAction.NONE
+    """What the station has done with the update so far."""
     _received_segments: set[Segment] = field(default_factory=set)
+    """The segments that the station has received."""
     _segment_data: bytearray = field(default_factory=bytearray)
+    """The content of the current segment so far. Empty for an update, which goes to the storage at once."""
     _signature: bytes | None = None
+    """The content of the signature segment: the CRC of the key in 4 bytes, and the signature."""
     _digest: hashlib._Hash = field(default_factory=hashlib.sha512)
+    """The digest of the update so far, with which the signature is verified."""
     _outcome: ExchangeOutcome = ExchangeOutcome.FAILED
     """How the exchange would end now. It is NONE after a crash, and then it never changes again."""
     _result: ExchangeResult | None = None
@@ -258,14 +273,15 @@ class CupsExchange:
         """Log the size of a segment. An update puts the new configuration into force and opens update.bi_."""
         segment = event.segment
         self._segment_data.clear()
-        if segment in (Segment.CUPS_URI, Segment.TC_URI):
+        if segment in _URI_SEGMENTS:
             return
-        if segment in (Segment.CUPS_CRED, Segment.TC_CRED):
+        if segment in _CREDENTIAL_SEGMENTS:
+            # Credentials count as received even if it turns out later that they cannot be parsed.
             self._received_segments.add(segment)
         if segment is Segment.UPDATE:
             self.storage.commit_config()
             self._log_lines(self.storage.begin_update(event.length))
-        self.log(Level.INFO, f"[Segment] {_SEGMENT_LABELS[segment]} ({event.length} bytes)")
+        self.log(Level.INFO, f"[Segment] {_LABEL_BY_SEGMENT[segment]} ({event.length} bytes)")
 
     def _on_segment_data(self, event: SegmentData) -> None:
         """Keep the data of a segment. An update goes to the storage and into the digest for the signature."""
@@ -279,12 +295,14 @@ class CupsExchange:
         """Save a complete segment."""
         segment = event.segment
         content = bytes(self._segment_data)
-        if segment in (Segment.CUPS_URI, Segment.TC_URI):
+        if segment in _URI_SEGMENTS:
             self._save_uri(segment, content)
-        elif segment in (Segment.CUPS_CRED, Segment.TC_CRED):
-            self._save_credentials(_CATEGORIES[segment], content)
-            if not self.has_crashed:
-                self.log(Level.INFO, f"[Segment] {_SEGMENT_LABELS[segment]} update completed ({event.length} bytes)")
+        elif segment in _CREDENTIAL_SEGMENTS:
+            self._save_credentials(_CATEGORY_BY_SEGMENT[segment], content)
+            if self.has_crashed:
+                # A station that has crashed writes no further line.
+                return
+            self.log(Level.INFO, f"[Segment] {_LABEL_BY_SEGMENT[segment]} update completed ({event.length} bytes)")
         elif segment is Segment.SIGNATURE:
             self._signature = content
             self._received_segments.add(segment)
@@ -295,8 +313,8 @@ class CupsExchange:
         """Store a URI in a temporary file, and log it."""
         # The station treats the content as a C string and does not validate it.
         uri = decode_lossless(content.split(b"\0")[0])
-        self.storage.save_uri(_CATEGORIES[segment], uri)
-        self.log(Level.INFO, f"[Segment] {_SEGMENT_LABELS[segment]}: {uri}")
+        self.storage.save_uri(_CATEGORY_BY_SEGMENT[segment], uri)
+        self.log(Level.INFO, f"[Segment] {_LABEL_BY_SEGMENT[segment]}: {uri}")
         self._received_segments.add(segment)
 
     def _commit_update(self, length: int) -> None:

@@ -136,34 +136,54 @@ def _header(host_port: str, length: int, token: bytes) -> bytes:
 
 
 class _Buffer:
-    """The station's buffer behind ``:port`` and a zero byte. The reply overwrites the request from its beginning."""
+    """The memory in which a station receives a response.
+
+    The station has built its request in the same memory. The response overwrites the request from its first byte on,
+    so the rest of the request still follows a short response. ``:port`` of the address and a zero byte take up memory
+    in front of both.
+    """
 
     def __init__(self, stream: ByteStream, size: int, request: bytes) -> None:
         self.memory = bytearray(request[:size].ljust(size, b"\0"))
         self.received = 0
+        """Number of bytes of the response at the beginning of the memory."""
         self._stream = stream
 
-    def receive(self, failure: LogLine) -> None:
+    def receive(self, failure_line: LogLine) -> None:
         """Receive more of the response into the buffer.
 
+        Args:
+            failure_line: What the station logs if the connection ends.
+
         Raises:
-            TransportError: Nothing was received. Its last line is ``failure``, unless the time limit has passed.
+            TransportError: Nothing was received. Its last line is ``failure_line``, unless the time limit has passed.
         """
         free_bytes = len(self.memory) - self.received
         try:
             # A station asks for 0 bytes if its buffer is full, and mistakes the result for the end of the connection.
             data = self._stream.read(free_bytes) if free_bytes else b""
         except ReceiveError as error:
-            raise TransportError(*error.lines, failure) from None
+            raise TransportError(*error.lines, failure_line) from None
         if not data:
-            raise TransportError(PEER_CLOSED, failure)
+            raise TransportError(PEER_CLOSED, failure_line)
         self.memory[self.received : self.received + len(data)] = data
         self.received += len(data)
 
-    def header_length(self) -> int:
-        """Return the length of the header with its blank line, or 0 if it is incomplete."""
-        end = self.memory.find(HEADER_END, 0, self.received)
-        return end + len(HEADER_END) if end >= 0 else 0
+    def receive_header(self) -> int:
+        """Receive until the header is complete. Return its length with its blank line.
+
+        Raises:
+            TransportError: The connection ends before that.
+        """
+        header_end = self._find_header_end()
+        while header_end < 0:
+            self.receive(NO_HEADER)
+            header_end = self._find_header_end()
+        return header_end + len(HEADER_END)
+
+    def _find_header_end(self) -> int:
+        """Return the position of the blank line that ends the header, or -1 if it was not received yet."""
+        return self.memory.find(HEADER_END, 0, self.received)
 
 
 def read_reply(stream: ByteStream, host_port: str, request: bytes, buffer_bytes: int = BUFFER_BYTES) -> HttpReply:
@@ -172,7 +192,7 @@ def read_reply(stream: ByteStream, host_port: str, request: bytes, buffer_bytes:
     Args:
         stream: The connection, on which the request was sent.
         host_port: The server's address, as in cups.uri.
-        request: The request as it was sent. The reply overwrites it in the buffer.
+        request: The request as it was sent. The station's buffer still has it, until the response overwrites it.
         buffer_bytes: CUPS_BUFSZ, the size of the station's buffer.
 
     Returns:
@@ -182,8 +202,7 @@ def read_reply(stream: ByteStream, host_port: str, request: bytes, buffer_bytes:
         TransportError: The exchange broke. The error has the lines that a station logs.
     """
     buffer = _Buffer(stream, _buffer_capacity(host_port, buffer_bytes), request)
-    while not (header_length := buffer.header_length()):
-        buffer.receive(NO_HEADER)
+    header_length = buffer.receive_header()
     memory = bytes(buffer.memory)
     status = status_code(memory)
     length = content_length(memory) or 0
@@ -191,11 +210,19 @@ def read_reply(stream: ByteStream, host_port: str, request: bytes, buffer_bytes:
     first_buffer_bytes = len(buffer.memory) - header_length
     if status == 200:
         return HttpReply(status, "", length, body, first_buffer_bytes)
-    next(body)
+    _drop_error_body(body)
     if length > first_buffer_bytes:
-        raise _station_crash(header_length + length, len(buffer.memory))
+        raise _crash_for_large_error(header_length + length, len(buffer.memory))
     reason = decode_lossless(status_text(bytes(buffer.memory)))
     return HttpReply(status, reason, length, iter(()), first_buffer_bytes)
+
+
+def _drop_error_body(body: Iterator[bytes]) -> None:
+    """Receive the first full buffer of the body of an error response, and ignore its content.
+
+    A station reads no more than that. If the body is larger, the station crashes.
+    """
+    next(body)
 
 
 def _buffer_capacity(host_port: str, buffer_bytes: int) -> int:
@@ -223,7 +250,7 @@ def _iter_body(stream: ByteStream, buffer: _Buffer, length: int, start: int) -> 
         buffer.received = 0
 
 
-def _station_crash(size: int, capacity: int) -> StationCrash:
+def _crash_for_large_error(size: int, capacity: int) -> StationCrash:
     """Return the crash of a station whose buffer is too small for an error response."""
     return StationCrash(
         f"a Basics Station 2.0.6 crashes here (net.c, line 58): the error reply has {size} bytes with its header, and "

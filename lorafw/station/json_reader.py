@@ -25,8 +25,8 @@ _ESCAPES: Final = {
 _LITERALS: Final = {b"t": (b"true", True), b"f": (b"false", False), b"n": (b"null", None)}
 _MAX_U64: Final = (1 << 64) - 1
 _MAX_EXPONENT: Final = 400
-"""Larger exponents are read as this one. A double is less than 10^309, and its smallest fraction is about 10^-323, so
-a larger exponent would cost time and leave the result infinite or 0."""
+"""Larger exponents are read as this one, which saves time and gives the same result. A double is less than 10^309, and
+the smallest one above 0 is about 10^-323. So a number times 10^400 is infinite (or 0), and times 10^-400 it is 0."""
 
 
 class StationJsonError(ValueError):
@@ -239,10 +239,15 @@ class _Reader:
         return integer
 
     def _read_fraction(self) -> float:
-        """Read the digits after the point and return their value."""
+        """Read the digits after the point and return their value.
+
+        The digits are read as a whole number, which is then divided by a power of ten. The whole number wraps around at
+        2^64, so it stays below 10^20. The fraction is therefore 0 if it has ``_MAX_EXPONENT`` digits or more.
+        """
         digits = self._read_digits()
+        whole_number = _parse_u64(digits)
         exponent = min(len(digits), _MAX_EXPONENT)
-        return _parse_u64(digits) * 10.0**-exponent
+        return whole_number * 10.0**-exponent
 
     def _read_exponent(self) -> int:
         """Read an exponent and return it, limited to ``_MAX_EXPONENT``. The "e" has been read."""
@@ -253,8 +258,10 @@ class _Reader:
     def _read_one_of(self, characters: bytes) -> bytes:
         """Read the next byte if it is one of ``characters``, and return it. Otherwise stay there and return b""."""
         byte = self._text[self._position : self._position + 1]
-        is_end = byte == b""
-        if is_end or byte not in characters:
+        if not byte:
+            # This is the end of the text. An empty text would count as contained in `characters` below.
+            return b""
+        if byte not in characters:
             return b""
         self._position += 1
         return byte
