@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lorafw.failures.names import ErrorReply, TransportFailure
+from lorafw.failures.names import ErrorReply, TransportFailure, has_effect, is_timeout
 from lorafw.failures.registry import FailureRegistry
 from lorafw.failures.replies import HttpReply, spell
 from lorafw.failures.requests import WireRequest, is_own_call, read_call
@@ -54,7 +54,7 @@ class InProcessFailures:
             return proceed()
         if isinstance(failure, ErrorReply):
             return _response(request, spell(failure, call.operation, str(uuid.uuid4())))
-        if failure.endswith("after-effect"):
+        if has_effect(failure):
             proceed()
         return self._lose_reply(failure, request, read_timeout_s)
 
@@ -62,7 +62,7 @@ class InProcessFailures:
         """Raise the error of a client that got no reply."""
         from botocore.exceptions import ConnectionClosedError, ReadTimeoutError  # noqa: PLC0415
 
-        if failure.startswith("timeout"):
+        if is_timeout(failure):
             self._pass_time(read_timeout_s)
             raise ReadTimeoutError(endpoint_url=request.url, error=f"{failure} (fail_next)")
         reason = f"{failure} (fail_next)"

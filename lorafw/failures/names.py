@@ -28,6 +28,16 @@ _NO_STATUS: Final = 400
 """The status of an error for which neither the model nor AWS's lists have one (assumed)."""
 
 
+def has_effect(failure: TransportFailure) -> bool:
+    """Return True if AWS carries out the call before the connection fails."""
+    return failure in ("timeout-after-effect", "reset-after-effect")
+
+
+def is_timeout(failure: TransportFailure) -> bool:
+    """Return True if the client waits for a reply in vain. Otherwise the connection is reset."""
+    return failure in ("timeout-before-effect", "timeout-after-effect")
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """An operation of a service."""

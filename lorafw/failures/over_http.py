@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from lorafw.clock import real_monotonic_s
-from lorafw.failures.names import ErrorReply, TransportFailure
+from lorafw.failures.names import ErrorReply, TransportFailure, has_effect, is_timeout
 from lorafw.failures.planned import ApiCall
 from lorafw.failures.registry import FailureRegistry
 from lorafw.failures.replies import spell
@@ -74,12 +74,12 @@ class FailureMiddleware:
 
     def _lose_reply(self, failure: TransportFailure, environ: Environ) -> Iterable[bytes]:
         """Carry out the call if it is to have its effect, and end the connection without a reply."""
-        if failure.endswith("after-effect"):
+        if has_effect(failure):
             _discard(self._application(environ, _ignore_start))
         else:
             _drain(environ)
         connection = environ.get("werkzeug.socket")
-        if failure.startswith("timeout"):
+        if is_timeout(failure):
             _wait_until_client_leaves(connection)
         elif connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT_ON_CLOSE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from moto.core.base_backend import BackendDict, BaseBackend
@@ -281,26 +281,35 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         Raises:
             InvalidValue: The endpoint without TLS is asked for, but is not served.
         """
-        kind = service_type or "CUPS"
-        uri, trust = cups_endpoint(plain=plain)
-        if kind != "CUPS":
+        service = service_type or "CUPS"
+        if service == "CUPS":
+            uri, ca_pem = cups_endpoint(plain=plain)
+        else:
             # No LNS runs in this process. The same CA signs the certificates of both servers (assumed).
-            uri, trust = None, cups_endpoint()[1]
-        if plain and trust is not None:
-            raise InvalidValue("ServiceType", kind, "plain CUPS is not served (--no-plain); use HTTPS, without --plain")
-        scheme = "https" if kind == "CUPS" else "wss"
-        endpoint = uri or f"{scheme}://lorafw.{kind.lower()}.lorawan.{self.region_name}.amazonaws.com:443"
-        members = {"ServiceType": kind, "ServiceEndpoint": endpoint}
-        if trust:
-            members["ServerTrust"] = trust
-        return members
+            _, ca_pem = cups_endpoint()
+            uri = None
+        if plain and ca_pem is not None:
+            reason = "plain CUPS is not served (--no-plain); use HTTPS, without --plain"
+            raise InvalidValue("ServiceType", service, reason)
+        if not uri:
+            uri = self._endpoint_in_aws(service)
+        endpoint = {"ServiceType": service, "ServiceEndpoint": uri}
+        if ca_pem:
+            endpoint["ServerTrust"] = ca_pem
+        return endpoint
+
+    def _endpoint_in_aws(self, service: str) -> str:
+        """Return an address in the form that AWS uses for its CUPS and LNS servers. Nothing listens there."""
+        scheme = "https" if service == "CUPS" else "wss"
+        return f"{scheme}://lorafw.{service.lower()}.lorawan.{self.region_name}.amazonaws.com:443"
 
     def tag_resource(self, arn: str, tags: list[dict[str, str]]) -> None:
         """Add tags to a gateway or a task definition. Tags with the same keys are replaced."""
         self._check_arn(arn)
         with self._lock:
-            present = self.tagger.list_tags_for_resource(arn)["Tags"]
-            if problem := _tag_limit_error(*present, *tags):
+            present_tags = self.tagger.list_tags_for_resource(arn)["Tags"]
+            problem = _tag_limit_error([*present_tags, *tags])
+            if problem is not None:
                 raise TooManyTagsException(problem, arn)
             self.tagger.tag_resource(arn, tags)
             self._keep_tags(arn)
@@ -420,7 +429,8 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
     def _tag_and_describe(self, resource: str, resource_id: str, parameters: Mapping[str, Any]) -> Members:
         """Tag a new resource, and return its id and ARN."""
         arn = self.arn(resource, resource_id)
-        if tags := parameters.get("Tags"):
+        tags = parameters.get("Tags")
+        if tags:
             self.tagger.tag_resource(arn, tags)
             self._keep_tags(arn)
         return {"Id": resource_id, "Arn": arn}
@@ -465,8 +475,13 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         raise NotFound("Resource", arn)
 
     def _check_new_tags(self, parameters: Mapping[str, Any]) -> None:
-        """Raise InvalidValue if there are too many tags. The model of the operations that create has no other error."""
-        if problem := _tag_limit_error(*parameters.get("Tags") or ()):
+        """Raise InvalidValue if a new resource would have too many tags.
+
+        Unlike TagResource, the operations that create a resource have no TooManyTagsException in AWS's service model.
+        """
+        tags = parameters.get("Tags") or ()
+        problem = _tag_limit_error(tags)
+        if problem is not None:
             raise InvalidValue("Tags", None, problem)
 
     def _iot(self) -> Any:
@@ -476,7 +491,7 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         return get_backend("iot")[self.account_id][self.region_name]
 
 
-def _tag_limit_error(*tags: Mapping[str, str]) -> str | None:
+def _tag_limit_error(tags: Iterable[Mapping[str, str]]) -> str | None:
     """Return an error message if these are too many tags for one resource. None if they are not."""
     keys = {tag["Key"] for tag in tags}
     if len(keys) <= MAX_TAGS:

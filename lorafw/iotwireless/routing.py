@@ -34,8 +34,10 @@ def find_route(method: str, path: str) -> Route | None:
         path: The path of the URL, still percent-encoded. A slash at its end is ignored.
     """
     for template, operation in _routes_for_method(method):
-        if match := template.fullmatch(path.rstrip("/")):
-            return Route(operation, {name: unquote(text) for name, text in match.groupdict().items()})
+        match = template.fullmatch(path.rstrip("/"))
+        if match is not None:
+            labels = {name: unquote(text) for name, text in match.groupdict().items()}
+            return Route(operation, labels)
     return None
 
 
@@ -43,11 +45,16 @@ def find_route(method: str, path: str) -> Route | None:
 def _routes_for_method(method: str) -> list[tuple[re.Pattern[str], str]]:
     """Return pattern and name of the operations with this HTTP method. Those with the fewest labels come first."""
     model = get_service_model("iotwireless")
-    operations = []
-    for name in model.operation_names:
-        http = model.operation_model(name).http
+    uri_by_operation = {}
+    for operation in model.operation_names:
+        http = model.operation_model(operation).http
         if http["method"] == method:
-            operations.append((http["requestUri"], name))
-    # A literal segment takes precedence over a label.
-    operations.sort(key=lambda pair: pair[0].count("{"))
-    return [(re.compile(_LABEL.sub(r"(?P<\1>[^/]+)", uri)), name) for uri, name in operations]
+            uri_by_operation[operation] = http["requestUri"]
+    # A literal segment takes precedence over a label such as "{Id}".
+    operations = sorted(uri_by_operation, key=lambda operation: uri_by_operation[operation].count("{"))
+    return [(_to_pattern(uri_by_operation[operation]), operation) for operation in operations]
+
+
+def _to_pattern(uri: str) -> re.Pattern[str]:
+    """Return a pattern that matches a URI of the service model, with a group for each of its labels."""
+    return re.compile(_LABEL.sub(r"(?P<\1>[^/]+)", uri))

@@ -121,11 +121,12 @@ def _from_body(shape: Any, body: bytes) -> dict[str, Any]:
         raise InvalidParameters(["the body is not JSON"]) from None
     if not isinstance(content, dict):
         raise InvalidParameters(["the body is not a JSON object"])
-    return {
-        name: content[key]
-        for name, member in in_body.items()
-        if (key := member.serialization.get("name", name)) in content
-    }
+    members: dict[str, Any] = {}
+    for name, member in in_body.items():
+        key = member.serialization.get("name", name)
+        if key in content:
+            members[name] = content[key]
+    return members
 
 
 def _violations(shape: Any, value: Any, path: str) -> Iterator[str]:

@@ -1,7 +1,10 @@
-"""The testbed's answer to a request for AWS: moto's, wherever the request was addressed to.
+"""Let moto answer each request that a testbed receives for AWS, whatever address the request was sent to.
 
-moto knows a service by the host of the request. Some addresses of AWS are unknown to it (dual stack, FIPS), and a
-redirect names another host altogether. There the service is read from the signature, as moto's own server does it.
+moto finds the service of a request by its host. It does not know all hosts of AWS (not those of dual stack and FIPS),
+and a user may have configured an address of another server. For such a request the service is read from the signature,
+as moto's own server does it, and the request is sent to the usual host of this service.
+
+Functions import moto themselves: it is slow to import, and it reads its settings from the environment then.
 """
 
 from __future__ import annotations
@@ -38,15 +41,15 @@ def answer(request: Any, reach: Reach, read_timeout_s: float, intercept: Interce
     redirect = reach.redirect_of(request.url)
     prefix = "" if redirect is None else redirect.path
     url = _without_path(request.url, prefix)
-    is_for_aws = redirect is not None or is_aws(urlsplit(url).hostname)
-    if is_for_aws and (redirect is not None or not _is_known(url)):
-        url = _home(request, urlsplit(url), redirect)
+    is_unknown_aws_host = is_aws(urlsplit(url).hostname) and not _is_known(url)
+    if redirect is not None or is_unknown_aws_host:
+        url = _to_usual_url(request, urlsplit(url), redirect)
     if not _is_known(url):
         return None
-    addressed = _addressed_to(url, request)
+    usual_request = _with_url(request, url)
     if intercept is None:
-        return _ask_moto(addressed, request.url)
-    return intercept(addressed, read_timeout_s, partial(_ask_moto, addressed, request.url))
+        return _ask_moto(usual_request, request.url)
+    return intercept(usual_request, read_timeout_s, partial(_ask_moto, usual_request, request.url))
 
 
 def _is_known(url: str) -> bool:
@@ -58,7 +61,7 @@ def _is_known(url: str) -> bool:
     return any(pattern.match(clean) for _, pattern in backend_url_patterns)
 
 
-def _addressed_to(url: str, request: Any) -> Any:
+def _with_url(request: Any, url: str) -> Any:
     """Return the request as if it had been sent to ``url``."""
     from botocore.awsrequest import AWSPreparedRequest  # noqa: PLC0415
 
@@ -87,12 +90,21 @@ def _without_path(url: str, prefix: str) -> str:
     return urlunsplit(parts._replace(path=path or "/"))
 
 
-def _home(request: Any, parts: SplitResult, redirect: SplitResult | None) -> str:
-    """Return the URL at AWS's usual host of the service that the request was signed for."""
+def _to_usual_url(request: Any, parts: SplitResult, redirect: SplitResult | None) -> str:
+    """Return a URL with the usual host of the service that the request was signed for.
+
+    Args:
+        request: The request.
+        parts: Its URL.
+        redirect: The address that the user has configured for AWS, or None.
+
+    Returns:
+        The URL with the usual host. It is unchanged if moto cannot tell the service.
+    """
     host = _service_host(request, parts)
     if host is None:
         return urlunsplit(parts)
-    bucket = _bucket_before(parts.hostname or "", redirect)
+    bucket = _bucket_in_host(parts.hostname or "", redirect)
     if bucket and host.startswith("s3."):
         host = f"{bucket}.{host}"
     return urlunsplit(parts._replace(scheme="https", netloc=host))
@@ -132,7 +144,7 @@ def _form_of(request: Any) -> bytes:
     return request.body if isinstance(request.body, bytes) else b""
 
 
-def _bucket_before(host: str, redirect: SplitResult | None) -> str:
+def _bucket_in_host(host: str, redirect: SplitResult | None) -> str:
     """Return the bucket that stands before the service's part of a host, or ''."""
     if redirect is not None:
         return host.removesuffix(redirect.hostname or "").rstrip(".")

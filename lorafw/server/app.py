@@ -259,7 +259,7 @@ class CupsServer:
     async def _read(self, http: web.BaseRequest) -> UpdateInfoRequest:
         """Read and decode the body of a request."""
         decoder = RequestDecoder()
-        while piece := await http.content.readany():
+        async for piece in http.content.iter_any():
             decoder.feed(piece)
         return decoder.finish()
 

@@ -46,6 +46,11 @@ class CertificateStore(Protocol):
         ...
 
 
+def _utc_now() -> datetime:
+    """Return the current time in UTC."""
+    return datetime.now(UTC)
+
+
 class CertificateAuthorizer:
     """Decides whether a client certificate may be used for a gateway. Thread-safe."""
 
@@ -53,7 +58,7 @@ class CertificateAuthorizer:
         self,
         certificates: CertificateStore,
         find_gateway: Callable[[GatewayEui], Gateway | None],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
         """Create an authorizer that trusts no certificate yet.
 

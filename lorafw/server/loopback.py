@@ -59,7 +59,8 @@ def host_name_of(host: str) -> str:
     for name in _LOOPBACK_NAMES:
         with contextlib.suppress(OSError):
             found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-            if address == name or address in {entry[4][0] for entry in found}:
+            addresses = {socket_address[0] for _, _, _, _, socket_address in found}
+            if address == name or address in addresses:
                 return name
     return address
 

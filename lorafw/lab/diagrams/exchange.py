@@ -17,8 +17,25 @@ from lorafw.lab.panels.wire_inspector import example_request, example_response
 _COLUMNS: Final = {"gateway": 130, "CUPS server": 480, "update service": 690, "S3": 880}
 """The participants, each with the x coordinate of its line."""
 _FILLS: Final = {"gateway": YELLOW, "CUPS server": BLUE, "update service": BLUE, "S3": GREEN}
-_NOTE_WIDTH: Final = 52
+_NOTE_CHARS: Final = 52
+"""Number of characters after which a note is wrapped."""
+_MIN_LABEL_CHARS: Final = 20
+_PX_PER_CHAR: Final = 7
+"""Width of a small letter, rounded up, so that a label is not longer than its arrow."""
+_FIRST_MESSAGE_Y: Final = 115.0
+_LINE_HEIGHT: Final = 16
+_ARROW_RISE: Final = 2
+"""Distance from the next line of text up to an arrow."""
 _STEP_PX: Final = 22
+"""Distance from an arrow down to the next text."""
+_NOTE_GAP: Final = 12
+"""Distance from a participant's line to its note."""
+_WIDTH: Final = 960
+_HEIGHT_WITHOUT_LOG: Final = 380
+_BOX_TOP: Final = 52
+_BOX_WIDTH: Final = 130
+_BOX_HEIGHT: Final = 38
+_BOTTOM_MARGIN: Final = 20
 
 
 class _Sequence:
@@ -26,27 +43,31 @@ class _Sequence:
 
     def __init__(self, canvas: Canvas) -> None:
         self._canvas = canvas
-        self._y = 115.0
+        self._y = _FIRST_MESSAGE_Y
+        """Where the next text is drawn."""
         self.sentences: list[str] = []
+        """What was drawn so far, in words."""
 
-    def message(self, sender: str, receiver: str, text: str) -> None:
+    def add_message(self, sender: str, receiver: str, text: str) -> None:
         """Draw an arrow with a text above it."""
-        start, end = _COLUMNS[sender], _COLUMNS[receiver]
-        lines = textwrap.wrap(text, max(20, abs(end - start) // 7))
-        for line in lines:
-            self._canvas.label(((start + end) / 2, self._y), line)
-            self._y += 16
-        self._canvas.line((start, self._y - 2), (end, self._y - 2), arrow=True)
+        start_x, end_x = _COLUMNS[sender], _COLUMNS[receiver]
+        max_chars = max(_MIN_LABEL_CHARS, abs(end_x - start_x) // _PX_PER_CHAR)
+        for line in textwrap.wrap(text, max_chars):
+            self._canvas.label(((start_x + end_x) / 2, self._y), line)
+            self._y += _LINE_HEIGHT
+        arrow_y = self._y - _ARROW_RISE
+        self._canvas.line((start_x, arrow_y), (end_x, arrow_y), arrow=True)
         self._y += _STEP_PX
         self.sentences.append(f"{sender} to {receiver}: {text}")
 
-    def note(self, who: str, texts: list[str]) -> None:
-        """Draw what a participant does, below each other beside its line."""
-        for text in texts:
-            for line in textwrap.wrap(text, _NOTE_WIDTH, subsequent_indent="    "):
-                self._canvas.text((_COLUMNS[who] + 12, self._y), line, anchor="start", size=SMALL)
-                self._y += 16
-        self.sentences.append(f"{who}: {', '.join(texts)}")
+    def add_notes(self, participant: str, notes: list[str]) -> None:
+        """Draw what a participant does: the notes below each other, beside its line."""
+        note_x = _COLUMNS[participant] + _NOTE_GAP
+        for note in notes:
+            for line in textwrap.wrap(note, _NOTE_CHARS, subsequent_indent="    "):
+                self._canvas.text((note_x, self._y), line, anchor="start", size=SMALL)
+                self._y += _LINE_HEIGHT
+        self.sentences.append(f"{participant}: {', '.join(notes)}")
 
 
 def cups_exchange(request: UpdateInfoRequest | None = None, response: UpdateInfoResponse | None = None) -> Diagram:
@@ -59,22 +80,32 @@ def cups_exchange(request: UpdateInfoRequest | None = None, response: UpdateInfo
     request = request or example_request()
     response = response or example_response()
     log = _station_log(response)
-    height = 380 + 16 * len(log)
-    canvas = Canvas("A CUPS exchange that sends an update", 960, height)
-    for name, x in _COLUMNS.items():
-        canvas.line((x, 90), (x, height - 20), dashed=True)
-        canvas.box(x - 65, 52, 130, 38, [name], _FILLS[name])
+    height = _HEIGHT_WITHOUT_LOG + _LINE_HEIGHT * len(log)
+    canvas = Canvas("A CUPS exchange that sends an update", _WIDTH, height)
+    _draw_participants(canvas, height)
     sequence = _Sequence(canvas)
-    members = ", ".join(json.loads(encode_request(request)))
-    sequence.message("gateway", "CUPS server", f"POST /update-info: {members}")
-    sequence.message("CUPS server", "update service", "Station, PackageVersion, Model")
-    sequence.message("update service", "S3", "GetObject, through the role")
-    sequence.message("S3", "update service", "update file")
-    sequence.message("update service", "CUPS server", "update and signature")
-    parts = [part.name for part in annotate_response(encode_response(response)) if not part.name.endswith("Len")]
-    sequence.message("CUPS server", "gateway", f"200: {', '.join(parts)}")
-    sequence.note("gateway", log)
+    request_members = ", ".join(json.loads(encode_request(request)))
+    sequence.add_message("gateway", "CUPS server", f"POST /update-info: {request_members}")
+    sequence.add_message("CUPS server", "update service", "Station, PackageVersion, Model")
+    sequence.add_message("update service", "S3", "GetObject, through the role")
+    sequence.add_message("S3", "update service", "update file")
+    sequence.add_message("update service", "CUPS server", "update and signature")
+    sequence.add_message("CUPS server", "gateway", f"200: {', '.join(_content_names(response))}")
+    sequence.add_notes("gateway", log)
     return canvas.finish(f"A CUPS exchange that sends an update, in order. {'; '.join(sequence.sentences)}.")
+
+
+def _draw_participants(canvas: Canvas, height: int) -> None:
+    """Draw a box for each participant, and a dashed line from it to the lower edge of the diagram."""
+    for name, x in _COLUMNS.items():
+        canvas.line((x, _BOX_TOP + _BOX_HEIGHT), (x, height - _BOTTOM_MARGIN), dashed=True)
+        canvas.box(x - _BOX_WIDTH / 2, _BOX_TOP, _BOX_WIDTH, _BOX_HEIGHT, [name], _FILLS[name])
+
+
+def _content_names(response: UpdateInfoResponse) -> list[str]:
+    """Return the names of the parts of a response, without the lengths that stand before them."""
+    parts = annotate_response(encode_response(response))
+    return [part.name for part in parts if not part.name.endswith("Len")]
 
 
 def _station_log(response: UpdateInfoResponse) -> list[str]:

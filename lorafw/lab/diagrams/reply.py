@@ -13,6 +13,13 @@ _LENGTH_SUFFIX: Final = "Len"
 _LEFT: Final = 100
 _BOX_WIDTH: Final = 180
 _ROW_HEIGHT: Final = 44
+_ROW_GAP: Final = 4
+_FIRST_ROW_Y: Final = 60
+_MARGIN: Final = 20
+_HEIGHT_WITHOUT_ROWS: Final = 70
+_HEAD_Y: Final = 52
+_OFFSET_SHIFT: Final = 24
+"""Distance from the upper edge of a row down to the base line of its offset."""
 
 _EVERY_FIELD: Final = UpdateInfoResponse(
     cups_uri="https://cups.example",
@@ -35,11 +42,13 @@ def reply_layout(body: bytes | None = None) -> Diagram:
     if body is None:
         body = encode_response(_EVERY_FIELD)
     rows = _rows(annotate_response(body))
-    longest = max(len(row) for row in rows)
-    canvas = Canvas("The layout of a CUPS response", _LEFT + longest * _BOX_WIDTH + 20, 70 + len(rows) * _ROW_HEIGHT)
-    canvas.text((20, 52), "from byte", anchor="start", size=SMALL)
+    longest_row = max(len(row) for row in rows)
+    width = _LEFT + longest_row * _BOX_WIDTH + _MARGIN
+    height = _HEIGHT_WITHOUT_ROWS + len(rows) * _ROW_HEIGHT
+    canvas = Canvas("The layout of a CUPS response", width, height)
+    canvas.text((_MARGIN, _HEAD_Y), "from byte", anchor="start", size=SMALL)
     for number, row in enumerate(rows):
-        _draw_row(canvas, 60 + number * _ROW_HEIGHT, row)
+        _draw_row(canvas, _FIRST_ROW_Y + number * _ROW_HEIGHT, row)
     parts = [f"{part.name} {_size(part)} from byte {part.start}" for row in rows for part in row]
     return canvas.finish(f"The layout of a CUPS response of {len(body)} bytes, in order: {', '.join(parts)}.")
 
@@ -56,9 +65,10 @@ def _rows(parts: list[Part]) -> list[list[Part]]:
 
 def _draw_row(canvas: Canvas, y: float, row: list[Part]) -> None:
     """Draw the parts of a segment side by side, with the offset of the first."""
-    canvas.text((20, y + 24), str(row[0].start), anchor="start", size=SMALL)
+    canvas.text((_MARGIN, y + _OFFSET_SHIFT), str(row[0].start), anchor="start", size=SMALL)
     for number, part in enumerate(row):
-        canvas.box(_LEFT + number * _BOX_WIDTH, y, _BOX_WIDTH, _ROW_HEIGHT - 4, [part.name, _size(part)], _fill(part))
+        x = _LEFT + number * _BOX_WIDTH
+        canvas.box(x, y, _BOX_WIDTH, _ROW_HEIGHT - _ROW_GAP, [part.name, _size(part)], _fill(part))
 
 
 def _size(part: Part) -> str:

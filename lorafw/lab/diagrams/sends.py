@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lorafw.lab.diagrams.canvas import SMALL, STATUS_FILLS, Canvas, Diagram
@@ -24,6 +24,16 @@ _BAR_HEIGHT: Final = 40
 _FAILED_WIDTH: Final = 80
 _AXIS_Y: Final = 250
 _HOUR_S: Final = 3600
+_NAME_X: Final = 20
+_NAME_TOP: Final = 20
+"""Distance from the upper edge of a row's bars down to the first line of its name."""
+_LINE_HEIGHT: Final = 16
+_SEND_ARROW_LENGTH: Final = 16
+_SEND_LABEL_SHIFT: Final = (5, -8)
+"""Where the label of a send begins, from the upper left corner of its bar."""
+_TICK_LENGTH: Final = 10
+_TICK_LABEL_DISTANCE: Final = 24
+"""Distance from the axis down to the base line of the hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +57,20 @@ def send_timeline(
         policy: The policy of the service. None means the default policy.
         transitions: The table of transitions.
     """
+    if policy is None:
+        policy = Policy()
     interval_h = poll_interval_s / _HOUR_S
+    silence_h = policy.silence_timeout_s / _HOUR_S
     polling = _failing_periods(transitions, interval_h)
-    silence_h = (policy or Policy()).silence_timeout_s / _HOUR_S
-    silent = [*polling[:-1], _Period(polling[-1].status, polling[-1].start_h, polling[-1].start_h + silence_h)]
+    *first_periods, last_period = polling
+    silent = [*first_periods, replace(last_period, end_h=last_period.start_h + silence_h)]
     end_h = max(polling[-1].end_h, silent[-1].end_h)
     canvas = Canvas("When the update is sent, if it never takes effect", _LEFT + _WIDTH + _RIGHT_MARGIN, _HEIGHT)
     scale = _WIDTH / end_h
     _draw_row(canvas, _FIRST_ROW_Y, ["It polls", "every time"], polling, scale)
     _draw_row(canvas, _SECOND_ROW_Y, ["It is silent after", "the last send"], silent, scale)
-    _draw_axis(canvas, sorted({period.start_h for period in polling} | {polling[-1].end_h, silent[-1].end_h}), scale)
+    marked_hours = {period.start_h for period in polling} | {polling[-1].end_h, silent[-1].end_h}
+    _draw_axis(canvas, sorted(marked_hours), scale)
     return canvas.finish(_describe(polling, silent, interval_h))
 
 
@@ -75,15 +89,16 @@ def _failing_periods(
 
 
 def _draw_row(canvas: Canvas, y: float, name: list[str], periods: list[_Period], scale: float) -> None:
-    """Draw the periods as bars, the sends as arrows above their beginnings, and FAILED at the end."""
+    """Draw the periods as bars, each send as an arrow to the beginning of its bar, and FAILED at the end."""
     for number, line in enumerate(name):
-        canvas.text((20, y + 20 + 16 * number), line, anchor="start", size=SMALL)
+        canvas.text((_NAME_X, y + _NAME_TOP + _LINE_HEIGHT * number), line, anchor="start", size=SMALL)
+    label_dx, label_dy = _SEND_LABEL_SHIFT
     for number, period in enumerate(periods, 1):
         x = _LEFT + period.start_h * scale
         width = (period.end_h - period.start_h) * scale
         canvas.box(x, y, width, _BAR_HEIGHT, [period.status], STATUS_FILLS[period.status])
-        canvas.line((x, y - 16), (x, y), arrow=True)
-        canvas.text((x + 5, y - 8), f"send {number}", anchor="start", size=SMALL)
+        canvas.line((x, y - _SEND_ARROW_LENGTH), (x, y), arrow=True)
+        canvas.text((x + label_dx, y + label_dy), f"send {number}", anchor="start", size=SMALL)
     end_x = _LEFT + periods[-1].end_h * scale
     canvas.box(end_x, y, _FAILED_WIDTH, _BAR_HEIGHT, [TaskStatus.FAILED], STATUS_FILLS[TaskStatus.FAILED])
 
@@ -93,8 +108,8 @@ def _draw_axis(canvas: Canvas, hours: list[float], scale: float) -> None:
     canvas.line((_LEFT, _AXIS_Y), (_LEFT + _WIDTH + _FAILED_WIDTH, _AXIS_Y), arrow=True)
     for hour in hours:
         x = _LEFT + hour * scale
-        canvas.line((x, _AXIS_Y - 5), (x, _AXIS_Y + 5))
-        canvas.text((x, _AXIS_Y + 24), f"{hour:g} h")
+        canvas.line((x, _AXIS_Y - _TICK_LENGTH / 2), (x, _AXIS_Y + _TICK_LENGTH / 2))
+        canvas.text((x, _AXIS_Y + _TICK_LABEL_DISTANCE), f"{hour:g} h")
 
 
 def _describe(polling: list[_Period], silent: list[_Period], interval_h: float) -> str:

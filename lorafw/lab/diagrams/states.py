@@ -24,6 +24,14 @@ _LABEL_SHARE: Final = 0.4
 _VERTICAL_LABEL_SHARE: Final = 0.65
 """Where that of a vertical line is: lower than those of the lines beside it, so that they do not overlap."""
 
+_RIGHT_TRIM: Final = 20
+"""The last column is narrower by this much, because no arrow begins there."""
+_NOTE_AT: Final = (20, _HEIGHT - 18)
+_LABEL_GAP: Final = 6
+"""Distance from an arrow up to the base line of its label."""
+_LABEL_LINE_HEIGHT: Final = 14
+_TIP_CORRECTION: Final = 2
+
 Transitions = Mapping[tuple[TaskStatus, TaskEvent], TaskStatus]
 
 
@@ -36,19 +44,15 @@ def task_states(transitions: Transitions = TRANSITIONS) -> Diagram:
     columns = _columns(transitions)
     active = {source for source, _ in transitions}
     boxes = {status: _box_place(column, is_active=status in active) for status, column in columns.items()}
-    width = _LEFT + (max(columns.values()) + 1) * _COLUMN_WIDTH - 20
+    width = _LEFT + (max(columns.values()) + 1) * _COLUMN_WIDTH - _RIGHT_TRIM
     canvas = Canvas("The statuses of a task", round(width), _HEIGHT)
     _draw_creation(canvas, boxes[INITIAL])
     for (source, target), events in _events_by_edge(transitions).items():
         _draw_edge(canvas, boxes[source], boxes[target], " or ".join(events))
     for status, (x, y) in boxes.items():
         canvas.box(x, y, _BOX_WIDTH, _BOX_HEIGHT, [status], STATUS_FILLS[status])
-    canvas.text(
-        (20, _HEIGHT - 18),
-        f"{_names_of_ended(transitions)}: the task stays until it is deleted.",
-        anchor="start",
-        size=SMALL,
-    )
+    note = f"{_names_of_ended(transitions)}: the task stays until it is deleted."
+    canvas.text(_NOTE_AT, note, anchor="start", size=SMALL)
     return canvas.finish(_describe(transitions))
 
 
@@ -98,24 +102,33 @@ def _events_by_edge(transitions: Transitions) -> Mapping[tuple[TaskStatus, TaskS
 
 def _draw_edge(canvas: Canvas, source: Point, target: Point, label: str) -> None:
     """Draw an arrow between two boxes: from side to side in one row, otherwise from the lower to the upper edge."""
-    if source[1] == target[1]:
-        y = source[1] + _BOX_HEIGHT / 2
-        _draw_arrow(canvas, (source[0] + _BOX_WIDTH, y), (target[0], y), label)
+    source_x, source_y = source
+    target_x, target_y = target
+    if source_y == target_y:
+        middle_y = source_y + _BOX_HEIGHT / 2
+        _draw_arrow(canvas, (source_x + _BOX_WIDTH, middle_y), (target_x, middle_y), label)
         return
-    start = (source[0] + _BOX_WIDTH / 2, source[1] + _BOX_HEIGHT)
-    end = (target[0] + _BOX_WIDTH / 2, target[1])
-    canvas.line(start, end, arrow=True)
-    is_vertical = start[0] == end[0]
+    start_x, start_y = source_x + _BOX_WIDTH / 2, source_y + _BOX_HEIGHT
+    end_x, end_y = target_x + _BOX_WIDTH / 2, target_y
+    canvas.line((start_x, start_y), (end_x, end_y), arrow=True)
+    is_vertical = start_x == end_x
     share = _VERTICAL_LABEL_SHARE if is_vertical else _LABEL_SHARE
-    canvas.label((start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share), label)
+    label_x = start_x + (end_x - start_x) * share
+    label_y = start_y + (end_y - start_y) * share
+    canvas.label((label_x, label_y), label)
 
 
 def _draw_arrow(canvas: Canvas, start: Point, end: Point, label: str) -> None:
-    """Draw a horizontal arrow with its label above it."""
+    """Draw a horizontal arrow with its label above it, one word in each line."""
     canvas.line(start, end, arrow=True)
+    start_x, y = start
+    end_x, _ = end
+    # The tip of the arrow is not part of the line that the eye sees, so the label is a little left of the middle.
+    label_x = (start_x + end_x) / 2 - _TIP_CORRECTION
     words = label.split(" ")
-    for number, word in enumerate(reversed(words)):
-        canvas.text(((start[0] + end[0]) / 2 - 2, start[1] - 6 - 14 * number), word, size=SMALL)
+    for lines_below, word in enumerate(reversed(words)):
+        word_y = y - _LABEL_GAP - lines_below * _LABEL_LINE_HEIGHT
+        canvas.text((label_x, word_y), word, size=SMALL)
 
 
 def _describe(transitions: Transitions) -> str:

@@ -31,6 +31,10 @@ _KEY_FIGURES: Final = {"failed_share": "FAILED", "time_to_last_s": "last ended a
 NO_DIFFERENCE: Final = "= no difference"
 
 
+_MIN_REPLICATIONS: Final = 2
+"""A confidence interval needs two rollouts at least."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Comparison:
     """Two plans, compared on one scenario."""
@@ -41,13 +45,13 @@ class Comparison:
     differences: tuple[PlanDifference, ...]
     figure: AccessibleFigure
     """The first rollout of each plan, side by side on one time axis."""
-    image: SafeHtml
+    figure_html: SafeHtml
     """The figure as HTML."""
     stop_descriptions: tuple[str, ...]
     """Why the first rollout of each plan was stopped; empty if it was not."""
 
     @classmethod
-    def of(cls, scenario: Scenario, plans: tuple[str, str], progress: Progress | None = None) -> Comparison:
+    def simulate(cls, scenario: Scenario, plans: tuple[str, str], progress: Progress | None = None) -> Comparison:
         """Simulate both plans, compare them, and draw their first rollouts.
 
         Args:
@@ -61,13 +65,13 @@ class Comparison:
         Raises:
             FleetError: A plan does not fit the fleet, or a value is out of range.
         """
-        first, second = (scenario.plan_for(name) for name in plans)
+        first_name, second_name = plans
         differences = compare(
             scenario.fleet(),
-            first,
-            second,
+            scenario.plan_for(first_name),
+            scenario.plan_for(second_name),
             seed=scenario.seed,
-            replications=max(2, scenario.replications),
+            replications=max(_MIN_REPLICATIONS, scenario.replications),
             progress=_combined_progress(progress),
         )
         results = [scenario.replace(plan=name, replications=1).run() for name in plans]
@@ -152,7 +156,7 @@ class RolloutPlanner(BackgroundPanel[Comparison]):
         """The scenario that the controls are set to. ``result`` may be of an older one."""
         self.plans = plans
         """Names of the plans that the controls are set to."""
-        super().__init__(Comparison.of(self.scenario, plans))
+        super().__init__(Comparison.simulate(self.scenario, plans))
         self._create_inputs(self.scenario)
         self.run = self.connect(button("Run", "Compare the two plans"), self._run)
         self.build(
@@ -187,7 +191,7 @@ class RolloutPlanner(BackgroundPanel[Comparison]):
 
     def _run(self) -> None:
         """Compare the two plans in the background."""
-        self.calculate(partial(Comparison.of, self.scenario, self.plans))
+        self.calculate(partial(Comparison.simulate, self.scenario, self.plans))
 
     @property
     def is_stale(self) -> bool:
@@ -214,7 +218,7 @@ class RolloutPlanner(BackgroundPanel[Comparison]):
 
     def html(self) -> SafeHtml:
         """Return the figure with both plans."""
-        return self.result.image
+        return self.result.figure_html
 
     def details_html(self) -> SafeHtml:
         """Return the table of differences."""
