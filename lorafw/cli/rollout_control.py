@@ -107,5 +107,5 @@ def clean(*, plan_file: Path, journal: Path | None, lab: bool, account: str | No
 
     saved = load_plan(plan_file)
     connection = connect_to_plan(saved, lab=lab, account=account, ready_file=ready_file)
-    done = clean_tasks(saved, journal_of(plan_file, journal), connection)
-    echo(f"Deleted {done.deleted} ended tasks; {done.left} were gone already or belong to another update.")
+    result = clean_tasks(saved, journal_of(plan_file, journal), connection)
+    echo(f"Deleted {result.deleted} ended tasks; {result.left} were gone already or belong to another update.")

@@ -33,7 +33,7 @@ def _cli_version() -> tuple[int, ...] | None:
         return None
     environment = {**os.environ, "AWS_PAGER": ""}
     try:
-        done = subprocess.run(  # noqa: S603 -- the AWS CLI that the user has installed
+        completed = subprocess.run(  # noqa: S603 -- the AWS CLI that the user has installed
             [program, "--version"],
             capture_output=True,
             text=True,
@@ -43,7 +43,7 @@ def _cli_version() -> tuple[int, ...] | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return parse_cli_version(done.stdout)
+    return parse_cli_version(completed.stdout)
 
 
 def parse_cli_version(text: str) -> tuple[int, ...] | None:

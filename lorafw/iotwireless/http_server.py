@@ -153,13 +153,17 @@ class ApiWsgiServer(ThreadedWSGIServer):
 
     def _evict_idle(self) -> bool:
         """Wait until another connection may be accepted. Returns False if there is still no room in time."""
-        most = max(min(self._files.files, MAX_CONNECTIONS), 1)
-        with self._room:
-            if self._count >= most:
-                self._push_out()
-            return self._room.wait_for(lambda: self._count < most, _WAIT_FOR_ROOM_S)
+        max_connections = max(min(self._files.files, MAX_CONNECTIONS), 1)
 
-    def _push_out(self) -> None:
+        def has_room() -> bool:
+            return self._count < max_connections
+
+        with self._room:
+            if not has_room():
+                self._close_oldest_idle()
+            return self._room.wait_for(has_room, _WAIT_FOR_ROOM_S)
+
+    def _close_oldest_idle(self) -> None:
         """Close the oldest connection that has not sent a whole request header. Does nothing if there is none."""
         oldest = next(iter(self._arriving), None)
         if oldest is None:

@@ -7,7 +7,8 @@ Region.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -104,16 +105,17 @@ def connect_account(account: str, region: str | None = None) -> Connection:
     if len(account) != _ACCOUNT_DIGITS or not account.isdecimal():
         raise WrongTarget(f"--account {account!r} is not the number of an account, which has {_ACCOUNT_DIGITS} digits")
 
-    def client(service: str) -> Any:
-        """Return a client of AWS. A new session reads new credentials."""
-        made = boto3.Session(region_name=region).client(service, config=_config())  # type: ignore[call-overload]
-        _check_endpoint(service, made.meta.endpoint_url)
-        return made
+    def create_client(service: str) -> Any:
+        """Return a client of AWS. It has a session of its own, which reads the credentials anew."""
+        client = boto3.Session(region_name=region).client(service, config=_config())  # type: ignore[call-overload]
+        _check_endpoint(service, client.meta.endpoint_url)
+        return client
 
-    with_endpoints = _guarded(client)
+    # Check the endpoints of all services before the first call.
     for service in _SERVICES:
-        with_endpoints(service)
-    connection = connect_clients(client, "account")
+        with _errors_as_rollout_error(service):
+            create_client(service)
+    connection = connect_clients(create_client, "account")
     if connection.target.account != account:
         raise WrongTarget(
             f"the credentials belong to account {connection.target.account}, not to {account} ({connection.actor}); "
@@ -132,23 +134,21 @@ def connect_clients(clients: Clients, kind: TargetKind) -> Connection:
     Raises:
         RolloutError: STS does not answer.
     """
-    identity = _guarded(lambda service: clients(service).get_caller_identity())("sts")
+    with _errors_as_rollout_error("sts"):
+        identity = clients("sts").get_caller_identity()
     region = clients("iotwireless").meta.region_name
     return Connection(clients, Target(kind, identity["Account"], region), identity["Arn"])
 
 
-def _guarded(call: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a function that raises botocore's errors as RolloutError."""
+@contextmanager
+def _errors_as_rollout_error(service: str) -> Iterator[None]:
+    """Raise RolloutError for each error of botocore in the block. ``service`` is the service that is called."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    def guarded(service: str) -> Any:
-        """Call the function."""
-        try:
-            return call(service)
-        except (BotoCoreError, ClientError) as error:
-            raise RolloutError(f"{service} cannot be reached: {error}") from error
-
-    return guarded
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise RolloutError(f"{service} cannot be reached: {error}") from error
 
 
 def _check_endpoint(service: str, url: str) -> None:

@@ -44,6 +44,8 @@ _EVICTED_FRACTION: Final = 64
 """A full server closes 1 + maximum / _EVICTED_FRACTION connections at once, so bursts rarely search the list."""
 _TIMEOUT_CHECKS: Final = 60
 """The number of timeout checks within the shortest timeout."""
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER with a time of zero: close() sends RST and discards the send buffer (socket(7))."""
 _TOO_LONG: Final = (
     b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: text/plain\r\nContent-Length: 17\r\n"
     b"Connection: close\r\n\r\nrequest too long\n"
@@ -172,8 +174,7 @@ class ClientConnection(asyncio.Protocol):
             return
         with suppress(OSError):
             raw_socket = self._transport.get_extra_info("socket")
-            # SO_LINGER with a time of zero makes close() send RST and discard the send buffer (socket(7)).
-            raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._transport.abort()
 
     # --- internal ---
@@ -190,7 +191,8 @@ class ClientConnection(asyncio.Protocol):
             if not is_handshake_done:
                 return
             self._start_http(tls)
-            # The last flight of the handshake may be followed by the request, which the TLS object holds already.
+            # The client may have sent its request right behind the handshake. The TLS object holds it already, so
+            # there is nothing more to feed.
             data = b""
         is_client_open = tls.decrypt(data, self._feed_http)
         if not is_client_open and not self._keep_open_after_eof():
@@ -242,11 +244,17 @@ class ClientConnection(asyncio.Protocol):
     def _on_tls_error(self, error: ssl.SSLError) -> None:
         """Close the connection. Errors before the end of the handshake count as a refusal."""
         if self._http is None:
-            reason = getattr(error, "verify_message", None) or error.reason or "no TLS"
-            self._manager.tally.add(RefusalReason.HANDSHAKE, f"{self.peer}: {reason}")
+            self._manager.tally.add(RefusalReason.HANDSHAKE, f"{self.peer}: {_describe_tls_error(error)}")
         if self._transport is not None:
             # close() and not abort(): the TLS alert must still reach the client.
             self._transport.close()
+
+
+def _describe_tls_error(error: ssl.SSLError) -> str:
+    """Return why a handshake failed: what is wrong with the client's certificate, or OpenSSL's name of the error."""
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_message:
+        return error.verify_message
+    return error.reason or "no TLS"
 
 
 class HttpProtocol(web.RequestHandler):

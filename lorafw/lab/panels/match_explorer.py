@@ -170,9 +170,9 @@ class MatchExplorer(Panel):
         if definitions is None:
             definitions = example_definitions()
         self.state = MatchState(tuple(definitions), presented, policy or Policy())
-        self.package, self.model, self.station = (
-            self._version_input(name, getattr(presented, field)) for field, name in AWS_NAMES.items()
-        )
+        self.package = self._version_input(AWS_NAMES["package"], presented.package)
+        self.model = self._version_input(AWS_NAMES["model"], presented.model)
+        self.station = self._version_input(AWS_NAMES["station"], presented.station)
         self.build((wide(self.package), wide(self.model), wide(self.station)))
 
     def _version_input(self, name: str, value: str | None) -> ipywidgets.Text:
