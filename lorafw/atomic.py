@@ -37,10 +37,10 @@ def write_atomic(
     Args:
         path: The file. If it is a symbolic link, the link is replaced and the file that it points to stays.
         content: Text is written as UTF-8.
-        mode: Permissions of the new file. The umask can only take some away.
+        mode: Permissions of the new file. The umask of the process can remove some of them.
         overwrite: If False, an existing file is not replaced.
-        is_durable: Whether the content is flushed to the disk, so that it survives a power failure. A file in a
-            temporary folder need not.
+        is_durable: Whether the content is flushed to the disk, so that it survives a power failure. That takes
+            milliseconds, and a temporary file does not need it.
 
     Raises:
         FileExistsError: The file exists and ``overwrite`` is False.
@@ -59,7 +59,7 @@ def open_atomic(
 
     Args:
         path: The file. If it is a symbolic link, the link is replaced and the file that it points to stays.
-        mode: Permissions of the new file. The umask can only take some away.
+        mode: Permissions of the new file. The umask of the process can remove some of them.
         overwrite: If False, an existing file is not replaced.
         is_durable: Whether the content is flushed to the disk, so that it survives a power failure.
 
@@ -73,7 +73,7 @@ def open_atomic(
     _check_is_regular_file(path)
     temporary = path.with_name(f".{path.name[:_MAX_NAME_CHARS]}.{secrets.token_hex(8)}.tmp")
     try:
-        descriptor, has_name = _create_for(path, temporary, mode, is_durable=is_durable)
+        descriptor, has_name = _create_temporary_file(path, temporary, mode, is_durable=is_durable)
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
@@ -98,7 +98,7 @@ def create_file(path: Path, content: bytes, *, mode: int = PUBLIC_MODE) -> None:
     Args:
         path: The file.
         content: The content.
-        mode: Permissions of the file. The umask can only take some away.
+        mode: Permissions of the file. The umask of the process can remove some of them.
 
     Raises:
         FileExistsError: The file exists.
@@ -121,12 +121,15 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _create_for(path: Path, temporary: Path, mode: int, *, is_durable: bool) -> tuple[int, bool]:
-    """Create the temporary file. An error names the file that the caller wants to write, not the temporary one."""
+def _create_temporary_file(path: Path, temporary: Path, mode: int, *, is_durable: bool) -> tuple[int, bool]:
+    """Create the temporary file, and return its descriptor and whether it has a name yet.
+
+    An error names the file that the caller wants to write, not the temporary one.
+    """
     try:
         if not is_durable:
             return _create_with_name(temporary, mode), True
-        return _create(temporary, mode)
+        return _create_without_name(temporary, mode)
     except OSError as error:
         error.filename = str(path)
         raise
@@ -138,8 +141,12 @@ def _check_is_regular_file(path: Path) -> None:
         raise OSError(errno.EINVAL, "is not a regular file and is not replaced; give the name of a file", str(path))
 
 
-def _create(temporary: Path, mode: int) -> tuple[int, bool]:
-    """Create the temporary file. Return its descriptor, and whether the file has a name yet."""
+def _create_without_name(temporary: Path, mode: int) -> tuple[int, bool]:
+    """Create the temporary file without a name, or with its name if the system does not support that.
+
+    Returns:
+        The descriptor of the file, and whether it has a name.
+    """
     o_tmpfile = getattr(os, "O_TMPFILE", 0)
     if o_tmpfile and _DESCRIPTORS.exists():
         try:

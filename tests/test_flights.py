@@ -22,10 +22,10 @@ def test_calls_during_a_load_share_the_result_of_the_next_load() -> None:
         return found[-1]
 
     with ThreadPoolExecutor(20) as pool:
-        first = pool.submit(flights.do, "same", find)
+        first = pool.submit(flights.get_result, "same", find)
         assert begun.wait(10)
-        later = [pool.submit(flights.do, "same", find) for _ in range(10)]
-        other = pool.submit(flights.do, "other", lambda: 99)
+        later = [pool.submit(flights.get_result, "same", find) for _ in range(10)]
+        other = pool.submit(flights.get_result, "other", lambda: 99)
         assert other.result(10) == 99, "another question does not wait"
         while not flights._pending:
             pass
@@ -44,6 +44,6 @@ def test_an_error_reaches_all_waiting_calls_and_is_not_kept() -> None:
 
     for _ in range(2):
         with pytest.raises(ValueError, match="no"):
-            flights.do("same", fail)
-    assert flights.do("same", lambda: 7) == 7
+            flights.get_result("same", fail)
+    assert flights.get_result("same", lambda: 7) == 7
     assert not flights._pending

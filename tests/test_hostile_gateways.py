@@ -36,7 +36,7 @@ from lorafw.server.certificate_authority import load_or_create
 from lorafw.server.config import Limits
 from lorafw.server.connections import ClientConnection, ConnectionManager
 from lorafw.server.refusals import MAX_LINES_PER_WINDOW, WINDOW_S, RefusalCounter, RefusalReason
-from lorafw.sources.cache import CachedUpdate, UpdateCache
+from lorafw.sources.cache import CachedUpdate, UpdateCache, download_update
 from lorafw.tasks.lifecycle import Cause
 from lorafw.tasks.model import AccountRegion, UpdateSpec
 from lorafw.tasks.service import UpdateService
@@ -61,7 +61,7 @@ class Bucket:
 
     def _read(self) -> CachedUpdate:
         self.readings += 1
-        return CachedUpdate([IMAGE], size=len(IMAGE))
+        return download_update([IMAGE], size=len(IMAGE))
 
 
 class OneCertificate:

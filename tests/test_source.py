@@ -26,7 +26,7 @@ from lorafw.errors import (
     SourceUnavailable,
 )
 from lorafw.sources.access import BucketFacts, RoleFacts
-from lorafw.sources.cache import CachedUpdate, UpdateCache
+from lorafw.sources.cache import CachedUpdate, UpdateCache, download_update
 from lorafw.sources.object_store import MotoStore, StoredObject
 from lorafw.sources.role_store import MotoRoles
 from lorafw.sources.s3 import RoleSource
@@ -287,8 +287,12 @@ def test_the_etag_of_an_object_under_a_kms_key_is_no_md5(aws: Aws, encryption: s
 @pytest.mark.parametrize(
     ("odd", "error", "words"),
     [
-        ({"read": lambda: UPDATE[:-1]}, SourceUnavailable, f"has {len(UPDATE)} bytes, but {len(UPDATE) - 1} came"),
-        ({"read": lambda: UPDATE + b"x"}, SourceUnavailable, "but more came"),
+        (
+            {"read": lambda: UPDATE[:-1]},
+            SourceUnavailable,
+            f"has {len(UPDATE)} bytes, but only {len(UPDATE) - 1} were received",
+        ),
+        ({"read": lambda: UPDATE + b"x"}, SourceUnavailable, "but more were received"),
         ({"read": lambda: UPDATE[::-1]}, SourceUnavailable, "ETag"),
         ({"read": lambda: b"", "size": 0}, FirmwareError, "has 0 bytes"),
         ({"read": lambda: b"", "size": 1 << 31}, FirmwareError, "a station takes 1 to 2147483647"),
@@ -320,7 +324,7 @@ def test_the_spool_keeps_the_last_few_and_forgets_the_rest() -> None:
     def get(version: int) -> CachedUpdate:
         def read() -> CachedUpdate:
             reads[version] += 1
-            return CachedUpdate([b"x"], size=1)
+            return download_update([b"x"], size=1)
 
         return spool.get(version, read)
 
@@ -340,11 +344,11 @@ def test_a_failed_reading_is_tried_anew() -> None:
 
     with pytest.raises(SourceUnavailable):
         spool.get(1, fails)
-    assert spool.get(1, lambda: CachedUpdate([b"ok"], size=2)).read() == b"ok"
+    assert spool.get(1, lambda: download_update([b"ok"], size=2)).read() == b"ok"
 
 
 def test_all_readers_share_one_copy() -> None:
-    image = CachedUpdate([b"a" * 10], size=10)
+    image = download_update([b"a" * 10], size=10)
     first, second = next(image.chunks(4)), next(image.chunks(4))
     assert isinstance(first, memoryview)
     assert first.obj is second.obj
@@ -355,9 +359,9 @@ def test_whatever_the_pieces_the_whole_is_their_join(pieces: list[bytes]) -> Non
     whole = b"".join(pieces)
     if not whole:
         return
-    assert CachedUpdate(pieces, size=len(whole)).read() == whole
+    assert download_update(pieces, size=len(whole)).read() == whole
     with pytest.raises(SourceUnavailable):
-        CachedUpdate(pieces, size=len(whole) + 1)
+        download_update(pieces, size=len(whole) + 1)
     if len(whole) > 1:
         with pytest.raises(SourceUnavailable):
-            CachedUpdate(pieces, size=len(whole) - 1)
+            download_update(pieces, size=len(whole) - 1)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lorafw.sources.cache import CachedUpdate, UpdateCache
+from lorafw.sources.cache import CachedUpdate, UpdateCache, download_update
 
 
 class PausingLock:
@@ -34,7 +34,7 @@ def test_a_call_at_the_moment_at_which_a_read_ends_does_not_read_again() -> None
         reads.append(1)
         if len(reads) == 1:
             newcomer.start()
-        return CachedUpdate([b"x"], size=1)
+        return download_update([b"x"], size=1)
 
     newcomer = threading.Timer(0.02, spool.get, ("v", read))
     spool.get("v", read)
@@ -45,8 +45,8 @@ def test_a_call_at_the_moment_at_which_a_read_ends_does_not_read_again() -> None
 def test_a_hit_leaves_nothing_behind() -> None:
     spool = UpdateCache()
     for _ in range(3):
-        spool.get("v", lambda: CachedUpdate([b"x"], size=1))
-    assert not spool._load_locks
+        spool.get("v", lambda: download_update([b"x"], size=1))
+    assert not spool._running_reads
 
 
 def test_waiting_calls_read_again_if_the_read_fails() -> None:
@@ -61,9 +61,9 @@ def test_waiting_calls_read_again_if_the_read_fails() -> None:
     with ThreadPoolExecutor(2) as pool:
         failing = pool.submit(spool.get, "v", fail)
         assert entered.wait(10)
-        waiting = pool.submit(spool.get, "v", lambda: CachedUpdate([b"y"], size=1))
+        waiting = pool.submit(spool.get, "v", lambda: download_update([b"y"], size=1))
         gate.set()
         with pytest.raises(OSError, match="no"):
             failing.result(10)
         assert waiting.result(10).read() == b"y"
-    assert not spool._load_locks
+    assert not spool._running_reads

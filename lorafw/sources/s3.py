@@ -23,7 +23,7 @@ from lorafw.sources.access import (
     check_trust,
     may_list,
 )
-from lorafw.sources.cache import CHUNK_BYTES, CachedUpdate, SingleFlight, UpdateCache
+from lorafw.sources.cache import CHUNK_BYTES, CachedUpdate, SingleFlight, UpdateCache, download_update
 from lorafw.sources.iam.requests import Circumstances
 from lorafw.sources.object_store import MotoStore, ObjectStore, StoredObject
 from lorafw.sources.role_store import MotoRoles, RoleStore
@@ -144,7 +144,7 @@ class RoleSource:
             FirmwareError: The object is empty or too large for a station.
         """
         key = (data_source, role, account, region)
-        return self._single_flight.do(key, partial(self._open, *key))
+        return self._single_flight.get_result(key, partial(self._open, *key))
 
     def _open(self, data_source: str, role: str | None, account: str, region: str) -> CachedUpdate:
         """Check access and return the update, from the cache if it holds this version."""
@@ -267,4 +267,4 @@ def _read_update(stored_object: StoredObject) -> CachedUpdate:
     chunks = (bytes(content[start : start + CHUNK_BYTES]) for start in range(0, len(content), CHUNK_BYTES))
     # If a KMS key encrypts the object, its ETag is not an MD5 (documented).
     etag = "" if stored_object.uses_kms else stored_object.etag
-    return CachedUpdate(chunks, size=stored_object.size, etag=etag, version_id=stored_object.version_id)
+    return download_update(chunks, size=stored_object.size, etag=etag, version_id=stored_object.version_id)

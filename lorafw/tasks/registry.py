@@ -26,11 +26,13 @@ TASK: Final = "WirelessGatewayTask"
 
 
 @dataclass(slots=True)
-class Store:
-    """All registered gateways and definitions, by their keys."""
+class RegistryRecords:
+    """All registered gateways and definitions, in memory."""
 
     gateways: dict[GatewayEui, GatewayState] = field(default_factory=dict)
+    """The states of the gateways by EUI, in the order of their registration."""
     eui_by_id: dict[str, GatewayEui] = field(default_factory=dict)
+    """The EUIs of the gateways by the ids that AWS's API uses."""
     definitions: dict[str, Definition] = field(default_factory=dict)
     """Definitions by id, oldest first."""
 
@@ -47,10 +49,12 @@ class Registry:
         self.policy = policy
         self._new_id = new_id
         self._lock = SavingLock(self._save_changes)
-        self._changes = PendingChanges()
+        self._pending_changes = PendingChanges()
+        """What the current call has changed so far. It is saved when the call releases the lock."""
         self._sequence = count(1)
-        self._store = Store()
+        self._records = RegistryRecords()
         self._matcher = Matcher(policy)
+        """Finds the definitions that match a version. It knows the same definitions as ``_records``."""
 
     # --- gateways ---
 
@@ -72,19 +76,19 @@ class Registry:
             Conflict: The EUI or the id is already registered, in any account and Region.
         """
         with self._lock:
-            existing = self._store.gateways.get(eui)
+            existing = self._records.gateways.get(eui)
             if existing is not None:
                 raise Conflict(
                     f"GatewayEui {eui.hex} is registered already; an EUI is unique over accounts and Regions",
                     GATEWAY,
                     existing.gateway.id,
                 )
-            if gateway_id in self._store.eui_by_id:
+            if gateway_id in self._records.eui_by_id:
                 raise Conflict(f"the id {gateway_id} is taken", GATEWAY, gateway_id)
             gateway = Gateway(gateway_id or self._new_id(), owner, eui, sequence=next(self._sequence), **attributes)
-            self._store.gateways[eui] = GatewayState(gateway)
-            self._store.eui_by_id[gateway.id] = eui
-            self._changes.gateway_ids.add(gateway.id)
+            self._records.gateways[eui] = GatewayState(gateway)
+            self._records.eui_by_id[gateway.id] = eui
+            self._pending_changes.gateway_ids.add(gateway.id)
             return gateway
 
     def gateway(self, owner: AccountRegion, gateway_id: str) -> Gateway:
@@ -99,12 +103,12 @@ class Registry:
     def gateways(self, owner: AccountRegion) -> list[Gateway]:
         """Return the gateways of an account in a Region, in the order of their registration."""
         with self._lock:
-            return [state.gateway for state in self._store.gateways.values() if state.gateway.owner == owner]
+            return [state.gateway for state in self._records.gateways.values() if state.gateway.owner == owner]
 
     def find_gateway(self, eui: GatewayEui) -> Gateway | None:
         """Return the gateway with this EUI, in any account and Region. None if there is none."""
         with self._lock:
-            state = self._store.gateways.get(eui)
+            state = self._records.gateways.get(eui)
             return None if state is None else state.gateway
 
     def update_gateway(self, owner: AccountRegion, gateway_id: str, **changes: Any) -> Gateway:
@@ -135,13 +139,13 @@ class Registry:
         with self._lock:
             state = self._gateway_state(owner, gateway_id)
             self._on_gateway_deleted(state)
-            del self._store.gateways[state.gateway.eui]
-            del self._store.eui_by_id[gateway_id]
+            del self._records.gateways[state.gateway.eui]
+            del self._records.eui_by_id[gateway_id]
 
     def associated_certificates(self) -> list[tuple[AccountRegion, str]]:
         """Return the certificates that are associated with gateways: account and Region, and the id."""
         with self._lock:
-            gateways = [state.gateway for state in self._store.gateways.values()]
+            gateways = [state.gateway for state in self._records.gateways.values()]
             return [(item.owner, item.certificate_id) for item in gateways if item.certificate_id is not None]
 
     def presented_version(self, owner: AccountRegion, gateway_id: str) -> GatewayVersion | None:
@@ -196,9 +200,9 @@ class Registry:
         with self._lock:
             definition = Definition(self._new_id(), owner, next(self._sequence), auto_create_tasks, name, update)
             self._check_source(definition)
-            self._store.definitions[definition.id] = definition
+            self._records.definitions[definition.id] = definition
             self._matcher.add(definition)
-            self._changes.definition_ids.add(definition.id)
+            self._pending_changes.definition_ids.add(definition.id)
             return definition
 
     def update_definition(self, owner: AccountRegion, definition_id: str, **changes: Any) -> Definition:
@@ -222,8 +226,8 @@ class Registry:
             self._check_source(changed)
             self._matcher.remove(present)
             self._matcher.add(changed)
-            self._store.definitions[definition_id] = changed
-            self._changes.definition_ids.add(definition_id)
+            self._records.definitions[definition_id] = changed
+            self._pending_changes.definition_ids.add(definition_id)
             return changed
 
     def definition(self, owner: AccountRegion, definition_id: str) -> Definition:
@@ -233,7 +237,7 @@ class Registry:
             NotFound: There is no such definition in this account and Region.
         """
         with self._lock:
-            definition = self._store.definitions.get(definition_id)
+            definition = self._records.definitions.get(definition_id)
             if definition is None or definition.owner != owner:
                 raise NotFound(DEFINITION, definition_id)
             return definition
@@ -241,7 +245,7 @@ class Registry:
     def definitions(self, owner: AccountRegion) -> list[Definition]:
         """Return the definitions of an account in a Region, oldest first."""
         with self._lock:
-            return [definition for definition in self._store.definitions.values() if definition.owner == owner]
+            return [definition for definition in self._records.definitions.values() if definition.owner == owner]
 
     def delete_definition(self, owner: AccountRegion, definition_id: str) -> None:
         """Delete a definition. Tasks that were created from it continue.
@@ -251,8 +255,8 @@ class Registry:
         """
         with self._lock:
             self._matcher.remove(self.definition(owner, definition_id))
-            del self._store.definitions[definition_id]
-            self._changes.definition_ids.add(definition_id)
+            del self._records.definitions[definition_id]
+            self._pending_changes.definition_ids.add(definition_id)
 
     # --- whole accounts ---
 
@@ -267,8 +271,8 @@ class Registry:
     def owners(self) -> set[AccountRegion]:
         """Return the accounts and Regions that have a gateway or a definition."""
         with self._lock:
-            gateway_owners = {state.gateway.owner for state in self._store.gateways.values()}
-            definition_owners = {definition.owner for definition in self._store.definitions.values()}
+            gateway_owners = {state.gateway.owner for state in self._records.gateways.values()}
+            definition_owners = {definition.owner for definition in self._records.definitions.values()}
             return gateway_owners | definition_owners
 
     # --- helpers: the lock is held ---
@@ -278,11 +282,11 @@ class Registry:
 
         Raises NotFound if there is no such gateway in this account and Region.
         """
-        eui = self._store.eui_by_id.get(gateway_id)
-        if eui is None or self._store.gateways[eui].gateway.owner != owner:
+        eui = self._records.eui_by_id.get(gateway_id)
+        if eui is None or self._records.gateways[eui].gateway.owner != owner:
             raise NotFound(GATEWAY, gateway_id)
-        self._changes.gateway_ids.add(gateway_id)
-        return self._store.gateways[eui]
+        self._pending_changes.gateway_ids.add(gateway_id)
+        return self._records.gateways[eui]
 
     def _check_source(self, definition: Definition) -> None:
         """Raise InvalidValue if a definition lacks UpdateDataSource, and the policy ``without_source`` is "reject"."""
@@ -291,9 +295,9 @@ class Registry:
 
     def _state_of_eui(self, eui: GatewayEui) -> GatewayState | None:
         """Return the state of the gateway with this EUI, which the caller may change. None if there is none."""
-        state = self._store.gateways.get(eui)
+        state = self._records.gateways.get(eui)
         if state is not None:
-            self._changes.gateway_ids.add(state.gateway.id)
+            self._pending_changes.gateway_ids.add(state.gateway.id)
         return state
 
     def _save_changes(self) -> None:

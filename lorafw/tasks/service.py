@@ -6,11 +6,14 @@ A CUPS request is answered in three steps::
     reply = service.start_reply(pending, image)     # the update was read: change the status of the task
     service.finish_reply(reply, delivered=True)     # the reply was written
 
-``handle`` does the first two in one call and reads the update from the service's own source. Reading can take long, so
-no lock is held between ``handle_request`` and ``start_reply``. The task changes only when the reply starts. Until
-then, other requests of the same gateway get an empty reply.
+The update is read between the first two steps. Reading can take long, so no lock is held meanwhile. The task changes
+only when the reply starts. Until then, other requests of the same gateway get an empty reply.
 
-Every public method except ``explain`` and ``handle`` holds the lock from its first line to its last. If it raises an
+Two methods combine steps. ``load_and_start_reply`` reads the update from the service's own source and does the second
+step. ``handle`` does the first step and then calls ``load_and_start_reply``. After both, the caller still writes the
+reply and does the third step.
+
+Every public method except these two and ``explain`` holds the lock from its first line to its last. If it raises an
 error, nothing has changed. When the lock is released, the changes go to the ``store``, if there is one. Time stamps
 come from the clock. Durations are measured on the clock's monotonic scale, so setting the clock back does not delay a
 deadline.
@@ -78,7 +81,7 @@ class UpdateService(TaskRegistry):
     # --- a CUPS request ---
 
     def handle_request(self, request: UpdateInfoRequest) -> PendingUpdate | None:
-        """Record a request, and decide whether an update is sent.
+        """Record a request, and decide whether an update is sent. The update is not read yet.
 
         This can create an automatic task, count a failed attempt, or complete the task.
 
@@ -94,7 +97,7 @@ class UpdateService(TaskRegistry):
             if state is None:
                 raise NotFound(GATEWAY, request.router.hex)
             self._record_request(state, request, now)
-            pending = self._decide(state, request, now)
+            pending = self._choose_update(state, request, now)
             if pending is None:
                 self._notify_answered(state.gateway, request, Reply())
             return pending
@@ -157,7 +160,7 @@ class UpdateService(TaskRegistry):
             pending = reply.pending
             if pending is None or pending.exchange.answer is not ReplyState.SENDING:
                 return
-            self._changes.gateway_ids.add(pending.gateway.id)
+            self._pending_changes.gateway_ids.add(pending.gateway.id)
             pending.exchange.answer = ReplyState.DELIVERED if delivered else ReplyState.BROKEN
             state = self._state_in_flight(pending)
             if state is None or state.task is None:
@@ -169,7 +172,9 @@ class UpdateService(TaskRegistry):
                 self._record_cause(state, state.task, Cause.REPLY_BROKEN, now)
 
     def handle(self, request: UpdateInfoRequest) -> Reply:
-        """Handle a request, read the update and start the reply. The caller must write the reply and finish it.
+        """Do all steps up to the reply: record the request, read the update, and start the reply.
+
+        The caller must write the reply, and then call ``finish_reply``.
 
         Returns:
             The reply. It is empty if no update is sent.
@@ -185,7 +190,7 @@ class UpdateService(TaskRegistry):
     def load_and_start_reply(self, pending: PendingUpdate) -> Reply:
         """Read the update from the service's source, and start the reply. Waits for the source.
 
-        If reading fails with an unexpected error, the update is released for the next request and the error is raised.
+        An unexpected error is passed on. The next request of the gateway is then handled as if this one had not been.
 
         Args:
             pending: The result of ``handle_request``.
@@ -200,7 +205,8 @@ class UpdateService(TaskRegistry):
             self.reject_unreadable(pending, error)
             reply = Reply()
         except BaseException:
-            self._release(pending)
+            # Without this, the update would stay in flight, and later requests of the gateway would get no update.
+            self._give_up(pending)
             raise
         self._notify_answered(pending.gateway, pending.request, reply)
         return reply
@@ -295,9 +301,9 @@ class UpdateService(TaskRegistry):
             )
         return self.source.open(update.data_source, update.data_role, account=owner.account, region=owner.region)
 
-    # --- helpers: the lock is held, except in _release and _notify_answered ---
+    # --- helpers: the lock is held, except in _give_up and _notify_answered ---
 
-    def _decide(self, state: GatewayState, request: UpdateInfoRequest, now: Moment) -> PendingUpdate | None:
+    def _choose_update(self, state: GatewayState, request: UpdateInfoRequest, now: Moment) -> PendingUpdate | None:
         """Return the update to read and send, or None. Creates an automatic task, and changes the task's status."""
         task = state.task
         if task is None or self._is_replaceable(task):
@@ -329,7 +335,7 @@ class UpdateService(TaskRegistry):
             return None
         return state
 
-    def _release(self, pending: PendingUpdate) -> None:
+    def _give_up(self, pending: PendingUpdate) -> None:
         """Give up a pending update, so that the next request of the gateway is evaluated again."""
         with self._lock:
             state = self._state_in_flight(pending)

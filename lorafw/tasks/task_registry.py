@@ -149,7 +149,7 @@ class TaskRegistry(Registry):
             value: A value that JSON can represent. None if the value was deleted.
         """
         with self._lock:
-            self._changes.api_records[record] = value
+            self._pending_changes.api_records[record] = value
 
     def restore(self, saved: SavedState) -> None:
         """Take over a saved state. The service must be empty.
@@ -160,7 +160,7 @@ class TaskRegistry(Registry):
             shift_ms = monotonic_shift_ms(saved.saved_at, Moment.of(self.clock))
             self._log.extend(saved.log)
             for definition in saved.definitions:
-                self._store.definitions[definition.id] = definition
+                self._records.definitions[definition.id] = definition
                 self._matcher.add(definition)
             for state in saved.gateways:
                 self._restore_gateway(state, shift_ms)
@@ -180,36 +180,39 @@ class TaskRegistry(Registry):
             for owner in self.owners():
                 self.forget(owner)
             self._log.clear()
-            self._changes.log.clear()
+            self._pending_changes.log.clear()
             self._deadlines.clear()
 
     # --- helpers: the lock is held ---
 
     def _save_changes(self) -> None:
         """Pass the changes of the call to the store, if there is one."""
-        changes = self._changes
-        self._changes = PendingChanges()
+        pending = self._pending_changes
+        # The next call starts without changes, even if these cannot be saved.
+        self._pending_changes = PendingChanges()
         if self.store is None:
             return
-        if changes.is_empty:
+        if pending.is_empty:
             self.store.check()
-            return
-        self.store.save(
-            SavedChanges(
-                now=Moment.of(self.clock),
-                gateways={gateway_id: self._find_state(gateway_id) for gateway_id in changes.gateway_ids},
-                definitions={key: self._store.definitions.get(key) for key in changes.definition_ids},
-                log=tuple(changes.log),
-                api_records=changes.api_records,
-            )
+        else:
+            self.store.save(self._to_saved_changes(pending))
+
+    def _to_saved_changes(self, pending: PendingChanges) -> SavedChanges:
+        """Return the changes of a call with the present states of what it has changed."""
+        return SavedChanges(
+            now=Moment.of(self.clock),
+            gateways={gateway_id: self._find_state(gateway_id) for gateway_id in pending.gateway_ids},
+            definitions={key: self._records.definitions.get(key) for key in pending.definition_ids},
+            log=tuple(pending.log),
+            api_records=pending.api_records,
         )
 
     def _find_state(self, gateway_id: str) -> GatewayState | None:
         """Return the state of a gateway. None if the gateway was deleted."""
-        eui = self._store.eui_by_id.get(gateway_id)
+        eui = self._records.eui_by_id.get(gateway_id)
         if eui is None:
             return None
-        return self._store.gateways[eui]
+        return self._records.gateways[eui]
 
     def _restore_gateway(self, state: GatewayState, shift_ms: int) -> None:
         """Add a saved gateway. Mutates ``state``.
@@ -219,9 +222,9 @@ class TaskRegistry(Registry):
         is_broken = state.task is not None and state.task.delivery is Delivery.STARTED
         was_sending = any(exchange.answer is ReplyState.SENDING for exchange in state.exchanges)
         continue_after_restart(state, shift_ms)
-        self._store.gateways[state.gateway.eui] = state
-        self._store.eui_by_id[state.gateway.id] = state.gateway.eui
-        self._changes.gateway_ids.add(state.gateway.id)
+        self._records.gateways[state.gateway.eui] = state
+        self._records.eui_by_id[state.gateway.id] = state.gateway.eui
+        self._pending_changes.gateway_ids.add(state.gateway.id)
         self._schedule_silence_deadline(state)
         if state.task is not None and is_broken and was_sending:
             self._record_cause(state, state.task, Cause.REPLY_BROKEN, Moment.of(self.clock))
@@ -280,7 +283,7 @@ class TaskRegistry(Registry):
         attempt = state.task.attempt if state.task else 0
         row = LogRow(now.utc_ms, state.gateway.eui.hex, attempt, from_status, to_status, cause)
         self._log.append(row)
-        self._changes.log.append(row)
+        self._pending_changes.log.append(row)
         state.recent_log.append(row)
         for listener in self.listeners:
             try:

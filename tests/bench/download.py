@@ -26,7 +26,7 @@ from load import Identity
 from servers import OWNER, make_identities, process, serve, service_with, tls_of
 
 from lorafw.server.app import CupsServer
-from lorafw.sources.cache import CachedUpdate, UpdateCache
+from lorafw.sources.cache import CachedUpdate, UpdateCache, download_update
 from lorafw.tasks.model import UpdateSpec
 from lorafw.version import GatewayVersion
 
@@ -41,7 +41,7 @@ class _Bucket:
         self._size = size
 
     def open(self, data_source: str, role: str | None, *, account: str, region: str) -> CachedUpdate:
-        return self._spool.get(data_source, lambda: CachedUpdate(pieces(self._size), size=self._size))
+        return self._spool.get(data_source, lambda: download_update(pieces(self._size), size=self._size))
 
 
 def pieces(size: int) -> Iterator[bytes]:
