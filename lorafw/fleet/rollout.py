@@ -23,7 +23,7 @@ from lorafw.fleet.simulation.histories import Histories
 from lorafw.fleet.simulation.inputs import I64, NEVER, SimulationParameters, to_ms
 from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
 from lorafw.fleet.simulation.random_streams import rng_keys
-from lorafw.fleet.simulation.runners import BatchRunner, RolloutContext, open_runner
+from lorafw.fleet.simulation.runners import BatchRunner, Indices, RolloutContext, open_runner
 from lorafw.fleet.simulation.task_creation import creation_offsets_ms, random_delays_ms, task_order
 
 
@@ -179,8 +179,13 @@ class _WaveRunner:
             return self._record_without_gate(start_ms, first_check_ms)
         return self._evaluate_gate(wave, wave.gate, start_ms, first_check_ms, histories)
 
-    def _task_times_ms(self, gateway_index: Any, start_ms: I64) -> I64:
-        """Return when each task of a wave is created. Rollouts that have stopped create none (NEVER)."""
+    def _task_times_ms(self, gateway_index: Indices, start_ms: I64) -> I64:
+        """Return when each task of a wave is created. Rollouts that have stopped create none (NEVER).
+
+        Args:
+            gateway_index: The gateways of the wave, one row for each rollout.
+            start_ms: When the wave starts in each rollout.
+        """
         wave_size = gateway_index.shape[1]
         created_ms = start_ms[:, None] + creation_offsets_ms(self._plan.rate, wave_size)[None, :]
         if self._plan.random_delay_s:
@@ -204,9 +209,12 @@ class _WaveRunner:
 
     def _record_without_gate(self, start_ms: I64, first_check_ms: I64) -> WaveRecord:
         """Return the record of a wave without a gate. The next wave starts after the bake time."""
-        proceeds = (first_check_ms < self._stop_ms) & (first_check_ms <= self._params.horizon_ms)
+        before_stop = first_check_ms < self._stop_ms
+        before_horizon = first_check_ms <= self._params.horizon_ms
+        proceeds = before_stop & before_horizon
         decision = np.where(proceeds, GateDecision.GO, GateDecision.HOLD).astype(np.int8)
-        return WaveRecord(start_ms, np.where(proceeds, first_check_ms, NEVER), decision)
+        next_wave_ms = np.where(proceeds, first_check_ms, NEVER)
+        return WaveRecord(start_ms, next_wave_ms, decision)
 
     def _evaluate_gate(
         self, wave: Wave, gate: Gate, start_ms: I64, first_check_ms: I64, histories: Histories
@@ -217,12 +225,15 @@ class _WaveRunner:
             gate, first_check_ms, to_ms(wave.again_s), max_checks, histories.status, histories.ended_ms
         )
         # A gate that would decide after the rollout has stopped, or after the horizon, does not decide.
+        # All of these arrays have one element for each rollout.
         too_late = (decided_ms >= self._stop_ms) | (decided_ms > self._params.horizon_ms)
-        decision[too_late | (start_ms >= self._stop_ms)] = GateDecision.HOLD
+        never_started = start_ms >= self._stop_ms
+        decision[too_late | never_started] = GateDecision.HOLD
         aborted = decision == GateDecision.ABORT
         self._gate_abort_ms = np.where(aborted, decided_ms, self._gate_abort_ms)
         self._stop_ms = np.minimum(self._gate_abort_ms, self._criterion_abort_ms)
-        return WaveRecord(start_ms, np.where(decision == GateDecision.GO, decided_ms, NEVER), decision)
+        next_wave_ms = np.where(decision == GateDecision.GO, decided_ms, NEVER)
+        return WaveRecord(start_ms, next_wave_ms, decision)
 
 
 def _never_array(count: int) -> I64:

@@ -31,18 +31,29 @@ _MASK: Final = (1 << 64) - 1
 
 
 class Stream(IntEnum):
-    """The decisions that need random numbers. The values are part of the results, so a new stream needs a new one."""
+    """What a random number decides. Each decision has a stream of its own, so it does not influence the others.
 
+    The values are part of the results: another value gives other random numbers. So they never change, and they leave
+    gaps for further decisions in each group.
+    """
+
+    # The properties of a gateway, drawn once: the time of its first poll, its backhaul, the speed of its link, its
+    # Region and provider, whether it lacks the key, is gone, fails to restart, or reports another version.
     PHASE = 1
     BACKHAUL = 2
     GOODPUT = 3
     REGION = 4
     ISP = 5
     KEY = 6
+    """Whether the gateway has another key than the update needs."""
     GONE = 7
+    """Whether the gateway is offline for good."""
     RESTART = 8
     VERSION = 9
     RESAMPLE = 10
+    """Which gateways are drawn when a fleet is made from the gateways of another one."""
+
+    # What happens in one exchange: the poll is missed or does not reach the server, and so on in the order of a step.
     MISSED = 20
     UNREACHED = 21
     STORAGE = 22
@@ -54,12 +65,17 @@ class Stream(IntEnum):
     STALL = 28
     TRUNCATE = 29
     TMP = 30
+    """Whether the folder for temporary files is full."""
     POWER = 31
+    """Whether the power is cut during the installation."""
+
+    # What happens once in a rollout: when each task is created, and when the network of a group of gateways is down.
     DELAY = 40
     ORDER = 41
     OUTAGE = 42
     OUTAGE_LENGTH = 43
     GATE = 44
+    """For tests of gates."""
 
 
 def splitmix64(state: int) -> int:

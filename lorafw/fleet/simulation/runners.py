@@ -313,7 +313,7 @@ class ExecutorRunner(BatchRunner):
 
     def split_replications(self, size: int, replications: int) -> list[range]:
         """Return groups of replications, one for each task: small enough that there are MIN_TASKS of them."""
-        step = min(GATEWAYS_PER_TASK // size, -(-replications // MIN_TASKS))
+        step = min(GATEWAYS_PER_TASK // size, _divide_rounding_up(replications, MIN_TASKS))
         return _split(replications, max(1, step))
 
     def map_groups(self, work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
@@ -324,7 +324,9 @@ class ExecutorRunner(BatchRunner):
         results: list[T] = []
         for count, future in enumerate(futures, 1):
             results.append(future.result())
-            self.advance(self._total * count // len(futures) - self._done)
+            # The groups have almost equal sizes, so this is the number of gateways in the first `count` groups.
+            done_so_far = self._total * count // len(futures)
+            self.advance(done_so_far - self._done)
         return results
 
     def run_batches(
@@ -348,7 +350,7 @@ class ExecutorRunner(BatchRunner):
         if len(replications) > 1:
             return super().run_batches(context, replications, gateway_index, task_created_ms)
         width = context.fleet.size if gateway_index is None else gateway_index.shape[1]
-        pieces = _slices(width, min(GATEWAYS_PER_TASK, -(-width // MIN_TASKS)))
+        pieces = _slices(width, min(GATEWAYS_PER_TASK, _divide_rounding_up(width, MIN_TASKS)))
         futures = []
         for piece in pieces:
             piece_index = piece if gateway_index is None else gateway_index[0, piece]
@@ -361,6 +363,11 @@ class ExecutorRunner(BatchRunner):
             result.write_block(future.result(), slice(0, 1), piece)
             self.advance(piece.stop - piece.start)
         return result
+
+
+def _divide_rounding_up(dividend: int, divisor: int) -> int:
+    """Return the quotient of two whole numbers, rounded up."""
+    return -(-dividend // divisor)
 
 
 def _split(count: int, step: int) -> list[range]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -151,13 +151,16 @@ class EndTime:
     period_s: float = DAY_S
     """The time between two polls."""
 
-    def cdf(self, time_s: Any) -> Any:
-        """Return F(t), the probability that a task has ended by a time or by each time of an array."""
+    def cdf(self, time_s: F64 | float) -> F64 | float:
+        """Return the probability F(t) that a task has ended by a time t, or by each time of an array."""
         times_s, probabilities = self._cdf_points()
         return np.interp(time_s, times_s, probabilities)
 
-    def max_cdf(self, time_s: Any, gateways: int) -> Any:
-        """Return F(t)^n, the probability that all of n tasks have ended by a time or by each time of an array."""
+    def max_cdf(self, time_s: F64 | float, gateways: int) -> F64 | float:
+        """Return the probability that all of n tasks have ended by a time t, or by each time of an array.
+
+        This is F(t)^n, because the gateways are independent of each other.
+        """
         return self.cdf(time_s) ** gateways
 
     def max_quantile(self, share: float, gateways: int) -> float:
@@ -171,8 +174,11 @@ class EndTime:
             FleetError: An argument is out of range.
         """
         check_share("share", share)
+        check_number("gateways", gateways, positive=True)
+        # All n tasks have ended with probability F(t)^n. So this is F(t) at the time that is wanted.
+        probability_of_one = share ** (1 / gateways)
+        # F is linear between its points. Exchanging the coordinates of the points gives its inverse function.
         times_s, probabilities = self._cdf_points()
-        probability_of_one = share ** (1 / check_number("gateways", gateways, positive=True))
         return float(np.interp(probability_of_one, probabilities, times_s))
 
     def _cdf_points(self) -> tuple[F64, F64]:

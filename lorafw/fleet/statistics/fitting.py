@@ -2,23 +2,24 @@
 
 A task log identifies two of the parameters:
 
-- ``fails``, the probability that a try fails. Each status tells how a try ended.
+- ``fails``, the probability that a try fails. A try is one delivery of the update to a gateway, from the offer to the
+  request that shows whether the new version runs. A task has up to three tries.
 - ``gone``, the share of gateways that are never seen. Such a gateway has a task and never asks for the update.
 
 It does not identify the others, and ``fit`` refuses them. A late poll and a missed poll look the same, and so do a slow
 download and a slow installation: a log only has the times of the requests at which a status changed.
 
-What a log shows is censored: it ends while tries are under way, and a success shows much sooner than a failure, which
-shows at the next poll. Counting what has ended so far would therefore find too few failures. So only tries and tasks
-that were watched for long enough are counted, and the ends of the others are not used. The counts are then binomial,
-and their interval is that of Clopper and Pearson, whose coverage is at least the level.
+A log is censored: it ends while tries are under way. A success shows soon, but a failure shows only at the next poll.
+Counting what has ended so far would therefore find too few failures. So only those tries and tasks are counted that
+began long enough before the end of the log, and the results of the others are not used. The counts are then binomial.
+Their interval is that of Clopper and Pearson, whose coverage is at least the level.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Final
 
 from scipy.special import betainc, betaincinv
@@ -45,16 +46,16 @@ _NOT_IDENTIFIED: Final[Mapping[str, str]] = {
 }
 """Parameters that a task log does not identify, and the reasons."""
 
-_WATCH_FACTOR: Final = 1.5
-"""A gateway that was not seen counts as gone if it was watched this much longer than the longest wait of the others."""
+_GONE_AFTER_LONGEST_WAITS: Final = 1.5
+"""A gateway counts as gone if it was not seen for this many times the longest time in which another one was seen."""
 
 _LONGEST_SUCCESS_SHARE: Final = 0.5
 """A success shows within this share of a poll period, or else an earlier try of the gateway had failed."""
 
-_CHANCE: Final = 1e-3
-"""Gateways that failed all tries have a fault of their own if chance makes so many of them this seldom."""
+_NEGLIGIBLE_CHANCE: Final = 1e-3
+"""If chance alone makes as many gateways fail all tries with less than this probability, they have another fault."""
 
-_SENDS: Final = 3
+_TRIES_PER_TASK: Final = 3
 """Number of tries of a task."""
 
 
@@ -99,15 +100,15 @@ def fit(
         until_ms: When the log ends. None for the time of its last row.
         poll_period_s: The time between two polls. Give it for the log of a journal, whose rows can join several steps:
             a task that is COMPLETED long after its try began must have failed at least once in between. None if the
-            log has each step, as that of the simulator and of the service.
+            log has each step. The logs of the simulator and of the update service do.
         level: The confidence level of the intervals.
 
     Returns:
         The estimates.
 
     Raises:
-        FleetError: The log does not identify a parameter, or is none; or an argument is out of range. The message
-            names the parameter and the reason.
+        FleetError: The log is not a task log, a parameter cannot be estimated from it, or an argument is out of range.
+            The message names the parameter and the reason.
     """
     check_level(level)
     names = tuple(parameters)
@@ -116,17 +117,19 @@ def fit(
     tasks = list(_read_tasks(_iter_rows(log), until_ms, _longest_success_ms(poll_period_s)))
     if not tasks:
         raise FleetError("log", 0, "the log has no row in which a task is created; give the log of a whole rollout")
-    fails, gone = None, None
-    tries, watched = 0, 0
+    failure_probability: Estimate | None = None
+    counted_tries = 0
     if "fails" in names:
-        fails, tries = _fit_fails(tasks, level)
+        failure_probability, counted_tries = _estimate_failure_probability(tasks, level)
+    gone_share: Estimate | None = None
+    counted_tasks = 0
     if "gone" in names:
-        gone, watched = _fit_gone(tasks, level)
-    return Fit(level, fails, gone, tries, watched)
+        gone_share, counted_tasks = _estimate_gone_share(tasks, level)
+    return Fit(level, failure_probability, gone_share, counted_tries, counted_tasks)
 
 
 def binomial_interval(hits: int, trials: int, level: float) -> Estimate:
-    """Return a share with the interval of Clopper and Pearson, which covers with at least the level.
+    """Return a share with its confidence interval by Clopper and Pearson, which is exact: it is never too narrow.
 
     Args:
         hits: Number of successes.
@@ -208,24 +211,31 @@ def _to_status(value: Any) -> TaskStatus | None:
 class _Task:
     """What the log tells about one task. Times are in milliseconds."""
 
-    watched_ms: float
-    """How long the log has watched it."""
+    observed_ms: float
+    """The time from its creation to its deletion, or to the end of the log."""
     is_automatic: bool
     """True if the request of the gateway created it."""
     waited_ms: float | None = None
     """The time until the gateway first asked for the update. None if it never did."""
     tries: list[_Try] = field(default_factory=list)
+    """The tries that the log shows, in their order."""
+
+    @property
+    def has_failed_all_tries(self) -> bool:
+        """Whether the gateway has used up its tries, and all of them failed."""
+        return len(self.tries) == _TRIES_PER_TASK and all(one_try.has_failed for one_try in self.tries)
 
 
 @dataclass(frozen=True, slots=True)
 class _Try:
     """One try of a task."""
 
-    watched_ms: float
-    """The time between its begin and the end of the log."""
-    lasted_ms: float | None = None
-    """The time until its outcome was seen. None if it has none."""
+    observed_ms: float
+    """The time from its beginning to the end of the log."""
+    result_after_ms: float | None = None
+    """The time from its beginning to the row that shows its result. None if the log ends before that."""
     has_failed: bool = False
+    """Whether its result is a failure."""
 
 
 def _read_tasks(rows: Iterable[_Row], until_ms: float | None, longest_success_ms: float | None) -> Iterator[_Task]:
@@ -249,7 +259,7 @@ def _read_task(history: list[_Row], end_ms: float, longest_success_ms: float | N
     changes = [created, *(row for row in history[1:] if row.from_status is not row.to_status)]
     for before, after in pairwise(changes):
         if after.to_status is None:
-            task.watched_ms = after.time_ms - created.time_ms
+            task.observed_ms = after.time_ms - created.time_ms
             return task
         if before.to_status is TaskStatus.PENDING:
             task.waited_ms = after.time_ms - created.time_ms
@@ -264,26 +274,32 @@ def _tries_between(before: _Row, after: _Row, end_ms: float, longest_success_ms:
     """Yield the tries whose outcome shows between two rows of a gateway. Several are joined in the row of a journal."""
     assert before.to_status is not None
     assert after.to_status is not None
-    watched_ms, lasted_ms = end_ms - before.time_ms, after.time_ms - before.time_ms
+    observed_ms = end_ms - before.time_ms
+    result_after_ms = after.time_ms - before.time_ms
     begun = max(ATTEMPT_BY_STATUS[before.to_status], 1)
-    failures = _failures(begun, after)
+    failures = _count_certain_failures(begun, after)
     is_completed = after.to_status is TaskStatus.COMPLETED
     was_under_way = before.to_status is not TaskStatus.PENDING
-    if is_completed and was_under_way and longest_success_ms is not None and lasted_ms > longest_success_ms:
+    if is_completed and was_under_way and longest_success_ms is not None and result_after_ms > longest_success_ms:
         failures = 1
     for _ in range(failures):
-        yield _Try(watched_ms, lasted_ms, has_failed=True)
+        yield _Try(observed_ms, result_after_ms, has_failed=True)
     if is_completed:
-        yield _Try(watched_ms, lasted_ms)
+        yield _Try(observed_ms, result_after_ms)
 
 
-def _failures(begun: int, after: _Row) -> int:
-    """Return how many tries have failed for certain, if this many had begun before a row."""
+def _count_certain_failures(begun: int, after: _Row) -> int:
+    """Return how many tries must have failed before a row.
+
+    Args:
+        begun: Number of tries that had begun before the row.
+        after: The row.
+    """
     if after.to_status is TaskStatus.COMPLETED:
         return 0
     if after.to_status is TaskStatus.FAILED:
         unknown = 1 if after.cause == Cause.SILENCE else 0
-        return _SENDS + 1 - begun - unknown
+        return _TRIES_PER_TASK + 1 - begun - unknown
     assert after.to_status is not None
     return ATTEMPT_BY_STATUS[after.to_status] - begun
 
@@ -291,43 +307,51 @@ def _failures(begun: int, after: _Row) -> int:
 # --- the parameters ---
 
 
-def _fit_fails(tasks: list[_Task], level: float) -> tuple[Estimate, int]:
+def _estimate_failure_probability(tasks: list[_Task], level: float) -> tuple[Estimate, int]:
     """Return the probability that a try fails, and the number of tries that it comes from.
 
     A try without an outcome may have failed or not. The interval covers both.
     """
     _check_tries_are_alike(tasks)
-    tries = [each for task in tasks for each in task.tries]
-    longest_ms = max((each.lasted_ms for each in tries if each.lasted_ms is not None), default=None)
+    all_tries = list(chain.from_iterable(task.tries for task in tasks))
+    result_times_ms = [one_try.result_after_ms for one_try in all_tries if one_try.result_after_ms is not None]
+    longest_ms = max(result_times_ms, default=None)
     if longest_ms is None:
         raise FleetError("fails", None, "the log does not identify fails: no try has an outcome; take a longer log")
-    watched = [each for each in tries if each.watched_ms >= longest_ms]
-    open_count = sum(each.lasted_ms is None for each in watched)
-    failed_count = sum(each.has_failed for each in watched)
-    ended_count = len(watched) - open_count
-    if open_count > ended_count - failed_count:
-        problem = f"{open_count} of {len(watched)} tries have no outcome after {format_duration(longest_ms / 1000)}"
+    # Each of these tries began so long before the end of the log that it should have a result by now.
+    counted_tries = [one_try for one_try in all_tries if one_try.observed_ms >= longest_ms]
+    open_count = sum(one_try.result_after_ms is None for one_try in counted_tries)
+    failed_count = sum(one_try.has_failed for one_try in counted_tries)
+    ended_count = len(counted_tries) - open_count
+    successful_count = ended_count - failed_count
+    if open_count > successful_count:
+        problem = (
+            f"{open_count} of {len(counted_tries)} tries have no outcome after {format_duration(longest_ms / 1000)}"
+        )
         raise FleetError("fails", open_count, f"the log does not identify fails: {problem}; take a longer log")
-    low = _lower_bound(failed_count, len(watched), level)
-    high = _upper_bound(failed_count + open_count, len(watched), level)
+    low = _lower_bound(failed_count, len(counted_tries), level)
+    high = _upper_bound(failed_count + open_count, len(counted_tries), level)
     return Estimate(failed_count / ended_count, low, high), ended_count
 
 
 def _check_tries_are_alike(tasks: list[_Task]) -> None:
     """Refuse a log in which some gateways fail at each try, for a reason of their own."""
-    tried = [task for task in tasks if task.tries and task.tries[0].lasted_ms is not None]
-    hopeless_count = sum(len(task.tries) == _SENDS and all(each.has_failed for each in task.tries) for task in tried)
+    tried = [task for task in tasks if task.tries and task.tries[0].result_after_ms is not None]
+    hopeless_count = sum(task.has_failed_all_tries for task in tried)
     if not hopeless_count:
         return
-    first_failed = sum(task.tries[0].has_failed for task in tried) / len(tried)
-    chance = betainc(hopeless_count, len(tried) - hopeless_count + 1, first_failed**_SENDS)
-    if first_failed < 1 and chance < _CHANCE:
+    first_try_fails = sum(task.tries[0].has_failed for task in tried) / len(tried)
+    # If all gateways are alike, this is the probability that one of them fails all of its tries.
+    all_tries_fail = first_try_fails**_TRIES_PER_TASK
+    # The probability that at least as many of them do.
+    chance = betainc(hopeless_count, len(tried) - hopeless_count + 1, all_tries_fail)
+    if first_try_fails < 1 and chance < _NEGLIGIBLE_CHANCE:
         problem = f"{hopeless_count} of {len(tried)} gateways failed all tries, which is more than chance explains"
         remedy = "they have a fault of their own, such as a wrong key; leave their rows out"
         raise FleetError("fails", hopeless_count, f"the log does not identify fails: {problem}; {remedy}")
 
 
-def _fit_gone(tasks: list[_Task], level: float) -> tuple[Estimate, int]:
+def _estimate_gone_share(tasks: list[_Task], level: float) -> tuple[Estimate, int]:
     """Return the share of gateways that are never seen, and the number of tasks that it comes from."""
     if all(task.is_automatic for task in tasks):
         reason = "each task was created by a request of its gateway, so a gateway that is gone has no task"
@@ -335,11 +359,12 @@ def _fit_gone(tasks: list[_Task], level: float) -> tuple[Estimate, int]:
     longest_ms = max((task.waited_ms for task in tasks if task.waited_ms is not None), default=None)
     if longest_ms is None:
         raise FleetError("gone", None, "the log does not identify gone: no gateway was seen; take a longer log")
-    needed_ms = longest_ms * _WATCH_FACTOR
-    watched = [task for task in tasks if task.watched_ms >= needed_ms]
-    if not watched:
+    needed_ms = longest_ms * _GONE_AFTER_LONGEST_WAITS
+    # Each of these tasks existed for so long that its gateway should have been seen, if it is not gone.
+    counted_tasks = [task for task in tasks if task.observed_ms >= needed_ms]
+    if not counted_tasks:
         needed, longest = format_duration(needed_ms / 1000), format_duration(longest_ms / 1000)
         problem = f"a gateway was first seen after {longest}, so tasks must be watched for {needed}"
         raise FleetError("gone", None, f"the log does not identify gone: {problem}; take a longer log")
-    gone_count = sum(task.waited_ms is None for task in watched)
-    return binomial_interval(gone_count, len(watched), level), len(watched)
+    gone_count = sum(task.waited_ms is None for task in counted_tasks)
+    return binomial_interval(gone_count, len(counted_tasks), level), len(counted_tasks)

@@ -50,10 +50,13 @@ def operating_characteristic(
     """Find how often a rule stops a good firmware (low failure rates) and a bad one (high failure rates).
 
     Args:
-        plan: The rule. An ``Abort`` is evaluated exactly, after each gateway that ends, in an order that does not
-            depend on how gateways end. A gate is evaluated exactly, after a wave of which all gateways have ended; HOLD
-            counts as a stop. A ``Plan`` is simulated with real times. There FAILED takes three days and so comes last,
-            which an abort criterion cannot know.
+        plan: The rule, in one of three forms.
+            For an ``Abort``, the result is exact. The criterion is checked each time a task ends. COMPLETED and FAILED
+            tasks end in random order.
+            For a ``Gate``, the result is exact. The gate is checked once, when all tasks have ended. HOLD counts as a
+            stop.
+            For a ``Plan``, rollouts are simulated with all of their times. A task takes longer to end FAILED than to
+            end COMPLETED, so an abort criterion stops the rollout later than the exact result for it suggests.
         failure_rates: The failure rates to look at.
         gateways: Number of gateways.
         fleet: The fleet for a ``Plan``. None for ``gateways`` gateways without any other fault.
