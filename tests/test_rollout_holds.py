@@ -45,7 +45,7 @@ class Scene:
         self.aws = MemoryAws(self.gateways)
         self.plan: SavedPlan = make_plan(plan, [gateway.id for gateway in self.gateways], period_ms=HOUR_MS)
         self.journal = folder / "rollout.journal"
-        self.options: dict[str, Any] = {"min_sweep_ms": 600_000}
+        self.options: dict[str, Any] = {"min_list_interval_ms": 600_000}
 
     def run(self, until: Until = Until.HOLD) -> tuple[StateName, str]:
         self.state: RolloutState = run_apply(self.aws, self.plan, self.journal, until, **self.options)

@@ -100,7 +100,7 @@ def make_rollout(ending: str) -> tuple[MemoryAws, SavedPlan]:
 def run(aws: MemoryAws, plan: SavedPlan, path: Path, boundaries: Boundaries | None = None) -> Any:
     boundaries = boundaries or Boundaries()
     aws.before = aws.after = boundaries.tick
-    options = {"journal_type": lambda journal: KillingJournal(journal, boundaries), "min_sweep_ms": 1_800_000}
+    options = {"journal_type": lambda journal: KillingJournal(journal, boundaries), "min_list_interval_ms": 1_800_000}
     return run_apply(aws, plan, path, batch=4, **options)
 
 
@@ -205,7 +205,7 @@ def test_whatever_call_fails_in_whatever_way_each_gateway_has_one_task(ending: s
         place, hook = failing(failure, operation, {1, expected.calls[operation] // 2})
         setattr(aws, place, hook)
         path = folder / f"{operation}.journal"
-        state = run_apply(aws, plan, path, min_sweep_ms=1_800_000)
+        state = run_apply(aws, plan, path, min_list_interval_ms=1_800_000)
         assert describe_state(state).name == ending, operation
         assert aws.created == expected.created, operation
         assert not aws.conflicts, operation
@@ -217,7 +217,7 @@ def test_a_gateway_whose_every_creation_times_out_after_its_effect_gets_one_task
     aws, plan = make_rollout("completed")
     place, hook = failing("timeout after the effect", "CreateWirelessGatewayTask", range(1, 1000))
     setattr(aws, place, hook)
-    state = run_apply(aws, plan, folder / "journal", min_sweep_ms=1_800_000)
+    state = run_apply(aws, plan, folder / "journal", min_list_interval_ms=1_800_000)
     assert describe_state(state).name is StateName.COMPLETED
     assert set(aws.created.values()) == {1}
     assert len(aws.created) == 12

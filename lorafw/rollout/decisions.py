@@ -67,8 +67,8 @@ def _decide(context: StepContext) -> None:
     if draft.abort_reason is not None and draft.definition_id is None and not draft.is_definition_unclear:
         _finish(context, Ending.ABORTED, "no task was created")
         return
-    if context.now_ms < draft.trouble_until_ms:
-        context.wake_at(draft.trouble_until_ms)
+    if context.now_ms < draft.blocked_until_ms:
+        context.wake_at(draft.blocked_until_ms)
         return
     if draft.abort_reason is not None:
         _wind_down(context)

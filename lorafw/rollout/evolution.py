@@ -233,7 +233,7 @@ class Draft:
     def _accept_problem(self, subject: str, current: int) -> None:
         """Go on although there is this problem. A gateway that has one is left out."""
         reason = self.problems.pop(subject)
-        self.set(accepted=self.accepted | {reason})
+        self.set(accepted_reasons=self.accepted_reasons | {reason})
         if subject in self.plan.wave_of:
             self.change_gateway(subject, phase=Phase.SKIPPED, note=reason)
         elif subject == Subject.HOOK:

@@ -31,7 +31,7 @@ _UNCLEAR_RETRY_MS: Final = 5_000
 GATEWAYS_PER_PAGE: Final = 250
 """The largest number of gateways that one call of ListWirelessGateways returns (documented)."""
 
-_SWEEP_MS_PER_PAGE: Final = 1_250
+_LIST_INTERVAL_MS_PER_PAGE: Final = 1_250
 """Listing may take a tenth of the calls that are allowed: a page takes an eighth of a second."""
 
 _LONGEST_SWEEP_MS: Final = 60 * 60_000
@@ -48,7 +48,7 @@ def take_in(context: StepContext, observation: Observation) -> None:
         _take_failure(context, observation)
         return
     if not isinstance(observation, Commanded):
-        context.draft.set(trouble="", trouble_until_ms=0)
+        context.draft.set(blocked_reason="", blocked_until_ms=0)
     if isinstance(observation, Event):
         context.draft.apply(observation)
         if isinstance(observation, HookRan):
@@ -187,15 +187,15 @@ def _take_list(context: StepContext, listed: GatewaysListed) -> None:
     opened = [gateway for gateway, progress in draft.gateways.items() if progress.phase is Phase.OPEN]
     heard = sum(listed.uplinks_ms.get(gateway) != known_ms.get(gateway) for gateway in opened)
     pages = -(-len(listed.uplinks_ms) // GATEWAYS_PER_PAGE)
-    shortest_ms = max(draft.settings.min_sweep_ms, pages * _SWEEP_MS_PER_PAGE)
+    shortest_ms = max(draft.settings.min_list_interval_ms, pages * _LIST_INTERVAL_MS_PER_PAGE)
     longest_ms = max(shortest_ms, min(_LONGEST_SWEEP_MS, draft.plan.poll_period_ms // _SWEEPS_PER_PERIOD))
-    sweep_ms = draft.sweep_ms
+    list_interval_ms = draft.list_interval_ms
     if heard >= len(opened) * _MANY:
-        sweep_ms //= 2
+        list_interval_ms //= 2
     elif heard < len(opened) * _FEW:
-        sweep_ms *= 2
-    sweep_ms = min(max(sweep_ms, shortest_ms), longest_ms)
-    draft.set(uplinks_ms=listed.uplinks_ms, listed_ms=context.now_ms, sweep_ms=sweep_ms)
+        list_interval_ms *= 2
+    list_interval_ms = min(max(list_interval_ms, shortest_ms), longest_ms)
+    draft.set(uplinks_ms=listed.uplinks_ms, listed_ms=context.now_ms, list_interval_ms=list_interval_ms)
 
 
 # --- the definition and the update file ---
@@ -250,9 +250,9 @@ def _take_failure(context: StepContext, failure: CallFailed) -> None:
         _delay_gateway(context, failure.gateway)
 
 
-def _stop_calls(context: StepContext, trouble: str, delay_ms: int) -> None:
+def _stop_calls(context: StepContext, blocked_reason: str, delay_ms: int) -> None:
     """Make no call for a while, and say why."""
-    context.draft.set(trouble=trouble, trouble_until_ms=context.now_ms + delay_ms)
+    context.draft.set(blocked_reason=blocked_reason, blocked_until_ms=context.now_ms + delay_ms)
 
 
 def _delay_gateway(context: StepContext, gateway: str) -> None:

@@ -32,7 +32,7 @@ class LookSchedule:
     now_ms: int
     uplinks_ms: Mapping[str, int | None]
     """The last uplink of each gateway."""
-    sweep_ms: int
+    list_interval_ms: int
     """Time between two lists of the gateways."""
     period_ms: int
     """Time between two polls of a gateway."""
@@ -47,7 +47,7 @@ class LookSchedule:
         uplink_ms = self.uplinks_ms.get(gateway)
         if uplink_ms is None or uplink_ms == progress.seen_uplink_ms:
             return False
-        pause_ms = min(self.sweep_ms * 2 ** min(progress.quiet_looks, 20), self.period_ms // _LOOKS_PER_PERIOD)
+        pause_ms = min(self.list_interval_ms * 2 ** min(progress.quiet_looks, 20), self.period_ms // _LOOKS_PER_PERIOD)
         return progress.looked_ms is None or progress.quiet_looks == 0 or silent_ms >= pause_ms
 
 
@@ -71,7 +71,7 @@ def look_at_tasks(context: StepContext) -> None:
     draft = context.draft
     if not any(wave.open_count for wave in draft.waves):
         return
-    due_ms = 0 if draft.listed_ms is None else draft.listed_ms + draft.sweep_ms
+    due_ms = 0 if draft.listed_ms is None else draft.listed_ms + draft.list_interval_ms
     if context.now_ms >= due_ms:
         context.request_action(ListGateways())
     else:
@@ -81,7 +81,7 @@ def look_at_tasks(context: StepContext) -> None:
     schedule = LookSchedule(
         now_ms=context.now_ms,
         uplinks_ms=draft.uplinks_ms,
-        sweep_ms=draft.sweep_ms,
+        list_interval_ms=draft.list_interval_ms,
         period_ms=draft.plan.poll_period_ms,
         stall_ms=draft.plan.stall_ms,
     )

@@ -175,7 +175,7 @@ class Settings:
     has_hook: bool = False
     recheck_ms: int = 60_000
     """Time between two looks at a problem."""
-    min_sweep_ms: int = 5_000
+    min_list_interval_ms: int = 5_000
     """The shortest time between two lists of all gateways."""
     envelope: EnvelopeCheck = check_band
     """Compares each wave with its prediction."""
@@ -183,9 +183,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutState:
-    """The state of a rollout."""
+    """Everything that is known about a rollout. Each step makes a new state from the one before."""
 
     plan: SavedPlan
+    """The plan that the rollout carries out."""
     settings: Settings
     gateways: Mapping[str, GatewayProgress]
     """The gateways that something has happened to. Others are WAITING."""
@@ -199,7 +200,7 @@ class RolloutState:
     finished: Finished | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
     """Why the rollout holds: the reasons, by what they are about (an id of a gateway or a ``Subject``)."""
-    accepted: frozenset[str] = frozenset()
+    accepted_reasons: frozenset[str] = frozenset()
     """The reasons for which the rollout no longer holds, because a person promoted it in spite of them."""
     failed_hook: HookRan | None = None
     """The last run of the hook that ended with an error. A promotion goes on without running the hook again."""
@@ -207,22 +208,22 @@ class RolloutState:
     """True if every gate is passed and a person decided not to wait for the tasks that have not ended."""
     latest_ms: int = 0
     """When the last event was recorded."""
-    trouble: str = ""
-    """Why calls to AWS fail in general, such as expired credentials. Empty if they do not. Volatile."""
-    trouble_until_ms: int = 0
-    """While there is trouble, no call is made before this time. Volatile."""
+    blocked_reason: str = ""
+    """Why no call of AWS is made for a while, such as expired credentials. Empty if calls are made. Volatile."""
+    blocked_until_ms: int = 0
+    """No call of AWS is made before this time. Volatile."""
     uplinks_ms: Mapping[str, int | None] = field(default_factory=dict)
     """The last uplink of each gateway, from the last list of gateways. Volatile."""
     listed_ms: int | None = None
     """When the gateways were listed last. Volatile."""
-    sweep_ms: int = 0
+    list_interval_ms: int = 0
     """The time between two lists of gateways. It is longer if little happens. Volatile."""
     object_checked_ms: int | None = None
     """When the update file was last found unchanged. Volatile."""
     definitions_read_ms: int | None = None
     """When the task definitions were read last. Volatile."""
     rechecked_ms: Mapping[str, int] = field(default_factory=dict)
-    """When it was last looked at each problem, by the keys of ``problems``. Volatile."""
+    """When each problem was last checked, by the keys of ``problems``. Volatile."""
 
     @property
     def current_wave(self) -> int:

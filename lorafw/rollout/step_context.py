@@ -49,7 +49,7 @@ class StepContext:
 
     def report_problem(self, subject: str, reason: str) -> None:
         """Record a problem, unless it is known already or a person has accepted it."""
-        if self.draft.problems.get(subject) == reason or reason in self.draft.accepted:
+        if self.draft.problems.get(subject) == reason or reason in self.draft.accepted_reasons:
             return
         self.draft.rechecked_ms[subject] = self.now_ms
         self.record(ProblemFound(at_ms=self.now_ms, subject=subject, reason=reason))
