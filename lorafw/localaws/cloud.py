@@ -49,7 +49,7 @@ ELSEWHERE: Final = "; if yours is elsewhere, lead S3 and IAM here as well: set A
 
 
 def _names_of(host: str) -> list[str]:
-    """Return the names for the certificate of a server that listens at ``host``. The last one is for its URI."""
+    """Return the names for the certificate of a server that listens at ``host``. The URI of the server has the last."""
     name = host_name_of(host)
     if name == LOCALHOST:
         return [LOCALHOST]
@@ -193,18 +193,19 @@ class Cloud:
         """Prepare a cloud; nothing listens yet.
 
         Args:
-            api_host: Address of the API, which asks nobody for credentials.
-            cups_host: Address of CUPS over HTTPS. Plain CUPS knows no identity and stays on loopback.
+            api_host: Address at which the API listens. The API checks no credentials.
+            cups_host: Address at which CUPS over HTTPS listens. Plain CUPS identifies no client, so it always listens
+                on loopback.
             api_port: Port of the API.
             cups_port: Port of plain CUPS. If it is None, there is no plain CUPS.
             cups_tls_port: Port of CUPS over HTTPS. If it is None, there is no HTTPS.
             cups_tls_fallback_to_free_port: Whether to take a free port if ``cups_tls_port`` is taken.
             state_dir: Folder that keeps the CA and the server's key. If it is None, new ones are created each time.
             public_names: Names of this machine on the network, for the server's certificate and for Host headers.
-            policy: Decisions of the service.
-            clock: Clock of the service.
-            limits: What one gateway may take of the CUPS servers.
-            kept_state: Where all state is kept. The cloud opens it. None to keep the state in memory only.
+            policy: How the service behaves if AWS's behaviour is not documented. None means the default policy.
+            clock: Clock of the service. None means the real clock.
+            limits: Limits of the CUPS servers on the time, bytes and connections of a client.
+            kept_state: Keeps all state in a folder. The cloud opens it. None means that the state is in memory only.
 
         Raises:
             LabError: There would be no CUPS at all.

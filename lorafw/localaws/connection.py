@@ -1,8 +1,8 @@
-"""Connect to the lab on this machine, or to the AWS account whose number a person has typed. To nothing else.
+"""Connect to the lab on this machine, or to the AWS account whose number the user has typed. Nothing else is possible.
 
-The lab is found as ``lorafw aws`` finds it. For an account, boto3's own settings are used, and three things are
-checked: the endpoints are AWS's, STS says that the credentials belong to the account that was typed, and there is a
-Region.
+The lab is found in the same way as by ``lorafw aws``. For an account, boto3's own settings are used, and three things
+are checked: the endpoints are AWS's, STS says that the credentials belong to the account that was typed, and there is
+a Region.
 """
 
 from __future__ import annotations

@@ -120,8 +120,8 @@ class ControlMiddleware:
 
     def _advance(self, environ: Environ) -> object:
         """Move the clock by the ``seconds`` of the body, and return the new time."""
-        members = _read_members(environ, {"seconds"}, required={"seconds"})
-        seconds = _check_seconds(members["seconds"])
+        parameters = _read_parameters(environ, {"seconds"}, required={"seconds"})
+        seconds = _check_seconds(parameters["seconds"])
         if self._controlled.now_ms() + seconds * 1000 > _LAST_TIME_MS:
             raise ControlError(HTTPStatus.BAD_REQUEST, f"seconds: {seconds} leads beyond the year 9999")
         now_ms = self._controlled.advance(seconds)
@@ -136,8 +136,8 @@ class ControlMiddleware:
 
     def _fail_next(self, environ: Environ) -> None:
         """Plan the failure that the body describes."""
-        members = _read_members(environ, set(_FAIL_NEXT_TYPES), required={"operation", "code"})
-        arguments = {name: _check_member(name, value) for name, value in members.items()}
+        parameters = _read_parameters(environ, set(_FAIL_NEXT_TYPES), required={"operation", "code"})
+        arguments = {name: _check_fail_next_parameter(name, value) for name, value in parameters.items()}
         try:
             self._controlled.fail_next(**arguments)
         except LabError as error:
@@ -162,13 +162,13 @@ def _is_signed(environ: Environ) -> bool:
     return "HTTP_AUTHORIZATION" in environ or "X-Amz-Credential=" in environ.get("QUERY_STRING", "")
 
 
-def _read_members(environ: Environ, allowed: set[str], *, required: set[str]) -> dict[str, Any]:
-    """Return the members of the JSON object in the body.
+def _read_parameters(environ: Environ, allowed: set[str], *, required: set[str]) -> dict[str, Any]:
+    """Return the parameters of a request: the members of the JSON object in its body.
 
     Args:
         environ: The request.
-        allowed: The members that the route knows.
-        required: The members that must be present.
+        allowed: The names that the route knows.
+        required: The names that must be present.
 
     Raises:
         ControlError: The body is too long or is not such an object.
@@ -215,8 +215,8 @@ def _check_seconds(value: Any) -> float:
     return float(value)
 
 
-def _check_member(name: str, value: Any) -> Any:
-    """Return a member of fail-next. Raises ControlError if it has a wrong type or is out of range."""
+def _check_fail_next_parameter(name: str, value: Any) -> Any:
+    """Return a parameter of fail-next. Raises ControlError if it has a wrong type or is out of range."""
     expected_type = _FAIL_NEXT_TYPES[name]
     if value is None and name in _OPTIONAL:
         return None

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from lorafw import example
 from lorafw.errors import LorafwError
-from lorafw.firmware.signing import KeyPair, sign_update
+from lorafw.firmware.signing import KeyPair, UpdateSignature, sign_update
 from lorafw.gateway.provisioning import register_gateway, write_home
 from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
@@ -88,25 +88,30 @@ class DocumentedWalkthrough:
         self._write_heading("0. Update file, signature, bucket and role")
         self._keys = KeyPair.generate()
         update = example.update_file(self._package)
-        signer = self._keys
-        if self._fail == "wrong-key":
-            signer = KeyPair.generate()
-        signed = sign_update(signer, update)
         self._write_line(f"{example.KEY}: {len(update)} bytes, brings PackageVersion {self._package}")
-        self._write_line(f"signature: {len(signed.signature)} bytes, SigKeyCrc {signed.key_crc} ({signed.key_crc:08X})")
-        if self._fail == "wrong-key":
-            crc = self._keys.public_key.crc
-            self._write_line(f"(--fail wrong-key: the gateway's sig-0.key has the CRC {crc}, {crc:08X})")
+        signed = self._sign(update)
         if self._fail == "tampered":
             update += b"\n"
             self._write_line("(--fail tampered: one byte is added to the file after it was signed)")
         create_bucket_and_role(self._cloud.client)
         upload_update(self._cloud.client, update)
         self._write_line(f"{example.DATA_SOURCE} is readable through {example.ROLE_ARN}")
-        members = example.input_json(signature=signed.signature, sig_key_crc=signed.key_crc)
+        parameters = example.input_json(signature=signed.signature, sig_key_crc=signed.key_crc)
         path = self._folder / "input.json"
-        path.write_text(json.dumps(members, indent=4))
+        path.write_text(json.dumps(parameters, indent=4))
         return path
+
+    def _sign(self, update: bytes) -> UpdateSignature:
+        """Sign the update with the gateway's key, or with another key if the update must fail with ``wrong-key``."""
+        signing_keys = self._keys
+        if self._fail == "wrong-key":
+            signing_keys = KeyPair.generate()
+        signed = sign_update(signing_keys, update)
+        self._write_line(f"signature: {len(signed.signature)} bytes, SigKeyCrc {signed.key_crc} ({signed.key_crc:08X})")
+        if self._fail == "wrong-key":
+            crc = self._keys.public_key.crc
+            self._write_line(f"(--fail wrong-key: the gateway's sig-0.key has the CRC {crc}, {crc:08X})")
+        return signed
 
     def _create_gateway(self) -> tuple[str, VirtualGateway]:
         """Register the gateway, write its home folder and let it poll once. Returns its id and the virtual gateway."""
@@ -122,7 +127,7 @@ class DocumentedWalkthrough:
             interval_s=example.POLL_INTERVAL_S,
         )
         self._write_line(f"The gateway {example.GATEWAY_EUI} is registered and powered on:")
-        gateway = VirtualGateway(home, HttpTransport(), log=lambda line: self._write_line(f"    {line}"))
+        gateway = VirtualGateway(home, HttpTransport(), log=self._write_log_line)
         gateway.poll()
         return registration.id, gateway
 
@@ -160,6 +165,10 @@ class DocumentedWalkthrough:
         self._write_line("\n".join(f"    {line}" for line in explanation.lines))
         self._write_line("    The gateway's log above says it too: its key does not verify the signature, so the")
         self._write_line(f"    update was refused. {reason}")
+
+    def _write_log_line(self, line: str) -> None:
+        """Show a line of the gateway's log, indented."""
+        self._write_line(f"    {line}")
 
     def _write_heading(self, text: str) -> None:
         """Show a heading, underlined and after an empty line."""

@@ -53,7 +53,7 @@ def bold(text: object) -> SafeHtml:
 
 
 def highlight(text: object) -> SafeHtml:
-    """Return the text in a frame and bold type, which stand out without colour, too."""
+    """Return the text in a frame and bold type. It stands out without colour too."""
     return SafeHtml(f'<mark style="font-weight:bold;outline:1px solid">{html(text)}</mark>')
 
 
@@ -68,14 +68,14 @@ def chip(text: object, mood: Mood, *, large: bool = False) -> SafeHtml:
     Args:
         text: The status with its symbol. It says everything that the colour says.
         mood: Which colour the chip has.
-        large: For the one status that matters most.
+        large: Whether the chip is large, for the most important status of a panel.
     """
     size = " lorafw-large" if large else ""
     return SafeHtml(f'<b class="lorafw-chip lorafw-{mood}{size}">{html(text)}</b>')
 
 
 def key_figures(*figures: tuple[str, object]) -> SafeHtml:
-    """Return the few figures that matter, large.
+    """Return the most important figures, in large type.
 
     Args:
         *figures: Pairs of a name and a value.
@@ -85,7 +85,7 @@ def key_figures(*figures: tuple[str, object]) -> SafeHtml:
 
 
 def quiet(text: object) -> SafeHtml:
-    """Return a remark that stands back."""
+    """Return a remark in less prominent type."""
     return SafeHtml(f'<div class="lorafw-quiet" style="margin-top:6px">{html(text)}</div>')
 
 
