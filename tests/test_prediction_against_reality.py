@@ -222,7 +222,7 @@ class Scene:
         self.journal = folder / "rollout.journal"
 
     def run(self, until: Until = Until.HOLD) -> tuple[StateName, str]:
-        description = describe_state(run_apply(self.aws, self.plan, self.journal, until, min_sweep_ms=600_000))
+        description = describe_state(run_apply(self.aws, self.plan, self.journal, until, min_list_interval_ms=600_000))
         return description.name, description.reason
 
 
