@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rollout_example import LARGER_PLAN, carry_out, plan_on_testbed, save_plan
 from lorafw.errors import JournalError, LabError
 from lorafw.lab import RolloutMonitor
 from lorafw.lab.panels.html import SafeHtml, html
+from lorafw.lab.panels.rollout_view import MonitorView
 from lorafw.lab.plots.figure import AccessibleFigure
 from lorafw.rollout import Command, Until, command, read_state
 from lorafw.rollout.file_system import lock_journal
@@ -203,3 +205,31 @@ def test_a_testbed_that_was_stopped_is_told(bed: Testbed, plan_file: Path, tmp_p
     bed.stop()
     monitor.apply.click()
     assert "the testbed of this rollout was stopped" in shown(monitor)
+
+
+def test_a_reading_that_was_overtaken_by_a_newer_one_is_not_shown(
+    carried_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = RolloutMonitor(shutil.copytree(carried_out, tmp_path / "copy") / "rollout.plan")
+    older, newest = panel.view, MonitorView.read(panel.plan, panel.journal, panel.wave.value)
+    views = iter([older, newest])
+
+    async def read_twice_at_once() -> None:
+        started, go_on = threading.Event(), threading.Event()
+
+        def read(*_: object) -> MonitorView:
+            view = next(views)
+            if view is older:
+                started.set()
+                go_on.wait()
+            return view
+
+        monkeypatch.setattr(MonitorView, "read", read)
+        reading = asyncio.create_task(panel._reload_in_background())
+        await asyncio.to_thread(started.wait)
+        panel.reload()
+        go_on.set()
+        await reading
+
+    asyncio.run(read_twice_at_once())
+    assert panel.view is newest

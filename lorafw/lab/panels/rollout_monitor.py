@@ -93,6 +93,8 @@ class RolloutMonitor(Panel):
         """What is shown."""
         self._driver: RolloutDriver | None = make_driver(target) if target is not None else None
         self._signature = _signature_of(self.journal)
+        self._reading_number = 0
+        """Counts the readings of the journal."""
         self._follower: asyncio.Task[None] | None = None
         self._create_views()
         self._create_commands()
@@ -132,6 +134,7 @@ class RolloutMonitor(Panel):
 
     def reload(self) -> None:
         """Read the journal again. The caller draws the panel."""
+        self._reading_number += 1
         self._signature = _signature_of(self.journal)
         self.view = MonitorView.read(self.plan, self.journal, self.wave.value)
 
@@ -203,12 +206,19 @@ class RolloutMonitor(Panel):
             pause_s = max(FOLLOW_INTERVAL_S, reading_s / MAX_READING_SHARE)
 
     async def _reload_in_background(self) -> None:
-        """Read the journal in a thread, and draw the panel."""
+        """Read the journal in a thread, and draw the panel.
+
+        What was read is dropped if the journal was read again meanwhile, because then it is older than what is shown.
+        """
+        self._reading_number += 1
+        number = self._reading_number
         try:
             view = await asyncio.to_thread(MonitorView.read, self.plan, self.journal, self.wave.value)
         except LorafwError as error:
             self.error = str(error)
         else:
+            if number != self._reading_number:
+                return
             self.view = view
         self.redraw()
 
