@@ -64,24 +64,30 @@ def carry_out(folder: Path, until: Until = Until.END) -> SavedPlan:
     return plan
 
 
+def make_definition(bed: Testbed) -> dict[str, Any]:
+    """Return the input.json of an update that the testbed has built and signed. The testbed keeps no definition."""
+    client = bed.client("iotwireless")
+    definition_id = bed.define_update("1.0.1", restart="true", auto_create_tasks=False)
+    members = client.get_wireless_gateway_task_definition(Id=definition_id)
+    client.delete_wireless_gateway_task_definition(Id=definition_id)
+    return {name: members[name] for name in ("AutoCreateTasks", "Name", "Update")}
+
+
 def plan_on_testbed(bed: Testbed, folder: Path, plan: Plan = PLAN) -> Path:
     """Plan an update of all gateways of a testbed, which poll every hour, and write it into a folder. Return its file.
 
     The first polls are spread over the hour.
     """
     start_ms = bed.clock.now_ms()
-    client = bed.client("iotwireless")
-    definition_id = bed.define_update("1.0.1", restart="true", auto_create_tasks=False)
-    members = client.get_wireless_gateway_task_definition(Id=definition_id)
-    client.delete_wireless_gateway_task_definition(Id=definition_id)
-    definition = {name: members[name] for name in ("AutoCreateTasks", "Name", "Update")}
     size = len(bed.gateways)
     phase_ms = np.arange(size) * HOUR_MS // size
     for gateway, offset_ms in zip(bed.gateways, phase_ms.tolist(), strict=True):
         gateway.next_poll_ms = start_ms + offset_ms
     fleet = make_fleet(size, phase_ms=phase_ms, period_ms=HOUR_MS, goodput_Bps=1e9)
     clock = SimulatedTime(bed.clock.now_ms, bed.advance)
-    saved = plan_rollout(plan, definition, fleet, connect_clients(bed.client, "lab"), clock=clock, calls_per_s=1e9)
+    saved = plan_rollout(
+        plan, make_definition(bed), fleet, connect_clients(bed.client, "lab"), clock=clock, calls_per_s=1e9
+    )
     write_plan(saved, folder / "rollout.plan")
     return folder / "rollout.plan"
 

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import numpy as np
 import pytest
+from rollout_example import make_definition
 
 from lorafw import example
 from lorafw.fleet import Fleet, Plan, Rate, Threshold, Update, Wave, make_fleet, simulate
@@ -62,18 +63,10 @@ def bed() -> Any:
         yield bed
 
 
-def definition(bed: Testbed) -> dict[str, Any]:
-    """The input.json of an update that the testbed builds and signs."""
-    definition_id = bed.define_update("1.0.1", restart="true", auto_create_tasks=False)
-    members = bed.client("iotwireless").get_wireless_gateway_task_definition(Id=definition_id)
-    bed.client("iotwireless").delete_wireless_gateway_task_definition(Id=definition_id)
-    return {name: members[name] for name in ("AutoCreateTasks", "Name", "Update")}
-
-
 def saved_plan(bed: Testbed, seed: int, plan: Plan = PLAN) -> SavedPlan:
     connection = connect_clients(bed.client, "lab")
     clock = SimulatedTime(bed.clock.now_ms, bed.advance)
-    return make_plan(plan, definition(bed), make_model(), connection, seed=seed, clock=clock, calls_per_s=1e9)
+    return make_plan(plan, make_definition(bed), make_model(), connection, seed=seed, clock=clock, calls_per_s=1e9)
 
 
 def run(bed: Testbed, plan: SavedPlan, journal: Path, **options: Any) -> Any:

@@ -361,10 +361,9 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             Conflict: Another gateway has this certificate. AWS does not document this case.
         """
         with self._lock:
-            for gateway in self.service.gateways(self.owner):
-                if gateway.id != gateway_id and gateway.certificate_id == certificate_id:
-                    message = f"certificate {certificate_id} is associated with gateway {gateway.id}"
-                    raise Conflict(message, "Certificate", certificate_id)
+            gateways = self.service.gateways(self.owner)
+            holders = {gateway.id for gateway in gateways if gateway.certificate_id == certificate_id}
+            _check_not_held("Certificate", certificate_id, holders - {gateway_id})
             self.service.update_gateway(self.owner, gateway_id, certificate_id=certificate_id)
 
     def _set_thing(self, gateway_id: str, thing_arn: str) -> None:
@@ -374,10 +373,9 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             Conflict: Another gateway has this thing. AWS does not document this case.
         """
         with self._lock:
-            for gateway in self.service.gateways(self.owner):
-                if gateway.id != gateway_id and gateway.thing_arn == thing_arn:
-                    message = f"thing {thing_arn} is associated with gateway {gateway.id}"
-                    raise Conflict(message, "Thing", thing_arn)
+            gateways = self.service.gateways(self.owner)
+            holders = {gateway.id for gateway in gateways if gateway.thing_arn == thing_arn}
+            _check_not_held("Thing", thing_arn, holders - {gateway_id})
             self.service.update_gateway(self.owner, gateway_id, thing_arn=thing_arn)
 
     def _find_gateway(self, identifier: str, identifier_type: str) -> Gateway:
@@ -532,3 +530,18 @@ def restore_api_records(records: Mapping[ApiRecord, Any]) -> None:
     """Take over saved values of all accounts and Regions. The service must have been restored before."""
     for record, value in records.items():
         iotwireless_backends[record.owner.account][record.owner.region].restore(record, value)
+
+
+def _check_not_held(kind: str, value: str, gateway_ids: Iterable[str]) -> None:
+    """Check that no gateway holds a certificate or a thing.
+
+    Args:
+        kind: ``Certificate`` or ``Thing``.
+        value: The id of the certificate, or the ARN of the thing.
+        gateway_ids: The gateways that hold it.
+
+    Raises:
+        Conflict: There is such a gateway.
+    """
+    for gateway_id in gateway_ids:
+        raise Conflict(f"{kind.lower()} {value} is associated with gateway {gateway_id}", kind, value)

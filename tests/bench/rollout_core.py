@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 from botocore import xform_name
 from botocore.exceptions import ClientError
+from rollout_example import make_definition
 from rollout_memory import MemoryAws, make_gateways, make_plan, run_apply
 from test_rollout_survives import Boundaries, Killed, KillingJournal, log_of
 
@@ -133,15 +134,6 @@ def open_fleet(gateways: int) -> Testbed:
     bed = Testbed(gateways=gateways, interval_s=DAY_S, spread_polls=True).start()
     bed.advance(DAY_S)
     return bed
-
-
-def make_definition(bed: Testbed) -> dict[str, Any]:
-    """Return the definition of an update that the testbed has built and signed."""
-    client = bed.client("iotwireless")
-    definition_id = bed.define_update("1.0.1", restart="true", auto_create_tasks=False)
-    members = client.get_wireless_gateway_task_definition(Id=definition_id)
-    client.delete_wireless_gateway_task_definition(Id=definition_id)
-    return {name: members[name] for name in ("AutoCreateTasks", "Name", "Update")}
 
 
 def apply_on_testbed(gateways: int, folder: Path) -> tuple[float, Recorder]:
