@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -176,6 +177,17 @@ class LabPage:
     def run_all(self) -> bool:
         """Run All Cells; did every cell run, and end well?"""
         return bool(self.page.evaluate(_RUN_ALL))
+
+    def save(self, path: Path, text: str) -> None:
+        """Save the notebook until its file holds the text.
+
+        JupyterLab ignores the command while another save of the notebook, such as an automatic one, is running.
+        """
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while text not in path.read_text():
+            assert time.monotonic() < deadline, f"{path.name} was saved without {text!r}"
+            self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+            self.page.wait_for_timeout(100)
 
     def failures(self) -> list[str]:
         """What cells that failed said."""

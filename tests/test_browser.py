@@ -354,11 +354,11 @@ def test_a_panel_shows_its_static_face_before_anything_runs(page: LabPage, folde
 def test_a_page_that_was_saved_shows_its_panels_when_it_is_opened_again(
     page: LabPage, browser: Any, lab: str, folder: Path
 ) -> None:
-    write_notebook(folder / "saved.ipynb", OTHERS[0])
+    path = write_notebook(folder / "saved.ipynb", OTHERS[0])
     assert page.open("saved.ipynb").run_all()
     page.page.get_by_label("Model").fill("RPi")
     page.page.locator(".jp-OutputArea").get_by_text("Model='RPi'").wait_for()
-    page.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.save(path, "Model=&#x27;RPi&#x27;")
     page.close_notebook()
     again = LabPage(browser, lab).open("saved.ipynb")
     again.page.locator(".jp-OutputArea").get_by_text("Model='RPi'").wait_for()
