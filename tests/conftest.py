@@ -20,6 +20,7 @@ from typing import Any
 
 import nbval.kernel
 import pytest
+import solved_lessons
 from hypothesis import HealthCheck, settings
 from jupyter_client.connect import LocalPortCache
 from nbval.kernel import start_new_kernel
@@ -67,6 +68,11 @@ DATA = Path(__file__).parent.parent / "data"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-lesson", action="store_true", help="run every lesson in the browser, not one of them")
     parser.addoption("--slow", action="store_true", help="also run the tests that are marked slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let nbval run the solutions of the exercises. A hook of this file would not see the folder of the notebooks."""
+    config.pluginmanager.register(solved_lessons)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
