@@ -251,11 +251,12 @@ class ApiAndCups(RuleBasedStateMachine):
             time.sleep(0.002)
 
 
-def test_the_laws_hold_over_api_and_cups_together() -> None:
+@pytest.mark.parametrize("examples", [10, pytest.param(25, marks=pytest.mark.slow)])
+def test_the_laws_hold_over_api_and_cups_together(examples: int) -> None:
     run_state_machine_as_test(
         ApiAndCups,
         settings=settings(
-            max_examples=25,
+            max_examples=examples,
             stateful_step_count=25,
             deadline=None,
             derandomize=True,

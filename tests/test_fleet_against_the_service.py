@@ -372,8 +372,9 @@ def fleet_in_trouble(size: int, *, seed: int, **conditions: Any) -> Fleet:
     )
 
 
-def test_two_thousand_gateways_have_the_histories_that_the_service_writes(folder: Path) -> None:
-    fleet = fleet_in_trouble(2000, seed=1)
+@pytest.mark.parametrize("gateways", [500, pytest.param(2000, marks=pytest.mark.slow)])
+def test_a_fleet_with_every_fault_has_the_histories_that_the_service_writes(folder: Path, gateways: int) -> None:
+    fleet = fleet_in_trouble(gateways, seed=1)
     plan = Plan(update=Rollout(fails=0.15, current_version="1.0.0"), horizon_s=12 * DAY_S)
     real = RealRollout(fleet, plan, 7, folder).run()
     result = simulate(fleet, plan, seed=7)

@@ -174,12 +174,14 @@ def plans(draw: Any, size: int) -> Plan:
     )
 
 
-@settings(max_examples=150, derandomize=True, phases=(Phase.generate, Phase.shrink))
-@given(st.data(), fleets(), st.integers(0, 2**40), st.sampled_from([0, 0, 2]))
-def test_the_simulator_and_the_event_loop_write_the_same_log(
-    data: st.DataObject, fleet: Fleet, seed: int, replication: int
-) -> None:
-    assert_equal(fleet, data.draw(plans(fleet.size)), seed, replication)
+@pytest.mark.parametrize("examples", [60, pytest.param(150, marks=pytest.mark.slow)])
+def test_the_simulator_and_the_event_loop_write_the_same_log(examples: int) -> None:
+    @settings(max_examples=examples, derandomize=True, phases=(Phase.generate, Phase.shrink))
+    @given(st.data(), fleets(), st.integers(0, 2**40), st.sampled_from([0, 0, 2]))
+    def write_the_same_log(data: st.DataObject, fleet: Fleet, seed: int, replication: int) -> None:
+        assert_equal(fleet, data.draw(plans(fleet.size)), seed, replication)
+
+    write_the_same_log()
 
 
 @pytest.mark.parametrize("seed", range(3))

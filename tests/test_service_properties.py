@@ -539,9 +539,11 @@ CALM = settings(
 )
 
 
-def test_the_service_agrees_with_the_table_of_decisions_whatever_is_done():
-    run_state_machine_as_test(Agreement, settings=settings(CALM, max_examples=500))
+@pytest.mark.parametrize("examples", [150, pytest.param(500, marks=pytest.mark.slow)])
+def test_the_service_agrees_with_the_table_of_decisions_whatever_is_done(examples):
+    run_state_machine_as_test(Agreement, settings=settings(CALM, max_examples=examples))
 
 
-def test_the_laws_hold_under_every_policy():
-    run_state_machine_as_test(AnyPolicy, settings=settings(CALM, max_examples=300))
+@pytest.mark.parametrize("examples", [100, pytest.param(300, marks=pytest.mark.slow)])
+def test_the_laws_hold_under_every_policy(examples):
+    run_state_machine_as_test(AnyPolicy, settings=settings(CALM, max_examples=examples))
