@@ -44,6 +44,8 @@ BY_NAME = {
 """What each leaves of a task, in the order of the faults."""
 
 EUIS = count(0x100)
+NEVER_MS = 2**62
+"""The next poll of a gateway whose test is over. Otherwise each test would poll the gateways of all tests before it."""
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,8 @@ def bed(shared: Testbed) -> Iterator[Testbed]:
     shared.gateways[:] = []
     shared.add_gateway(GatewayEui(next(EUIS)))
     yield shared
+    for gateway in shared.gateways:
+        gateway.next_poll_ms = NEVER_MS
     shared.gateways.clear()
 
 
