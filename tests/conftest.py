@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import random
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,11 @@ import solved_lessons
 from hypothesis import HealthCheck, settings
 from jupyter_client.connect import LocalPortCache
 from nbval.kernel import start_new_kernel
+
+# Python keeps what it has compiled, also where containers switch that off: the tests start some hundred programs, and
+# each of them would compile all that it imports, which takes as long again as everything else that it does.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A loaded machine is slow, not wrong.
 settings.register_profile("lorafw", deadline=None, suppress_health_check=[HealthCheck.too_slow])
