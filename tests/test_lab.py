@@ -256,7 +256,7 @@ def test_a_server_that_does_not_start_is_reported_with_its_output(
         JupyterLabServer(copy).start()
 
 
-@pytest.mark.parametrize("server_class", SERVER_CLASSES)
+@pytest.mark.parametrize("server_class", [JupyterLabServer, pytest.param(VoilaServer, marks=pytest.mark.slow)])
 def test_the_lab_comes_up_past_a_proxy_and_asks_it_nothing(
     copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch, server_class: type[NotebookServer]
 ) -> None:
