@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
+import gc
 import json
 import os
 import random
@@ -23,6 +25,7 @@ from typing import Any
 import nbval.kernel
 import pytest
 import solved_lessons
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 from jupyter_client.connect import LocalPortCache
 from nbval.kernel import start_new_kernel
@@ -69,6 +72,18 @@ def start_kernel_patiently(**options: Any) -> Any:
 LocalPortCache.find_available_port = find_kernel_port
 nbval.kernel.start_new_kernel = start_kernel_patiently
 
+load_json_file = JSONFileLoader.load_file
+
+
+@functools.cache
+def parse_once(path: str) -> Any:
+    """Return what a JSON file of botocore holds, such as the model of a service."""
+    return load_json_file(JSONFileLoader(), path)
+
+
+# moto takes the session of boto3 away in each test. The next one would parse the same megabytes again.
+JSONFileLoader.load_file = lambda _, file_path: parse_once(file_path)  # type: ignore[method-assign]
+
 DATA = Path(__file__).parent.parent / "data"
 
 
@@ -80,6 +95,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Let nbval run the solutions of the exercises. A hook of this file would not see the folder of the notebooks."""
     config.pluginmanager.register(solved_lessons)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector leave alone what all tests share, and look through all objects less often.
+
+    The modules and the tests are half a million objects, and each new boto3 client made it look through them.
+    """
+    gc.collect()
+    gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, 100)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
