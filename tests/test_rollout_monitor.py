@@ -14,7 +14,7 @@ from rollout_example import LARGER_PLAN, carry_out, plan_on_testbed, save_plan
 from lorafw.errors import JournalError, LabError
 from lorafw.lab import RolloutMonitor
 from lorafw.lab.panels.html import SafeHtml, html
-from lorafw.lab.panels.rollout_view import MonitorView
+from lorafw.lab.panels.rollout_view import MonitorView, wave_rows
 from lorafw.lab.plots.figure import AccessibleFigure
 from lorafw.rollout import Command, Until, command, read_state
 from lorafw.rollout.file_system import lock_journal
@@ -50,7 +50,7 @@ def held(carried_out: Path, tmp_path: Path) -> RolloutMonitor:
 
 
 def shown(monitor: RolloutMonitor) -> str:
-    return f"{monitor._view.value}{monitor._details.value}"
+    return f"{monitor.layout.view.value}{monitor.layout.details.value}"
 
 
 def test_before_a_rollout_the_panel_shows_what_is_predicted(tmp_path: Path) -> None:
@@ -64,9 +64,9 @@ def test_before_a_rollout_the_panel_shows_what_is_predicted(tmp_path: Path) -> N
 def test_a_rollout_that_holds_is_shown_with_its_reason_its_gates_and_its_gateways(held: RolloutMonitor) -> None:
     assert "◆ holding" in shown(held)
     assert "2 COMPLETED and 1 FAILED of 3" in held.text()
-    assert held.view.wave_rows()[0][:6] == ("1", "3", "holding", "2", "1", "0")
+    assert wave_rows(held.view.document)[0][:6] == ("1", "3", "holding", "2", "1", "0")
     assert "goes on when completed / size &gt;= 90 %" in shown(held)
-    assert [gateway["gateway"] for gateway in held.view.attention()] == ["gw-00001"]
+    assert [gateway["gateway"] for gateway in held.view.gateways_needing_attention()] == ["gw-00001"]
     assert held.gateway.value == "gw-00001"
     assert "1 of 3 after 3.2 h (predicted 0 to 1)" in held.text()
 
@@ -80,7 +80,7 @@ def test_another_wave_can_be_looked_at(held: RolloutMonitor) -> None:
 def test_each_button_writes_its_command_with_the_reason_and_the_person(held: RolloutMonitor) -> None:
     for name, state in (("pause", "paused"), ("resume", "holding"), ("promote", "running"), ("abort", "aborted")):
         held.reason.value = f"why {name}"
-        getattr(held, name).click()
+        held.commands[Command(name)].click()
         assert not held.error
         assert held.view.document["state"] == state
         assert f"✔ {name.capitalize()} is recorded; it takes effect when apply runs again." in shown(held)
@@ -93,7 +93,7 @@ def test_each_button_writes_its_command_with_the_reason_and_the_person(held: Rol
 def test_a_command_without_a_reason_is_refused(held: RolloutMonitor) -> None:
     before = held.view.document
     held.reason.value = "  "
-    held.abort.click()
+    held.commands[Command.ABORT].click()
     assert "reason: say why, before you press Abort" in shown(held)
     held.reload()
     assert held.view.document == before
@@ -101,22 +101,21 @@ def test_a_command_without_a_reason_is_refused(held: RolloutMonitor) -> None:
 
 def test_a_button_can_be_pressed_only_if_its_command_is_possible(held: RolloutMonitor) -> None:
     def possible() -> list[str]:
-        names = ("pause", "resume", "promote", "abort")
-        return [name for name in names if not getattr(held, name).disabled]
+        return [command for command, button in held.commands.items() if not button.disabled]
 
     assert possible() == ["pause", "promote", "abort"]
     held.reason.value = "lunch"
-    held.pause.click()
+    held.commands[Command.PAUSE].click()
     assert possible() == ["resume", "promote", "abort"]
     held.reason.value = "enough"
-    held.abort.click()
+    held.commands[Command.ABORT].click()
     assert possible() == []
 
 
 def test_the_panel_says_whether_apply_runs(held: RolloutMonitor) -> None:
     held.reason.value = "lunch"
     with lock_journal(held.journal):
-        held.pause.click()
+        held.commands[Command.PAUSE].click()
     assert "apply reads it at its next step" in shown(held)
 
 
@@ -184,13 +183,13 @@ def test_an_apply_that_is_cancelled_goes_on_where_it_was(bed: Testbed, plan_file
     assert not monitor.error
     assert "of the predicted rollouts had" in monitor.view.document["reason"]
     monitor.reason.value = "three roofs have a fault of their own"
-    monitor.promote.click()
+    monitor.commands[Command.PROMOTE].click()
     monitor.apply.click()
     assert "the gate of wave 1" in monitor.view.document["reason"]
     assert "The update is signed with SigKeyCrc" in shown(monitor)
     assert monitor.gateway.value in shown(monitor)
     monitor.reason.value = "it is the key"
-    monitor.abort.click()
+    monitor.commands[Command.ABORT].click()
     monitor.apply.click()
     assert "✖ aborted" in shown(monitor)
     assert monitor.apply.disabled

@@ -38,7 +38,7 @@ from lorafw.lab.panels.browser_widgets import Frame, Slider
 from lorafw.lab.panels.fleet_dashboard import DashboardResult
 from lorafw.lab.panels.html import is_panel_html
 from lorafw.lab.panels.match_explorer import caret_diff, definition
-from lorafw.lab.panels.signature_workbench import WorkbenchState
+from lorafw.lab.panels.signature_workbench import TRUSTED_KEY, WorkbenchState
 from lorafw.lab.panels.style import STYLE_SHEET
 from lorafw.lab.panels.task_board import FAULT_NAMES, STATUS_MOODS, STATUS_SYMBOLS
 from lorafw.rollout import Until
@@ -90,14 +90,14 @@ def panel(make_panel: Callable[[], Panel]) -> Panel:
 
 def shown(panel: Panel) -> str:
     """What the live view holds."""
-    return f"{panel._view.value}{panel._details.value}"
+    return f"{panel.layout.view.value}{panel.layout.details.value}"
 
 
 # --- what holds for every panel ---
 
 
 def test_every_control_has_a_description_and_acts_while_it_is_used(panel: Panel) -> None:
-    controls = list(panel.controls())
+    controls = list(panel.layout.controls())
     assert controls
     for control in controls:
         assert control.description.strip()
@@ -119,7 +119,7 @@ def test_the_same_panel_made_twice_says_the_same(panel: Panel, make_panel: Calla
 
 
 def test_a_panel_can_be_drawn_at_both_ends_of_every_slider_and_with_every_choice(panel: Panel) -> None:
-    for control in list(panel.controls()):
+    for control in list(panel.layout.controls()):
         ends: list[tuple[str, Any]] = []
         if isinstance(control, Slider):
             ends = [("value", control.min), ("value", control.max)]
@@ -133,7 +133,7 @@ def test_a_panel_can_be_drawn_at_both_ends_of_every_slider_and_with_every_choice
 
 
 def test_no_output_widget_is_used(panel: Panel) -> None:
-    assert not [one for one in panel.controls() if isinstance(one, ipywidgets.Output)]
+    assert not [one for one in panel.layout.controls() if isinstance(one, ipywidgets.Output)]
 
 
 def test_callbacks_from_several_threads_leave_one_view_of_one_state(bed: Testbed) -> None:
@@ -147,9 +147,9 @@ def test_callbacks_from_several_threads_leave_one_view_of_one_state(bed: Testbed
 
 
 def test_a_running_panel_has_a_frame_that_keeps_keys_inside(panel: Panel) -> None:
-    frame = panel.root.children[0]
+    frame = panel.layout.root.children[0]
     assert isinstance(frame, Frame)
-    assert "lorafw-panel" in panel.root._dom_classes
+    assert "lorafw-panel" in panel.layout.root._dom_classes
 
 
 def test_a_slider_takes_the_nearest_value_of_its_range() -> None:
@@ -356,8 +356,7 @@ def test_a_version_that_cannot_be_built_is_refused_with_its_reason_and_nothing_c
 
 
 def test_a_refused_update_leaves_no_file_and_one_that_ran_does() -> None:
-    key = next(iter(lorafw.lab.panels.signature_workbench.KEYS.values()))
-    bench = WorkbenchState(b"update", sig_keys=(key.public_key.sig_key,)).sign(key, "a key")
+    bench = WorkbenchState(b"update", sig_keys=(TRUSTED_KEY.public_key.sig_key,)).sign(TRUSTED_KEY, "a key")
     assert bench.evaluate()[1].executed == [b"update"]
     assert bench.strip().evaluate()[1].update is None
 
@@ -463,7 +462,7 @@ def test_a_small_fleet_is_simulated_as_soon_as_a_slider_is_let_go() -> None:
     dash = FleetDashboard(SMALL)
     before = alts(dash)
     assert len(before) == 2
-    dash.devices.value = 55
+    dash.inputs.gateways.value = 55
     assert dash.result.result.fleet.size == 55
     assert all("55 gateways" in alt for alt in alts(dash))
     assert alts(dash) != before
@@ -473,7 +472,7 @@ def test_a_small_fleet_is_simulated_as_soon_as_a_slider_is_let_go() -> None:
 def test_a_large_one_waits_for_run_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lorafw.lab.panels.fleet_dashboard.AUTO_RUN_LIMIT", 300)
     dash = FleetDashboard(SMALL)
-    dash.devices.value = 400
+    dash.inputs.gateways.value = 400
     assert dash.is_stale
     assert "press Run" in shown(dash)
     assert dash.result.result.fleet.size == 200
@@ -487,8 +486,8 @@ def test_a_large_one_waits_for_run_and_says_so(monkeypatch: pytest.MonkeyPatch) 
 def test_more_failing_installs_give_more_sends_on_the_dashboard() -> None:
     dash = FleetDashboard(SMALL)
     sends = []
-    for percent in (dash.fails.min, 10, dash.fails.max):
-        dash.fails.value = percent
+    for percent in (dash.inputs.fails.min, 10, dash.inputs.fails.max):
+        dash.inputs.fails.value = percent
         sends.append(dash.result.summary.mean_sends.value)
     assert sends == sorted(sends)
     assert sends[0] < sends[2]
@@ -500,7 +499,7 @@ def test_a_dashboard_says_what_its_plan_does_and_what_stopped_it() -> None:
     assert f"✖ The first rollout was stopped by the gate of wave 1 after {stopped}." in shown(dashboard)
     assert f"The first rollout was stopped by the gate of wave 1 after {stopped}." in dashboard.text()
     assert "Plan waves: 25 % + 25 % + 25 % + 25 % of the fleet; after each wave a gate" in shown(dashboard)
-    dashboard.plan.value = "at-once"
+    dashboard.inputs.plan.value = "at-once"
     assert "Plan at-once: every gateway at once." in shown(dashboard)
     assert "was stopped" not in shown(dashboard) + dashboard.text()
 
@@ -510,7 +509,7 @@ def test_the_planner_says_what_its_plans_do_and_what_stopped_them() -> None:
     assert "First plan: waves, stopped by the gate of wave 1 after " in shown(planner)
     assert ">Plan at-once: every gateway at once.</div>" in shown(planner)
     assert "Second plan: at-once, stopped" not in shown(planner)
-    planner.second.value = "canary"
+    planner.inputs.second.value = "canary"
     assert "Plan canary: 1 % + 10 % + 89 % of the fleet" in planner.header_html()
 
 
@@ -527,7 +526,7 @@ def test_the_history_of_the_chosen_gateway_is_the_simulators() -> None:
     dash.gateway.value = 7
     assert dash.text().endswith(dash.result.result.explain(7))
     assert "Gateway 7," in shown(dash)
-    dash.devices.value = 10
+    dash.inputs.gateways.value = 10
     dash.gateway.value = 199
     assert dash.gateway.value == 9
 
@@ -548,7 +547,7 @@ def test_a_plan_that_does_not_fit_the_fleet_is_refused_and_what_was_shown_stays(
 def test_two_equal_plans_do_not_differ_and_a_failing_one_does() -> None:
     planner = RolloutPlanner(Scenario(gateways=200, replications=3, fails=0.3), plans=("at-once", "at-once"))
     assert {row[-1] for row in planner.result.rows()} == {"= no difference"}
-    planner.second.value = "waves"
+    planner.inputs.second.value = "waves"
     assert planner.is_stale
     planner.run.click()
     assert "▲ second is higher" in {row[-1] for row in planner.result.rows()}

@@ -25,7 +25,7 @@ async def run():
         await asyncio.sleep(0.1)
 await run()
 monitor.reason.value = "three roofs have a fault of their own"
-monitor.promote.click()
+monitor.commands["promote"].click()
 await run()
 monitor"""
 """Carries the plan out until it leaves its prediction, goes on, and ends at the gate."""

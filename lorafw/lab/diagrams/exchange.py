@@ -11,7 +11,7 @@ from lorafw.cups.codec import encode_request, encode_response
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.firmware.signing import UpdateSignature
 from lorafw.lab.diagrams.canvas import BLUE, GREEN, SMALL, YELLOW, Canvas, Diagram
-from lorafw.lab.panels.signature_workbench import KEYS, WorkbenchState
+from lorafw.lab.panels.signature_workbench import TRUSTED_KEY, WorkbenchState
 from lorafw.lab.panels.wire_inspector import example_request, example_response
 
 _COLUMNS: Final = {"gateway": 130, "CUPS server": 480, "update service": 690, "S3": 880}
@@ -110,10 +110,9 @@ def _content_names(response: UpdateInfoResponse) -> list[str]:
 
 def _station_log(response: UpdateInfoResponse) -> list[str]:
     """Return what a station with the lab's key logs about the response."""
-    key = next(iter(KEYS.values()))
     signed = None
     if response.signature:
         signed = UpdateSignature(response.signature, response.key_crc)
-    state = WorkbenchState(response.update, signed, sig_keys=(key.public_key.sig_key,))
+    state = WorkbenchState(response.update, signed, sig_keys=(TRUSTED_KEY.public_key.sig_key,))
     result, _ = state.evaluate()
     return [line.text for line in result.log]

@@ -11,7 +11,7 @@ import asyncio
 import threading
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import ipywidgets
 
@@ -21,22 +21,54 @@ from lorafw.lab.panels.html import SafeHtml, chip
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
+"""Reports progress, as ``progress(done, total)``. Raises Cancelled if the calculation is to stop."""
+Work = Callable[[Progress], T]
+"""Calculates a result. It reports its progress with the function that it is given."""
 
 REFRESH_INTERVAL_S: Final = 0.05
 """Time between two updates of the progress bar."""
 
 
 class Cancelled(Exception):
-    """The job was cancelled. Raised by the progress callback; a job never lets it out."""
+    """The calculation was cancelled."""
+
+
+class Calculation(Generic[T]):
+    """One calculation. One thread runs it, and another one reads its progress and may cancel it."""
+
+    def __init__(self, work: Work[T]) -> None:
+        """Prepare the calculation. ``work`` returns its result."""
+        self._work = work
+        self._stop_event = threading.Event()
+        self.fraction = 0.0
+        """The part of the work that is done, from 0 to 1."""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the calculation is to stop, or has stopped, without a result."""
+        return self._stop_event.is_set()
+
+    def cancel(self) -> None:
+        """Let the calculation stop the next time it reports progress."""
+        self._stop_event.set()
+
+    def run(self) -> T:
+        """Calculate, and return the result.
+
+        Raises:
+            Cancelled: The calculation was cancelled.
+        """
+        return self._work(self._report_progress)
+
+    def _report_progress(self, done: int, total: int) -> None:
+        """Update ``fraction``. Raises Cancelled if the calculation is to stop."""
+        if self.is_cancelled:
+            raise Cancelled
+        self.fraction = done / total if total else 1.0
 
 
 class Job(Generic[T]):
-    """A calculation in the background, one at a time. A new one replaces one that still runs."""
-
-    bar: ipywidgets.FloatProgress
-    """Widget that shows the progress."""
-    cancel: ipywidgets.Button
-    """Widget that cancels the calculation. Enabled while one runs."""
+    """Runs one calculation at a time in the background, and shows its progress. A new calculation replaces it."""
 
     def __init__(self, on_done: Callable[[T], None], on_error: Callable[[Exception], None]) -> None:
         """Create the widgets. Nothing is calculated yet.
@@ -47,9 +79,8 @@ class Job(Generic[T]):
         """
         self._on_done = on_done
         self._on_error = on_error
-        self._stop_event = threading.Event()
-        """Set when the current calculation is to stop. Each calculation has an event of its own."""
-        self._fraction = 0.0
+        self._current: Calculation[T] | None = None
+        """The calculation that was started last."""
         self._task: asyncio.Task[None] | None = None
         self.bar = wide(ipywidgets.FloatProgress(description="Progress", max=1.0))
         self.cancel = button("Cancel", "Stop the calculation; what is shown stays")
@@ -58,108 +89,81 @@ class Job(Generic[T]):
 
     @property
     def is_running(self) -> bool:
-        """Whether a calculation runs."""
+        """Whether a calculation runs. The Cancel button is enabled meanwhile."""
         return not self.cancel.disabled
 
-    def start(self, work: Callable[[Progress], T]) -> None:
-        """Start a calculation, and cancel the one that runs. Waits for the result if no event loop runs.
-
-        Args:
-            work: Returns the result. It is called with a function to report progress, ``progress(done, total)``,
-                which raises Cancelled if the calculation is to stop.
-        """
+    def start(self, work: Work[T]) -> None:
+        """Start a calculation, and cancel the one that runs. Waits for the result if no event loop runs."""
         self.stop()
-        self._stop_event = threading.Event()
-        self._fraction = 0.0
+        calculation = Calculation(work)
+        self._current = calculation
+        self.bar.value = 0.0
+        self.cancel.disabled = False
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._run_synchronously(work)
+            self._report(calculation, calculation.run)
         else:
-            self._task = loop.create_task(self._run_in_background(work, self._stop_event))
+            self._task = loop.create_task(self._run_in_thread(calculation))
 
     def stop(self) -> None:
         """Cancel the calculation that runs. It stops the next time it reports progress."""
-        self._stop_event.set()
+        if self._current is not None:
+            self._current.cancel()
 
-    def _run_synchronously(self, work: Callable[[Progress], T]) -> None:
-        """Run the calculation in this thread, and report its outcome."""
-        self._mark_running()
+    async def _run_in_thread(self, calculation: Calculation[T]) -> None:
+        """Run a calculation in a thread, and update the progress bar until it has ended."""
+        future = asyncio.get_running_loop().run_in_executor(None, calculation.run)
+        while not future.done():
+            if calculation is self._current:
+                self.bar.value = calculation.fraction
+            await asyncio.sleep(REFRESH_INTERVAL_S)
+        self._report(calculation, future.result)
+
+    def _report(self, calculation: Calculation[T], get_result: Callable[[], T]) -> None:
+        """Pass a result or an error on. Does nothing for a calculation that was cancelled or replaced."""
         try:
-            self._report(self._run_catching(work, self._stop_event))
+            result = get_result()
+        except Cancelled:
+            pass
+        except Exception as error:
+            if calculation is self._current:
+                self._on_error(error)
+        else:
+            if not calculation.is_cancelled:
+                self.bar.value = 1.0
+                self._on_done(result)
         finally:
-            self._mark_idle()
-
-    async def _run_in_background(self, work: Callable[[Progress], T], stop_event: threading.Event) -> None:
-        """Run the calculation in a thread, and update the progress bar until it has ended.
-
-        Reports nothing if another calculation has been started meanwhile.
-        """
-        self._mark_running()
-        try:
-            future = asyncio.get_running_loop().run_in_executor(None, self._run_catching, work, stop_event)
-            while not future.done():
-                self.bar.value = self._fraction
-                await asyncio.sleep(REFRESH_INTERVAL_S)
-            if stop_event is self._stop_event:
-                self._report(future.result())
-        finally:
-            if stop_event is self._stop_event:
-                self._mark_idle()
-
-    def _run_catching(self, work: Callable[[Progress], T], stop_event: threading.Event) -> T | Exception:
-        """Run the calculation, and return its result or the exception that it raised."""
-
-        def progress(done: int, total: int) -> None:
-            if stop_event.is_set():
-                raise Cancelled
-            if stop_event is self._stop_event:
-                self._fraction = done / total if total else 1.0
-
-        try:
-            return work(progress)
-        except Exception as error:  # passed to on_error
-            return error
-
-    def _report(self, outcome: Any) -> None:
-        """Call ``on_done`` or ``on_error``, or neither if the calculation was cancelled."""
-        if isinstance(outcome, Cancelled):
-            return
-        if isinstance(outcome, Exception):
-            self._on_error(outcome)
-        elif not self._stop_event.is_set():
-            self.bar.value = 1.0
-            self._on_done(outcome)
-
-    def _mark_running(self) -> None:
-        self.bar.value = 0.0
-        self.cancel.disabled = False
-
-    def _mark_idle(self) -> None:
-        self.cancel.disabled = True
+            if calculation is self._current:
+                self.cancel.disabled = True
 
 
 class BackgroundPanel(Panel, Generic[T]):
-    """A panel that shows the result of a long calculation."""
+    """A panel that shows the result of a long calculation.
+
+    A subclass calls ``calculate`` when the user presses Run. The panel keeps showing the previous result until the new
+    one is there.
+    """
 
     def __init__(self, result: T) -> None:
+        """Begin with a result that is there already. The subclass creates the controls.
+
+        Args:
+            result: What is shown first.
+        """
         super().__init__()
         self.result = result
         """The result that is shown."""
         self.job: Job[T] = Job(self._show_result, self._show_error)
-        """The calculation that runs, with its widgets."""
+        """The calculation that runs, with its progress bar and its Cancel button."""
 
     @property
     @abstractmethod
     def is_stale(self) -> bool:
         """Whether the controls have changed since the result was calculated."""
 
-    def calculate(self, work: Callable[[Progress], T]) -> None:
-        """Calculate a new result in the background, and show it.
-
-        Args:
-            work: Returns the result; see ``Job.start``.
-        """
+    def calculate(self, work: Work[T]) -> None:
+        """Calculate a new result in the background, and show it when it is there."""
         self.job.start(work)
 
     def stale_notice(self) -> SafeHtml:
@@ -169,7 +173,7 @@ class BackgroundPanel(Panel, Generic[T]):
         return chip("The controls have changed: press Run.", "warn")
 
     def _show_result(self, result: T) -> None:
-        """Store a result and draw it."""
+        """Store a result, and draw the panel."""
         with self._lock:
             self.result = result
             self.error = ""

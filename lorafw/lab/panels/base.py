@@ -23,26 +23,80 @@ from lorafw.lab.panels.browser_widgets import Frame, Slider
 from lorafw.lab.panels.html import SafeHtml, heading, preformatted, view
 
 
+class PanelLayout:
+    """The widgets of a panel: its controls, the view below or beside them, and the details below everything."""
+
+    def __init__(self, rows: Sequence[Sequence[Any]], *, beside: bool) -> None:
+        """Arrange the widgets. The view and the details are empty.
+
+        Args:
+            rows: The controls of each row.
+            beside: Whether the view is beside the controls, not below them.
+        """
+        controls: list[Any] = []
+        for row in rows:
+            row[0].add_class("lorafw-first")
+            controls += row
+        self.view = _add_class(ipywidgets.HTML(), "lorafw-main")
+        self.details = _add_class(ipywidgets.HTML(), "lorafw-details")
+        controls_box = _add_class(ipywidgets.Box(controls), "lorafw-controls")
+        body = _add_class(ipywidgets.Box([controls_box, self.view, self.details]), "lorafw-body")
+        arrangement = "lorafw-beside" if beside else "lorafw-above"
+        _add_class(body, arrangement)
+        self.root = _add_class(ipywidgets.Box([Frame(), body]), "lorafw-panel")
+        """The widget that holds all others."""
+
+    def controls(self) -> Iterator[Any]:
+        """Yield the controls that a user can operate, in the order in which they are shown."""
+        for widget in _walk_widgets(self.root):
+            # ipywidgets has no base class for controls. A control has a description. So have texts and progress bars,
+            # but a user cannot operate these.
+            has_description = hasattr(widget, "description")
+            is_only_shown = isinstance(widget, ipywidgets.HTML | ipywidgets.FloatProgress)
+            if has_description and not is_only_shown:
+                yield widget
+
+
+def _walk_widgets(widget: Any) -> Iterator[Any]:
+    """Yield a widget and all widgets in it, in the order in which they are shown."""
+    yield widget
+    if isinstance(widget, ipywidgets.Box):
+        for child in widget.children:
+            yield from _walk_widgets(child)
+
+
+def _add_class(widget: Any, name: str) -> Any:
+    """Add a class of the style sheet to a widget, and return the widget."""
+    widget.add_class(name)
+    return widget
+
+
 def _no_action() -> None:
     """Do nothing. The action of a control whose value is read only when the panel is drawn."""
 
 
 class Panel(ABC):
-    """A group of controls with a view below them.
+    """A group of controls with a view.
 
-    A subclass creates its controls, connects them to actions that change its state, and calls ``build``.
+    A subclass creates its controls, connects them to actions that change its state, and calls ``build``. It says with
+    ``html`` and ``text`` what the view shows.
     """
 
-    root: ipywidgets.Box
-    """The widget that holds the controls and the view. Created by ``build``."""
+    layout: PanelLayout
+    """The widgets. Created by ``build``."""
 
     def __init__(self) -> None:
+        """Begin without controls. The subclass creates them."""
         self._lock = RLock()
+        """Held while an action runs and while the panel is drawn, because callbacks may run in several threads."""
         self._is_refreshing = False
+        """Whether ``refresh`` is setting controls. Such a change is not one of the user, so it starts no action."""
         self.error = ""
         """The error message of the last action. It is empty if the action succeeded."""
         self.notice = ""
         """A message about the last action, if the view does not show its effect."""
+
+    # --- what a subclass defines ---
 
     @abstractmethod
     def html(self) -> SafeHtml:
@@ -67,37 +121,19 @@ class Panel(ABC):
         return heading(self.notice)
 
     def refresh(self) -> None:  # noqa: B027 -- most panels have nothing to do here
-        """Update the controls that depend on the state. Called by ``redraw``, under the lock."""
+        """Update the controls that depend on the state. ``redraw`` calls this method."""
+
+    # --- what a subclass uses ---
 
     def build(self, *rows: Sequence[Any], beside: bool = False) -> None:
-        """Arrange the controls in a grid, and draw the view. Sets ``root``.
+        """Arrange the controls, and draw the view. The subclass calls this method when it has created its controls.
 
         Args:
             *rows: The controls of each row. A row breaks if the panel is narrow.
-            beside: The view is beside the controls, not below them.
+            beside: Whether the view is beside the controls, not below them.
         """
-        for first, *_ in rows:
-            first.add_class("lorafw-first")
-        controls = _box("lorafw-controls", *(control for row in rows for control in row))
-        self._view = _html_widget("lorafw-main")
-        self._details = _html_widget("lorafw-details")
-        body = _box("lorafw-body", controls, self._view, self._details)
-        arrangement = "lorafw-beside" if beside else "lorafw-above"
-        body.add_class(arrangement)
-        self.root = _box("lorafw-panel", Frame(), body)
+        self.layout = PanelLayout(rows, beside=beside)
         self.redraw()
-
-    def redraw(self) -> None:
-        """Update the controls that depend on the state, then draw the view from the state. Holds the lock."""
-        with self._lock:
-            self._is_refreshing = True
-            try:
-                self.refresh()
-            finally:
-                self._is_refreshing = False
-            status = f'<div role="status">{self.headline_html()}{self.header_html()}</div>'
-            self._view.value = view(f"{self._error_html()}{status}{self.html()}")
-            self._details.value = view(self.details_html())
 
     def connect(self, control: Any, action: Callable[[], object] = _no_action) -> Any:
         """Run an action and redraw whenever the control is used.
@@ -124,15 +160,17 @@ class Panel(ABC):
             control.observe(handle, "value")
         return control
 
-    def controls(self) -> Iterator[Any]:
-        """Yield the controls that a user can operate, in the order in which they are shown."""
-        for widget in _walk_widgets(self.root):
-            # ipywidgets has no base class for controls. A control has a description. So have texts and progress bars,
-            # but a user cannot operate these.
-            has_description = hasattr(widget, "description")
-            is_only_shown = isinstance(widget, ipywidgets.HTML | ipywidgets.FloatProgress)
-            if has_description and not is_only_shown:
-                yield widget
+    def redraw(self) -> None:
+        """Update the controls that depend on the state, then draw the view from the state."""
+        with self._lock:
+            self._is_refreshing = True
+            try:
+                self.refresh()
+            finally:
+                self._is_refreshing = False
+            status = f'<div role="status">{self.headline_html()}{self.header_html()}</div>'
+            self.layout.view.value = view(f"{self._error_html()}{status}{self.html()}")
+            self.layout.details.value = view(self.details_html())
 
     def _run_action(self, action: Callable[[], object]) -> None:
         """Call the action. Clears ``notice``, and sets ``error`` if the action fails."""
@@ -151,32 +189,12 @@ class Panel(ABC):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Return the widget for a running notebook, and the view as text and HTML for a static page."""
-        bundle = self.root._repr_mimebundle_(include=include, exclude=exclude)
+        bundle: dict[str, Any] = self.layout.root._repr_mimebundle_(include=include, exclude=exclude)
         with self._lock:
             content = self.headline_html() + self.html() + self.details_html()
-            return {**bundle, "text/plain": self.text(), "text/html": str(view(content))}
-
-
-def _walk_widgets(widget: Any) -> Iterator[Any]:
-    """Yield a widget and all widgets in it, in the order in which they are shown."""
-    yield widget
-    if isinstance(widget, ipywidgets.Box):
-        for child in widget.children:
-            yield from _walk_widgets(child)
-
-
-def _box(name: str, *children: Any) -> Any:
-    """Return a box of widgets with a class for the style sheet."""
-    box = ipywidgets.Box(list(children))
-    box.add_class(name)
-    return box
-
-
-def _html_widget(name: str) -> Any:
-    """Return a widget for HTML with a class for the style sheet."""
-    widget = ipywidgets.HTML()
-    widget.add_class(name)
-    return widget
+            bundle["text/plain"] = self.text()
+            bundle["text/html"] = str(view(content))
+        return bundle
 
 
 def wide(control: Any) -> Any:

@@ -6,13 +6,12 @@ apart. If the confidence interval of a difference contains zero, the plans are n
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-import ipywidgets
-
-from lorafw.fleet import compare
+from lorafw.fleet import Result, compare
 from lorafw.fleet.describe import describe_plan, describe_stop
 from lorafw.fleet.formatting import metric_label
 from lorafw.fleet.presets import PLANS
@@ -25,14 +24,12 @@ from lorafw.lab.plots import paired_timelines
 from lorafw.lab.plots.figure import AccessibleFigure
 
 HEAD: Final = ("figure", "first", "second", "second - first", "95 % interval", "so")
-_ORDERS: Final = ("First", "Second")
+NO_DIFFERENCE: Final = "= no difference"
 _KEY_FIGURES: Final = {"failed_share": "FAILED", "time_to_last_s": "last ended after"}
 """The metrics that matter most, each with a short label."""
-NO_DIFFERENCE: Final = "= no difference"
-
-
 _MIN_REPLICATIONS: Final = 2
 """A confidence interval needs two rollouts at least."""
+_CAVEAT: Final = "An interval that holds 0: not told apart; run more rollouts. Rates are assumptions to be varied."
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -43,12 +40,13 @@ class Comparison:
     plans: tuple[str, str]
     """Names of the two plans."""
     differences: tuple[PlanDifference, ...]
+    """For each metric its value in both plans, and the difference."""
     figure: AccessibleFigure
     """The first rollout of each plan, side by side on one time axis."""
     figure_html: SafeHtml
     """The figure as HTML."""
-    stop_descriptions: tuple[str, ...]
-    """Why the first rollout of each plan was stopped; empty if it was not."""
+    stop_sentences: tuple[str, ...]
+    """For each plan whose first rollout was stopped: the plan, and what stopped the rollout."""
 
     @classmethod
     def simulate(cls, scenario: Scenario, plans: tuple[str, str], progress: Progress | None = None) -> Comparison:
@@ -59,63 +57,51 @@ class Comparison:
             plans: Names of the two plans.
             progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
 
-        Returns:
-            The comparison and its figures.
-
         Raises:
             FleetError: A plan does not fit the fleet, or a value is out of range.
         """
-        first_name, second_name = plans
+        first, second = plans
         differences = compare(
             scenario.fleet(),
-            scenario.plan_for(first_name),
-            scenario.plan_for(second_name),
+            scenario.plan_for(first),
+            scenario.plan_for(second),
             seed=scenario.seed,
             replications=max(_MIN_REPLICATIONS, scenario.replications),
             progress=_combined_progress(progress),
         )
+        titles = (f"First plan: {first}", f"Second plan: {second}")
         results = [scenario.replace(plan=name, replications=1).run() for name in plans]
-        stop_descriptions = tuple(describe_stop(result) for result in results)
-        titles = [f"{order} plan: {name}" for order, name in zip(_ORDERS, plans, strict=True)]
         figure = paired_timelines(results, titles)
-        return cls(scenario, plans, tuple(differences), figure, image(figure), stop_descriptions)
+        return cls(
+            scenario=scenario,
+            plans=plans,
+            differences=tuple(differences),
+            figure=figure,
+            figure_html=image(figure),
+            stop_sentences=tuple(_stop_sentences(titles, results)),
+        )
 
-    def key_figures(self) -> list[tuple[str, str]]:
-        """Return the share of FAILED gateways and the time of both plans, as pairs of a name and a value."""
-        figures = []
-        for difference in self.differences:
-            if difference.name not in _KEY_FIGURES:
-                continue
-            label = _KEY_FIGURES[difference.name]
-            _, formatter = metric_label(difference.name)
-            for plan, estimate in zip(self.plans, (difference.first, difference.second), strict=True):
-                figures.append((f"{plan}: {label}", estimate.format(formatter)))
-        return figures
+    @property
+    def title(self) -> str:
+        """The plans, the scenario and the seed, in words."""
+        first, second = self.plans
+        scenario = self.scenario
+        return (
+            f"{first} against {second}: {scenario.gateways:,} gateways, {scenario.replications} rollouts of each "
+            f"with equal luck, seed {scenario.seed}, {scenario.fails * 100:g} % of installs fail"
+        )
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Return a table row for each figure: its value in both plans, the difference, and what that means."""
-        rows = []
-        for difference in self.differences:
-            label, formatter = metric_label(difference.name)
-            estimates = (difference.first, difference.second, difference.difference)
-            values = [estimate.format(formatter) for estimate in estimates]
-            interval = difference.difference.format_interval(formatter)
-            rows.append((label, *values, interval, interpret_difference(difference)))
-        return rows
+        """Return the cells of each metric, one for each column of HEAD."""
+        return [difference_row(difference) for difference in self.differences]
 
 
-def interpret_difference(difference: PlanDifference) -> str:
-    """Return in words what the confidence interval of a difference means."""
-    low, high = difference.difference.low, difference.difference.high
-    if low is None or high is None:
-        return "? nothing to compare"
-    if low == high == 0:
-        return NO_DIFFERENCE
-    if low > 0:
-        return "▲ second is higher"
-    if high < 0:
-        return "▼ second is lower"
-    return "? cannot tell"
+def _stop_sentences(titles: Sequence[str], results: Sequence[Result]) -> Iterator[str]:
+    """Yield what stopped a rollout, for each rollout that was stopped. The titles name the plans."""
+    for title, result in zip(titles, results, strict=True):
+        description = describe_stop(result)
+        if description:
+            yield f"{title}, {description}"
 
 
 def _combined_progress(progress: Progress | None) -> Progress | None:
@@ -139,6 +125,120 @@ def _combined_progress(progress: Progress | None) -> Progress | None:
     return report
 
 
+def difference_row(difference: PlanDifference) -> tuple[str, ...]:
+    """Return the cells of a metric, one for each column of HEAD.
+
+    Args:
+        difference: The value of the metric in both plans, and the difference.
+    """
+    label, formatter = metric_label(difference.name)
+    return (
+        label,
+        difference.first.format(formatter),
+        difference.second.format(formatter),
+        difference.difference.format(formatter),
+        difference.difference.format_interval(formatter),
+        interpret_difference(difference),
+    )
+
+
+def interpret_difference(difference: PlanDifference) -> str:
+    """Return in words what the confidence interval of a difference means.
+
+    Args:
+        difference: The value of a metric in both plans, and the difference.
+    """
+    low, high = difference.difference.low, difference.difference.high
+    if low is None or high is None:
+        return "? nothing to compare"
+    if low == high == 0:
+        return NO_DIFFERENCE
+    if low > 0:
+        return "▲ second is higher"
+    if high < 0:
+        return "▼ second is lower"
+    return "? cannot tell"
+
+
+def headline_html(comparison: Comparison) -> SafeHtml:
+    """Return the metrics that matter most for each plan, and what stopped the first rollouts.
+
+    Args:
+        comparison: The two plans.
+    """
+    first, second = comparison.plans
+    figures = []
+    for difference in comparison.differences:
+        if difference.name in _KEY_FIGURES:
+            label = _KEY_FIGURES[difference.name]
+            _, formatter = metric_label(difference.name)
+            figures.append((f"{first}: {label}", difference.first.format(formatter)))
+            figures.append((f"{second}: {label}", difference.second.format(formatter)))
+    chips = [f"<div>{chip(f'✖ {sentence}', 'bad')}</div>" for sentence in comparison.stop_sentences]
+    return SafeHtml(key_figures(*figures) + "".join(chips))
+
+
+def differences_html(comparison: Comparison) -> SafeHtml:
+    """Return the table of differences. The last column, which says what a difference means, is bold.
+
+    Args:
+        comparison: The two plans.
+    """
+    rows = []
+    for *values, meaning in comparison.rows():
+        rows.append((*values, bold(meaning)))
+    return SafeHtml(table(HEAD, rows, comparison.title) + quiet(_CAVEAT))
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Return the table of differences and the alternative text of the picture.
+
+    Args:
+        comparison: The two plans.
+    """
+    lines = [comparison.title]
+    lines += comparison.stop_sentences
+    lines.append(text_table(HEAD, comparison.rows()))
+    lines.append(comparison.figure.alt)
+    return "\n".join(lines)
+
+
+class PlannerControls:
+    """The controls that set two plans and a scenario. Rates are shown in per cent."""
+
+    def __init__(self, scenario: Scenario, plans: tuple[str, str]) -> None:
+        """Create the controls.
+
+        Args:
+            scenario: The first values of the controls.
+            plans: Names of the two plans that are chosen first.
+        """
+        first, second = plans
+        self.first = wide(dropdown("First plan", list(PLANS), value=first))
+        self.second = wide(dropdown("Second plan", list(PLANS), value=second))
+        self.mix = wide(dropdown("Backhaul", list(MIXES), value=scenario.mix))
+        self.gateways = wide(slider("Gateways", scenario.gateways, 100, 20_000, 100))
+        self.fails = wide(slider("Installs fail, %", round(scenario.fails * 100), 0, 100))
+        self.replications = wide(slider("Rollouts of each", scenario.replications, 2, 500))
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return the controls of each row."""
+        return [(self.first, self.second), (self.mix, self.gateways, self.fails, self.replications)]
+
+    def read_plans(self) -> tuple[str, str]:
+        """Return the names of the two plans that are chosen."""
+        return (self.first.value, self.second.value)
+
+    def read_scenario(self, scenario: Scenario) -> Scenario:
+        """Return the scenario with the values of the controls. What has no control stays as it is."""
+        return scenario.replace(
+            mix=self.mix.value,
+            gateways=self.gateways.value,
+            fails=self.fails.value / 100,
+            replications=self.replications.value,
+        )
+
+
 class RolloutPlanner(BackgroundPanel[Comparison]):
     """The panel of the rollout planner."""
 
@@ -157,39 +257,20 @@ class RolloutPlanner(BackgroundPanel[Comparison]):
         self.plans = plans
         """Names of the plans that the controls are set to."""
         super().__init__(Comparison.simulate(self.scenario, plans))
-        self._create_inputs(self.scenario)
-        self.run = self.connect(button("Run", "Compare the two plans"), self._run)
-        self.build(
-            (self.first, self.second),
-            (self.mix, self.devices, self.fails, self.replications),
-            (self.run, self.job.cancel, self.job.bar),
-            beside=True,
-        )
+        self.inputs = PlannerControls(self.scenario, plans)
+        input_rows = self.inputs.rows()
+        for row in input_rows:
+            for control in row:
+                self.connect(control, self._read_inputs)
+        self.run = self.connect(button("Run", "Compare the two plans"), self._start_comparison)
+        self.build(*input_rows, (self.run, self.job.cancel, self.job.bar), beside=True)
 
-    def _create_inputs(self, scenario: Scenario) -> None:
-        """Create the controls that set the plans and the scenario."""
-        first, second = self.plans
-        self.first = self._input(dropdown("First plan", list(PLANS), value=first))
-        self.second = self._input(dropdown("Second plan", list(PLANS), value=second))
-        self.mix = self._input(dropdown("Backhaul", list(MIXES), value=scenario.mix))
-        self.devices = self._input(slider("Gateways", scenario.gateways, 100, 20_000, 100))
-        self.fails = self._input(slider("Installs fail, %", round(scenario.fails * 100), 0, 100))
-        self.replications = self._input(slider("Rollouts of each", scenario.replications, 2, 500))
+    def _read_inputs(self) -> None:
+        """Take the plans and the scenario over from the controls."""
+        self.plans = self.inputs.read_plans()
+        self.scenario = self.inputs.read_scenario(self.scenario)
 
-    def _input(self, control: ipywidgets.Widget) -> ipywidgets.Widget:
-        return self.connect(wide(control), self._read_controls)
-
-    def _read_controls(self) -> None:
-        """Set the plans and the scenario from the controls."""
-        self.plans = (self.first.value, self.second.value)
-        self.scenario = self.scenario.replace(
-            gateways=self.devices.value,
-            mix=self.mix.value,
-            fails=self.fails.value / 100,
-            replications=self.replications.value,
-        )
-
-    def _run(self) -> None:
+    def _start_comparison(self) -> None:
         """Compare the two plans in the background."""
         self.calculate(partial(Comparison.simulate, self.scenario, self.plans))
 
@@ -199,48 +280,26 @@ class RolloutPlanner(BackgroundPanel[Comparison]):
         return (self.scenario, self.plans) != (self.result.scenario, self.result.plans)
 
     def header_html(self) -> SafeHtml:
-        """Return a description of each chosen plan; of one plan if it was chosen twice."""
+        """Return a description of each chosen plan, and a request to press Run if the result is stale."""
+        chosen_plans = dict.fromkeys(self.plans)  # one plan if it was chosen twice
         lines = []
-        for name in dict.fromkeys(self.plans):
+        for name in chosen_plans:
             description = describe_plan(self.scenario.plan_for(name))
             lines.append(quiet(f"Plan {name}: {description}."))
         return SafeHtml("".join(lines) + self.stale_notice())
 
     def headline_html(self) -> SafeHtml:
         """Return the figures that matter most, and what stopped the first rollouts."""
-        chips = [f"<div>{chip(f'✖ {sentence}', 'bad')}</div>" for sentence in self._stop_sentences()]
-        return SafeHtml(key_figures(*self.result.key_figures()) + "".join(chips))
-
-    def _stop_sentences(self) -> list[str]:
-        """Return for each plan what stopped its first rollout; nothing for a plan that was not stopped."""
-        plans = zip(_ORDERS, self.result.plans, self.result.stop_descriptions, strict=True)
-        return [f"{order} plan: {name}, {stop}" for order, name, stop in plans if stop]
+        return headline_html(self.result)
 
     def html(self) -> SafeHtml:
-        """Return the figure with both plans."""
+        """Return the picture of both plans."""
         return self.result.figure_html
 
     def details_html(self) -> SafeHtml:
         """Return the table of differences."""
-        rows = [(*cells, bold(meaning)) for *cells, meaning in self.result.rows()]
-        return SafeHtml(table(HEAD, rows, _title(self.result)) + quiet(_CAVEAT))
+        return differences_html(self.result)
 
     def text(self) -> str:
-        """Return the table of differences and the alternative text of the figure."""
-        lines = [_title(self.result), *self._stop_sentences()]
-        lines.append(text_table(HEAD, self.result.rows()))
-        lines.append(self.result.figure.alt)
-        return "\n".join(lines)
-
-
-_CAVEAT: Final = "An interval that holds 0: not told apart; run more rollouts. Rates are assumptions to be varied."
-
-
-def _title(comparison: Comparison) -> str:
-    """Return the title of the table: the plans, the scenario and the seed."""
-    scenario = comparison.scenario
-    first, second = comparison.plans
-    return (
-        f"{first} against {second}: {scenario.gateways:,} gateways, {scenario.replications} rollouts of each "
-        f"with equal luck, seed {scenario.seed}, {scenario.fails * 100:g} % of installs fail"
-    )
+        """Return the same as plain text."""
+        return comparison_text(self.result)

@@ -7,7 +7,7 @@ station's files are in memory.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -34,48 +34,65 @@ from lorafw.lab.panels.html import (
 from lorafw.station.exchange import CupsExchange, ExchangeResult, UpdateAction
 from lorafw.station.log import LogLine
 
-KEYS: Final = {
-    "the key that sig-0.key belongs to": KeyPair.from_secret(0x10AF),
-    "another key": KeyPair.from_secret(4711),
+TRUSTED_KEY_NAME: Final = "the key that sig-0.key belongs to"
+TRUSTED_KEY: Final = KeyPair.from_secret(0x10AF)
+"""The key that the gateway trusts: its public part is in sig-0.key."""
+KEYS: Final = {TRUSTED_KEY_NAME: TRUSTED_KEY, "another key": KeyPair.from_secret(4711)}
+"""The keys that an update can be signed with, by name."""
+GATEWAY_KEYS: Final[Mapping[str, tuple[bytes, ...]]] = {
+    "sig-0.key": (TRUSTED_KEY.public_key.sig_key,),
+    "no key at all": (),
 }
-GATEWAYS: Final = {"sig-0.key": True, "no key at all": False}
+"""The public keys on the gateway, by the name of the choice."""
 HEAD: Final = ("property", "value")
+
+_MOODS: Final[dict[UpdateAction, Mood]] = {
+    UpdateAction.RUN: "good",
+    UpdateAction.REFUSED: "bad",
+    UpdateAction.NONE: "idle",
+}
+_OUTCOMES: Final = {
+    UpdateAction.RUN: "✔ RUN: the station runs the update",
+    UpdateAction.REFUSED: "✖ REFUSED: the station does not run the update",
+    UpdateAction.NONE: "○ NONE: no update arrived",
+}
 
 
 @dataclass(slots=True)
-class InMemoryStorage:
-    """A station's files in memory. Settings and credentials are ignored."""
+class UpdateStorage:
+    """The disk of a station, in memory. It keeps updates only: settings and credentials are ignored."""
 
     update: bytes | None = None
     """Content of update.bin. None means that there is no such file."""
     executed: list[bytes] = field(default_factory=list)
     """The updates that were executed."""
     _partial: bytearray = field(default_factory=bytearray)
+    """The update that is being received."""
 
     def reset_config(self) -> None:
-        """Ignore it."""
+        """Do nothing: settings are not kept."""
 
     def save_uri(self, category: str, uri: str) -> None:
-        """Ignore the URI."""
+        """Do nothing: URIs are not kept."""
 
     def save_credentials(self, category: str, credentials: Credentials) -> None:
-        """Ignore the credentials."""
+        """Do nothing: credentials are not kept."""
 
     def commit_config(self) -> None:
-        """Ignore it."""
+        """Do nothing: settings are not kept."""
 
     def begin_update(self, length: int) -> Iterable[LogLine]:
-        """Begin a new file."""
+        """Begin to receive an update. There is room for any length."""
         self._partial.clear()
         return ()
 
     def write_update(self, data: bytes) -> Iterable[LogLine]:
-        """Append to the file."""
+        """Append bytes to the update that is being received."""
         self._partial += data
         return ()
 
     def commit_update(self) -> bool:
-        """Make the file update.bin. Returns True: a file in memory can always be made."""
+        """Make the received bytes update.bin. Returns True, because memory is never full."""
         self.update = bytes(self._partial)
         return True
 
@@ -84,7 +101,7 @@ class InMemoryStorage:
         self.update = None
 
     def run_update(self) -> Iterable[LogLine]:
-        """Note that update.bin is executed."""
+        """Note that update.bin is executed. Nothing is executed."""
         if self.update is not None:
             self.executed.append(self.update)
         return ()
@@ -92,11 +109,11 @@ class InMemoryStorage:
 
 @dataclass(frozen=True, slots=True)
 class WorkbenchState:
-    """The state of the workbench: an update, its signature, and the gateway's keys. Each step returns a new state."""
+    """An update, its signature, and the keys on the gateway. Each step returns a new state."""
 
     update: bytes
     signed: UpdateSignature | None = None
-    """The signature of the update. None means that there is none."""
+    """The signature that is sent with the update. None means that there is none."""
     sig_keys: tuple[bytes, ...] = ()
     """The public keys on the gateway."""
     steps: tuple[str, ...] = ()
@@ -116,13 +133,13 @@ class WorkbenchState:
             key: The key to sign with.
             name: Name of the key, for ``steps``.
         """
-        return self._step(f"signed with {name}", signed=sign_update(key, self.update))
+        return replace(self, signed=sign_update(key, self.update), steps=(*self.steps, f"signed with {name}"))
 
     def tamper(self, offset: int) -> WorkbenchState:
-        """Return the state with one bit of the update inverted.
+        """Return the state with the lowest bit of one byte of the update inverted.
 
         Args:
-            offset: Number of the byte, from 0. Its lowest bit is inverted.
+            offset: Number of the byte, from 0.
 
         Raises:
             InvalidValue: The update has no such byte.
@@ -132,15 +149,11 @@ class WorkbenchState:
         changed = bytearray(self.update)
         changed[offset] ^= 1
         step = f"byte {offset} changed from 0x{self.update[offset]:02X} to 0x{changed[offset]:02X}"
-        return self._step(step, update=bytes(changed))
+        return replace(self, update=bytes(changed), steps=(*self.steps, step))
 
     def strip(self) -> WorkbenchState:
         """Return the state without a signature."""
-        return self._step("signature taken off", signed=None)
-
-    def _step(self, step: str, **changes: object) -> WorkbenchState:
-        """Return the state with the given fields changed, and the step noted."""
-        return replace(self, steps=(*self.steps, step), **changes)  # type: ignore[arg-type]
+        return replace(self, signed=None, steps=(*self.steps, "signature taken off"))
 
     def response(self) -> UpdateInfoResponse:
         """Return the response that sends the update with its signature."""
@@ -148,47 +161,75 @@ class WorkbenchState:
             return UpdateInfoResponse(update=self.update)
         return UpdateInfoResponse(key_crc=self.signed.key_crc, signature=self.signed.signature, update=self.update)
 
-    def evaluate(self) -> tuple[ExchangeResult, InMemoryStorage]:
-        """Let a station handle the response. Returns its result, and its files afterwards."""
+    def evaluate(self) -> tuple[ExchangeResult, UpdateStorage]:
+        """Let a station handle the response. Return what it did, and its disk afterwards."""
         body = encode_response(self.response())
         decoder = ResponseDecoder(len(body))
-        storage = InMemoryStorage()
+        storage = UpdateStorage()
         exchange = CupsExchange(storage, self.sig_keys)
         exchange.feed([*decoder.feed(body), *decoder.finish()])
         return exchange.finish(), storage
 
-    def verifies(self, key: KeyPair) -> bool:
-        """Return whether the signature verifies with this key.
 
-        Checks as ``lorafw firmware verify`` does. A station accepts more: it runs an update without a signature if it
-        has no key.
-        """
-        if self.signed is None:
-            return False
-        try:
-            key.public_key.verify(self.update, self.signed.signature)
-        except BadSignature:
-            return False
-        return True
+def verifies(key: KeyPair, update: bytes, signed: UpdateSignature | None) -> bool:
+    """Return whether the signature of an update was made with a key.
+
+    Checks as ``lorafw firmware verify`` does. A station accepts more: it runs an update without a signature if it has
+    no key.
+
+    Args:
+        key: The key.
+        update: The update as it is sent.
+        signed: The signature. None means that there is none, so no key can have made it.
+    """
+    if signed is None:
+        return False
+    try:
+        key.public_key.verify(update, signed.signature)
+    except BadSignature:
+        return False
+    return True
 
 
-_MOODS: Final[dict[UpdateAction, Mood]] = {
-    UpdateAction.RUN: "good",
-    UpdateAction.REFUSED: "bad",
-    UpdateAction.NONE: "idle",
-}
-_OUTCOME: Final = {
-    UpdateAction.RUN: "✔ RUN: the station runs the update",
-    UpdateAction.REFUSED: "✖ REFUSED: the station does not run the update",
-    UpdateAction.NONE: "○ NONE: no update arrived",
-}
+def property_rows(update: bytes, signed: UpdateSignature | None) -> list[tuple[str, str]]:
+    """Return the properties of an update and its signature, as pairs of a name and a value.
+
+    Args:
+        update: The update as it is sent.
+        signed: Its signature, or None.
+    """
+    signature, crc = "none", "none"
+    if signed is not None:
+        signature = signed.base64
+        crc = f"{signed.key_crc} ({signed.key_crc:08X})"
+    rows = [
+        ("update file", f"{len(update)} bytes"),
+        ("SHA-512", hashlib.sha512(update).hexdigest()[:32] + "…"),
+        ("UpdateSignature", signature),
+        ("SigKeyCrc", crc),
+    ]
+    for name, key in KEYS.items():
+        answer = "✔ yes" if verifies(key, update, signed) else "✖ no"
+        rows.append((f"verifies with {name}", answer))
+    return rows
+
+
+def describe_leftover(storage: UpdateStorage) -> str:
+    """Return in words what has become of update.bin.
+
+    Args:
+        storage: The disk of the station after the exchange.
+    """
+    if storage.update is None:
+        return "update.bin afterwards: removed"
+    return f"update.bin afterwards: {len(storage.update)} bytes, until the update removes it itself"
 
 
 class SignatureWorkbench(Panel):
     """The panel of the signature workbench."""
 
     bench: WorkbenchState
-    """The state, which the buttons change."""
+    """The state. Each button replaces it with a new one."""
 
     def __init__(self, package: str = example.NEXT_PACKAGE) -> None:
         """Build and sign an update, and create the controls.
@@ -208,96 +249,65 @@ class SignatureWorkbench(Panel):
     def _create_controls(self, package: str) -> None:
         """Create the controls and connect them to their actions. ``package`` is the first PackageVersion."""
         self.package = self.connect(text_input("PackageVersion", package), self._start_over)
+        self.on_gateway = self.connect(dropdown("Gateway has", list(GATEWAY_KEYS)), self._change_gateway_keys)
+        self.start_over = button("Start over", "The update as built, signed with the right key")
+        self.connect(self.start_over, self._start_over)
         self.key = dropdown("Sign with", list(KEYS))
-        self.on_gateway = self.connect(dropdown("Gateway has", list(GATEWAYS)), self._set_keys)
-        self.sign = self.connect(button("Sign", "Sign the update as it is now"), self._sign)
-        self.offset = slider("Byte", 0, 0, 1)
-        self.tamper = self.connect(button("Tamper this byte", "Turn over one bit of it"), self._tamper)
-        self.strip = self.connect(button("Strip signature", "Send the update without one"), self._strip)
-        self.start_over = self.connect(
-            button("Start over", "The update as built, signed with the right key"), self._start_over
-        )
+        self.sign = self.connect(button("Sign", "Sign the update as it is now"), self._sign_update)
+        self.strip = self.connect(button("Strip signature", "Send the update without one"), self._take_signature_off)
+        self.offset = slider("Byte", value=0, minimum=0, maximum=1)  # ``refresh`` sets the maximum
+        self.tamper = self.connect(button("Tamper this byte", "Turn over one bit of it"), self._invert_bit)
 
     def refresh(self) -> None:
-        """Limit the choice of a byte to those of the update."""
+        """Let the slider reach the last byte of the update."""
         self.offset.max = len(self.bench.update) - 1
+
+    # --- actions ---
 
     def _start_over(self) -> None:
         """Build the update anew, and sign it with the key that the gateway trusts."""
         update = example.update_file(self.package.value)
-        name, key = next(iter(KEYS.items()))
-        self.bench = WorkbenchState(update, sig_keys=self._sig_keys(), built=update).sign(key, name)
+        unsigned = WorkbenchState(update, sig_keys=GATEWAY_KEYS[self.on_gateway.value], built=update)
+        self.bench = unsigned.sign(TRUSTED_KEY, TRUSTED_KEY_NAME)
 
-    def _sig_keys(self) -> tuple[bytes, ...]:
-        """Return the public keys on the chosen gateway."""
-        if not GATEWAYS[self.on_gateway.value]:
-            return ()
-        key = next(iter(KEYS.values()))
-        return (key.public_key.sig_key,)
+    def _change_gateway_keys(self) -> None:
+        self.bench = replace(self.bench, sig_keys=GATEWAY_KEYS[self.on_gateway.value])
 
-    def _set_keys(self) -> None:
-        self.bench = replace(self.bench, sig_keys=self._sig_keys())
+    def _sign_update(self) -> None:
+        name = self.key.value
+        self.bench = self.bench.sign(KEYS[name], name)
 
-    def _sign(self) -> None:
-        self.bench = self.bench.sign(KEYS[self.key.value], self.key.value)
-
-    def _tamper(self) -> None:
-        self.bench = self.bench.tamper(self.offset.value)
-
-    def _strip(self) -> None:
+    def _take_signature_off(self) -> None:
         self.bench = self.bench.strip()
 
-    def properties(self) -> list[tuple[str, str]]:
-        """Return the properties of the update that is sent, as pairs of a name and a value."""
-        update, signed = self.bench.update, self.bench.signed
-        signature, crc = "none", "none"
-        if signed is not None:
-            signature = signed.base64
-            crc = f"{signed.key_crc} ({signed.key_crc:08X})"
-        properties = [
-            ("update file", f"{len(update)} bytes"),
-            ("SHA-512", hashlib.sha512(update).hexdigest()[:32] + "…"),
-            ("UpdateSignature", signature),
-            ("SigKeyCrc", crc),
-        ]
-        properties += [(f"verifies with {name}", _yes_or_no(self.bench.verifies(key))) for name, key in KEYS.items()]
-        return properties
+    def _invert_bit(self) -> None:
+        self.bench = self.bench.tamper(self.offset.value)
+
+    # --- what is shown ---
 
     def headline_html(self) -> SafeHtml:
         """Return what the station does with the update, as a chip."""
         result, _ = self.bench.evaluate()
-        return chip(_OUTCOME[result.update], _MOODS[result.update], large=True)
+        return chip(_OUTCOMES[result.update], _MOODS[result.update], large=True)
 
     def html(self) -> SafeHtml:
         """Return the properties of the update, the steps and the station's log."""
         result, storage = self.bench.evaluate()
-        rows = [(name, break_anywhere(value)) for name, value in self.properties()]
+        rows = [(name, break_anywhere(value)) for name, value in property_rows(self.bench.update, self.bench.signed)]
         properties = table(HEAD, rows, "The update as it is sent")
-        steps = "\n".join(f"{number}. {step}" for number, step in enumerate(self.bench.steps, 1))
-        log = "\n".join(str(line) for line in result.log)
-        steps_and_log = SafeHtml(
-            heading("What was done") + preformatted(steps) + heading("What the station logs") + preformatted(log)
-        )
-        leftover = quiet(
-            f"update.bin afterwards: {_describe_leftover(storage)}. The next check comes after the regular interval."
-        )
-        return SafeHtml(side_by_side((properties, 380), (steps_and_log, 380)) + leftover)
+        numbered_steps = [f"{number}. {step}" for number, step in enumerate(self.bench.steps, 1)]
+        steps = heading("What was done") + preformatted("\n".join(numbered_steps))
+        log_lines = [str(line) for line in result.log]
+        log = heading("What the station logs") + preformatted("\n".join(log_lines))
+        columns = side_by_side((properties, 380), (SafeHtml(steps + log), 380))
+        leftover = quiet(f"{describe_leftover(storage)}. The next check comes after the regular interval.")
+        return SafeHtml(columns + leftover)
 
     def text(self) -> str:
         """Return the same as plain text."""
         result, storage = self.bench.evaluate()
-        lines = [_OUTCOME[result.update], *self.bench.steps, text_table(HEAD, self.properties())]
+        rows = property_rows(self.bench.update, self.bench.signed)
+        lines = [_OUTCOMES[result.update], *self.bench.steps, text_table(HEAD, rows)]
         lines += [str(line) for line in result.log]
-        lines.append(f"update.bin afterwards: {_describe_leftover(storage)}")
+        lines.append(describe_leftover(storage))
         return "\n".join(lines)
-
-
-def _yes_or_no(value: bool) -> str:
-    return "✔ yes" if value else "✖ no"
-
-
-def _describe_leftover(storage: InMemoryStorage) -> str:
-    """Return in words what has become of update.bin."""
-    if storage.update is None:
-        return "removed"
-    return f"{len(storage.update)} bytes, until the update removes it itself"

@@ -7,7 +7,8 @@ user advances it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,10 +74,76 @@ class GatewayRow:
         """The status as text."""
         return str(self.status or "no task")
 
+    @property
+    def task(self) -> str:
+        """The status with its symbol."""
+        return f"{STATUS_SYMBOLS[self.status]} {self.status_label}"
+
     def cells(self) -> tuple[str, ...]:
-        """Return the cells of the row, one for each column of HEAD."""
-        task = f"{STATUS_SYMBOLS[self.status]} {self.status_label}"
+        """Return the cells of the row as text, one for each column of HEAD."""
+        return (self.eui, self.package, self.task, str(self.sends), self.next_poll, self.fault)
+
+    def html_cells(self) -> tuple[object, ...]:
+        """Return the cells of the row with the task as a chip."""
+        task = chip(self.task, STATUS_MOODS[self.status])
         return (self.eui, self.package, task, str(self.sends), self.next_poll, self.fault)
+
+
+def gateway_row(bed: Testbed, gateway: TestbedGateway) -> GatewayRow:
+    """Return the row of one gateway.
+
+    Args:
+        bed: The testbed.
+        gateway: One of its gateways.
+    """
+    status, sends = None, 0
+    with suppress(NotFound):  # A gateway without a task has no status.
+        task = bed.service.task(bed.owner, gateway.id)
+        status, sends = task.status, task.sends
+    faults = [fault.value for fault in gateway.virtual.faults]
+    return GatewayRow(
+        eui=gateway.eui.hex,
+        package=gateway.home.read_package_version() or "(none)",
+        status=status,
+        sends=sends,
+        next_poll=_describe_next_poll(bed, gateway),
+        fault=", ".join(faults) or "none",
+    )
+
+
+def _describe_next_poll(bed: Testbed, gateway: TestbedGateway) -> str:
+    """Return the time until the gateway's next poll in words; "never" if it does not poll any more."""
+    if gateway.is_silent:
+        return "never"
+    wait_ms = gateway.next_poll_ms - bed.clock.now_ms()
+    if wait_ms <= 0:
+        return "now"
+    return format_interval(wait_ms / 1000)
+
+
+def event_rows(events: Sequence[LogRow]) -> list[tuple[str, ...]]:
+    """Return the rows of the latest events, with one cell for each column of LOG_HEAD.
+
+    Args:
+        events: All events of the tasks of a testbed, in the order of time.
+    """
+    rows: list[tuple[str, ...]] = []
+    for event in events[-MAX_LOG_ROWS:]:
+        time_of_day = format_iso(event.time)[11:-1]  # the part between "T" and "Z"
+        from_status = str(event.from_status or "–")
+        to_status = str(event.to_status or "–")
+        rows.append((time_of_day, event.gateway, str(event.attempt), from_status, to_status, event.cause))
+    return rows
+
+
+def station_log_text(gateway: TestbedGateway) -> str:
+    """Return the latest lines of a gateway's log, without ports.
+
+    Args:
+        gateway: The gateway.
+    """
+    lines = [_LOOPBACK_PORT.sub(r"\1", line) for line in gateway.log[-MAX_STATION_LOG_LINES:]]
+    return "\n".join(lines) or "(it has not polled yet)"
 
 
 class TaskBoard(Panel):
@@ -96,6 +163,7 @@ class TaskBoard(Panel):
             raise LabError("gateways: a task board shows those of a testbed, and this one has none; add one first")
         self.bed = bed
         self._update_count = 0
+        """Number of updates that were defined with this board."""
         self._create_clock_and_update_controls()
         self._create_gateway_controls()
         self.build(
@@ -106,50 +174,44 @@ class TaskBoard(Panel):
     def _create_clock_and_update_controls(self) -> None:
         """Create the controls that concern all gateways."""
         self.span = dropdown("Advance clock by", ADVANCE_STEPS_S)
-        self.advance = self.connect(button("Advance", "Gateways poll whenever their own wait is over"), self._advance)
+        self.advance = button("Advance", "Gateways poll whenever their own wait is over")
+        self.connect(self.advance, self._advance_clock)
         self.package = text_input("New version", "1.0.1")
-        self.define = self.connect(
-            button("Define update", "Build, sign and upload an update, and define its task"), self._define
-        )
+        self.define = button("Define update", "Build, sign and upload an update, and define its task")
+        self.connect(self.define, self._define_update)
 
     def _create_gateway_controls(self) -> None:
         """Create the control that chooses a gateway, and those that concern the chosen one."""
-        self.gateway = self.connect(dropdown("Gateway", [gateway.eui.hex for gateway in self.bed.gateways]))
-        self.poll = self.connect(button("Poll", "The chosen gateway asks CUPS now"), self._poll)
+        self.gateway = dropdown("Gateway", [gateway.eui.hex for gateway in self.bed.gateways])
+        self.connect(self.gateway)
+        self.poll = button("Poll", "The chosen gateway asks CUPS now")
+        self.connect(self.poll, self._poll_now)
         self.fault = dropdown("Fault", FAULT_NAMES, value=Fault.WRONG_KEY.value)
-        self.inject = self.connect(button("Inject", "Let this go wrong at the chosen gateway"), self._inject)
-        self.heal = self.connect(button("Heal", "Take all faults of the chosen gateway away"), self._heal)
-        self.delete = self.connect(
-            button("Delete task", "DeleteWirelessGatewayTask of the chosen gateway"), self._delete
-        )
-
-    @property
-    def statuses(self) -> list[str]:
-        """The status of each gateway's task as the board shows it; "no task" if it has none."""
-        return [row.status_label for row in self.rows()]
+        self.inject = button("Inject", "Let this go wrong at the chosen gateway")
+        self.connect(self.inject, self._inject_fault)
+        self.heal = button("Heal", "Take all faults of the chosen gateway away")
+        self.connect(self.heal, self._heal_faults)
+        self.delete = button("Delete task", "DeleteWirelessGatewayTask of the chosen gateway")
+        self.connect(self.delete, self._delete_task)
 
     @property
     def chosen(self) -> TestbedGateway:
         """The gateway that the controls act on."""
         return next(gateway for gateway in self.bed.gateways if gateway.eui.hex == self.gateway.value)
 
+    # --- actions ---
+
     def _run_action(self, action: Callable[[], object]) -> None:
         """Call the action. Sets ``error`` if it fails, or if the testbed was stopped."""
         if not self.bed.is_open:
-            action = self._raise_ended
+            action = _refuse_stopped_testbed
         super()._run_action(action)
 
-    def _raise_ended(self) -> None:
-        raise LabError("the testbed of this board was stopped: run the cell that starts it, and this one, once more")
-
-    def _poll(self) -> None:
-        self.bed.poll(self.chosen)
-
-    def _advance(self) -> None:
+    def _advance_clock(self) -> None:
         self.bed.advance(self.span.value)
 
-    def _define(self) -> None:
-        """Define an update to the version in the text field. Sets ``notice``."""
+    def _define_update(self) -> None:
+        """Define an update to the version in the text field, and say so in ``notice``."""
         self._update_count += 1
         package = self.package.value
         definition_id = self.bed.define_update(package)
@@ -157,80 +219,45 @@ class TaskBoard(Panel):
             f"✔ Update {self._update_count} of this board is defined, to {package} (definition {definition_id})."
         )
 
-    def _inject(self) -> None:
+    def _poll_now(self) -> None:
+        self.bed.poll(self.chosen)
+
+    def _inject_fault(self) -> None:
         self.bed.inject(self.fault.value, self.chosen)
 
-    def _heal(self) -> None:
+    def _heal_faults(self) -> None:
         self.bed.heal(self.chosen)
 
-    def _delete(self) -> None:
+    def _delete_task(self) -> None:
         self.bed.service.delete_task(self.bed.owner, self.chosen.id)
 
+    # --- what is shown ---
+
     def rows(self) -> list[GatewayRow]:
-        """Return the rows of the table of gateways."""
-        return [self._gateway_row(gateway) for gateway in self.bed.gateways]
+        """Return a row for each gateway."""
+        return [gateway_row(self.bed, gateway) for gateway in self.bed.gateways]
 
-    def _gateway_row(self, gateway: TestbedGateway) -> GatewayRow:
-        """Return the row of one gateway."""
-        status, sends = self._task_status(gateway)
-        faults = [fault.value for fault in gateway.virtual.faults]
-        return GatewayRow(
-            eui=gateway.eui.hex,
-            package=gateway.home.read_package_version() or "(none)",
-            status=status,
-            sends=sends,
-            next_poll=self._next_poll_text(gateway),
-            fault=", ".join(faults) or "none",
-        )
-
-    def _task_status(self, gateway: TestbedGateway) -> tuple[TaskStatus | None, int]:
-        """Return the status of the gateway's task and the number of sends; (None, 0) if it has no task."""
-        try:
-            task = self.bed.service.task(self.bed.owner, gateway.id)
-        except NotFound:
-            return None, 0
-        return task.status, task.sends
-
-    def _next_poll_text(self, gateway: TestbedGateway) -> str:
-        """Return the time until the gateway's next poll; "never" if it does not poll any more."""
-        if gateway.is_silent:
-            return "never"
-        wait_ms = gateway.next_poll_ms - self.bed.clock.now_ms()
-        if wait_ms <= 0:
-            return "now"
-        return format_interval(wait_ms / 1000)
+    @property
+    def statuses(self) -> list[str]:
+        """The status of each gateway's task as the board shows it; "no task" if it has none."""
+        return [row.status_label for row in self.rows()]
 
     def html(self) -> SafeHtml:
         """Return the gateways, the latest events, and the log of the chosen gateway."""
-        gateways = table(HEAD, map(_html_cells, self.rows()), f"The clock stands at {self.bed.now()}")
-        events = table(LOG_HEAD, self._event_rows(), "What has happened to tasks (the last events)")
+        rows = [row.html_cells() for row in self.rows()]
+        gateways = table(HEAD, rows, f"The clock stands at {self.bed.now()}")
+        events = table(LOG_HEAD, event_rows(self.bed.log), "What has happened to tasks (the last events)")
         log_heading = heading(f"Log of gateway {self.chosen.eui.hex}")
-        log = SafeHtml(log_heading + preformatted(self._station_log_text()))
-        return SafeHtml(gateways + events + log)
-
-    def _event_rows(self) -> list[tuple[str, ...]]:
-        return [_log_cells(row) for row in self.bed.log[-MAX_LOG_ROWS:]]
-
-    def _station_log_text(self) -> str:
-        """Return the latest lines of the chosen gateway's log, without ports."""
-        lines = [_LOOPBACK_PORT.sub(r"\1", line) for line in self.chosen.log[-MAX_STATION_LOG_LINES:]]
-        return "\n".join(lines) or "(it has not polled yet)"
+        log = preformatted(station_log_text(self.chosen))
+        return SafeHtml(gateways + events + log_heading + log)
 
     def text(self) -> str:
         """Return the gateways and the latest events."""
         gateways = text_table(HEAD, [row.cells() for row in self.rows()])
-        events = text_table(LOG_HEAD, self._event_rows())
+        events = text_table(LOG_HEAD, event_rows(self.bed.log))
         return f"The clock stands at {self.bed.now()}\n{gateways}\n{events}"
 
 
-def _html_cells(row: GatewayRow) -> tuple[object, ...]:
-    """Return the cells of a row with the task as a chip."""
-    eui, package, task, *others = row.cells()
-    return (eui, package, chip(task, STATUS_MOODS[row.status]), *others)
-
-
-def _log_cells(row: LogRow) -> tuple[str, ...]:
-    """Return the cells of an event, one for each column of LOG_HEAD."""
-    from_status = str(row.from_status or "–")
-    to_status = str(row.to_status or "–")
-    return (format_iso(row.time)[11:-1], row.gateway, str(row.attempt), from_status, to_status, row.cause)
+def _refuse_stopped_testbed() -> None:
+    """Raise LabError. The action of every control of a board whose testbed was stopped."""
+    raise LabError("the testbed of this board was stopped: run the cell that starts it, and this one, once more")

@@ -17,7 +17,7 @@ from lorafw.cups.annotate import Part, annotate_request, annotate_response, fiel
 from lorafw.cups.codec import encode_request, encode_response
 from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import LabError
-from lorafw.firmware.signing import KeyPair, sign_update
+from lorafw.firmware.signing import sign_update
 from lorafw.lab.panels.base import Panel, button, dropdown, slider, wide
 from lorafw.lab.panels.html import (
     SafeHtml,
@@ -32,7 +32,7 @@ from lorafw.lab.panels.html import (
     side_by_side,
     table,
 )
-from lorafw.lab.panels.signature_workbench import KEYS
+from lorafw.lab.panels.signature_workbench import TRUSTED_KEY
 
 BYTES_PER_LINE: Final = 16
 MAX_VALUE_CHARS: Final = 64
@@ -70,6 +70,14 @@ class MessageView:
         """Return the view with the first byte of a part."""
         return self.move_to(self.parts[index].start)
 
+    def select_previous(self) -> MessageView:
+        """Return the view with the first byte of the previous part. The last part precedes the first one."""
+        return self.select(self.part_index - 1)
+
+    def select_next(self) -> MessageView:
+        """Return the view with the first byte of the next part. The first part follows the last one."""
+        return self.select((self.part_index + 1) % len(self.parts))
+
     @property
     def visible_range(self) -> range:
         """The bytes of the lines that are shown."""
@@ -77,12 +85,13 @@ class MessageView:
         # A third of the lines is above the chosen byte, unless the message begins or ends before.
         wanted_first = self.offset // BYTES_PER_LINE - MAX_LINES // 3
         first_line = max(0, min(wanted_first, last_line - MAX_LINES + 1))
-        stop = (first_line + MAX_LINES) * BYTES_PER_LINE
-        return range(first_line * BYTES_PER_LINE, min(len(self.body), stop))
+        start = first_line * BYTES_PER_LINE
+        stop = start + MAX_LINES * BYTES_PER_LINE
+        return range(start, min(stop, len(self.body)))
 
 
 def example_request() -> UpdateInfoRequest:
-    """Return a request of the gateway in AWS's example, with the key of the lab."""
+    """Return a request of the gateway in AWS's example, with the key that the lab trusts."""
     version = example.CURRENT_VERSION
     return UpdateInfoRequest(
         router=example.GATEWAY_EUI,
@@ -92,19 +101,15 @@ def example_request() -> UpdateInfoRequest:
         station=version.station,
         model=version.model,
         package=version.package,
-        keys=(_lab_key().public_key.crc,),
+        keys=(TRUSTED_KEY.public_key.crc,),
     )
 
 
 def example_response() -> UpdateInfoResponse:
     """Return the response that sends a signed update to the gateway in AWS's example."""
     update = example.update_file()
-    signed = sign_update(_lab_key(), update)
+    signed = sign_update(TRUSTED_KEY, update)
     return UpdateInfoResponse(key_crc=signed.key_crc, signature=signed.signature, update=update)
-
-
-def _lab_key() -> KeyPair:
-    return next(iter(KEYS.values()))
 
 
 class WireInspector(Panel):
@@ -127,13 +132,11 @@ class WireInspector(Panel):
         super().__init__()
         request_body = _request_body(request)
         response_body = _response_body(response)
-        # The view of each message by its name. The entry of the shown message is out of date: see ``shown_message``.
         self._views = {
             "request": MessageView("request", request_body, tuple(annotate_request(request_body))),
             "response": MessageView("response", response_body, tuple(annotate_response(response_body))),
         }
-        self.shown_message = self._views["request"]
-        """The message that is shown, with the byte that the user has moved to."""
+        """Each message with the byte that the user has moved to, by name."""
         self._create_controls()
         self.build(
             (wide(self.message), wide(self.segment), self.previous, self.next),
@@ -142,72 +145,69 @@ class WireInspector(Panel):
 
     def _create_controls(self) -> None:
         """Create the controls and connect them to their actions."""
-        self.message = self.connect(
-            dropdown("Message", list(self._views)),
-            self._switch_message,
-        )
+        self.message = self.connect(dropdown("Message", list(self._views)))
         # A drop-down and buttons, not a list box: JupyterLab uses the arrow keys to go from cell to cell.
         # ``refresh`` replaces the options of the drop-down and the range of the slider with those of the message.
         self.segment = self.connect(dropdown("Part", ["?"]), self._select_part)
-        self.previous = self.connect(button("Previous part", "Go to the part before it"), self._select_previous)
-        self.next = self.connect(button("Next part", "Go to the part after it"), self._select_next)
-        self.offset = self.connect(slider("Byte", value=0, minimum=0, maximum=1), self._move)
+        self.previous = self.connect(button("Previous part", "Go to the part before it"), self._select_previous_part)
+        self.next = self.connect(button("Next part", "Go to the part after it"), self._select_next_part)
+        self.offset = self.connect(slider("Byte", value=0, minimum=0, maximum=1), self._move_to_byte)
 
-    def _switch_message(self) -> None:
-        """Show the message that the user has chosen, at the byte at which the user left it."""
-        left_message = self.shown_message
-        self._views[left_message.name] = left_message
-        self.shown_message = self._views[self.message.value]
+    @property
+    def shown_message(self) -> MessageView:
+        """The message that is shown, with the byte that the user has moved to."""
+        return self._views[self.message.value]
+
+    def _show(self, view: MessageView) -> None:
+        """Replace the view of a message. The caller draws the panel."""
+        self._views[view.name] = view
 
     def _select_part(self) -> None:
         """Move to the part that is chosen in the drop-down."""
         if self.segment.index is not None:
-            self.shown_message = self.shown_message.select(self.segment.index)
+            self._show(self.shown_message.select(self.segment.index))
 
-    def _select_previous(self) -> None:
-        """Move to the previous part, or from the first part to the last."""
-        self._move_by_parts(-1)
+    def _select_previous_part(self) -> None:
+        """Move to the previous part."""
+        self._show(self.shown_message.select_previous())
 
-    def _select_next(self) -> None:
-        """Move to the next part, or from the last part to the first."""
-        self._move_by_parts(1)
+    def _select_next_part(self) -> None:
+        """Move to the next part."""
+        self._show(self.shown_message.select_next())
 
-    def _move_by_parts(self, step: int) -> None:
-        """Move by a number of parts. The first part follows the last."""
-        view = self.shown_message
-        index = (view.part_index + step) % len(view.parts)
-        self.shown_message = view.select(index)
-
-    def _move(self) -> None:
+    def _move_to_byte(self) -> None:
         """Move to the byte of the slider."""
-        self.shown_message = self.shown_message.move_to(self.offset.value)
+        self._show(self.shown_message.move_to(self.offset.value))
 
     def refresh(self) -> None:
         """Set the controls to the parts, the chosen part and the byte of the message."""
-        options = [f"{part.name}: bytes {part.start} to {part.stop - 1}" for part in self.shown_message.parts]
-        if tuple(self.segment.options) != tuple(options):
+        view = self.shown_message
+        options = tuple(f"{part.name}: bytes {part.start} to {part.stop - 1}" for part in view.parts)
+        if tuple(self.segment.options) != options:
             self.segment.options = options
-        self.segment.index = self.shown_message.part_index
-        self.offset.max = len(self.shown_message.body) - 1
-        self.offset.value = self.shown_message.offset
+        self.segment.index = view.part_index
+        self.offset.max = len(view.body) - 1
+        self.offset.value = view.offset
 
     def html(self) -> SafeHtml:
         """Return the hex dump and a table of the parts, side by side."""
         view = self.shown_message
         visible = view.visible_range
         title = heading(f"{view.name}, {len(view.body)} bytes; shown {visible.start} to {visible.stop - 1}")
+        dump = preformatted(_hex_dump(view))
         rows = [_part_row(part, is_chosen=part is view.part) for part in view.parts]
         parts = table(("part", "bytes", "value"), rows, "Its parts, in order")
-        dump = SafeHtml(title + preformatted(_hex_dump(view)))
-        return side_by_side((dump, 542), (parts, 270))
+        return side_by_side((SafeHtml(title + dump), 542), (parts, 270))
 
     def text(self) -> str:
         """Return the parts, and the first bytes of the chosen one."""
         view = self.shown_message
-        rows = [f"{part.start:6} to {part.stop - 1:<6} {part.name:12} {_shorten(part.value)}" for part in view.parts]
+        lines = [f"{view.name}, {len(view.body)} bytes"]
+        for part in view.parts:
+            lines.append(f"{part.start:6} to {part.stop - 1:<6} {part.name:12} {_shorten(part.value)}")
         first_bytes = view.body[view.part.start : view.part.stop][:BYTES_PER_LINE]
-        chosen = f"chosen: {view.part.name} {first_bytes.hex(' ')}"
-        return "\n".join((f"{view.name}, {len(view.body)} bytes", *rows, chosen))
+        lines.append(f"chosen: {view.part.name} {first_bytes.hex(' ')}")
+        return "\n".join(lines)
 
 
 def _request_body(request: bytes | UpdateInfoRequest | None) -> bytes:
