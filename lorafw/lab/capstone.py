@@ -52,31 +52,32 @@ class CapstoneReport:
 
     def __str__(self) -> str:
         verdict = "☑ passed" if self.passed else "☒ not yet passed"
-        return "\n".join(
-            (
-                f"Capstone, seed {self.seed}",
-                f"causes that are right       {self.named_correctly} of {self.gateways}",
-                f"gateways that you repaired  {self.repaired} of {self.repairable}",
-                verdict,
-            )
-        )
+        lines = [
+            f"Capstone, seed {self.seed}",
+            f"causes that are right       {self.named_correctly} of {self.gateways}",
+            f"gateways that you repaired  {self.repaired} of {self.repairable}",
+            verdict,
+        ]
+        return "\n".join(lines)
 
 
 class Capstone:
-    """Twenty gateways that were offered an update half an hour ago, on a testbed of their own.
-
-    Args:
-        seed: Decides which gateway has which cause. Equal seeds give equal gateways.
-
-    Raises:
-        LabError: The seed is not a whole number.
-    """
+    """Twenty gateways that were offered an update half an hour ago, on a testbed of their own."""
 
     def __init__(self, seed: int = 1) -> None:
+        """Choose the gateways. Nothing is started.
+
+        Args:
+            seed: Decides which gateway has which cause. Equal seeds give equal gateways.
+
+        Raises:
+            LabError: The seed is not a whole number.
+        """
         if not isinstance(seed, int) or isinstance(seed, bool):
             raise LabError(f"seed {seed!r} is not a whole number: give one, for example 7")
         self.seed = seed
-        self._cause_by_id: dict[str, str] = {}
+        self._causes: dict[str, str] = {}
+        """Why each gateway is not updated, by the id of the gateway."""
         self._bed: Testbed | None = None
 
     def start(self) -> Capstone:
@@ -86,21 +87,22 @@ class Capstone:
         rng = random.Random(self.seed)
         bed = Testbed(gateways=GATEWAYS, seed=self.seed, interval_s=_INTERVAL_S, start=_START).start()
         for gateway, cause in zip(bed.gateways, draw_causes(rng), strict=True):
-            self._cause_by_id[gateway.id] = cause
-            _apply(cause, gateway, bed, rng)
+            self._causes[gateway.id] = cause
+            _apply_cause(cause, gateway, bed, rng)
         bed.define_update(NEW_VERSION)
         bed.advance(_ELAPSED_S)
         self._bed = bed
         return self
 
     def stop(self) -> None:
-        """Close the testbed. A second call does nothing."""
+        """Close the testbed. Does nothing the second time."""
         if self._bed is not None:
             self._bed.stop()
             self._bed = None
 
     @property
     def _open_bed(self) -> Testbed:
+        """The testbed. Raises LabError if the capstone was not started."""
         if self._bed is None:
             raise LabError("this capstone is not open: call its start() first")
         return self._bed
@@ -134,15 +136,29 @@ class Capstone:
         if not isinstance(answer, Mapping):
             _say("☒ hand in a dict with the cause of each gateway, by the gateway's id")
             return None
-        report = self._judge(answer)
+        report = CapstoneReport(
+            seed=self.seed,
+            named_correctly=_count_matches(answer, self._causes),
+            gateways=GATEWAYS,
+            repaired=sum(_runs_new_version(gateway) for gateway in self._repairable()),
+            repairable=len(self._repairable()),
+        )
         _say(str(report))
         return report
 
-    def _judge(self, answer: Mapping[Any, Any]) -> CapstoneReport:
-        named_correctly = sum(answer.get(gateway_id) == cause for gateway_id, cause in self._cause_by_id.items())
-        repairable = [gateway for gateway in self._open_bed.gateways if self._cause_by_id[gateway.id] == OTHER_VERSION]
-        repaired = sum(gateway.home.read_package_version() == NEW_VERSION for gateway in repairable)
-        return CapstoneReport(self.seed, named_correctly, GATEWAYS, repaired, len(repairable))
+    def _repairable(self) -> list[TestbedGateway]:
+        """Return the gateways that a call of the API can repair."""
+        return [gateway for gateway in self._open_bed.gateways if self._causes[gateway.id] == OTHER_VERSION]
+
+
+def _count_matches(answer: Mapping[Any, Any], causes: Mapping[str, str]) -> int:
+    """Return the number of gateways whose cause the answer names correctly."""
+    return sum(answer.get(gateway_id) == cause for gateway_id, cause in causes.items())
+
+
+def _runs_new_version(gateway: TestbedGateway) -> bool:
+    """Return whether a gateway runs the update now."""
+    return gateway.home.read_package_version() == NEW_VERSION
 
 
 def draw_causes(rng: random.Random) -> list[str]:
@@ -153,7 +169,7 @@ def draw_causes(rng: random.Random) -> list[str]:
     return causes
 
 
-def _apply(cause: str, gateway: TestbedGateway, bed: Testbed, rng: random.Random) -> None:
+def _apply_cause(cause: str, gateway: TestbedGateway, bed: Testbed, rng: random.Random) -> None:
     """Give a gateway its cause."""
     if cause == UPDATED:
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +23,6 @@ PATTERN: Final = "[0-9][0-9]-*.ipynb"
 FOLDER: Final = "lorafw-lessons"
 STATE: Final = ".lab"
 """The folder in a working copy that holds the files of the lab and of JupyterLab."""
-_DIGESTS: Final = "delivered.json"
 
 
 def packaged_lessons() -> list[Path]:
@@ -60,6 +60,11 @@ class WorkingCopy:
     """A folder with a learner's copies of the lessons."""
 
     def __init__(self, path: Path) -> None:
+        """Name the folder. It is created when something is written into it.
+
+        Args:
+            path: The folder.
+        """
         self.path = path
 
     def ensure_state_folder(self) -> Path:
@@ -82,14 +87,14 @@ class WorkingCopy:
         Returns:
             The filenames of the lessons that were written.
         """
-        digests = self._read_digests()
+        record = DeliveryRecord(self.ensure_state_folder())
         updated = []
-        for lesson in packaged_lessons():
-            content = strip_outputs(lesson.read_bytes())
-            if self._is_missing_or_outdated(lesson.name, content, digests):
-                self._write_lesson(lesson.name, content, digests)
-                updated.append(lesson.name)
-        self._save_digests(digests)
+        for name, content in installed_lessons().items():
+            if is_missing_or_outdated(self.path / name, content, record.digest_of(name)):
+                write_atomic(self.path / name, content)
+                record.note(name, content)
+                updated.append(name)
+        record.save()
         return updated
 
     def reset(self) -> list[KeptLesson]:
@@ -98,78 +103,113 @@ class WorkingCopy:
         Returns:
             The lessons that were moved. All are in the same folder.
         """
-        digests = self._read_digests()
-        fresh_lessons = {lesson.name: strip_outputs(lesson.read_bytes()) for lesson in packaged_lessons()}
-        changed = [name for name, content in fresh_lessons.items() if self._is_changed(name, content, digests)]
-        kept: list[KeptLesson] = []
-        if changed:
-            kept = self._move_to_kept_folder(changed)
-        for name, content in fresh_lessons.items():
-            self._write_lesson(name, content, digests)
-        self._save_digests(digests)
+        record = DeliveryRecord(self.ensure_state_folder())
+        lessons = installed_lessons()
+        changed = []
+        for name, content in lessons.items():
+            if is_changed(self.path / name, content, record.digest_of(name)):
+                changed.append(name)
+        kept = _move_to_kept_folder(self.path, changed)
+        for name, content in lessons.items():
+            write_atomic(self.path / name, content)
+            record.note(name, content)
+        record.save()
         return kept
 
     def unchanged(self) -> list[Path]:
         """Return the paths of the copies that are byte for byte the lessons of the installed version."""
         unchanged = []
-        for lesson in packaged_lessons():
-            local_path = self.path / lesson.name
-            if local_path.exists() and local_path.read_bytes() == strip_outputs(lesson.read_bytes()):
-                unchanged.append(local_path)
+        for name, content in installed_lessons().items():
+            path = self.path / name
+            if path.exists() and path.read_bytes() == content:
+                unchanged.append(path)
         return unchanged
 
-    def _is_missing_or_outdated(self, name: str, content: bytes, digests: dict[str, str]) -> bool:
-        """Return whether the lesson must be written. One that the learner has changed is never outdated."""
-        local_path = self.path / name
-        if not local_path.exists():
-            return True
-        if _file_digest(local_path) != digests.get(name):
-            return False
-        return local_path.read_bytes() != content
 
-    def _is_changed(self, name: str, content: bytes, digests: dict[str, str]) -> bool:
-        """Return whether the copy differs from the installed lesson and from the one that was written last."""
-        local_path = self.path / name
-        if not local_path.exists():
-            return False
-        return _file_digest(local_path) not in (digest(content), digests.get(name))
-
-    def _move_to_kept_folder(self, names: list[str]) -> list[KeptLesson]:
-        """Move changed lessons to a new folder, so that new ones can take their names."""
-        folder = self._next_kept_folder()
-        folder.mkdir()
-        for name in names:
-            (self.path / name).rename(folder / name)
-        return [KeptLesson(name, folder.name) for name in names]
-
-    def _next_kept_folder(self) -> Path:
-        """Return the first of ``kept-1``, ``kept-2`` and so on that does not exist."""
-        number = 1
-        while (self.path / f"kept-{number}").exists():
-            number += 1
-        return self.path / f"kept-{number}"
-
-    def _write_lesson(self, name: str, content: bytes, digests: dict[str, str]) -> None:
-        """Write a lesson, and note its digest in ``digests``."""
-        write_atomic(self.path / name, content)
-        digests[name] = digest(content)
-
-    def _read_digests(self) -> dict[str, str]:
-        """Return the digest of each lesson as it was written last; empty if the file cannot be read."""
-        try:
-            digests = json.loads((self.ensure_state_folder() / _DIGESTS).read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return digests if isinstance(digests, dict) else {}
-
-    def _save_digests(self, digests: dict[str, str]) -> None:
-        """Save the digest of each lesson as it was written last."""
-        write_atomic(self.ensure_state_folder() / _DIGESTS, json.dumps(digests, indent=1).encode())
+def installed_lessons() -> dict[str, bytes]:
+    """Return the content of each lesson of the installed version, without its outputs, by filename."""
+    return {lesson.name: strip_outputs(lesson.read_bytes()) for lesson in packaged_lessons()}
 
 
-def _file_digest(path: Path) -> str:
-    """Return the digest of a file. See ``digest``."""
-    return digest(path.read_bytes())
+class DeliveryRecord:
+    """Remembers the digest of each lesson as it was written into a working copy last.
+
+    A copy with another digest was changed by the learner.
+    """
+
+    def __init__(self, state_folder: Path) -> None:
+        """Read the record. It is empty if its file does not exist or cannot be read.
+
+        Args:
+            state_folder: The folder that holds the files of the lab.
+        """
+        self._path = state_folder / "delivered.json"
+        self._digests: dict[str, str] = {}
+        with suppress(FileNotFoundError, ValueError):
+            content = json.loads(self._path.read_text())
+            if isinstance(content, dict):
+                self._digests = content
+
+    def digest_of(self, name: str) -> str | None:
+        """Return the digest of a lesson as it was written last. None if it is not known."""
+        return self._digests.get(name)
+
+    def note(self, name: str, content: bytes) -> None:
+        """Remember that a lesson was written. ``save`` makes it last."""
+        self._digests[name] = digest(content)
+
+    def save(self) -> None:
+        """Write the record to its file."""
+        write_atomic(self._path, json.dumps(self._digests, indent=1).encode())
+
+
+def is_missing_or_outdated(copy: Path, installed: bytes, delivered_digest: str | None) -> bool:
+    """Return whether a lesson must be written into a working copy.
+
+    A copy that the learner has changed is never outdated.
+
+    Args:
+        copy: The file of the copy. It may not exist.
+        installed: The content of the installed version.
+        delivered_digest: The digest of the copy as it was written last. None if it is not known.
+    """
+    if not copy.exists():
+        return True
+    content = copy.read_bytes()
+    has_learner_changed_it = digest(content) != delivered_digest
+    return not has_learner_changed_it and content != installed
+
+
+def is_changed(copy: Path, installed: bytes, delivered_digest: str | None) -> bool:
+    """Return whether a copy holds work of the learner.
+
+    If it does, it differs from the installed version and from the version that was written last.
+
+    Args:
+        copy: The file of the copy. It may not exist.
+        installed: The content of the installed version.
+        delivered_digest: The digest of the copy as it was written last. None if it is not known.
+    """
+    if not copy.exists():
+        return False
+    return digest(copy.read_bytes()) not in (digest(installed), delivered_digest)
+
+
+def _move_to_kept_folder(folder: Path, names: list[str]) -> list[KeptLesson]:
+    """Move lessons of a working copy into the first of ``kept-1``, ``kept-2`` and so on that does not exist.
+
+    Creates no folder if there is nothing to move.
+    """
+    if not names:
+        return []
+    number = 1
+    while (folder / f"kept-{number}").exists():
+        number += 1
+    kept_folder = folder / f"kept-{number}"
+    kept_folder.mkdir()
+    for name in names:
+        (folder / name).rename(kept_folder / name)
+    return [KeptLesson(name, kept_folder.name) for name in names]
 
 
 _VOLATILE_METADATA: Final = ("kernelspec", "language_info", "widgets")
@@ -189,8 +229,9 @@ def strip_outputs(lesson: bytes) -> bytes:
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["execution_count"] = None
-            static_views = [output for output in cell["outputs"] if _is_static_view(output)]
-            cell["outputs"] = [{**output, "execution_count": None} for output in static_views]
+            cell["outputs"] = [output for output in cell["outputs"] if _is_static_view(output)]
+            for output in cell["outputs"]:
+                output["execution_count"] = None
     return _serialize(notebook)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -15,6 +16,8 @@ from lorafw.errors import SourceUnavailable
 from lorafw.isolation.environment import aws_variables, without_aws_settings
 
 START_LIMIT_S: Final = 60.0
+"""How long the server may take to be ready."""
+_CHECK_INTERVAL_S: Final = 0.02
 
 
 class ServeProcess:
@@ -48,7 +51,7 @@ class ServeProcess:
             This object.
 
         Raises:
-            SourceUnavailable: The server does not start.
+            SourceUnavailable: The server does not start. The message holds the server's output.
         """
         if ServeProcess._started is not None:
             ServeProcess._started.stop()
@@ -56,19 +59,16 @@ class ServeProcess:
         return self.__enter__()
 
     def __enter__(self) -> ServeProcess:
-        """Start the server, and wait until it is ready.
-
-        Returns:
-            This object.
-
-        Raises:
-            SourceUnavailable: The server does not start. The message holds the server's output.
-        """
+        """Start the server, and wait until it is ready. See ``start`` for errors."""
         folder = Path(self._folder.name)
         folder.mkdir(mode=0o700, exist_ok=True)  # stop() has removed it.
         ready_file = folder / "ready.json"
-        self._process = self._start_process(ready_file)
-        self._wait_for_file(ready_file)
+        command = _serve_command(ready_file, folder / "state", self._options)
+        self._process = _start_process(command, self._output_path)
+        if not _appears(ready_file, self._process):
+            output = self.output
+            self.stop()
+            raise SourceUnavailable(f"'lorafw serve' did not come up: {output}")
         addresses = json.loads(ready_file.read_text())
         self.api = addresses["api"]
         self.cups = addresses["cups"]
@@ -97,39 +97,50 @@ class ServeProcess:
 
     @property
     def output(self) -> str:
-        """All that the server has printed so far."""
+        """All that the server has printed so far. Empty if it has not been started."""
         if not self._output_path.exists():
             return ""
         return self._output_path.read_text(errors="replace")
 
     @property
     def _output_path(self) -> Path:
+        """The file that receives what the server prints."""
         return Path(self._folder.name) / "serve.log"
 
-    def _start_process(self, ready_file: Path) -> subprocess.Popen[bytes]:
-        """Start the server process. It writes its addresses to ``ready_file`` when it is ready."""
-        command = [
-            *(sys.executable, "-m", "lorafw", "serve"),
-            *("--api-port", "0", "--cups-plain-port", "0", "--cups-port", "0"),
-            *("--ready-file", str(ready_file)),
-            *("--state-dir", str(ready_file.with_name("state"))),
-            *self._options,
-        ]
-        with self._output_path.open("wb") as output:
-            return subprocess.Popen(  # noqa: S603 -- this Python, this package
-                command,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**without_aws_settings(os.environ), "PYTHONUNBUFFERED": "1"},
-            )
 
-    def _wait_for_file(self, path: Path) -> None:
-        """Wait until the file exists. Stop the server and raise SourceUnavailable if it does not appear in time."""
-        assert self._process is not None
-        deadline = time.monotonic() + START_LIMIT_S
-        while not path.exists():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                output = self.output
-                self.stop()
-                raise SourceUnavailable(f"'lorafw serve' did not come up: {output}")
-            time.sleep(0.02)
+def _serve_command(ready_file: Path, state_folder: Path, options: Sequence[str]) -> list[str]:
+    """Return the command that runs ``lorafw serve`` on free ports.
+
+    Args:
+        ready_file: The server writes its addresses to this file when it is ready.
+        state_folder: Where the server keeps its state.
+        options: Further options of the command line. They win over those that are set here.
+    """
+    command = [sys.executable, "-m", "lorafw", "serve"]
+    for port_option in ("--api-port", "--cups-plain-port", "--cups-port"):
+        command += [port_option, "0"]  # 0 means any free port
+    command += ["--ready-file", str(ready_file)]
+    command += ["--state-dir", str(state_folder)]
+    command += options
+    return command
+
+
+def _start_process(command: list[str], output_path: Path) -> subprocess.Popen[bytes]:
+    """Start a command without the user's AWS settings, and write all that it prints to a file."""
+    environment = without_aws_settings(os.environ)
+    environment["PYTHONUNBUFFERED"] = "1"  # The file has each line as soon as it is printed.
+    with output_path.open("wb") as output:
+        return subprocess.Popen(  # noqa: S603 -- this Python, this package
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment
+        )
+
+
+def _appears(path: Path, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until a process has written a file. Return False if the process exits before, or takes too long."""
+    deadline_s = time.monotonic() + START_LIMIT_S
+    while not path.exists():
+        has_exited = process.poll() is not None
+        if has_exited or time.monotonic() > deadline_s:
+            return False
+        time.sleep(_CHECK_INTERVAL_S)
+    return True

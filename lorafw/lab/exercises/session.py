@@ -14,19 +14,23 @@ from lorafw.lab.exercises.question import Question
 
 
 class ExerciseSession:
-    """The exercises and questions of a course, and a learner's progress in them. Its methods print and never raise.
-
-    Args:
-        exercises: The exercises by name, for example ``"02-crc"``.
-        questions: The concept questions by name.
-    """
+    """The exercises and questions of a course, and a learner's progress in them. Its methods print and never raise."""
 
     def __init__(self, exercises: Mapping[str, Exercise], questions: Mapping[str, Question]) -> None:
+        """Begin without any answer.
+
+        Args:
+            exercises: The exercises by name, for example ``"02-crc"``.
+            questions: The concept questions by name.
+        """
         self._exercises = exercises
         self._questions = questions
-        self._wrong: set[str] = set()
         self._solved: set[str] = set()
+        """Names of the exercises with a right answer."""
+        self._tried: set[str] = set()
+        """Names of the exercises with a wrong answer."""
         self._hints_given: dict[str, int] = {}
+        """Number of hints that were printed for each exercise."""
 
     def check(self, name: str, answer: object = ...) -> None:
         """Print ☐ (not done), ☑ (right, with an explanation) or ☒ (not yet right).
@@ -35,27 +39,18 @@ class ExerciseSession:
             name: Name of the exercise, for example ``"02-crc"``.
             answer: The answer. ``...`` means that there is none yet.
         """
-        exercise = self._exercises.get(name)
+        exercise = self._find_exercise(name)
         if exercise is None:
-            self._say_no_exercise(name)
-        elif answer is ...:
+            return
+        if answer is ...:
             _say("☐ not done yet")
-        elif exercise.accepts(answer):
+            return
+        if exercise.accepts(answer):
             self._solved.add(name)
             _say(f"☑ correct. {exercise.explanation}")
-        else:
-            self._wrong.add(name)
-            self._say_wrong(name, exercise.feedback_for(answer))
-
-    def _say_no_exercise(self, name: str) -> None:
-        """Print that no exercise has this name. If it is a question, print how to answer it."""
-        if name in self._questions:
-            _say(f'☐ {name} is a question. Add a letter, as in choose("{name}", "a"). A wrong one tells you something.')
-        else:
-            _say(f"☒ there is no exercise {name!r}")
-
-    def _say_wrong(self, name: str, feedback: str | None) -> None:
-        """Print that an answer is wrong, with feedback if there is any, and where to get help."""
+            return
+        self._tried.add(name)
+        feedback = exercise.feedback_for(answer)
         if feedback:
             _say(f"☒ not yet: {feedback}")
         else:
@@ -67,19 +62,18 @@ class ExerciseSession:
         Args:
             name: Name of the exercise.
         """
-        exercise = self._exercises.get(name)
+        exercise = self._find_exercise(name)
         if exercise is None:
-            self._say_no_exercise(name)
             return
-        if name not in self._wrong:
+        if name not in self._tried:
             _say("☐ first try an answer, even a guess. After a wrong one there is a hint.")
             return
-        step = self._hints_given.get(name, 0)
-        if step == len(exercise.hints):
+        count = self._hints_given.get(name, 0)
+        if count == len(exercise.hints):
             _say(f'There is no further hint. solution("{name}") prints the solution.')
             return
-        self._hints_given[name] = step + 1
-        _say(f"Hint {step + 1} of {len(exercise.hints)}: {exercise.hints[step]}")
+        self._hints_given[name] = count + 1
+        _say(f"Hint {count + 1} of {len(exercise.hints)}: {exercise.hints[count]}")
 
     def solution(self, name: str, *, at_once: bool = False) -> None:
         """Print the solution of an exercise, after both hints or after a right answer.
@@ -88,15 +82,25 @@ class ExerciseSession:
             name: Name of the exercise.
             at_once: Print it in any case. This is for trainers.
         """
-        exercise = self._exercises.get(name)
+        exercise = self._find_exercise(name)
         if exercise is None:
-            self._say_no_exercise(name)
             return
         has_read_hints = self._hints_given.get(name, 0) == len(exercise.hints)
         if at_once or has_read_hints or name in self._solved:
             _say(f"{exercise.solution}\n\n{exercise.explanation}")
         else:
             _say(f'☐ not yet. Try an answer, then run hint("{name}") twice.')
+
+    def _find_exercise(self, name: str) -> Exercise | None:
+        """Return the exercise with this name. If there is none, print what to do, and return None."""
+        exercise = self._exercises.get(name)
+        if exercise is not None:
+            return exercise
+        if name in self._questions:
+            _say(f'☐ {name} is a question. Add a letter, as in choose("{name}", "a"). A wrong one tells you something.')
+        else:
+            _say(f"☒ there is no exercise {name!r}")
+        return None
 
     def choose(self, name: str, letter: object = ...) -> None:
         """Print a concept question, or the feedback on an answer to it.
@@ -111,21 +115,28 @@ class ExerciseSession:
         elif question is None:
             _say(f"☒ there is no question {name!r}")
         elif letter is ...:
-            options = [f"  {key}) {option.text}" for key, option in question.lettered()]
-            _say("\n".join([f"☐ {question.text}", *options]))
+            _say(_question_text(question))
         else:
-            self._say_choice(question, letter)
+            _say(_feedback_text(question, letter))
 
-    def _say_choice(self, question: Question, letter: object) -> None:
-        """Print the feedback on the answer with this letter."""
-        option = question.option(letter)
-        if option is None:
-            letters = ", ".join(key for key, _ in question.lettered())
-            _say(f"☒ {letter!r} is not one of the letters {letters}")
-        elif option.is_right:
-            _say(f"☑ correct. {option.feedback}")
-        else:
-            _say(f"☒ not yet: {option.feedback}")
+
+def _question_text(question: Question) -> str:
+    """Return a question with its answers, one in each line."""
+    lines = [f"☐ {question.text}"]
+    for letter, option in question.lettered():
+        lines.append(f"  {letter}) {option.text}")
+    return "\n".join(lines)
+
+
+def _feedback_text(question: Question, letter: object) -> str:
+    """Return the feedback on the answer with this letter."""
+    option = question.option(letter)
+    if option is None:
+        letters = ", ".join(known_letter for known_letter, _ in question.lettered())
+        return f"☒ {letter!r} is not one of the letters {letters}"
+    if option.is_right:
+        return f"☑ correct. {option.feedback}"
+    return f"☒ not yet: {option.feedback}"
 
 
 def _say(text: str) -> None:
