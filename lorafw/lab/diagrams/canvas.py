@@ -63,6 +63,8 @@ _TITLE_SIZE: Final = 16
 _BOLD: Final = "600"
 """SVG's number for semi-bold type."""
 _LINE_WIDTH: Final = "1.4"
+_ARROW_HEAD: Final = "arrow"
+"""Id of the SVG marker for the head of an arrow."""
 _DASHES: Final = "5 4"
 """Lengths of a dash and of the gap behind it."""
 
@@ -99,52 +101,25 @@ class Diagram:
 
 
 class Canvas:
-    """Collects the shapes of a diagram."""
+    """Collects the shapes of a diagram. Lengths are in pixels, and ``y`` grows downwards."""
 
     def __init__(self, title: str, width: int, height: int) -> None:
-        """Begin an empty diagram.
+        """Begin a diagram that shows its title only.
 
         Args:
             title: What the diagram is about.
-            width: Width in pixels.
-            height: Height in pixels.
+            width: Width of the diagram.
+            height: Height of the diagram.
         """
         self._title = title
-        self._root = ElementTree.Element(
-            "svg",
-            {
-                "xmlns": "http://www.w3.org/2000/svg",
-                "width": str(width),
-                "height": str(height),
-                "viewBox": f"0 0 {width} {height}",
-                "role": "img",
-                "aria-labelledby": "title description",
-                "font-family": FONT,
-            },
-        )
+        self._root = _svg_root(width, height)
         self._add("title", {"id": "title"}).text = title
         self._description = self._add("desc", {"id": "description"})
-        self._define_arrow_head()
+        """The text alternative. ``finish`` fills it in."""
+        _add_arrow_head(self._add("defs", {}))
         # Half a pixel from the edge, so that the border is one sharp pixel wide.
         self._rectangle(0.5, 0.5, width - 1, height - 1, fill=BACKGROUND, stroke=BORDER)
         self.text(_TITLE_AT, title, size=_TITLE_SIZE, bold=True, anchor="start")
-
-    def _define_arrow_head(self) -> None:
-        """Define the marker ``arrow``: a triangle whose tip is at the end of the line."""
-        marker = ElementTree.SubElement(
-            self._add("defs", {}),
-            "marker",
-            {
-                "id": "arrow",
-                "viewBox": "0 0 10 10",
-                "refX": "9",
-                "refY": "5",
-                "orient": "auto-start-reverse",
-                "markerWidth": "7",
-                "markerHeight": "7",
-            },
-        )
-        ElementTree.SubElement(marker, "path", {"d": "M0 0 10 5 0 10z", "fill": LINE})
 
     def box(self, x: float, y: float, width: float, height: float, lines: Sequence[str], fill: str = PLAIN) -> None:
         """Draw a rectangle with lines of text in its middle. The first line is bold.
@@ -158,11 +133,14 @@ class Canvas:
             fill: Colour of the rectangle.
         """
         self._rectangle(x, y, width, height, fill=fill, stroke=LINE)
-        middle_x, middle_y = x + width / 2, y + height / 2
-        first_line_y = middle_y - (len(lines) - 1) * LINE_HEIGHT / 2
+        center_x = x + width / 2
+        center_y = y + height / 2
+        distance_to_last_line = (len(lines) - 1) * LINE_HEIGHT
+        line_y = center_y - distance_to_last_line / 2
         for index, line in enumerate(lines):
-            base_line_y = first_line_y + index * LINE_HEIGHT + _BASE_LINE_SHIFT
-            self.text((middle_x, base_line_y), line, bold=index == 0)
+            is_first = index == 0
+            self.text((center_x, line_y + _BASE_LINE_SHIFT), line, bold=is_first)
+            line_y += LINE_HEIGHT
 
     def text(self, at: Point, text: str, *, size: int = FONT_SIZE, bold: bool = False, anchor: str = "middle") -> None:
         """Draw a line of text.
@@ -187,26 +165,43 @@ class Canvas:
         self._add("text", attributes).text = text
 
     def label(self, at: Point, text: str) -> None:
-        """Draw a small text around a point, on the background, so that a line behind it does not cross it."""
+        """Draw a small text on a background of its own, so that a line behind it does not cross it.
+
+        Args:
+            at: The middle of the label.
+            text: The text.
+        """
         x, y = at
         width = len(text) * SMALL * _MEAN_LETTER_WIDTH + 2 * _LABEL_PADDING
-        self._rectangle(x - width / 2, y - _LABEL_TOP, width, _LABEL_HEIGHT, fill=BACKGROUND)
+        left, top = x - width / 2, y - _LABEL_TOP
+        self._rectangle(left, top, width, _LABEL_HEIGHT, fill=BACKGROUND)
         self.text((x, y + _SMALL_BASE_LINE_SHIFT), text, size=SMALL)
 
     def line(self, start: Point, end: Point, *, dashed: bool = False, arrow: bool = False) -> None:
-        """Draw a straight line, or an arrow to ``end``."""
-        start_x, start_y = start
-        end_x, end_y = end
-        geometry = {"x1": _number(start_x), "y1": _number(start_y), "x2": _number(end_x), "y2": _number(end_y)}
-        style = {"stroke": LINE, "stroke-width": _LINE_WIDTH}
+        """Draw a straight line.
+
+        Args:
+            start: Where the line begins.
+            end: Where the line ends.
+            dashed: Whether the line is dashed.
+            arrow: Whether an arrow head is at the end.
+        """
+        attributes = {
+            "x1": _number(start[0]),
+            "y1": _number(start[1]),
+            "x2": _number(end[0]),
+            "y2": _number(end[1]),
+            "stroke": LINE,
+            "stroke-width": _LINE_WIDTH,
+        }
         if dashed:
-            style["stroke-dasharray"] = _DASHES
+            attributes["stroke-dasharray"] = _DASHES
         if arrow:
-            style["marker-end"] = "url(#arrow)"
-        self._add("line", geometry | style)
+            attributes["marker-end"] = f"url(#{_ARROW_HEAD})"
+        self._add("line", attributes)
 
     def dot(self, at: Point, radius: float = 5) -> None:
-        """Draw a filled circle."""
+        """Draw a filled circle around a point."""
         x, y = at
         self._add("circle", {"cx": _number(x), "cy": _number(y), "r": _number(radius), "fill": LINE})
 
@@ -214,20 +209,57 @@ class Canvas:
         """Return the diagram.
 
         Args:
-            alt: The text alternative.
+            alt: The text alternative: what the diagram shows, in words.
         """
         self._description.text = alt
-        return Diagram(self._title, alt, ElementTree.tostring(self._root, encoding="unicode"))
+        svg = ElementTree.tostring(self._root, encoding="unicode")
+        return Diagram(self._title, alt, svg)
+
+    def _rectangle(self, x: float, y: float, width: float, height: float, *, fill: str, stroke: str = "none") -> None:
+        """Draw a rectangle with round corners. ``x`` and ``y`` are its left and its upper edge."""
+        attributes = {
+            "x": _number(x),
+            "y": _number(y),
+            "width": _number(width),
+            "height": _number(height),
+            "rx": _number(_CORNER_RADIUS),
+            "fill": fill,
+            "stroke": stroke,
+        }
+        self._add("rect", attributes)
 
     def _add(self, tag: str, attributes: dict[str, str]) -> ElementTree.Element:
         """Append an element to the drawing and return it."""
         return ElementTree.SubElement(self._root, tag, attributes)
 
-    def _rectangle(self, x: float, y: float, width: float, height: float, *, fill: str, stroke: str = "none") -> None:
-        """Draw a rectangle with round corners. ``x`` and ``y`` are its left and its upper edge."""
-        numbers = {"x": x, "y": y, "width": width, "height": height, "rx": _CORNER_RADIUS}
-        geometry = {name: _number(value) for name, value in numbers.items()}
-        self._add("rect", geometry | {"fill": fill, "stroke": stroke})
+
+def _svg_root(width: int, height: int) -> ElementTree.Element:
+    """Return an empty SVG image. A screen reader says its title and its description."""
+    attributes = {
+        "xmlns": "http://www.w3.org/2000/svg",
+        "width": str(width),
+        "height": str(height),
+        "viewBox": f"0 0 {width} {height}",
+        "role": "img",
+        "aria-labelledby": "title description",
+        "font-family": FONT,
+    }
+    return ElementTree.Element("svg", attributes)
+
+
+def _add_arrow_head(definitions: ElementTree.Element) -> None:
+    """Define the head of arrows: a triangle whose tip, the point (9, 5) of its box, is at the end of the line."""
+    attributes = {
+        "id": _ARROW_HEAD,
+        "viewBox": "0 0 10 10",
+        "refX": "9",
+        "refY": "5",
+        "orient": "auto-start-reverse",
+        "markerWidth": "7",
+        "markerHeight": "7",
+    }
+    marker = ElementTree.SubElement(definitions, "marker", attributes)
+    ElementTree.SubElement(marker, "path", {"d": "M0 0 10 5 0 10z", "fill": LINE})
 
 
 def _number(value: float) -> str:

@@ -39,7 +39,10 @@ _BOTTOM_MARGIN: Final = 20
 
 
 class _Sequence:
-    """Draws messages and notes below each other, and collects them as sentences."""
+    """Draws the messages of a sequence diagram from top to bottom, and collects them as sentences.
+
+    Each participant has a vertical line. A message is an arrow from the line of its sender to that of its receiver.
+    """
 
     def __init__(self, canvas: Canvas) -> None:
         self._canvas = canvas
@@ -49,11 +52,12 @@ class _Sequence:
         """What was drawn so far, in words."""
 
     def add_message(self, sender: str, receiver: str, text: str) -> None:
-        """Draw an arrow with a text above it."""
+        """Draw an arrow with a text above it, in as many lines as it needs to be no wider than the arrow."""
         start_x, end_x = _COLUMNS[sender], _COLUMNS[receiver]
+        middle_x = (start_x + end_x) / 2
         max_chars = max(_MIN_LABEL_CHARS, abs(end_x - start_x) // _PX_PER_CHAR)
         for line in textwrap.wrap(text, max_chars):
-            self._canvas.label(((start_x + end_x) / 2, self._y), line)
+            self._canvas.label((middle_x, self._y), line)
             self._y += _LINE_HEIGHT
         arrow_y = self._y - _ARROW_RISE
         self._canvas.line((start_x, arrow_y), (end_x, arrow_y), arrow=True)
@@ -61,7 +65,7 @@ class _Sequence:
         self.sentences.append(f"{sender} to {receiver}: {text}")
 
     def add_notes(self, participant: str, notes: list[str]) -> None:
-        """Draw what a participant does: the notes below each other, beside its line."""
+        """Draw what a participant does: notes below each other, to the right of its line. A long note is wrapped."""
         note_x = _COLUMNS[participant] + _NOTE_GAP
         for note in notes:
             for line in textwrap.wrap(note, _NOTE_CHARS, subsequent_indent="    "):

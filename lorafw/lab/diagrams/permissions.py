@@ -17,6 +17,8 @@ _SERVICE_BOX: Final = (20, 250)
 _ROLE_BOX: Final = (400, 610)
 _BUCKET_BOX: Final = (750, 980)
 _ARROW_Y: Final = _BOX_TOP + _BOX_HEIGHT / 2
+_ACTION_GAP: Final = 9
+"""Distance from the arrow up to the base line of the lowest action."""
 _ACTION_SPACING: Final = 15
 _CAPTION_Y: Final = 190
 _CAPTION_SPACING: Final = 16
@@ -27,18 +29,21 @@ def trust_and_permission(
 ) -> Diagram:
     """Return a diagram of the role through which AWS reads an update file.
 
+    The trust policy of a role says who may assume it. Its permission policy says what it may do, and with which files.
+
     Args:
         trust_policy: The trust policy of the role, as JSON.
         permission_policy: Its permission policy, as JSON. None means that of AWS's example.
         role: Name of the role.
     """
     trusts = _statements(trust_policy)
+    principals = _collect(trusts, "Principal")
+    assume_actions = _collect(trusts, "Action")
     permissions = _statements(permission_policy or example.permission_policy())
-    principals = [name for statement in trusts for name in _principals(statement)]
-    assume_actions = [action for statement in trusts for action in _as_list(statement["Action"])]
-    actions = [action for statement in permissions for action in _as_list(statement["Action"])]
-    resources = [resource for statement in permissions for resource in _as_list(statement["Resource"])]
-    object_names = [name.removeprefix("arn:aws:s3:::") for name in resources]
+    actions = _collect(permissions, "Action")
+    resources = _collect(permissions, "Resource")
+    object_names = [resource.removeprefix("arn:aws:s3:::") for resource in resources]
+
     canvas = Canvas("Trust and permission", *_SIZE)
     _draw_box(canvas, _SERVICE_BOX, ["AWS IoT Wireless", *principals], BLUE)
     _draw_box(canvas, _ROLE_BOX, ["role", role], YELLOW)
@@ -60,12 +65,19 @@ def _statements(policy: str) -> list[dict[str, Any]]:
     return [statement for statement in statements if statement["Effect"] == "Allow"]
 
 
-def _principals(statement: dict[str, Any]) -> list[str]:
-    """Return the names of those that a statement of a trust policy is about."""
-    principal = statement["Principal"]
-    if isinstance(principal, str):
-        return [principal]
-    return [name for names in principal.values() for name in _as_list(names)]
+def _collect(statements: list[dict[str, Any]], member: str) -> list[str]:
+    """Return the texts of one member of all statements, in order.
+
+    A member is a text, a list of texts, or, for a principal such as ``{"Service": "iotwireless.amazonaws.com"}``, an
+    object with such values.
+    """
+    texts: list[str] = []
+    for statement in statements:
+        value = statement[member]
+        parts = value.values() if isinstance(value, dict) else [value]
+        for part in parts:
+            texts += _as_list(part)
+    return texts
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -80,16 +92,20 @@ def _draw_box(canvas: Canvas, edges: tuple[float, float], lines: list[str], fill
 
 
 def _draw_arrow(canvas: Canvas, source: tuple[float, float], target: tuple[float, float], actions: list[str]) -> None:
-    """Draw an arrow from one box to another, with the names of actions above it."""
-    start, end = source[1], target[0]
+    """Draw an arrow from one box to another, with the names of actions above it. A box is its left and right edge."""
+    _, start = source
+    end, _ = target
     middle = (start + end) / 2
     canvas.line((start, _ARROW_Y), (end, _ARROW_Y), arrow=True)
     for index, action in enumerate(reversed(actions)):
-        canvas.text((middle, _ARROW_Y - 9 - _ACTION_SPACING * index), action, size=SMALL)
+        action_y = _ARROW_Y - _ACTION_GAP - _ACTION_SPACING * index
+        canvas.text((middle, action_y), action, size=SMALL)
 
 
 def _draw_caption(canvas: Canvas, source: tuple[float, float], target: tuple[float, float], lines: list[str]) -> None:
-    """Draw lines of text below the arrow from one box to another."""
-    middle = (source[1] + target[0]) / 2
+    """Draw lines of text below the arrow from one box to another. A box is its left and right edge."""
+    _, start = source
+    end, _ = target
+    middle = (start + end) / 2
     for index, line in enumerate(lines):
         canvas.text((middle, _CAPTION_Y + _CAPTION_SPACING * index), line, size=SMALL)

@@ -34,7 +34,7 @@ _EVERY_FIELD: Final = UpdateInfoResponse(
 
 
 def reply_layout(body: bytes | None = None) -> Diagram:
-    """Return a diagram of the parts of a response in their order.
+    """Return a diagram of the parts of a response in their order. Each row is one field: its length, then its content.
 
     Args:
         body: The body of a response. None means one in which no field is empty.
@@ -49,7 +49,7 @@ def reply_layout(body: bytes | None = None) -> Diagram:
     canvas.text((_MARGIN, _HEAD_Y), "from byte", anchor="start", size=SMALL)
     for number, row in enumerate(rows):
         _draw_row(canvas, _FIRST_ROW_Y + number * _ROW_HEIGHT, row)
-    parts = [f"{part.name} {_size(part)} from byte {part.start}" for row in rows for part in row]
+    parts = [f"{part.name} {_size(part)} from byte {part.start}" for part in annotate_response(body)]
     return canvas.finish(f"The layout of a CUPS response of {len(body)} bytes, in order: {', '.join(parts)}.")
 
 

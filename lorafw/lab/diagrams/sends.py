@@ -61,15 +61,18 @@ def send_timeline(
         policy = Policy()
     interval_h = poll_interval_s / _HOUR_S
     silence_h = policy.silence_timeout_s / _HOUR_S
+    # Row 1: the gateway polls until the task is FAILED.
     polling = _failing_periods(transitions, interval_h)
-    *first_periods, last_period = polling
-    silent = [*first_periods, replace(last_period, end_h=last_period.start_h + silence_h)]
-    end_h = max(polling[-1].end_h, silent[-1].end_h)
+    # Row 2: the gateway is silent after the last send. Its last period ends when the service gives up.
+    silent_period = replace(polling[-1], end_h=polling[-1].start_h + silence_h)
+    silent = [*polling[:-1], silent_period]
+    end_h = max(polling[-1].end_h, silent_period.end_h)
+
     canvas = Canvas("When the update is sent, if it never takes effect", _LEFT + _WIDTH + _RIGHT_MARGIN, _HEIGHT)
     scale = _WIDTH / end_h
     _draw_row(canvas, _FIRST_ROW_Y, ["It polls", "every time"], polling, scale)
     _draw_row(canvas, _SECOND_ROW_Y, ["It is silent after", "the last send"], silent, scale)
-    marked_hours = {period.start_h for period in polling} | {polling[-1].end_h, silent[-1].end_h}
+    marked_hours = {period.start_h for period in polling} | {polling[-1].end_h, silent_period.end_h}
     _draw_axis(canvas, sorted(marked_hours), scale)
     return canvas.finish(_describe(polling, silent, interval_h))
 

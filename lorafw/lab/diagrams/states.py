@@ -36,20 +36,20 @@ Transitions = Mapping[tuple[TaskStatus, TaskEvent], TaskStatus]
 
 
 def task_states(transitions: Transitions = TRANSITIONS) -> Diagram:
-    """Return a diagram of the statuses of a task.
+    """Return a diagram of the statuses of a task. A box is a status, and an arrow is an event that changes it.
 
     Args:
-        transitions: The table of transitions.
+        transitions: The table of transitions: the next status for each status and event.
     """
     columns = _columns(transitions)
-    active = {source for source, _ in transitions}
-    boxes = {status: _box_place(column, is_active=status in active) for status, column in columns.items()}
-    width = _LEFT + (max(columns.values()) + 1) * _COLUMN_WIDTH - _RIGHT_TRIM
+    corners = _box_corners(columns, transitions)
+    column_count = max(columns.values()) + 1
+    width = _LEFT + column_count * _COLUMN_WIDTH - _RIGHT_TRIM
     canvas = Canvas("The statuses of a task", round(width), _HEIGHT)
-    _draw_creation(canvas, boxes[INITIAL])
+    _draw_creation(canvas, corners[INITIAL])
     for (source, target), events in _events_by_edge(transitions).items():
-        _draw_edge(canvas, boxes[source], boxes[target], " or ".join(events))
-    for status, (x, y) in boxes.items():
+        _draw_edge(canvas, corners[source], corners[target], " or ".join(events))
+    for status, (x, y) in corners.items():
         canvas.box(x, y, _BOX_WIDTH, _BOX_HEIGHT, [status], STATUS_FILLS[status])
     note = f"{_names_of_ended(transitions)}: the task stays until it is deleted."
     canvas.text(_NOTE_AT, note, anchor="start", size=SMALL)
@@ -66,19 +66,22 @@ def _draw_creation(canvas: Canvas, initial: Point) -> None:
 
 def _columns(transitions: Transitions) -> dict[TaskStatus, float]:
     """Return the column of each status: in order for those that events leave, below their sources for the others."""
-    active = [status for status in TaskStatus if any(source == status for source, _ in transitions)]
+    ended = _ended(transitions)
+    active = [status for status in TaskStatus if status not in ended]
     columns: dict[TaskStatus, float] = {status: float(number) for number, status in enumerate(active)}
-    taken = -1.0
-    for status in _ended(transitions):
-        sources = {columns[source] for (source, _), target in transitions.items() if target == status}
-        wanted = sum(sources) / max(len(sources), 1)
-        taken = columns[status] = max(wanted, taken + 1)
+    last_column = -1.0
+    for status in ended:
+        source_columns = {columns[source] for (source, _), target in transitions.items() if target == status}
+        mean_column = sum(source_columns) / max(len(source_columns), 1)
+        last_column = max(mean_column, last_column + 1)  # Two boxes of a row do not overlap.
+        columns[status] = last_column
     return columns
 
 
 def _ended(transitions: Transitions) -> list[TaskStatus]:
     """Return the statuses that no event leaves."""
-    return [status for status in TaskStatus if not any(source == status for source, _ in transitions)]
+    sources = {source for source, _ in transitions}
+    return [status for status in TaskStatus if status not in sources]
 
 
 def _names_of_ended(transitions: Transitions) -> str:
@@ -86,10 +89,14 @@ def _names_of_ended(transitions: Transitions) -> str:
     return " and ".join(_ended(transitions))
 
 
-def _box_place(column: float, *, is_active: bool) -> Point:
-    """Return the upper left corner of a box. Statuses that events leave are above the others."""
-    y = _TOP if is_active else _BOTTOM
-    return _LEFT + column * _COLUMN_WIDTH, y
+def _box_corners(columns: Mapping[TaskStatus, float], transitions: Transitions) -> dict[TaskStatus, Point]:
+    """Return the upper left corner of each status's box. Statuses that events leave are above the others."""
+    ended = _ended(transitions)
+    corners: dict[TaskStatus, Point] = {}
+    for status, column in columns.items():
+        y = _BOTTOM if status in ended else _TOP
+        corners[status] = (_LEFT + column * _COLUMN_WIDTH, y)
+    return corners
 
 
 def _events_by_edge(transitions: Transitions) -> Mapping[tuple[TaskStatus, TaskStatus], list[str]]:

@@ -32,7 +32,10 @@ _NOTE_DISTANCE: Final = 26
 
 
 def rollout_waves(plan: Plan | None = None) -> Diagram:
-    """Return a diagram of the waves of a plan. The height of a wave grows with its share of the fleet.
+    """Return a diagram of the waves of a plan, and of the gates between them.
+
+    A wave is a part of the fleet that is updated together. A gate says what must hold before the next wave begins. The
+    height of a wave grows with its share of the fleet.
 
     Args:
         plan: The plan. None means the canary plan.
@@ -43,14 +46,16 @@ def rollout_waves(plan: Plan | None = None) -> Diagram:
     plan = plan or canary_plan()
     if not plan.waves:
         raise LabError(f"plan: {plan.name} has no waves, so there is nothing to draw; choose a plan with waves")
-    count = len(plan.waves)
-    width = 2 * _MARGIN + count * _WAVE_WIDTH + (count - 1) * _GATE_WIDTH
+    # From left to right: margin, wave 1, gate 1, wave 2, gate 2, ..., last wave, margin.
+    step = _WAVE_WIDTH + _GATE_WIDTH
+    width = 2 * _MARGIN + len(plan.waves) * step - _GATE_WIDTH
     canvas = Canvas(f"The waves of the plan '{plan.name}'", width, _HEIGHT)
     for index, wave in enumerate(plan.waves):
-        x = _MARGIN + index * (_WAVE_WIDTH + _GATE_WIDTH)
-        _draw_wave(canvas, x, wave, index + 1)
-        if index + 1 < count:
-            _draw_gate(canvas, x + _WAVE_WIDTH, describe_gate(wave))
+        wave_x = _MARGIN + index * step
+        _draw_wave(canvas, wave_x, wave, index + 1)
+        is_last = index + 1 == len(plan.waves)
+        if not is_last:
+            _draw_gate(canvas, wave_x + _WAVE_WIDTH, describe_gate(wave))
     note = "If a gate stops the rollout, no later wave begins."
     canvas.text((_MARGIN, _BASE_Y + _NOTE_DISTANCE), note, anchor="start", size=SMALL)
     return canvas.finish(_text_alternative(plan))
