@@ -104,7 +104,7 @@ class _Explanations(TestbedObserver):
 
     def __init__(self) -> None:
         self._sections: list[tuple[str, str]] = []
-        """Explanations of testbeds that an exception has closed since the last report."""
+        """Explanations of the testbeds that an exception has closed since the last report."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Generator[None, object, object]:
@@ -124,9 +124,11 @@ class _Explanations(TestbedObserver):
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Add the explanations to the report of a phase that failed."""
         report = yield
-        sections, self._sections = self._sections, []
+        closed_sections = self._sections
+        self._sections = []
         if report.failed:
             from lorafw.pytest_plugin.explanations import open_sections  # noqa: PLC0415
 
-            report.sections += [*sections, *open_sections()]
+            report.sections += closed_sections
+            report.sections += open_sections()
         return report

@@ -8,7 +8,6 @@ uses a testbed is repeated once for each alternative, and the terminal summary n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import pytest
 from _pytest.runner import runtestprotocol  # as pytest-rerunfailures does; pytest has no public name for it
@@ -25,14 +24,11 @@ from lorafw.testbed.assumptions import (
     poll_limit_after,
 )
 
-_ATTRIBUTE: Final = "lorafw_assumptions"
-"""Attribute of a report that holds the lines about tests. pytest-xdist sends it to the main process."""
-
 
 class AssumptionRuns:
-    """A plugin that repeats tests with other answers, and reports which tests depend on which decision.
+    """A pytest plugin that repeats tests with other answers, and prints which tests depend on which decision.
 
-    The repetitions are not part of the result of the session: only the run with lorafw's own answers can fail it.
+    Only the first run of a test, with lorafw's own answers, can fail the session.
     """
 
     def __init__(self, names: str) -> None:
@@ -48,78 +44,72 @@ class AssumptionRuns:
             self._alternatives = select_alternatives(names)
         except InvalidValue as error:
             raise pytest.UsageError(f"--lorafw-{error}") from error
-        self._lines: dict[str, list[str]] = {}
-        """Lines about each test that used a testbed. They are empty if it depends on nothing."""
-        self._postponed: list[_TestRuns] = []
-        """Tests of testbeds that other tests use too. To open such a testbed anew would disturb the other tests."""
+        self._lines_by_test: dict[str, list[str]] = {}
+        """For each test that used a testbed, a line about each answer that changes its outcome."""
+        self._postponed: list[_RepeatableTest] = []
+        """Tests that share a testbed with others. To open it anew would disturb these, so they are repeated last."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-        """Run a test, and repeat it if it has used a testbed. Only the first run is reported to pytest."""
+        """Run a test, and repeat it if it has used a testbed. Return True, so that pytest does not run it too."""
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        runs = _TestRuns(item, nextitem, self._alternatives)
-        reports = runs.run_first()
-        runs_to_repeat = self._choose_runs_to_repeat(runs, is_last=nextitem is None)
-        findings = {chosen.nodeid: chosen.repeat_and_compare() for chosen in runs_to_repeat}
-        # A new attribute, because a report has no field for other data. pytest-xdist sends all attributes.
-        setattr(reports[-1], _ATTRIBUTE, findings)
+        # 1. Run the test as pytest does.
+        test = _RepeatableTest(item, nextitem, self._alternatives)
+        reports = test.run_first()
+        # 2. Repeat it with each of the other answers.
+        to_repeat = []
+        if test.uses_shared_testbed:
+            self._postponed.append(test)
+        elif test.uses_testbed:
+            to_repeat.append(test)
+        is_last_test = nextitem is None
+        if is_last_test:
+            to_repeat += self._postponed
+        lines_by_test = {repeated.nodeid: repeated.repeat_and_compare() for repeated in to_repeat}
+        # 3. Report the first run. pytest-xdist sends all attributes of a report to the main process.
+        reports[-1].lorafw_assumptions = lines_by_test  # type: ignore[attr-defined]
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Store the findings of a report. With pytest-xdist, this runs in the main process too."""
-        findings: dict[str, list[str]] = getattr(report, _ATTRIBUTE, {})
-        self._lines.update(findings)
-
-    def _choose_runs_to_repeat(self, runs: _TestRuns, *, is_last: bool) -> list[_TestRuns]:
-        """Return the tests to repeat after a test has run for the first time.
-
-        A test of a shared testbed is added to ``_postponed``, and is repeated after the last test.
-
-        Args:
-            runs: The test that has run.
-            is_last: Whether it is the last test of the session.
-
-        Returns:
-            The tests to repeat now. Empty if there are none.
-        """
-        runs_to_repeat = []
-        if runs.uses_shared_testbed:
-            self._postponed.append(runs)
-        elif runs.uses_testbed:
-            runs_to_repeat.append(runs)
-        if is_last:
-            runs_to_repeat += self._postponed
-        return runs_to_repeat
+        """Keep the lines that come with a report. With pytest-xdist, this runs in the main process too."""
+        self._lines_by_test.update(getattr(report, "lorafw_assumptions", {}))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print which tests depend on which decision."""
-        dependent = {name: lines for name, lines in self._lines.items() if lines}
+        dependent_tests = [name for name, lines in self._lines_by_test.items() if lines]
         terminalreporter.section("lorafw assumptions")
-        for name, lines in sorted(dependent.items()):
+        for name in sorted(dependent_tests):
             terminalreporter.line(name)
-            for line in "\n".join(lines).splitlines():
+            for line in "\n".join(self._lines_by_test[name]).splitlines():
                 terminalreporter.line(f"  {line}")
         terminalreporter.line(
-            f"{len(dependent)} of {len(self._lines)} tests that use a testbed depend on an assumption. "
+            f"{len(dependent_tests)} of {len(self._lines_by_test)} tests that use a testbed depend on an assumption. "
             f"{len(self._alternatives)} other answers were tried."
         )
         terminalreporter.line(format_untested())
 
 
-class _TestRuns:
-    """The runs of one test."""
+class _RepeatableTest:
+    """A test that can be run again with another answer of AWS."""
 
     def __init__(self, item: pytest.Item, nextitem: pytest.Item | None, alternatives: Sequence[Alternative]) -> None:
+        """Prepare the test. It is not run yet.
+
+        Args:
+            item: The test.
+            nextitem: The test after it. pytest keeps the fixtures that both use.
+            alternatives: The other answers.
+        """
         self._item = item
         self._nextitem = nextitem
         self._alternatives = alternatives
         self._poll_limit: int | None = None
         self.nodeid = item.nodeid
         self.uses_shared_testbed = open_testbed() is not None
-        """Whether the testbed belongs to a fixture that several tests share."""
+        """Whether the testbed belongs to a fixture that several tests share: it is open before or after the test."""
         self.uses_testbed = self.uses_shared_testbed
         """Whether a testbed was open in the first run."""
 
@@ -127,7 +117,7 @@ class _TestRuns:
         """Run the test with lorafw's own answers and return its reports."""
         with assuming(None) as counted:
             reports = runtestprotocol(self._item, nextitem=self._nextitem, log=False)
-        self._default = self._to_outcome(reports)
+        self._first_outcome = self._to_outcome(reports)
         self._poll_limit = poll_limit_after(counted.polls)
         self.uses_testbed = self.uses_shared_testbed or counted.opened > 0
         self.uses_shared_testbed = self.uses_shared_testbed or open_testbed() is not None
@@ -136,10 +126,12 @@ class _TestRuns:
         return reports
 
     def repeat_and_compare(self) -> list[str]:
-        """Repeat the test with each other answer. Return lines about the answers that change its outcome."""
-        if self.uses_shared_testbed and self._run_with(None).verdict != self._default.verdict:
-            return ["not judged: it fails alone, so it depends on the tests before it"]
-        report = compare_outcomes(self._run_with, self._alternatives, self._default)
+        """Run the test with each of the other answers. Return lines about the answers that change its outcome."""
+        if self.uses_shared_testbed:
+            outcome_alone = self._run_with(None)
+            if outcome_alone.verdict != self._first_outcome.verdict:
+                return ["not judged: it fails alone, so it depends on the tests before it"]
+        report = compare_outcomes(self._run_with, self._alternatives, self._first_outcome)
         if report.dependencies or report.is_unstable:
             return report.lines()
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -72,17 +72,24 @@ def explain_unfinished(service: UpdateService) -> str:
     Beyond MAX_EXPLAINED gateways, the text only says how many there are.
     """
     unfinished = list(_unfinished_gateways(service))
-    paragraphs = [str(service.explain(gateway.owner, gateway.id)) for gateway, _ in unfinished[:MAX_EXPLAINED]]
-    rest = unfinished[MAX_EXPLAINED:]
-    if rest:
-        counts = Counter(status for _, status in rest)
-        summary = ", ".join(f"{count} with {status}" for status, count in sorted(counts.items()))
-        first, last = rest[0][0].eui.hex, rest[-1][0].eui.hex
-        paragraphs.append(
-            f"{len(rest)} more gateways, from {first} to {last}, are not explained here: {summary}. "
-            "print(bed.explain(EUI)) explains one of them."
-        )
+    paragraphs = []
+    for gateway, _ in unfinished[:MAX_EXPLAINED]:
+        paragraphs.append(str(service.explain(gateway.owner, gateway.id)))
+    if len(unfinished) > MAX_EXPLAINED:
+        paragraphs.append(_summarize(unfinished[MAX_EXPLAINED:]))
     return "\n\n".join(paragraphs)
+
+
+def _summarize(gateways: Sequence[tuple[Gateway, str]]) -> str:
+    """Return how many gateways are not explained, and how many have each status. Each gateway has its status."""
+    counts = Counter(status for _, status in gateways)
+    summary = ", ".join(f"{count} with {status}" for status, count in sorted(counts.items()))
+    first_gateway, _ = gateways[0]
+    last_gateway, _ = gateways[-1]
+    return (
+        f"{len(gateways)} more gateways, from {first_gateway.eui.hex} to {last_gateway.eui.hex}, are not explained "
+        f"here: {summary}. print(bed.explain(EUI)) explains one of them."
+    )
 
 
 def _unfinished_gateways(service: UpdateService) -> Iterator[tuple[Gateway, str]]:

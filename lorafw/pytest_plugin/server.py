@@ -20,8 +20,8 @@ running: list[ServeProcess] = []
 def running_server(request: pytest.FixtureRequest) -> Iterator[ServeProcess]:
     """Run `lorafw serve` on free ports, with the options of the test's markers, until the end of the block.
 
-    Meanwhile the variables of this process lead boto3 and the AWS CLI to the server, and botocore reaches this machine
-    only. No socket is opened in this process.
+    Until then the environment variables of this process lead boto3 and the AWS CLI to the server, and botocore reaches
+    this machine only. No socket is opened in this process.
 
     Args:
         request: The request of the fixture.
@@ -32,8 +32,9 @@ def running_server(request: pytest.FixtureRequest) -> Iterator[ServeProcess]:
     Raises:
         SourceUnavailable: The server does not start. The message contains its output.
     """
-    policy, region, words = server_options(request)
-    with ServeProcess(*_policy_words(policy), *words) as server, server_guard(request.config, region, server.api):
+    policy, region, serve_options = server_options(request)
+    process = ServeProcess(*_policy_options(policy), *serve_options)
+    with process as server, server_guard(request.config, region, server.api):
         running.append(server)
         try:
             yield server
@@ -41,11 +42,11 @@ def running_server(request: pytest.FixtureRequest) -> Iterator[ServeProcess]:
             running.remove(server)
 
 
-def _policy_words(policy: Policy) -> list[str]:
+def _policy_options(policy: Policy) -> list[str]:
     """Return the command-line options of `lorafw serve` for a policy. Decisions at their default need none."""
     defaults = {decision.name: decision.value for decision in Policy().decisions()}
-    words = []
+    options = []
     for decision in policy.decisions():
         if decision.value != defaults[decision.name]:
-            words += ["--policy", f"{decision.name}={decision.value}"]
-    return words
+            options += ["--policy", f"{decision.name}={decision.value}"]
+    return options
