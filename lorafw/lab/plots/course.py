@@ -41,6 +41,13 @@ class _CountStyle:
 _COMPLETED: Final = _CountStyle("COMPLETED", BLUE, "o", legend="lower right", headroom=1.08)
 _FAILED: Final = _CountStyle("FAILED", ORANGE, "X", hatch="xxx")
 _STALLED: Final = _CountStyle("stalled", GREY, "s", hatch="///")
+_END_MARKER_STYLE: Final[Style] = {
+    "markeredgecolor": "black",
+    "markersize": 9,
+    "linestyle": "none",
+    "clip_on": False,
+    "zorder": 3,
+}
 _WIDTH_RATIOS: Final = (1.6, 1, 1)
 """COMPLETED has the most to show."""
 
@@ -50,22 +57,27 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Curve:
-    """The curve of one count in one wave, and its band."""
+    """The curve of one count in one wave, and the predicted band."""
 
     style: _CountStyle
     hours: Floats
+    """When the count changed, in hours since the wave began."""
     counts: Integers
+    """The number of gateways from each of the hours on."""
     band_hours: Floats
-    """Empty if there is no band."""
+    """The hours of the prediction. Empty if there is none."""
     low: Integers
+    """The lower bound at each hour of the prediction."""
     high: Integers
+    """The upper bound at each hour of the prediction."""
 
 
 def wave_course(course: WaveCourse) -> AccessibleFigure:
     """Plot how many gateways of a wave are COMPLETED, FAILED and stalled over time, and the predicted band.
 
-    An update has stalled if it had not succeeded half a poll period after it was first offered. A firmware that fails
-    more often than predicted shows there first.
+    The band is between the lowest and the highest count that the simulator predicts. An update has stalled if it had
+    not succeeded half a poll period after it was first offered. A firmware that fails more often than predicted shows
+    there first.
 
     Args:
         course: How the wave went.
@@ -85,29 +97,33 @@ def wave_course(course: WaveCourse) -> AccessibleFigure:
         _arrange(axes, curve.style, end_h)
     all_axes[0].set_ylabel("gateways")
     figure.supxlabel("hours since the wave began", fontsize="medium")
-    begun = "" if course.has_begun else " It has not begun."
-    alt = f"Wave {course.number}, {course.size:,} gateways.{begun} {'; '.join(sentences)}.{_describe_gate(course)}"
-    return AccessibleFigure(figure, alt)
+    subject = f"Wave {course.number}, {course.size:,} gateways."
+    if not course.has_begun:
+        subject += " It has not begun."
+    return AccessibleFigure(figure, f"{subject} {'; '.join(sentences)}.{_describe_gate(course)}")
 
 
-def _curves(course: WaveCourse) -> list[_Curve]:
+def _curves(course: WaveCourse) -> tuple[_Curve, _Curve, _Curve]:
     """Return the curves of COMPLETED, of FAILED and of stalled updates."""
-    nothing: Integers = np.zeros(0, dtype=np.int64)
-    band_hours: Floats = np.zeros(0)
-    bounds = [(nothing, nothing)] * len(_WIDTH_RATIOS)
-    if course.band is not None:
-        band = course.band
-        band_hours = band.hours
-        none = np.zeros(len(band_hours), dtype=np.int64)
-        stalled = (none, none + band.stalled_high)
-        bounds = [(band.completed_low, band.completed_high), (band.failed_low, band.failed_high), stalled]
     hours = np.array(course.hours, dtype=float)
-    counts = (course.completed, course.failed, course.stalled)
-    styles = (_COMPLETED, _FAILED, _STALLED)
-    return [
-        _Curve(style, hours, np.array(seen), band_hours, low, high)
-        for style, seen, (low, high) in zip(styles, counts, bounds, strict=True)
-    ]
+    completed, failed, stalled = np.array(course.completed), np.array(course.failed), np.array(course.stalled)
+    band = course.band
+    if band is None:
+        no_hours: Floats = np.zeros(0)
+        no_bounds: Integers = np.zeros(0, dtype=np.int64)
+        return (
+            _Curve(_COMPLETED, hours, completed, no_hours, no_bounds, no_bounds),
+            _Curve(_FAILED, hours, failed, no_hours, no_bounds, no_bounds),
+            _Curve(_STALLED, hours, stalled, no_hours, no_bounds, no_bounds),
+        )
+    # The prediction has no lower bound for stalled updates, and one upper bound for all hours.
+    stalled_low: Integers = np.zeros(len(band.hours), dtype=np.int64)
+    stalled_high = stalled_low + band.stalled_high
+    return (
+        _Curve(_COMPLETED, hours, completed, band.hours, band.completed_low, band.completed_high),
+        _Curve(_FAILED, hours, failed, band.hours, band.failed_low, band.failed_high),
+        _Curve(_STALLED, hours, stalled, band.hours, stalled_low, stalled_high),
+    )
 
 
 def _end_h(course: WaveCourse) -> float:
@@ -124,14 +140,21 @@ def _end_h(course: WaveCourse) -> float:
 
 
 def _draw_band(axes: Any, curve: _Curve, end_h: float) -> None:
-    """Draw the predicted band: between two of its hours from the lower bound before to the upper bound after."""
+    """Draw the predicted band as steps.
+
+    Between two hours of the prediction a count can have any value from the lower bound at the first of them to the
+    upper bound at the second, because it only grows.
+    """
     if not len(curve.band_hours):
         return
+    # The last bounds hold until the end of the picture.
     hours = np.append(curve.band_hours, max(end_h, curve.band_hours[-1]))
-    low, high = np.append(curve.low, curve.low[-1]), np.append(curve.high, curve.high[-1])
-    corners = np.repeat(hours, 2)[1:-1]
-    lower, upper = np.repeat(low[:-1], 2), np.repeat(high[1:], 2)
-    axes.fill_between(corners, lower, upper, label="predicted", **curve.style.band)
+    high = np.append(curve.high, curve.high[-1])
+    # Each interval is drawn from its first to its last hour, so each inner hour occurs twice.
+    edges = np.repeat(hours, 2)[1:-1]
+    lower = np.repeat(curve.low, 2)
+    upper = np.repeat(high[1:], 2)
+    axes.fill_between(edges, lower, upper, label="predicted", **curve.style.band)
 
 
 def _draw_counts(axes: Any, curve: _Curve, end_h: float, course: WaveCourse) -> str:
@@ -139,14 +162,17 @@ def _draw_counts(axes: Any, curve: _Curve, end_h: float, course: WaveCourse) -> 
     if not len(curve.hours):
         return _describe_prediction(curve)
     is_shown = curve.hours <= end_h
-    hours, counts = np.append(curve.hours[is_shown], min(end_h, curve.hours[-1])), curve.counts[is_shown]
-    counts = np.append(counts, counts[-1])
-    style = curve.style
-    axes.step(hours, counts, where="post", color=style.colour, linewidth=2, label="seen")
-    end: Style = {"markeredgecolor": "black", "markersize": 9, "linestyle": "none", "clip_on": False, "zorder": 3}
-    axes.plot(hours[-1:], counts[-1:], style.marker, color=style.colour, **end)
-    moments = sorted({hours[-1] / 2, hours[-1]})
-    return f"{style.title}: " + ", ".join(_describe_moment(curve, float(hour), course) for hour in moments)
+    last_hour = min(end_h, curve.hours[-1])
+    last_count = curve.counts[is_shown][-1]
+    # The last count holds until the end of the curve.
+    hours = np.append(curve.hours[is_shown], last_hour)
+    counts = np.append(curve.counts[is_shown], last_count)
+    colour = curve.style.colour
+    axes.step(hours, counts, where="post", color=colour, linewidth=2, label="seen")
+    axes.plot([last_hour], [last_count], curve.style.marker, color=colour, **_END_MARKER_STYLE)
+    moments = sorted({last_hour / 2, last_hour})
+    descriptions = [_describe_moment(curve, float(hour), course) for hour in moments]
+    return f"{curve.style.title}: {', '.join(descriptions)}"
 
 
 def _describe_prediction(curve: _Curve) -> str:
@@ -158,7 +184,8 @@ def _describe_prediction(curve: _Curve) -> str:
 
 def _describe_moment(curve: _Curve, hour: float, course: WaveCourse) -> str:
     """Return in words the count at an hour and the bounds that were predicted for it."""
-    count = int(curve.counts[np.searchsorted(curve.hours, hour, side="right") - 1])
+    index = np.searchsorted(curve.hours, hour, side="right") - 1  # of the last change up to the hour
+    count = int(curve.counts[index])
     seen = f"{count} of {course.size} after {hour:.1f} h"
     predicted = course.predicted_at(hour)
     if predicted is None:

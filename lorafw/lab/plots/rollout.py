@@ -39,32 +39,6 @@ _COMPLETED: Final = status_code(TaskStatus.COMPLETED)
 _FAILED: Final = status_code(TaskStatus.FAILED)
 
 
-def retries(result: Result) -> AccessibleFigure:
-    """Plot how often the whole update was sent to a gateway, and the status of its task afterwards."""
-    histories = result.histories
-    sends = np.arange(max(ATTEMPT_BY_STATUS.values()) + 1)
-    figure, axes = new_axes("Whole sends to a gateway", "whole sends", "gateways, %")
-    baseline: Any = np.zeros(len(sends))
-    sentences = []
-    for name, codes in _ENDS.items():
-        counts = np.bincount(histories.delivered_sends[np.isin(histories.status, codes)], minlength=len(sends))
-        shares = counts[: len(sends)] / histories.status.size * 100
-        label = f"{name}  {shares.sum():.2f} %"
-        axes.bar(sends, shares, bottom=baseline, label=label, width=0.7, **_END_STYLES[name])
-        baseline = baseline + shares
-        parts = ", ".join(f"{share:.2f} % at {send}" for send, share in enumerate(shares) if share)
-        sentences.append(f"{name} {parts or 'none'}")
-    for send, share in zip(sends, baseline, strict=True):
-        axes.annotate(f"{share:.2f} %", (send, share), ha="center", va="bottom", xytext=(0, 2), **ANNOTATION_STYLE)
-    axes.set_xticks(sends)
-    axes.set_ylim(0, 108)
-    axes.legend(frameon=False)
-    mean = histories.delivered_sends.mean()
-    subject = describe_subject(result)
-    alt = f"Whole sends to a gateway, {subject}: {mean:.4g} on average; {'; '.join(sentences)}."
-    return AccessibleFigure(figure, alt)
-
-
 _ENDS: Final[Mapping[str, list[int]]] = {
     "COMPLETED": [_COMPLETED],
     "FAILED": [_FAILED],
@@ -78,43 +52,99 @@ _END_STYLES: Final[Mapping[str, Style]] = {
 }
 
 
-def causes(result: Result) -> AccessibleFigure:
-    """Plot the last fault of the gateways, and whether they completed in spite of it."""
+def retries(result: Result) -> AccessibleFigure:
+    """Plot how often the whole update was sent to a gateway, and the status of its task afterwards.
+
+    There is a bar for each number of sends. Its parts are the statuses, one on top of the other.
+
+    Args:
+        result: The result to plot.
+    """
     histories = result.histories
-    affected_by_cause = _affected_by_cause(result)
+    send_counts = range(max(ATTEMPT_BY_STATUS.values()) + 1)
+    figure, axes = new_axes("Whole sends to a gateway", "whole sends", "gateways, %")
+    bar_tops: Any = np.zeros(len(send_counts))
+    sentences = []
+    for name, codes in _ENDS.items():
+        shares = _shares_by_sends(result, codes, len(send_counts))
+        label = f"{name}  {shares.sum():.2f} %"
+        axes.bar(send_counts, shares, bottom=bar_tops, label=label, width=0.7, **_END_STYLES[name])
+        bar_tops = bar_tops + shares
+        parts = ", ".join(f"{share:.2f} % at {count}" for count, share in enumerate(shares) if share)
+        sentences.append(f"{name} {parts or 'none'}")
+    for count, top in enumerate(bar_tops):
+        axes.annotate(f"{top:.2f} %", (count, top), ha="center", va="bottom", xytext=(0, 2), **ANNOTATION_STYLE)
+    axes.set_xticks(send_counts)
+    axes.set_ylim(0, 108)
+    axes.legend(frameon=False)
+    mean = histories.delivered_sends.mean()
+    subject = describe_subject(result)
+    alt = f"Whole sends to a gateway, {subject}: {mean:.4g} on average; {'; '.join(sentences)}."
+    return AccessibleFigure(figure, alt)
+
+
+def _shares_by_sends(result: Result, status_codes: list[int], length: int) -> Any:
+    """Return the share of gateways with one of these statuses after 0, 1, 2, ... sends, in per cent.
+
+    Args:
+        result: The result.
+        status_codes: The codes of the statuses.
+        length: Number of values to return.
+    """
+    histories = result.histories
+    has_status = np.isin(histories.status, status_codes)  # (rollouts, gateways)
+    sends = histories.delivered_sends[has_status]  # (gateways with the status,)
+    counts = np.bincount(sends, minlength=length)[:length]
+    return counts / histories.status.size * 100
+
+
+def causes(result: Result) -> AccessibleFigure:
+    """Plot the last fault of the gateways, and whether they completed in spite of it.
+
+    There is a horizontal bar for each fault. Its parts are the statuses, one beside the other.
+
+    Args:
+        result: The result to plot.
+    """
+    masks = _gateways_by_cause(result)
+    names = list(masks)
     figure, axes = new_axes("What went wrong last", "gateways, %", "")
-    baseline: Any = np.zeros(len(affected_by_cause))
-    sentences = dict.fromkeys(affected_by_cause, "")
-    for end, codes in _ENDS.items():
-        has_end = np.isin(histories.status, codes)
-        counts = [np.count_nonzero(affected & has_end) for affected in affected_by_cause.values()]
-        shares = np.array([count / histories.status.size * 100 for count in counts])
-        axes.barh(range(len(shares)), shares, left=baseline, height=0.6, label=end, **_END_STYLES[end])
-        baseline = baseline + shares
-        for name, share in zip(affected_by_cause, shares, strict=True):
+    bar_ends: Any = np.zeros(len(names))
+    descriptions = dict.fromkeys(names, "")
+    for status, codes in _ENDS.items():
+        has_status = np.isin(result.histories.status, codes)  # (rollouts, gateways)
+        shares = np.array([np.mean(masks[name] & has_status) * 100 for name in names])
+        axes.barh(range(len(names)), shares, left=bar_ends, height=0.6, label=status, **_END_STYLES[status])
+        bar_ends = bar_ends + shares
+        for name, share in zip(names, shares, strict=True):
             if share:
-                sentences[name] += f", {share:.3g} % {end}"
-    for position, share in enumerate(baseline):
-        axes.annotate(f"{share:.3g} %", (share, position), va="center", xytext=(4, 0), **ANNOTATION_STYLE)
-    axes.set_yticks(range(len(affected_by_cause)), list(affected_by_cause))
-    axes.set_ylim(max(len(affected_by_cause), 1) - 0.5, -0.5)
-    axes.set_xlim(0, max(baseline, default=1) * 1.15)
-    if affected_by_cause:
+                descriptions[name] += f", {share:.3g} % {status}"
+    for position, end in enumerate(bar_ends):
+        axes.annotate(f"{end:.3g} %", (end, position), va="center", xytext=(4, 0), **ANNOTATION_STYLE)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(max(len(names), 1) - 0.5, -0.5)  # The first bar is at the top.
+    axes.set_xlim(0, max(bar_ends, default=1) * 1.15)
+    if names:
         axes.legend(frameon=False, loc="lower right")
-    parts = [f"{name}{shares}" for name, shares in sentences.items()]
-    description = "; ".join(parts) or "nothing went wrong"
+    sentences = [f"{name}{shares}" for name, shares in descriptions.items()]
+    description = "; ".join(sentences) or "nothing went wrong"
     return AccessibleFigure(figure, f"What went wrong last, {describe_subject(result)}: {description}.")
 
 
-def _affected_by_cause(result: Result) -> dict[str, Any]:
-    """Return for each cause a mask of the gateways that it was the last fault of, the most frequent cause first."""
+def _gateways_by_cause(result: Result) -> dict[str, Any]:
+    """Return for each cause a mask of the gateways whose last fault it was, the most frequent cause first.
+
+    A mask has the shape (rollouts, gateways). A gateway that never polls has this as its cause.
+    """
     histories = result.histories
     masks = {"never polls": np.broadcast_to(result.fleet.gone, histories.status.shape)}
     for code, fault in enumerate(FAULTS):
         if fault.value:
             masks[fault.value] = histories.last_fault == code
-    present = [(name, mask) for name, mask in masks.items() if mask.any()]
-    return dict(sorted(present, key=lambda item: -np.count_nonzero(item[1])))
+    counts = {name: np.count_nonzero(mask) for name, mask in masks.items()}
+    present = [name for name in masks if counts[name] > 0]
+    present.sort(key=counts.__getitem__, reverse=True)
+    return {name: masks[name] for name in present}
 
 
 def completion(result: Result, level: float = 0.95) -> AccessibleFigure:
@@ -130,27 +160,43 @@ def completion(result: Result, level: float = 0.95) -> AccessibleFigure:
     end_h = rollout_end_h(result)
     hours = np.linspace(0, end_h, CURVE_POINTS)
     share, low, high = _completed_percentages(result, hours, level)
-    final = float(share[-1])
-    never = f"{100 - round(final, 2):.2f} % never"
+    final_share = float(share[-1])
+    never = f"{100 - round(final_share, 2):.2f} % never"
+
     figure, axes = new_axes("Share COMPLETED", "hours since the start", "gateways, %")
     axes.fill_between(hours, low, high, color=BLUE, alpha=0.25, linewidth=0, label=f"{percent(level)} band")
     axes.plot(hours, share, color=BLUE, label="COMPLETED")
-    _draw_final_share(axes, f"{never} COMPLETED", end_h, final)
-    sentences = _draw_completion_times(axes, result, level, final)
+    _draw_final_share(axes, f"{never} COMPLETED", end_h, final_share)
+    times = _draw_completion_times(axes, result, level, final_share)
     axes.set_xlim(0, end_h)
     axes.set_ylim(0, 104)
     axes.legend(frameon=False, loc="center right")
+
     band = f"{percent(level)} band {low[-1]:.2f} to {high[-1]:.2f} %"
-    alt = f"Share COMPLETED, {describe_subject(result)}: {final:.2f} % after {end_h:.0f} h ({band}), {never}; "
-    return AccessibleFigure(figure, alt + ", ".join(sentences) + ".")
+    final = f"{final_share:.2f} % after {end_h:.0f} h ({band}), {never}"
+    alt = f"Share COMPLETED, {describe_subject(result)}: {final}; {', '.join(times)}."
+    return AccessibleFigure(figure, alt)
 
 
 def _completed_percentages(result: Result, hours: Any, level: float) -> Any:
-    """Return the share of completed gateways at each time, and its confidence interval, as three rows in per cent."""
+    """Return the share of completed gateways at each time, and its confidence interval, in per cent.
+
+    Args:
+        result: The result.
+        hours: The times.
+        level: Confidence level.
+
+    Returns:
+        Three rows with a value for each time: the share, and the lower and the upper bound of its interval.
+    """
     histories = result.histories
-    completed_ms = np.sort(np.where(histories.status == _COMPLETED, histories.ended_ms, NEVER), axis=1)
-    completed = np.stack([np.searchsorted(row, hours * HOUR_MS, "right") for row in completed_ms])
-    estimates = [_share_with_interval(column, result.fleet.size, level) for column in completed.T]
+    is_completed = histories.status == _COMPLETED  # (rollouts, gateways)
+    completed_ms = np.where(is_completed, histories.ended_ms, NEVER)
+    completed_ms.sort(axis=1)  # in each rollout, in the order of time
+    times_ms = hours * HOUR_MS
+    # Number of gateways that have completed by each time: (rollouts, times).
+    counts = np.stack([np.searchsorted(rollout, times_ms, "right") for rollout in completed_ms])
+    estimates = [_share_with_interval(counts_at_time, result.fleet.size, level) for counts_at_time in counts.T]
     return np.array(estimates).T * 100
 
 
@@ -175,7 +221,7 @@ def _share_with_interval(completed: Any, size: int, level: float) -> tuple[float
 
 
 def _draw_final_share(axes: Any, text: str, end_h: float, final: float) -> None:
-    """Draw a line at the final share, with a text on the side of it that has more room."""
+    """Draw a dashed line at the final share, with a text on the side of it that has more room."""
     axes.axhline(final, color=GREY, linestyle="--", linewidth=1)
     position: Style = {"va": "bottom", "xytext": (0, 4)}
     if final > 50:
@@ -211,7 +257,11 @@ class _WaveRow:
 
 
 def waves(result: Result) -> AccessibleFigure:
-    """Plot when each wave ran, and the decision of its gate."""
+    """Plot when each wave ran, and the decision of its gate.
+
+    Args:
+        result: The result to plot. The figure shows its first rollout.
+    """
     figure, axes = new_axes("Waves, each until its gate decides", "hours since the start", "")
     rows = _wave_rows(result)
     sentences = []
@@ -222,8 +272,14 @@ def waves(result: Result) -> AccessibleFigure:
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, rollout_end_h(result) * 1.08)
-    handles, legend_labels = axes.get_legend_handles_labels()
-    handle_by_label = dict(zip(legend_labels, handles, strict=True))
+    _draw_legend_below(figure, axes)
+    return AccessibleFigure(figure, f"Waves, {describe_subject(result, first=True)}: {'; '.join(sentences)}.")
+
+
+def _draw_legend_below(figure: Any, axes: Any) -> None:
+    """Draw a legend in one row below the axes. Shapes with the same label have one entry."""
+    handles, labels = axes.get_legend_handles_labels()
+    handle_by_label = dict(zip(labels, handles, strict=True))
     figure.legend(
         handle_by_label.values(),
         handle_by_label.keys(),
@@ -231,7 +287,6 @@ def waves(result: Result) -> AccessibleFigure:
         ncols=len(handle_by_label),
         frameon=False,
     )
-    return AccessibleFigure(figure, f"Waves, {describe_subject(result, first=True)}: {'; '.join(sentences)}.")
 
 
 def _draw_wave(axes: Any, position: int, row: _WaveRow) -> str:
@@ -314,10 +369,15 @@ def _wave_end_h(result: Result, index: int, *, has_gate: bool) -> float:
 
 
 def load(result: Result) -> AccessibleFigure:
-    """Plot how many sends of the update begin in each hour, beside the number of requests that gateways make anyway."""
+    """Plot how many sends of the update begin in each hour, beside the number of requests that gateways make anyway.
+
+    Args:
+        result: The result to plot. The figure shows its first rollout.
+    """
     figure, axes = new_axes("Load on the server", "hours since the start", "an hour")
     sends = _draw_sends_per_hour(axes, result)
-    requests = float((HOUR_MS / result.fleet.period_ms[~result.fleet.gone]).sum())
+    periods_ms = result.fleet.period_ms[~result.fleet.gone]  # of the gateways that poll
+    requests = float((HOUR_MS / periods_ms).sum())
     axes.axhline(requests, color="black", linestyle="--", linewidth=1, label=f"requests anyway: {requests:,.0f}")
     axes.set_xlim(0, rollout_end_h(result))
     axes.set_ylim(0, max(requests, sends.max(), 1) * 1.25)
@@ -335,23 +395,26 @@ def load(result: Result) -> AccessibleFigure:
 
 
 def _draw_sends_per_hour(axes: Any, result: Result) -> Any:
-    """Draw the sends that begin in each hour as bars, stacked by attempt, and return the number in each hour."""
+    """Draw the sends that begin in each hour as bars, stacked by attempt, and return their number in each hour."""
     events = result.events
-    is_send = np.isin(events.cause, _SENDING) & ~np.isin(events.to_status, _TERMINAL)
+    is_send = np.isin(events.cause, _SENDING) & ~np.isin(events.to_status, _TERMINAL)  # (events,)
     edges_h = np.arange(int(rollout_end_h(result)) + 2)
-    total = np.zeros(len(edges_h) - 1)
-    for attempt, style in _ATTEMPT_STYLES.items():
-        hours = events.time[is_send & (events.attempt == attempt)] / HOUR_MS
-        counts = np.histogram(hours, edges_h)[0]
-        bar_style: Style = {"width": 1.0, "align": "edge", "linewidth": 0, "edgecolor": "white", **style}
-        axes.bar(edges_h[:-1], counts, bottom=total.copy(), label=f"send {attempt}: {counts.sum():,}", **bar_style)
-        total += counts
-    return total
+    starts_h = edges_h[:-1]
+    totals: Any = np.zeros(len(starts_h))
+    for attempt, attempt_style in _ATTEMPT_STYLES.items():
+        is_attempt = is_send & (events.attempt == attempt)
+        hours = events.time[is_attempt] / HOUR_MS
+        counts, _ = np.histogram(hours, edges_h)  # (hours,)
+        label = f"send {attempt}: {counts.sum():,}"
+        axes.bar(starts_h, counts, bottom=totals, label=label, **(_HOUR_BAR_STYLE | attempt_style))
+        totals = totals + counts
+    return totals
 
 
 _SENDING: Final = [cause_code(cause) for cause in (Cause.OFFERED, Cause.OFFERED_AGAIN, Cause.OLD_VERSION)]
 """The causes of events with which a send begins, unless the task ends with them."""
 _TERMINAL: Final = [status_code(status) for status in TERMINAL]
+_HOUR_BAR_STYLE: Final[Style] = {"width": 1.0, "align": "edge", "linewidth": 0, "edgecolor": "white"}
 _ATTEMPT_STYLES: Final[Mapping[int, Style]] = {
     1: STATUS_STYLES[TaskStatus.IN_PROGRESS],
     2: STATUS_STYLES[TaskStatus.FIRST_RETRY],

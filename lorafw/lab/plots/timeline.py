@@ -25,7 +25,11 @@ CURVE_POINTS: Final = 400
 
 
 def timeline(result: Result) -> AccessibleFigure:
-    """Plot how many gateways have each status over time, as stacked areas."""
+    """Plot how many gateways have each status over time, as stacked areas.
+
+    Args:
+        result: The result to plot. The figure shows its first rollout.
+    """
     end_h = rollout_end_h(result)
     figure, axes = new_axes("Rollout by status", "hours since the start", "gateways, %")
     counts = _draw_areas(axes, result, end_h)
@@ -65,6 +69,9 @@ def rollout_end_h(result: Result) -> float:
     """Return when the first rollout was over: a whole number of hours, at least 1.
 
     That is when the last task ended, the last gateway was offered the update, or the rollout was stopped.
+
+    Args:
+        result: The result of the rollouts.
     """
     latest_ms = 0
     histories = result.histories
@@ -79,11 +86,12 @@ def _draw_areas(axes: Any, result: Result, end_h: float) -> Mapping[str, Any]:
     """Draw the share of each status up to a time as stacked areas, and return the counts at each point."""
     hours = np.linspace(0, end_h, CURVE_POINTS)
     counts = result.counts(hours * 3600)
-    baseline: Any = np.zeros(CURVE_POINTS)
+    bottom: Any = np.zeros(CURVE_POINTS)
     for name, style in STATUS_STYLES.items():
-        top = np.asarray(baseline + counts[name] / result.fleet.size * 100)
-        axes.fill_between(hours, baseline, top, label=_status_label(name), linewidth=0, **style)
-        baseline = top
+        share = counts[name] / result.fleet.size * 100
+        top = bottom + share
+        axes.fill_between(hours, bottom, top, label=_status_label(name), linewidth=0, **style)
+        bottom = top
     axes.set_xlim(0, end_h)
     axes.set_ylim(0, 100)
     return counts
