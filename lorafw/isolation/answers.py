@@ -34,22 +34,26 @@ def answer(request: Any, reach: Reach, read_timeout_s: float, intercept: Interce
 
     Args:
         request: The request.
-        reach: What may be reached.
+        reach: What may be reached, and the addresses that the user has configured for AWS.
         read_timeout_s: How long the client waits for a reply.
         intercept: Called for each request that moto can answer. None means that moto answers all of them.
     """
+    # 1. Find AWS's usual address of the service, which moto knows.
     redirect = reach.redirect_of(request.url)
-    prefix = "" if redirect is None else redirect.path
-    url = _without_path(request.url, prefix)
+    url = request.url
+    if redirect is not None:
+        url = _without_path(url, redirect.path)
     is_unknown_aws_host = is_aws(urlsplit(url).hostname) and not _is_known(url)
     if redirect is not None or is_unknown_aws_host:
         url = _to_usual_url(request, urlsplit(url), redirect)
     if not _is_known(url):
         return None
+    # 2. Let moto answer, or what stands in its place.
     usual_request = _with_url(request, url)
+    ask_moto = partial(_ask_moto, usual_request, response_url=request.url)
     if intercept is None:
-        return _ask_moto(usual_request, request.url)
-    return intercept(usual_request, read_timeout_s, partial(_ask_moto, usual_request, request.url))
+        return ask_moto()
+    return intercept(usual_request, read_timeout_s, ask_moto)
 
 
 def _is_known(url: str) -> bool:
@@ -115,22 +119,27 @@ def _service_host(request: Any, parts: SplitResult) -> str | None:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
 
     dispatcher = DomainDispatcherApplication(create_backend_app)
+    host_or_service = dispatcher.infer_service_region_host(_wsgi_environ(request, parts), parts.path)
+    if host_or_service is None or "." in host_or_service:
+        return host_or_service
+    service = _HOSTS.get(host_or_service, host_or_service)
+    return f"{service}.us-east-1.amazonaws.com"
+
+
+def _wsgi_environ(request: Any, parts: SplitResult) -> dict[str, Any]:
+    """Return a request in the form in which a WSGI server passes it on (PEP 3333). moto's server reads this form."""
+    environ: dict[str, Any] = {}
+    for name, value in request.headers.items():
+        variable = name.upper().replace("-", "_")
+        environ[f"HTTP_{variable}"] = _text(value)
     body = _form_of(request)
-    environ: dict[str, Any] = {
-        f"HTTP_{name.upper().replace('-', '_')}": _text(value) for name, value in request.headers.items()
-    }
-    environ |= {
-        "REQUEST_METHOD": request.method,
-        "PATH_INFO": parts.path,
-        "HTTP_HOST": parts.netloc,
-        "CONTENT_TYPE": _text(request.headers.get("Content-Type", "")),
-        "CONTENT_LENGTH": str(len(body)),
-        "wsgi.input": io.BytesIO(body),
-    }
-    host = dispatcher.infer_service_region_host(environ, parts.path)
-    if host is None or "." in host:
-        return host
-    return f"{_HOSTS.get(host, host)}.us-east-1.amazonaws.com"
+    environ["REQUEST_METHOD"] = request.method
+    environ["PATH_INFO"] = parts.path
+    environ["HTTP_HOST"] = parts.netloc
+    environ["CONTENT_TYPE"] = _text(request.headers.get("Content-Type", ""))
+    environ["CONTENT_LENGTH"] = str(len(body))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return environ
 
 
 def _form_of(request: Any) -> bytes:

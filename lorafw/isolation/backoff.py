@@ -38,18 +38,23 @@ def waiting_with(
     from botocore import endpoint, retryhandler, waiter  # noqa: PLC0415 -- botocore takes a tenth of a second
     from botocore.retries import bucket, standard  # noqa: PLC0415
 
-    sleeping = SimpleNamespace(**{**vars(time), "sleep": wait})
-    measuring = SimpleNamespace(**{**vars(time), "sleep": wait, "time": now_s})
+    # These stand in for the module ``time`` in modules of botocore.
+    waiting_time = SimpleNamespace(**(vars(time) | {"sleep": wait}))
+    measuring_time = SimpleNamespace(**(vars(time) | {"sleep": wait, "time": now_s}))
+    delay_amount = _with_jitter(standard.ExponentialBackoff.delay_amount, jitter)
+    make_request = _then(endpoint.Endpoint.make_request, call_returned)
+    replacements = [
+        (endpoint, "time", waiting_time),
+        (waiter, "time", waiting_time),
+        (retryhandler, "random", jitter),  # the mode "legacy"
+        (standard.ExponentialBackoff, "delay_amount", delay_amount),  # the modes "standard" and "adaptive"
+        (bucket, "time", measuring_time),  # the rate of the mode "adaptive"
+        (bucket.TokenBucket, "_acquire", _acquire_by_waiting(wait)),
+        (endpoint.Endpoint, "make_request", make_request),
+    ]
     with contextlib.ExitStack() as stack:
-        for module in (endpoint, waiter):
-            stack.enter_context(replaced(module, "time", sleeping))
-        stack.enter_context(replaced(bucket, "time", measuring))
-        stack.enter_context(replaced(bucket.TokenBucket, "_acquire", _acquire_by_waiting(wait)))
-        stack.enter_context(replaced(retryhandler, "random", jitter))
-        delay = standard.ExponentialBackoff.delay_amount
-        stack.enter_context(replaced(standard.ExponentialBackoff, "delay_amount", _with_jitter(delay, jitter)))
-        make_request = endpoint.Endpoint.make_request
-        stack.enter_context(replaced(endpoint.Endpoint, "make_request", _then(make_request, call_returned)))
+        for owner, name, value in replacements:
+            stack.enter_context(replaced(owner, name, value))
         yield
 
 

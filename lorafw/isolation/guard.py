@@ -34,12 +34,10 @@ _operation: ContextVar[str | None] = ContextVar("operation", default=None)
 _UNGUARDED: Final = "unguarded"
 """Attribute of a replacement that holds what it replaces. A guard inside another one does not ask the outer guard."""
 
-Send = Callable[[Any, Any], Any]
-
 
 @dataclass(frozen=True, slots=True)
 class GuardRules:
-    """What a guard lets through, and what it says about the rest. The defaults are those of a testbed."""
+    """What a guard lets through, and what its messages say. The defaults are those of a testbed."""
 
     reach: Reach
     """The destinations that requests may have."""
@@ -59,6 +57,12 @@ class GuardRules:
         return self.reach.place_of(url) is Place.NETWORK
 
 
+Method = Callable[..., Any]
+"""A method of a class of botocore."""
+MakeReplacement = Callable[[Method, GuardRules], Method]
+"""Returns the replacement of a method."""
+
+
 @contextlib.contextmanager
 def guarding(rules: GuardRules) -> Iterator[None]:
     """Let botocore send requests only to what the rules allow, until the end of the block.
@@ -72,29 +76,41 @@ def guarding(rules: GuardRules) -> Iterator[None]:
     Raises:
         LabError: The installed botocore has another shape, so that requests could not be kept in.
     """
-    from botocore import configprovider, credentials, endpoint, httpsession, monitoring, session, signers  # noqa: PLC0415
-
     with contextlib.ExitStack() as stack:
-
-        def replace(owner: Any, name: str, make_replacement: Callable[[Any], Any]) -> None:
-            """Replace an attribute until the end of the block by what is made from the original one."""
+        for owner, name, make_replacement in _guarded_methods():
             current = getattr(owner, name, None)
-            # Inside of another guard, the current attribute is a replacement that knows the original one.
-            original = getattr(current, _UNGUARDED, current)
-            stack.enter_context(replaced(owner, name, make_replacement(original)))
-
-        replace(httpsession.URLLib3Session, "send", lambda send: _guarded_send(send, rules))
-        replace(endpoint.Endpoint, "make_request", _named_request)
-        replace(endpoint.Endpoint, "prepare_request", lambda prepare: _checked_request(prepare, rules))
-        replace(session.Session, "get_credentials", _dummy_credentials)
-        replace(signers.RequestSigner, "get_auth_instance", _dummy_signature)
-        replace(credentials.ProcessProvider, "_retrieve_credentials_using", lambda _: _refused_process(rules))
-        replace(configprovider.ConfiguredEndpointProvider, "provide", lambda find: _accepted_endpoint(find, rules))
-        replace(monitoring.SocketPublisher, "publish", _dropped_event)
+            # Inside of another guard, the current method is a replacement that knows the original one.
+            original: Any = getattr(current, _UNGUARDED, current)
+            stack.enter_context(replaced(owner, name, make_replacement(original, rules)))
         if rules.has_testbed:
             _put_motos_hook_aside(stack)
         _keep_transfers_in_python(stack)
         yield
+
+
+def _guarded_methods() -> list[tuple[type, str, MakeReplacement]]:
+    """Return the methods of botocore that are replaced: the class, the name, and what makes the replacement."""
+    from botocore.configprovider import ConfiguredEndpointProvider  # noqa: PLC0415 -- botocore is slow to import
+    from botocore.credentials import ProcessProvider  # noqa: PLC0415
+    from botocore.endpoint import Endpoint  # noqa: PLC0415
+    from botocore.httpsession import URLLib3Session  # noqa: PLC0415
+    from botocore.monitoring import SocketPublisher  # noqa: PLC0415
+    from botocore.session import Session  # noqa: PLC0415
+    from botocore.signers import RequestSigner  # noqa: PLC0415
+
+    return [
+        # Requests: each is checked before it is sent.
+        (URLLib3Session, "send", _guarded_send),
+        (Endpoint, "make_request", _named_request),
+        (Endpoint, "prepare_request", _checked_request),
+        (SocketPublisher, "publish", _dropped_event),
+        # Credentials: none is looked up.
+        (Session, "get_credentials", _dummy_credentials),
+        (RequestSigner, "get_auth_instance", _dummy_signature),
+        (ProcessProvider, "_retrieve_credentials_using", _refused_process),
+        # Addresses of other servers in variables and files: they are not used.
+        (ConfiguredEndpointProvider, "provide", _accepted_endpoint),
+    ]
 
 
 def _put_motos_hook_aside(stack: contextlib.ExitStack) -> None:
@@ -104,12 +120,15 @@ def _put_motos_hook_aside(stack: contextlib.ExitStack) -> None:
     stack.enter_context(replaced(botocore_stubber, "enabled", False))
 
 
-def _guarded_send(send: Send, rules: GuardRules) -> Send:
-    """Return a ``URLLib3Session.send`` that sends only what may leave."""
+# Each of these functions returns a replacement of a method of botocore. It is given the original method and the rules.
+
+
+def _guarded_send(send: Method, rules: GuardRules) -> Method:
+    """Return a ``URLLib3Session.send`` that sends only requests that may leave this process."""
 
     def guarded(self: Any, request: Any) -> Any:
-        place = rules.reach.place_of(request.url)
-        if place is not Place.NETWORK:
+        may_leave = rules.reach.place_of(request.url) is Place.NETWORK
+        if not may_leave:
             return _answer_or_refuse(request, rules, _read_timeout_s(self))
         _check_proxy(self, request, rules)
         return send(self, request)
@@ -163,7 +182,7 @@ def _refusal(request: Any, reason: str, rules: GuardRules) -> LabError:
     )
 
 
-def _named_request(make_request: Callable[..., Any]) -> Callable[..., Any]:
+def _named_request(make_request: Method, _: GuardRules) -> Method:
     """Return an ``Endpoint.make_request`` that notes the operation, for the message of a refusal."""
 
     def named(self: Any, operation_model: Any, request_dict: Any) -> Any:
@@ -176,7 +195,7 @@ def _named_request(make_request: Callable[..., Any]) -> Callable[..., Any]:
     return named
 
 
-def _checked_request(prepare_request: Callable[..., Any], rules: GuardRules) -> Callable[..., Any]:
+def _checked_request(prepare_request: Method, rules: GuardRules) -> Method:
     """Return an ``Endpoint.prepare_request`` that refuses what another HTTP client would send to AWS.
 
     aiobotocore and aioboto3 have a client of their own, which the guard does not see.
@@ -185,8 +204,9 @@ def _checked_request(prepare_request: Callable[..., Any], rules: GuardRules) -> 
 
     def checked(self: Any, request: Any) -> Any:
         prepared = prepare_request(self, request)
-        is_seen = isinstance(self.http_session, URLLib3Session)
-        if not is_seen and rules.reach.place_of(prepared.url) is not Place.NETWORK:
+        has_guarded_client = isinstance(self.http_session, URLLib3Session)
+        may_leave = rules.reach.place_of(prepared.url) is Place.NETWORK
+        if not has_guarded_client and not may_leave:
             reason = (
                 f"{type(self.http_session).__module__} does not send through botocore, so no testbed can answer in "
                 "process; give its clients the address of bed.api_over_http() as endpoint_url"
@@ -198,7 +218,7 @@ def _checked_request(prepare_request: Callable[..., Any], rules: GuardRules) -> 
     return checked
 
 
-def _dummy_credentials(get_credentials: Callable[..., Any]) -> Callable[..., Any]:
+def _dummy_credentials(_: Method, __: GuardRules) -> Method:
     """Return a ``Session.get_credentials`` that asks no provider. Keys that were named in code stay."""
 
     def get(self: Any) -> Any:
@@ -207,7 +227,7 @@ def _dummy_credentials(get_credentials: Callable[..., Any]) -> Callable[..., Any
     return get
 
 
-def _dummy_signature(get_auth_instance: Callable[..., Any]) -> Callable[..., Any]:
+def _dummy_signature(get_auth_instance: Method, _: GuardRules) -> Method:
     """Return a ``RequestSigner.get_auth_instance`` that renews no credentials. Keys that were named in code stay."""
 
     def get(self: Any, *arguments: Any, request_credentials: Any = None, **options: Any) -> Any:
@@ -239,8 +259,8 @@ def _dummy_key_id() -> str:
     return KEY_ID if account_of(key_id) is None else key_id
 
 
-def _refused_process(rules: GuardRules) -> Callable[..., Any]:
-    """Return a ``_retrieve_credentials_using`` that raises LabError and runs no command."""
+def _refused_process(_: Method, rules: GuardRules) -> Method:
+    """Return a ``ProcessProvider._retrieve_credentials_using`` that raises LabError and runs no command."""
 
     def refuse(self: Any, credential_process: str) -> Any:
         raise LabError(
@@ -251,7 +271,7 @@ def _refused_process(rules: GuardRules) -> Callable[..., Any]:
     return refuse
 
 
-def _accepted_endpoint(provide: Callable[..., Any], rules: GuardRules) -> Callable[..., Any]:
+def _accepted_endpoint(provide: Method, rules: GuardRules) -> Method:
     """Return a ``ConfiguredEndpointProvider.provide`` that finds only addresses that the rules accept."""
 
     def find(self: Any) -> Any:
@@ -264,7 +284,7 @@ def _accepted_endpoint(provide: Callable[..., Any], rules: GuardRules) -> Callab
     return find
 
 
-def _dropped_event(_: Callable[..., Any]) -> Callable[..., Any]:
+def _dropped_event(_: Method, __: GuardRules) -> Method:
     """Return a ``SocketPublisher.publish`` that reports no call to a monitor (AWS_CSM_HOST)."""
 
     def publish(self: Any, event: Any) -> None:

@@ -47,7 +47,9 @@ def isolated(
     intercept: Intercept | None = None,
     moto_config: Mapping[str, Any] | None = None,
 ) -> Iterator[None]:
-    """Connect the clients and sessions of this process to an empty moto only, until the end of the block.
+    """Let moto answer all AWS requests of this process, and let no other request out, until the end of the block.
+
+    moto begins without any resource.
 
     Changes variables of this process and classes of botocore, and changes them back. Servers of moto's test modes are
     not used, whatever TEST_SERVER_MODE and TEST_PROXY_MODE say.
@@ -82,7 +84,7 @@ def kept_in(
     remedy: str,
     server_url: str | None = None,
 ) -> Iterator[None]:
-    """Let the clients and sessions of this process reach this machine only, until the end of the block.
+    """Let the boto3 clients of this process reach this machine only, until the end of the block.
 
     Nothing answers for AWS, unless a testbed is opened inside the block or ``server_url`` names a server. Clients that
     moto's ``mock_aws`` answers work as before. Changes variables of this process and classes of botocore, and changes
@@ -101,9 +103,11 @@ def kept_in(
     """
     with contextlib.ExitStack() as stack:
         reach = stack.enter_context(_settings_put_aside(region, allow_hosts))
-        stack.enter_context(guarding(GuardRules(reach, has_testbed=False, occasion=occasion, remedy=remedy)))
+        rules = GuardRules(reach, has_testbed=False, occasion=occasion, remedy=remedy)
+        stack.enter_context(guarding(rules))
         if server_url is not None:
-            stack.enter_context(replaced(_enclosing, "servers", _enclosing.servers | {server_url}))
+            servers = _enclosing.servers | {server_url}
+            stack.enter_context(replaced(_enclosing, "servers", servers))
             stack.enter_context(changed(aws_variables(server_url, region)))
         yield
 

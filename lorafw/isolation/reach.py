@@ -37,8 +37,11 @@ class Place(Enum):
     """The destination of a request."""
 
     TESTBED = "testbed"
+    """moto answers the request in this process."""
     NETWORK = "network"
+    """The request is sent."""
     NOWHERE = "nowhere"
+    """The request is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +55,20 @@ class Reach:
 
     def place_of(self, url: str) -> Place:
         """Return the destination of a request to this URL."""
-        parts = urlsplit(url)
+        host = urlsplit(url).hostname
         if self.allows(url):
             return Place.NETWORK
-        if self.redirect_of(url) is not None or is_aws(parts.hostname):
+        if self.redirect_of(url) is not None or is_aws(host):
             return Place.TESTBED
-        return Place.NETWORK if is_loopback(parts.hostname) else Place.NOWHERE
+        if is_loopback(host):
+            return Place.NETWORK
+        return Place.NOWHERE
 
     def allows(self, url: str) -> bool:
         """Return True if the test allowed the host of this URL."""
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
-        return bool({host, f"{host}:{_port(parts)}"} & self.allowed)
+        return host in self.allowed or f"{host}:{_port(parts)}" in self.allowed
 
     def redirect_of(self, url: str) -> SplitResult | None:
         """Return the configured address that this URL belongs to. A bucket may stand before its host."""

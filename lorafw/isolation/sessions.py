@@ -24,7 +24,7 @@ def make_client(
     config: Any = None,
     account: str | None = None,
 ) -> Any:
-    """Return a new boto3 client that is configured by these arguments only.
+    """Return a new boto3 client that is configured by these arguments only. Several threads may call this function.
 
     Proxies are not used: such a client speaks to the testbed, or to a port of this machine.
 
@@ -34,21 +34,25 @@ def make_client(
         endpoint_url: Where the service is. None means AWS's own address, which a testbed answers.
         config: A botocore Config with more settings, or None.
         account: The account of the testbed that the client is in, or None for the testbed's own account.
-
-    Returns:
-        The client. Several threads may call this function at once.
     """
     from botocore.config import Config  # noqa: PLC0415 -- botocore takes a tenth of a second
 
     key_id = KEY_ID
     if account is not None:
         key_id = access_key_of(account)
-    keys = {"aws_access_key_id": key_id, "aws_secret_access_key": SECRET}
-    own = Config(proxies={}, ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]  # unknown to the stubs
-    merged = own if config is None else config.merge(own)
+    settings = Config(proxies={}, ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]  # not in the stubs
+    if config is not None:
+        settings = config.merge(settings)
     # boto3 clients are thread-safe, but creating one from a shared session is not.
     with _making:
-        return _session().client(service, region_name=region, endpoint_url=endpoint_url, config=merged, **keys)
+        return _session().client(
+            service,
+            region_name=region,
+            endpoint_url=endpoint_url,
+            aws_access_key_id=key_id,
+            aws_secret_access_key=SECRET,
+            config=settings,
+        )
 
 
 @functools.cache

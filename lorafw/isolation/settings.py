@@ -54,22 +54,24 @@ def endpoints_in_files() -> list[str]:
 def put_aside(region: str) -> Iterator[None]:
     """Connect clients and sessions that are made without arguments to the testbed, until the end of the block.
 
-    The user's profiles keep their names, and nothing else: a script that names one goes on to work. Changes the
-    variables of this process.
+    The user's profiles keep their names, and nothing else, so that a script that names a profile still works. Changes
+    the environment variables of this process.
 
     Args:
         region: The Region of clients that are made without one.
     """
+    profiles = _configuration().get("profiles", {})
     with tempfile.TemporaryDirectory(prefix="lorafw-aws-") as folder:
         config = Path(folder) / "config"
-        config.write_text(_neutral_config(_configuration().get("profiles", {})), encoding="utf-8")
-        nowhere = {
-            **aws_variables(NOWHERE, region),
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": str(config),
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }
-        with changed({**dict.fromkeys(_read_by_botocore(os.environ)), **nowhere}):
+        config.write_text(_neutral_config(profiles), encoding="utf-8")
+        # 1. Unset the variables of the user that botocore reads.
+        changes: dict[str, str | None] = dict.fromkeys(_read_by_botocore(os.environ))
+        # 2. Set those that lead to no AWS, because the testbed answers before a request is sent.
+        changes |= aws_variables(NOWHERE, region)
+        changes["AWS_EC2_METADATA_DISABLED"] = "true"
+        changes["AWS_CONFIG_FILE"] = str(config)
+        changes["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+        with changed(changes):
             yield
 
 
@@ -77,8 +79,8 @@ def put_aside(region: str) -> Iterator[None]:
 def without_moto_switches() -> Iterator[None]:
     """Undo the effect of those moto variables that would break lorafw, until the end of the block.
 
-    moto reads some of them only once, when it is imported, and it may have been imported already. Therefore the
-    attributes of moto that hold their values are changed too.
+    moto reads some of its variables only once, when it is imported, and it may have been imported already. Therefore
+    the attributes of moto that hold their values are changed too.
 
     Raises:
         LabError: moto cannot be imported with the variables that are set.
@@ -97,7 +99,7 @@ def without_moto_switches() -> Iterator[None]:
 
 @contextlib.contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[Any]:
-    """Replace an attribute of another library's module, class or object, until the end of the block.
+    """Replace an attribute of a module, class or object of another library, and restore it at the end of the block.
 
     Args:
         owner: The module, class or object.
