@@ -76,18 +76,20 @@ class Exercise:
             return False
 
     def feedback_for(self, answer: object) -> str | None:
-        """Return feedback on a wrong answer: about a typical mistake, or about the type. Never raises.
+        """Return what to say about a wrong answer. Never raises.
 
         Returns:
-            None if the answer shows neither of the two.
+            Feedback about a typical mistake or, if the value is right, about its type. None if there is nothing in
+            particular to say.
         """
         try:
             feedback = self.grader.feedback(answer)
             if feedback:
                 return feedback
-            if any(self.accepts(value) for value in _plausible_values(answer)):
+            has_right_value = any(self.accepts(value) for value in _plausible_values(answer))
+            if has_right_value:
                 return self._type_feedback(answer)
-        except Exception:  # an answer may be anything at all
+        except Exception:  # The learner's answer may be any object, and its methods may raise anything.
             return None
         return None
 
@@ -132,11 +134,11 @@ def number(expected: float, tolerance: float = 0, feedback: Feedback = no_feedba
 
 
 def function(behaves: Check, feedback: Feedback = no_feedback) -> Grader:
-    """Return a grader that accepts a function.
+    """Return a grader for an exercise whose answer is a function that the learner wrote.
 
     Args:
-        behaves: Calls the function and returns whether it does what it must do.
-        feedback: Recognizes typical mistakes.
+        behaves: Calls the learner's function, and returns whether it does what it must do.
+        feedback: Recognizes typical mistakes. Called with the learner's function.
     """
 
     def is_correct(answer: object) -> bool:

@@ -50,27 +50,31 @@ class _Baking:
         self._bed.advance(20)
 
 
-def _reached(answer: object, *, is_bad: bool = False, is_silent: bool = False) -> list[bool]:
-    """Run the learner's rollout and return for each of the gateways whether it got a task.
+def _which_got_a_task(answer: object, *, is_bad: bool = False, is_silent: bool = False) -> list[bool]:
+    """Run the learner's rollout on five gateways, two of which are canaries: they get the update first.
 
     Args:
         answer: The learner's function.
         is_bad: Whether the firmware is bad: its updates have no effect.
         is_silent: Whether the second canary is offline.
+
+    Returns:
+        For each gateway, whether it got a task.
     """
     from lorafw.testbed import Testbed  # noqa: PLC0415 -- importing the testbed takes about a second
 
     roll_out = cast("Callable[..., Any]", answer)
     with Testbed(gateways=5) as bed:
         bed.poll()
-        definition = bed.define_update("1.0.1", auto_create_tasks=False)
-        for gateway in bed.gateways:
-            if is_bad:
+        definition_id = bed.define_update("1.0.1", auto_create_tasks=False)
+        if is_bad:
+            for gateway in bed.gateways:
                 bed.inject("script-fails", gateway)
         if is_silent:
             bed.inject("offline", 1)
         ids = [gateway.id for gateway in bed.gateways]
-        roll_out(bed.client("iotwireless"), definition, [ids[:2], ids[2:]], _Baking(bed))
+        canaries, others = ids[:2], ids[2:]
+        roll_out(bed.client("iotwireless"), definition_id, [canaries, others], _Baking(bed))
         return [_has_task(bed, gateway_id) for gateway_id in ids]
 
 
@@ -88,19 +92,19 @@ _CANARIES: Final = [True, True, False, False, False]
 
 
 def _stops_in_time(answer: object) -> bool:
-    if _reached(answer) != _ALL:
+    if _which_got_a_task(answer) != _ALL:
         return False
-    if _reached(answer, is_bad=True) != _CANARIES:
+    if _which_got_a_task(answer, is_bad=True) != _CANARIES:
         return False
-    return _reached(answer, is_silent=True) == _CANARIES
+    return _which_got_a_task(answer, is_silent=True) == _CANARIES
 
 
 def _feedback_rollout(answer: object) -> str | None:
-    if _reached(answer) != _ALL:
+    if _which_got_a_task(answer) != _ALL:
         return "with good firmware not every gateway gets a task."
-    if _reached(answer, is_bad=True) != _CANARIES:
+    if _which_got_a_task(answer, is_bad=True) != _CANARIES:
         return "with bad firmware the second wave gets tasks, too."
-    if _reached(answer, is_silent=True) != _CANARIES:
+    if _which_got_a_task(answer, is_silent=True) != _CANARIES:
         return "one of two canaries is silent, and the second wave begins all the same."
     return None
 

@@ -43,13 +43,16 @@ def _make_plan(bed: Testbed) -> SavedPlan:
     return make_plan(_plan(), {"Update": update}, mixed_fleet, connect_clients(bed.client, "lab"), clock=clock)
 
 
-def _reached(answer: object, fault: FaultName | None = None, *, is_everywhere: bool = True) -> list[bool]:
-    """Let the learner's function decide about a rollout, and return for each gateway of both waves if it got a task.
+def _which_got_a_task(answer: object, fault: FaultName | None = None, *, is_everywhere: bool = True) -> list[bool]:
+    """Carry out a rollout in two waves, about which the learner's function decides.
 
     Args:
         answer: The learner's function.
         fault: What is wrong with the gateways, or None.
-        is_everywhere: False if only the first canary has the fault.
+        is_everywhere: False if only the first gateway of the first wave has the fault.
+
+    Returns:
+        For each gateway, in the order of the waves, whether it got a task.
     """
     from lorafw.testbed import Testbed  # noqa: PLC0415 -- importing the testbed takes about a second
 
@@ -59,19 +62,23 @@ def _reached(answer: object, fault: FaultName | None = None, *, is_everywhere: b
         tempfile.TemporaryDirectory() as folder,
     ):
         plan = _make_plan(bed)
-        ids = [gateway for wave in plan.waves for gateway in wave.gateways]
+        ids = list(plan.gateway_ids)
         faulty = ids if is_everywhere else ids[:1]
         if fault is not None:
-            for gateway in faulty:
-                bed.inject(fault, gateway)
-        _be_on_duty(bed, plan, Path(folder) / "journal", decide)
-        updated = {row.gateway for row in bed.log}
+            for gateway_id in faulty:
+                bed.inject(fault, gateway_id)
+        _carry_out(bed, plan, Path(folder) / "journal", decide)
+        # The log of the testbed has a row for each event of a task, with the EUI of the gateway.
+        euis_with_task = {row.gateway for row in bed.log}
         eui_by_id = {gateway.id: gateway.eui.hex for gateway in bed.gateways}
-        return [eui_by_id[gateway] in updated for gateway in ids]
+        return [eui_by_id[gateway_id] in euis_with_task for gateway_id in ids]
 
 
-def _be_on_duty(bed: Testbed, plan: SavedPlan, journal: Path, decide: Callable[[Any], object]) -> None:
-    """Carry a plan out, and let the learner's function decide whenever the rollout holds."""
+def _carry_out(bed: Testbed, plan: SavedPlan, journal: Path, decide: Callable[[Any], object]) -> None:
+    """Carry a plan out. Whenever the rollout holds, the learner's function decides what to do.
+
+    A rollout holds if it waits for a person. The function is asked a few times only, so that the exercise ends.
+    """
     from lorafw.rollout import (  # noqa: PLC0415 -- keeps the import of the exercises fast
         Command,
         SimulatedTime,
@@ -82,7 +89,8 @@ def _be_on_duty(bed: Testbed, plan: SavedPlan, journal: Path, decide: Callable[[
         status_document,
     )
 
-    connection, clock = connect_clients(bed.client, "lab"), SimulatedTime(bed.clock.now_ms, bed.advance)
+    connection = connect_clients(bed.client, "lab")
+    clock = SimulatedTime(bed.clock.now_ms, bed.advance)
     for _ in range(_DECISIONS):
         state = apply(plan, journal, connection, clock, until=Until.HOLD)
         if state.finished is not None:
@@ -102,20 +110,20 @@ _ONLY_CANARIES: Final = [True] * _CANARIES + [False] * (_GATEWAYS - _CANARIES)
 
 def _decides_well(answer: object) -> bool:
     """Return whether the learner's function goes on with good firmware only, and after all canaries have answered."""
-    if _reached(answer) != _ALL:
+    if _which_got_a_task(answer) != _ALL:
         return False
-    if _reached(answer, "script-fails") != _ONLY_CANARIES:
+    if _which_got_a_task(answer, "script-fails") != _ONLY_CANARIES:
         return False
-    return _reached(answer, "offline", is_everywhere=False) == _ONLY_CANARIES
+    return _which_got_a_task(answer, "offline", is_everywhere=False) == _ONLY_CANARIES
 
 
 def _feedback_decision(answer: object) -> str | None:
     """Return which of the three rollouts was decided wrongly."""
-    if _reached(answer) != _ALL:
+    if _which_got_a_task(answer) != _ALL:
         return "with good firmware the second wave never begins."
-    if _reached(answer, "script-fails") != _ONLY_CANARIES:
+    if _which_got_a_task(answer, "script-fails") != _ONLY_CANARIES:
         return "with bad firmware the second wave gets tasks, too."
-    if _reached(answer, "offline", is_everywhere=False) != _ONLY_CANARIES:
+    if _which_got_a_task(answer, "offline", is_everywhere=False) != _ONLY_CANARIES:
         return "one of two canaries is silent, and the second wave begins all the same."
     return None
 

@@ -67,6 +67,9 @@ class DashboardResult:
             scenario: What to simulate.
             progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
 
+        Returns:
+            The result of the simulator, and its pictures.
+
         Raises:
             FleetError: The plan does not fit the fleet, or a value is out of range.
         """

@@ -46,6 +46,9 @@ class JournalReader:
         Args:
             wave: The wave to draw: its index from 0, or CURRENT_WAVE.
 
+        Returns:
+            What was read.
+
         Raises:
             JournalError: The journal cannot be read, or is that of another plan.
         """

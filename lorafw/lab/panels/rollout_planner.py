@@ -57,6 +57,9 @@ class Comparison:
             plans: Names of the two plans.
             progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
 
+        Returns:
+            The differences between the plans, and a picture of both.
+
         Raises:
             FleetError: A plan does not fit the fleet, or a value is out of range.
         """

@@ -74,6 +74,9 @@ class MonitorView:
             journal: The file of the journal. If it does not exist, the rollout has not begun.
             wave: The index of the wave from 0, or CURRENT_WAVE.
 
+        Returns:
+            The rollout at this moment.
+
         Raises:
             JournalError: The journal cannot be read, or is that of another plan.
         """

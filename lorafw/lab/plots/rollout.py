@@ -59,6 +59,9 @@ def retries(result: Result) -> AccessibleFigure:
 
     Args:
         result: The result to plot.
+
+    Returns:
+        The figure. Its alternative text states the numbers.
     """
     histories = result.histories
     send_counts = range(max(ATTEMPT_BY_STATUS.values()) + 1)
@@ -105,6 +108,9 @@ def causes(result: Result) -> AccessibleFigure:
 
     Args:
         result: The result to plot.
+
+    Returns:
+        The figure. Its alternative text states the numbers.
     """
     masks = _gateways_by_cause(result)
     names = list(masks)
@@ -261,6 +267,9 @@ def waves(result: Result) -> AccessibleFigure:
 
     Args:
         result: The result to plot. The figure shows its first rollout.
+
+    Returns:
+        The figure. Its alternative text states the numbers.
     """
     figure, axes = new_axes("Waves, each until its gate decides", "hours since the start", "")
     rows = _wave_rows(result)
@@ -373,6 +382,9 @@ def load(result: Result) -> AccessibleFigure:
 
     Args:
         result: The result to plot. The figure shows its first rollout.
+
+    Returns:
+        The figure. Its alternative text states the numbers.
     """
     figure, axes = new_axes("Load on the server", "hours since the start", "an hour")
     sends = _draw_sends_per_hour(axes, result)

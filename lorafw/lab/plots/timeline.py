@@ -29,6 +29,9 @@ def timeline(result: Result) -> AccessibleFigure:
 
     Args:
         result: The result to plot. The figure shows its first rollout.
+
+    Returns:
+        The figure. Its alternative text states the numbers.
     """
     end_h = rollout_end_h(result)
     figure, axes = new_axes("Rollout by status", "hours since the start", "gateways, %")
