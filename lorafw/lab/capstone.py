@@ -34,7 +34,7 @@ _ELAPSED_S: Final = 3 * _INTERVAL_S
 
 @dataclass(frozen=True, slots=True)
 class CapstoneReport:
-    """What an answer is worth."""
+    """How good an answer to the capstone is."""
 
     seed: int
     named_correctly: int
@@ -62,7 +62,10 @@ class CapstoneReport:
 
 
 class Capstone:
-    """Twenty gateways that were offered an update half an hour ago, on a testbed of their own."""
+    """The last exercise of the course: twenty gateways were offered an update, and some of them have not run it.
+
+    The learner finds out the cause for each gateway, and repairs those that an API call can repair.
+    """
 
     def __init__(self, seed: int = 1) -> None:
         """Choose the gateways. Nothing is started.
@@ -77,11 +80,11 @@ class Capstone:
             raise LabError(f"seed {seed!r} is not a whole number: give one, for example 7")
         self.seed = seed
         self._causes: dict[str, str] = {}
-        """Why each gateway is not updated, by the id of the gateway."""
+        """By the id of each gateway: why it is not updated, or that it is."""
         self._bed: Testbed | None = None
 
     def start(self) -> Capstone:
-        """Open the testbed, define the update and let half an hour pass. Returns this capstone."""
+        """Give each gateway its cause, offer the update, and let half an hour pass. Returns this capstone."""
         from lorafw.testbed import Testbed  # noqa: PLC0415 -- importing the testbed takes about a second
 
         rng = random.Random(self.seed)
@@ -147,7 +150,7 @@ class Capstone:
         return report
 
     def _repairable(self) -> list[TestbedGateway]:
-        """Return the gateways that a call of the API can repair."""
+        """Return the gateways that an API call can repair: those that report another version than was expected."""
         return [gateway for gateway in self._open_bed.gateways if self._causes[gateway.id] == OTHER_VERSION]
 
 

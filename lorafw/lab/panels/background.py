@@ -37,7 +37,11 @@ class Calculation(Generic[T]):
     """One calculation. One thread runs it, and another one reads its progress and may cancel it."""
 
     def __init__(self, work: Work[T]) -> None:
-        """Prepare the calculation. ``work`` returns its result."""
+        """Prepare the calculation. Nothing is calculated yet.
+
+        Args:
+            work: Calculates the result, and reports its progress with the function that it is given.
+        """
         self._work = work
         self._stop_event = threading.Event()
         self.fraction = 0.0
@@ -93,7 +97,11 @@ class Job(Generic[T]):
         return not self.cancel.disabled
 
     def start(self, work: Work[T]) -> None:
-        """Start a calculation, and cancel the one that runs. Waits for the result if no event loop runs."""
+        """Start a calculation, and cancel the one that runs. Waits for the result if no event loop runs.
+
+        Args:
+            work: Calculates the result. It is called in another thread if an event loop runs.
+        """
         self.stop()
         calculation = Calculation(work)
         self._current = calculation

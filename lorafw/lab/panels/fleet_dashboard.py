@@ -44,7 +44,7 @@ _CAVEAT: Final = "Rates are assumptions to be varied: no figure for failing upda
 
 @dataclass(frozen=True, eq=False, slots=True)
 class DashboardResult:
-    """A simulated scenario, and the pictures drawn from it."""
+    """A simulated rollout, that is, the update of a whole fleet of gateways, and the pictures drawn from it."""
 
     scenario: Scenario
     result: Result
@@ -166,13 +166,13 @@ def dashboard_text(shown: DashboardResult, history: str) -> str:
 
 
 class ScenarioControls:
-    """The controls that set a scenario. Rates are shown in per cent."""
+    """The sliders and drop-downs that set a scenario. Rates are shown in per cent."""
 
     def __init__(self, scenario: Scenario) -> None:
         """Create the controls.
 
         Args:
-            scenario: Their first values.
+            scenario: The first values of the controls.
         """
         self.gateways = wide(slider("Gateways", scenario.gateways, 10, 20_000, 5))
         self.replications = wide(slider("Rollouts", scenario.replications, 1, 500))
@@ -191,6 +191,10 @@ class ScenarioControls:
             (self.fails, self.missed_poll, self.wrong_key),
         ]
 
+    def all(self) -> list[Any]:
+        """Return the controls, row by row."""
+        return [control for row in self.rows() for control in row]
+
     def read(self) -> Scenario:
         """Return the scenario that the controls are set to."""
         return Scenario(
@@ -206,7 +210,7 @@ class ScenarioControls:
 
 
 class FleetDashboard(BackgroundPanel[DashboardResult]):
-    """The panel of the fleet dashboard."""
+    """A notebook widget that simulates an update of many gateways, and shows how many succeed and when."""
 
     def __init__(self, scenario: Scenario | None = None) -> None:
         """Simulate the scenario, and create the controls.
@@ -218,20 +222,18 @@ class FleetDashboard(BackgroundPanel[DashboardResult]):
         """The scenario that the controls are set to. ``result`` may be of an older one."""
         super().__init__(DashboardResult.simulate(self.scenario))
         self.inputs = ScenarioControls(self.scenario)
-        input_rows = self.inputs.rows()
-        for row in input_rows:
-            for control in row:
-                self.connect(control, self._change_scenario)
+        for control in self.inputs.all():
+            self.connect(control, self._change_scenario)
         self.gateway = self.connect(wide(integer_input("One gateway", 0, 0, self.scenario.gateways - 1)))
         self.run = self.connect(button("Run", "Simulate what the controls say"), self._start_simulation)
-        self.build(*input_rows, (self.gateway,), (self.run, self.job.cancel, self.job.bar), beside=True)
+        self.build(*self.inputs.rows(), (self.gateway,), (self.run, self.job.cancel, self.job.bar), beside=True)
 
     def refresh(self) -> None:
-        """Limit the choice of a gateway to those of the fleet that is shown."""
+        """Limit the field "One gateway" to the gateways of the fleet that is shown."""
         self.gateway.max = self.result.scenario.gateways - 1
 
     def _change_scenario(self) -> None:
-        """Take the scenario over from the controls, and simulate it at once if the fleet is small."""
+        """Read the scenario from the controls, and simulate it at once if the fleet is small."""
         self.scenario = self.inputs.read()
         if self.scenario.total_gateways <= AUTO_RUN_LIMIT:
             self._start_simulation()

@@ -26,20 +26,24 @@ HEAD = ("task definition", "CurrentVersion it asks for", "verdict")
 
 @dataclass(frozen=True, slots=True)
 class DefinitionMatch:
-    """How one definition compares with the version that the gateway presents."""
+    """How one task definition compares with the version that a gateway presents.
+
+    A task definition names the version of the gateways that it updates, as its CurrentVersion.
+    """
 
     definition: Definition
     differences: tuple[VersionDifference, ...]
     """The fields of CurrentVersion that differ."""
     matches: bool
+    """Whether the definition may create a task for the gateway."""
     wins: bool
-    """Whether this is the definition that creates a task."""
+    """Whether it is the definition that creates the task. If several match, only one of them does."""
     rule: str
     """In words, which definition wins if several match."""
 
     @property
     def mood(self) -> Mood:
-        """What the chip with the verdict says."""
+        """The mood of the chip that shows the verdict."""
         if self.wins:
             return "good"
         if self.differences:
@@ -61,13 +65,14 @@ class DefinitionMatch:
 
 @dataclass(frozen=True, slots=True)
 class MatchState:
-    """The state of the match explorer."""
+    """What the match explorer compares: the task definitions of an account, and the version of a gateway."""
 
     definitions: tuple[Definition, ...]
     """The definitions of an account, oldest first."""
     presented: GatewayVersion
     """What the gateway presents."""
     policy: Policy
+    """How the service decides where AWS's documentation is silent, for example if several definitions match."""
 
     def evaluate(self) -> list[DefinitionMatch]:
         """Return how each definition compares with the presented version."""
@@ -77,16 +82,17 @@ class MatchState:
         matching = matcher.find_all(OWNER, self.presented)
         winner = matcher.find_best(OWNER, self.presented)
         rule = f"the {self.policy.several_matches} wins ({_provenance_tag(self.policy)})"
-        return [
-            DefinitionMatch(
+        matches = []
+        for definition in self.definitions:
+            match = DefinitionMatch(
                 definition=definition,
                 differences=differences(definition.current_version, self.presented, self.policy),
                 matches=definition in matching,
                 wins=definition is winner,
                 rule=rule,
             )
-            for definition in self.definitions
-        ]
+            matches.append(match)
+        return matches
 
 
 def _provenance_tag(policy: Policy) -> str:
@@ -151,7 +157,10 @@ def _visible_value(text: str | None) -> str:
 
 
 class MatchExplorer(Panel):
-    """The panel of the match explorer. An empty field is one that the gateway does not present."""
+    """A notebook widget that shows which task definition matches the version of a gateway.
+
+    The version has three fields, which the user edits. An empty field is one that the gateway does not present.
+    """
 
     def __init__(
         self,
@@ -176,30 +185,38 @@ class MatchExplorer(Panel):
         self.build((wide(self.package), wide(self.model), wide(self.station)))
 
     def _version_input(self, name: str, value: str | None) -> ipywidgets.Text:
+        """Return a field for a part of the version."""
         return self.connect(text_input(name, value or "", placeholder="empty: presents none"), self._read_controls)
 
     def _read_controls(self) -> None:
-        """Set the presented version from the controls."""
-        presented = GatewayVersion(self.station.value or None, self.package.value or None, self.model.value or None)
+        """Read the presented version from the controls."""
+        presented = GatewayVersion(
+            station=self.station.value or None,
+            package=self.package.value or None,
+            model=self.model.value or None,
+        )
         self.state = replace(self.state, presented=presented)
 
     def headline_html(self) -> SafeHtml:
         """Return which definition creates a task, as a chip."""
-        winner = next((match.definition for match in self.state.evaluate() if match.wins), None)
-        if winner is None:
-            return chip("✖ No definition matches: no task is created", "bad", large=True)
-        return chip(f"✔ {winner.name or winner.id} matches: a task is created", "good", large=True)
+        for match in self.state.evaluate():
+            if match.wins:
+                name = match.definition.name or match.definition.id
+                return chip(f"✔ {name} matches: a task is created", "good", large=True)
+        return chip("✖ No definition matches: no task is created", "bad", large=True)
 
     def html(self) -> SafeHtml:
         """Return a table with the result for each definition."""
-        matches = table(HEAD, map(_html_row, self.state.evaluate()), f"Presented: {self.state.presented}")
+        rows = [_html_row(match) for match in self.state.evaluate()]
+        matches = table(HEAD, rows, f"Presented: {self.state.presented}")
         legend = quiet("Each ^ is under a character that differs. A dot is a space.")
         return SafeHtml(matches + legend)
 
     def text(self) -> str:
         """Return the name and the result of each definition."""
-        rows = [(f"{match.definition.name}", match.verdict) for match in self.state.evaluate()]
-        return f"Presented: {self.state.presented}\n{text_table((HEAD[0], HEAD[2]), rows)}"
+        rows = [(str(match.definition.name), match.verdict) for match in self.state.evaluate()]
+        matches = text_table(("task definition", "verdict"), rows)
+        return f"Presented: {self.state.presented}\n{matches}"
 
 
 def _html_row(match: DefinitionMatch) -> tuple[object, ...]:

@@ -43,6 +43,7 @@ class RolloutDriver:
     connect: Callable[[], Connection]
     """Returns the connection to AWS. Raises LabError if it cannot be used any more."""
     clock: RolloutClock
+    """Tells the time and waits: the testbed's clock, or the real time."""
     explanation_of: Callable[[str], Sequence[str]] | None
     """Returns the lines that explain the gateway with the given id. None if nobody can be asked."""
 
@@ -61,6 +62,7 @@ class RolloutDriver:
         total = len(plan.gateway_ids)
 
         def report_progress(state: RolloutState) -> None:
+            """Report how many gateways are neither waiting for a task nor have one that has not ended."""
             not_begun = sum(wave.count("waiting", "creating") for wave in state.waves)
             progress(total - not_begun - state.open_count, total)
 

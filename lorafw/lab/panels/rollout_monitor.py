@@ -40,7 +40,7 @@ NO_GATEWAY: Final = "none"
 
 
 class RolloutMonitor(Panel):
-    """The panel of the rollout monitor."""
+    """A notebook widget that follows the update of a fleet of gateways, and can pause or stop it."""
 
     def __init__(
         self,
@@ -81,7 +81,8 @@ class RolloutMonitor(Panel):
     def _create_view_controls(self) -> None:
         """Create the controls that choose what is shown."""
         wave_options = [("the current one", CURRENT_WAVE)]
-        wave_options += [(f"wave {index + 1}", index) for index in range(len(self.plan.waves))]
+        for index in range(len(self.plan.waves)):
+            wave_options.append((f"wave {index + 1}", index))
         self.wave = self.connect(wide(dropdown("Wave", wave_options)), self.reload)
         self.gateway = self.connect(wide(dropdown("Gateway to explain", [NO_GATEWAY])))
         self.update = self.connect(button("Refresh", "Read the journal again"), self.reload)
@@ -89,11 +90,12 @@ class RolloutMonitor(Panel):
     def _create_command_controls(self) -> None:
         """Create a button for each command, a field for the reason, and the controls that carry the plan out."""
         self.reason = wide(text_input("Reason", "", placeholder="why, for the record"))
-        self.commands = {
-            command: self.connect(button(command.capitalize(), tooltip), partial(self._give_command, command))
-            for command, tooltip in COMMAND_TOOLTIPS.items()
-        }
-        self.apply = self.connect(button("Apply", "Carry the plan out until it ends or holds"), self._apply)
+        self.commands: dict[Command, Any] = {}
+        """The button of each command."""
+        for command, tooltip in COMMAND_TOOLTIPS.items():
+            command_button = button(command.capitalize(), tooltip)
+            self.commands[command] = self.connect(command_button, partial(self._give_command, command))
+        self.apply = self.connect(button("Apply", "Carry the plan out until it ends or holds"), self._carry_out)
         self.job: Job[RolloutState] = Job(self._show_end, self._show_error)
         """The run of ``apply`` in this panel, with its progress bar and its Cancel button."""
 
@@ -109,9 +111,11 @@ class RolloutMonitor(Panel):
 
     def refresh(self) -> None:
         """Offer the gateways that need attention, and enable the buttons whose commands are possible now."""
-        gateway_ids = [gateway["gateway"] for gateway in self.view.gateways_needing_attention()] or [NO_GATEWAY]
-        if list(self.gateway.options) != gateway_ids:
-            self.gateway.options = gateway_ids
+        options = [gateway["gateway"] for gateway in self.view.gateways_needing_attention()]
+        if not options:
+            options = [NO_GATEWAY]
+        if list(self.gateway.options) != options:
+            self.gateway.options = options
         possible_commands = self.view.possible_commands()
         for command, command_button in self.commands.items():
             command_button.disabled = command not in possible_commands
@@ -133,8 +137,8 @@ class RolloutMonitor(Panel):
         self.reload()
         self.notice = notice
 
-    def _apply(self) -> None:
-        """Carry the plan out in the background."""
+    def _carry_out(self) -> None:
+        """Carry the plan out in the background. The journal is followed meanwhile."""
         if self._driver is None:
             raise LabError("target: this panel was made without a testbed and a connection; run apply elsewhere")
         self.job.start(partial(self._driver.run, self.plan, self.journal))
@@ -172,6 +176,7 @@ class RolloutMonitor(Panel):
         self._follower = loop.create_task(follow(self._reader, self._reload_in_background, self._has_ended))
 
     def _has_ended(self) -> bool:
+        """Return whether the rollout has ended, as far as the journal was read."""
         return self.view.state.finished is not None
 
     async def _reload_in_background(self) -> None:

@@ -34,7 +34,10 @@ _CAVEAT: Final = "An interval that holds 0: not told apart; run more rollouts. R
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Comparison:
-    """Two plans, compared on one scenario."""
+    """Two rollout plans, compared on the same fleet.
+
+    A rollout plan says which gateways are updated first, and when the others follow.
+    """
 
     scenario: Scenario
     plans: tuple[str, str]
@@ -207,7 +210,7 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 class PlannerControls:
-    """The controls that set two plans and a scenario. Rates are shown in per cent."""
+    """The sliders and drop-downs that set two plans and a scenario. Rates are shown in per cent."""
 
     def __init__(self, scenario: Scenario, plans: tuple[str, str]) -> None:
         """Create the controls.
@@ -228,6 +231,10 @@ class PlannerControls:
         """Return the controls of each row."""
         return [(self.first, self.second), (self.mix, self.gateways, self.fails, self.replications)]
 
+    def all(self) -> list[Any]:
+        """Return the controls, row by row."""
+        return [control for row in self.rows() for control in row]
+
     def read_plans(self) -> tuple[str, str]:
         """Return the names of the two plans that are chosen."""
         return (self.first.value, self.second.value)
@@ -243,7 +250,7 @@ class PlannerControls:
 
 
 class RolloutPlanner(BackgroundPanel[Comparison]):
-    """The panel of the rollout planner."""
+    """A notebook widget that compares two plans for updating the same fleet of gateways."""
 
     def __init__(self, scenario: Scenario | None = None, plans: tuple[str, str] = ("at-once", "waves")) -> None:
         """Compare two plans, and create the controls.
@@ -261,15 +268,13 @@ class RolloutPlanner(BackgroundPanel[Comparison]):
         """Names of the plans that the controls are set to."""
         super().__init__(Comparison.simulate(self.scenario, plans))
         self.inputs = PlannerControls(self.scenario, plans)
-        input_rows = self.inputs.rows()
-        for row in input_rows:
-            for control in row:
-                self.connect(control, self._read_inputs)
+        for control in self.inputs.all():
+            self.connect(control, self._read_inputs)
         self.run = self.connect(button("Run", "Compare the two plans"), self._start_comparison)
-        self.build(*input_rows, (self.run, self.job.cancel, self.job.bar), beside=True)
+        self.build(*self.inputs.rows(), (self.run, self.job.cancel, self.job.bar), beside=True)
 
     def _read_inputs(self) -> None:
-        """Take the plans and the scenario over from the controls."""
+        """Read the plans and the scenario from the controls."""
         self.plans = self.inputs.read_plans()
         self.scenario = self.inputs.read_scenario(self.scenario)
 

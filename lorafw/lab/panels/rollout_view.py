@@ -93,7 +93,10 @@ class MonitorView:
         return self.report.document
 
     def possible_commands(self) -> set[Command]:
-        """Return the commands that would change something now. The set is empty if the rollout has ended."""
+        """Return the commands that would change something now. The set is empty if the rollout has ended.
+
+        A promotion lets a rollout go on although one of its rules has stopped it for a person to look.
+        """
         name = self.document["state"]
         if name in ENDED_STATES:
             return set()

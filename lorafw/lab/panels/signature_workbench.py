@@ -133,7 +133,8 @@ class WorkbenchState:
             key: The key to sign with.
             name: Name of the key, for ``steps``.
         """
-        return replace(self, signed=sign_update(key, self.update), steps=(*self.steps, f"signed with {name}"))
+        signed = sign_update(key, self.update)
+        return replace(self, signed=signed, steps=(*self.steps, f"signed with {name}"))
 
     def tamper(self, offset: int) -> WorkbenchState:
         """Return the state with the lowest bit of one byte of the update inverted.
@@ -225,8 +226,46 @@ def describe_leftover(storage: UpdateStorage) -> str:
     return f"update.bin afterwards: {len(storage.update)} bytes, until the update removes it itself"
 
 
+def outcome_html(bench: WorkbenchState) -> SafeHtml:
+    """Return what the station does with the update, as a chip."""
+    result, _ = bench.evaluate()
+    return chip(_OUTCOMES[result.update], _MOODS[result.update], large=True)
+
+
+def workbench_html(bench: WorkbenchState) -> SafeHtml:
+    """Return the properties of the update, the steps and the station's log.
+
+    Args:
+        bench: The update, its signature, and the keys on the gateway.
+    """
+    result, storage = bench.evaluate()
+    rows = [(name, break_anywhere(value)) for name, value in property_rows(bench.update, bench.signed)]
+    properties = table(HEAD, rows, "The update as it is sent")
+    numbered_steps = [f"{number}. {step}" for number, step in enumerate(bench.steps, 1)]
+    steps = heading("What was done") + preformatted("\n".join(numbered_steps))
+    log_lines = [str(line) for line in result.log]
+    log = heading("What the station logs") + preformatted("\n".join(log_lines))
+    columns = side_by_side((properties, 380), (SafeHtml(steps + log), 380))
+    leftover = quiet(f"{describe_leftover(storage)}. The next check comes after the regular interval.")
+    return SafeHtml(columns + leftover)
+
+
+def workbench_text(bench: WorkbenchState) -> str:
+    """Return the outcome, the steps, the properties of the update and the station's log as plain text.
+
+    Args:
+        bench: The update, its signature, and the keys on the gateway.
+    """
+    result, storage = bench.evaluate()
+    lines = [_OUTCOMES[result.update], *bench.steps]
+    lines.append(text_table(HEAD, property_rows(bench.update, bench.signed)))
+    lines += [str(line) for line in result.log]
+    lines.append(describe_leftover(storage))
+    return "\n".join(lines)
+
+
 class SignatureWorkbench(Panel):
-    """The panel of the signature workbench."""
+    """A notebook widget to sign an update, to tamper with it, and to see how a gateway reacts."""
 
     bench: WorkbenchState
     """The state. Each button replaces it with a new one."""
@@ -247,7 +286,7 @@ class SignatureWorkbench(Panel):
         )
 
     def _create_controls(self, package: str) -> None:
-        """Create the controls and connect them to their actions. ``package`` is the first PackageVersion."""
+        """Create the controls and connect them to their actions. The field for the version begins with ``package``."""
         self.package = self.connect(text_input("PackageVersion", package), self._start_over)
         self.on_gateway = self.connect(dropdown("Gateway has", list(GATEWAY_KEYS)), self._change_gateway_keys)
         self.start_over = button("Start over", "The update as built, signed with the right key")
@@ -255,7 +294,7 @@ class SignatureWorkbench(Panel):
         self.key = dropdown("Sign with", list(KEYS))
         self.sign = self.connect(button("Sign", "Sign the update as it is now"), self._sign_update)
         self.strip = self.connect(button("Strip signature", "Send the update without one"), self._take_signature_off)
-        self.offset = slider("Byte", value=0, minimum=0, maximum=1)  # ``refresh`` sets the maximum
+        self.offset = slider("Byte", value=0, minimum=0, maximum=1)  # ``refresh`` sets the maximum.
         self.tamper = self.connect(button("Tamper this byte", "Turn over one bit of it"), self._invert_bit)
 
     def refresh(self) -> None:
@@ -287,27 +326,12 @@ class SignatureWorkbench(Panel):
 
     def headline_html(self) -> SafeHtml:
         """Return what the station does with the update, as a chip."""
-        result, _ = self.bench.evaluate()
-        return chip(_OUTCOMES[result.update], _MOODS[result.update], large=True)
+        return outcome_html(self.bench)
 
     def html(self) -> SafeHtml:
         """Return the properties of the update, the steps and the station's log."""
-        result, storage = self.bench.evaluate()
-        rows = [(name, break_anywhere(value)) for name, value in property_rows(self.bench.update, self.bench.signed)]
-        properties = table(HEAD, rows, "The update as it is sent")
-        numbered_steps = [f"{number}. {step}" for number, step in enumerate(self.bench.steps, 1)]
-        steps = heading("What was done") + preformatted("\n".join(numbered_steps))
-        log_lines = [str(line) for line in result.log]
-        log = heading("What the station logs") + preformatted("\n".join(log_lines))
-        columns = side_by_side((properties, 380), (SafeHtml(steps + log), 380))
-        leftover = quiet(f"{describe_leftover(storage)}. The next check comes after the regular interval.")
-        return SafeHtml(columns + leftover)
+        return workbench_html(self.bench)
 
     def text(self) -> str:
         """Return the same as plain text."""
-        result, storage = self.bench.evaluate()
-        rows = property_rows(self.bench.update, self.bench.signed)
-        lines = [_OUTCOMES[result.update], *self.bench.steps, text_table(HEAD, rows)]
-        lines += [str(line) for line in result.log]
-        lines.append(describe_leftover(storage))
-        return "\n".join(lines)
+        return workbench_text(self.bench)

@@ -147,7 +147,10 @@ def station_log_text(gateway: TestbedGateway) -> str:
 
 
 class TaskBoard(Panel):
-    """The panel of the task board. Call ``redraw()`` after the testbed was changed by other code."""
+    """A notebook widget with the gateways of a testbed and their update tasks, and buttons to act on them.
+
+    Call ``redraw()`` after the testbed was changed by other code.
+    """
 
     def __init__(self, bed: Testbed) -> None:
         """Create the controls, and draw the testbed.

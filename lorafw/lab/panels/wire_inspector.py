@@ -41,9 +41,15 @@ MAX_LINES: Final = 18
 """Number of lines of the hex dump that are shown. A longer message is shown around the chosen part."""
 
 
+RequestSource = bytes | UpdateInfoRequest | None
+"""A request, the bytes of its body, or None for the request of AWS's example."""
+ResponseSource = bytes | UpdateInfoResponse | None
+"""A response, the bytes of its body, or None for the response of AWS's example."""
+
+
 @dataclass(frozen=True, slots=True)
 class MessageView:
-    """A message, and the byte that the user has moved to."""
+    """A message of the CUPS protocol, and the byte that the user has moved to."""
 
     name: str
     body: bytes
@@ -113,13 +119,9 @@ def example_response() -> UpdateInfoResponse:
 
 
 class WireInspector(Panel):
-    """The panel of the wire inspector. It shows one of two messages, a request and its response."""
+    """A notebook widget that shows the bytes of a request or its response beside the names of their parts."""
 
-    def __init__(
-        self,
-        request: bytes | UpdateInfoRequest | None = None,
-        response: bytes | UpdateInfoResponse | None = None,
-    ) -> None:
+    def __init__(self, request: RequestSource = None, response: ResponseSource = None) -> None:
         """Create the controls, and draw the request.
 
         Args:
@@ -130,12 +132,7 @@ class WireInspector(Panel):
             LabError: The response is empty.
         """
         super().__init__()
-        request_body = _request_body(request)
-        response_body = _response_body(response)
-        self._views = {
-            "request": MessageView("request", request_body, tuple(annotate_request(request_body))),
-            "response": MessageView("response", response_body, tuple(annotate_response(response_body))),
-        }
+        self._views = {"request": _view_request(request), "response": _view_response(response)}
         """Each message with the byte that the user has moved to, by name."""
         self._create_controls()
         self.build(
@@ -163,7 +160,7 @@ class WireInspector(Panel):
         self._views[view.name] = view
 
     def _select_part(self) -> None:
-        """Move to the part that is chosen in the drop-down."""
+        """Move to the part that was chosen in the drop-down. It has no choice while its options change."""
         if self.segment.index is not None:
             self._show(self.shown_message.select(self.segment.index))
 
@@ -191,43 +188,57 @@ class WireInspector(Panel):
 
     def html(self) -> SafeHtml:
         """Return the hex dump and a table of the parts, side by side."""
-        view = self.shown_message
-        visible = view.visible_range
-        title = heading(f"{view.name}, {len(view.body)} bytes; shown {visible.start} to {visible.stop - 1}")
-        dump = preformatted(_hex_dump(view))
-        rows = [_part_row(part, is_chosen=part is view.part) for part in view.parts]
-        parts = table(("part", "bytes", "value"), rows, "Its parts, in order")
-        return side_by_side((SafeHtml(title + dump), 542), (parts, 270))
+        return message_html(self.shown_message)
 
     def text(self) -> str:
         """Return the parts, and the first bytes of the chosen one."""
-        view = self.shown_message
-        lines = [f"{view.name}, {len(view.body)} bytes"]
-        for part in view.parts:
-            lines.append(f"{part.start:6} to {part.stop - 1:<6} {part.name:12} {_shorten(part.value)}")
-        first_bytes = view.body[view.part.start : view.part.stop][:BYTES_PER_LINE]
-        lines.append(f"chosen: {view.part.name} {first_bytes.hex(' ')}")
-        return "\n".join(lines)
+        return message_text(self.shown_message)
 
 
-def _request_body(request: bytes | UpdateInfoRequest | None) -> bytes:
-    """Return the bytes of a request. None stands for the example."""
+def message_html(view: MessageView) -> SafeHtml:
+    """Return the hex dump of a message and a table of its parts, side by side.
+
+    Args:
+        view: The message, with the byte that the user has moved to.
+    """
+    visible = view.visible_range
+    title = heading(f"{view.name}, {len(view.body)} bytes; shown {visible.start} to {visible.stop - 1}")
+    dump = preformatted(_hex_dump(view))
+    rows = [_part_row(part, is_chosen=part is view.part) for part in view.parts]
+    parts = table(("part", "bytes", "value"), rows, "Its parts, in order")
+    return side_by_side((SafeHtml(title + dump), 542), (parts, 270))
+
+
+def message_text(view: MessageView) -> str:
+    """Return the parts of a message, and the first bytes of the chosen part, as plain text.
+
+    Args:
+        view: The message, with the byte that the user has moved to.
+    """
+    lines = [f"{view.name}, {len(view.body)} bytes"]
+    for part in view.parts:
+        lines.append(f"{part.start:6} to {part.stop - 1:<6} {part.name:12} {_shorten(part.value)}")
+    first_bytes = view.body[view.part.start : view.part.stop][:BYTES_PER_LINE]
+    lines.append(f"chosen: {view.part.name} {first_bytes.hex(' ')}")
+    return "\n".join(lines)
+
+
+def _view_request(request: RequestSource) -> MessageView:
+    """Return the view of a request. None stands for the example."""
     if request is None:
         request = example_request()
-    if isinstance(request, UpdateInfoRequest):
-        return encode_request(request)
-    return request
+    body = encode_request(request) if isinstance(request, UpdateInfoRequest) else request
+    return MessageView("request", body, tuple(annotate_request(body)))
 
 
-def _response_body(response: bytes | UpdateInfoResponse | None) -> bytes:
-    """Return the bytes of a response. None stands for the example. Raises LabError if there are no bytes."""
+def _view_response(response: ResponseSource) -> MessageView:
+    """Return the view of a response. None stands for the example. Raises LabError if there are no bytes."""
     if response is None:
         response = example_response()
-    if isinstance(response, UpdateInfoResponse):
-        response = encode_response(response)
-    if not response:
+    body = encode_response(response) if isinstance(response, UpdateInfoResponse) else response
+    if not body:
         raise LabError("response: there are no bytes to look at; a reply with nothing to do has 14")
-    return response
+    return MessageView("response", body, tuple(annotate_response(body)))
 
 
 def _part_row(part: Part, *, is_chosen: bool) -> tuple[object, ...]:
