@@ -7,7 +7,7 @@ learner's answer: the cause of each gateway, and whether the gateways that an AP
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -139,29 +139,33 @@ class Capstone:
         if not isinstance(answer, Mapping):
             _say("☒ hand in a dict with the cause of each gateway, by the gateway's id")
             return None
-        report = CapstoneReport(
-            seed=self.seed,
-            named_correctly=_count_matches(answer, self._causes),
-            gateways=GATEWAYS,
-            repaired=sum(_runs_new_version(gateway) for gateway in self._repairable()),
-            repairable=len(self._repairable()),
-        )
+        report = judge(answer, self._causes, self._open_bed.gateways, self.seed)
         _say(str(report))
         return report
 
-    def _repairable(self) -> list[TestbedGateway]:
-        """Return the gateways that an API call can repair: those that report another version than was expected."""
-        return [gateway for gateway in self._open_bed.gateways if self._causes[gateway.id] == OTHER_VERSION]
 
+def judge(
+    answer: Mapping[Any, Any], causes: Mapping[str, str], gateways: Sequence[TestbedGateway], seed: int
+) -> CapstoneReport:
+    """Return how good an answer is, and how many gateways were repaired.
 
-def _count_matches(answer: Mapping[Any, Any], causes: Mapping[str, str]) -> int:
-    """Return the number of gateways whose cause the answer names correctly."""
-    return sum(answer.get(gateway_id) == cause for gateway_id, cause in causes.items())
-
-
-def _runs_new_version(gateway: TestbedGateway) -> bool:
-    """Return whether a gateway runs the update now."""
-    return gateway.home.read_package_version() == NEW_VERSION
+    Args:
+        answer: The learner's cause of each gateway, by the id of the gateway.
+        causes: The true causes, by the id of the gateway.
+        gateways: The gateways as they are now.
+        seed: The seed that decided about the causes, for the report.
+    """
+    # An API call can repair the gateways that report another version than the definition names.
+    repairable = [gateway for gateway in gateways if causes[gateway.id] == OTHER_VERSION]
+    repaired = [gateway for gateway in repairable if gateway.home.read_package_version() == NEW_VERSION]
+    named_correctly = [gateway_id for gateway_id, cause in causes.items() if answer.get(gateway_id) == cause]
+    return CapstoneReport(
+        seed=seed,
+        named_correctly=len(named_correctly),
+        gateways=len(gateways),
+        repaired=len(repaired),
+        repairable=len(repairable),
+    )
 
 
 def draw_causes(rng: random.Random) -> list[str]:

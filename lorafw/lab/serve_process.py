@@ -34,6 +34,8 @@ class ServeProcess:
         """
         self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="lorafw-serve-")
+        self._output_path = Path(self._folder.name) / "serve.log"
+        """The file that receives what the server prints."""
         self._process: subprocess.Popen[bytes] | None = None
         self.api = ""
         """Address of the API. Empty until the server has started, as the two below."""
@@ -101,11 +103,6 @@ class ServeProcess:
         if not self._output_path.exists():
             return ""
         return self._output_path.read_text(errors="replace")
-
-    @property
-    def _output_path(self) -> Path:
-        """The file that receives what the server prints."""
-        return Path(self._folder.name) / "serve.log"
 
 
 def _serve_command(ready_file: Path, state_folder: Path, options: Sequence[str]) -> list[str]:

@@ -152,14 +152,15 @@ _MAKERS: Final[tuple[Callable[[random.Random], Question], ...]] = (
 
 
 class TenQuestions:
-    """Ten questions with the numbers of one seed.
-
-    Args:
-        seed: Changes the numbers and the order of the answers.
-        folder: Where the answers of the first time are kept.
-    """
+    """Ten questions that a learner answers before the course and after it."""
 
     def __init__(self, seed: int = 1, folder: Path | str = ".") -> None:
+        """Choose the numbers in the questions, and the order of the answers.
+
+        Args:
+            seed: Equal seeds give equal questions.
+            folder: Where the result of the first time is kept until the second time.
+        """
         rng = random.Random(seed)
         self.questions = [_shuffled(make(rng), rng) for make in _MAKERS]
         self._path = Path(folder) / BEFORE_FILE
@@ -177,29 +178,44 @@ class TenQuestions:
         Args:
             answers: Ten letters, one for each question.
         """
+        numbers = []
         pairs = zip(self.questions, answers.lower(), strict=True)
-        return [number for number, (question, letter) in enumerate(pairs, start=1) if letter == question.right_letter]
+        for number, (question, letter) in enumerate(pairs, start=1):
+            if letter == question.right_letter:
+                numbers.append(number)
+        return numbers
 
     def hand_in_before(self, answers: object = ...) -> None:
-        """Keep the answers of the first time in a file. Prints no result, so that the questions can be asked again."""
-        letters = _checked_letters(answers)
-        if letters is not None:
-            write_atomic(self._path, json.dumps({"right": self.right_numbers(letters)}).encode())
-            _say("☑ kept. You will see the result after the course.")
+        """Keep the result of the first time in a file, and do not print it, so that the questions can be asked again.
 
-    def hand_in_after(self, answers: object = ...) -> None:
-        """Print the results of both times and what was gained."""
+        Args:
+            answers: Ten letters, one for each question.
+        """
         letters = _checked_letters(answers)
         if letters is None:
             return
-        after = set(self.right_numbers(letters))
+        result = {"right": self.right_numbers(letters)}
+        write_atomic(self._path, json.dumps(result).encode())
+        _say("☑ kept. You will see the result after the course.")
+
+    def hand_in_after(self, answers: object = ...) -> None:
+        """Print the results of both times and what was gained.
+
+        Args:
+            answers: Ten letters, one for each question.
+        """
+        letters = _checked_letters(answers)
+        if letters is None:
+            return
         before = self._read_before()
+        after = set(self.right_numbers(letters))
+        still_wrong = set(range(1, _COUNT + 1)) - after
         if before is not None:
             _say(f"before  {len(before)} of {_COUNT}")
         _say(f"after   {len(after)} of {_COUNT}")
         if before is not None:
             _say(f"gained: questions {_listed(after - before)}")
-        _say(f"to read again: questions {_listed(set(range(1, _COUNT + 1)) - after)}")
+        _say(f"to read again: questions {_listed(still_wrong)}")
 
     def _read_before(self) -> set[int] | None:
         """Return the numbers that were right the first time. Returns None if there was no first time."""

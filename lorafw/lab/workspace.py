@@ -21,7 +21,10 @@ from lorafw.testbed import Testbed
 
 
 class Workspace:
-    """A folder and environment variables for commands. A context manager, or ``open()`` and ``close()``."""
+    """A folder and environment variables for commands that a notebook runs.
+
+    A context manager, or ``open()`` and ``close()`` for notebooks, in which ``with`` cannot span several cells.
+    """
 
     _open_workspace: ClassVar[Workspace | None] = None
     """The workspace of this process that is open."""
@@ -37,6 +40,7 @@ class Workspace:
         """
         self._server = server
         self._exit_stack = contextlib.ExitStack()
+        """Undoes what ``open`` has changed."""
 
     def open(self) -> Workspace:
         """Create the folder, make it the current one, and set the environment variables.
@@ -48,7 +52,9 @@ class Workspace:
         with contextlib.ExitStack() as stack:
             server_variables = stack.enter_context(_variables_of(self._server))
             self.path = stack.enter_context(scratch_folder("lorafw-work-"))
-            environment = without_aws_settings(os.environ) | dict(server_variables) | _terminal_variables()
+            environment = without_aws_settings(os.environ)
+            environment |= server_variables
+            environment |= _terminal_variables()
             stack.enter_context(replaced_environ(environment))
             stack.enter_context(contextlib.chdir(self.path))
             self._exit_stack = stack.pop_all()

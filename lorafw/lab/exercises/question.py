@@ -25,22 +25,31 @@ def right(text: str, feedback: str) -> Option:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with one right answer."""
+    """A multiple-choice question with one right answer."""
 
     text: str
     options: tuple[Option, ...]
+    """The answers to choose from, at most eight."""
+
+    def lettered(self) -> list[tuple[str, Option]]:
+        """Return the options with their letters, "a" first."""
+        return list(zip(LETTERS, self.options, strict=False))
 
     @property
     def right_letter(self) -> str:
         """The letter of the right answer."""
-        return next(letter for letter, option in self.lettered() if option.is_right)
-
-    def lettered(self) -> list[tuple[str, Option]]:
-        """Return the options with their letters, in order."""
-        return list(zip(LETTERS, self.options, strict=False))
+        for letter, option in self.lettered():
+            if option.is_right:
+                return letter
+        raise LookupError(f"no option of the question is right: {self.text}")
 
     def option(self, letter: object) -> Option | None:
-        """Return the option with this letter, in upper or lower case. Returns None if there is none."""
+        """Return the option with this letter, or None if there is none.
+
+        Args:
+            letter: What a learner has typed: a letter in upper or lower case, or anything else.
+        """
         if not isinstance(letter, str):
             return None
-        return dict(self.lettered()).get(letter.strip().lower())
+        option_by_letter = dict(self.lettered())
+        return option_by_letter.get(letter.strip().lower())

@@ -7,10 +7,24 @@ solution. All of it is printed as plain text, so that it works without JavaScrip
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from lorafw.lab.exercises.grading import Exercise
 from lorafw.lab.exercises.question import Question
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a learner has done in one exercise."""
+
+    has_right_answer: bool = False
+    """Whether a right answer was given."""
+    has_wrong_answer: bool = False
+    """Whether a wrong answer was given."""
+    hints_given: int = 0
+    """Number of hints that were printed."""
 
 
 class ExerciseSession:
@@ -25,12 +39,8 @@ class ExerciseSession:
         """
         self._exercises = exercises
         self._questions = questions
-        self._solved: set[str] = set()
-        """Names of the exercises with a right answer."""
-        self._tried: set[str] = set()
-        """Names of the exercises with a wrong answer."""
-        self._hints_given: dict[str, int] = {}
-        """Number of hints that were printed for each exercise."""
+        self._progress: dict[str, Progress] = defaultdict(Progress)
+        """The learner's progress in each exercise, by its name."""
 
     def check(self, name: str, answer: object = ...) -> None:
         """Print ☐ (not done), ☑ (right, with an explanation) or ☒ (not yet right).
@@ -46,10 +56,10 @@ class ExerciseSession:
             _say("☐ not done yet")
             return
         if exercise.accepts(answer):
-            self._solved.add(name)
+            self._progress[name].has_right_answer = True
             _say(f"☑ correct. {exercise.explanation}")
             return
-        self._tried.add(name)
+        self._progress[name].has_wrong_answer = True
         feedback = exercise.feedback_for(answer)
         if feedback:
             _say(f"☒ not yet: {feedback}")
@@ -65,15 +75,16 @@ class ExerciseSession:
         exercise = self._find_exercise(name)
         if exercise is None:
             return
-        if name not in self._tried:
+        progress = self._progress[name]
+        if not progress.has_wrong_answer:
             _say("☐ first try an answer, even a guess. After a wrong one there is a hint.")
             return
-        count = self._hints_given.get(name, 0)
-        if count == len(exercise.hints):
+        if progress.hints_given == len(exercise.hints):
             _say(f'There is no further hint. solution("{name}") prints the solution.')
             return
-        self._hints_given[name] = count + 1
-        _say(f"Hint {count + 1} of {len(exercise.hints)}: {exercise.hints[count]}")
+        hint = exercise.hints[progress.hints_given]
+        progress.hints_given += 1
+        _say(f"Hint {progress.hints_given} of {len(exercise.hints)}: {hint}")
 
     def solution(self, name: str, *, at_once: bool = False) -> None:
         """Print the solution of an exercise, after both hints or after a right answer.
@@ -85,8 +96,9 @@ class ExerciseSession:
         exercise = self._find_exercise(name)
         if exercise is None:
             return
-        has_read_hints = self._hints_given.get(name, 0) == len(exercise.hints)
-        if at_once or has_read_hints or name in self._solved:
+        progress = self._progress[name]
+        has_read_hints = progress.hints_given == len(exercise.hints)
+        if at_once or has_read_hints or progress.has_right_answer:
             _say(f"{exercise.solution}\n\n{exercise.explanation}")
         else:
             _say(f'☐ not yet. Try an answer, then run hint("{name}") twice.')

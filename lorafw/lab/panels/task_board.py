@@ -146,6 +146,21 @@ def station_log_text(gateway: TestbedGateway) -> str:
     return "\n".join(lines) or "(it has not polled yet)"
 
 
+def board_html(bed: Testbed, rows: Sequence[GatewayRow], chosen: TestbedGateway) -> SafeHtml:
+    """Return the gateways, the latest events, and the log of one gateway.
+
+    Args:
+        bed: The testbed.
+        rows: A row for each gateway.
+        chosen: The gateway whose log is shown.
+    """
+    gateways = table(HEAD, [row.html_cells() for row in rows], f"The clock stands at {bed.now()}")
+    events = table(LOG_HEAD, event_rows(bed.log), "What has happened to tasks (the last events)")
+    log_title = heading(f"Log of gateway {chosen.eui.hex}")
+    log = preformatted(station_log_text(chosen))
+    return SafeHtml(gateways + events + log_title + log)
+
+
 class TaskBoard(Panel):
     """A notebook widget with the gateways of a testbed and their update tasks, and buttons to act on them.
 
@@ -247,12 +262,7 @@ class TaskBoard(Panel):
 
     def html(self) -> SafeHtml:
         """Return the gateways, the latest events, and the log of the chosen gateway."""
-        rows = [row.html_cells() for row in self.rows()]
-        gateways = table(HEAD, rows, f"The clock stands at {self.bed.now()}")
-        events = table(LOG_HEAD, event_rows(self.bed.log), "What has happened to tasks (the last events)")
-        log_heading = heading(f"Log of gateway {self.chosen.eui.hex}")
-        log = preformatted(station_log_text(self.chosen))
-        return SafeHtml(gateways + events + log_heading + log)
+        return board_html(self.bed, self.rows(), self.chosen)
 
     def text(self) -> str:
         """Return the gateways and the latest events."""

@@ -63,9 +63,9 @@ def retries(result: Result) -> AccessibleFigure:
     Returns:
         The figure. Its alternative text states the numbers.
     """
-    histories = result.histories
     send_counts = range(max(ATTEMPT_BY_STATUS.values()) + 1)
     figure, axes = new_axes("Whole sends to a gateway", "whole sends", "gateways, %")
+    # 1. Draw the parts of all bars, status by status.
     bar_tops: Any = np.zeros(len(send_counts))
     sentences = []
     for name, codes in _ENDS.items():
@@ -75,12 +75,14 @@ def retries(result: Result) -> AccessibleFigure:
         bar_tops = bar_tops + shares
         parts = ", ".join(f"{share:.2f} % at {count}" for count, share in enumerate(shares) if share)
         sentences.append(f"{name} {parts or 'none'}")
+    # 2. Write the height of each bar above it.
     for count, top in enumerate(bar_tops):
         axes.annotate(f"{top:.2f} %", (count, top), ha="center", va="bottom", xytext=(0, 2), **ANNOTATION_STYLE)
     axes.set_xticks(send_counts)
     axes.set_ylim(0, 108)
     axes.legend(frameon=False)
-    mean = histories.delivered_sends.mean()
+    # 3. Say the same in words.
+    mean = result.histories.delivered_sends.mean()
     subject = describe_subject(result)
     alt = f"Whole sends to a gateway, {subject}: {mean:.4g} on average; {'; '.join(sentences)}."
     return AccessibleFigure(figure, alt)
@@ -115,16 +117,18 @@ def causes(result: Result) -> AccessibleFigure:
     masks = _gateways_by_cause(result)
     names = list(masks)
     figure, axes = new_axes("What went wrong last", "gateways, %", "")
+    # 1. Draw the parts of all bars, status by status.
     bar_ends: Any = np.zeros(len(names))
-    descriptions = dict.fromkeys(names, "")
+    sentences = names.copy()
     for status, codes in _ENDS.items():
         has_status = np.isin(result.histories.status, codes)  # (rollouts, gateways)
         shares = np.array([np.mean(masks[name] & has_status) * 100 for name in names])
         axes.barh(range(len(names)), shares, left=bar_ends, height=0.6, label=status, **_END_STYLES[status])
         bar_ends = bar_ends + shares
-        for name, share in zip(names, shares, strict=True):
+        for position, share in enumerate(shares):
             if share:
-                descriptions[name] += f", {share:.3g} % {status}"
+                sentences[position] += f", {share:.3g} % {status}"
+    # 2. Write the length of each bar beside it.
     for position, end in enumerate(bar_ends):
         axes.annotate(f"{end:.3g} %", (end, position), va="center", xytext=(4, 0), **ANNOTATION_STYLE)
     axes.set_yticks(range(len(names)), names)
@@ -132,7 +136,7 @@ def causes(result: Result) -> AccessibleFigure:
     axes.set_xlim(0, max(bar_ends, default=1) * 1.15)
     if names:
         axes.legend(frameon=False, loc="lower right")
-    sentences = [f"{name}{shares}" for name, shares in descriptions.items()]
+    # 3. Say the same in words.
     description = "; ".join(sentences) or "nothing went wrong"
     return AccessibleFigure(figure, f"What went wrong last, {describe_subject(result)}: {description}.")
 
@@ -154,7 +158,7 @@ def _gateways_by_cause(result: Result) -> dict[str, Any]:
 
 
 def completion(result: Result, level: float = 0.95) -> AccessibleFigure:
-    """Plot the share of completed gateways over time.
+    """Plot the share of completed gateways over time, with the band in which the true share probably is.
 
     Args:
         result: The result to plot.
@@ -163,12 +167,13 @@ def completion(result: Result, level: float = 0.95) -> AccessibleFigure:
     Returns:
         The figure with its description.
     """
+    # 1. Measure.
     end_h = rollout_end_h(result)
     hours = np.linspace(0, end_h, CURVE_POINTS)
     share, low, high = _completed_percentages(result, hours, level)
     final_share = float(share[-1])
     never = f"{100 - round(final_share, 2):.2f} % never"
-
+    # 2. Draw.
     figure, axes = new_axes("Share COMPLETED", "hours since the start", "gateways, %")
     axes.fill_between(hours, low, high, color=BLUE, alpha=0.25, linewidth=0, label=f"{percent(level)} band")
     axes.plot(hours, share, color=BLUE, label="COMPLETED")
@@ -177,7 +182,7 @@ def completion(result: Result, level: float = 0.95) -> AccessibleFigure:
     axes.set_xlim(0, end_h)
     axes.set_ylim(0, 104)
     axes.legend(frameon=False, loc="center right")
-
+    # 3. Say the same in words.
     band = f"{percent(level)} band {low[-1]:.2f} to {high[-1]:.2f} %"
     final = f"{final_share:.2f} % after {end_h:.0f} h ({band}), {never}"
     alt = f"Share COMPLETED, {describe_subject(result)}: {final}; {', '.join(times)}."
@@ -217,9 +222,11 @@ def _share_with_interval(completed: Any, size: int, level: float) -> tuple[float
         level: Confidence level.
     """
     if len(completed) == 1:
-        estimate = wilson_interval(int(completed[0]), size, NormalDist().inv_cdf((1 + level) / 2))
+        z_score = NormalDist().inv_cdf((1 + level) / 2)  # 1.96 for a level of 0.95
+        estimate = wilson_interval(int(completed[0]), size, z_score)
     else:
         estimate = t_interval(completed / size, level)
+    # There is at least one rollout, so there is an estimate.
     assert estimate.value is not None
     assert estimate.low is not None
     assert estimate.high is not None
@@ -265,6 +272,8 @@ class _WaveRow:
 def waves(result: Result) -> AccessibleFigure:
     """Plot when each wave ran, and the decision of its gate.
 
+    A wave is a part of the fleet that is updated together. Its gate decides whether the next wave begins.
+
     Args:
         result: The result to plot. The figure shows its first rollout.
 
@@ -274,10 +283,11 @@ def waves(result: Result) -> AccessibleFigure:
     figure, axes = new_axes("Waves, each until its gate decides", "hours since the start", "")
     rows = _wave_rows(result)
     sentences = []
+    labels = []
     for position, row in enumerate(rows):
         description = _draw_wave(axes, position, row)
         sentences.append(f"wave {position + 1}, {row.gateways:,} gateways: {description}")
-    labels = [f"wave {position + 1}\n{row.gateways:,} gateways" for position, row in enumerate(rows)]
+        labels.append(f"wave {position + 1}\n{row.gateways:,} gateways")
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, rollout_end_h(result) * 1.08)
@@ -387,7 +397,7 @@ def load(result: Result) -> AccessibleFigure:
         The figure. Its alternative text states the numbers.
     """
     figure, axes = new_axes("Load on the server", "hours since the start", "an hour")
-    sends = _draw_sends_per_hour(axes, result)
+    sends = _draw_sends_per_hour(axes, result)  # (hours,)
     periods_ms = result.fleet.period_ms[~result.fleet.gone]  # of the gateways that poll
     requests = float((HOUR_MS / periods_ms).sum())
     axes.axhline(requests, color="black", linestyle="--", linewidth=1, label=f"requests anyway: {requests:,.0f}")
