@@ -22,7 +22,7 @@ def waiting_with(
     jitter: Random,
     call_returned: Callable[[], None],
 ) -> Iterator[None]:
-    """Replace how botocore waits in this process, until the end of the block.
+    """Let botocore call a function whenever it would sleep before a retry, until the end of the block.
 
     This covers the retry modes "legacy", "standard" and "adaptive", and waiters, whenever their clients were made.
 

@@ -49,10 +49,9 @@ def isolated(
 ) -> Iterator[None]:
     """Let moto answer all AWS requests of this process, and let no other request out, until the end of the block.
 
-    moto begins without any resource.
-
-    Changes variables of this process and classes of botocore, and changes them back. Servers of moto's test modes are
-    not used, whatever TEST_SERVER_MODE and TEST_PROXY_MODE say.
+    moto is the library that emulates AWS. It begins without any resource. Changes variables of this process and classes
+    of botocore, and changes them back. Servers of moto's test modes are not used, whatever TEST_SERVER_MODE and
+    TEST_PROXY_MODE say.
 
     Args:
         owner: The account of callers with unknown keys, and the Region of clients that are made without one.

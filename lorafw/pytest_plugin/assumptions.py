@@ -26,9 +26,10 @@ from lorafw.testbed.assumptions import (
 
 
 class AssumptionRuns:
-    """A pytest plugin that repeats tests with other answers, and prints which tests depend on which decision.
+    """A pytest plugin that finds out which tests pass only because of an assumption about AWS.
 
-    Only the first run of a test, with lorafw's own answers, can fail the session.
+    AWS's documentation leaves some questions open, and lorafw assumes an answer to each. The plugin repeats each test
+    with the other possible answers. Only the first run, with lorafw's own answers, can fail the session.
     """
 
     def __init__(self, names: str) -> None:
@@ -67,7 +68,7 @@ class AssumptionRuns:
             to_repeat += self._postponed
         lines_by_test = {repeated.nodeid: repeated.repeat_and_compare() for repeated in to_repeat}
         # 3. Report the first run. pytest-xdist sends all attributes of a report to the main process.
-        reports[-1].lorafw_assumptions = lines_by_test  # type: ignore[attr-defined]
+        reports[-1].assumption_lines = lines_by_test  # type: ignore[attr-defined]
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -75,7 +76,7 @@ class AssumptionRuns:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the lines that come with a report. With pytest-xdist, this runs in the main process too."""
-        self._lines_by_test.update(getattr(report, "lorafw_assumptions", {}))
+        self._lines_by_test.update(getattr(report, "assumption_lines", {}))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print which tests depend on which decision."""
@@ -93,7 +94,7 @@ class AssumptionRuns:
 
 
 class _RepeatableTest:
-    """A test that can be run again with another answer of AWS."""
+    """A test that is run with lorafw's own answers first, and then with each of the other answers."""
 
     def __init__(self, item: pytest.Item, nextitem: pytest.Item | None, alternatives: Sequence[Alternative]) -> None:
         """Prepare the test. It is not run yet.
@@ -107,6 +108,7 @@ class _RepeatableTest:
         self._nextitem = nextitem
         self._alternatives = alternatives
         self._poll_limit: int | None = None
+        """Number of polls after which a repetition is ended, because it would not end by itself."""
         self.nodeid = item.nodeid
         self.uses_shared_testbed = open_testbed() is not None
         """Whether the testbed belongs to a fixture that several tests share: it is open before or after the test."""
@@ -122,6 +124,7 @@ class _RepeatableTest:
         self.uses_testbed = self.uses_shared_testbed or counted.opened > 0
         self.uses_shared_testbed = self.uses_shared_testbed or open_testbed() is not None
         if not self.uses_shared_testbed:
+            # The test opens each of its testbeds itself, so it is known which questions they have asked.
             self._alternatives = [answer for answer in self._alternatives if counted.can_matter(answer)]
         return reports
 
