@@ -129,8 +129,7 @@ def test_what_apply_writes_elsewhere_is_shown_without_a_click(tmp_path: Path) ->
             await asyncio.sleep(0.1)
             if "a storm" in shown(monitor):
                 break
-        assert monitor._follower is not None
-        monitor._follower.cancel()
+        monitor._follower.stop()
         return shown(monitor)
 
     assert "Ⅱ paused" in asyncio.run(follow())

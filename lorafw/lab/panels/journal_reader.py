@@ -80,6 +80,57 @@ class JournalReader:
         return self._readings_begun
 
 
+class JournalFollower:
+    """Reloads a journal whenever it changes, in the event loop of a notebook."""
+
+    def __init__(
+        self, reader: JournalReader, reload: Callable[[], Awaitable[None]], has_ended: Callable[[], bool]
+    ) -> None:
+        """Prepare to follow. Call ``start`` to begin.
+
+        Args:
+            reader: Says whether the journal has changed.
+            reload: Reads the journal, and shows it.
+            has_ended: Returns whether the rollout has ended, as far as the journal was read.
+        """
+        self._reader = reader
+        self._reload = reload
+        self._has_ended = has_ended
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to follow the journal, until the rollout has ended. Does nothing if the journal is followed already.
+
+        Does nothing without an event loop either, as in a script.
+        """
+        is_following = self._task is not None and not self._task.done()
+        if is_following:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self._task = loop.create_task(self._follow())
+
+    def stop(self) -> None:
+        """Follow the journal no longer."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _follow(self) -> None:
+        """Reload the journal whenever it has changed, until the rollout has ended."""
+        pause_s = FOLLOW_INTERVAL_S
+        while not self._has_ended():
+            await asyncio.sleep(pause_s)
+            if not self._reader.has_changed():
+                continue
+            started_s = time.monotonic()
+            await self._reload()
+            reading_s = time.monotonic() - started_s
+            # The longer a reading takes, the longer is the pause after it.
+            pause_s = max(FOLLOW_INTERVAL_S, reading_s / MAX_READING_SHARE)
+
+
 def fingerprint(journal: Path) -> Fingerprint:
     """Return a value that changes whenever something is written into a journal.
 
@@ -95,23 +146,3 @@ def fingerprint(journal: Path) -> Fingerprint:
             status = path.stat()
             parts.append((status.st_size, status.st_mtime_ns))
     return tuple(parts)
-
-
-async def follow(reader: JournalReader, reload: Callable[[], Awaitable[None]], has_ended: Callable[[], bool]) -> None:
-    """Reload the journal whenever it has changed, until the rollout has ended.
-
-    Args:
-        reader: Says whether the journal has changed.
-        reload: Reads the journal, and shows it.
-        has_ended: Returns whether the rollout has ended, as far as the journal was read.
-    """
-    pause_s = FOLLOW_INTERVAL_S
-    while not has_ended():
-        await asyncio.sleep(pause_s)
-        if not reader.has_changed():
-            continue
-        started_s = time.monotonic()
-        await reload()
-        reading_s = time.monotonic() - started_s
-        # The longer a reading takes, the longer is the pause after it.
-        pause_s = max(FOLLOW_INTERVAL_S, reading_s / MAX_READING_SHARE)

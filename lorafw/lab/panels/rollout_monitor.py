@@ -6,7 +6,6 @@ disk the notebook shares. The panel reads it again whenever it changes. The butt
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,7 @@ from lorafw.errors import LabError, LorafwError
 from lorafw.lab.panels.background import Job
 from lorafw.lab.panels.base import Panel, button, dropdown, text_input, wide
 from lorafw.lab.panels.html import SafeHtml
-from lorafw.lab.panels.journal_reader import JournalReader, follow
+from lorafw.lab.panels.journal_reader import JournalFollower, JournalReader
 from lorafw.lab.panels.rollout_driver import RolloutDriver, make_driver, record_command
 from lorafw.lab.panels.rollout_view import (
     CURRENT_WAVE,
@@ -68,13 +67,13 @@ class RolloutMonitor(Panel):
         if target is not None:
             self._driver = make_driver(target)
         self._reader = JournalReader(self.plan, self.journal)
-        self._follower: asyncio.Task[None] | None = None
+        self._follower = JournalFollower(self._reader, self._reload_in_background, self._has_ended)
         self.view = self._reader.read(CURRENT_WAVE)
         """What is shown."""
         self._create_view_controls()
         self._create_command_controls()
         self.build(*self._control_rows(), beside=True)
-        self._start_following()
+        self._follower.start()
 
     # --- controls ---
 
@@ -127,6 +126,22 @@ class RolloutMonitor(Panel):
         """Read the journal again. The caller draws the panel."""
         self.view = self._reader.read(self.wave.value)
 
+    async def _reload_in_background(self) -> None:
+        """Read the journal in a thread, then draw the panel."""
+        try:
+            view = await self._reader.read_in_thread(self.wave.value)
+        except LorafwError as error:
+            self.error = str(error)
+        else:
+            if view is None:  # A newer one is shown already.
+                return
+            self.view = view
+        self.redraw()
+
+    def _has_ended(self) -> bool:
+        """Return whether the rollout has ended, as far as the journal was read."""
+        return self.view.state.finished is not None
+
     def _give_command(self, command: Command) -> None:
         """Write a command into the journal, and say when it takes effect."""
         clock = None
@@ -142,7 +157,7 @@ class RolloutMonitor(Panel):
         if self._driver is None:
             raise LabError("target: this panel was made without a testbed and a connection; run apply elsewhere")
         self.job.start(partial(self._driver.run, self.plan, self.journal))
-        self._start_following()
+        self._follower.start()
 
     def _show_end(self, _: RolloutState) -> None:
         """Draw the state in which ``apply`` has ended."""
@@ -158,38 +173,6 @@ class RolloutMonitor(Panel):
             self._run_action(self.reload)
             self.error = str(error)
             self.redraw()
-
-    # --- following the journal ---
-
-    def _start_following(self) -> None:
-        """Begin to follow the journal in the event loop of a notebook. Does nothing if that is not needed.
-
-        Without an event loop, as in a script, the panel shows the journal as it was read last.
-        """
-        is_following = self._follower is not None and not self._follower.done()
-        if is_following:
-            return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        self._follower = loop.create_task(follow(self._reader, self._reload_in_background, self._has_ended))
-
-    def _has_ended(self) -> bool:
-        """Return whether the rollout has ended, as far as the journal was read."""
-        return self.view.state.finished is not None
-
-    async def _reload_in_background(self) -> None:
-        """Read the journal in a thread, then draw the panel."""
-        try:
-            view = await self._reader.read_in_thread(self.wave.value)
-        except LorafwError as error:
-            self.error = str(error)
-        else:
-            if view is None:  # A newer one is shown already.
-                return
-            self.view = view
-        self.redraw()
 
     # --- what is shown ---
 
