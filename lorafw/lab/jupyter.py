@@ -29,7 +29,10 @@ TRIES: Final = 100
 
 
 class NotebookServer(ABC):
-    """A server that shows the lessons of a working copy. A context manager, or ``start()`` and ``stop()``."""
+    """A server that shows the lessons of a working copy in a browser.
+
+    A context manager, or ``start()`` and ``stop()``. Each application, such as JupyterLab, has a subclass.
+    """
 
     title: ClassVar[str]
     """Name of the application, as messages show it."""
@@ -90,9 +93,10 @@ class NotebookServer(ABC):
         try:
             self._start_on(port)
         except LabError:
-            # Another program may have taken the port since it was found free. If so, another port is the free one now.
+            # Another program may have taken the port since it was found free.
             next_port = self._choose_port()
-            if next_port == port:
+            was_port_free = next_port == port
+            if was_port_free:
                 raise
             self._start_on(next_port)
         return self
@@ -121,7 +125,7 @@ class NotebookServer(ABC):
         return responds_ok(self.status_url)
 
     def _choose_port(self) -> int:
-        """Return the port that was asked for, or the first free one. Raises LabError if there is none."""
+        """Return the port that was asked for, or the first free one. Raises LabError if it is taken."""
         candidates = range(PORT, PORT + TRIES)
         if self._port:
             candidates = range(self._port, self._port + 1)
@@ -271,6 +275,9 @@ def sign_unchanged_lessons(copy: WorkingCopy) -> None:
     """Sign the lessons that the learner has not changed, so that JupyterLab shows the tables and pictures in them.
 
     Writes Jupyter's signature database in the working copy.
+
+    Args:
+        copy: The working copy.
     """
     import nbformat  # noqa: PLC0415 -- only the lab has it
     from nbformat.sign import NotebookNotary  # noqa: PLC0415

@@ -172,8 +172,10 @@ class Canvas:
             text: The text.
         """
         x, y = at
-        width = len(text) * SMALL * _MEAN_LETTER_WIDTH + 2 * _LABEL_PADDING
-        left, top = x - width / 2, y - _LABEL_TOP
+        text_width = len(text) * SMALL * _MEAN_LETTER_WIDTH
+        width = text_width + 2 * _LABEL_PADDING
+        left = x - width / 2
+        top = y - _LABEL_TOP
         self._rectangle(left, top, width, _LABEL_HEIGHT, fill=BACKGROUND)
         self.text((x, y + _SMALL_BASE_LINE_SHIFT), text, size=SMALL)
 

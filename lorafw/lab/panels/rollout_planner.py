@@ -122,8 +122,10 @@ def _combined_progress(progress: Progress | None) -> Progress | None:
     last_done = 0
 
     def report(done: int, total: int) -> None:
+        """Report the progress of the simulation that runs, behind that of the completed one."""
         nonlocal completed_runs, last_done
-        if done < last_done:
+        has_second_run_begun = done < last_done
+        if has_second_run_begun:
             completed_runs = 1
         last_done = done
         progress(completed_runs * total + done, 2 * total)
