@@ -20,11 +20,12 @@ from botocore.exceptions import ClientError
 from lorafw.clock import format_iso
 from lorafw.fleet.plan import Plan
 from lorafw.localaws.connection import Target
-from lorafw.rollout.calls import AwsCalls
+from lorafw.rollout.aws_api import AwsApi
 from lorafw.rollout.engine import Engine, Until
 from lorafw.rollout.events import Started
 from lorafw.rollout.evolution import evolve
 from lorafw.rollout.journal import Journal, open_journal
+from lorafw.rollout.performing import Tools
 from lorafw.rollout.rates import OperationRates
 from lorafw.rollout.saved_plan import FleetSample, PlannedWave, RoleSnapshot, SavedPlan, UpdateObject
 from lorafw.rollout.state import RolloutState, Settings, initial_state
@@ -277,7 +278,7 @@ def run_apply(
         journal.append([started])
         state = evolve(state, [started])
         rates = OperationRates(calls_per_s, clock.monotonic_s, clock.sleep)
-        engine = Engine(state, journal, AwsCalls(aws.client, plan, rates), clock, hook)
+        engine = Engine(state, Tools(plan, journal, AwsApi(aws.client, rates), clock, hook))
         return engine.run(until)
 
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from lorafw.errors import InvalidSource, RolloutError
 from lorafw.localaws.connection import Clients
-from lorafw.rollout.calls import AwsCalls
+from lorafw.rollout.aws_api import AwsApi
+from lorafw.rollout.calls import list_gateways, read_gateway, read_object
 from lorafw.rollout.saved_plan import FleetSample, RoleSnapshot, SavedPlan, UpdateObject
 from lorafw.sources.s3 import Role, S3Location
 
@@ -87,11 +88,11 @@ def _role_documents(iam: Any, name: str) -> Iterator[Any]:
         yield policy["PolicyArn"]
 
 
-def read_sample(calls: AwsCalls, gateways: Sequence[str], size: int, seed: int) -> FleetSample:
+def read_sample(api: AwsApi, gateways: Sequence[str], size: int, seed: int) -> FleetSample:
     """Look at some of the gateways: their versions, and the tasks that they have.
 
     Args:
-        calls: The calls of AWS.
+        api: The API of the account.
         gateways: The ids of all gateways of the plan.
         size: How many of them to look at.
         seed: The seed of the choice.
@@ -100,21 +101,21 @@ def read_sample(calls: AwsCalls, gateways: Sequence[str], size: int, seed: int) 
         How many of the chosen gateways have each version, and each status of a task.
     """
     chosen = random.Random(seed).sample(list(gateways), min(size, len(gateways)))
-    reads = [calls.read_gateway(gateway, with_version=True) for gateway in chosen]
+    reads = [read_gateway(api, gateway, with_version=True) for gateway in chosen]
     version_labels = ["no version" if read.version is None else str(read.version) for read in reads]
     versions = Counter(version_labels)
     tasks = Counter(str(read.task.status) for read in reads if read.task is not None)
     return FleetSample(len(chosen), dict(versions), dict(tasks))
 
 
-def find_changes(plan: SavedPlan, calls: AwsCalls, clients: Clients) -> list[str]:
+def find_changes(plan: SavedPlan, api: AwsApi, clients: Clients) -> list[str]:
     """Return what has changed in the account since the plan was made, one line for each change."""
     changes = []
-    difference = calls.read_object().difference
+    difference = read_object(api, plan.update_object).difference
     if difference is not None:
         changes.append(difference)
     changes += _role_changes(plan, clients)
-    registered = calls.list_gateways().uplinks_ms
+    registered = list_gateways(api).uplinks_ms
     missing = [gateway for gateway in plan.gateway_ids if gateway not in registered]
     if missing:
         more = f" and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""

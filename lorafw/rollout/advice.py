@@ -46,7 +46,7 @@ def _waits_for_person(state: RolloutState) -> bool:
         return Subject.ENVELOPE in state.problems
     index = first_undecided(state.waves)
     is_manual = isinstance(state.plan.wave_rules[index].gate, Manual)
-    return is_manual and bool(state.waves[index].hold_reason) and not state.blocked_reason
+    return is_manual and bool(state.waves[index].hold_reason) and not state.session.blocked_reason
 
 
 def _advise_at_end(state: RolloutState, name: StateName) -> list[str]:

@@ -9,13 +9,14 @@ from pathlib import Path
 from lorafw.errors import RolloutError, StalePlan
 from lorafw.localaws.connection import Connection
 from lorafw.rollout.account_facts import find_changes
-from lorafw.rollout.calls import AwsCalls, CallError
+from lorafw.rollout.aws_api import AwsApi, CallError
 from lorafw.rollout.engine import Engine, Until
 from lorafw.rollout.events import Command, Commanded, Event, Started
 from lorafw.rollout.evolution import evolve
 from lorafw.rollout.file_system import check_is_local, lock_journal
 from lorafw.rollout.hooks import Hook
 from lorafw.rollout.journal import open_journal
+from lorafw.rollout.performing import Tools
 from lorafw.rollout.rates import CALLS_PER_S, OperationRates
 from lorafw.rollout.saved_plan import SavedPlan
 from lorafw.rollout.state import EnvelopeCheck, RolloutState, Settings, check_band, initial_state
@@ -70,22 +71,23 @@ def apply(
             has_hook=hook is not None,
             envelope=envelope,
         )
-        calls = AwsCalls(connection.clients, plan, OperationRates(calls_per_s, clock.monotonic_s, clock.sleep))
+        api = AwsApi(connection.clients, OperationRates(calls_per_s, clock.monotonic_s, clock.sleep))
         state = evolve(initial_state(plan, settings), opened.read())
         if state.finished is not None:
             return state
         if state.started_ms is None:
-            _check_is_fresh(plan, calls, connection)
+            _check_is_fresh(plan, api, connection)
         started = Started(at_ms=clock.now_ms(), actor=connection.actor, version=version("lorafw"))
         opened.append([started])
-        engine = Engine(evolve(state, [started]), opened, calls, clock, hook, on_change)
+        tools = Tools(plan, opened, api, clock, hook)
+        engine = Engine(evolve(state, [started]), tools, on_change)
         return engine.run(until)
 
 
-def _check_is_fresh(plan: SavedPlan, calls: AwsCalls, connection: Connection) -> None:
+def _check_is_fresh(plan: SavedPlan, api: AwsApi, connection: Connection) -> None:
     """Refuse a plan that does not fit the account any more."""
     try:
-        changes = find_changes(plan, calls, connection.clients)
+        changes = find_changes(plan, api, connection.clients)
     except CallError as error:
         raise RolloutError(f"the account cannot be read: {error}") from error
     if changes:

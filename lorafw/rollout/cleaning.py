@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lorafw.errors import RolloutError
 from lorafw.localaws.connection import Connection
-from lorafw.rollout.calls import AwsCalls, CallError
+from lorafw.rollout.aws_api import AwsApi, CallError
+from lorafw.rollout.calls import delete_task, read_gateway
 from lorafw.rollout.events import DeleteIntended, TaskCleaned
 from lorafw.rollout.evolution import evolve
 from lorafw.rollout.file_system import lock_journal
@@ -60,23 +61,21 @@ def clean(
         state = evolve(initial_state(plan), opened.read())
         if state.finished is None:
             raise RolloutError("the rollout has not ended; only ended tasks of an ended rollout are deleted")
-        calls = AwsCalls(connection.clients, plan, OperationRates(calls_per_s, clock.monotonic_s, clock.sleep))
+        api = AwsApi(connection.clients, OperationRates(calls_per_s, clock.monotonic_s, clock.sleep))
         ended = [gateway for gateway, progress in state.gateways.items() if progress.phase is Phase.ENDED]
         try:
-            deleted = sum(_clean_gateway(gateway, state.definition_id, calls, opened, clock) for gateway in ended)
+            deleted = sum(_clean_gateway(gateway, state.definition_id, api, opened, clock) for gateway in ended)
         except CallError as error:
             raise RolloutError(f"not everything was deleted: {error}; run clean again") from error
         return CleaningResult(deleted, len(ended) - deleted)
 
 
-def _clean_gateway(
-    gateway: str, definition_id: str | None, calls: AwsCalls, journal: Journal, clock: RolloutClock
-) -> bool:
+def _clean_gateway(gateway: str, definition_id: str | None, api: AwsApi, journal: Journal, clock: RolloutClock) -> bool:
     """Delete the task of a gateway if it is that of the rollout and has ended. Returns whether it was deleted."""
-    task = calls.read_gateway(gateway, with_version=False).task
+    task = read_gateway(api, gateway, with_version=False).task
     if task is None or task.definition_id != definition_id or task.status not in TERMINAL:
         return False
     journal.append([DeleteIntended(at_ms=clock.now_ms(), gateway=gateway)])
-    calls.delete_task(gateway)
+    delete_task(api, gateway)
     journal.append([TaskCleaned(at_ms=clock.now_ms(), gateway=gateway, status=task.status)])
     return True

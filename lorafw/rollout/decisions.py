@@ -6,7 +6,7 @@ criterion are the functions that the simulator uses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from lorafw.rollout.deviations import check_envelope
@@ -26,7 +26,7 @@ from lorafw.rollout.observations import (
     ReadTask,
     RunHook,
 )
-from lorafw.rollout.state import Phase, RolloutState, Subject, first_undecided
+from lorafw.rollout.state import GatewayProgress, Phase, RolloutState, Subject, WaveProgress, first_undecided
 from lorafw.rollout.step_context import StepContext
 from lorafw.tasks.lifecycle import INITIAL, TaskStatus
 
@@ -40,16 +40,19 @@ _MAX_LAG_MS: Final = 60_000
 def step(
     state: RolloutState, observations: Iterable[Observation], now_ms: int
 ) -> tuple[RolloutState, tuple[Action, ...]]:
-    """Return the next state of a rollout, and what to do.
+    """Return the next state of a rollout, and what to do next.
+
+    The function makes no call and reads no clock, so equal arguments give equal results.
 
     Args:
-        state: The state before.
-        observations: What was seen and done since then, in order.
+        state: The state before. It is not changed.
+        observations: What was seen and done since the step before, in order.
         now_ms: The current time, in milliseconds since 1970 UTC.
 
     Returns:
-        The state, and the actions in order: first the records, then the others. The actions are a ``Wait`` if there is
-        nothing to do now, and empty if there never will be.
+        The new state, and the actions in the order in which they are carried out: first the events for the journal
+        (``Record``), then all others. The only action is a ``Wait`` if there is nothing to do now. There is no action
+        if there will never be anything to do.
     """
     context = StepContext(state, now_ms)
     for observation in observations:
@@ -61,19 +64,28 @@ def step(
 
 
 def _decide(context: StepContext) -> None:
-    """Decide what to do now."""
+    """Decide what to do now. The first rule that ends the function wins."""
     draft = context.draft
     check_abort_criterion(context)
-    if draft.abort_reason is not None and draft.definition_id is None and not draft.is_definition_unclear:
+    has_definition = draft.definition_id is not None
+
+    # 1. An aborted rollout that has sent nothing is over.
+    if draft.abort_reason is not None and not has_definition and not draft.is_definition_unclear:
         _finish(context, Ending.ABORTED, "no task was created")
         return
-    if context.now_ms < draft.blocked_until_ms:
-        context.wake_at(draft.blocked_until_ms)
+
+    # 2. No call is made while AWS does not accept any, for example because the credentials have expired.
+    if context.now_ms < draft.session.blocked_until_ms:
+        context.wake_at(draft.session.blocked_until_ms)
         return
+
+    # 3. An aborted rollout deletes what it can.
     if draft.abort_reason is not None:
         _wind_down(context)
         return
-    if draft.definition_id is not None:
+
+    # 4. The tasks that exist are watched, even if the rollout is paused or holds.
+    if has_definition:
         _resolve_unclear_calls(context)
         look_at_tasks(context)
         check_envelope(context)
@@ -83,10 +95,12 @@ def _decide(context: StepContext) -> None:
         _look_at_problems(context)
         _let_gate_stop(context)
         return
-    if draft.definition_id is None:
+
+    # 5. Nothing is in the way: the rollout goes on.
+    if has_definition:
+        _advance(context)
+    else:
         _make_definition(context)
-        return
-    _advance(context)
 
 
 # --- the definition, and calls whose outcome is not known ---
@@ -94,15 +108,15 @@ def _decide(context: StepContext) -> None:
 
 def _make_definition(context: StepContext) -> None:
     """Look for the definition of the plan. Create it if there is none."""
-    if context.draft.definitions_read_ms is None:
+    if context.draft.session.definitions_read_ms is None:
         context.request_action(ReadDefinitions())
     elif _is_object_checked(context, since_ms=context.draft.started_ms or 0):
         context.request_action(CreateDefinition())
 
 
 def _is_object_checked(context: StepContext, since_ms: int) -> bool:
-    """Return whether the update file was found unchanged since a time. Otherwise ask for it."""
-    checked_ms = context.draft.object_checked_ms
+    """Return True if the update file was found unchanged since a time. Otherwise ask for another look at it."""
+    checked_ms = context.draft.session.object_checked_ms
     if checked_ms is not None and checked_ms >= since_ms:
         return True
     context.request_action(ReadObject())
@@ -110,20 +124,36 @@ def _is_object_checked(context: StepContext, since_ms: int) -> bool:
 
 
 def _resolve_unclear_calls(context: StepContext) -> None:
-    """Read the gateways for which a call was begun and its outcome is not known. Read before you write."""
+    """Check the gateways for which a call was begun, and it is not known whether the call succeeded.
+
+    Nothing is changed for such a gateway before it was read.
+    """
     if not any(wave.count(Phase.CREATING, Phase.DELETING) for wave in context.draft.waves):
         return
-    room = context.draft.settings.batch
+    remaining = context.draft.settings.batch
     for gateway, progress in context.draft.gateways.items():
-        if room == 0:
+        if remaining == 0:
             return
         if progress.phase not in (Phase.CREATING, Phase.DELETING) or gateway in context.draft.problems:
             continue
-        if progress.retry_ms > context.now_ms:
-            context.wake_at(progress.retry_ms)
+        if _waits_for_retry(context, progress):
             continue
         context.request_action(CheckGateway(gateway))
-        room -= 1
+        remaining -= 1
+
+
+def _waits_for_retry(context: StepContext, progress: GatewayProgress) -> bool:
+    """Return True if no call may be made for a gateway yet. A step is made when the time has come."""
+    retry_ms = progress.session.retry_ms
+    if retry_ms <= context.now_ms:
+        return False
+    context.wake_at(retry_ms)
+    return True
+
+
+def _is_fresh(context: StepContext, time_ms: int | None) -> bool:
+    """Return True if a gateway that was read at this time need not be read again before it is changed."""
+    return time_ms is not None and time_ms >= context.now_ms - _FRESH_MS
 
 
 # --- the end after an abort ---
@@ -142,38 +172,34 @@ def _wind_down(context: StepContext) -> None:
     if any(wave.open_count or wave.count(Phase.CREATING, Phase.DELETING) for wave in waves):
         _leave_out_problems(context)
         return
-    counts = {status: sum(wave.count(status) for wave in waves) for status in TaskStatus}
-    ended = f"{counts[TaskStatus.COMPLETED]} COMPLETED, {counts[TaskStatus.FAILED]} FAILED"
-    _finish(context, Ending.ABORTED, f"{draft.abort_reason} ({ended})")
+    _finish(context, Ending.ABORTED, f"{draft.abort_reason} ({_count_ends(waves)})")
 
 
 def _make_definition_known(context: StepContext) -> None:
     """Find out whether the definition exists, after a creation whose outcome is not known."""
-    if context.draft.definitions_read_ms is None:
+    if context.draft.session.definitions_read_ms is None:
         context.request_action(ReadDefinitions())
         return
     _finish(context, Ending.ABORTED, "no task was created")
 
 
 def _delete_pending(context: StepContext) -> None:
-    """Delete PENDING tasks. Each is read just before."""
-    room = context.draft.settings.batch
+    """Delete PENDING tasks. Each task is read just before it is deleted, because it may have been offered meanwhile."""
+    remaining = context.draft.settings.batch
     for gateway, progress in open_tasks(context):
-        if progress.status is not INITIAL:
+        if progress.status is not INITIAL or _waits_for_retry(context, progress):
             continue
-        if progress.retry_ms > context.now_ms:
-            context.wake_at(progress.retry_ms)
-            continue
-        if room == 0:
+        if remaining == 0:
             return
-        room -= 1
-        is_fresh = progress.looked_ms is not None and progress.looked_ms >= context.now_ms - _FRESH_MS
-        call = DeleteTask(gateway) if is_fresh else ReadTask(gateway)
-        context.request_action(call)
+        remaining -= 1
+        if _is_fresh(context, progress.session.looked_ms):
+            context.request_action(DeleteTask(gateway))
+        else:
+            context.request_action(ReadTask(gateway))
 
 
 def _leave_out_problems(context: StepContext) -> None:
-    """Stop to watch gateways whose task is not that of the rollout any more. An aborted rollout has no use for them."""
+    """Leave out the gateways that have a problem. An aborted rollout does not wait until their problems are solved."""
     for subject, reason in list(context.draft.problems.items()):
         if subject in context.draft.plan.wave_of:
             context.record(Skipped(at_ms=context.now_ms, gateway=subject, reason=reason))
@@ -183,21 +209,21 @@ def _leave_out_problems(context: StepContext) -> None:
 
 
 def _look_at_problems(context: StepContext) -> None:
-    """Look again at what the rollout holds for, at regular intervals."""
+    """Check at regular intervals whether the problems that hold the rollout have gone away."""
     draft = context.draft
-    room = draft.settings.batch
+    remaining = draft.settings.batch
     for subject in draft.problems:
-        due_ms = draft.rechecked_ms.get(subject, 0) + draft.settings.recheck_ms
+        due_ms = draft.session.rechecked_ms.get(subject, 0) + draft.settings.recheck_ms
         if context.now_ms < due_ms:
             context.wake_at(due_ms)
-        elif room:
-            room -= 1
-            draft.rechecked_ms[subject] = context.now_ms
+        elif remaining:
+            remaining -= 1
+            draft.note_look_at_problem(subject, context.now_ms)
             _look_at_problem(context, subject)
 
 
 def _look_at_problem(context: StepContext, subject: str) -> None:
-    """Ask for what shows whether a problem is still there."""
+    """Ask for the observation that shows whether a problem has gone away."""
     if subject in context.draft.plan.wave_of:
         context.request_action(CheckGateway(subject))
     elif subject == Subject.OBJECT:
@@ -226,7 +252,7 @@ def _let_gate_stop(context: StepContext) -> None:
 
 
 def _advance(context: StepContext) -> None:
-    """Carry the current wave on: start it, create its tasks, check its gate, or finish the rollout."""
+    """Do the next thing for the current wave: start it, create its tasks, or check its gate. Then end the rollout."""
     draft = context.draft
     index = first_undecided(draft.waves)
     if not _has_passed_hook_after_gate(context, index):
@@ -244,7 +270,7 @@ def _advance(context: StepContext) -> None:
 
 
 def _has_passed_hook_after_gate(context: StepContext, index: int) -> bool:
-    """Return whether the hook has run after each gate that let the rollout go on. Otherwise ask for it."""
+    """Return True if the hook has let the rollout go on after each gate so far. Otherwise ask for the next run."""
     draft = context.draft
     if not draft.settings.has_hook:
         return True
@@ -257,14 +283,20 @@ def _has_passed_hook_after_gate(context: StepContext, index: int) -> bool:
 
 
 def _start_wave(context: StepContext, index: int) -> bool:
-    """Start a wave if nothing has changed since the plan was made. Returns False if that is not known yet."""
+    """Start a wave if the update file and the definitions are as planned, and the operator's hook agrees.
+
+    Returns:
+        True if the wave was started. Otherwise the missing observations are asked for.
+    """
     draft = context.draft
-    since_ms = draft.waves[index - 1].decided_ms if index else draft.started_ms
-    is_checked = _is_object_checked(context, since_ms or 0)
-    if draft.definitions_read_ms is None or draft.definitions_read_ms < (since_ms or 0):
+    since_ms = draft.started_ms if index == 0 else draft.waves[index - 1].decided_ms
+    since_ms = since_ms or 0
+    is_object_checked = _is_object_checked(context, since_ms)
+    read_ms = draft.session.definitions_read_ms
+    are_definitions_read = read_ms is not None and read_ms >= since_ms
+    if not are_definitions_read:
         context.request_action(ReadDefinitions())
-        is_checked = False
-    if not is_checked:
+    if not (is_object_checked and are_definitions_read):
         return False
     if draft.settings.has_hook and HookMoment.BEFORE_WAVE not in draft.waves[index].hooks_passed:
         context.request_action(RunHook(index, HookMoment.BEFORE_WAVE))
@@ -274,71 +306,102 @@ def _start_wave(context: StepContext, index: int) -> bool:
 
 
 def _create_tasks(context: StepContext, index: int) -> None:
-    """Ask for the tasks that are due. Each gateway is checked just before."""
+    """Ask for the tasks of a wave that are due. Each gateway is checked just before its task is created.
+
+    Args:
+        context: The step.
+        index: The index of the wave.
+    """
     draft = context.draft
     planned = draft.plan.waves[index]
-    start_ms = _schedule_start(context, index)
-    room = draft.settings.batch
+    start_ms = _schedule_start_ms(context, index)
+    remaining = draft.settings.batch
     for gateway, offset_ms in zip(planned.gateways, planned.offsets_ms, strict=True):
-        progress = draft.gateways.get(gateway)
-        if progress is not None and progress.phase is not Phase.WAITING:
+        progress = draft.progress_of(gateway)
+        if progress.phase is not Phase.WAITING:
             continue
-        if start_ms + offset_ms > context.now_ms:
-            context.wake_at(start_ms + offset_ms)
-            return
-        if progress is not None and progress.retry_ms > context.now_ms:
-            context.wake_at(progress.retry_ms)
+        due_ms = start_ms + offset_ms
+        if due_ms > context.now_ms:
+            context.wake_at(due_ms)
+            return  # the gateways after this one are due even later
+        if _waits_for_retry(context, progress):
             continue
-        if room == 0:
+        if remaining == 0:
             return
-        room -= 1
-        checked_ms = None if progress is None else progress.checked_ms
-        is_fresh = checked_ms is not None and checked_ms >= context.now_ms - _FRESH_MS
-        call = CreateTask(gateway) if is_fresh else CheckGateway(gateway)
-        context.request_action(call)
+        remaining -= 1
+        if _is_fresh(context, progress.session.checked_ms):
+            context.request_action(CreateTask(gateway))
+        else:
+            context.request_action(CheckGateway(gateway))
 
 
-def _schedule_start(context: StepContext, index: int) -> int:
-    """Return the start of a wave's schedule, put off if the wave is far behind it."""
+def _schedule_start_ms(context: StepContext, index: int) -> int:
+    """Return the time to which the offsets of a wave's tasks are added.
+
+    This is the start of the wave. If ``apply`` did not run for a while, all tasks that are left are put off by the same
+    time, so that they are not created all at once.
+
+    Args:
+        context: The step. Its draft remembers by how much the tasks were put off.
+        index: The index of the wave.
+
+    Returns:
+        The time, in milliseconds since 1970 UTC.
+    """
     draft = context.draft
-    wave, planned = draft.waves[index], draft.plan.waves[index]
+    wave = draft.waves[index]
     assert wave.started_ms is not None
     start_ms: int = wave.started_ms + wave.shift_ms
-    waiting = (
-        offset_ms
-        for gateway, offset_ms in zip(planned.gateways, planned.offsets_ms, strict=True)
-        if gateway not in draft.gateways
-    )
-    next_offset_ms = next(waiting, None)
+    next_offset_ms = _next_offset_ms(context, index)
     if next_offset_ms is None or context.now_ms - (start_ms + next_offset_ms) <= _MAX_LAG_MS:
         return start_ms
+
+    # The next task is due now, but not sooner after the last task than planned.
     due_ms = context.now_ms
     if wave.last_created is not None and wave.last_created_ms is not None:
         gap_ms = next_offset_ms - draft.plan.offset_ms_of[wave.last_created]
         due_ms = max(due_ms, wave.last_created_ms + gap_ms)
-    draft.change_wave(index, shift_ms=due_ms - next_offset_ms - wave.started_ms)
-    return due_ms - next_offset_ms
+    start_ms = due_ms - next_offset_ms
+    draft.change_wave(index, shift_ms=start_ms - wave.started_ms)
+    return start_ms
+
+
+def _next_offset_ms(context: StepContext, index: int) -> int | None:
+    """Return the offset of the first gateway of a wave to which nothing has happened yet. None if there is none."""
+    planned = context.draft.plan.waves[index]
+    for gateway, offset_ms in zip(planned.gateways, planned.offsets_ms, strict=True):
+        if gateway not in context.draft.gateways:
+            return offset_ms
+    return None
 
 
 def _finish_tail(context: StepContext) -> None:
-    """Finish the rollout if all tasks have ended, or if it has waited long enough for the last ones."""
+    """End the rollout if all tasks have ended, or if it has waited long enough for the last ones.
+
+    The tail of a rollout is the time after its last gate, when only some tasks have not ended.
+    """
     draft = context.draft
-    waves = draft.waves
-    remaining = sum(wave.open_count for wave in waves)
-    completed = sum(wave.count(TaskStatus.COMPLETED) for wave in waves)
-    failed = sum(wave.count(TaskStatus.FAILED) for wave in waves)
-    figures = f"{completed} COMPLETED, {failed} FAILED"
-    if not remaining:
+    open_tasks_count = sum(wave.open_count for wave in draft.waves)
+    figures = _count_ends(draft.waves)
+    if not open_tasks_count:
         _finish(context, Ending.COMPLETED, figures)
         return
-    assert waves[-1].decided_ms is not None
-    limit_ms = waves[-1].decided_ms + round(draft.plan.wave_rules[-1].give_up_s * 1000)
+    last_wave = draft.waves[-1]
+    assert last_wave.decided_ms is not None
+    limit_ms = last_wave.decided_ms + round(draft.plan.wave_rules[-1].give_up_s * 1000)
     if draft.is_tail_over or context.now_ms >= limit_ms:
-        _finish(context, Ending.COMPLETED, f"{figures}, {remaining} not ended")
+        _finish(context, Ending.COMPLETED, f"{figures}, {open_tasks_count} not ended")
         return
     context.wake_at(limit_ms)
 
 
+def _count_ends(waves: Sequence[WaveProgress]) -> str:
+    """Return in words how the tasks of some waves have ended."""
+    completed = sum(wave.count(TaskStatus.COMPLETED) for wave in waves)
+    failed = sum(wave.count(TaskStatus.FAILED) for wave in waves)
+    return f"{completed} COMPLETED, {failed} FAILED"
+
+
 def _finish(context: StepContext, ending: Ending, reason: str) -> None:
-    """Record that nothing is left to do."""
+    """Record how the rollout ended, and why."""
     context.record(Finished(at_ms=context.now_ms, ending=ending, reason=reason))

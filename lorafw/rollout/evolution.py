@@ -1,6 +1,7 @@
 """What each event means for the state of a rollout.
 
-``evolve`` replays a journal and follows a running rollout: there is no other place that interprets events.
+``evolve`` replays a journal, and ``apply_event`` follows a running rollout. There is no other place that interprets
+events: each kind of event has one function here, and ``_HANDLERS`` says which.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from lorafw.clock import format_iso
 from lorafw.fleet.simulation.gates import GateDecision
+from lorafw.rollout.draft import Draft
 from lorafw.rollout.events import (
     Aborted,
     Command,
@@ -49,217 +51,82 @@ def evolve(state: RolloutState, events: Iterable[Event]) -> RolloutState:
     """Return the state after some events.
 
     Args:
-        state: The state before. It is not changed.
+        state: The state before the events. It is not changed.
         events: The events, in the order of the journal.
+
+    Returns:
+        The new state.
     """
     draft = Draft(state)
     for event in events:
-        draft.apply(event)
+        apply_event(draft, event)
     return draft.freeze()
 
 
-class Draft:
-    """A state that is being changed. It copies the collections once, so that many events cost one copy."""
+def apply_event(draft: Draft, event: Event) -> None:
+    """Change a draft in the way that an event says.
 
-    def __init__(self, state: RolloutState) -> None:
-        self._state = state
-        self._changes: dict[str, Any] = {}
-        self.plan, self.settings = state.plan, state.settings
-        self.gateways = dict(state.gateways)
-        self._counts = [dict(wave.counts) for wave in state.waves]
-        self.waves = [replace(wave, counts=counts) for wave, counts in zip(state.waves, self._counts, strict=True)]
-        """The waves. Their counts change with the gateways until ``freeze`` is called."""
-        self.problems = dict(state.problems)
-        self.rechecked_ms = dict(state.rechecked_ms)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return the current value of a field of the state."""
-        if name in self._changes:
-            return self._changes[name]
-        return getattr(self._state, name)
-
-    def set(self, **changes: Any) -> None:
-        """Change plain fields of the state."""
-        self._changes.update(changes)
-
-    def freeze(self) -> RolloutState:
-        """Return the changed state. The draft must not be used any more."""
-        return replace(
-            self._state,
-            gateways=self.gateways,
-            waves=tuple(self.waves),
-            problems=self.problems,
-            rechecked_ms=self.rechecked_ms,
-            **self._changes,
-        )
-
-    # --- reading ---
-
-    def progress_of(self, gateway: str) -> GatewayProgress:
-        """Return what is known about a gateway of the plan."""
-        return self.gateways.get(gateway) or GatewayProgress(self.plan.wave_of[gateway])
-
-    # --- changing ---
-
-    def change_gateway(self, gateway: str, **changes: Any) -> GatewayProgress:
-        """Change what is known about a gateway, and count it anew."""
-        before = self.progress_of(gateway)
-        after = replace(before, **changes)
-        self.gateways[gateway] = after
-        if before.category != after.category:
-            counts = self._counts[after.wave]
-            counts[before.category] -= 1
-            counts[after.category] = counts.get(after.category, 0) + 1
-        return after
-
-    def change_wave(self, index: int, **changes: Any) -> None:
-        """Change what is known about a wave."""
-        self.waves[index] = replace(self.waves[index], **changes)
-
-    def apply(self, event: Event) -> None:
-        """Take an event into account."""
-        self.set(latest_ms=max(self.latest_ms, event.at_ms))
-        _HANDLERS[type(event)](self, event)
-
-    def _on_started(self, event: Started) -> None:
-        if self.started_ms is None:
-            self.set(started_ms=event.at_ms)
-
-    def _on_definition_intended(self, _: DefinitionIntended) -> None:
-        self.set(is_definition_unclear=True)
-
-    def _on_definition_ready(self, event: DefinitionReady) -> None:
-        self.set(definition_id=event.definition_id, is_definition_unclear=False)
-
-    def _on_wave_started(self, event: WaveStarted) -> None:
-        self.change_wave(event.wave, started_ms=event.at_ms)
-
-    def _on_create_intended(self, event: CreateIntended) -> None:
-        self.change_gateway(event.gateway, phase=Phase.CREATING)
-
-    def _on_delete_intended(self, event: DeleteIntended) -> None:
-        if self.progress_of(event.gateway).phase is Phase.OPEN:
-            self.change_gateway(event.gateway, phase=Phase.DELETING)
-
-    def _on_status_changed(self, event: StatusChanged) -> None:
-        before = self.progress_of(event.gateway)
-        self.change_gateway(
-            event.gateway,
-            phase=_phase_of(event.to_status),
-            status=event.to_status or event.from_status,
-            attempt=event.attempt,
-            changed_ms=event.time_ms,
-            offered_ms=_offered_ms(before, event),
-            failures=0,
-        )
-        if event.from_status is None:
-            self._note_creation(event)
-
-    def _note_creation(self, event: StatusChanged) -> None:
-        """Record that a task of a wave was created, and how late."""
-        index = self.progress_of(event.gateway).wave
-        wave = self.waves[index]
-        started_ms = event.time_ms if wave.started_ms is None else wave.started_ms
-        delay_ms = event.time_ms - started_ms - self.plan.offset_ms_of[event.gateway]
-        self.change_wave(
-            index,
-            last_created_ms=event.time_ms,
-            last_created=event.gateway,
-            delay_ms=max(wave.delay_ms, delay_ms),
-        )
-
-    def _on_update_stalled(self, event: UpdateStalled) -> None:
-        wave = self.change_gateway(event.gateway, has_stalled=True).wave
-        self.change_wave(wave, stalled=self.waves[wave].stalled + 1)
-
-    def _on_ended_task_deleted(self, event: EndedTaskDeleted) -> None:
-        """Nothing changes: the gateway has no task, as before."""
-
-    def _on_skipped(self, event: Skipped) -> None:
-        self.change_gateway(event.gateway, phase=Phase.SKIPPED, note=event.reason)
-        self.problems.pop(event.gateway, None)
-
-    def _on_problem_found(self, event: ProblemFound) -> None:
-        self.problems[event.subject] = event.reason
-
-    def _on_problem_solved(self, event: ProblemSolved) -> None:
-        self.problems.pop(event.subject, None)
-
-    def _on_gate_checked(self, event: GateChecked) -> None:
-        changes: dict[str, Any] = {"checks": event.check + 1, "decision": event.decision, "hold_reason": ""}
-        if event.decision is GateDecision.HOLD:
-            changes["hold_reason"] = event.reason
-        if event.decision is GateDecision.GO:
-            changes["decided_ms"] = event.at_ms
-        self.change_wave(event.wave, **changes)
-
-    def _on_hook_ran(self, event: HookRan) -> None:
-        if event.exit_status == 0:
-            self._pass_hook(event.wave, event.moment)
-            self.problems.pop(Subject.HOOK, None)
-            return
-        said = f": {event.output}" if event.output else ""
-        self.problems[Subject.HOOK] = (
-            f"the hook {event.moment} of wave {event.wave + 1} ended with status {event.exit_status}{said}"
-        )
-        self.set(failed_hook=event)
-
-    def _pass_hook(self, wave: int, moment: HookMoment) -> None:
-        """Record that a hook has let the rollout go on."""
-        self.change_wave(wave, hooks_passed=self.waves[wave].hooks_passed | {moment})
-
-    def _on_commanded(self, event: Commanded) -> None:
-        if event.command is Command.PAUSE:
-            self.set(pause_reason=_told(event))
-        elif event.command is Command.RESUME:
-            self.set(pause_reason=None)
-        elif event.command is Command.ABORT:
-            self._abort(_told(event))
-        else:
-            self._promote(event)
-
-    def _promote(self, event: Commanded) -> None:
-        """Go on in spite of everything for which the rollout holds."""
-        current = first_undecided(self.waves)
-        for subject in list(self.problems):
-            if subject not in NOT_PROMOTABLE:
-                self._accept_problem(subject, current)
-        wave = self.waves[current]
-        if wave.hold_reason:
-            self.change_wave(current, decision=GateDecision.GO, decided_ms=event.at_ms, hold_reason="")
-        elif wave.decided_ms is not None:
-            self.set(is_tail_over=True)
-
-    def _accept_problem(self, subject: str, current: int) -> None:
-        """Go on although there is this problem. A gateway that has one is left out."""
-        reason = self.problems.pop(subject)
-        self.set(accepted_reasons=self.accepted_reasons | {reason})
-        if subject in self.plan.wave_of:
-            self.change_gateway(subject, phase=Phase.SKIPPED, note=reason)
-        elif subject == Subject.HOOK:
-            self._pass_hook(self.failed_hook.wave, self.failed_hook.moment)
-        elif subject == Subject.ENVELOPE:
-            for index in range(current + 1):
-                self.change_wave(index, accepts_deviation=True)
-
-    def _on_aborted(self, event: Aborted) -> None:
-        self._abort(event.reason)
-
-    def _abort(self, reason: str) -> None:
-        """Stop the rollout. The first reason stays."""
-        if self.abort_reason is None and self.finished is None:
-            self.set(abort_reason=reason)
-
-    def _on_task_cleaned(self, event: TaskCleaned) -> None:
-        """Nothing changes: how the task ended is kept."""
-
-    def _on_finished(self, event: Finished) -> None:
-        self.set(finished=event)
+    Args:
+        draft: The draft to change.
+        event: What has happened.
+    """
+    draft.change_fields(latest_ms=max(draft.latest_ms, event.at_ms))
+    handler = _HANDLERS[type(event)]
+    handler(draft, event)
 
 
-def _told(event: Commanded) -> str:
-    """Return who gave a command, when and why."""
-    return f"by {event.actor} at {format_iso(event.at_ms)}: {event.reason}"
+# --- starting a rollout and its waves ---
+
+
+def _on_started(draft: Draft, event: Started) -> None:
+    """Remember when the rollout was started for the first time."""
+    if draft.started_ms is None:
+        draft.change_fields(started_ms=event.at_ms)
+
+
+def _on_definition_intended(draft: Draft, _: DefinitionIntended) -> None:
+    """The definition may exist from now on."""
+    draft.change_fields(is_definition_unclear=True)
+
+
+def _on_definition_ready(draft: Draft, event: DefinitionReady) -> None:
+    """The definition exists."""
+    draft.change_fields(definition_id=event.definition_id, is_definition_unclear=False)
+
+
+def _on_wave_started(draft: Draft, event: WaveStarted) -> None:
+    """The wave begins."""
+    draft.change_wave(event.wave, started_ms=event.at_ms)
+
+
+# --- the task of a gateway ---
+
+
+def _on_create_intended(draft: Draft, event: CreateIntended) -> None:
+    """The gateway may have a task from now on."""
+    draft.change_gateway(event.gateway, phase=Phase.CREATING)
+
+
+def _on_delete_intended(draft: Draft, event: DeleteIntended) -> None:
+    """The gateway's open task may be gone from now on."""
+    if draft.progress_of(event.gateway).phase is Phase.OPEN:
+        draft.change_gateway(event.gateway, phase=Phase.DELETING)
+
+
+def _on_status_changed(draft: Draft, event: StatusChanged) -> None:
+    """The gateway's task has another status, or was created or deleted."""
+    before = draft.progress_of(event.gateway)
+    draft.change_gateway(
+        event.gateway,
+        phase=_phase_of(event.to_status),
+        status=event.to_status or event.from_status,
+        attempt=event.attempt,
+        changed_ms=event.time_ms,
+        offered_ms=_offered_ms(before, event),
+        session=replace(before.session, failures=0),
+    )
+    if event.from_status is None:
+        _note_creation(draft, event, before.wave)
 
 
 def _phase_of(status: TaskStatus | None) -> Phase:
@@ -270,29 +137,176 @@ def _phase_of(status: TaskStatus | None) -> Phase:
 
 
 def _offered_ms(before: GatewayProgress, event: StatusChanged) -> int | None:
-    """Return when the update had first been offered to a gateway. None if it was not."""
+    """Return when the update was first offered to a gateway. None if it was not offered yet."""
     if before.offered_ms is not None or event.to_status in (None, INITIAL):
         return before.offered_ms
     return event.time_ms
 
 
+def _note_creation(draft: Draft, event: StatusChanged, index: int) -> None:
+    """Note in a wave that one of its tasks was created, and how late.
+
+    Args:
+        draft: The draft to change.
+        event: The creation of the task.
+        index: The index of the wave.
+    """
+    wave = draft.waves[index]
+    started_ms = event.time_ms if wave.started_ms is None else wave.started_ms
+    planned_ms = started_ms + draft.plan.offset_ms_of[event.gateway]
+    delay_ms = event.time_ms - planned_ms
+    draft.change_wave(
+        index,
+        last_created=event.gateway,
+        last_created_ms=event.time_ms,
+        delay_ms=max(wave.delay_ms, delay_ms),
+    )
+
+
+def _on_update_stalled(draft: Draft, event: UpdateStalled) -> None:
+    """Count an update that has stalled."""
+    draft.change_gateway(event.gateway, has_stalled=True)
+    index = draft.progress_of(event.gateway).wave
+    draft.change_wave(index, stalled=draft.waves[index].stalled + 1)
+
+
+def _on_skipped(draft: Draft, event: Skipped) -> None:
+    """Leave a gateway out of the rollout."""
+    draft.change_gateway(event.gateway, phase=Phase.SKIPPED, skip_reason=event.reason)
+    draft.problems.pop(event.gateway, None)
+
+
+# --- problems, gates and hooks ---
+
+
+def _on_problem_found(draft: Draft, event: ProblemFound) -> None:
+    """Hold the rollout for a problem."""
+    draft.problems[event.subject] = event.reason
+
+
+def _on_problem_solved(draft: Draft, event: ProblemSolved) -> None:
+    """Do not hold the rollout for a problem any more."""
+    draft.problems.pop(event.subject, None)
+
+
+def _on_gate_checked(draft: Draft, event: GateChecked) -> None:
+    """Note what the gate of a wave has decided."""
+    draft.change_wave(event.wave, checks=event.check + 1, decision=event.decision, hold_reason="")
+    if event.decision is GateDecision.HOLD:
+        draft.change_wave(event.wave, hold_reason=event.reason)
+    elif event.decision is GateDecision.GO:
+        draft.change_wave(event.wave, decided_ms=event.at_ms)
+
+
+def _on_hook_ran(draft: Draft, event: HookRan) -> None:
+    """Go on if the operator's hook has ended with status 0. Otherwise hold the rollout."""
+    if event.exit_status == 0:
+        _pass_hook(draft, event.wave, event.moment)
+        draft.problems.pop(Subject.HOOK, None)
+        return
+    reason = f"the hook {event.moment} of wave {event.wave + 1} ended with status {event.exit_status}"
+    if event.output:
+        reason += f": {event.output}"
+    draft.problems[Subject.HOOK] = reason
+    draft.change_fields(failed_hook=event)
+
+
+def _pass_hook(draft: Draft, wave: int, moment: HookMoment) -> None:
+    """Note that the operator's hook lets the rollout go on."""
+    draft.change_wave(wave, hooks_passed=draft.waves[wave].hooks_passed | {moment})
+
+
+# --- what a person commands, and the end ---
+
+
+def _on_commanded(draft: Draft, event: Commanded) -> None:
+    """Do what a person has commanded."""
+    reason = f"by {event.actor} at {format_iso(event.at_ms)}: {event.reason}"
+    if event.command is Command.PAUSE:
+        draft.change_fields(pause_reason=reason)
+    elif event.command is Command.RESUME:
+        draft.change_fields(pause_reason=None)
+    elif event.command is Command.ABORT:
+        _abort(draft, reason)
+    else:
+        _promote(draft, event.at_ms)
+
+
+def _promote(draft: Draft, now_ms: int) -> None:
+    """Let the rollout go on in spite of its problems, and of a gate that holds it.
+
+    Args:
+        draft: The draft to change.
+        now_ms: When a person gave the command, in milliseconds since 1970 UTC.
+    """
+    current = first_undecided(draft.waves)
+    for subject in list(draft.problems):
+        if subject not in NOT_PROMOTABLE:
+            _accept_problem(draft, subject, current)
+    wave = draft.waves[current]
+    if wave.hold_reason:
+        draft.change_wave(current, decision=GateDecision.GO, decided_ms=now_ms, hold_reason="")
+    elif wave.decided_ms is not None:
+        draft.change_fields(is_tail_over=True)
+
+
+def _accept_problem(draft: Draft, subject: str, current: int) -> None:
+    """Go on in spite of a problem. If it is about a gateway, the gateway is left out of the rollout.
+
+    Args:
+        draft: The draft to change.
+        subject: What the problem is about: the id of a gateway, or a ``Subject``.
+        current: The index of the wave that the rollout has reached.
+    """
+    reason = draft.problems.pop(subject)
+    draft.change_fields(accepted_reasons=draft.accepted_reasons | {reason})
+    if subject in draft.plan.wave_of:
+        draft.change_gateway(subject, phase=Phase.SKIPPED, skip_reason=reason)
+    elif subject == Subject.HOOK:
+        _pass_hook(draft, draft.failed_hook.wave, draft.failed_hook.moment)
+    elif subject == Subject.ENVELOPE:
+        for index in range(current + 1):
+            draft.change_wave(index, accepts_deviation=True)
+
+
+def _on_aborted(draft: Draft, event: Aborted) -> None:
+    """Stop the rollout, because a gate or the abort criterion says so."""
+    _abort(draft, event.reason)
+
+
+def _abort(draft: Draft, reason: str) -> None:
+    """Stop the rollout, unless it has ended. If it was stopped before, the first reason stays."""
+    if draft.abort_reason is None and draft.finished is None:
+        draft.change_fields(abort_reason=reason)
+
+
+def _on_finished(draft: Draft, event: Finished) -> None:
+    """Nothing is left to do."""
+    draft.change_fields(finished=event)
+
+
+def _change_nothing(_draft: Draft, _event: Event) -> None:
+    """Change nothing. The event is only kept for the report."""
+
+
 _HANDLERS: Final[Mapping[type[Event], Callable[[Draft, Any], None]]] = {
-    Started: Draft._on_started,
-    DefinitionIntended: Draft._on_definition_intended,
-    DefinitionReady: Draft._on_definition_ready,
-    WaveStarted: Draft._on_wave_started,
-    CreateIntended: Draft._on_create_intended,
-    DeleteIntended: Draft._on_delete_intended,
-    StatusChanged: Draft._on_status_changed,
-    UpdateStalled: Draft._on_update_stalled,
-    EndedTaskDeleted: Draft._on_ended_task_deleted,
-    Skipped: Draft._on_skipped,
-    ProblemFound: Draft._on_problem_found,
-    ProblemSolved: Draft._on_problem_solved,
-    GateChecked: Draft._on_gate_checked,
-    HookRan: Draft._on_hook_ran,
-    Commanded: Draft._on_commanded,
-    Aborted: Draft._on_aborted,
-    TaskCleaned: Draft._on_task_cleaned,
-    Finished: Draft._on_finished,
+    Started: _on_started,
+    DefinitionIntended: _on_definition_intended,
+    DefinitionReady: _on_definition_ready,
+    WaveStarted: _on_wave_started,
+    CreateIntended: _on_create_intended,
+    DeleteIntended: _on_delete_intended,
+    StatusChanged: _on_status_changed,
+    UpdateStalled: _on_update_stalled,
+    EndedTaskDeleted: _change_nothing,  # the gateway has no task of the rollout, as before
+    Skipped: _on_skipped,
+    ProblemFound: _on_problem_found,
+    ProblemSolved: _on_problem_solved,
+    GateChecked: _on_gate_checked,
+    HookRan: _on_hook_ran,
+    Commanded: _on_commanded,
+    Aborted: _on_aborted,
+    TaskCleaned: _change_nothing,  # the rollout has ended, and how its tasks ended is kept
+    Finished: _on_finished,
 }
+"""The function that applies each kind of event."""

@@ -22,7 +22,7 @@ def check_abort_criterion(context: StepContext) -> None:
     abort = draft.plan.plan.abort
     if abort is None or draft.abort_reason is not None:
         return
-    if not context.has_ended_tasks and draft.listed_ms is not None:
+    if not context.has_ended_tasks and draft.session.listed_ms is not None:
         return
     ended = [progress for progress in draft.gateways.values() if progress.phase is Phase.ENDED]
     if not ended or not _is_met(abort, [(item.changed_ms, item.status) for item in ended]):

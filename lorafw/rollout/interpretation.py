@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Final
 
 from lorafw.rollout.events import Commanded, DefinitionReady, Event, HookRan, Skipped, UpdateStalled
+from lorafw.rollout.evolution import apply_event
 from lorafw.rollout.looks import may_have_stalled
 from lorafw.rollout.observations import (
     CallFailed,
@@ -17,7 +20,7 @@ from lorafw.rollout.observations import (
     Observation,
     TaskSeen,
 )
-from lorafw.rollout.state import GatewayProgress, Phase, Subject
+from lorafw.rollout.state import GatewayProgress, GatewaySession, Phase, Subject
 from lorafw.rollout.step_context import StepContext
 from lorafw.rollout.task_log import changed_row, created_row, deleted_row
 from lorafw.tasks.lifecycle import INITIAL, TERMINAL
@@ -34,25 +37,30 @@ GATEWAYS_PER_PAGE: Final = 250
 _LIST_INTERVAL_MS_PER_PAGE: Final = 1_250
 """Listing may take a tenth of the calls that are allowed: a page takes an eighth of a second."""
 
-_LONGEST_SWEEP_MS: Final = 60 * 60_000
+_LONGEST_LIST_INTERVAL_MS: Final = 60 * 60_000
+"""The gateways are listed at least once an hour."""
+_LISTS_PER_PERIOD: Final = 24
+"""The gateways are listed at least this often in a poll period, if the limit of calls allows it."""
 _MANY: Final = 0.25
 """If at least this share of the gateways with open tasks was heard since the last list, the next one comes sooner."""
 _FEW: Final = 0.05
 """If less than this share was heard, the next list comes later."""
-_SWEEPS_PER_PERIOD: Final = 24
 
 
 def take_in(context: StepContext, observation: Observation) -> None:
-    """Take one observation into account. Records what follows from it."""
+    """Take one observation into account, and record the events that follow from it.
+
+    Args:
+        context: The step. Its draft is changed.
+        observation: What was seen or done at AWS, or what a person has commanded.
+    """
     if isinstance(observation, CallFailed):
         _take_failure(context, observation)
         return
     if not isinstance(observation, Commanded):
-        context.draft.set(blocked_reason="", blocked_until_ms=0)
+        _allow_calls(context)  # AWS has answered
     if isinstance(observation, Event):
-        context.draft.apply(observation)
-        if isinstance(observation, HookRan):
-            context.draft.rechecked_ms[Subject.HOOK] = context.now_ms
+        _take_event(context, observation)
     elif isinstance(observation, GatewayRead):
         _take_gateway(context, observation)
     elif isinstance(observation, GatewaysListed):
@@ -61,6 +69,13 @@ def take_in(context: StepContext, observation: Observation) -> None:
         _take_definitions(context, observation)
     else:
         _take_object(context, observation)
+
+
+def _take_event(context: StepContext, event: Event) -> None:
+    """Apply an event that the journal has already."""
+    apply_event(context.draft, event)
+    if isinstance(event, HookRan):
+        context.draft.note_look_at_problem(Subject.HOOK, context.now_ms)
 
 
 # --- gateways and tasks ---
@@ -78,24 +93,26 @@ def _take_gateway(context: StepContext, read: GatewayRead) -> None:
     else:
         return
     after = context.draft.progress_of(read.gateway)
-    is_quiet = after.status == before.status
-    quiet_looks = before.quiet_looks + 1 if is_quiet else 0
     if may_have_stalled(after, context.draft.plan.stall_ms, context.now_ms):
         context.record(UpdateStalled(at_ms=context.now_ms, gateway=read.gateway))
-    context.draft.change_gateway(
-        read.gateway,
+    quiet_looks = 0
+    if after.status == before.status:
+        quiet_looks = before.session.quiet_looks + 1
+    session = GatewaySession(
         looked_ms=context.now_ms,
-        seen_uplink_ms=_latest_uplink(context, read),
+        seen_uplink_ms=_latest_uplink_ms(context, read),
         quiet_looks=quiet_looks,
-        failures=0,
-        retry_ms=0,
+        checked_ms=after.session.checked_ms,
     )
+    context.draft.change_gateway(read.gateway, session=session)
 
 
-def _latest_uplink(context: StepContext, read: GatewayRead) -> int | None:
-    """Return the latest uplink of a gateway that is known."""
-    listed_ms = context.draft.uplinks_ms.get(read.gateway)
-    task_ms = read.task.uplink_ms if read.task is not None else None
+def _latest_uplink_ms(context: StepContext, read: GatewayRead) -> int | None:
+    """Return the time of the last uplink of a gateway that is known. None if none is known."""
+    listed_ms = context.draft.session.uplinks_ms.get(read.gateway)
+    task_ms = None
+    if read.task is not None:
+        task_ms = read.task.uplink_ms
     known = [uplink_ms for uplink_ms in (listed_ms, task_ms) if uplink_ms is not None]
     return max(known, default=None)
 
@@ -128,7 +145,8 @@ def _take_without_task(context: StepContext, read: GatewayRead) -> None:
     plan, version = context.draft.plan, read.version
     if version is None or plan.current_version.accepts(version):
         context.solve_problem(read.gateway)
-        context.draft.change_gateway(read.gateway, phase=Phase.WAITING, checked_ms=context.now_ms)
+        session = replace(context.draft.progress_of(read.gateway).session, checked_ms=context.now_ms)
+        context.draft.change_gateway(read.gateway, phase=Phase.WAITING, session=session)
     elif plan.update_version is not None and plan.update_version.accepts(version):
         reason = "it presents the new version already"
         context.record(Skipped(at_ms=context.now_ms, gateway=read.gateway, reason=reason))
@@ -182,20 +200,32 @@ def _take_deleting(context: StepContext, before: GatewayProgress, read: GatewayR
 
 def _take_list(context: StepContext, listed: GatewaysListed) -> None:
     """Take in the last uplinks, and decide when to list the gateways again."""
-    draft = context.draft
-    known_ms = draft.uplinks_ms
-    opened = [gateway for gateway, progress in draft.gateways.items() if progress.phase is Phase.OPEN]
-    heard = sum(listed.uplinks_ms.get(gateway) != known_ms.get(gateway) for gateway in opened)
-    pages = -(-len(listed.uplinks_ms) // GATEWAYS_PER_PAGE)
+    context.draft.change_session(
+        uplinks_ms=listed.uplinks_ms,
+        listed_ms=context.now_ms,
+        list_interval_ms=_next_list_interval_ms(context, listed),
+    )
+
+
+def _next_list_interval_ms(context: StepContext, listed: GatewaysListed) -> int:
+    """Return how long to wait before the gateways are listed again.
+
+    The interval is halved if many gateways with open tasks were heard since the last list, and doubled if few were.
+    """
+    draft, seen_ms = context.draft, context.draft.session.uplinks_ms
+    with_open_task = [gateway for gateway, progress in draft.gateways.items() if progress.phase is Phase.OPEN]
+    heard = sum(listed.uplinks_ms.get(gateway) != seen_ms.get(gateway) for gateway in with_open_task)
+    interval_ms = draft.session.list_interval_ms
+    if heard >= len(with_open_task) * _MANY:
+        interval_ms //= 2
+    elif heard < len(with_open_task) * _FEW:
+        interval_ms *= 2
+
+    pages = math.ceil(len(listed.uplinks_ms) / GATEWAYS_PER_PAGE)
     shortest_ms = max(draft.settings.min_list_interval_ms, pages * _LIST_INTERVAL_MS_PER_PAGE)
-    longest_ms = max(shortest_ms, min(_LONGEST_SWEEP_MS, draft.plan.poll_period_ms // _SWEEPS_PER_PERIOD))
-    list_interval_ms = draft.list_interval_ms
-    if heard >= len(opened) * _MANY:
-        list_interval_ms //= 2
-    elif heard < len(opened) * _FEW:
-        list_interval_ms *= 2
-    list_interval_ms = min(max(list_interval_ms, shortest_ms), longest_ms)
-    draft.set(uplinks_ms=listed.uplinks_ms, listed_ms=context.now_ms, list_interval_ms=list_interval_ms)
+    longest_ms = min(_LONGEST_LIST_INTERVAL_MS, draft.plan.poll_period_ms // _LISTS_PER_PERIOD)
+    longest_ms = max(shortest_ms, longest_ms)
+    return min(max(interval_ms, shortest_ms), longest_ms)
 
 
 # --- the definition and the update file ---
@@ -204,7 +234,7 @@ def _take_list(context: StepContext, listed: GatewaysListed) -> None:
 def _take_definitions(context: StepContext, read: DefinitionsRead) -> None:
     """Take in whether the definition of the plan exists, and whether others race it."""
     draft = context.draft
-    draft.set(definitions_read_ms=context.now_ms)
+    draft.change_session(definitions_read_ms=context.now_ms)
     if draft.definition_id is None and read.own_id is not None:
         context.record(DefinitionReady(at_ms=context.now_ms, definition_id=read.own_id))
     if draft.definition_id is not None and read.own_id is None:
@@ -227,7 +257,7 @@ def _take_object(context: StepContext, read: ObjectRead) -> None:
         context.report_problem(Subject.OBJECT, reason)
         return
     context.solve_problem(Subject.OBJECT)
-    context.draft.set(object_checked_ms=context.now_ms)
+    context.draft.change_session(object_checked_ms=context.now_ms)
 
 
 # --- failures ---
@@ -236,7 +266,7 @@ def _take_object(context: StepContext, read: ObjectRead) -> None:
 def _take_failure(context: StepContext, failure: CallFailed) -> None:
     """Take in that a call failed: decide when it may be made again, and whether the rollout holds."""
     if failure.operation == "CreateWirelessGatewayTaskDefinition":
-        context.draft.set(definitions_read_ms=None)  # look for it before it is created again
+        context.draft.change_session(definitions_read_ms=None)  # look for it before it is created again
     if failure.kind is FailureKind.CREDENTIALS:
         _stop_calls(context, f"the credentials do not work: {failure.message}", _CREDENTIALS_RETRY_MS)
     elif failure.kind is FailureKind.DENIED:
@@ -250,13 +280,20 @@ def _take_failure(context: StepContext, failure: CallFailed) -> None:
         _delay_gateway(context, failure.gateway)
 
 
-def _stop_calls(context: StepContext, blocked_reason: str, delay_ms: int) -> None:
-    """Make no call for a while, and say why."""
-    context.draft.set(blocked_reason=blocked_reason, blocked_until_ms=context.now_ms + delay_ms)
+def _stop_calls(context: StepContext, reason: str, delay_ms: int) -> None:
+    """Make no call of AWS for ``delay_ms`` milliseconds, and say why."""
+    context.draft.change_session(blocked_reason=reason, blocked_until_ms=context.now_ms + delay_ms)
+
+
+def _allow_calls(context: StepContext) -> None:
+    """Make calls of AWS again."""
+    if context.draft.session.blocked_reason:
+        context.draft.change_session(blocked_reason="", blocked_until_ms=0)
 
 
 def _delay_gateway(context: StepContext, gateway: str) -> None:
-    """Make no call for a gateway for a while: longer after each failure in a row."""
-    failures = context.draft.progress_of(gateway).failures
-    delay_ms = min(_FIRST_RETRY_MS * 2 ** min(failures, 10), _LAST_RETRY_MS)
-    context.draft.change_gateway(gateway, failures=failures + 1, retry_ms=context.now_ms + delay_ms, checked_ms=None)
+    """Make no call for a gateway for a while. The delay doubles with each failure in a row."""
+    session = context.draft.progress_of(gateway).session
+    delay_ms = min(_FIRST_RETRY_MS * 2 ** min(session.failures, 10), _LAST_RETRY_MS)
+    session = replace(session, failures=session.failures + 1, retry_ms=context.now_ms + delay_ms, checked_ms=None)
+    context.draft.change_gateway(gateway, session=session)

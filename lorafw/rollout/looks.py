@@ -27,37 +27,53 @@ _PERIOD_SHARE: Final = 1.1
 
 @dataclass(frozen=True, slots=True)
 class LookSchedule:
-    """Says which tasks may have changed since they were read. It is asked for every open task in every step."""
+    """Says which tasks should be read again. It is asked for every open task in every step.
+
+    Times are in milliseconds since 1970 UTC, durations in milliseconds.
+    """
 
     now_ms: int
+    """The current time."""
     uplinks_ms: Mapping[str, int | None]
-    """The last uplink of each gateway."""
+    """The time of the last uplink of each gateway, by its id. None if the gateway was never heard."""
     list_interval_ms: int
-    """Time between two lists of the gateways."""
+    """The time between two lists of the gateways."""
     period_ms: int
-    """Time between two polls of a gateway."""
+    """The time between two polls of a gateway."""
     stall_ms: int | None
-    """Time after which an update that was offered has stalled. None if the prediction does not say how many will."""
+    """The time after which an update that was offered has stalled. None if stalled updates are not counted."""
 
     def is_due(self, gateway: str, progress: GatewayProgress) -> bool:
-        """Return whether the task of a gateway should be read now."""
-        silent_ms = self.now_ms - (progress.looked_ms or progress.changed_ms)
-        if silent_ms >= self.period_ms * _PERIOD_SHARE or may_have_stalled(progress, self.stall_ms, self.now_ms):
+        """Return True if the task of a gateway should be read now.
+
+        Args:
+            gateway: The id of the gateway.
+            progress: What is known about the gateway. Its task is open.
+        """
+        session = progress.session
+        unread_ms = self.now_ms - (session.looked_ms or progress.changed_ms)
+        if unread_ms >= self.period_ms * _PERIOD_SHARE:
+            return True
+        if may_have_stalled(progress, self.stall_ms, self.now_ms):
             return True
         uplink_ms = self.uplinks_ms.get(gateway)
-        if uplink_ms is None or uplink_ms == progress.seen_uplink_ms:
-            return False
-        pause_ms = min(self.list_interval_ms * 2 ** min(progress.quiet_looks, 20), self.period_ms // _LOOKS_PER_PERIOD)
-        return progress.looked_ms is None or progress.quiet_looks == 0 or silent_ms >= pause_ms
+        if uplink_ms is None or uplink_ms == session.seen_uplink_ms:
+            return False  # the gateway was not heard since its task was read, so its status is the same
+        if session.looked_ms is None or session.quiet_looks == 0:
+            return True
+        # The gateway sends uplinks without a change of its status. Each time, wait twice as long.
+        pause_ms: int = self.list_interval_ms * 2 ** min(session.quiet_looks, 20)
+        return unread_ms >= min(pause_ms, self.period_ms // _LOOKS_PER_PERIOD)
 
 
 def may_have_stalled(progress: GatewayProgress, stall_ms: int | None, now_ms: int) -> bool:
-    """Return whether an update has stalled if its task is read now, and is as it was.
+    """Return True if an update has stalled in case its task is read now and its status has not changed.
 
     Args:
         progress: What is known about the gateway.
-        stall_ms: Time after which an update that was offered has stalled. None if nobody counts them.
-        now_ms: The current time.
+        stall_ms: The time in milliseconds after which an update that was offered has stalled. None if stalled updates
+            are not counted.
+        now_ms: The current time, in milliseconds since 1970 UTC.
     """
     if stall_ms is None or progress.offered_ms is None:
         return False
@@ -67,67 +83,83 @@ def may_have_stalled(progress: GatewayProgress, stall_ms: int | None, now_ms: in
 
 
 def look_at_tasks(context: StepContext) -> None:
-    """Ask for the list of gateways and for tasks that may have changed, if it is time."""
-    draft = context.draft
-    if not any(wave.open_count for wave in draft.waves):
+    """Ask for the list of gateways and for the tasks that may have changed, if it is time."""
+    if not any(wave.open_count for wave in context.draft.waves):
         return
-    due_ms = 0 if draft.listed_ms is None else draft.listed_ms + draft.list_interval_ms
+    _list_gateways_if_due(context)
+    if context.has_observations:
+        _read_due_tasks(context)
+
+
+def _list_gateways_if_due(context: StepContext) -> None:
+    """Ask for the list of gateways, or for a step at the time when it is due."""
+    session = context.draft.session
+    due_ms = 0
+    if session.listed_ms is not None:
+        due_ms = session.listed_ms + session.list_interval_ms
     if context.now_ms >= due_ms:
         context.request_action(ListGateways())
     else:
         context.wake_at(due_ms)
-    if not context.has_observations:
-        return
+
+
+def _read_due_tasks(context: StepContext) -> None:
+    """Ask for the tasks that may have changed, up to the largest number that a step reads."""
+    draft = context.draft
     schedule = LookSchedule(
         now_ms=context.now_ms,
-        uplinks_ms=draft.uplinks_ms,
-        list_interval_ms=draft.list_interval_ms,
+        uplinks_ms=draft.session.uplinks_ms,
+        list_interval_ms=draft.session.list_interval_ms,
         period_ms=draft.plan.poll_period_ms,
         stall_ms=draft.plan.stall_ms,
     )
-    room = draft.settings.batch
+    remaining = draft.settings.batch
     for gateway, progress in open_tasks(context):
         if not schedule.is_due(gateway, progress):
             continue
-        if progress.retry_ms > context.now_ms:
-            context.wake_at(progress.retry_ms)
+        if progress.session.retry_ms > context.now_ms:
+            context.wake_at(progress.session.retry_ms)
             continue
-        if room == 0:
+        if remaining == 0:
             return
         context.request_action(ReadTask(gateway))
-        room -= 1
+        remaining -= 1
 
 
 def look_at_wave(context: StepContext, wave: int, since_ms: int, *, includes_silent: bool = False) -> bool:
-    """Ask for what must be known to judge a wave, and return True if all of it is known.
+    """Ask for what must be known to judge a wave.
 
     Args:
         context: The step.
         wave: The index of the wave.
-        since_ms: What was seen before this time is too old.
-        includes_silent: True to read PENDING tasks as well whose gateways were not heard since. They have not changed,
-            if AWS counts a CUPS request as an uplink (assumed).
+        since_ms: A task that was read before this time must be read again. In milliseconds since 1970 UTC.
+        includes_silent: True to read PENDING tasks as well whose gateways were not heard since they were read. Their
+            status is the same if AWS counts a CUPS request as an uplink (assumed).
+
+    Returns:
+        True if everything is known already. Otherwise the caller tries again in a later step.
     """
     draft = context.draft
     if not draft.waves[wave].open_count:
         return True
-    if draft.listed_ms is None or draft.listed_ms < since_ms:
+    if draft.session.listed_ms is None or draft.session.listed_ms < since_ms:
         context.request_action(ListGateways())
         return False
-    room = draft.settings.batch
-    is_fresh = True
+    remaining = draft.settings.batch
+    is_known = True
     for gateway, progress in open_tasks(context):
-        if progress.wave != wave or (progress.looked_ms or 0) >= since_ms:
+        session = progress.session
+        if progress.wave != wave or (session.looked_ms or 0) >= since_ms:
             continue
         if not includes_silent and not _may_have_changed(context, gateway, progress):
             continue
-        is_fresh = False
-        if progress.retry_ms > context.now_ms:
-            context.wake_at(progress.retry_ms)
-        elif room:
+        is_known = False
+        if session.retry_ms > context.now_ms:
+            context.wake_at(session.retry_ms)
+        elif remaining:
             context.request_action(ReadTask(gateway))
-            room -= 1
-    return is_fresh
+            remaining -= 1
+    return is_known
 
 
 def open_tasks(context: StepContext) -> list[tuple[str, GatewayProgress]]:
@@ -141,5 +173,5 @@ def open_tasks(context: StepContext) -> list[tuple[str, GatewayProgress]]:
 
 def _may_have_changed(context: StepContext, gateway: str, progress: GatewayProgress) -> bool:
     """Return whether a task may have changed since it was read."""
-    was_heard = context.draft.uplinks_ms.get(gateway) != progress.seen_uplink_ms
+    was_heard = context.draft.session.uplinks_ms.get(gateway) != progress.session.seen_uplink_ms
     return was_heard or progress.status is not INITIAL

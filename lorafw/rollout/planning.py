@@ -16,7 +16,8 @@ from lorafw.fleet.plan import Plan
 from lorafw.fleet.schedule import schedule_waves
 from lorafw.localaws.connection import Connection
 from lorafw.rollout.account_facts import read_role, read_sample, read_update_object
-from lorafw.rollout.calls import AwsCalls, CallError
+from lorafw.rollout.aws_api import AwsApi, CallError
+from lorafw.rollout.calls import list_gateways
 from lorafw.rollout.fleet_draws import FleetMaker
 from lorafw.rollout.prediction import REPLICATIONS, predict
 from lorafw.rollout.rates import CALLS_PER_S, OperationRates
@@ -70,11 +71,11 @@ def make_plan(
     clock = clock or RealTime()
     members = _checked_definition(definition)
     draft = _draft(plan, members, connection, seed, clock)
-    calls = AwsCalls(connection.clients, draft, OperationRates(calls_per_s, clock.monotonic_s, clock.sleep))
+    api = AwsApi(connection.clients, OperationRates(calls_per_s, clock.monotonic_s, clock.sleep))
     try:
-        registered = list(calls.list_gateways().uplinks_ms)
+        registered = list(list_gateways(api).uplinks_ms)
         model, gateways = _match_fleet(fleet, registered, connection)
-        sample = read_sample(calls, gateways, SAMPLE_SIZE, seed)
+        sample = read_sample(api, gateways, SAMPLE_SIZE, seed)
     except CallError as error:
         raise RolloutError(f"the account cannot be read: {error}") from error
     waves = _plan_waves(model, plan, gateways, seed)

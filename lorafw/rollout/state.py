@@ -1,7 +1,7 @@
 """The state of a rollout: a frozen value, computed from the plan and the events of the journal (``evolution``).
 
-Some fields are volatile: they hold what this run of ``apply`` has seen. They are not in the journal, so they have their
-defaults again after a restart, and ``apply`` looks anew.
+``RolloutSession`` and ``GatewaySession`` hold what the running ``apply`` has seen, such as when a task was read last.
+The journal does not keep this. After a restart a session is empty, and ``apply`` looks at everything again.
 """
 
 from __future__ import annotations
@@ -52,38 +52,48 @@ NOT_PROMOTABLE: Final = frozenset({Subject.OBJECT, Subject.DEFINITION})
 
 
 @dataclass(frozen=True, slots=True)
+class GatewaySession:
+    """What the running ``apply`` has seen of one gateway. Times are in milliseconds since 1970 UTC."""
+
+    looked_ms: int | None = None
+    """When the task was read last. None if it was not read yet."""
+    seen_uplink_ms: int | None = None
+    """The last uplink of the gateway that was known when the task was read last."""
+    quiet_looks: int = 0
+    """How many times in a row the task was read and its status had not changed."""
+    checked_ms: int | None = None
+    """When it was last found that the gateway may get a task. None if it must be checked first."""
+    failures: int = 0
+    """How many calls for the gateway have failed in a row."""
+    retry_ms: int = 0
+    """No call is made for the gateway before this time."""
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayProgress:
-    """What the rollout knows about one gateway."""
+    """How far the rollout has come with one gateway. Times are in milliseconds since 1970 UTC."""
 
     wave: int
+    """The index of the gateway's wave."""
     phase: Phase = Phase.WAITING
     status: TaskStatus | None = None
-    """The last status of its task that was seen. None before the task exists."""
+    """The last status of the task that was seen. None before the task exists."""
     attempt: int = 0
+    """The number of the last try to install the update. 0 before the first."""
     changed_ms: int = 0
     """When the status changed last."""
     offered_ms: int | None = None
-    """When the update had been offered to it for the first time, as far as that was seen."""
+    """When the update was first offered to the gateway. None if no offer was seen yet."""
     has_stalled: bool = False
-    """True if its task was read half a poll period after that time, and had not succeeded."""
-    note: str = ""
-    """Why it was left out."""
-    looked_ms: int | None = None
-    """When the task was read last. None if it was not read yet. Volatile."""
-    seen_uplink_ms: int | None = None
-    """The last uplink of the gateway when the task was read last. Volatile."""
-    checked_ms: int | None = None
-    """When it was last checked that the gateway may get a task. Volatile."""
-    quiet_looks: int = 0
-    """How many times in a row the task was read and had not changed. Volatile."""
-    failures: int = 0
-    """How many calls in a row have failed. Volatile."""
-    retry_ms: int = 0
-    """No call is made for the gateway before this time. Volatile."""
+    """True if the task had not succeeded half a poll period after the first offer."""
+    skip_reason: str = ""
+    """Why the gateway is left out of the rollout. Empty if it is not."""
+    session: GatewaySession = GatewaySession()
+    """What the running ``apply`` has seen of the gateway."""
 
     @property
     def category(self) -> str:
-        """The name under which it is counted: the status of its task, or its phase if it has none."""
+        """The name under which the gateway is counted: the status of its task, or its phase if it has no task."""
         if self.phase in (Phase.OPEN, Phase.ENDED) and self.status is not None:
             return str(self.status)
         return str(self.phase)
@@ -91,38 +101,41 @@ class GatewayProgress:
 
 @dataclass(frozen=True, slots=True)
 class WaveProgress:
-    """What the rollout knows about one wave."""
+    """How far the rollout has come with one wave. Times are in milliseconds since 1970 UTC."""
 
     size: int
+    """Number of gateways that were planned."""
     counts: Mapping[str, int]
-    """How many gateways there are in each category."""
+    """Number of gateways in each category (``GatewayProgress.category``)."""
     started_ms: int | None = None
-    last_created_ms: int | None = None
-    """When its last task was created. None before the first."""
+    """When the wave began. None before."""
     last_created: str | None = None
-    """The gateway of that task."""
+    """The gateway whose task was created last. None before the first task."""
+    last_created_ms: int | None = None
+    """When this task was created. None before the first task."""
     checks: int = 0
-    """How often its gate was checked, counted by the checks that were due."""
+    """Number of checks of the gate that were due so far."""
     decision: GateDecision = GateDecision.HOLD
+    """The result of the last check. HOLD before the first check."""
     decided_ms: int | None = None
-    """When the gate let the rollout go on."""
+    """When the gate let the rollout go on to the next wave. None before."""
     hold_reason: str = ""
-    """Why the gate holds. Empty if it does not, or was not checked yet."""
+    """Why the gate holds the rollout. Empty if the gate does not hold, or was not checked yet."""
     hooks_passed: frozenset[HookMoment] = frozenset()
+    """The moments at which the operator's hook has let the rollout go on."""
     accepts_deviation: bool = False
-    """True if a person promoted the rollout although it had left the prediction."""
+    """True if a person let the rollout go on although the wave had left its prediction."""
     stalled: int = 0
-    """Number of gateways that have stalled."""
+    """Number of gateways whose update has stalled."""
     delay_ms: int = 0
-    """The longest time that a task was created after its planned time."""
+    """The longest time between the planned and the real creation of a task, in milliseconds."""
     suspected_ms: int | None = None
-    """When the wave seemed to be outside of the prediction, until everything is known that had happened by then.
-    Volatile."""
+    """When the wave seemed to have left its prediction. None if it follows it. The journal does not keep this."""
     shift_ms: int = 0
-    """How far the schedule of the wave is put off because ``apply`` did not run. Volatile."""
+    """How far the schedule was put off because ``apply`` did not run. The journal does not keep this."""
 
     def count(self, *categories: str) -> int:
-        """Return how many gateways are in these categories."""
+        """Return how many gateways are in these categories together."""
         return sum(self.counts.get(category, 0) for category in categories)
 
     @property
@@ -182,48 +195,63 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutSession:
+    """What the running ``apply`` has seen. Times are in milliseconds since 1970 UTC."""
+
+    blocked_reason: str = ""
+    """Why no call of AWS is made for a while, such as expired credentials. Empty if calls are made."""
+    blocked_until_ms: int = 0
+    """No call of AWS is made before this time."""
+    uplinks_ms: Mapping[str, int | None] = field(default_factory=dict)
+    """The last uplink of each gateway, from the last list of gateways."""
+    listed_ms: int | None = None
+    """When the gateways were listed last."""
+    list_interval_ms: int = 0
+    """The time between two lists of the gateways, in milliseconds. It is longer if few gateways send uplinks."""
+    object_checked_ms: int | None = None
+    """When the update file was last found unchanged. None if it must be checked first."""
+    definitions_read_ms: int | None = None
+    """When the task definitions were read last. None if they must be read first."""
+    rechecked_ms: Mapping[str, int] = field(default_factory=dict)
+    """When each problem was last looked at, by the keys of ``RolloutState.problems``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutState:
     """Everything that is known about a rollout. Each step makes a new state from the one before."""
 
     plan: SavedPlan
     """The plan that the rollout carries out."""
     settings: Settings
+    """How ``apply`` was started."""
     gateways: Mapping[str, GatewayProgress]
-    """The gateways that something has happened to. Others are WAITING."""
+    """The progress of each gateway that something has happened to, by its id. The other gateways are WAITING."""
     waves: tuple[WaveProgress, ...]
+    """The progress of each wave, in the order of the plan."""
     started_ms: int | None = None
+    """When ``apply`` was started for the first time, in milliseconds since 1970 UTC. None before."""
     definition_id: str | None = None
+    """The id of the task definition. None before it was created."""
     is_definition_unclear: bool = False
-    """True if the definition was about to be created, and it is not known whether it was."""
+    """True if a call that creates the task definition was begun, and it is not known whether it succeeded."""
     pause_reason: str | None = None
+    """Who has paused the rollout, and why. None if it is not paused."""
     abort_reason: str | None = None
+    """Why the rollout was aborted. None if it was not."""
     finished: Finished | None = None
+    """How the rollout ended. None if it has not ended."""
     problems: Mapping[str, str] = field(default_factory=dict)
-    """Why the rollout holds: the reasons, by what they are about (an id of a gateway or a ``Subject``)."""
+    """Why the rollout holds: the reason for each gateway or ``Subject`` that has a problem."""
     accepted_reasons: frozenset[str] = frozenset()
-    """The reasons for which the rollout no longer holds, because a person promoted it in spite of them."""
+    """The problems in spite of which a person let the rollout go on. They do not hold it again."""
     failed_hook: HookRan | None = None
-    """The last run of the hook that ended with an error. A promotion goes on without running the hook again."""
+    """The last run of the hook that ended with an error. None if there was none."""
     is_tail_over: bool = False
-    """True if every gate is passed and a person decided not to wait for the tasks that have not ended."""
+    """True if a person decided, after the last gate, not to wait for the tasks that have not ended."""
     latest_ms: int = 0
-    """When the last event was recorded."""
-    blocked_reason: str = ""
-    """Why no call of AWS is made for a while, such as expired credentials. Empty if calls are made. Volatile."""
-    blocked_until_ms: int = 0
-    """No call of AWS is made before this time. Volatile."""
-    uplinks_ms: Mapping[str, int | None] = field(default_factory=dict)
-    """The last uplink of each gateway, from the last list of gateways. Volatile."""
-    listed_ms: int | None = None
-    """When the gateways were listed last. Volatile."""
-    list_interval_ms: int = 0
-    """The time between two lists of gateways. It is longer if little happens. Volatile."""
-    object_checked_ms: int | None = None
-    """When the update file was last found unchanged. Volatile."""
-    definitions_read_ms: int | None = None
-    """When the task definitions were read last. Volatile."""
-    rechecked_ms: Mapping[str, int] = field(default_factory=dict)
-    """When each problem was last checked, by the keys of ``problems``. Volatile."""
+    """When the last event was recorded, in milliseconds since 1970 UTC."""
+    session: RolloutSession = RolloutSession()
+    """What the running ``apply`` has seen. The journal does not keep it."""
 
     @property
     def current_wave(self) -> int:

@@ -82,8 +82,8 @@ def _hold_reason(state: RolloutState) -> str:
         reasons = list(state.problems.values())
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         return reasons[0] + more
-    if state.blocked_reason:
-        return state.blocked_reason
+    if state.session.blocked_reason:
+        return state.session.blocked_reason
     return state.waves[first_undecided(state.waves)].hold_reason
 
 

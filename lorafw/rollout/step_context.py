@@ -7,8 +7,9 @@ actions, such as calls of AWS, which the engine carries out afterwards. ``StepCo
 
 from __future__ import annotations
 
+from lorafw.rollout.draft import Draft
 from lorafw.rollout.events import Event, ProblemFound, ProblemSolved
-from lorafw.rollout.evolution import Draft
+from lorafw.rollout.evolution import apply_event
 from lorafw.rollout.observations import Action, Record, Wait
 from lorafw.rollout.state import RolloutState
 
@@ -34,7 +35,7 @@ class StepContext:
 
     def record(self, event: Event) -> None:
         """Apply an event to the state, and have the engine write it to the journal."""
-        self.draft.apply(event)
+        apply_event(self.draft, event)
         self._records.append(Record(event))
 
     def request_action(self, action: Action) -> None:
@@ -51,7 +52,7 @@ class StepContext:
         """Record a problem, unless it is known already or a person has accepted it."""
         if self.draft.problems.get(subject) == reason or reason in self.draft.accepted_reasons:
             return
-        self.draft.rechecked_ms[subject] = self.now_ms
+        self.draft.note_look_at_problem(subject, self.now_ms)
         self.record(ProblemFound(at_ms=self.now_ms, subject=subject, reason=reason))
 
     def solve_problem(self, subject: str) -> None:

@@ -58,7 +58,7 @@ def changed_row(
         now_ms: The current time.
         silence_timeout_ms: The time after which silence ends a task; None if it never does.
     """
-    since_ms = max(progress.changed_ms, progress.looked_ms or 0)
+    since_ms = max(progress.changed_ms, progress.session.looked_ms or 0)
     cause = _cause(progress, task, since_ms, silence_timeout_ms)
     time_ms = now_ms
     if cause is Cause.SILENCE and silence_timeout_ms is not None:

@@ -105,7 +105,9 @@ def _not_completed(state: RolloutState, events: Iterable[Event], explain: Explai
             continue
         has_stalled = progress.has_stalled and progress.phase is Phase.OPEN
         reason = (
-            state.problems.get(gateway) or progress.note or _reason(last_rows.get(gateway), has_stalled=has_stalled)
+            state.problems.get(gateway)
+            or progress.skip_reason
+            or _reason(last_rows.get(gateway), has_stalled=has_stalled)
         )
         explanation: list[str] = []
         if explain is not None and reason != NO_TASK_REASON:
