@@ -17,7 +17,8 @@ from lorafw.cli.console import echo, echo_highlighted
 from lorafw.cli.files import read_at_most
 from lorafw.cli.lazy_group import LazyCommand, LazyGroup
 from lorafw.cli.numbers import FiniteRange
-from lorafw.cli.rollout_inputs import RolloutInputs
+from lorafw.cli.rollout_inputs import FleetChoice, load_fleet
+from lorafw.cli.rollout_inputs import load_plan as load_toml_plan
 
 if TYPE_CHECKING:
     from lorafw.fleet import Fleet, Plan
@@ -40,7 +41,7 @@ _COMMANDS: Final = {
 
 
 class RolloutGroup(LazyGroup):
-    """A group with commands in two modules."""
+    """The group of ``lorafw rollout``. Some of its commands are in modules that are imported when they are called."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of all commands."""
@@ -101,30 +102,31 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def connect(*, lab: bool, account: str | None, ready_file: Path | None) -> Connection:
-    """Connect to the lab or to the account that was typed.
+    """Connect to an account of AWS if ``--account`` was given, otherwise to the lab on this machine.
 
     Args:
-        lab: True if ``--lab`` was given.
-        account: The account's number, or None for the lab.
-        ready_file: The file that ``lorafw serve --ready-file`` has written, or None.
+        lab: True if ``--lab`` was given. Without ``--account`` the lab is meant in any case.
+        account: The number of the account that the user has typed after ``--account``. None without the option.
+        ready_file: The file that ``lorafw serve --ready-file`` has written. None to look at AWS_ENDPOINT_URL.
 
     Returns:
         The connection.
 
     Raises:
-        WrongTarget: The settings lead elsewhere.
+        click.UsageError: The options name both an account and the lab.
+        WrongTarget: The credentials belong to another account, or no lab answers.
     """
     from lorafw.rollout import connect_account, connect_lab  # noqa: PLC0415 -- keeps --help fast
 
-    if account is not None:
-        if lab or ready_file is not None:
-            raise click.UsageError("--account does not go with --lab and --ready-file; give one")
-        return connect_account(account)
-    return connect_lab(os.environ, ready_file)
+    if account is None:
+        return connect_lab(os.environ, ready_file)
+    if lab or ready_file is not None:
+        raise click.UsageError("--account does not go with --lab and --ready-file; give one")
+    return connect_account(account)
 
 
 def connect_to_plan(plan: SavedPlan, *, lab: bool, account: str | None, ready_file: Path | None) -> Connection:
-    """Connect to where a plan was made. A real account must be typed again."""
+    """Connect to the account or the lab that a plan was made for. The user must type the number of an account again."""
     if plan.target.kind == "account" and account is None:
         raise click.UsageError(f"the plan is for {plan.target}; type --account {plan.target.account} to reach it")
     return connect(lab=lab, account=account, ready_file=ready_file)
@@ -206,10 +208,11 @@ def plan_command(
     from lorafw.rollout import make_plan, write_plan  # noqa: PLC0415 -- keeps --help fast
     from lorafw.rollout.doctor_rules import check_with_doctor  # noqa: PLC0415
 
-    inputs = RolloutInputs(None, file, fleet_csv, account=False, gateways=None, fails=None)
-    inputs.check()
-    rollout_plan, members = inputs.load_plan(), _read_definition(definition)
-    fleet = inputs.load_fleet() if fleet_csv is not None else partial(_model_of, file)
+    fleet_choice = FleetChoice(toml_file=file, csv_file=fleet_csv)
+    fleet_choice.check()
+    rollout_plan = load_toml_plan(None, file)
+    members = _read_definition(definition)
+    fleet = load_fleet(fleet_choice) if fleet_csv is not None else partial(_model_of, file)
     connection = connect(lab=lab, account=account, ready_file=ready_file)
     saved = make_plan(
         rollout_plan,
@@ -228,7 +231,7 @@ def plan_command(
 
 def _model_of(file: Path, gateways: int) -> Fleet:
     """Return the model of a fleet of this size, as 'lorafw simulate FILE --gateways N' makes it."""
-    return RolloutInputs(None, file, None, account=False, gateways=gateways, fails=None).load_fleet()
+    return load_fleet(FleetChoice(toml_file=file, gateways=gateways))
 
 
 def _read_definition(file: Any) -> dict[str, Any]:
@@ -348,7 +351,7 @@ def apply(
 
 
 class ProgressPrinter:
-    """Prints the state of a rollout to standard error whenever it changes."""
+    """Prints a line to standard error when the state of a rollout, its reason or its counts have changed."""
 
     def __init__(self) -> None:
         self._last = ""

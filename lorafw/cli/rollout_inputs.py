@@ -50,47 +50,51 @@ share = 0.9925
 """
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutInputs:
-    """Which fleet and which plan are to be simulated, as the command line gives them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetChoice:
+    """The fleet that the command line asks for: a preset, a TOML file, a table, or the gateways of an AWS account."""
 
-    preset: str | None
-    """Name of a preset plan, or None for the one in ``file`` or the default."""
-    file: Path | None
-    """TOML file with [fleet], [plan] or both."""
-    fleet: Path | None
-    """CSV file of gateways."""
-    account: bool
+    preset: str | None = None
+    """Name of the preset plan. The preset fleet that belongs to it is used if nothing else is given."""
+    toml_file: Path | None = None
+    """TOML file, which may have a table [fleet]. None if there is no file."""
+    csv_file: Path | None = None
+    """CSV file of gateways. None if there is no file."""
+    from_account: bool = False
     """True to read the gateways of the AWS account that boto3 is configured for."""
-    gateways: int | None
-    """Size of the fleet, or None for that of ``file`` or the default."""
-    fails: float | None
-    """Probability that an install fails, or None for that of the plan."""
+    gateways: int | None = None
+    """Number of gateways. None for the number in the TOML file, or for the default."""
     ignore_unknown: bool = False
-    """True to leave out unknown columns of the CSV file."""
+    """True to leave out columns of the CSV file that lorafw does not know."""
     fill_empty: bool = False
-    """True to fill empty cells of the CSV file with the column's default."""
+    """True to fill empty cells of the CSV file with the default of their column."""
 
     def check(self) -> None:
-        """Raise click.UsageError if options contradict each other. Reads no file."""
-        if self.fleet is not None and self.account:
+        """Check that the options do not contradict each other. Reads no file.
+
+        Raises:
+            click.UsageError: Two options contradict each other.
+        """
+        if self.csv_file is not None and self.from_account:
             raise click.UsageError("--fleet and --account both say which gateways there are; give one")
-        if self.gateways is not None and (self.fleet is not None or self.account):
+        if self.gateways is not None and (self.csv_file is not None or self.from_account):
             raise click.UsageError(
                 "--gateways goes with presets and TOML files; the table or the account says how many"
             )
-        if self.file is not None and self.file.suffix == ".csv":
-            raise click.UsageError(f"a table of gateways is given as --fleet {self.file}; FILE is TOML (see --example)")
-        if (self.ignore_unknown or self.fill_empty) and self.fleet is None:
+        if self.toml_file is not None and self.toml_file.suffix == ".csv":
+            raise click.UsageError(
+                f"a table of gateways is given as --fleet {self.toml_file}; FILE is TOML (see --example)"
+            )
+        if (self.ignore_unknown or self.fill_empty) and self.csv_file is None:
             raise click.UsageError("--ignore-unknown and --fill-empty say how a CSV is read: give one with --fleet")
 
     def count_gateways(self) -> int:
-        """Return the size of the fleet before it is loaded, or 0 if only loading it can tell (CSV, account)."""
-        if self.account or self.fleet is not None:
+        """Return the number of gateways before they are loaded. 0 if only loading them can tell (CSV, account)."""
+        if self.from_account or self.csv_file is not None:
             return 0
         if self.gateways is not None:
             return self.gateways
-        fleet_table = self._read_document().get("fleet")
+        fleet_table = _read_table(self.toml_file, "fleet")
         if not isinstance(fleet_table, dict):
             return DEFAULT_FLEET_SIZE
         count = fleet_table.get("gateways")
@@ -98,75 +102,77 @@ class RolloutInputs:
             return DEFAULT_FLEET_SIZE
         return count
 
-    def _read_document(self) -> dict[str, Any]:
-        """Return the content of the TOML file, or an empty dictionary if none was given."""
-        from lorafw.fleet import io  # noqa: PLC0415 -- NumPy is slow to import
 
-        if self.file is None:
-            return {}
-        return io.read_document(self.file)
+def load_fleet(choice: FleetChoice, progress: Callable[[int, int], None] | None = None) -> Fleet:
+    """Return the fleet that the command line asks for. Reads the file or the account.
 
-    def load_fleet(self, progress: Callable[[int, int], None] | None = None) -> Fleet:
-        """Return the fleet. Reads the account or the files that the options name.
+    Args:
+        choice: The options of the command line.
+        progress: Called as ``progress(done, total)`` while the gateways of an account are read.
 
-        Args:
-            progress: Called as ``progress(done, total)`` while the gateways of an account are read.
+    Raises:
+        FleetError: A file or an answer of AWS is malformed.
+    """
+    from lorafw.fleet import io  # noqa: PLC0415 -- NumPy is slow to import
+    from lorafw.fleet.presets import FLEETS  # noqa: PLC0415
 
-        Raises:
-            FleetError: A file or an answer of AWS is malformed.
-        """
-        from lorafw.fleet import io  # noqa: PLC0415 -- NumPy is slow to import
+    if choice.from_account:
+        from lorafw.fleet.io.account import account_client, fleet_from_account  # noqa: PLC0415
 
-        if self.account:
-            from lorafw.fleet.io.account import account_client, fleet_from_account  # noqa: PLC0415
+        return fleet_from_account(account_client(), progress=progress)
+    if choice.csv_file is not None:
+        return io.read_csv(choice.csv_file, ignore_unknown=choice.ignore_unknown, fill_empty=choice.fill_empty)
+    if choice.toml_file is not None and _read_table(choice.toml_file, "fleet") is not None:
+        return io.read_fleet(choice.toml_file, gateways=choice.gateways)
+    make_fleet = FLEETS[DEFAULT_FLEET_BY_PLAN[choice.preset or DEFAULT_PLAN]]
+    fleet: Fleet = make_fleet(choice.gateways or DEFAULT_FLEET_SIZE)
+    return fleet
 
-            return fleet_from_account(account_client(), progress=progress)
-        if self.fleet is not None:
-            return io.read_csv(self.fleet, ignore_unknown=self.ignore_unknown, fill_empty=self.fill_empty)
-        if self.file is not None and "fleet" in self._read_document():
-            return io.read_fleet(self.file, gateways=self.gateways)
-        return self._preset_fleet()
 
-    def _preset_fleet(self) -> Fleet:
-        """Return the preset fleet that belongs to the preset plan."""
-        from lorafw.fleet.presets import FLEETS  # noqa: PLC0415 -- NumPy is slow to import
+def load_plan(preset: str | None, toml_file: Path | None) -> Plan:
+    """Return the plan that the command line asks for.
 
-        make_fleet = FLEETS[DEFAULT_FLEET_BY_PLAN[self.preset or DEFAULT_PLAN]]
-        fleet: Fleet = make_fleet(self.gateways or DEFAULT_FLEET_SIZE)
-        return fleet
+    Args:
+        preset: Name of a preset plan. None for the default.
+        toml_file: TOML file. Its plan is used if it has a table [plan]. None if there is no file.
 
-    def load_plan(self) -> Plan:
-        """Return the plan from the TOML file, or the preset if the file has none.
+    Raises:
+        FleetError: The file is malformed.
+    """
+    from lorafw.fleet import io  # noqa: PLC0415 -- NumPy is slow to import
 
-        Raises:
-            FleetError: The file is malformed.
-        """
-        from lorafw.fleet import io  # noqa: PLC0415 -- NumPy is slow to import
+    if toml_file is not None and _read_table(toml_file, "plan") is not None:
+        return io.read_plan(toml_file)
+    return load_plan_named(preset or DEFAULT_PLAN)
 
-        if self.file is not None and "plan" in self._read_document():
-            return self._override_failures(io.read_plan(self.file))
-        return self.load_plan_named(self.preset or DEFAULT_PLAN)
 
-    def load_plan_named(self, name: str) -> Plan:
-        """Return a plan by its preset name, or by the name of its TOML file.
+def load_plan_named(name: str) -> Plan:
+    """Return a plan by the name of its preset, or by the name of its TOML file.
 
-        Raises:
-            FleetError: There is no such preset, or the file is malformed.
-        """
-        from lorafw.fleet import io  # noqa: PLC0415 -- NumPy is slow to import
-        from lorafw.fleet._validation import require_known_name  # noqa: PLC0415
-        from lorafw.fleet.presets import PLANS  # noqa: PLC0415
+    Args:
+        name: The name. A name that ends in ``.toml`` is that of a file.
 
-        if name.endswith(".toml"):
-            return self._override_failures(io.read_plan(name))
-        make_plan = PLANS[require_known_name("plan", name, PLANS)]
-        return self._override_failures(make_plan())
+    Raises:
+        FleetError: There is no such preset, or the file is malformed.
+    """
+    from lorafw.fleet import io  # noqa: PLC0415 -- NumPy is slow to import
+    from lorafw.fleet._validation import require_known_name  # noqa: PLC0415
+    from lorafw.fleet.presets import PLANS  # noqa: PLC0415
 
-    def _override_failures(self, plan: Plan) -> Plan:
-        """Return the plan with the failure probability of the command line, if it was given."""
-        if self.fails is None:
-            return plan
-        return with_install_failures(plan, self.fails)
+    if name.endswith(".toml"):
+        return io.read_plan(name)
+    make_plan = PLANS[require_known_name("plan", name, PLANS)]
+    plan: Plan = make_plan()
+    return plan
+
+
+def _read_table(toml_file: Path | None, name: str) -> Any:
+    """Return a table of a TOML file. None if there is no file, or if it has no such table."""
+    from lorafw.fleet import io  # noqa: PLC0415 -- NumPy is slow to import
+
+    if toml_file is None:
+        return None
+    return io.read_document(toml_file).get(name)
 
 
 def with_install_failures(plan: Plan, probability: float) -> Plan:

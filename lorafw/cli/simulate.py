@@ -18,7 +18,10 @@ from lorafw.cli.rollout_inputs import (
     DEFAULT_FLEET_BY_PLAN,
     DEFAULT_FLEET_SIZE,
     EXAMPLE_TOML,
-    RolloutInputs,
+    FleetChoice,
+    load_fleet,
+    load_plan,
+    load_plan_named,
     with_install_failures,
 )
 
@@ -177,28 +180,43 @@ def simulate(
     """  # noqa: D301 -- \b is the character with which click keeps line breaks
     if compare and (parquet or plot or export):
         raise click.UsageError("--parquet, --plot and --export go with one rollout, not with --compare")
-    inputs = RolloutInputs(preset, file, fleet, account, gateways, fails, ignore_unknown, fill_empty)
-    inputs.check()
+    fleet_choice = FleetChoice(
+        preset=preset,
+        toml_file=file,
+        csv_file=fleet,
+        from_account=account,
+        gateways=gateways,
+        ignore_unknown=ignore_unknown,
+        fill_empty=fill_empty,
+    )
+    fleet_choice.check()
     if replications is None:
         replications = COMPARISON_REPLICATIONS if compare else 1
     if sweep is None:
         sweep = not as_json
     options = _Options(seed, replications, confidence_level, as_json)
-    _check_memory(inputs.count_gateways() * replications)
+    _check_memory(fleet_choice.count_gateways() * replications)
     writers = _output_writers(parquet, plot, picture)
     if export is not None:
         writers.append(_waves_writer(export))
     progress = account_progress() if account else None
-    loaded_fleet = inputs.load_fleet(progress)
+    loaded_fleet = load_fleet(fleet_choice, progress)
     if compare:
-        plans = [inputs.load_plan_named(name) for name in compare]
+        plans = [_override_failures(load_plan_named(name), fails) for name in compare]
         _print_comparison(loaded_fleet, plans, options)
         return
-    plan = inputs.load_plan()
+    plan = _override_failures(load_plan(preset, file), fails)
     sweep_plans = [with_install_failures(plan, probability) for probability in SWEEP] if sweep else []
     result = _print_rollout(loaded_fleet, plan, sweep_plans, options)
     for write in writers:
         echo(f"Wrote {write(result)}", err=True)
+
+
+def _override_failures(plan: Plan, probability: float | None) -> Plan:
+    """Return the plan with the failure probability of ``--fails``. None if the option was not given."""
+    if probability is None:
+        return plan
+    return with_install_failures(plan, probability)
 
 
 @dataclass(frozen=True, slots=True)
