@@ -76,34 +76,38 @@ class AccountReader:
         if self.gateway_ids is not None:
             selected_ids = frozenset(self.gateway_ids)
             gateways = [gateway for gateway in gateways if gateway["Id"] in selected_ids]
+        now_ms = None if self.has_own_clock else self.now_ms
         chosen = _spread(gateways, self.sample_size)
         sample = []
         for gateway in chosen:
-            sample.append(self._read_gateway(iotwireless, gateway))
+            sample.append(_read_gateway(iotwireless, gateway, now_ms))
             if self.progress is not None:
                 self.progress(len(sample), len(chosen))
         definitions = tuple(_read_definitions(iotwireless))
         return replace(facts, gateway_count=len(gateways), sample=tuple(sample), definitions=definitions)
 
-    def _read_gateway(self, iotwireless: Any, gateway: dict[str, Any]) -> SampledGateway:
-        """Read the version and the task of one gateway.
 
-        Args:
-            iotwireless: A boto3 client of iotwireless.
-            gateway: The entry of ListWirelessGateways.
-        """
-        silent_s = None
-        if not self.has_own_clock:
-            silent_s = _seconds_between(gateway.get("LastUplinkReceivedAt"), self.now_ms)
-        gateway_id = gateway["Id"]
-        task = _get_or_empty(iotwireless, iotwireless.get_wireless_gateway_task, gateway_id)
-        return SampledGateway(
-            gateway_id,
-            _read_version(iotwireless, gateway_id),
-            task.get("Status"),
-            task.get("WirelessGatewayTaskDefinitionId"),
-            silent_s,
-        )
+def _read_gateway(iotwireless: Any, gateway: dict[str, Any], now_ms: int | None) -> SampledGateway:
+    """Read the version and the task of one gateway.
+
+    Args:
+        iotwireless: A boto3 client of iotwireless.
+        gateway: The entry of ListWirelessGateways.
+        now_ms: The current time, in milliseconds since 1970 UTC. None if it cannot be compared with the times of AWS.
+    """
+    gateway_id = gateway["Id"]
+    version = _read_version(iotwireless, gateway_id)
+    task = _get_or_empty(iotwireless, iotwireless.get_wireless_gateway_task, gateway_id)
+    silent_s = None
+    if now_ms is not None:
+        silent_s = _seconds_between(gateway.get("LastUplinkReceivedAt"), now_ms)
+    return SampledGateway(
+        gateway_id,
+        version=version,
+        task_status=task.get("Status"),
+        task_definition_id=task.get("WirelessGatewayTaskDefinitionId"),
+        silent_s=silent_s,
+    )
 
 
 def _read_version(iotwireless: Any, gateway_id: str) -> GatewayVersion | None:
