@@ -27,22 +27,27 @@ _MAX_NAMED: Final = 10
 def read_update_object(definition: Mapping[str, Any], clients: Clients) -> UpdateObject:
     """Read the update file of a definition, and return its key, version, size and hash.
 
+    Args:
+        definition: The arguments of CreateWirelessGatewayTaskDefinition.
+        clients: Returns a boto3 client for the name of a service.
+
     Raises:
-        RolloutError: The definition names no object, or it cannot be read.
+        RolloutError: The definition names no object, or the object is too large or cannot be read.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- botocore takes a tenth of a second
 
     source = definition.get("Update", {}).get("UpdateDataSource", "")
     try:
         location = S3Location.parse(source)
+    except InvalidSource as error:
+        raise RolloutError(f"the definition has no usable UpdateDataSource: {error}") from error
+    digest = hashlib.sha512()
+    try:
         answer = clients("s3").get_object(Bucket=location.bucket, Key=location.key)
         if answer["ContentLength"] > MAX_UPDATE_BYTES:
             raise RolloutError(f"{source} has {answer['ContentLength']} bytes; AWS takes at most {MAX_UPDATE_BYTES}")
-        digest = hashlib.sha512()
         for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
             digest.update(chunk)
-    except InvalidSource as error:
-        raise RolloutError(f"the definition has no usable UpdateDataSource: {error}") from error
     except (BotoCoreError, ClientError) as error:
         raise RolloutError(f"the update file {source} cannot be read: {error}") from error
     return UpdateObject(
@@ -58,6 +63,10 @@ def read_update_object(definition: Mapping[str, Any], clients: Clients) -> Updat
 def read_role(definition: Mapping[str, Any], clients: Clients) -> RoleSnapshot:
     """Return the update role of a definition, with a hash of its policies if the caller may read them.
 
+    Args:
+        definition: The arguments of CreateWirelessGatewayTaskDefinition.
+        clients: Returns a boto3 client for the name of a service.
+
     Raises:
         RolloutError: The definition names no role, or the role does not exist.
     """
@@ -69,14 +78,15 @@ def read_role(definition: Mapping[str, Any], clients: Clients) -> RoleSnapshot:
     except InvalidSource as error:
         raise RolloutError(f"the definition has no usable UpdateDataRole: {error}") from error
     try:
-        policies = json.dumps(list(_role_documents(clients("iam"), name)), sort_keys=True, default=str)
+        documents = list(_role_documents(clients("iam"), name))
     except ClientError as error:
         if error.response["Error"]["Code"] == "NoSuchEntity":
             raise RolloutError(f"the role {arn} does not exist") from error
-        return RoleSnapshot(arn, None)
+        return RoleSnapshot(arn, sha256=None)
     except BotoCoreError:
-        return RoleSnapshot(arn, None)
-    return RoleSnapshot(arn, hashlib.sha256(policies.encode()).hexdigest())
+        return RoleSnapshot(arn, sha256=None)
+    canonical = json.dumps(documents, sort_keys=True, default=str)
+    return RoleSnapshot(arn, hashlib.sha256(canonical.encode()).hexdigest())
 
 
 def _role_documents(iam: Any, name: str) -> Iterator[Any]:
@@ -89,38 +99,55 @@ def _role_documents(iam: Any, name: str) -> Iterator[Any]:
 
 
 def read_sample(api: AwsApi, gateways: Sequence[str], size: int, seed: int) -> FleetSample:
-    """Look at some of the gateways: their versions, and the tasks that they have.
+    """Read the versions and the tasks of some gateways, which are chosen at random.
 
     Args:
         api: The API of the account.
         gateways: The ids of all gateways of the plan.
-        size: How many of them to look at.
+        size: The number of gateways to read.
         seed: The seed of the choice.
 
     Returns:
-        How many of the chosen gateways have each version, and each status of a task.
+        How many of the gateways have each version, and how many have a task with each status.
     """
     chosen = random.Random(seed).sample(list(gateways), min(size, len(gateways)))
-    reads = [read_gateway(api, gateway, with_version=True) for gateway in chosen]
-    version_labels = ["no version" if read.version is None else str(read.version) for read in reads]
-    versions = Counter(version_labels)
-    tasks = Counter(str(read.task.status) for read in reads if read.task is not None)
+    versions: Counter[str] = Counter()
+    tasks: Counter[str] = Counter()
+    for gateway in chosen:
+        read = read_gateway(api, gateway, with_version=True)
+        versions[str(read.version or "no version")] += 1
+        if read.task is not None:
+            tasks[str(read.task.status)] += 1
     return FleetSample(len(chosen), dict(versions), dict(tasks))
 
 
 def find_changes(plan: SavedPlan, api: AwsApi, clients: Clients) -> list[str]:
-    """Return what has changed in the account since the plan was made, one line for each change."""
+    """Return what has changed in the account since the plan was made, one line for each change.
+
+    Args:
+        plan: The saved plan.
+        api: The API of the account.
+        clients: Returns a boto3 client for the name of a service.
+    """
     changes = []
     difference = read_object(api, plan.update_object).difference
     if difference is not None:
         changes.append(difference)
     changes += _role_changes(plan, clients)
+    changes += _missing_gateways(plan, api)
+    return changes
+
+
+def _missing_gateways(plan: SavedPlan, api: AwsApi) -> list[str]:
+    """Return a line if gateways of the plan are not registered any more."""
     registered = list_gateways(api).uplinks_ms
     missing = [gateway for gateway in plan.gateway_ids if gateway not in registered]
-    if missing:
-        more = f" and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
-        changes.append(f"{len(missing)} gateways are gone: {', '.join(missing[:_MAX_NAMED])}{more}")
-    return changes
+    if not missing:
+        return []
+    names = ", ".join(missing[:_MAX_NAMED])
+    if len(missing) > _MAX_NAMED:
+        names += f" and {len(missing) - _MAX_NAMED} more"
+    return [f"{len(missing)} gateways are gone: {names}"]
 
 
 def _role_changes(plan: SavedPlan, clients: Clients) -> list[str]:

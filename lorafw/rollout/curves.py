@@ -43,47 +43,55 @@ class PredictedCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WaveCourse:
-    """How one wave went, and what was predicted."""
+    """How one wave went, and what was predicted for it.
+
+    ``completed``, ``failed`` and ``stalled`` have one element for each of the ``hours``. All of them are empty if the
+    wave has not begun.
+    """
 
     number: int
     """The number of the wave, from 1."""
     size: int
     """Number of gateways that were planned."""
     hours: tuple[float, ...]
-    """Hours since the wave began: 0, each time at which a count changed, and the last event that ``apply`` recorded.
-
-    Empty if the wave has not begun.
-    """
+    """Hours since the wave began: 0, each time at which a count changed, and the last event that ``apply`` recorded."""
     completed: tuple[int, ...]
-    """How many gateways were COMPLETED from each of these hours on."""
+    """Number of COMPLETED gateways from each hour on."""
     failed: tuple[int, ...]
-    """How many were FAILED."""
+    """Number of FAILED gateways from each hour on."""
     stalled: tuple[int, ...]
-    """How many had an update that has stalled: it was offered half a poll period ago, and had not succeeded."""
+    """Number of gateways, from each hour on, that had not succeeded half a poll period after the first offer."""
     checks: tuple[CheckPoint, ...]
-    """The checks of its gate, in the order of time."""
+    """The checks of the gate, in the order of time."""
     band: Band | None
-    """The predicted band. None if the prediction has none, because the wave began in too few of its rollouts."""
+    """The predicted band. None if the wave began in too few of the predicted rollouts."""
 
     @property
     def has_begun(self) -> bool:
-        """Whether the wave has begun."""
+        """True if the wave has begun."""
         return bool(self.hours)
 
     def predicted_at(self, hour: float) -> PredictedCounts | None:
-        """Return which numbers of gateways were predicted for an hour. None if there is no band.
+        """Return the numbers of gateways that were predicted for an hour. None if there is no band.
 
-        Counts never fall. Between two hours of the band, the smallest number is that of the hour before, and the
-        largest is that of the hour after.
+        Counts never fall. So between two hours of the band, the smallest number is that of the hour before, and the
+        largest number is that of the hour after.
+
+        Args:
+            hour: Hours since the wave began.
         """
-        if self.band is None:
+        band = self.band
+        if band is None:
             return None
-        hours = self.band.hours
-        before = max(0, int(np.searchsorted(hours, hour, side="right")) - 1)
-        after = min(len(hours) - 1, int(np.searchsorted(hours, hour, side="left")))
-        completed = (int(self.band.completed_low[before]), int(self.band.completed_high[after]))
-        failed = (int(self.band.failed_low[before]), int(self.band.failed_high[after]))
-        return PredictedCounts(hour, completed, failed, (0, self.band.stalled_high))
+        hour_before = int(np.searchsorted(band.hours, hour, side="right")) - 1
+        hour_after = int(np.searchsorted(band.hours, hour, side="left"))
+        first, last = max(hour_before, 0), min(hour_after, len(band.hours) - 1)
+        return PredictedCounts(
+            hour,
+            completed=(int(band.completed_low[first]), int(band.completed_high[last])),
+            failed=(int(band.failed_low[first]), int(band.failed_high[last])),
+            stalled=(0, band.stalled_high),
+        )
 
 
 def wave_courses(plan: SavedPlan, events: Iterable[Event]) -> tuple[WaveCourse, ...]:
@@ -143,17 +151,29 @@ def _course(
     changes: Sequence[_Change],
     checks: Sequence[GateChecked],
 ) -> WaveCourse:
-    """Return how one wave went. ``started_ms`` is None if it has not begun."""
+    """Return how one wave went. Times are in milliseconds since 1970 UTC.
+
+    Args:
+        plan: The saved plan.
+        index: The index of the wave.
+        started_ms: When the wave began. None if it has not begun.
+        latest_ms: When ``apply`` recorded its last event.
+        changes: The changes of the counts, in the order of time.
+        checks: The checks of the gate.
+    """
     number, size = index + 1, len(plan.waves[index].gateways)
     band = plan.bands[index]
     if started_ms is None:
         return WaveCourse(number, size, (), (), (), (), (), band)
-    hours = [0.0, *(max(0.0, (change.time_ms - started_ms) / HOUR_MS) for change in changes)]
-    hours.append(max(hours[-1], (latest_ms - started_ms) / HOUR_MS))
+    hours = [0.0]
+    for change in changes:
+        hours.append(max(0.0, (change.time_ms - started_ms) / HOUR_MS))
+    latest_hour = (latest_ms - started_ms) / HOUR_MS
+    hours.append(max(hours[-1], latest_hour))
     return WaveCourse(
         number,
         size,
-        tuple(hours),
+        hours=tuple(hours),
         completed=_running_count(changes, "completed"),
         failed=_running_count(changes, "failed"),
         stalled=_running_count(changes, "stalled"),

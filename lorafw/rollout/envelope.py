@@ -73,20 +73,23 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Band:
-    """The numbers of gateways that a wave may have, by hours since it began. No bound ever falls."""
+    """The numbers of gateways that a wave may have if it follows the prediction.
+
+    All arrays have the shape (hours,). No bound is smaller than that of the hour before.
+    """
 
     hours: Floats
     """Hours since the wave began."""
     completed_low: Integers
     """The smallest number of COMPLETED gateways at each hour."""
     completed_high: Integers
-    """The largest number."""
+    """The largest number of COMPLETED gateways at each hour."""
     failed_low: Integers
     """The smallest number of FAILED gateways at each hour."""
     failed_high: Integers
-    """The largest number."""
+    """The largest number of FAILED gateways at each hour."""
     stalled_high: int
-    """The largest number of gateways whose update has stalled, at all hours."""
+    """The largest number of gateways whose update has stalled. It is the same at all hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,20 +99,23 @@ class ObservedWave:
     wave: int
     """The index of the wave."""
     completed: int
+    """Number of COMPLETED gateways."""
     failed: int
+    """Number of FAILED gateways."""
     stalled: int = 0
     """Number of gateways whose update has stalled for certain."""
     elapsed_ms: int
+    """The current time."""
     known_ms: int
     """Everything that had happened until this time has been seen."""
     delay_ms: int = 0
-    """The longest time that a task was created, or still will be, after its planned time."""
+    """The longest delay of a task: it was created, or still will be, this long after its planned time."""
     left_out: int = 0
     """Number of gateways that were left out."""
 
 
 def read_band(prediction: Mapping[str, Any], wave: int) -> Band | None:
-    """Return the band of a wave.
+    """Return the band of a wave: the numbers of gateways that it has if it follows the prediction.
 
     Args:
         prediction: The prediction of a saved plan.
@@ -125,7 +131,8 @@ def read_band(prediction: Mapping[str, Any], wave: int) -> Band | None:
     if curves is None:
         return None
     sizes = [document["size"] for document in prediction["waves"]]
-    return make_band(curves, FALSE_HOLDS * _shares_of_waves(sizes)[wave])
+    share = _shares_of_waves(sizes)[wave]
+    return make_band(curves, FALSE_HOLDS * share)
 
 
 def _shares_of_waves(sizes: Sequence[int]) -> Floats:
@@ -140,14 +147,14 @@ def _shares_of_waves(sizes: Sequence[int]) -> Floats:
 
 
 def make_band(curves: WaveCurves, probability: float) -> Band | None:
-    """Return the band that a rollout leaves with a certain probability.
+    """Return the band that a rollout leaves with a certain probability, although it follows the model.
 
     Args:
         curves: The predicted curves of a wave.
-        probability: The probability that a rollout that follows the model leaves the band.
+        probability: The probability, for example 0.01.
 
     Returns:
-        The band. None if there are too few curves for this probability.
+        The band. None if there are too few curves to compute one.
     """
     if len(curves.completed) < _FEWEST_CURVES:
         return None
@@ -155,19 +162,23 @@ def make_band(curves: WaveCurves, probability: float) -> Band | None:
     completed = _Spread.from_curves(curves.completed, running)
     failed = _Spread.from_curves(curves.failed, running)
 
-    # A rollout goes badly if too few gateways are COMPLETED, or if too many are FAILED. These arrays have one element
-    # for each predicted rollout: its largest deviation in the bad direction.
+    # 1. A rollout goes badly if too few gateways are COMPLETED, or if too many are FAILED. For each rollout, take the
+    #    largest deviation in this direction. The arrays have the shape (rollouts,).
     too_few_completed = completed.largest_below(curves.completed, running)
     too_many_failed = failed.largest_above(curves.failed, running)
-    bad_limit = _upper_limit(np.maximum(too_few_completed, too_many_failed), probability * _BAD_SHARE)
+    worst = np.maximum(too_few_completed, too_many_failed)
+    bad_limit = _upper_limit(worst, probability * _BAD_SHARE)
 
-    # The same in the good direction.
+    # 2. The same in the good direction.
     too_many_completed = completed.largest_above(curves.completed, running)
     too_few_failed = failed.largest_below(curves.failed, running)
-    good_limit = _upper_limit(np.maximum(too_many_completed, too_few_failed), probability * _GOOD_SHARE)
+    best = np.maximum(too_many_completed, too_few_failed)
+    good_limit = _upper_limit(best, probability * _GOOD_SHARE)
 
+    # 3. Stalled updates are only counted if they are too many.
     most_stalled = _largest(curves.stalled, running)
     stalled_limit = _upper_limit(most_stalled, probability * _STALL_SHARE)
+
     return Band(
         hours=curves.hours,
         completed_low=completed.lower_bound(bad_limit, curves.size),
@@ -180,52 +191,60 @@ def make_band(curves: WaveCurves, probability: float) -> Band | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Spread:
-    """The mean of a count at each hour, and its usual deviation in both directions."""
+    """How a count is spread over the predicted rollouts: its mean and its usual deviation, hour by hour.
+
+    All arrays have the shape (hours,). The usual deviation is the distance from the mean to the quantile of a tail.
+    """
 
     mean: Floats
-    """The mean at each hour."""
+    """The mean of the count."""
     below: Floats
-    """The usual deviation below the mean at each hour."""
+    """The usual deviation below the mean."""
     above: Floats
-    """The usual deviation above the mean at each hour."""
+    """The usual deviation above the mean."""
 
     @classmethod
     def from_curves(cls, counts: Counts, running: Mask) -> _Spread:
-        """Return the spread of some curves, over the rollouts that had not been stopped at each hour.
+        """Return the spread of some curves. A rollout counts only at the hours before it was stopped.
 
         Args:
-            counts: One row for each rollout, one column for each hour.
-            running: Of the same shape: whether the rollout had not been stopped at this hour.
+            counts: The count of each rollout at each hour. Shape (rollouts, hours).
+            running: Whether the rollout was still running at this hour. Shape (rollouts, hours).
         """
-        columns = [count[is_running] for count, is_running in zip(counts.T, running.T, strict=True)]
-        mean, low, high = np.array([_mean_and_tails(column) for column in columns]).T
+        rows = []
+        for counts_of_hour, is_running in zip(counts.T, running.T, strict=True):
+            rows.append(_mean_and_tails(counts_of_hour[is_running]))
+        mean, low, high = np.array(rows).T
         below = np.maximum(mean - low, _SMALLEST_DEVIATION)
         above = np.maximum(high - mean, _SMALLEST_DEVIATION)
         return cls(mean, below, above)
 
     def largest_below(self, counts: Counts, running: Mask) -> Floats:
-        """Return the largest deviation of each curve below the mean, in units of the usual one."""
-        return _largest((self.mean - counts) / self.below, running)
+        """Return how far each rollout was below the mean at most, in usual deviations. Shape (rollouts,)."""
+        deviations = (self.mean - counts) / self.below
+        return _largest(deviations, running)
 
     def largest_above(self, counts: Counts, running: Mask) -> Floats:
-        """Return the largest deviation of each curve above the mean, in units of the usual one."""
-        return _largest((counts - self.mean) / self.above, running)
+        """Return how far each rollout was above the mean at most, in usual deviations. Shape (rollouts,)."""
+        deviations = (counts - self.mean) / self.above
+        return _largest(deviations, running)
 
     def lower_bound(self, limit: float, size: int) -> Integers:
-        """Return the smallest count at each hour that a limit of the deviations allows. It never falls."""
+        """Return the smallest allowed count at each hour: ``limit`` usual deviations below the mean."""
         smallest = self.mean - limit * self.below
         return _to_bound(np.ceil(smallest - _ROUNDING), size)
 
     def upper_bound(self, limit: float, size: int) -> Integers:
-        """Return the largest count at each hour that a limit of the deviations allows. It never falls."""
+        """Return the largest allowed count at each hour: ``limit`` usual deviations above the mean."""
         largest = self.mean + limit * self.above
         return _to_bound(np.floor(largest + _ROUNDING), size)
 
 
 def _to_bound(values: Floats, size: int) -> Integers:
-    """Return a bound as numbers of gateways from 0 to the size of the wave that never fall."""
-    bound: Integers = np.clip(np.maximum.accumulate(values), 0, size).astype(np.int64)
-    return bound
+    """Return bounds as numbers of gateways between 0 and the size of the wave. No bound is smaller than the last."""
+    growing = np.maximum.accumulate(values)
+    bounds: Integers = np.clip(growing, 0, size).astype(np.int64)
+    return bounds
 
 
 def _mean_and_tails(column: Counts) -> tuple[float, float, float]:
@@ -237,8 +256,9 @@ def _mean_and_tails(column: Counts) -> tuple[float, float, float]:
 
 
 def _largest(values: Floats | Counts, running: Mask) -> Floats:
-    """Return the largest value of each rollout before it was stopped."""
-    largest: Floats = np.where(running, values, 0.0).max(axis=1)
+    """Return the largest value of each rollout before it was stopped. Shape (rollouts,)."""
+    values_while_running = np.where(running, values, 0.0)
+    largest: Floats = values_while_running.max(axis=1)
     return largest
 
 
@@ -252,22 +272,22 @@ def _upper_limit(values: Floats, probability: float) -> float:
 
 
 def find_deviation(band: Band, seen: ObservedWave) -> str | None:
-    """Compare a wave with its band.
+    """Compare a wave with its band, in favour of the wave (see the list at the top of this module).
 
     Args:
         band: The band of the wave.
         seen: What is known about the wave.
 
     Returns:
-        The reason to hold. None if the wave may be inside of the band.
+        The reason to hold the rollout. None if the wave may be inside of the band.
     """
-    completed, failed = TaskStatus.COMPLETED, TaskStatus.FAILED
-    checks = (
-        (completed, seen.completed, band.completed_low, band.completed_high),
-        (failed, seen.failed, band.failed_low, band.failed_high),
-    )
+    # Counts grow, so a low count is compared with an earlier hour and a high count with a later one.
     low_index = _index_before(band, seen.known_ms - seen.delay_ms)
     high_index = _index_after(band, seen.elapsed_ms)
+    checks = (
+        (TaskStatus.COMPLETED, seen.completed, band.completed_low, band.completed_high),
+        (TaskStatus.FAILED, seen.failed, band.failed_low, band.failed_high),
+    )
     for status, count, low, high in checks:
         if low_index is not None and count < low[low_index] - seen.left_out:
             return _describe(seen, status, count, seen.known_ms, (low[low_index], high[low_index]))

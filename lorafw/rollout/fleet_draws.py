@@ -39,14 +39,20 @@ def draw_fleets(fleet: Fleet, plan: Plan, make_fleet: FleetMaker | None, count: 
     """
     count = min(count, max(2, _LARGEST_POOL // fleet.size))
     yield fleet
+
+    # If the model can draw, draw all fleets at once and split them. A model with listed gateways keeps its size.
     if make_fleet is not None:
         pool = make_fleet(fleet.size * count)
         if pool.size == fleet.size * count:
             yield from _split(pool, fleet.size, count)
             return
-    ends = plan.wave_ends(fleet.size) if plan.order == "number" else [fleet.size]
+
+    # Otherwise draw from the gateways of the fleet again.
+    part_ends = [fleet.size]
+    if plan.order == "number":
+        part_ends = plan.wave_ends(fleet.size)
     for number in range(1, count):
-        yield _resample(fleet, ends, seed, number)
+        yield _resample(fleet, part_ends, seed, number)
 
 
 def _split(pool: Fleet, size: int, count: int) -> Iterator[Fleet]:
@@ -55,24 +61,29 @@ def _split(pool: Fleet, size: int, count: int) -> Iterator[Fleet]:
         yield pool.select(slice(number * size, (number + 1) * size))
 
 
-def _resample(fleet: Fleet, ends: list[int], seed: int, number: int) -> Fleet:
-    """Return a fleet of gateways that are drawn from a fleet with replacement, twice.
+def _resample(fleet: Fleet, part_ends: list[int], seed: int, number: int) -> Fleet:
+    """Draw the gateways of a fleet from another fleet, with replacement (a bootstrap).
 
-    The first time stands for what is not known about the kind of fleet, the second one for the fleet that is drawn from
-    it. Each wave keeps its own gateways if the waves follow the order of the fleet: a wave may be one Region.
+    It is done twice. The first draw stands for what is not known about the kind of fleet, and the second draw for the
+    fleet that is drawn from this kind.
 
     Args:
-        fleet: The fleet.
-        ends: The parts that keep their own gateways, by the index after each part.
+        fleet: The fleet to draw from.
+        part_ends: The fleet is drawn part by part, because a wave may be one Region. Each number is the index after the
+            last gateway of a part.
         seed: The seed of the random numbers.
-        number: The number of the fleet to draw.
+        number: The number of the fleet to draw. Each number gives another fleet.
     """
     rng_key = rng_keys(seed, number, np.arange(fleet.size))
-    first, second = (uniform(rng_key, Stream.RESAMPLE, step) for step in (0, 1))
+    first = uniform(rng_key, Stream.RESAMPLE, 0)  # shape (gateways,), from 0 to 1
+    second = uniform(rng_key, Stream.RESAMPLE, 1)
     start = 0
     parts: list[npt.NDArray[np.int64]] = []
-    for end in ends:
-        kind = start + (first[start:end] * (end - start)).astype(np.int64)
-        parts.append(kind[(second[start:end] * (end - start)).astype(np.int64)])
+    for end in part_ends:
+        size = end - start
+        first_draw = start + (first[start:end] * size).astype(np.int64)  # indices of gateways in this part
+        second_draw = (second[start:end] * size).astype(np.int64)  # positions in first_draw
+        parts.append(first_draw[second_draw])
         start = end
-    return replace(fleet.select(np.concatenate(parts)), number=fleet.number.copy())
+    drawn = fleet.select(np.concatenate(parts))
+    return replace(drawn, number=fleet.number.copy())

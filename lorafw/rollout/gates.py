@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lorafw.fleet.formatting import format_percent
@@ -11,40 +13,44 @@ from lorafw.fleet.simulation.gates import GateDecision, evaluate_gate, first_abo
 from lorafw.fleet.simulation.inputs import NEVER, to_ms
 from lorafw.rollout.events import Aborted, Ending, Finished, GateChecked
 from lorafw.rollout.looks import look_at_wave
-from lorafw.rollout.state import Phase, WaveProgress
+from lorafw.rollout.state import GatewayProgress, Phase, WaveProgress
 from lorafw.rollout.step_context import StepContext
 from lorafw.tasks.lifecycle import TaskStatus
 
 
 def check_abort_criterion(context: StepContext) -> None:
-    """Abort the rollout if the criterion of the plan is met by the tasks that have ended so far."""
+    """Abort the rollout if the tasks that have ended so far meet the abort criterion of the plan.
+
+    The criterion is met if at least a certain share of at least a certain number of ended tasks is FAILED.
+    """
     draft = context.draft
     abort = draft.plan.plan.abort
     if abort is None or draft.abort_reason is not None:
         return
-    if not context.has_ended_tasks and draft.session.listed_ms is not None:
-        return
+    is_first_look = draft.session.listed_ms is None
+    if not context.has_ended_tasks and not is_first_look:
+        return  # nothing has changed since the last step
     ended = [progress for progress in draft.gateways.values() if progress.phase is Phase.ENDED]
-    if not ended or not _is_met(abort, [(item.changed_ms, item.status) for item in ended]):
+    if not ended or not _is_met(abort, ended):
         return
-    failed = sum(item.status is TaskStatus.FAILED for item in ended)
+    failed = sum(progress.status is TaskStatus.FAILED for progress in ended)
     rule = f"failed / ended >= {format_percent(abort.threshold)} and ended >= {abort.minimum_executed}"
-    context.record(
-        Aborted(
-            at_ms=context.now_ms, reason=f"the abort criterion is met: {failed} of {len(ended)} ended FAILED ({rule})"
-        )
-    )
+    reason = f"the abort criterion is met: {failed} of {len(ended)} ended FAILED ({rule})"
+    context.record(Aborted(at_ms=context.now_ms, reason=reason))
 
 
-def _is_met(abort: Abort, ends: list[tuple[int, TaskStatus | None]]) -> bool:
-    """Return whether the criterion was met at any of these ends, in the order of time."""
-    ended_ms = np.array([[time_ms for time_ms, _ in ends]], dtype=np.int64)
-    status = np.array([[status_code(status) for _, status in ends]], dtype=np.uint8)
+def _is_met(abort: Abort, ended: Sequence[GatewayProgress]) -> bool:
+    """Return True if the criterion was met when any of these tasks ended.
+
+    The simulator's function takes arrays of the shape (rollouts, tasks). Here there is one rollout.
+    """
+    ended_ms = np.array([[progress.changed_ms for progress in ended]], dtype=np.int64)
+    status = np.array([[status_code(progress.status) for progress in ended]], dtype=np.uint8)
     return bool(first_abort_ms(abort, status, ended_ms)[0] < NEVER)
 
 
 def first_check_ms(wave: WaveProgress, rule: Wave) -> int | None:
-    """Return when the gate of a wave is first checked. None if not all of its tasks were created."""
+    """Return when the gate of a wave is first checked. None if not all tasks of the wave were created yet."""
     if not wave.is_created or wave.started_ms is None:
         return None
     created_ms = wave.last_created_ms
@@ -64,24 +70,31 @@ def next_check_ms(wave: WaveProgress, rule: Wave) -> int | None:
 
 
 def check_gate(context: StepContext, index: int, *, may_go_on: bool = True) -> None:
-    """Check the gate of a wave if it is due, and record its decision.
+    """Check the gate of a wave if a check is due, and record its decision.
 
     Args:
         context: The step.
         index: The index of the wave.
-        may_go_on: False to leave a decision to go on for later.
+        may_go_on: False to record only decisions that stop or hold the rollout.
     """
     rule, wave = context.draft.plan.wave_rules[index], context.draft.waves[index]
+
+    # 1. Is a check due?
     first_ms, due_ms = first_check_ms(wave, rule), next_check_ms(wave, rule)
     if first_ms is None or due_ms is None:
         return
     if context.now_ms < due_ms:
         context.wake_at(due_ms)
         return
-    # If apply did not run for a while, only the last check that was due is made.
-    check = (context.now_ms - first_ms) // to_ms(rule.again_s)
-    if rule.gate is not None and not look_at_wave(context, index, first_ms + check * to_ms(rule.again_s)):
+
+    # 2. Read the tasks of the wave. If apply did not run for a while, only the last check that was due is made.
+    interval_ms = to_ms(rule.again_s)
+    check = (context.now_ms - first_ms) // interval_ms
+    check_ms = first_ms + check * interval_ms
+    if rule.gate is not None and not look_at_wave(context, index, check_ms):
         return
+
+    # 3. Decide.
     decision, reason = _evaluate(rule, context.draft.waves[index], check)
     if decision is GateDecision.GO and not may_go_on:
         return
@@ -89,7 +102,13 @@ def check_gate(context: StepContext, index: int, *, may_go_on: bool = True) -> N
 
 
 def _evaluate(rule: Wave, wave: WaveProgress, check: int) -> tuple[GateDecision, str]:
-    """Return the decision of a gate, and the reason in words."""
+    """Return the decision of a gate, and the reason in words.
+
+    Args:
+        rule: The gate and its times, as planned.
+        wave: The progress of the wave.
+        check: The number of the check, from 0.
+    """
     if rule.gate is None:
         return GateDecision.GO, "there is no gate"
     if isinstance(rule.gate, Manual):
@@ -121,8 +140,17 @@ def describe_gate(gate: Gate) -> str:
 
 
 def _record_decision(context: StepContext, index: int, check: int, decision: GateDecision, reason: str) -> None:
-    """Record the decision of a gate, and what follows from it."""
-    wave = context.draft.waves[index]
+    """Record the decision of a gate, and the end of the rollout if the decision ends it.
+
+    Args:
+        context: The step.
+        index: The index of the wave.
+        check: The number of the check, from 0.
+        decision: The decision.
+        reason: The reason in words.
+    """
+    draft = context.draft
+    wave = draft.waves[index]
     context.record(
         GateChecked(
             at_ms=context.now_ms,
@@ -135,10 +163,12 @@ def _record_decision(context: StepContext, index: int, check: int, decision: Gat
             reason=f"the gate of wave {index + 1}: {reason}",
         )
     )
-    gate = context.draft.plan.wave_rules[index].gate
-    is_last = index == len(context.draft.waves) - 1
-    nothing_open = not any(each.open_count for each in context.draft.waves)
-    if decision is not GateDecision.GO and is_last and nothing_open and not isinstance(gate, Manual):
+    if decision is GateDecision.GO:
+        return
+    is_manual = isinstance(draft.plan.wave_rules[index].gate, Manual)
+    is_last = index == len(draft.waves) - 1
+    has_open_tasks = any(each.open_count for each in draft.waves)
+    if is_last and not has_open_tasks and not is_manual:
         failed = f"all waves have ended, and the gate of wave {index + 1} did not pass: {reason}"
         context.record(Finished(at_ms=context.now_ms, ending=Ending.FAILED, reason=failed))
     elif decision is GateDecision.ABORT:

@@ -10,6 +10,7 @@ base64. Beside them stand their quantiles, for people.
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,6 @@ FLEETS: Final = 100
 STALL_SHARE: Final = 0.5
 """An update has stalled if its task has not ended this share of a poll period after it was first offered."""
 
-_COUNTS: Final = ("completed", "failed", "stalled")
 _POINTS: Final = 97
 """Number of hours at which the curves are kept, besides the last one."""
 _GATEWAYS_AT_ONCE: Final = 10_000_000
@@ -57,25 +57,31 @@ Counts = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WaveCurves:
-    """The predicted curves of one wave."""
+    """The predicted curves of one wave: how the numbers of gateways grow with the hours.
+
+    A row of ``completed``, ``failed`` and ``stalled`` is one simulated rollout in which the wave began. A column is one
+    of the ``hours``.
+    """
 
     hours: npt.NDArray[np.float64]
-    """Hours since the wave began."""
+    """Hours since the wave began. Shape (hours,)."""
     completed: Counts
-    """How many gateways are COMPLETED: one row for each rollout in which the wave began, one column for each hour."""
+    """Number of COMPLETED gateways. Shape (rollouts, hours)."""
     failed: Counts
-    """How many are FAILED."""
+    """Number of FAILED gateways. Shape (rollouts, hours)."""
     stalled: Counts
-    """How many have stalled."""
+    """Number of gateways whose update has stalled. Shape (rollouts, hours)."""
     stopped_h: npt.NDArray[np.float64]
-    """When each of these rollouts was stopped, in hours since the wave began. Infinity if it was not."""
+    """When each rollout was stopped, in hours since the wave began. Infinity if it was not. Shape (rollouts,)."""
     size: int
-    """The number of gateways in the wave."""
+    """Number of gateways in the wave."""
 
     @property
     def running(self) -> npt.NDArray[np.bool_]:
-        """Whether each rollout had not been stopped at each hour."""
-        is_running: npt.NDArray[np.bool_] = self.hours[None, :] <= self.stopped_h[:, None]
+        """Whether each rollout was still running at each hour. Shape (rollouts, hours)."""
+        hours_as_row = self.hours[np.newaxis, :]
+        stopped_as_column = self.stopped_h[:, np.newaxis]
+        is_running: npt.NDArray[np.bool_] = hours_as_row <= stopped_as_column
         return is_running
 
 
@@ -121,11 +127,14 @@ def stall_ms(poll_period_ms: float) -> int:
 
 
 def read_curves(prediction: Mapping[str, Any], wave: int) -> WaveCurves | None:
-    """Return the curves of a wave. None if the prediction has none, because the wave never began.
+    """Return the predicted curves of a wave.
 
     Args:
-        prediction: The prediction of a saved plan.
+        prediction: The prediction of a saved plan, as ``predict`` returns it.
         wave: The index of the wave.
+
+    Returns:
+        The curves. None if the prediction has none, because the wave never began.
 
     Raises:
         RolloutError: The curves are too long to be read.
@@ -134,50 +143,85 @@ def read_curves(prediction: Mapping[str, Any], wave: int) -> WaveCurves | None:
     if wave >= len(waves) or not waves[wave]["rollouts"]:
         return None
     document = waves[wave]
-    shape = (document["rollouts"], len(document["hours"]))
-    if shape[0] * shape[1] > _MOST_COUNTS:
-        raise RolloutError(f"the prediction of wave {wave + 1} has {shape[0] * shape[1]:,} counts; make a new plan")
-    completed, failed, stalled = (_unpack(document[name]["curves"], shape) for name in _COUNTS)
-    stopped_h = np.full(document["rollouts"], np.inf)
-    for row, hours in document["stopped"]:
-        stopped_h[row] = hours
-    return WaveCurves(np.array(document["hours"]), completed, failed, stalled, stopped_h, document["size"])
+    rollouts, hours = document["rollouts"], np.array(document["hours"])
+    count = rollouts * len(hours)
+    if count > _MOST_COUNTS:
+        raise RolloutError(f"the prediction of wave {wave + 1} has {count:,} counts; make a new plan")
+    stopped_h = np.full(rollouts, np.inf)
+    for row, stop_hour in document["stopped"]:
+        stopped_h[row] = stop_hour
+    return WaveCurves(
+        hours=hours,
+        completed=_unpack(document["completed"]["curves"], rollouts, len(hours)),
+        failed=_unpack(document["failed"]["curves"], rollouts, len(hours)),
+        stalled=_unpack(document["stalled"]["curves"], rollouts, len(hours)),
+        stopped_h=stopped_h,
+        size=document["size"],
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WaveEnds:
-    """How the tasks of one wave ended: a row for each rollout in which the wave began."""
+    """How the tasks of one wave ended in many simulated rollouts.
+
+    A row of an array is one rollout in which the wave began. A column is one gateway of the wave. Times are in
+    milliseconds since the wave began. The time of something that did not happen is ``NEVER``, which is larger than all
+    other times.
+    """
 
     ended_ms: I64
-    """When each task ended, since the wave began. NEVER if it did not."""
+    """When each task ended. Shape (rollouts, gateways)."""
     status: U8
-    """The status of each task, as a code."""
+    """The last status of each task, as a number (``status_code``). Shape (rollouts, gateways)."""
     stalled_ms: I64
-    """When each update stalled, since the wave began. NEVER if it did not."""
+    """When each update stalled. Shape (rollouts, gateways)."""
     stopped_ms: I64
-    """When each rollout was stopped, since the wave began. NEVER if it was not."""
+    """When each rollout was stopped. Shape (rollouts,)."""
 
     def times_ms(self, status: TaskStatus) -> I64:
-        """Return when tasks ended with a status, sorted: a row for each rollout, with NEVER at its end."""
-        times_ms: I64 = np.sort(np.where(self.status == status_code(status), self.ended_ms, NEVER), axis=1)
-        return times_ms
+        """Return the times at which tasks ended with a status, sorted within each rollout.
+
+        Args:
+            status: The status, such as COMPLETED.
+
+        Returns:
+            The times. Tasks that did not end with this status count as NEVER. Shape (rollouts, gateways).
+        """
+        has_status = self.status == status_code(status)
+        ended_ms = np.where(has_status, self.ended_ms, NEVER)
+        sorted_ms: I64 = np.sort(ended_ms, axis=1)
+        return sorted_ms
 
     def sorted_stalls_ms(self) -> I64:
-        """Return when updates stalled, sorted like ``times_ms``."""
-        times_ms: I64 = np.sort(self.stalled_ms, axis=1)
-        return times_ms
+        """Return the times at which updates stalled, sorted within each rollout. Shape (rollouts, gateways)."""
+        sorted_ms: I64 = np.sort(self.stalled_ms, axis=1)
+        return sorted_ms
 
 
 def _simulate_curves(fleets: Sequence[Fleet], plan: Plan, seed: int, replications: int) -> list[WaveCurves]:
-    """Return the curves of each wave. The hours at which they are kept come from the first groups of rollouts."""
+    """Simulate the rollouts group by group, so that they fit into memory, and return the curves of each wave.
+
+    Args:
+        fleets: The fleets that the rollouts are simulated on.
+        plan: The plan.
+        seed: The seed of the first group.
+        replications: Number of rollouts.
+    """
     groups = list(_groups(fleets, seed, replications))
+
+    # 1. The first groups tell at which hours the curves are kept. They are as many as fit into memory at once.
     first_count = max(1, _GATEWAYS_AT_ONCE // (fleets[0].size * groups[0].replications))
-    first = [_simulate_ends(group, plan) for group in groups[:first_count]]
-    grids = [_grid(wave_ends) for wave_ends in zip(*first, strict=True)]
-    parts = [_curves_of_waves(ends, grids) for ends in first]
-    del first
-    parts += [_curves_of_waves(_simulate_ends(group, plan), grids) for group in groups[first_count:]]
-    return [_join(wave_parts) for wave_parts in zip(*parts, strict=True)]
+    first_ends = [_simulate_ends(group, plan) for group in groups[:first_count]]
+    hours_of_waves = [_choose_hours(ends_of_wave) for ends_of_wave in zip(*first_ends, strict=True)]
+    curves_of_groups = [_curves_of_waves(ends, hours_of_waves) for ends in first_ends]
+    del first_ends
+
+    # 2. All other groups are simulated one by one, and only their curves are kept.
+    for group in groups[first_count:]:
+        curves_of_groups.append(_curves_of_waves(_simulate_ends(group, plan), hours_of_waves))
+
+    # 3. Join the curves of all groups, wave by wave.
+    return [_join(curves_of_wave) for curves_of_wave in zip(*curves_of_groups, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,107 +231,146 @@ class _Group:
     fleet: Fleet
     seed: int
     replications: int
+    """Number of rollouts."""
 
 
 def _groups(fleets: Sequence[Fleet], seed: int, replications: int) -> Iterator[_Group]:
     """Yield groups of rollouts that fit into memory, at least one for each fleet."""
-    most = max(1, _GATEWAYS_AT_ONCE // fleets[0].size)
-    count = max(len(fleets), -(-replications // most))
-    ends = np.linspace(0, replications, count + 1).round().astype(int).tolist()
-    for number, (start, end) in enumerate(pairwise(ends)):
+    largest_group = max(1, _GATEWAYS_AT_ONCE // fleets[0].size)
+    count = max(len(fleets), math.ceil(replications / largest_group))
+    limits = np.linspace(0, replications, count + 1).round().astype(int).tolist()
+    for number, (start, end) in enumerate(pairwise(limits)):
         group_seed = seed if number == 0 else splitmix64(seed + number) >> 1
         yield _Group(fleets[number % len(fleets)], group_seed, end - start)
 
 
 def _simulate_ends(group: _Group, plan: Plan) -> list[WaveEnds]:
     """Simulate a group of rollouts, and return how the tasks of each wave ended."""
-    return list(simulated_waves(simulate(group.fleet, plan, seed=group.seed, replications=group.replications)))
+    result = simulate(group.fleet, plan, seed=group.seed, replications=group.replications)
+    return list(simulated_waves(result))
 
 
 def simulated_waves(result: Result) -> Iterator[WaveEnds]:
-    """Yield how the tasks of each wave ended."""
-    rng_key = rng_keys(result.seed, np.arange(result.replications)[:, None], result.fleet.number[None, :])
+    """Yield how the tasks of each wave ended.
+
+    Args:
+        result: The simulated rollouts.
+    """
+    rollouts_as_column = np.arange(result.replications)[:, np.newaxis]
+    gateways_as_row = result.fleet.number[np.newaxis, :]
+    rng_key = rng_keys(result.seed, rollouts_as_column, gateways_as_row)
+    # Shape (rollouts, gateways): the indices of the gateways, in the order in which a rollout creates their tasks.
     order = task_order(result.plan, rng_key)
-    patience_ms = stall_ms(float(np.median(result.fleet.period_ms)))
     wave_start = 0
     for number, wave_end in enumerate(result.plan.wave_ends(result.fleet.size)):
-        index = order[:, wave_start:wave_end]
         started_ms = np.zeros(result.replications, dtype=np.int64)
         if result.waves:
             started_ms = result.waves[number].started_ms
-        began = started_ms < NEVER
-        offered_ms, ended_ms, status = (
-            np.take_along_axis(getattr(result.histories, name), index, axis=1)[began]
-            for name in ("offered_ms", "ended_ms", "status")
-        )
-        has_stalled = (offered_ms < NEVER) & (ended_ms > offered_ms + patience_ms)
-        stalled_ms = np.where(has_stalled, offered_ms + patience_ms, NEVER)
-        started_ms, stopped_ms = started_ms[began], result.stopped_ms[began]
-        yield WaveEnds(
-            ended_ms=_since(ended_ms, started_ms[:, None]),
-            status=status,
-            stalled_ms=_since(stalled_ms, started_ms[:, None]),
-            stopped_ms=_since(stopped_ms, started_ms),
-        )
+        yield _ends_of_wave(result, order[:, wave_start:wave_end], started_ms)
         wave_start = wave_end
 
 
-def _since(time_ms: I64, started_ms: I64) -> I64:
-    """Return times as durations since others. NEVER stays NEVER."""
-    since_ms: I64 = np.where(time_ms < NEVER, time_ms - started_ms, NEVER)
+def _ends_of_wave(result: Result, gateways: I64, started_ms: I64) -> WaveEnds:
+    """Return how the tasks of one wave ended.
+
+    Args:
+        result: The simulated rollouts.
+        gateways: The indices of the gateways of the wave. Shape (rollouts, gateways of the wave).
+        started_ms: When the wave began in each rollout. NEVER if it did not begin. Shape (rollouts,).
+    """
+    # 1. Take the gateways of the wave, in the rollouts in which it began.
+    has_begun = started_ms < NEVER
+    histories = result.histories
+    offered_ms = np.take_along_axis(histories.offered_ms, gateways, axis=1)[has_begun]
+    ended_ms = np.take_along_axis(histories.ended_ms, gateways, axis=1)[has_begun]
+    status = np.take_along_axis(histories.status, gateways, axis=1)[has_begun]
+
+    # 2. An update has stalled if its task had not ended some time after the first offer.
+    stall_time_ms = offered_ms + stall_ms(float(np.median(result.fleet.period_ms)))
+    has_stalled = (offered_ms < NEVER) & (ended_ms > stall_time_ms)
+    stalled_ms = np.where(has_stalled, stall_time_ms, NEVER)
+
+    # 3. Count the times from the start of the wave.
+    start_ms = started_ms[has_begun]
+    start_as_column = start_ms[:, np.newaxis]
+    return WaveEnds(
+        ended_ms=_since(ended_ms, start_as_column),
+        status=status,
+        stalled_ms=_since(stalled_ms, start_as_column),
+        stopped_ms=_since(result.stopped_ms[has_begun], start_ms),
+    )
+
+
+def _since(time_ms: I64, start_ms: I64) -> I64:
+    """Return the durations from a start to some times. NEVER stays NEVER."""
+    since_ms: I64 = np.where(time_ms < NEVER, time_ms - start_ms, NEVER)
     return since_ms
 
 
-def _grid(groups: Sequence[WaveEnds]) -> npt.NDArray[np.float64]:
+def _choose_hours(groups: Sequence[WaveEnds]) -> npt.NDArray[np.float64]:
     """Return the hours at which the curves of a wave are kept. The last one stands for all later ones."""
-    ended_ms = np.concatenate([ends.ended_ms.ravel() for ends in groups])
-    finite = ended_ms[ended_ms < NEVER]
-    if not finite.size:
+    all_ended_ms = np.concatenate([ends.ended_ms.ravel() for ends in groups])
+    ended_ms = all_ended_ms[all_ended_ms < NEVER]
+    if not ended_ms.size:
         return np.zeros(1)
-    last_h = float(np.quantile(finite, _LONGEST_QUANTILE)) / _HOUR_MS
-    return np.append(np.linspace(0, last_h, _POINTS), float(finite.max()) / _HOUR_MS)
+    last_h = float(np.quantile(ended_ms, _LONGEST_QUANTILE)) / _HOUR_MS
+    return np.append(np.linspace(0, last_h, _POINTS), float(ended_ms.max()) / _HOUR_MS)
 
 
-def _curves_of_waves(waves: Sequence[WaveEnds], grids: Sequence[npt.NDArray[np.float64]]) -> list[WaveCurves]:
+def _curves_of_waves(waves: Sequence[WaveEnds], hours_of_waves: Sequence[npt.NDArray[np.float64]]) -> list[WaveCurves]:
     """Return the curves of each wave in some rollouts."""
-    return [_curves(ends, grid) for ends, grid in zip(waves, grids, strict=True)]
+    return [_curves(ends, hours) for ends, hours in zip(waves, hours_of_waves, strict=True)]
 
 
 def _curves(ends: WaveEnds, hours: npt.NDArray[np.float64]) -> WaveCurves:
-    """Return the curves of a wave in some rollouts."""
+    """Return the curves of a wave in some rollouts.
+
+    Args:
+        ends: How the tasks of the wave ended.
+        hours: The hours at which the curves are kept. Shape (hours,).
+    """
     until_ms = hours * _HOUR_MS
-    until_ms[-1] = NEVER / 2
-    completed, failed = (
-        _count(ends.times_ms(status), until_ms) for status in (TaskStatus.COMPLETED, TaskStatus.FAILED)
-    )
-    stalled = _count(ends.sorted_stalls_ms(), until_ms)
+    until_ms[-1] = NEVER / 2  # the last count is that of all times except NEVER
     stopped_h = np.where(ends.stopped_ms < NEVER, ends.stopped_ms / _HOUR_MS, np.inf)
-    return WaveCurves(hours, completed, failed, stalled, stopped_h, ends.ended_ms.shape[1])
-
-
-def _count(times_ms: I64, until_ms: npt.NDArray[np.float64]) -> Counts:
-    """Return how many of the sorted times of each rollout had come by each moment."""
-    rows = [np.searchsorted(row, until_ms, side="right") for row in times_ms]
-    return np.array(rows, dtype=np.int32).reshape(len(times_ms), len(until_ms))
-
-
-def _join(parts: Sequence[WaveCurves]) -> WaveCurves:
-    """Return the curves of several groups as one."""
-    completed, failed, stalled, stopped_h = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in (*_COUNTS, "stopped_h")
+    return WaveCurves(
+        hours=hours,
+        completed=_count(ends.times_ms(TaskStatus.COMPLETED), until_ms),
+        failed=_count(ends.times_ms(TaskStatus.FAILED), until_ms),
+        stalled=_count(ends.sorted_stalls_ms(), until_ms),
+        stopped_h=stopped_h,
+        size=ends.ended_ms.shape[1],
     )
-    return WaveCurves(parts[0].hours, completed, failed, stalled, stopped_h, parts[0].size)
+
+
+def _count(sorted_ms: I64, until_ms: npt.NDArray[np.float64]) -> Counts:
+    """Return how many of the sorted times of each rollout had come by each moment. Shape (rollouts, moments)."""
+    rows = [np.searchsorted(times_ms, until_ms, side="right") for times_ms in sorted_ms]
+    return np.array(rows, dtype=np.int32).reshape(len(sorted_ms), len(until_ms))
+
+
+def _join(groups: Sequence[WaveCurves]) -> WaveCurves:
+    """Return the curves of several groups of rollouts as one."""
+    return WaveCurves(
+        hours=groups[0].hours,
+        completed=np.concatenate([curves.completed for curves in groups]),
+        failed=np.concatenate([curves.failed for curves in groups]),
+        stalled=np.concatenate([curves.stalled for curves in groups]),
+        stopped_h=np.concatenate([curves.stopped_h for curves in groups]),
+        size=groups[0].size,
+    )
 
 
 def _to_document(wave: WaveCurves) -> dict[str, Any]:
     """Return the curves of a wave as a JSON document."""
-    stopped = np.flatnonzero(np.isfinite(wave.stopped_h)).tolist()
+    stopped_rows = np.flatnonzero(np.isfinite(wave.stopped_h)).tolist()
     return {
         "size": wave.size,
         "rollouts": len(wave.completed),
-        "stopped": [[row, round(float(wave.stopped_h[row]), 6)] for row in stopped],
+        "stopped": [[row, round(float(wave.stopped_h[row]), 6)] for row in stopped_rows],
         "hours": [round(hour, 6) for hour in wave.hours.tolist()],
-        **{name: _describe(getattr(wave, name)) for name in _COUNTS},
+        "completed": _describe(wave.completed),
+        "failed": _describe(wave.failed),
+        "stalled": _describe(wave.stalled),
     }
 
 
@@ -308,8 +391,8 @@ def _pack(counts: Counts) -> str:
     return base64.b64encode(zlib.compress(counts.astype("<i4").tobytes(), 6)).decode()
 
 
-def _unpack(text: str, shape: tuple[int, int]) -> Counts:
-    """Return the counts that ``_pack`` has written."""
-    size_bytes = shape[0] * shape[1] * 4
+def _unpack(text: str, rows: int, columns: int) -> Counts:
+    """Return the counts that ``_pack`` has written. Not more than the expected bytes are decompressed."""
+    size_bytes = rows * columns * 4
     content = zlib.decompressobj().decompress(base64.b64decode(text), size_bytes)
-    return np.frombuffer(content, dtype="<i4").reshape(shape)
+    return np.frombuffer(content, dtype="<i4").reshape(rows, columns)
