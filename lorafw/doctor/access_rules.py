@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from lorafw.doctor.findings import Severity, rule
+from lorafw.doctor.findings import Severity, Violations, rule
 from lorafw.doctor.subject import AccountFacts, Subject
 from lorafw.errors import AccessDenied, InvalidSource, RoleNotTrusted
 from lorafw.firmware.image import MAX_IMAGE_BYTES
@@ -27,7 +26,7 @@ _ANOTHER_ACCOUNT: Final = "000000000000"
     remedy="Create the role, or correct UpdateDataRole.",
     source=_ROLE_GUIDE,
 )
-def check_role_exists(subject: Subject) -> Iterator[str]:
+def check_role_exists(subject: Subject) -> Violations:
     """Check that IAM has the role."""
     if subject.account is not None and subject.account.role_problem is not None:
         yield f"{subject.account.role_problem}."
@@ -40,7 +39,7 @@ def check_role_exists(subject: Subject) -> Iterator[str]:
     remedy="Create a role in the account of the gateways, and let it read the bucket by the bucket's policy.",
     source="AWS IAM User Guide, Granting a user permissions to pass a role to an AWS service",
 )
-def check_role_account(subject: Subject) -> Iterator[str]:
+def check_role_account(subject: Subject) -> Violations:
     """Check that the account in UpdateDataRole is that of the gateways."""
     if subject.account is None or subject.definition is None or subject.definition.role_arn is None:
         return
@@ -59,7 +58,7 @@ def check_role_account(subject: Subject) -> Iterator[str]:
     remedy=f"Let {SERVICE_PRINCIPAL} do sts:AssumeRole in the role's trust policy.",
     source=_ROLE_GUIDE,
 )
-def check_role_trusts_service(subject: Subject) -> Iterator[str]:
+def check_role_trusts_service(subject: Subject) -> Violations:
     """Check that the trust policy allows the service to assume the role."""
     if subject.account is None or subject.account.role is None:
         return
@@ -76,7 +75,7 @@ def check_role_trusts_service(subject: Subject) -> Iterator[str]:
     remedy='Add the condition {"StringEquals": {"aws:SourceAccount": "<your account>"}} to the trust policy.',
     source="AWS IAM User Guide, The confused deputy problem",
 )
-def check_confused_deputy(subject: Subject) -> Iterator[str]:
+def check_confused_deputy(subject: Subject) -> Violations:
     """Check that the service may not assume the role on behalf of another account."""
     if subject.account is None or subject.account.role is None:
         return
@@ -97,7 +96,7 @@ def check_confused_deputy(subject: Subject) -> Iterator[str]:
     remedy="Create the bucket, or correct UpdateDataSource.",
     source=_ROLE_GUIDE,
 )
-def check_bucket_exists(subject: Subject) -> Iterator[str]:
+def check_bucket_exists(subject: Subject) -> Violations:
     """Check that S3 has the bucket."""
     if subject.account is not None and subject.account.bucket_problem is not None:
         yield f"{subject.account.bucket_problem}."
@@ -110,7 +109,7 @@ def check_bucket_exists(subject: Subject) -> Iterator[str]:
     remedy="Upload the update file, or correct the key in UpdateDataSource.",
     source=_ROLE_GUIDE,
 )
-def check_object_exists(subject: Subject) -> Iterator[str]:
+def check_object_exists(subject: Subject) -> Violations:
     """Check that the bucket has the object, and that the object is not archived."""
     if subject.account is not None and subject.account.object_problem is not None:
         yield f"{subject.account.object_problem}."
@@ -123,7 +122,7 @@ def check_object_exists(subject: Subject) -> Iterator[str]:
     remedy="Upload an update file of 1 byte to 2 GB.",
     source="Basics Station 2.0.6, cups.c",
 )
-def check_object_size(subject: Subject) -> Iterator[str]:
+def check_object_size(subject: Subject) -> Violations:
     """Check the size of the object."""
     if subject.account is None or subject.account.stored is None:
         return
@@ -139,7 +138,7 @@ def check_object_size(subject: Subject) -> Iterator[str]:
     remedy="Use a bucket in the Region of the gateways, which AWS's example does.",
     source="lorafw (assumed): AWS documents neither that this works nor that it fails",
 )
-def check_bucket_region(subject: Subject) -> Iterator[str]:
+def check_bucket_region(subject: Subject) -> Violations:
     """Check that the bucket is in the Region of the gateways."""
     if subject.account is None or subject.account.bucket is None:
         return
@@ -155,7 +154,7 @@ def check_bucket_region(subject: Subject) -> Iterator[str]:
     remedy="Allow s3:GetObject on the object in a policy of the role (and of the bucket, if it is in another account).",
     source=_ROLE_GUIDE,
 )
-def check_role_reads_object(subject: Subject) -> Iterator[str]:
+def check_role_reads_object(subject: Subject) -> Violations:
     """Check that the policies of the role and of the bucket allow s3:GetObject."""
     location = _location(subject)
     if subject.account is None or location is None:
@@ -178,7 +177,7 @@ def check_role_reads_object(subject: Subject) -> Iterator[str]:
     remedy="Upload the object again with SSE-S3 or SSE-KMS.",
     source=_S3_GUIDE,
 )
-def check_customer_key(subject: Subject) -> Iterator[str]:
+def check_customer_key(subject: Subject) -> Violations:
     """Check that the object does not need a key of the customer."""
     if subject.account is not None and subject.account.needs_customer_key:
         yield "The object was uploaded with a customer-provided key."
@@ -191,7 +190,7 @@ def check_customer_key(subject: Subject) -> Iterator[str]:
     remedy="Allow kms:Decrypt to the role in the key policy and in a policy of the role.",
     source="AWS KMS Developer Guide, Key policies in AWS KMS",
 )
-def check_role_decrypts(subject: Subject) -> Iterator[str]:
+def check_role_decrypts(subject: Subject) -> Violations:
     """Check that key policy, grants and role policies allow kms:Decrypt."""
     account, location = subject.account, _location(subject)
     if account is None or location is None:
@@ -215,7 +214,7 @@ def check_role_decrypts(subject: Subject) -> Iterator[str]:
     remedy="Turn on versioning, or give each update a key of its own.",
     source="lorafw: UpdateDataSource names no version",
 )
-def check_versioning(subject: Subject) -> Iterator[str]:
+def check_versioning(subject: Subject) -> Violations:
     """Check that the object has a version id."""
     if subject.account is not None and subject.account.stored is not None and subject.account.stored.version_id is None:
         yield "The object has no version id."
@@ -228,7 +227,7 @@ def check_versioning(subject: Subject) -> Iterator[str]:
     remedy="Use one of the Regions that 'AWS IoT Core endpoints and quotas' lists.",
     source="AWS General Reference, AWS IoT Core endpoints and quotas",
 )
-def check_region(subject: Subject) -> Iterator[str]:
+def check_region(subject: Subject) -> Violations:
     """Check that botocore knows an endpoint of iotwireless in the Region."""
     if subject.account is not None and not subject.account.has_lorawan:
         yield f"The Region is {subject.account.region}."

@@ -94,6 +94,9 @@ def _read_gateway(iotwireless: Any, gateway: dict[str, Any], now_ms: int | None)
         iotwireless: A boto3 client of iotwireless.
         gateway: The entry of ListWirelessGateways.
         now_ms: The current time, in milliseconds since 1970 UTC. None if it cannot be compared with the times of AWS.
+
+    Returns:
+        What AWS knows about the gateway.
     """
     gateway_id = gateway["Id"]
     version = _read_version(iotwireless, gateway_id)

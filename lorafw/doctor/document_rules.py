@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from lorafw.doctor.findings import Severity, rule
+from lorafw.doctor.findings import Severity, Violations, rule
 from lorafw.doctor.subject import Subject
 from lorafw.errors import InvalidSource, SignatureError
 from lorafw.firmware.der_signature import check_is_der, is_raw_signature
@@ -36,7 +36,7 @@ _MAX_PACKAGE_CHARS: Final = 32
     remedy="Correct the member.",
     source=_API,
 )
-def check_model(subject: Subject) -> Iterator[str]:
+def check_model(subject: Subject) -> Violations:
     """Check all members against the constraints of AWS's service model."""
     if subject.definition is None:
         return
@@ -54,7 +54,7 @@ def check_model(subject: Subject) -> Iterator[str]:
     remedy="Give Update.UpdateDataSource the URL of the file, s3://bucket/key.",
     source=_GUIDE,
 )
-def check_has_data_source(subject: Subject) -> Iterator[str]:
+def check_has_data_source(subject: Subject) -> Violations:
     """Check that UpdateDataSource is present."""
     if subject.definition is not None and subject.definition.data_source is None:
         yield "Update.UpdateDataSource is missing."
@@ -67,7 +67,7 @@ def check_has_data_source(subject: Subject) -> Iterator[str]:
     remedy="Write it as s3://bucket/key.",
     source=_GUIDE,
 )
-def check_data_source_form(subject: Subject) -> Iterator[str]:
+def check_data_source_form(subject: Subject) -> Violations:
     """Check the form of UpdateDataSource."""
     if subject.definition is None or subject.definition.data_source is None:
         return
@@ -84,7 +84,7 @@ def check_data_source_form(subject: Subject) -> Iterator[str]:
     remedy="Give Update.UpdateDataRole the ARN of a role, arn:aws:iam::123456789012:role/Name.",
     source=_GUIDE,
 )
-def check_role_form(subject: Subject) -> Iterator[str]:
+def check_role_form(subject: Subject) -> Violations:
     """Check that UpdateDataRole is present and has the form of a role's ARN."""
     if subject.definition is None or subject.definition.data_source is None:
         return  # without an update file no role is needed, and LW102 reports the missing file
@@ -104,7 +104,7 @@ def check_role_form(subject: Subject) -> Iterator[str]:
     remedy="Sign the file with 'lorafw firmware sign', and give UpdateSignature and SigKeyCrc.",
     source=_STATION,
 )
-def check_is_signed(subject: Subject) -> Iterator[str]:
+def check_is_signed(subject: Subject) -> Violations:
     """Check that UpdateSignature is present."""
     definition = subject.definition
     if definition is not None and definition.data_source is not None and definition.signature_text is None:
@@ -118,7 +118,7 @@ def check_is_signed(subject: Subject) -> Iterator[str]:
     remedy="Encode r and s in DER, or sign with 'openssl dgst -sha512 -sign'.",
     source="Basics Station 2.0.6, cups.c; mbed TLS 2.28, ecdsa.c",
 )
-def check_signature_is_not_raw(subject: Subject) -> Iterator[str]:
+def check_signature_is_not_raw(subject: Subject) -> Violations:
     """Check that UpdateSignature is not a raw signature."""
     signature = _signature(subject)
     if signature is not None and is_raw_signature(signature):
@@ -132,7 +132,7 @@ def check_signature_is_not_raw(subject: Subject) -> Iterator[str]:
     remedy="Give the signature in DER, encoded in base64 without line ends.",
     source="Basics Station 2.0.6, cups.c; mbed TLS 2.28, ecdsa.c",
 )
-def check_signature_is_der(subject: Subject) -> Iterator[str]:
+def check_signature_is_der(subject: Subject) -> Violations:
     """Check that UpdateSignature is base64 of DER."""
     if subject.definition is None or subject.definition.signature_text is None:
         return
@@ -155,7 +155,7 @@ def check_signature_is_der(subject: Subject) -> Iterator[str]:
     remedy="Give both. 'lorafw firmware sign' prints them.",
     source=_GUIDE,
 )
-def check_signature_has_crc(subject: Subject) -> Iterator[str]:
+def check_signature_has_crc(subject: Subject) -> Violations:
     """Check that UpdateSignature and SigKeyCrc come together."""
     if subject.definition is None:
         return
@@ -174,7 +174,7 @@ def check_signature_has_crc(subject: Subject) -> Iterator[str]:
     remedy="Shorten the text in the gateway's version.txt and in the definition.",
     source="AWS IoT Wireless API Reference, LoRaWANGatewayVersion",
 )
-def check_package_length(subject: Subject) -> Iterator[str]:
+def check_package_length(subject: Subject) -> Violations:
     """Check the length of PackageVersion in both versions."""
     for name, version in _versions(subject):
         if version.package is not None and not 0 < len(version.package) <= _MAX_PACKAGE_CHARS:
@@ -188,7 +188,7 @@ def check_package_length(subject: Subject) -> Iterator[str]:
     remedy="Give Station, PackageVersion and Model as get-wireless-gateway-firmware-information prints them.",
     source=_GUIDE,
 )
-def check_current_version_is_complete(subject: Subject) -> Iterator[str]:
+def check_current_version_is_complete(subject: Subject) -> Violations:
     """Check that CurrentVersion has all three fields."""
     if subject.definition is None or subject.definition.data_source is None:
         return
@@ -209,7 +209,7 @@ def check_current_version_is_complete(subject: Subject) -> Iterator[str]:
     remedy="Copy the text that the gateway presents, such as '2.0.6(linux/std) 2022-05-05 10:00:00'.",
     source=_STATION,
 )
-def check_station_has_build_date(subject: Subject) -> Iterator[str]:
+def check_station_has_build_date(subject: Subject) -> Violations:
     """Check that Station ends with date and time of the build."""
     for name, version in _versions(subject):
         if version.station is not None and not _BUILD_DATE.search(version.station):
@@ -223,7 +223,7 @@ def check_station_has_build_date(subject: Subject) -> Iterator[str]:
     remedy="Remove the space.",
     source="lorafw, policy 'comparison' (assumed)",
 )
-def check_versions_are_trimmed(subject: Subject) -> Iterator[str]:
+def check_versions_are_trimmed(subject: Subject) -> Violations:
     """Check that no field of a version has white space at its ends."""
     for name, version in _versions(subject):
         for field, text in version.to_aws().items():
@@ -238,7 +238,7 @@ def check_versions_are_trimmed(subject: Subject) -> Iterator[str]:
     remedy="Give UpdateVersion the version that the gateway presents after the update.",
     source=_GUIDE,
 )
-def check_update_version_differs(subject: Subject) -> Iterator[str]:
+def check_update_version_differs(subject: Subject) -> Violations:
     """Check that the two versions differ."""
     versions = dict(_versions(subject))
     current, target = versions.get("CurrentVersion"), versions.get("UpdateVersion")
@@ -253,7 +253,7 @@ def check_update_version_differs(subject: Subject) -> Iterator[str]:
     remedy="Give UpdateVersion if AWS shall compare it.",
     source="lorafw, policy 'completion' (assumed)",
 )
-def check_has_update_version(subject: Subject) -> Iterator[str]:
+def check_has_update_version(subject: Subject) -> Violations:
     """Check that UpdateVersion is present."""
     definition = subject.definition
     if definition is not None and definition.data_source is not None and definition.version("UpdateVersion") is None:
@@ -267,7 +267,7 @@ def check_has_update_version(subject: Subject) -> Iterator[str]:
     remedy="Set AutoCreateTasks to false. The rollout creates the tasks.",
     source=_GUIDE,
 )
-def check_waves_are_not_raced(subject: Subject) -> Iterator[str]:
+def check_waves_are_not_raced(subject: Subject) -> Violations:
     """Check that a definition of a rollout does not create tasks by itself."""
     if subject.definition is not None and subject.has_waves and subject.definition.auto_create_tasks:
         yield "AutoCreateTasks is true."

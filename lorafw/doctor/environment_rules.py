@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
-from lorafw.doctor.findings import Severity, rule
+from lorafw.doctor.findings import Severity, Violations, rule
 from lorafw.doctor.subject import EnvironmentFacts, Subject
 
 _SDK_GUIDE: Final = "AWS SDKs and Tools Reference Guide, Service-specific endpoints"
@@ -22,7 +21,7 @@ _FIRST_WITH_ENDPOINT_URL: Final = {1: (1, 29), 2: (2, 13)}
     remedy="Use 'lorafw aws' in place of 'aws', or update the AWS CLI.",
     source=_SDK_GUIDE,
 )
-def check_cli_version(subject: Subject) -> Iterator[str]:
+def check_cli_version(subject: Subject) -> Violations:
     """Check that the AWS CLI reads AWS_ENDPOINT_URL."""
     facts = _lab_environment(subject)
     if facts is None or facts.cli_version is None:
@@ -39,7 +38,7 @@ def check_cli_version(subject: Subject) -> Iterator[str]:
     remedy="Paste the lines that 'lorafw serve' prints into this terminal.",
     source=_SDK_GUIDE,
 )
-def check_endpoint(subject: Subject) -> Iterator[str]:
+def check_endpoint(subject: Subject) -> Violations:
     """Check that AWS_ENDPOINT_URL is the address of the lab."""
     facts = _lab_environment(subject)
     if facts is None:
@@ -58,7 +57,7 @@ def check_endpoint(subject: Subject) -> Iterator[str]:
     remedy="Unset the variable.",
     source=_SDK_GUIDE,
 )
-def check_service_endpoints(subject: Subject) -> Iterator[str]:
+def check_service_endpoints(subject: Subject) -> Violations:
     """Check that no AWS_ENDPOINT_URL_<SERVICE> names another address."""
     facts = _lab_environment(subject)
     if facts is None:
@@ -75,7 +74,7 @@ def check_service_endpoints(subject: Subject) -> Iterator[str]:
     remedy=f"Unset {_IGNORE}.",
     source=_SDK_GUIDE,
 )
-def check_ignored_endpoints(subject: Subject) -> Iterator[str]:
+def check_ignored_endpoints(subject: Subject) -> Violations:
     """Check that configured endpoints are not ignored."""
     facts = _lab_environment(subject)
     if facts is not None and facts.variables.get(_IGNORE, "").lower() == "true":
@@ -89,7 +88,7 @@ def check_ignored_endpoints(subject: Subject) -> Iterator[str]:
     remedy="Unset AWS_PROFILE, or use 'lorafw aws'.",
     source="AWS CLI User Guide, Configuration and credential precedence",
 )
-def check_profile(subject: Subject) -> Iterator[str]:
+def check_profile(subject: Subject) -> Violations:
     """Check that no profile is chosen."""
     facts = _lab_environment(subject)
     if facts is None:
@@ -106,7 +105,7 @@ def check_profile(subject: Subject) -> Iterator[str]:
     remedy="Unset the variable.",
     source=_SDK_GUIDE,
 )
-def check_no_endpoint_for_an_account(subject: Subject) -> Iterator[str]:
+def check_no_endpoint_for_an_account(subject: Subject) -> Violations:
     """Check that no endpoint variable is set if a real account is meant."""
     facts = subject.environment
     if facts is None or facts.lab_url is not None:

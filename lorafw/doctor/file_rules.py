@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Final
 
-from lorafw.doctor.findings import Severity, rule
+from lorafw.doctor.findings import Severity, Violations, rule
 from lorafw.doctor.subject import Subject
 from lorafw.errors import BadSignature, FirmwareError, SignatureError
 from lorafw.firmware.image import MAX_IMAGE_BYTES, unpack_image
@@ -26,7 +25,7 @@ _EXECUTABLE_BEGINNINGS: Final = (b"#!", b"\x7fELF")
     remedy="Upload the file again.",
     source=_STATION,
 )
-def check_file_is_not_empty(subject: Subject) -> Iterator[str]:
+def check_file_is_not_empty(subject: Subject) -> Violations:
     """Check that the update file has content."""
     if subject.update_file is not None and subject.update_file.size == 0:
         yield f"{subject.update_file.name} has 0 bytes."
@@ -39,7 +38,7 @@ def check_file_is_not_empty(subject: Subject) -> Iterator[str]:
     remedy="Split the update into several smaller ones.",
     source=_STATION,
 )
-def check_file_size(subject: Subject) -> Iterator[str]:
+def check_file_size(subject: Subject) -> Violations:
     """Check that the update file is not larger than a station accepts."""
     if subject.update_file is not None and subject.update_file.size > MAX_IMAGE_BYTES:
         yield f"{subject.update_file.name} has {subject.update_file.size} bytes; the maximum is {MAX_IMAGE_BYTES}."
@@ -52,7 +51,7 @@ def check_file_size(subject: Subject) -> Iterator[str]:
     remedy="Build the file with 'lorafw firmware build', or begin a script with '#!/bin/sh'.",
     source=_UPDATE_RUNNER,
 )
-def check_file_is_executable(subject: Subject) -> Iterator[str]:
+def check_file_is_executable(subject: Subject) -> Violations:
     """Check that the update file begins as a script or as an ELF program."""
     content = _content(subject)
     if content and not content.startswith(_EXECUTABLE_BEGINNINGS):
@@ -66,7 +65,7 @@ def check_file_is_executable(subject: Subject) -> Iterator[str]:
     remedy="Sign the file with 'lorafw firmware sign' or 'openssl dgst -sha512 -sign'.",
     source=_STATION,
 )
-def check_signature_form(subject: Subject) -> Iterator[str]:
+def check_signature_form(subject: Subject) -> Violations:
     """Check that no other hash than SHA-512 and no raw encoding was used."""
     fault = _signature_fault(subject)
     if fault is not None:
@@ -80,7 +79,7 @@ def check_signature_form(subject: Subject) -> Iterator[str]:
     remedy="Sign this file, and give each update an S3 key of its own. Check the keys of the gateways with --sig-key.",
     source=_STATION,
 )
-def check_signature_belongs_to_file(subject: Subject) -> Iterator[str]:
+def check_signature_belongs_to_file(subject: Subject) -> Violations:
     """Check that the key with the CRC SigKeyCrc verifies the signature for the file."""
     content, signature = _content(subject), _signature(subject)
     crc = _sig_key_crc(subject)
@@ -100,7 +99,7 @@ def check_signature_belongs_to_file(subject: Subject) -> Iterator[str]:
     remedy="Give SigKeyCrc the CRC of the signing key. 'lorafw firmware sign' prints it.",
     source="AWS IoT Wireless Developer Guide, Generate the firmware update file and signature",
 )
-def check_crc_belongs_to_signature(subject: Subject) -> Iterator[str]:
+def check_crc_belongs_to_signature(subject: Subject) -> Violations:
     """Check that SigKeyCrc is the CRC of the key that verifies the signature."""
     key = _verifying_key(subject)
     crc = _sig_key_crc(subject)
@@ -115,7 +114,7 @@ def check_crc_belongs_to_signature(subject: Subject) -> Iterator[str]:
     remedy="Sign with the key that belongs to a sig-N.key file of the gateway, or bring the new key to the gateway.",
     source=_STATION,
 )
-def check_gateway_has_key(subject: Subject) -> Iterator[str]:
+def check_gateway_has_key(subject: Subject) -> Violations:
     """Check that one of the given keys verifies the signature."""
     is_known = subject.public_keys and _content(subject) is not None and _signature(subject) is not None
     if is_known and _verifying_key(subject) is None and _signature_fault(subject) is None:
@@ -130,7 +129,7 @@ def check_gateway_has_key(subject: Subject) -> Iterator[str]:
     remedy="Correct UpdateVersion.PackageVersion, or build the file with that version.",
     source="lorafw, update files of 'lorafw firmware build'",
 )
-def check_file_installs_update_version(subject: Subject) -> Iterator[str]:
+def check_file_installs_update_version(subject: Subject) -> Violations:
     """Check that a file of ``lorafw firmware build`` installs UpdateVersion's package."""
     content = _content(subject)
     if content is None or subject.definition is None:
@@ -150,7 +149,7 @@ def check_file_installs_update_version(subject: Subject) -> Iterator[str]:
     remedy="Build the file with a new version.",
     source="lorafw, update files of 'lorafw firmware build'",
 )
-def check_file_changes_version(subject: Subject) -> Iterator[str]:
+def check_file_changes_version(subject: Subject) -> Violations:
     """Check that a file of ``lorafw firmware build`` does not install CurrentVersion's package."""
     content = _content(subject)
     if content is None or subject.definition is None:

@@ -33,8 +33,11 @@ class Severity(StrEnum):
     """Something to know before the update starts."""
 
 
-Check = Callable[[Subject], Iterator[str]]
-"""Yields one sentence of evidence for each violation of a rule. Yields nothing if the needed facts are missing."""
+Violations = Iterator[str]
+"""The violations of one rule that a check has found: for each, the values that violate the rule, as a sentence."""
+
+Check = Callable[[Subject], Violations]
+"""Checks one rule. Yields nothing if the rule is kept, or if the facts that it needs are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,10 @@ _RULES: Final[dict[str, Rule]] = {}
 def rule(rule_id: str, severity: Severity, *, title: str, remedy: str, source: str) -> Callable[[Check], Check]:
     """Return a decorator that registers a function as the check of a rule.
 
+    The function is called with everything that is known about an update. It yields a sentence for each violation.
+
     Args:
-        rule_id: The id of the rule.
+        rule_id: The id of the rule, such as ``LW101``.
         severity: How serious a violation is.
         title: What is wrong, as a sentence.
         remedy: What to do about it, as a sentence.

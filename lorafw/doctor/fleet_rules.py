@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
-from lorafw.doctor.findings import Severity, rule
+from lorafw.doctor.findings import Severity, Violations, rule
 from lorafw.doctor.subject import OtherDefinition, SampledGateway, Subject
 from lorafw.tasks.near_misses import differences
 from lorafw.version import GatewayVersion
@@ -24,7 +23,7 @@ _LONG_SILENCE_S: Final = 7 * 86_400.0
     remedy="Copy CurrentVersion from get-wireless-gateway-firmware-information of a gateway.",
     source=_GUIDE,
 )
-def check_some_gateway_matches(subject: Subject) -> Iterator[str]:
+def check_some_gateway_matches(subject: Subject) -> Violations:
     """Check that a gateway of the sample presents CurrentVersion."""
     current = _current_version(subject)
     presenting = [gateway for gateway in _sample(subject) if gateway.version is not None]
@@ -41,7 +40,7 @@ def check_some_gateway_matches(subject: Subject) -> Iterator[str]:
     remedy="Create another task definition for its version, or correct CurrentVersion.",
     source="lorafw, policy 'comparison' (assumed)",
 )
-def check_near_misses(subject: Subject) -> Iterator[str]:
+def check_near_misses(subject: Subject) -> Violations:
     """Check that no gateway of the sample differs from CurrentVersion in one field only."""
     current = _current_version(subject)
     if current is None:
@@ -61,7 +60,7 @@ def check_near_misses(subject: Subject) -> Iterator[str]:
     remedy="Delete one of the two definitions. AWS does not document which one wins.",
     source="lorafw, policy 'several_matches' (assumed)",
 )
-def check_overlapping_definitions(subject: Subject) -> Iterator[str]:
+def check_overlapping_definitions(subject: Subject) -> Violations:
     """Check that no automatic definition of the account has the same CurrentVersion."""
     current = _current_version(subject)
     for other in _definitions(subject):
@@ -76,7 +75,7 @@ def check_overlapping_definitions(subject: Subject) -> Iterator[str]:
     remedy="Delete that definition before the rollout starts.",
     source=_GUIDE,
 )
-def check_automatic_definitions_in_a_rollout(subject: Subject) -> Iterator[str]:
+def check_automatic_definitions_in_a_rollout(subject: Subject) -> Violations:
     """Check that no automatic definition creates tasks for gateways of a rollout."""
     current = _current_version(subject)
     if not subject.has_waves or current is None:
@@ -93,7 +92,7 @@ def check_automatic_definitions_in_a_rollout(subject: Subject) -> Iterator[str]:
     remedy="Delete the task, or wait until it has ended and delete it then.",
     source="AWS IoT Wireless Developer Guide, Schedule and run the firmware update by using a task definition",
 )
-def check_tasks_in_the_way(subject: Subject) -> Iterator[str]:
+def check_tasks_in_the_way(subject: Subject) -> Violations:
     """Check that the gateways of the sample that match have no task.
 
     A rollout in waves deals with ended tasks itself.
@@ -115,7 +114,7 @@ def check_tasks_in_the_way(subject: Subject) -> Iterator[str]:
     remedy="Write 1 to 32 characters to version.txt in the gateway's home folder.",
     source="AWS IoT Wireless API Reference, LoRaWANGatewayVersion",
 )
-def check_presented_packages(subject: Subject) -> Iterator[str]:
+def check_presented_packages(subject: Subject) -> Violations:
     """Check the PackageVersion that the gateways of the sample present."""
     for gateway in _sample(subject):
         if gateway.version is None:
@@ -134,7 +133,7 @@ def check_presented_packages(subject: Subject) -> Iterator[str]:
     remedy="Check power and network of the gateway before the rollout.",
     source="lorafw (assumed)",
 )
-def check_silent_gateways(subject: Subject) -> Iterator[str]:
+def check_silent_gateways(subject: Subject) -> Violations:
     """Check that the gateways of the sample were heard of in the last week."""
     for gateway in _sample(subject):
         if gateway.silent_s is not None and gateway.silent_s > _LONG_SILENCE_S:
@@ -148,7 +147,7 @@ def check_silent_gateways(subject: Subject) -> Iterator[str]:
     remedy="Check cups.uri, cups.trust and the certificate on the gateway.",
     source=_GUIDE,
 )
-def check_gateways_have_connected(subject: Subject) -> Iterator[str]:
+def check_gateways_have_connected(subject: Subject) -> Violations:
     """Check that the gateways of the sample have presented a version."""
     for gateway in _sample(subject):
         if gateway.version is None:
@@ -162,7 +161,7 @@ def check_gateways_have_connected(subject: Subject) -> Iterator[str]:
     remedy="Use the Region of the gateways: set AWS_DEFAULT_REGION or give --region.",
     source="AWS IoT Wireless API Reference, ListWirelessGateways",
 )
-def check_has_gateways(subject: Subject) -> Iterator[str]:
+def check_has_gateways(subject: Subject) -> Violations:
     """Check that the account has gateways."""
     if subject.account is not None and subject.account.has_lorawan and subject.account.gateway_count == 0:
         yield f"Account {subject.account.account} has no gateway in {subject.account.region}."

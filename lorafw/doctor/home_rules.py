@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from typing import Final
 
-from lorafw.doctor.findings import Severity, rule
+from lorafw.doctor.findings import Severity, Violations, rule
 from lorafw.doctor.subject import Subject
 
 _STATION: Final = "Basics Station 2.0.6, sys_linux.c"
@@ -22,7 +21,7 @@ _MAX_PACKAGE_CHARS: Final = 32
     remedy="Correct station.conf.",
     source=_STATION,
 )
-def check_conf(subject: Subject) -> Iterator[str]:
+def check_conf(subject: Subject) -> Violations:
     """Check that a station can read station.conf."""
     if subject.home is not None and subject.home.conf_problem is not None:
         yield f"{subject.home.conf_problem}."
@@ -35,7 +34,7 @@ def check_conf(subject: Subject) -> Iterator[str]:
     remedy="Write https://host:port to cups.uri. 'aws iotwireless get-service-endpoint' prints it.",
     source=_STATION,
 )
-def check_has_cups_uri(subject: Subject) -> Iterator[str]:
+def check_has_cups_uri(subject: Subject) -> Violations:
     """Check that cups.uri is there."""
     if subject.home is not None and not subject.home.cups_uri:
         yield f"{subject.home.path / 'cups.uri'} is missing or empty."
@@ -48,7 +47,7 @@ def check_has_cups_uri(subject: Subject) -> Iterator[str]:
     remedy="Write https://host:port, with the port and without a path.",
     source="Basics Station 2.0.6, net.c",
 )
-def check_cups_uri(subject: Subject) -> Iterator[str]:
+def check_cups_uri(subject: Subject) -> Violations:
     """Check the form of cups.uri."""
     if subject.home is not None and subject.home.uri_problem is not None:
         yield f"{subject.home.uri_problem}."
@@ -61,7 +60,7 @@ def check_cups_uri(subject: Subject) -> Iterator[str]:
     remedy="Copy cups.trust, cups.crt and cups.key to the home folder. 'lorafw gateway init' writes them.",
     source=_STATION,
 )
-def check_credentials(subject: Subject) -> Iterator[str]:
+def check_credentials(subject: Subject) -> Violations:
     """Check that the files for HTTPS are there."""
     if subject.home is None:
         return
@@ -76,7 +75,7 @@ def check_credentials(subject: Subject) -> Iterator[str]:
     remedy="Copy the public key to sig-0.key. 'lorafw firmware keygen' writes it.",
     source=_CUPS,
 )
-def check_has_key(subject: Subject) -> Iterator[str]:
+def check_has_key(subject: Subject) -> Violations:
     """Check that sig-0.key is there if the update is signed."""
     if subject.home is None or subject.home.sig_keys:
         return
@@ -92,7 +91,7 @@ def check_has_key(subject: Subject) -> Iterator[str]:
     remedy="Convert the key with 'lorafw firmware keygen --from', or write x and y without the leading byte 04.",
     source=_CUPS,
 )
-def check_key_length(subject: Subject) -> Iterator[str]:
+def check_key_length(subject: Subject) -> Violations:
     """Check the length of the key files."""
     if subject.home is None:
         return
@@ -108,7 +107,7 @@ def check_key_length(subject: Subject) -> Iterator[str]:
     remedy="Sign with a key that the gateway has, or bring the new key to the gateway first.",
     source=_CUPS,
 )
-def check_key_crc(subject: Subject) -> Iterator[str]:
+def check_key_crc(subject: Subject) -> Violations:
     """Check that one of the key files has the CRC in the definition."""
     if subject.home is None or subject.definition is None or not subject.home.sig_keys:
         return
@@ -125,7 +124,7 @@ def check_key_crc(subject: Subject) -> Iterator[str]:
     remedy="Write the version to version.txt in the home folder.",
     source=_STATION,
 )
-def check_has_package(subject: Subject) -> Iterator[str]:
+def check_has_package(subject: Subject) -> Violations:
     """Check that version.txt is there."""
     if subject.home is not None and subject.home.package is None:
         yield f"{subject.home.path / 'version.txt'} is missing."
@@ -138,7 +137,7 @@ def check_has_package(subject: Subject) -> Iterator[str]:
     remedy="Write 1 to 32 characters to version.txt.",
     source="AWS IoT Wireless API Reference, LoRaWANGatewayVersion",
 )
-def check_package_length(subject: Subject) -> Iterator[str]:
+def check_package_length(subject: Subject) -> Violations:
     """Check the length of version.txt."""
     if subject.home is None or subject.home.package is None:
         return
@@ -153,7 +152,7 @@ def check_package_length(subject: Subject) -> Iterator[str]:
     remedy="Correct CurrentVersion, or check whether this gateway needs the update.",
     source="AWS IoT Wireless Developer Guide, Update gateway firmware using CUPS",
 )
-def check_package_matches(subject: Subject) -> Iterator[str]:
+def check_package_matches(subject: Subject) -> Violations:
     """Check that version.txt has CurrentVersion's package."""
     if subject.home is None or subject.definition is None or subject.home.package is None:
         return
@@ -171,7 +170,7 @@ def check_package_matches(subject: Subject) -> Iterator[str]:
     remedy="Make the installation shorter, or raise CUPS_OKSYNC_INTV in station.conf.",
     source="Basics Station 2.0.6, s2conf.h (CUPS_OKSYNC_INTV)",
 )
-def check_poll_interval(subject: Subject) -> Iterator[str]:
+def check_poll_interval(subject: Subject) -> Violations:
     """Check that the poll interval is longer than the installation."""
     if subject.home is None or subject.home.poll_interval_s is None or subject.install_s is None:
         return
@@ -186,7 +185,7 @@ def check_poll_interval(subject: Subject) -> Iterator[str]:
     remedy="Run 'chmod 600' on the file.",
     source="lorafw",
 )
-def check_key_modes(subject: Subject) -> Iterator[str]:
+def check_key_modes(subject: Subject) -> Violations:
     """Check the permissions of the private keys."""
     if subject.home is None:
         return

@@ -24,6 +24,7 @@ class DefinitionDocument:
     """
 
     members: Mapping[str, Any]
+    """The parsed JSON object."""
 
     @property
     def update(self) -> Mapping[str, Any]:
@@ -126,11 +127,13 @@ class AccountFacts:
     now_ms: int
     """The time at which policies are evaluated, in milliseconds since 1970 UTC."""
     has_lorawan: bool = True
-    """Whether the Region offers AWS IoT Core for LoRaWAN."""
+    """True if the Region offers AWS IoT Core for LoRaWAN."""
     role: RoleFacts | None = None
+    """The role at UpdateDataRole. None if it could not be read."""
     role_problem: str | None = None
     """Why the role could not be read. None if it could, or if the definition names none."""
     bucket: BucketFacts | None = None
+    """The bucket of the object. None if it could not be read."""
     bucket_problem: str | None = None
     """Why the bucket could not be read. None if it could, or if the definition names none."""
     stored: StoredObject | None = None
@@ -138,7 +141,7 @@ class AccountFacts:
     object_problem: str | None = None
     """Why the object could not be read. None if it could, or if the bucket could not be read."""
     needs_customer_key: bool = False
-    """Whether the object was encrypted with a key of the customer (SSE-C), which AWS IoT Wireless does not have."""
+    """True if the object was encrypted with a key of the customer (SSE-C), which AWS IoT Wireless does not have."""
     kms_key: KeyFacts | None = None
     """The KMS key of the object. None if there is none, or if it could not be read."""
     kms_problem: str | None = None
@@ -153,9 +156,10 @@ class AccountFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeFacts:
-    """The home folder of a gateway."""
+    """What the home folder of a gateway holds. A station reads its settings, keys and certificates there."""
 
     path: Path
+    """The folder."""
     conf_problem: str | None = None
     """Why a station would not start with station.conf. None if it would."""
     poll_interval_s: float | None = None

@@ -48,15 +48,21 @@ def read_update_source(
         The object is None if it cannot be read.
     """
     facts = _add_role(facts, definition, make_client)
+
+    # 1. Where is the object?
     try:
         location = S3Location.parse(definition.data_source or "")
     except InvalidSource:
         return facts, None  # a rule of document_rules reports the malformed location
+
+    # 2. Read its bucket. Without a bucket there is no object.
     s3 = make_client("s3")
     try:
         facts = replace(facts, bucket=_read_bucket(s3, location.bucket, facts.account))
     except SourceError as error:
         return replace(facts, bucket_problem=str(error)), None
+
+    # 3. Read the object and its KMS key.
     try:
         head = _head_object(s3, location)
     except _NeedsCustomerKey:
