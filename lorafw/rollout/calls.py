@@ -93,6 +93,9 @@ def read_definitions(api: AwsApi, plan: SavedPlan) -> DefinitionsRead:
         api: The API of the account.
         plan: The plan.
 
+    Returns:
+        The ids of the definitions that were found.
+
     Raises:
         CallError: A call failed.
     """
@@ -161,6 +164,9 @@ def read_object(api: AwsApi, planned: UpdateObject) -> ObjectRead:
     Args:
         api: The API of the account.
         planned: The update file, as it was when the plan was made.
+
+    Returns:
+        What differs from the plan, in words.
 
     Raises:
         CallError: The call failed.

@@ -73,6 +73,9 @@ def _resample(fleet: Fleet, part_ends: list[int], seed: int, number: int) -> Fle
             last gateway of a part.
         seed: The seed of the random numbers.
         number: The number of the fleet to draw. Each number gives another fleet.
+
+    Returns:
+        A fleet of the same size.
     """
     rng_key = rng_keys(seed, number, np.arange(fleet.size))
     first = uniform(rng_key, Stream.RESAMPLE, 0)  # shape (gateways,), from 0 to 1

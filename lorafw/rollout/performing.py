@@ -88,7 +88,8 @@ def perform_actions(tools: Tools, state: RolloutState, actions: Sequence[Action]
     write_records(tools.journal, actions)
     to_create = [action.gateway for action in actions if isinstance(action, CreateTask)]
     to_delete = [action.gateway for action in actions if isinstance(action, DeleteTask)]
-    observations = [*_create_tasks(tools, state, to_create), *_delete_tasks(tools, state, to_delete)]
+    observations = _create_tasks(tools, state, to_create)
+    observations += _delete_tasks(tools, state, to_delete)
     for action in actions:
         if not isinstance(action, Record | CreateTask | DeleteTask | Wait):
             observations += _perform_single_action(tools, action)
@@ -190,6 +191,13 @@ def _perform_single_action(tools: Tools, action: Action) -> list[Observation]:
 
 def _read(tools: Tools, action: Action) -> Observation:
     """Read what an action asks for. Nothing is changed at AWS.
+
+    Args:
+        tools: What the actions are performed with.
+        action: An action that only reads.
+
+    Returns:
+        What was read.
 
     Raises:
         CallError: The call failed.

@@ -10,7 +10,7 @@ from lorafw.fleet.formatting import format_duration
 from lorafw.rollout.advice import advise
 from lorafw.rollout.gates import describe_gate
 from lorafw.rollout.rates import CALLS_PER_S
-from lorafw.rollout.saved_plan import SavedPlan
+from lorafw.rollout.saved_plan import SavedPlan, to_document
 from lorafw.rollout.state import RolloutState, Subject, first_undecided
 from lorafw.rollout.status import counts_of, describe_state, next_look_ms, status_document
 
@@ -24,7 +24,7 @@ _CALLS_PER_GATEWAY: Final = {
 
 def plan_document(plan: SavedPlan) -> dict[str, Any]:
     """Return a plan as JSON without its gateways and curves, which take most of the file."""
-    document = plan.to_document()
+    document = to_document(plan)
     document["sha256"] = plan.sha256
     document["waves"] = [{"size": len(wave.gateways)} for wave in plan.waves]
     waves = document["prediction"].get("waves", [])

@@ -16,11 +16,13 @@ _SLOWEST_PER_S: Final = 0.1
 
 
 class OperationRates:
-    """One limit for each operation. A throttled operation becomes slower, and recovers with each success.
+    """Limits how often each operation of AWS is called.
+
+    If AWS throttles an operation, it is called half as often. With each success its rate grows by 2 %.
 
     Args:
         calls_per_s: The largest number of calls of one operation in a second.
-        clock: Returns the time in s, on a scale that never goes back.
+        clock: Returns the time in seconds, on a scale that never goes back.
         sleep: Sleeps for a number of seconds.
     """
 
@@ -30,6 +32,7 @@ class OperationRates:
         self._sleep = sleep
         self._limiters: dict[str, RateLimiter] = {}
         self._rates_per_s: dict[str, float] = {}
+        """The rates of the operations that are slower than ``calls_per_s``."""
 
     def wait(self, operation: str) -> None:
         """Sleep until an operation may be called."""

@@ -87,16 +87,23 @@ class SavedPlan:
     """A rollout that was planned. Read-only."""
 
     target: Target
+    """The account and the Region that the plan is for."""
     definition: Mapping[str, Any]
     """The arguments of CreateWirelessGatewayTaskDefinition, without the token and the tags."""
     update_object: UpdateObject
+    """The update file in S3."""
     role: RoleSnapshot
+    """The role that AWS reads the update file with."""
     plan: Plan
+    """The waves, gates, rate and abort criterion, as the simulator knows them."""
     waves: tuple[PlannedWave, ...]
+    """The gateways of each wave."""
     seed: int
+    """The seed of the order of the gateways and of the prediction."""
     poll_period_ms: int
     """The time between two polls that is assumed: the median of the fleet."""
     sample: FleetSample
+    """What some of the gateways looked like."""
     prediction: Mapping[str, Any] = field(default_factory=dict)
     """The predicted curves; see ``prediction``."""
     assumptions: tuple[tuple[str, str, str], ...] = ()
@@ -127,30 +134,35 @@ class SavedPlan:
     @cached_property
     def sha256(self) -> str:
         """The hash of the plan, in hexadecimal. It is also the ClientRequestToken of the task definition."""
-        return _hash(self.to_document())
+        return _hash(to_document(self))
 
     @cached_property
     def wave_of(self) -> Mapping[str, int]:
         """The index of the wave of each gateway."""
-        return {gateway: index for index, wave in enumerate(self.waves) for gateway in wave.gateways}
+        wave_by_gateway: dict[str, int] = {}
+        for index, wave in enumerate(self.waves):
+            wave_by_gateway.update(dict.fromkeys(wave.gateways, index))
+        return wave_by_gateway
 
     @cached_property
     def offset_ms_of(self) -> Mapping[str, int]:
-        """How long after the start of its wave the task of each gateway is created."""
-        return {
-            gateway: offset_ms
-            for wave in self.waves
-            for gateway, offset_ms in zip(wave.gateways, wave.offsets_ms, strict=True)
-        }
+        """How long after the start of its wave the task of each gateway is created, in milliseconds."""
+        offset_ms_by_gateway: dict[str, int] = {}
+        for wave in self.waves:
+            offset_ms_by_gateway.update(zip(wave.gateways, wave.offsets_ms, strict=True))
+        return offset_ms_by_gateway
 
     @cached_property
     def bands(self) -> tuple[Band | None, ...]:
-        """The band in which each wave stays if it follows the prediction. None if the prediction has none."""
+        """The band in which each wave stays if it follows the prediction. None for a wave without a prediction."""
         return tuple(read_band(self.prediction, index) for index in range(len(self.waves)))
 
     @cached_property
     def stall_ms(self) -> int | None:
-        """How long after its first offer an update has stalled. None if the prediction does not say how many will."""
+        """The time in milliseconds after which an update that was offered has stalled.
+
+        None if the prediction does not say how many updates will stall.
+        """
         if not any(self.bands):
             return None
         return stall_ms(self.poll_period_ms)
@@ -175,28 +187,6 @@ class SavedPlan:
         """UpdateVersion of the task definition, or None if it has none."""
         return _version_of(self.definition, "UpdateVersion")
 
-    def to_document(self) -> dict[str, Any]:
-        """Return the plan as a JSON document, without its hash."""
-        return {
-            "format": FORMAT,
-            "created_at": self.created_at,
-            "created_by": self.created_by,
-            "version": self.version,
-            "target": asdict(self.target),
-            "definition": dict(self.definition),
-            "update_object": asdict(self.update_object),
-            "role": asdict(self.role),
-            "plan": plan_to_table(self.plan),
-            "seed": self.seed,
-            "poll_period_ms": self.poll_period_ms,
-            "waves": [{"gateways": list(wave.gateways), "offsets_ms": list(wave.offsets_ms)} for wave in self.waves],
-            "sample": asdict(self.sample),
-            "prediction": dict(self.prediction),
-            "assumptions": [list(row) for row in self.assumptions],
-            "findings": list(self.findings),
-            "allowed": list(self.allowed),
-        }
-
 
 def write_plan(plan: SavedPlan, path: Path | str) -> None:
     """Write a plan to a file that only its owner can read.
@@ -208,7 +198,8 @@ def write_plan(plan: SavedPlan, path: Path | str) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    document = {"sha256": plan.sha256, **plan.to_document()}
+    document: dict[str, Any] = {"sha256": plan.sha256}
+    document.update(to_document(plan))
     write_atomic(Path(path), json.dumps(document, indent=1) + "\n", mode=PRIVATE_MODE)
 
 
@@ -252,8 +243,31 @@ def _parse(document: Any, path: Path) -> SavedPlan:
         raise RolloutError(f"{path} is no saved plan: {error!r}") from error
 
 
+def to_document(plan: SavedPlan) -> dict[str, Any]:
+    """Return the plan as a JSON document, without its hash."""
+    return {
+        "format": FORMAT,
+        "created_at": plan.created_at,
+        "created_by": plan.created_by,
+        "version": plan.version,
+        "target": asdict(plan.target),
+        "definition": dict(plan.definition),
+        "update_object": asdict(plan.update_object),
+        "role": asdict(plan.role),
+        "plan": plan_to_table(plan.plan),
+        "seed": plan.seed,
+        "poll_period_ms": plan.poll_period_ms,
+        "waves": [{"gateways": list(wave.gateways), "offsets_ms": list(wave.offsets_ms)} for wave in plan.waves],
+        "sample": asdict(plan.sample),
+        "prediction": dict(plan.prediction),
+        "assumptions": [list(row) for row in plan.assumptions],
+        "findings": list(plan.findings),
+        "allowed": list(plan.allowed),
+    }
+
+
 def _from_document(document: Mapping[str, Any]) -> SavedPlan:
-    """Return the plan in a document whose hash was checked."""
+    """Return the plan in a document whose hash was checked. The reverse of ``to_document``."""
     waves = tuple(PlannedWave(tuple(wave["gateways"]), tuple(wave["offsets_ms"])) for wave in document["waves"])
     return SavedPlan(
         target=Target(**document["target"]),

@@ -29,11 +29,14 @@ ROLLOUT: Final = "lorafw"
 def list_decisions(events: Iterable[Event]) -> list[dict[str, Any]]:
     """Return who decided what, when and why.
 
-    A gate that holds is checked again and again. Checks that follow each other with the same result are one decision;
-    its ``times`` says how many they are, and ``until`` when the last one was.
+    A gate that holds is checked again and again. Checks that follow each other with the same result are one decision.
 
     Args:
         events: All events of a journal.
+
+    Returns:
+        The decisions, oldest first. ``times`` is the number of checks that are one decision, and ``until`` is the time
+        of the last of them.
     """
     actor = ROLLOUT
     decisions: list[dict[str, Any]] = []

@@ -22,7 +22,7 @@ Explain = Callable[[str], Sequence[str]]
 
 
 def report_document(state: RolloutState, events: Iterable[Event], explain: Explain | None = None) -> dict[str, Any]:
-    """Return the report as a JSON document.
+    """Return the report as a JSON document: the one of ``lorafw rollout status``, with what was planned and decided.
 
     Args:
         state: The state of the rollout.
@@ -30,20 +30,17 @@ def report_document(state: RolloutState, events: Iterable[Event], explain: Expla
         explain: Explains a gateway that has or had a task and is not COMPLETED. None if nobody is asked.
     """
     listed = list(events)
-    status = status_document(state)
-    courses = wave_courses(state.plan, listed)
-    last_event = format_iso(listed[-1].at_ms) if listed else None
-    return {
-        **status,
-        "last_event": last_event,
-        "planned": _planned(state),
-        "waves": [
-            {**wave, "stalled": state.waves[index].stalled, **_predicted_end(state, index), **_predicted_now(course)}
-            for index, (wave, course) in enumerate(zip(status["waves"], courses, strict=True))
-        ],
-        "decisions": list_decisions(listed),
-        "not_completed": list(_not_completed(state, listed, explain)),
-    }
+    document = status_document(state)
+    document["last_event"] = format_iso(listed[-1].at_ms) if listed else None
+    document["planned"] = _planned(state)
+    for index, course in enumerate(wave_courses(state.plan, listed)):
+        wave = document["waves"][index]
+        wave["stalled"] = state.waves[index].stalled
+        wave.update(_predicted_end(state, index))
+        wave.update(_predicted_now(course))
+    document["decisions"] = list_decisions(listed)
+    document["not_completed"] = list(_not_completed(state, listed, explain))
+    return document
 
 
 def _planned(state: RolloutState) -> dict[str, Any]:
@@ -97,7 +94,13 @@ def _predicted_end(state: RolloutState, wave: int) -> dict[str, Any]:
 
 
 def _not_completed(state: RolloutState, events: Iterable[Event], explain: Explain | None) -> Iterator[dict[str, Any]]:
-    """Yield every gateway that is not COMPLETED, with the reason that the log can give."""
+    """Yield every gateway that is not COMPLETED, with the reason that the journal gives.
+
+    Args:
+        state: The state of the rollout.
+        events: All events of its journal.
+        explain: Explains a gateway that has or had a task. None if nobody is asked.
+    """
     last_rows: dict[str, StatusChanged] = {event.gateway: event for event in events if isinstance(event, StatusChanged)}
     for gateway in state.plan.gateway_ids:
         progress = state.progress_of(gateway)

@@ -37,16 +37,22 @@ def format_markdown(report: Report, pictures: Mapping[str, str] | None = None) -
         pictures: The alternative text of each picture, by the name of its file. None for a report without pictures.
     """
     document = report.document
-    lines = [f"# Rollout {_text(document['name'])}: {document['state']}", "", _text(document["reason"]), ""]
-    lines += [*_table(("plan", ""), list_facts(document)), ""]
-    lines += ["## Waves: what was planned, predicted and seen", "", *_waves(document), ""]
-    for name, alt in (pictures or {}).items():
-        lines += [f"![{_text(alt)}]({quote(name)})", ""]
-    lines += ["## Decisions: when, who, what and why", "", *_decisions(document), ""]
     not_completed = len(document["not_completed"])
-    lines += [f"## Gateways that are not COMPLETED: {not_completed} of {document['gateways']}", ""]
-    lines += [*_gateways(document), *_without_task(document), *_assumptions(document)]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    paragraphs = [
+        [f"# Rollout {_text(document['name'])}: {document['state']}"],
+        [_text(document["reason"])],
+        _table(("plan", ""), list_facts(document)),
+        ["## Waves: what was planned, predicted and seen"],
+        _waves(document),
+        *_pictures(pictures or {}),
+        ["## Decisions: when, who, what and why"],
+        _decisions(document),
+        [f"## Gateways that are not COMPLETED: {not_completed} of {document['gateways']}"],
+        _gateways(document),
+        *_without_task(document),
+        *_assumptions(document),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in paragraphs if lines) + "\n"
 
 
 def write_markdown(report: Report, path: Path | str, pictures: Sequence[Picture] = ()) -> list[Path]:
@@ -75,6 +81,11 @@ def write_markdown(report: Report, path: Path | str, pictures: Sequence[Picture]
     return [*written, path]
 
 
+def _pictures(pictures: Mapping[str, str]) -> list[list[str]]:
+    """Return a paragraph for each picture."""
+    return [[f"![{_text(alt)}]({quote(name)})"] for name, alt in pictures.items()]
+
+
 def _waves(document: Mapping[str, Any]) -> list[str]:
     """Return the table of the waves."""
     rows = []
@@ -93,31 +104,32 @@ def _decisions(document: Mapping[str, Any]) -> list[str]:
 
 def _gateways(document: Mapping[str, Any]) -> list[str]:
     """Return the table of the gateways that are not COMPLETED and have a reason of their own."""
-    names = ("gateway", "wave", "status", "attempt", "reason")
     rows = []
     for gateway in gateways_with_reason(document):
-        reason = "; ".join([gateway["reason"], *map(str.strip, gateway["explanation"])])
-        rows.append((*(gateway[name] for name in names[:-1]), reason))
+        explanation = [line.strip() for line in gateway["explanation"]]
+        reason = "; ".join([gateway["reason"], *explanation])
+        rows.append((gateway["gateway"], gateway["wave"], gateway["status"], gateway["attempt"], reason))
     if not rows:
         return []
-    return [*_table(names, rows), ""]
+    return _table(("gateway", "wave", "status", "attempt", "reason"), rows)
 
 
-def _without_task(document: Mapping[str, Any]) -> list[str]:
+def _without_task(document: Mapping[str, Any]) -> list[list[str]]:
     """Return a paragraph for each wave with gateways that were not given a task."""
-    lines = []
+    paragraphs = []
     for wave, ids in without_task(document).items():
-        lines += [f"Wave {wave}: {len(ids)} gateways were not given a task: {_text(', '.join(ids))}.", ""]
-    return lines
+        names = _text(", ".join(ids))
+        paragraphs.append([f"Wave {wave}: {len(ids)} gateways were not given a task: {names}."])
+    return paragraphs
 
 
-def _assumptions(document: Mapping[str, Any]) -> list[str]:
-    """Return the table of what the prediction assumes."""
+def _assumptions(document: Mapping[str, Any]) -> list[list[str]]:
+    """Return the heading and the table of what the prediction assumes. Empty if the plan lists nothing."""
     planned = document["planned"]
     if not planned["assumptions"]:
         return []
     title = f"## What the prediction assumes ({planned['replications']:,} simulated rollouts)"
-    return [title, "", *_table(("quantity", "value", "source"), planned["assumptions"])]
+    return [[title], _table(("quantity", "value", "source"), planned["assumptions"])]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

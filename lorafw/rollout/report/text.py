@@ -16,28 +16,13 @@ def format_report(document: Mapping[str, Any]) -> str:
     Args:
         document: The result of ``report_document``.
     """
-    planned = document["planned"]
-    lines = [
-        f"{document['name']}: {document['state']}",
-        f"  {document['reason']}",
-        f"  {document['target']}; planned {planned['created_at']} by {planned['created_by']}",
-        f"  {planned['update_file']}, SHA-512 {planned['sha512'][:16]}...",
-        f"  from {planned['from_version']} to {planned['to_version']}",
-        "",
-        "Waves: what was planned, predicted and seen",
+    sections = [
+        _summary_lines(document),
+        _waves_lines(document),
+        _decisions_lines(document),
+        _not_completed_lines(document),
     ]
-    for number, (wave, gate) in enumerate(zip(document["waves"], planned["gates"], strict=True), 1):
-        lines += _wave_lines(number, wave, gate)
-    lines += ["", "Decisions: when, who, what and why"]
-    lines += [_decision_line(decision) for decision in document["decisions"]]
-    lines += ["", f"Gateways that are not COMPLETED: {len(document['not_completed'])}"]
-    for gateway in gateways_with_reason(document):
-        lines.append(f"  {gateway['gateway']}  wave {gateway['wave']}  {gateway['status']}  {gateway['reason']}")
-        lines += [f"      {line}" for line in gateway["explanation"]]
-    lines += [
-        f"  wave {wave}: {len(ids)} gateways were not given a task" for wave, ids in without_task(document).items()
-    ]
-    return "\n".join(lines)
+    return "\n\n".join("\n".join(lines) for lines in sections)
 
 
 def list_facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -124,6 +109,27 @@ def without_task(document: Mapping[str, Any]) -> dict[int, list[str]]:
     return ids
 
 
+def _summary_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return the lines about the rollout as a whole."""
+    planned = document["planned"]
+    return [
+        f"{document['name']}: {document['state']}",
+        f"  {document['reason']}",
+        f"  {document['target']}; planned {planned['created_at']} by {planned['created_by']}",
+        f"  {planned['update_file']}, SHA-512 {planned['sha512'][:16]}...",
+        f"  from {planned['from_version']} to {planned['to_version']}",
+    ]
+
+
+def _waves_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return the lines about the waves."""
+    lines = ["Waves: what was planned, predicted and seen"]
+    waves_and_gates = zip(document["waves"], document["planned"]["gates"], strict=True)
+    for number, (wave, gate) in enumerate(waves_and_gates, 1):
+        lines += _wave_lines(number, wave, gate)
+    return lines
+
+
 def _wave_lines(number: int, wave: Mapping[str, Any], gate: str) -> list[str]:
     """Return the lines about one wave."""
     prediction = describe_predicted(wave)
@@ -136,8 +142,26 @@ def _wave_lines(number: int, wave: Mapping[str, Any], gate: str) -> list[str]:
     ]
 
 
+def _decisions_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return the lines about the decisions."""
+    lines = ["Decisions: when, who, what and why"]
+    lines += [_decision_line(decision) for decision in document["decisions"]]
+    return lines
+
+
 def _decision_line(decision: Mapping[str, Any]) -> str:
     """Return the line about one decision."""
     reason = describe_reason(decision)
     line = f"  {decision['time']}  {decision['actor']}  {decision['decision']}"
     return f"{line}: {reason}" if reason else line
+
+
+def _not_completed_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return the lines about the gateways that are not COMPLETED."""
+    lines = [f"Gateways that are not COMPLETED: {len(document['not_completed'])}"]
+    for gateway in gateways_with_reason(document):
+        lines.append(f"  {gateway['gateway']}  wave {gateway['wave']}  {gateway['status']}  {gateway['reason']}")
+        lines += [f"      {line}" for line in gateway["explanation"]]
+    for wave, ids in without_task(document).items():
+        lines.append(f"  wave {wave}: {len(ids)} gateways were not given a task")
+    return lines
