@@ -22,7 +22,9 @@ from lorafw.cli import main
 from lorafw.errors import JournalError, WrongTarget
 from lorafw.localaws.connection import connect_clients
 from lorafw.rollout import connect_account
+from lorafw.rollout.calls import AwsCalls
 from lorafw.rollout.file_system import lock_journal
+from lorafw.rollout.observations import GatewaysListed
 from lorafw.testbed import Testbed
 from lorafw.version import GatewayVersion
 
@@ -128,6 +130,28 @@ def test_a_rollout_from_plan_to_clean_with_its_exit_statuses(run: Run, bed: Test
     with pytest.raises(bed.client("iotwireless").exceptions.ResourceNotFoundException):
         bed.client("iotwireless").get_wireless_gateway_task(Id=bed.gateways[0].id)
     assert "the rollout has ended" in run("pause", "--reason", "late", status=1).output
+
+
+def test_a_plan_with_a_wave_without_gateways_is_refused_as_simulate_refuses_it(run: Run) -> None:
+    Path("rollout.toml").write_text(TOML.replace("size = 1", "share = 0.1").replace("size = 2", "share = 0.9"))
+    problem = "wave 1 has no gateway: its share, 0.1 of 3, rounds to 0 gateways; make it at least 1/3"
+    assert problem in run("plan", "rollout.toml", "--definition", "input.json", "--lab", status=1).output
+    assert problem in CliRunner().invoke(main, ["simulate", "rollout.toml"]).output
+    assert not Path("rollout.plan").exists()
+
+
+def test_a_plan_for_a_table_without_gateways_or_without_their_ids_is_refused(run: Run) -> None:
+    words = ("plan", "rollout.toml", "--definition", "input.json", "--lab", "--fleet", "gateways.csv")
+    Path("gateways.csv").write_text("gateway\n")
+    assert "gateways.csv: there is no gateway in it; a fleet needs at least one row" in run(*words, status=1).output
+    Path("gateways.csv").write_text("region\neu\neu\n")
+    assert "the fleet has 2 gateways, and account 123456789012, us-east-1" in run(*words, status=1).output
+
+
+def test_a_plan_for_a_lab_without_gateways_is_refused(run: Run, bed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AwsCalls, "list_gateways", lambda _: GatewaysListed({}))
+    told = run("plan", "rollout.toml", "--definition", "input.json", "--lab", status=1).output
+    assert "there is no LoRaWAN gateway in account 123456789012, us-east-1, at the lab" in told
 
 
 ANSWERS = {

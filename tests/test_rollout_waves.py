@@ -1,4 +1,4 @@
-"""Who belongs to which wave: the public schedule, the exported file, and the gate that waits for a person."""
+"""Who belongs to which wave: the public schedule, the exported file, empty waves, and the manual gate."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from lorafw.cli import main
+from lorafw.errors import FleetError
 from lorafw.fleet import GateDecision, Manual, Plan, Rate, Wave, evaluate_gate, make_fleet, schedule_waves, simulate
 
 PLAN = Plan(
@@ -49,3 +50,42 @@ def test_a_manual_gate_counts_as_promoted_at_its_first_check_and_the_report_says
     assert result.waves[1].started_ms[0] == 60_000
     assert ("manual gates", "promoted at their first check", "assumption") in result.assumptions()
     assert evaluate_gate(Manual(), 0, 5, 5) == GateDecision.GO
+
+
+EMPTY = [
+    ((0.01, 0.99), 30, "wave 1 has no gateway: its share, 0.01 of 30, rounds to 0 gateways"),
+    ((0.5, 0.01, 0.49), 40, "wave 2 has no gateway: its share, 0.01 of 40, rounds to 0 gateways"),
+    ((0.99, 0.01), 30, "wave 2 has no gateway: its share, 0.01 of 30, rounds to 0 gateways"),
+    ((0.3, 0.3, 0.4), 1, "wave 1 has no gateway: its share, 0.3 of 1, rounds to 0 gateways"),
+]
+"""The shares of the waves, the number of gateways, and what is told about the first wave that would be empty."""
+
+
+@pytest.mark.parametrize(("shares", "gateways", "problem"), EMPTY)
+def test_a_wave_without_a_gateway_is_refused_with_its_share_and_the_remedy(
+    shares: tuple[float, ...], gateways: int, problem: str
+) -> None:
+    plan = Plan(waves=tuple(Wave(share=share) for share in shares))
+    with pytest.raises(FleetError) as told:
+        simulate(make_fleet(gateways), plan)
+    remedy = f"make it at least 1/{gateways}, give the waves sizes instead of shares, or leave the wave out"
+    assert str(told.value) == f"{problem}; {remedy}"
+    with pytest.raises(FleetError, match="has no gateway"):
+        schedule_waves(make_fleet(gateways), plan)
+
+
+@pytest.mark.parametrize("gateways", range(4, 41))
+def test_a_share_of_one_gateway_gives_a_wave_of_one_gateway(gateways: int) -> None:
+    """Also behind a wave that ends in the middle of a gateway."""
+    count = gateways // 3
+    for first in (count, count + 0.5):
+        rest = gateways - first - count
+        waves = tuple(Wave(share=size / gateways) for size in (first, *[1] * count, rest))
+        sizes = np.diff([0, *Plan(waves=waves).wave_ends(gateways)])
+        assert (sizes[1:-1] == 1).all(), sizes
+
+
+def test_the_plan_of_a_rollout_without_gateways_cannot_be_asked_for() -> None:
+    for plan in (Plan(), PLAN):
+        with pytest.raises(FleetError, match="a fleet needs a whole number of gateways, at least one"):
+            plan.wave_ends(0)

@@ -8,12 +8,13 @@ is made.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Final, Literal, cast
 
 from lorafw.errors import FleetError
-from lorafw.fleet._validation import check_number, check_share, shown
+from lorafw.fleet._validation import check_gateways, check_number, check_share, shown
 
 Never = Literal["never"]
 NEVER_ENDS: Final[Never] = "never"
@@ -29,6 +30,8 @@ _MAX_INCREMENT_FACTOR: Final = 5
 """The limit of ``incrementFactor`` in AWS IoT Jobs."""
 _SHARE_TOLERANCE: Final = 1e-9
 """The sum of shares may differ from 1 by this rounding error."""
+_GATEWAY_TOLERANCE: Final = 1e-6
+"""A sum of shares times the number of gateways may differ from the exact product by this rounding error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,18 +334,38 @@ class Plan:
             gateways: Number of gateways in the fleet.
 
         Raises:
-            FleetError: The waves have more gateways than the fleet, or fewer.
+            FleetError: The waves have more gateways than the fleet, or fewer, or a wave has none.
         """
+        check_gateways(gateways)
         if not self.waves:
             return [gateways]
         shares = accumulate(wave.share or 0.0 for wave in self.waves)
         sizes = accumulate(wave.size or 0 for wave in self.waves)
         # Sums of shares are rounded, not the shares, so that equal shares give waves that differ by at most one.
-        ends = [round(share * gateways) + size for share, size in zip(shares, sizes, strict=True)]
+        ends = [_round_half_up(share * gateways) + size for share, size in zip(shares, sizes, strict=True)]
         total = ends[-1]
         if total > gateways:
             raise FleetError("waves", total, f"the waves take {total} gateways; the fleet has {gateways}")
         if total < gateways:
             left_out = gateways - total
             raise FleetError("waves", total, f"the waves leave out {left_out} of {gateways} gateways; add a last wave")
+        self._check_no_wave_is_empty(ends, gateways)
         return ends
+
+    def _check_no_wave_is_empty(self, ends: list[int], gateways: int) -> None:
+        """Raise FleetError for the first wave whose share is too small for one gateway."""
+        for number, (start, end) in enumerate(pairwise([0, *ends]), 1):
+            if start == end:
+                share = self.waves[number - 1].share
+                assert share is not None, "a wave with a size is never empty"
+                remedy = f"make it at least 1/{gateways}, give the waves sizes instead of shares, or leave the wave out"
+                problem = f"wave {number} has no gateway: its share, {share:g} of {gateways}, rounds to 0 gateways"
+                raise FleetError(f"waves[{number}].share", share, f"{problem}; {remedy}")
+
+
+def _round_half_up(gateways: float) -> int:
+    """Return the nearest whole number of gateways. Halves are rounded up.
+
+    ``round`` rounds both 1.5 and 2.5 to 2, so that a wave of exactly one gateway could be empty.
+    """
+    return math.floor(gateways + 0.5 + _GATEWAY_TOLERANCE)

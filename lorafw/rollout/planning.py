@@ -66,7 +66,7 @@ def make_plan(
 
     Raises:
         RolloutError: The definition cannot be used, the account cannot be read, or a rule refuses the plan.
-        FleetError: The waves do not fit the number of gateways.
+        FleetError: The waves do not fit the number of gateways, or a wave would have none.
     """
     clock = clock or RealTime()
     members = _checked_definition(definition)
@@ -75,10 +75,10 @@ def make_plan(
     try:
         registered = list(list_gateways(api).uplinks_ms)
         model, gateways = _match_fleet(fleet, registered, connection)
+        waves = _plan_waves(model, plan, gateways, seed)
         sample = read_sample(api, gateways, SAMPLE_SIZE, seed)
     except CallError as error:
         raise RolloutError(f"the account cannot be read: {error}") from error
-    waves = _plan_waves(model, plan, gateways, seed)
     make_fleet = None if isinstance(fleet, Fleet) else fleet
     from lorafw.fleet.defaults import assumptions  # noqa: PLC0415
 
@@ -136,7 +136,8 @@ def _match_fleet(
     names = fleet.names.get("number") or ()
     if not names:
         if fleet.size != len(registered):
-            raise RolloutError(f"the fleet has {fleet.size} gateways, and {connection.target} has {len(registered)}")
+            counts = f"the fleet has {fleet.size} gateways, and {connection.target} has {len(registered)}"
+            raise RolloutError(f"{counts}; name the gateways of the rollout by their ids")
         return fleet, registered
     unknown = [name for name in names if name not in set(registered)]
     if unknown:
