@@ -278,7 +278,8 @@ def run_apply(
         journal.append([started])
         state = evolve(state, [started])
         rates = OperationRates(calls_per_s, clock.monotonic_s, clock.sleep)
-        engine = Engine(state, Tools(plan, journal, AwsApi(aws.client, rates), clock, hook))
+        now_ms = clock.now_ms if chosen.compares_clock else None
+        engine = Engine(state, Tools(plan, journal, AwsApi(aws.client, rates, now_ms), clock, hook))
         return engine.run(until)
 
 

@@ -70,8 +70,11 @@ def apply(
             replaces_ended=replace_ended,
             has_hook=hook is not None,
             envelope=envelope,
+            compares_clock=isinstance(clock, RealTime),
         )
-        api = AwsApi(connection.clients, OperationRates(calls_per_s, clock.monotonic_s, clock.sleep))
+        rates = OperationRates(calls_per_s, clock.monotonic_s, clock.sleep)
+        now_ms = clock.now_ms if settings.compares_clock else None
+        api = AwsApi(connection.clients, rates, now_ms)
         state = evolve(initial_state(plan, settings), opened.read())
         if state.finished is not None:
             return state

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from lorafw.errors import LorafwError
 from lorafw.localaws.connection import Clients
+from lorafw.rollout.answer_dates import AnswerDates
 from lorafw.rollout.observations import FailureKind
 from lorafw.rollout.rates import OperationRates
 
@@ -66,11 +67,14 @@ class AwsApi:
         create_client: Returns a boto3 client for the name of a service. It is called again after the credentials have
             failed, so that new credentials are used.
         rates: Limits how often each operation is called.
+        now_ms: Returns the time of this machine, which is compared with the date of each answer. None to compare
+            nothing, because the clock is simulated.
     """
 
-    def __init__(self, create_client: Clients, rates: OperationRates) -> None:
+    def __init__(self, create_client: Clients, rates: OperationRates, now_ms: Callable[[], int] | None = None) -> None:
         self._create_client = create_client
         self._rates = rates
+        self.answer_dates = AnswerDates(now_ms)
         self._client_by_service: dict[str, Any] = {}
 
     def call(self, operation: str, *, service: str = "iotwireless", **arguments: Any) -> Any:
@@ -91,34 +95,13 @@ class AwsApi:
         try:
             answer = getattr(self._client(service), method_name)(**arguments)
         except (BotoCoreError, ClientError) as error:
+            self.answer_dates.note(_response_of(error))
             call_error = _to_call_error(operation, error)
             self._react_to(call_error)
             raise call_error from error
+        self.answer_dates.note(answer)
         self._rates.succeeded(operation)
         return answer
-
-    def pages(self, operation: str, member: str) -> Iterator[dict[str, Any]]:
-        """Yield the items of all pages of a list operation.
-
-        Args:
-            operation: The operation.
-            member: The member of its answer that holds the items.
-
-        Raises:
-            CallError: A call failed, or AWS returned the same page twice.
-        """
-        arguments: dict[str, Any] = {"MaxResults": MAX_RESULTS}
-        seen_tokens = set()
-        while True:
-            page = self.call(operation, **arguments)
-            yield from page.get(member, [])
-            token = page.get("NextToken")
-            if not token:
-                return
-            if token in seen_tokens:
-                raise CallError(operation, FailureKind.UNCLEAR, f"NextToken {token!r} came twice")
-            seen_tokens.add(token)
-            arguments["NextToken"] = token
 
     def _client(self, service: str) -> Any:
         """Return the boto3 client of a service. Creates it at the first call."""
@@ -134,11 +117,40 @@ class AwsApi:
             self._client_by_service.clear()
 
 
+def list_items(api: AwsApi, operation: str, member: str) -> Iterator[dict[str, Any]]:
+    """Yield the items of all pages of a list operation.
+
+    Args:
+        api: The API of the account.
+        operation: The operation.
+        member: The member of its answer that holds the items.
+
+    Raises:
+        CallError: A call failed, or AWS returned the same page twice.
+    """
+    arguments: dict[str, Any] = {"MaxResults": MAX_RESULTS}
+    seen_tokens = set()
+    while True:
+        page = api.call(operation, **arguments)
+        yield from page.get(member, [])
+        token = page.get("NextToken")
+        if not token:
+            return
+        if token in seen_tokens:
+            raise CallError(operation, FailureKind.UNCLEAR, f"NextToken {token!r} came twice")
+        seen_tokens.add(token)
+        arguments["NextToken"] = token
+
+
+def _response_of(error: Exception) -> dict[str, Any]:
+    """Return the answer of AWS that an error of botocore is about. Empty if AWS has not answered."""
+    # A broken connection has the attribute as well, but it is None.
+    return getattr(error, "response", None) or {}
+
+
 def _to_call_error(operation: str, error: Exception) -> CallError:
     """Return the CallError that stands for an error of botocore."""
-    # A broken connection has the attribute as well, but it is None.
-    response = getattr(error, "response", None) or {}
-    code = response.get("Error", {}).get("Code", "")
+    code = _response_of(error).get("Error", {}).get("Code", "")
     kind = _kind_of(code, type(error).__name__)
     if code in _NOT_FOUND_CODES:
         return NotFoundError(operation, kind, str(error))

@@ -6,8 +6,15 @@ from functools import lru_cache
 from typing import Any, Final
 
 from lorafw.clock import parse_iso
-from lorafw.rollout.aws_api import AwsApi, NotFoundError
-from lorafw.rollout.observations import DefinitionsRead, GatewayRead, GatewaysListed, ObjectRead, TaskSeen
+from lorafw.rollout.aws_api import AwsApi, NotFoundError, list_items
+from lorafw.rollout.observations import (
+    ClockCompared,
+    DefinitionsRead,
+    GatewayRead,
+    GatewaysListed,
+    ObjectRead,
+    TaskSeen,
+)
 from lorafw.rollout.saved_plan import SavedPlan, UpdateObject
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.version import GatewayVersion
@@ -21,7 +28,7 @@ TAG: Final = "lorafw-rollout"
 
 def list_gateways(api: AwsApi) -> GatewaysListed:
     """List all gateways of the account with the times of their last uplinks."""
-    gateways = api.pages("ListWirelessGateways", "WirelessGatewayList")
+    gateways = list_items(api, "ListWirelessGateways", "WirelessGatewayList")
     return GatewaysListed({gateway["Id"]: _uplink_ms(gateway) for gateway in gateways})
 
 
@@ -101,7 +108,7 @@ def read_definitions(api: AwsApi, plan: SavedPlan) -> DefinitionsRead:
     """
     own_id = None
     racing_ids = []
-    for listed in api.pages("ListWirelessGatewayTaskDefinitions", "TaskDefinitions"):
+    for listed in list_items(api, "ListWirelessGatewayTaskDefinitions", "TaskDefinitions"):
         if not _can_match_same_gateway(listed, plan):
             continue
         if _has_tag_of_plan(api, listed["Arn"], plan):
@@ -185,6 +192,16 @@ def read_object(api: AwsApi, planned: UpdateObject) -> ObjectRead:
 def _describe_object(version_id: str | None, etag: str, size_bytes: int) -> str:
     """Return what identifies the content of an object. Equal texts mean equal content."""
     return f"version {version_id}, ETag {etag}, {size_bytes} bytes"
+
+
+# --- the clock ---
+
+
+def compare_clock(api: AwsApi) -> ClockCompared:
+    """Compare the clock of this machine with that of AWS, with a call that returns one gateway."""
+    api.answer_dates.take_comparison()  # forget the comparison of an earlier call
+    api.call("ListWirelessGateways", MaxResults=1)
+    return api.answer_dates.take_comparison() or ClockCompared(ahead_ms=None)
 
 
 def _uplink_ms(members: dict[str, Any]) -> int | None:

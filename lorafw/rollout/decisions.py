@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from lorafw.rollout.clock_check import forget_if_set_back, is_clock_checked
 from lorafw.rollout.deviations import check_envelope
 from lorafw.rollout.events import Ending, Finished, HookMoment, Skipped, WaveStarted
 from lorafw.rollout.gates import check_abort_criterion, check_gate
@@ -17,6 +18,7 @@ from lorafw.rollout.looks import look_at_tasks, open_tasks
 from lorafw.rollout.observations import (
     Action,
     CheckGateway,
+    CompareClock,
     CreateDefinition,
     CreateTask,
     DeleteTask,
@@ -54,7 +56,8 @@ def step(
         (``Record``), then all others. The only action is a ``Wait`` if there is nothing to do now. There is no action
         if there will never be anything to do.
     """
-    context = StepContext(state, now_ms)
+    context = StepContext(forget_if_set_back(state, now_ms), now_ms)
+    context.draft.change_session(stepped_ms=now_ms)
     for observation in observations:
         context.has_observations = True
         take_in(context, observation)
@@ -84,7 +87,12 @@ def _decide(context: StepContext) -> None:
         _wind_down(context)
         return
 
-    # 4. The tasks that exist are watched, even if the rollout is paused or holds.
+    # 4. While the clock of this machine is wrong, nothing is done at a time that the plan gives.
+    if Subject.CLOCK in draft.problems:
+        _look_at_problems(context)
+        return
+
+    # 5. The tasks that exist are watched, even if the rollout is paused or holds.
     if has_definition:
         _resolve_unclear_calls(context)
         look_at_tasks(context)
@@ -96,7 +104,7 @@ def _decide(context: StepContext) -> None:
         _let_gate_stop(context)
         return
 
-    # 5. Nothing is in the way: the rollout goes on.
+    # 6. Nothing is in the way: the rollout goes on.
     if has_definition:
         _advance(context)
     else:
@@ -116,11 +124,18 @@ def _make_definition(context: StepContext) -> None:
 
 def _is_object_checked(context: StepContext, since_ms: int) -> bool:
     """Return True if the update file was found unchanged since a time. Otherwise ask for another look at it."""
-    checked_ms = context.draft.session.object_checked_ms
-    if checked_ms is not None and checked_ms >= since_ms:
+    if _was_seen_since(context, context.draft.session.object_checked_ms, since_ms):
         return True
     context.request_action(ReadObject())
     return False
+
+
+def _was_seen_since(context: StepContext, seen_ms: int | None, since_ms: int) -> bool:
+    """Return True if something was seen since a time. ``seen_ms`` is None if it was not seen yet.
+
+    If the clock was set back, a time in the journal can be later than now. Then it must have been seen just now.
+    """
+    return seen_ms is not None and seen_ms >= min(since_ms, context.now_ms)
 
 
 def _resolve_unclear_calls(context: StepContext) -> None:
@@ -228,6 +243,8 @@ def _look_at_problem(context: StepContext, subject: str) -> None:
         context.request_action(CheckGateway(subject))
     elif subject == Subject.OBJECT:
         context.request_action(ReadObject())
+    elif subject == Subject.CLOCK:
+        context.request_action(CompareClock())
     elif subject in (Subject.DEFINITION, Subject.RACE):
         context.request_action(ReadDefinitions())
     elif subject == Subject.HOOK and context.draft.settings.has_hook:
@@ -292,8 +309,7 @@ def _start_wave(context: StepContext, index: int) -> bool:
     since_ms = draft.started_ms if index == 0 else draft.waves[index - 1].decided_ms
     since_ms = since_ms or 0
     is_object_checked = _is_object_checked(context, since_ms)
-    read_ms = draft.session.definitions_read_ms
-    are_definitions_read = read_ms is not None and read_ms >= since_ms
+    are_definitions_read = _was_seen_since(context, draft.session.definitions_read_ms, since_ms)
     if not are_definitions_read:
         context.request_action(ReadDefinitions())
     if not (is_object_checked and are_definitions_read):
@@ -389,10 +405,11 @@ def _finish_tail(context: StepContext) -> None:
     last_wave = draft.waves[-1]
     assert last_wave.decided_ms is not None
     limit_ms = last_wave.decided_ms + round(draft.plan.wave_rules[-1].give_up_s * 1000)
-    if draft.is_tail_over or context.now_ms >= limit_ms:
-        _finish(context, Ending.COMPLETED, f"{figures}, {open_tasks_count} not ended")
+    if context.now_ms < limit_ms and not draft.is_tail_over:
+        context.wake_at(limit_ms)
         return
-    context.wake_at(limit_ms)
+    if draft.is_tail_over or is_clock_checked(context, limit_ms):
+        _finish(context, Ending.COMPLETED, f"{figures}, {open_tasks_count} not ended")
 
 
 def _count_ends(waves: Sequence[WaveProgress]) -> str:

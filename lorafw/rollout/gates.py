@@ -11,6 +11,7 @@ from lorafw.fleet.plan import Abort, BetaBinomial, Gate, Manual, Threshold, Wave
 from lorafw.fleet.simulation.codes import status_code
 from lorafw.fleet.simulation.gates import GateDecision, evaluate_gate, first_abort_ms
 from lorafw.fleet.simulation.inputs import NEVER, to_ms
+from lorafw.rollout.clock_check import is_clock_checked
 from lorafw.rollout.events import Aborted, Ending, Finished, GateChecked
 from lorafw.rollout.looks import look_at_wave
 from lorafw.rollout.state import GatewayProgress, Phase, WaveProgress
@@ -85,6 +86,8 @@ def check_gate(context: StepContext, index: int, *, may_go_on: bool = True) -> N
         return
     if context.now_ms < due_ms:
         context.wake_at(due_ms)
+        return
+    if not is_clock_checked(context, due_ms):
         return
 
     # 2. Read the tasks of the wave. If apply did not run for a while, only the last check that was due is made.

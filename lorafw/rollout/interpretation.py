@@ -6,11 +6,13 @@ import math
 from dataclasses import replace
 from typing import Final
 
+from lorafw.rollout.clock_check import take_comparison
 from lorafw.rollout.events import Commanded, DefinitionReady, Event, HookRan, Skipped, UpdateStalled
 from lorafw.rollout.evolution import apply_event
 from lorafw.rollout.looks import may_have_stalled
 from lorafw.rollout.observations import (
     CallFailed,
+    ClockCompared,
     DefinitionsRead,
     DeleteEndedTask,
     FailureKind,
@@ -61,6 +63,10 @@ def take_in(context: StepContext, observation: Observation) -> None:
         _allow_calls(context)  # AWS has answered
     if isinstance(observation, Event):
         _take_event(context, observation)
+    elif isinstance(observation, ClockCompared):
+        take_comparison(context, observation)
+    elif _is_clock_wrong(context):
+        return  # it would be recorded with a wrong time, and is read again later
     elif isinstance(observation, GatewayRead):
         _take_gateway(context, observation)
     elif isinstance(observation, GatewaysListed):
@@ -76,6 +82,11 @@ def _take_event(context: StepContext, event: Event) -> None:
     apply_event(context.draft, event)
     if isinstance(event, HookRan):
         context.draft.note_look_at_problem(Subject.HOOK, context.now_ms)
+
+
+def _is_clock_wrong(context: StepContext) -> bool:
+    """Return True if nothing is recorded because the clock is wrong. An aborted rollout goes on to delete tasks."""
+    return Subject.CLOCK in context.draft.problems and context.draft.abort_reason is None
 
 
 # --- gateways and tasks ---

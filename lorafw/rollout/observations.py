@@ -80,6 +80,14 @@ class ObjectRead:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockCompared:
+    """The clock of this machine was compared with that of AWS."""
+
+    ahead_ms: int | None
+    """How far this machine is ahead. Negative if it is behind. None if the answer of AWS had no date."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallFailed:
     """A call failed. It is not known whether it took effect."""
 
@@ -90,7 +98,7 @@ class CallFailed:
     """The gateway that the call was about. None if it was about none."""
 
 
-Observation = Event | GatewayRead | GatewaysListed | DefinitionsRead | ObjectRead | CallFailed
+Observation = Event | GatewayRead | GatewaysListed | DefinitionsRead | ObjectRead | ClockCompared | CallFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,11 @@ class CreateDefinition:
 @dataclass(frozen=True, slots=True)
 class ReadObject:
     """Compare the update file with the plan. Answered by ObjectRead."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompareClock:
+    """Compare the clock of this machine with that of AWS. Answered by ClockCompared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +189,7 @@ Action = (
     | ReadDefinitions
     | CreateDefinition
     | ReadObject
+    | CompareClock
     | ListGateways
     | ReadTask
     | CheckGateway

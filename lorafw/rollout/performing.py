@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from lorafw.rollout.aws_api import AwsApi, CallError
 from lorafw.rollout.calls import (
+    compare_clock,
     create_definition,
     create_task,
     delete_task,
@@ -36,6 +37,7 @@ from lorafw.rollout.observations import (
     Action,
     CallFailed,
     CheckGateway,
+    CompareClock,
     CreateDefinition,
     CreateTask,
     DeleteEndedTask,
@@ -93,6 +95,9 @@ def perform_actions(tools: Tools, state: RolloutState, actions: Sequence[Action]
     for action in actions:
         if not isinstance(action, Record | CreateTask | DeleteTask | Wait):
             observations += _perform_single_action(tools, action)
+    comparison = tools.api.answer_dates.take_comparison()
+    if comparison is not None:
+        observations.insert(0, comparison)  # nothing that was read is recorded with the time of a wrong clock
     return observations
 
 
@@ -213,6 +218,8 @@ def _read(tools: Tools, action: Action) -> Observation:
             return read_definitions(tools.api, tools.plan)
         case ReadObject():
             return read_object(tools.api, tools.plan.update_object)
+        case CompareClock():
+            return compare_clock(tools.api)
     raise NotImplementedError(f"{type(action).__name__} is not an action that reads")
 
 

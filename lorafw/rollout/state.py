@@ -7,7 +7,7 @@ The journal does not keep this. After a restart a session is empty, and ``apply`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -45,10 +45,12 @@ class Subject(StrEnum):
     RACE = "other task definitions"
     HOOK = "hook"
     ENVELOPE = "prediction"
+    CLOCK = "clock"
 
 
-NOT_PROMOTABLE: Final = frozenset({Subject.OBJECT, Subject.DEFINITION})
-"""Problems that no promotion overrides: with them, another update than the planned one would be installed."""
+NOT_PROMOTABLE: Final = frozenset({Subject.OBJECT, Subject.DEFINITION, Subject.CLOCK})
+"""Problems that no promotion overrides. With them, another update than the planned one would be installed, or the
+tasks would be created at other times than the planned ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,8 @@ class Settings:
     """The shortest time between two lists of all gateways."""
     envelope: EnvelopeCheck = check_band
     """Compares each wave with its prediction."""
+    compares_clock: bool = False
+    """True to compare the clock with that of AWS before time alone decides something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +218,10 @@ class RolloutSession:
     """When the task definitions were read last. None if they must be read first."""
     rechecked_ms: Mapping[str, int] = field(default_factory=dict)
     """When each problem was last looked at, by the keys of ``RolloutState.problems``."""
+    clock_compared_ms: int | None = None
+    """When the clock was last found to agree with that of AWS. None if it must be compared first."""
+    stepped_ms: int = 0
+    """The time of the last step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +274,13 @@ class RolloutState:
     def progress_of(self, gateway: str) -> GatewayProgress:
         """Return what is known about a gateway of the plan."""
         return self.gateways.get(gateway) or GatewayProgress(self.plan.wave_of[gateway])
+
+
+def forget_session(state: RolloutState) -> RolloutState:
+    """Return a state without what the running ``apply`` has seen, as after a restart."""
+    gateways = {gateway: replace(progress, session=GatewaySession()) for gateway, progress in state.gateways.items()}
+    waves = tuple(replace(wave, suspected_ms=None, shift_ms=0) for wave in state.waves)
+    return replace(state, gateways=gateways, waves=waves, session=RolloutSession())
 
 
 def first_undecided(waves: Sequence[WaveProgress]) -> int:

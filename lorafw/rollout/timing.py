@@ -48,14 +48,21 @@ class RealTime:
         time.sleep(seconds)
 
     def wait_until(self, time_ms: int | None, is_interrupted: Callable[[], bool]) -> None:
-        """Sleep in short naps until a time, or until ``is_interrupted`` returns True."""
+        """Sleep in short naps until a time, or until ``is_interrupted`` returns True.
+
+        If somebody sets the clock back meanwhile, the method returns when as many seconds have passed as it was to
+        wait at first.
+        """
+        end_s = None
+        if time_ms is not None:
+            end_s = self.monotonic_s() + (time_ms - self.now_ms()) / 1000
         while not is_interrupted():
             nap_s = _LONGEST_NAP_S
-            if time_ms is not None:
-                nap_s = min(nap_s, (time_ms - self.now_ms()) / 1000)
+            if time_ms is not None and end_s is not None:
+                nap_s = min(nap_s, (time_ms - self.now_ms()) / 1000, end_s - self.monotonic_s())
             if nap_s <= 0:
                 return
-            time.sleep(nap_s)
+            self.sleep(nap_s)
 
 
 class SimulatedTime:
