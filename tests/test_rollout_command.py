@@ -22,7 +22,6 @@ from lorafw.cli import main
 from lorafw.errors import JournalError, WrongTarget
 from lorafw.localaws.connection import connect_clients
 from lorafw.rollout import connect_account
-from lorafw.rollout.calls import AwsCalls
 from lorafw.rollout.file_system import lock_journal
 from lorafw.rollout.observations import GatewaysListed
 from lorafw.testbed import Testbed
@@ -149,7 +148,7 @@ def test_a_plan_for_a_table_without_gateways_or_without_their_ids_is_refused(run
 
 
 def test_a_plan_for_a_lab_without_gateways_is_refused(run: Run, bed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(AwsCalls, "list_gateways", lambda _: GatewaysListed({}))
+    monkeypatch.setattr("lorafw.rollout.planning.list_gateways", lambda _: GatewaysListed({}))
     told = run("plan", "rollout.toml", "--definition", "input.json", "--lab", status=1).output
     assert "there is no LoRaWAN gateway in account 123456789012, us-east-1, at the lab" in told
 

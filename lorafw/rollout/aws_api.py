@@ -90,10 +90,10 @@ class AwsApi:
         from botocore import xform_name  # noqa: PLC0415 -- botocore takes a tenth of a second
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-        method_name = xform_name(operation)
         self._rates.wait(operation)
         try:
-            answer = getattr(self._client(service), method_name)(**arguments)
+            method = getattr(self._client(service), xform_name(operation))
+            answer = method(**arguments)
         except (BotoCoreError, ClientError) as error:
             self.answer_dates.note(_response_of(error))
             call_error = _to_call_error(operation, error)

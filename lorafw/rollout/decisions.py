@@ -53,8 +53,8 @@ def step(
 
     Returns:
         The new state, and the actions in the order in which they are carried out: first the events for the journal
-        (``Record``), then all others. The only action is a ``Wait`` if there is nothing to do now. There is no action
-        if there will never be anything to do.
+        (``WriteEvent``), then all others. The only action is a ``Wait`` if there is nothing to do now. There is no
+        action if there will never be anything to do.
     """
     context = StepContext(forget_if_set_back(state, now_ms), now_ms)
     context.draft.change_session(stepped_ms=now_ms)

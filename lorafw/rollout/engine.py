@@ -12,7 +12,7 @@ from typing import Final
 
 from lorafw.rollout.decisions import step
 from lorafw.rollout.observations import Action, Observation, Wait
-from lorafw.rollout.performing import Tools, perform_actions, write_records
+from lorafw.rollout.performing import Tools, perform_actions, write_events
 from lorafw.rollout.state import RolloutState
 from lorafw.rollout.status import StateName, describe_state
 
@@ -66,7 +66,7 @@ class Engine:
             if self._on_change is not None:
                 self._on_change(self.state)
             if self._is_over(actions, until):
-                write_records(self._tools.journal, actions)
+                write_events(self._tools.journal, actions)
                 return self.state
             observations = perform_actions(self._tools, self.state, actions)
             self._wait_if_idle(actions)

@@ -1,6 +1,6 @@
 """What the decision core is told, and what it asks for. All of these are frozen values.
 
-An observation is one of the values here, or an event that the journal already has. An action is either ``Record``,
+An observation is one of the values here, or an event that the journal already has. An action is either ``WriteEvent``,
 which only writes to the journal, or something that the shell does at AWS and reports as an observation.
 """
 
@@ -102,7 +102,7 @@ Observation = Event | GatewayRead | GatewaysListed | DefinitionsRead | ObjectRea
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class WriteEvent:
     """Write an event to the journal, before any other action of the same step."""
 
     event: Event
@@ -185,7 +185,7 @@ class Wait:
 
 
 Action = (
-    Record
+    WriteEvent
     | ReadDefinitions
     | CreateDefinition
     | ReadObject

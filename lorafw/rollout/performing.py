@@ -47,9 +47,9 @@ from lorafw.rollout.observations import (
     ReadDefinitions,
     ReadObject,
     ReadTask,
-    Record,
     RunHook,
     Wait,
+    WriteEvent,
 )
 from lorafw.rollout.saved_plan import SavedPlan
 from lorafw.rollout.state import RolloutState
@@ -87,13 +87,13 @@ def perform_actions(tools: Tools, state: RolloutState, actions: Sequence[Action]
     Raises:
         JournalError: The journal cannot be written. No call was made of which it does not know.
     """
-    write_records(tools.journal, actions)
+    write_events(tools.journal, actions)
     to_create = [action.gateway for action in actions if isinstance(action, CreateTask)]
     to_delete = [action.gateway for action in actions if isinstance(action, DeleteTask)]
     observations = _create_tasks(tools, state, to_create)
     observations += _delete_tasks(tools, state, to_delete)
     for action in actions:
-        if not isinstance(action, Record | CreateTask | DeleteTask | Wait):
+        if not isinstance(action, WriteEvent | CreateTask | DeleteTask | Wait):
             observations += _perform_single_action(tools, action)
     comparison = tools.api.answer_dates.take_comparison()
     if comparison is not None:
@@ -101,9 +101,9 @@ def perform_actions(tools: Tools, state: RolloutState, actions: Sequence[Action]
     return observations
 
 
-def write_records(journal: Journal, actions: Iterable[Action]) -> None:
-    """Write the events of the ``Record`` actions to the journal, in one commit."""
-    journal.append([action.event for action in actions if isinstance(action, Record)])
+def write_events(journal: Journal, actions: Iterable[Action]) -> None:
+    """Write the events of the ``WriteEvent`` actions to the journal, in one commit."""
+    journal.append([action.event for action in actions if isinstance(action, WriteEvent)])
 
 
 # --- the tasks of the plan: many gateways share the two commits ---

@@ -10,70 +10,73 @@ from __future__ import annotations
 from lorafw.rollout.draft import Draft
 from lorafw.rollout.events import Event, ProblemFound, ProblemSolved
 from lorafw.rollout.evolution import apply_event
-from lorafw.rollout.observations import Action, Record, Wait
+from lorafw.rollout.observations import Action, Wait, WriteEvent
 from lorafw.rollout.state import RolloutState
 
 
 class StepContext:
-    """The state that a step changes, and the events and actions that it has collected so far.
+    """Collects what one step of a rollout decides: the next state, events for the journal, and actions.
 
     Args:
         state: The state before the step. It is not changed.
-        now_ms: The current time.
+        now_ms: The current time, in milliseconds since 1970 UTC.
     """
 
     def __init__(self, state: RolloutState, now_ms: int) -> None:
         self.draft = Draft(state)
+        """The next state, which the step may change."""
         self.now_ms = now_ms
         self.has_observations = False
         """True if the step takes in at least one observation. Otherwise only time has passed since the last step."""
         self.has_ended_tasks = False
         """True if an observation of this step shows that a task has ended."""
-        self._records: list[Record] = []
+        self._events: list[Event] = []
         self._actions: list[Action] = []
         self._wake_ms: int | None = None
+        """The time of the next step. None if no time was requested."""
 
     def record(self, event: Event) -> None:
-        """Apply an event to the state, and have the engine write it to the journal."""
+        """Apply an event to the next state, and request that it is written to the journal."""
         apply_event(self.draft, event)
-        self._records.append(Record(event))
+        self._events.append(event)
 
     def request_action(self, action: Action) -> None:
-        """Have the engine carry out an action after this step."""
+        """Request that an action is carried out after this step, for example a call of AWS."""
         self._actions.append(action)
 
     def wake_at(self, time_ms: int) -> None:
-        """Have the next step made at this time, or earlier if another call asks for that."""
+        """Request that the next step is made at this time. The earliest of all requested times counts."""
         time_ms = max(time_ms, self.now_ms + 1)
         if self._wake_ms is None or time_ms < self._wake_ms:
             self._wake_ms = time_ms
 
     def report_problem(self, subject: str, reason: str) -> None:
-        """Record a problem, unless it is known already or a person has accepted it."""
-        if self.draft.problems.get(subject) == reason or reason in self.draft.accepted_reasons:
+        """Record a problem, which holds the rollout, unless it is known already or a person has accepted it.
+
+        Args:
+            subject: What the problem is about: the id of a gateway, or a ``Subject``.
+            reason: The problem in words.
+        """
+        is_known = self.draft.problems.get(subject) == reason
+        if is_known or reason in self.draft.accepted_reasons:
             return
         self.draft.note_look_at_problem(subject, self.now_ms)
         self.record(ProblemFound(at_ms=self.now_ms, subject=subject, reason=reason))
 
     def solve_problem(self, subject: str) -> None:
-        """Record that a problem has gone away, if there was one."""
+        """Record that there is no problem with a subject any more. Does nothing if there was none."""
         if subject in self.draft.problems:
             self.record(ProblemSolved(at_ms=self.now_ms, subject=subject))
 
-    @property
-    def has_actions(self) -> bool:
-        """True if the step has requested an action. Events for the journal do not count."""
-        return bool(self._actions)
-
     def requested_actions(self) -> tuple[Action, ...]:
-        """Return everything that the engine must do after this step.
+        """Return the actions to carry out after this step.
 
         Returns:
-            First a ``Record`` for each event, then the requested actions. If there is neither, a single ``Wait`` until
-            the next step. Empty if no time was set for it either.
+            First a ``WriteEvent`` for each event, then the requested actions. If there are none, a ``Wait`` until the
+            next step. Empty if no time was requested either: then only a person can cause the next step.
         """
-        if self._records or self._actions:
-            return (*self._records, *self._actions)
-        if self._wake_ms is None:
-            return ()
-        return (Wait(until_ms=self._wake_ms),)
+        actions: list[Action] = [WriteEvent(event) for event in self._events]
+        actions += self._actions
+        if not actions and self._wake_ms is not None:
+            actions.append(Wait(until_ms=self._wake_ms))
+        return tuple(actions)
