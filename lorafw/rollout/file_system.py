@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -60,10 +60,13 @@ def lock_journal(path: Path) -> Iterator[None]:
         path: The journal. The lock is on a file beside it.
 
     Raises:
-        JournalError: Another ``apply`` has the lock.
+        JournalError: Another ``apply`` has the lock, or its file cannot be created.
     """
-    lock_path = path.with_name(f"{path.name}.lock")
-    descriptor = os.open(lock_path, os.O_CREAT | os.O_RDWR, PRIVATE_MODE)
+    lock_path = _lock_path(path)
+    try:
+        descriptor = os.open(lock_path, os.O_CREAT | os.O_RDWR, PRIVATE_MODE)
+    except OSError as error:
+        raise JournalError(f"the lock {lock_path} cannot be created: {error.strerror}") from error
     try:
         if not _try_lock(descriptor):
             raise JournalError(f"another 'lorafw rollout apply' is running with {path}; wait until it has ended")
@@ -73,12 +76,20 @@ def lock_journal(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether an ``apply`` is running with this journal."""
-    if not path.exists():
+    """Return whether an ``apply`` is running with this journal. Writes nothing."""
+    try:
+        descriptor = os.open(_lock_path(path), os.O_RDWR)
+    except FileNotFoundError:
         return False
-    with suppress(OSError, JournalError), lock_journal(path):
-        return False
-    return True
+    try:
+        return not _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_path(journal: Path) -> Path:
+    """Return the file whose lock an ``apply`` with this journal has."""
+    return journal.with_name(f"{journal.name}.lock")
 
 
 def _try_lock(descriptor: int) -> bool:

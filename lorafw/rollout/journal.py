@@ -76,7 +76,8 @@ class Journal:
         """Write events in one commit. They are on the disk when the method returns.
 
         Raises:
-            JournalError: They cannot be written. None of them is in the journal then.
+            JournalError: They cannot be written. None of them is in the journal then, except if only the last step
+                failed, in which the disk confirms what was written.
         """
         rows = [(event.at_ms, name_of(type(event)), json.dumps(to_members(event))) for event in events]
         if not rows:
@@ -258,8 +259,13 @@ def _check_meta(meta: dict[str, str], path: Path, plan: SavedPlan) -> None:
 def _describe(error: sqlite3.Error, path: Path, verb: str) -> str:
     """Return what an error of SQLite means for the person who runs the rollout."""
     text = str(error)
-    if "full" in text:
-        return f"the journal {path} cannot be {verb}: the disk is full. Make room, then run apply again"
+    # The lowest byte of a code is its kind. A disk without room for SQLite's own files is an input/output error.
+    kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if kind == sqlite3.SQLITE_FULL:
+        return f"the journal {path} cannot be {verb}: the disk is full. Make room, then run the command again"
+    if kind == sqlite3.SQLITE_IOERR:
+        problem = f"the journal {path} cannot be {verb}: {text}"
+        return f"{problem}. Check that the disk is neither full nor damaged, then run the command again"
     if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
         return f"the journal {path} is damaged: {text}. {_REMEDY}"
     return f"the journal {path} cannot be {verb}: {text}"
