@@ -82,6 +82,18 @@ class Unconfirmed:
         return result
 
 
+class RolledBack(Unconfirmed):
+    """A connection whose commits fail. SQLite has rolled them back by itself, as it does if the disk is full."""
+
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        if statement != "COMMIT":
+            return self._connection.execute(statement, *arguments)
+        self._connection.execute("ROLLBACK")
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+
 @contextmanager
 def fsync_fails(journal: Journal) -> Iterator[None]:
     """All is written, and the disk does not confirm it."""
@@ -167,6 +179,15 @@ def test_a_command_on_a_full_disk_is_refused_and_not_in_the_journal(folder: Path
     with open_journal(path, plan), full_disk(), pytest.raises(JournalError, match=TOLD):
         command(plan, path, Command.PAUSE, actor="me", reason="a storm")
     assert read_journal(plan, path)[1] == before
+
+
+def test_a_journal_that_cannot_be_created_names_the_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, path = make_rollout()[1], tmp_path / "rollout.journal"
+    with monkeypatch.context() as patched:
+        patched.setattr("lorafw.rollout.journal._connect", lambda path: RolledBack(sqlite3.connect(path)))
+        with pytest.raises(JournalError, match=r"the disk is full\. Make room"), open_journal(path, plan):
+            pass
+    assert read_journal(plan, path)[1] == []
 
 
 def test_without_room_for_the_lock_the_error_names_it_and_nothing_is_said_to_run(

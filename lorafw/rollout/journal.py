@@ -82,7 +82,7 @@ class Journal:
         rows = [(event.at_ms, name_of(type(event)), json.dumps(to_members(event))) for event in events]
         if not rows:
             return
-        with self._errors("written"), self._transaction():
+        with self._errors("written"), _transaction(self._connection):
             self._connection.executemany("INSERT INTO events (at_ms, kind, members) VALUES (?, ?, ?)", rows)
 
     def read(self) -> list[Event]:
@@ -145,18 +145,6 @@ class Journal:
             return from_members(kind, at_ms, json.loads(members))
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(f"{self.path}: event {sequence} cannot be read: {error!r}. {_REMEDY}") from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Commit what the block writes, or nothing of it."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
 
     @contextmanager
     def _errors(self, verb: str) -> Iterator[None]:
@@ -222,17 +210,26 @@ def _prepare(connection: sqlite3.Connection, path: Path, plan: SavedPlan) -> Non
     (first_problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if first_problem != "ok":
         raise JournalError(f"the journal {path} is damaged: {first_problem}. {_REMEDY}")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection):
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
             for statement in _statements():
                 connection.execute(statement)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", [("format", FORMAT), ("plan", plan.sha256)])
+    _check_meta(dict(connection.execute("SELECT name, value FROM meta")), path, plan)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what the block writes, or nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # After some errors, such as a full disk, SQLite has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    _check_meta(dict(connection.execute("SELECT name, value FROM meta")), path, plan)
 
 
 def _statements() -> Iterator[str]:
