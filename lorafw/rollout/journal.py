@@ -49,6 +49,12 @@ CREATE VIEW task_log AS SELECT
 """
 
 
+_READ_ALL: Final = "SELECT sequence, at_ms, kind, members FROM events ORDER BY sequence"
+_READ_COMMANDS_BEHIND: Final = (
+    "SELECT sequence, at_ms, kind, members FROM events WHERE kind = 'commanded' AND sequence > ? ORDER BY sequence"
+)
+
+
 class TaskLogRow(NamedTuple):
     """A row of the task log, with the columns of the simulator's log."""
 
@@ -64,13 +70,16 @@ class TaskLogRow(NamedTuple):
 
 
 class Journal:
-    """The open journal of one plan. Use ``open_journal``, or call ``close``."""
+    """The open journal of one plan. ``open_journal`` opens and closes it.
+
+    The read position tells which events this object has returned already. Other processes can write behind it.
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self.path = path
         self._read_position = 0
-        """The number of the last event that ``read`` or ``read_new_commands`` returned. 0 before the first."""
+        """The number of the last event that was returned. 0 before the first."""
 
     def append(self, events: Iterable[Event]) -> None:
         """Write events in one commit. They are on the disk when the method returns.
@@ -82,38 +91,32 @@ class Journal:
         rows = [(event.at_ms, name_of(type(event)), json.dumps(to_members(event))) for event in events]
         if not rows:
             return
-        with self._errors("written"), _transaction(self._connection):
+        with _sqlite_errors(self.path, "written"), _transaction(self._connection):
             self._connection.executemany("INSERT INTO events (at_ms, kind, members) VALUES (?, ?, ?)", rows)
 
     def read(self) -> list[Event]:
-        """Return all events, in the order in which they were written. Moves the read position to the end.
+        """Return all events, oldest first. Moves the read position to the end.
 
         Raises:
             JournalError: The journal is damaged.
         """
-        with self._errors("read"):
-            rows = self._connection.execute("SELECT sequence, at_ms, kind, members FROM events ORDER BY sequence")
+        with _sqlite_errors(self.path, "read"):
+            rows = self._connection.execute(_READ_ALL)
             return self._parse_and_advance(rows)
 
     def read_new_commands(self) -> list[Event]:
-        """Return the commands behind the read position, and move the read position behind them.
-
-        They were written by other processes since the last call of this method or of ``read``.
+        """Return the commands that a person has given since the last call. Moves the read position behind them.
 
         Raises:
             JournalError: The journal is damaged.
         """
-        with self._errors("read"):
-            rows = self._connection.execute(
-                "SELECT sequence, at_ms, kind, members FROM events "
-                "WHERE kind = 'commanded' AND sequence > ? ORDER BY sequence",
-                (self._read_position,),
-            )
+        with _sqlite_errors(self.path, "read"):
+            rows = self._connection.execute(_READ_COMMANDS_BEHIND, (self._read_position,))
             return self._parse_and_advance(rows)
 
     def has_new_commands(self) -> bool:
-        """Return True if there is a command behind the read position, which does not move."""
-        with self._errors("read"):
+        """Return True if ``read_new_commands`` would return a command. The read position does not move."""
+        with _sqlite_errors(self.path, "read"):
             row = self._connection.execute(
                 "SELECT 1 FROM events WHERE kind = 'commanded' AND sequence > ? LIMIT 1", (self._read_position,)
             ).fetchone()
@@ -121,7 +124,7 @@ class Journal:
 
     def task_log(self) -> list[TaskLogRow]:
         """Return the rows of the task log, oldest first."""
-        with self._errors("read"):
+        with _sqlite_errors(self.path, "read"):
             rows = self._connection.execute(
                 "SELECT time, gateway, attempt, from_status, to_status, cause FROM task_log"
             )
@@ -135,24 +138,34 @@ class Journal:
         """Return the events of some rows, and move the read position to the last one."""
         events = []
         for sequence, at_ms, kind, members in rows:
-            events.append(self._parse(sequence, at_ms, kind, members))
+            events.append(_parse_event(self.path, sequence, at_ms, kind, members))
             self._read_position = max(self._read_position, sequence)
         return events
 
-    def _parse(self, sequence: int, at_ms: int, kind: str, members: str) -> Event:
-        """Return the event of a row. Raises JournalError if the row is damaged."""
-        try:
-            return from_members(kind, at_ms, json.loads(members))
-        except (KeyError, TypeError, ValueError) as error:
-            raise JournalError(f"{self.path}: event {sequence} cannot be read: {error!r}. {_REMEDY}") from error
 
-    @contextmanager
-    def _errors(self, verb: str) -> Iterator[None]:
-        """Raise the errors of SQLite as JournalError."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise JournalError(_describe(error, self.path, verb)) from error
+def _parse_event(path: Path, sequence: int, at_ms: int, kind: str, members: str) -> Event:
+    """Return the event of a row of the table. Raises JournalError if the row is damaged."""
+    try:
+        return from_members(kind, at_ms, json.loads(members))
+    except (KeyError, TypeError, ValueError) as error:
+        raise JournalError(f"{path}: event {sequence} cannot be read: {error!r}. {_REMEDY}") from error
+
+
+@contextmanager
+def _sqlite_errors(path: Path, verb: str) -> Iterator[None]:
+    """Raise a JournalError in place of each error of SQLite in the block.
+
+    Args:
+        path: The file of the journal.
+        verb: What the block does with the file, for the message, such as "read" or "written".
+
+    Raises:
+        JournalError: SQLite raised an error in the block.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise JournalError(_describe(error, path, verb)) from error
 
 
 assert name_of(Commanded) == "commanded"
@@ -173,7 +186,7 @@ def open_journal(path: Path, plan: SavedPlan) -> Iterator[Journal]:
 
     Args:
         path: The file.
-        plan: The plan.
+        plan: The plan that the journal belongs to.
 
     Yields:
         The journal.
@@ -185,7 +198,7 @@ def open_journal(path: Path, plan: SavedPlan) -> Iterator[Journal]:
     connection = _connect(path)
     try:
         journal = Journal(connection, path)
-        with journal._errors("opened"):
+        with _sqlite_errors(path, "opened"):
             _prepare(connection, path, plan)
         yield journal
     finally:
@@ -203,13 +216,18 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, path: Path, plan: SavedPlan) -> None:
     """Create the tables if there are none, and check that the journal is that of the plan."""
+    # 1. Each commit is on the disk before it returns, and readers do not block the writer.
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise JournalError(f"the journal {path} cannot be written safely here (mode {mode}); choose a local disk")
     connection.execute("PRAGMA synchronous = FULL")
+
+    # 2. Refuse a damaged file before anything is added to it.
     (first_problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if first_problem != "ok":
         raise JournalError(f"the journal {path} is damaged: {first_problem}. {_REMEDY}")
+
+    # 3. Create the tables in a new file. Two processes may do it at the same time.
     with _transaction(connection):
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
             for statement in _statements():
