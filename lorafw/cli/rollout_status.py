@@ -48,7 +48,9 @@ def status(*, plan_file: Path, journal: Path | None, as_json: bool, watch: bool)
         state = _watch(saved, path)
     is_running = is_locked(path)
     if as_json:
-        echo(json.dumps({**status_document(state), "apply_is_running": is_running}, indent=4))
+        document = status_document(state)
+        document["apply_is_running"] = is_running
+        echo(json.dumps(document, indent=4))
         sys.exit(EXIT_STATUS[describe_state(state).name])
     if state.started_ms is not None and state.finished is None and not is_running:
         echo(f"'apply' is not running. Nothing is created or checked before you run: lorafw rollout apply {plan_file}")

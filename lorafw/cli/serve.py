@@ -64,6 +64,10 @@ def show_policies(context: click.Context, _: click.Parameter, is_requested: bool
 def create_clock(name: str, start: str | None) -> Clock:
     """Return the clock that ``--clock`` and ``--clock-start`` describe.
 
+    Args:
+        name: "real" for the clock of the machine, "manual" for a clock that moves only on request.
+        start: The time at which a manual clock starts, in ISO 8601. None for the time of AWS's documented example.
+
     Raises:
         click.UsageError: The options do not fit together, or the time cannot be read.
     """
@@ -252,7 +256,9 @@ def _serve_until_stopped(
         with _documented_setup(cloud, output, is_requested=is_seeded) as seed_paths:
             _show_addresses(cloud, output)
             _show_variables(variables_to_unset, cloud.environment(), output)
-            content = {**_addresses(cloud), "environment": cloud.environment(), **seed_paths}
+            content = _addresses(cloud)
+            content["environment"] = cloud.environment()
+            content.update(seed_paths)
             with ready_file(ready_file_path, content):
                 output.stop.wait()
                 _show_refusal_counts(cloud, output)

@@ -52,8 +52,8 @@ def is_clock_checked(context: StepContext, since_ms: int) -> bool:
     return False
 
 
-def take_comparison(context: StepContext, compared: ClockCompared) -> None:
-    """Take in how far the clock differs from that of AWS, and report a problem if it differs too much.
+def handle_comparison(context: StepContext, compared: ClockCompared) -> None:
+    """Report a problem if the clock differs too much from that of AWS. Otherwise remember that it is right.
 
     Args:
         context: The step.

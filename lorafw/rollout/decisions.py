@@ -7,20 +7,18 @@ criterion are the functions that the simulator uses.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from lorafw.rollout.clock_check import forget_if_set_back, is_clock_checked
 from lorafw.rollout.deviations import check_envelope
 from lorafw.rollout.events import Ending, Finished, HookMoment, Skipped, WaveStarted
 from lorafw.rollout.gates import check_abort_criterion, check_gate
-from lorafw.rollout.interpretation import take_in
-from lorafw.rollout.looks import look_at_tasks, open_tasks
+from lorafw.rollout.interpretation import handle_observation
+from lorafw.rollout.looks import is_just_read, look_at_tasks, open_tasks
 from lorafw.rollout.observations import (
     Action,
     CheckGateway,
     CompareClock,
     CreateDefinition,
-    CreateTask,
     DeleteTask,
     Observation,
     ReadDefinitions,
@@ -28,15 +26,10 @@ from lorafw.rollout.observations import (
     ReadTask,
     RunHook,
 )
-from lorafw.rollout.state import GatewayProgress, Phase, RolloutState, Subject, WaveProgress, first_undecided
+from lorafw.rollout.state import Phase, RolloutState, Subject, WaveProgress, first_undecided
 from lorafw.rollout.step_context import StepContext
+from lorafw.rollout.wave_tasks import create_tasks
 from lorafw.tasks.lifecycle import INITIAL, TaskStatus
-
-_FRESH_MS: Final = 10_000
-"""A gateway that was checked at most this long ago may get a task, or lose it."""
-
-_MAX_LAG_MS: Final = 60_000
-"""A wave that is later than this is put off as a whole, so that the rate of the plan is kept after an interruption."""
 
 
 def step(
@@ -60,7 +53,7 @@ def step(
     context.draft.change_session(stepped_ms=now_ms)
     for observation in observations:
         context.has_observations = True
-        take_in(context, observation)
+        handle_observation(context, observation)
     if context.draft.finished is None:
         _decide(context)
     return context.draft.freeze(), context.requested_actions()
@@ -151,24 +144,11 @@ def _resolve_unclear_calls(context: StepContext) -> None:
             return
         if progress.phase not in (Phase.CREATING, Phase.DELETING) or gateway in context.draft.problems:
             continue
-        if _waits_for_retry(context, progress):
+        if progress.session.retry_ms > context.now_ms:
+            context.wake_at(progress.session.retry_ms)
             continue
         context.request_action(CheckGateway(gateway))
         remaining -= 1
-
-
-def _waits_for_retry(context: StepContext, progress: GatewayProgress) -> bool:
-    """Return True if no call may be made for a gateway yet. A step is made when the time has come."""
-    retry_ms = progress.session.retry_ms
-    if retry_ms <= context.now_ms:
-        return False
-    context.wake_at(retry_ms)
-    return True
-
-
-def _is_fresh(context: StepContext, time_ms: int | None) -> bool:
-    """Return True if a gateway that was read at this time need not be read again before it is changed."""
-    return time_ms is not None and time_ms >= context.now_ms - _FRESH_MS
 
 
 # --- the end after an abort ---
@@ -202,12 +182,15 @@ def _delete_pending(context: StepContext) -> None:
     """Delete PENDING tasks. Each task is read just before it is deleted, because it may have been offered meanwhile."""
     remaining = context.draft.settings.batch
     for gateway, progress in open_tasks(context):
-        if progress.status is not INITIAL or _waits_for_retry(context, progress):
+        if progress.status is not INITIAL:
+            continue
+        if progress.session.retry_ms > context.now_ms:
+            context.wake_at(progress.session.retry_ms)
             continue
         if remaining == 0:
             return
         remaining -= 1
-        if _is_fresh(context, progress.session.looked_ms):
+        if is_just_read(context, progress.session.looked_ms):
             context.request_action(DeleteTask(gateway))
         else:
             context.request_action(ReadTask(gateway))
@@ -283,7 +266,7 @@ def _advance(context: StepContext) -> None:
     if draft.waves[index].is_created:
         check_gate(context, index)
     else:
-        _create_tasks(context, index)
+        create_tasks(context, index)
 
 
 def _has_passed_hook_after_gate(context: StepContext, index: int) -> bool:
@@ -319,76 +302,6 @@ def _start_wave(context: StepContext, index: int) -> bool:
         return False
     context.record(WaveStarted(at_ms=context.now_ms, wave=index))
     return True
-
-
-def _create_tasks(context: StepContext, index: int) -> None:
-    """Ask for the tasks of a wave that are due. Each gateway is checked just before its task is created.
-
-    Args:
-        context: The step.
-        index: The index of the wave.
-    """
-    draft = context.draft
-    planned = draft.plan.waves[index]
-    start_ms = _schedule_start_ms(context, index)
-    remaining = draft.settings.batch
-    for gateway, offset_ms in zip(planned.gateways, planned.offsets_ms, strict=True):
-        progress = draft.progress_of(gateway)
-        if progress.phase is not Phase.WAITING:
-            continue
-        due_ms = start_ms + offset_ms
-        if due_ms > context.now_ms:
-            context.wake_at(due_ms)
-            return  # the gateways after this one are due even later
-        if _waits_for_retry(context, progress):
-            continue
-        if remaining == 0:
-            return
-        remaining -= 1
-        if _is_fresh(context, progress.session.checked_ms):
-            context.request_action(CreateTask(gateway))
-        else:
-            context.request_action(CheckGateway(gateway))
-
-
-def _schedule_start_ms(context: StepContext, index: int) -> int:
-    """Return the time to which the offsets of a wave's tasks are added.
-
-    This is the start of the wave. If ``apply`` did not run for a while, all tasks that are left are put off by the same
-    time, so that they are not created all at once.
-
-    Args:
-        context: The step. Its draft remembers by how much the tasks were put off.
-        index: The index of the wave.
-
-    Returns:
-        The time, in milliseconds since 1970 UTC.
-    """
-    draft = context.draft
-    wave = draft.waves[index]
-    assert wave.started_ms is not None
-    start_ms: int = wave.started_ms + wave.shift_ms
-    next_offset_ms = _next_offset_ms(context, index)
-    if next_offset_ms is None or context.now_ms - (start_ms + next_offset_ms) <= _MAX_LAG_MS:
-        return start_ms
-
-    # The next task is due now, but not sooner after the last task than planned.
-    due_ms = context.now_ms
-    if wave.last_created is not None and wave.last_created_ms is not None:
-        gap_ms = next_offset_ms - draft.plan.offset_ms_of[wave.last_created]
-        due_ms = max(due_ms, wave.last_created_ms + gap_ms)
-    start_ms = due_ms - next_offset_ms
-    draft.change_wave(index, shift_ms=start_ms - wave.started_ms)
-    return start_ms
-
-
-def _next_offset_ms(context: StepContext, index: int) -> int | None:
-    """Return the offset of the first gateway of a wave to which nothing has happened yet. None if there is none."""
-    planned = context.draft.plan.waves[index]
-    for gateway, offset_ms in zip(planned.gateways, planned.offsets_ms, strict=True):
-        if gateway not in context.draft.gateways:
-            return offset_ms
-    return None
 
 
 def _finish_tail(context: StepContext) -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Final
 
-from lorafw.rollout.clock_check import take_comparison
+from lorafw.rollout.clock_check import handle_comparison
 from lorafw.rollout.events import Commanded, DefinitionReady, Event, HookRan, Skipped, UpdateStalled
 from lorafw.rollout.evolution import apply_event
 from lorafw.rollout.looks import may_have_stalled
@@ -49,35 +49,35 @@ _FEW: Final = 0.05
 """If less than this share was heard, the next list comes later."""
 
 
-def take_in(context: StepContext, observation: Observation) -> None:
-    """Take one observation into account, and record the events that follow from it.
+def handle_observation(context: StepContext, observation: Observation) -> None:
+    """Change the state in the way that an observation says, and record the events that follow from it.
 
     Args:
         context: The step. Its draft is changed.
         observation: What was seen or done at AWS, or what a person has commanded.
     """
     if isinstance(observation, CallFailed):
-        _take_failure(context, observation)
+        _handle_failure(context, observation)
         return
     if not isinstance(observation, Commanded):
         _allow_calls(context)  # AWS has answered
     if isinstance(observation, Event):
-        _take_event(context, observation)
+        _handle_event(context, observation)
     elif isinstance(observation, ClockCompared):
-        take_comparison(context, observation)
+        handle_comparison(context, observation)
     elif _is_clock_wrong(context):
         return  # it would be recorded with a wrong time, and is read again later
     elif isinstance(observation, GatewayRead):
-        _take_gateway(context, observation)
+        _handle_gateway_read(context, observation)
     elif isinstance(observation, GatewaysListed):
-        _take_list(context, observation)
+        _handle_list(context, observation)
     elif isinstance(observation, DefinitionsRead):
-        _take_definitions(context, observation)
+        _handle_definitions(context, observation)
     else:
-        _take_object(context, observation)
+        _handle_object(context, observation)
 
 
-def _take_event(context: StepContext, event: Event) -> None:
+def _handle_event(context: StepContext, event: Event) -> None:
     """Apply an event that the journal has already."""
     apply_event(context.draft, event)
     if isinstance(event, HookRan):
@@ -92,15 +92,20 @@ def _is_clock_wrong(context: StepContext) -> bool:
 # --- gateways and tasks ---
 
 
-def _take_gateway(context: StepContext, read: GatewayRead) -> None:
-    """Take in what was read about a gateway and its task."""
+def _handle_gateway_read(context: StepContext, read: GatewayRead) -> None:
+    """Handle what was read about a gateway and its task, and remember when it was read.
+
+    Args:
+        context: The step.
+        read: The gateway and its task.
+    """
     before = context.draft.progress_of(read.gateway)
     if before.phase in (Phase.WAITING, Phase.CREATING):
-        _take_before_task(context, read)
+        _handle_gateway_before_task(context, read)
     elif before.phase is Phase.OPEN:
-        _take_open(context, before, read)
+        _handle_open_task(context, before, read)
     elif before.phase is Phase.DELETING:
-        _take_deleting(context, before, read)
+        _handle_unclear_deletion(context, before, read)
     else:
         return
     after = context.draft.progress_of(read.gateway)
@@ -128,13 +133,13 @@ def _latest_uplink_ms(context: StepContext, read: GatewayRead) -> int | None:
     return max(known, default=None)
 
 
-def _take_before_task(context: StepContext, read: GatewayRead) -> None:
-    """Take in what was read about a gateway for which the rollout may not have created a task."""
+def _handle_gateway_before_task(context: StepContext, read: GatewayRead) -> None:
+    """Handle a gateway for which the rollout may not have created a task yet."""
     task = read.task
     if not read.is_registered:
         context.report_problem(read.gateway, f"gateway {read.gateway} is not registered any more")
     elif task is None:
-        _take_without_task(context, read)
+        _handle_gateway_without_task(context, read)
     elif task.definition_id == context.draft.definition_id:
         _adopt(context, read.gateway, task)
     elif task.status in TERMINAL and context.draft.settings.replaces_ended:
@@ -151,7 +156,7 @@ def _task_in_the_way(gateway: str, task: TaskSeen) -> str:
     return f"gateway {gateway} has a task of another definition, {task.definition_id}, {task.status}; {remedy}"
 
 
-def _take_without_task(context: StepContext, read: GatewayRead) -> None:
+def _handle_gateway_without_task(context: StepContext, read: GatewayRead) -> None:
     """Decide whether a gateway that has no task may get one."""
     plan, version = context.draft.plan, read.version
     if version is None or plan.current_version.accepts(version):
@@ -175,8 +180,8 @@ def _adopt(context: StepContext, gateway: str, task: TaskSeen) -> None:
         _record_change(context, gateway, context.draft.progress_of(gateway), task)
 
 
-def _take_open(context: StepContext, before: GatewayProgress, read: GatewayRead) -> None:
-    """Take in what was read about a task that had not ended."""
+def _handle_open_task(context: StepContext, before: GatewayProgress, read: GatewayRead) -> None:
+    """Handle a gateway whose task had not ended when it was read last."""
     task = read.task
     if not read.is_registered:
         context.report_problem(read.gateway, f"gateway {read.gateway} was deleted while it had a task")
@@ -199,18 +204,18 @@ def _record_change(context: StepContext, gateway: str, before: GatewayProgress, 
         context.has_ended_tasks = True
 
 
-def _take_deleting(context: StepContext, before: GatewayProgress, read: GatewayRead) -> None:
-    """Take in what was read about a task for which it was not known whether it was deleted."""
+def _handle_unclear_deletion(context: StepContext, before: GatewayProgress, read: GatewayRead) -> None:
+    """Handle a gateway for which it was not known whether its task was deleted."""
     task = read.task
     if task is None or task.definition_id != context.draft.definition_id:
         context.record(deleted_row(read.gateway, before, context.now_ms))
         return
     context.draft.change_gateway(read.gateway, phase=Phase.OPEN)
-    _take_open(context, before, read)
+    _handle_open_task(context, before, read)
 
 
-def _take_list(context: StepContext, listed: GatewaysListed) -> None:
-    """Take in the last uplinks, and decide when to list the gateways again."""
+def _handle_list(context: StepContext, listed: GatewaysListed) -> None:
+    """Remember the last uplinks, and decide when to list the gateways again."""
     context.draft.change_session(
         uplinks_ms=listed.uplinks_ms,
         listed_ms=context.now_ms,
@@ -242,8 +247,8 @@ def _next_list_interval_ms(context: StepContext, listed: GatewaysListed) -> int:
 # --- the definition and the update file ---
 
 
-def _take_definitions(context: StepContext, read: DefinitionsRead) -> None:
-    """Take in whether the definition of the plan exists, and whether others race it."""
+def _handle_definitions(context: StepContext, read: DefinitionsRead) -> None:
+    """Handle whether the definition of the plan exists, and whether other definitions race it."""
     draft = context.draft
     draft.change_session(definitions_read_ms=context.now_ms)
     if draft.definition_id is None and read.own_id is not None:
@@ -261,8 +266,8 @@ def _take_definitions(context: StepContext, read: DefinitionsRead) -> None:
     context.report_problem(Subject.RACE, reason)
 
 
-def _take_object(context: StepContext, read: ObjectRead) -> None:
-    """Take in whether the update file is still that of the plan."""
+def _handle_object(context: StepContext, read: ObjectRead) -> None:
+    """Handle whether the update file is still that of the plan."""
     if read.difference is not None:
         reason = f"{read.difference}. Put it back, or abort and make a new plan"
         context.report_problem(Subject.OBJECT, reason)
@@ -274,8 +279,13 @@ def _take_object(context: StepContext, read: ObjectRead) -> None:
 # --- failures ---
 
 
-def _take_failure(context: StepContext, failure: CallFailed) -> None:
-    """Take in that a call failed: decide when it may be made again, and whether the rollout holds."""
+def _handle_failure(context: StepContext, failure: CallFailed) -> None:
+    """Decide when a call that failed may be made again, and whether the rollout holds.
+
+    Args:
+        context: The step.
+        failure: The call, and why it failed.
+    """
     if failure.operation == "CreateWirelessGatewayTaskDefinition":
         context.draft.change_session(definitions_read_ms=None)  # look for it before it is created again
     if failure.kind is FailureKind.CREDENTIALS:

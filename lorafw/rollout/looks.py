@@ -21,6 +21,9 @@ from lorafw.tasks.lifecycle import INITIAL, TaskStatus
 _LOOKS_PER_PERIOD: Final = 8
 """The largest number of looks in a poll period at a gateway that is heard all the time."""
 
+_JUST_READ_MS: Final = 10_000
+"""A gateway that was read at most this long ago may get a task, or lose it."""
+
 _PERIOD_SHARE: Final = 1.1
 """A task is read after this share of a poll period in any case."""
 
@@ -160,6 +163,16 @@ def look_at_wave(context: StepContext, wave: int, since_ms: int, *, includes_sil
             context.request_action(ReadTask(gateway))
             remaining -= 1
     return is_known
+
+
+def is_just_read(context: StepContext, read_ms: int | None) -> bool:
+    """Return True if a gateway that was read at this time need not be read again before its task is changed.
+
+    Args:
+        context: The step.
+        read_ms: When the gateway was read, in milliseconds since 1970 UTC. None if it was not read.
+    """
+    return read_ms is not None and read_ms >= context.now_ms - _JUST_READ_MS
 
 
 def open_tasks(context: StepContext) -> list[tuple[str, GatewayProgress]]:
