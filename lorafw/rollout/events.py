@@ -97,17 +97,20 @@ class StatusChanged(Event):
     """
 
     gateway: str
+    """The id of the gateway."""
     time_ms: int
     """When it happened, as well as AWS tells it: the time of the gateway's last uplink if that is later than the last
     look at the task, otherwise the time of this look."""
     since_ms: int
     """When the status before was last seen. The change lies between ``since_ms`` and ``at_ms``."""
     attempt: int
+    """The number of the last try to install the update. 0 before the first."""
     from_status: TaskStatus | None
     """None if the task was created."""
     to_status: TaskStatus | None
     """None if the task was deleted."""
     cause: Cause
+    """Why the status changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ events: each kind of event has one function here, and ``_HANDLERS`` says which.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from lorafw.clock import format_iso
@@ -123,7 +122,7 @@ def _on_status_changed(draft: Draft, event: StatusChanged) -> None:
         attempt=event.attempt,
         changed_ms=event.time_ms,
         offered_ms=_offered_ms(before, event),
-        session=replace(before.session, failures=0),
+        session=before.session.after_success(),
     )
     if event.from_status is None:
         _note_creation(draft, event, before.wave)

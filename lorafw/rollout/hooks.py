@@ -43,10 +43,15 @@ class CommandHook:
     arguments: Sequence[str]
     """The program and its arguments."""
     plan_sha256: str
+    """The hash of the plan, in hexadecimal."""
 
     @classmethod
     def parse(cls, command: str, plan_sha256: str) -> CommandHook:
         """Return the hook for a command line.
+
+        Args:
+            command: The command line, as a person would type it into a shell.
+            plan_sha256: The hash of the plan, in hexadecimal.
 
         Raises:
             RolloutError: The command is empty, or a quote is not closed.
@@ -60,12 +65,20 @@ class CommandHook:
         return cls(tuple(arguments), plan_sha256)
 
     def __call__(self, wave: int, moment: HookMoment) -> HookResult:
-        """Run the command and wait for its end."""
-        variables = {"LORAFW_HOOK": str(moment), "LORAFW_WAVE": str(wave + 1), "LORAFW_PLAN": self.plan_sha256}
+        """Run the command and wait until it has ended.
+
+        Args:
+            wave: The index of the wave.
+            moment: When the hook runs.
+        """
+        environment = dict(os.environ)
+        environment["LORAFW_HOOK"] = str(moment)
+        environment["LORAFW_WAVE"] = str(wave + 1)
+        environment["LORAFW_PLAN"] = self.plan_sha256
         try:
             done = subprocess.run(  # noqa: S603 -- the operator's own command, without a shell
                 list(self.arguments),
-                env={**os.environ, **variables},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

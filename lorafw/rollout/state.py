@@ -70,6 +70,12 @@ class GatewaySession:
     retry_ms: int = 0
     """No call is made for the gateway before this time."""
 
+    def after_success(self) -> GatewaySession:
+        """Return the session after a call has succeeded."""
+        if self.failures == 0:
+            return self
+        return replace(self, failures=0)
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayProgress:
