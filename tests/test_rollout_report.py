@@ -21,7 +21,7 @@ from rollout_example import carry_out
 from rollout_memory import HOUR_MS, MemoryAws, make_gateways, make_plan, run_apply
 
 from lorafw.cli import main
-from lorafw.fleet.plan import Plan, Wave
+from lorafw.fleet.plan import Abort, Plan, Threshold, Wave
 from lorafw.lab.plots import wave_course
 from lorafw.lab.plots.figure import AccessibleFigure
 from lorafw.rollout import (
@@ -33,13 +33,19 @@ from lorafw.rollout import (
     format_report,
     read_plan,
     read_report,
+    read_state,
     write_csv,
     write_html,
     write_markdown,
     write_parquet,
 )
+from lorafw.rollout.application import read_journal
 from lorafw.rollout.engine import Until
+from lorafw.rollout.events import CreateIntended, StatusChanged
+from lorafw.rollout.evolution import evolve
 from lorafw.rollout.journal import open_journal
+from lorafw.rollout.plan_text import describe_status
+from lorafw.rollout.state import initial_state
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +87,57 @@ def test_each_form_says_what_was_planned_predicted_and_seen(report: Report) -> N
         assert re.search(r"[23](\.\d+)? COMPLETED and 0(\.\d+)? FAILED on average in the end", text)
         assert "s3://bucket/fw" in text.replace("&#58;", ":")
         assert "PackageVersion='1.0.1'" in text.replace("&#39;", "'")
+
+
+def test_each_form_and_the_status_prove_that_no_gateway_was_given_two_tasks(folder: Path, report: Report) -> None:
+    state = read_state(read_plan(folder / "rollout.plan"), folder / "rollout.journal")
+    reports = (format_report(report.document), format_html(report), format_markdown(report))
+    for text in (describe_status(state), *reports):
+        assert "3 created for 3 of 9 gateways, at most 1 for each" in text
+        assert "asks AWS whether" in text
+    for text in reports:
+        assert "3 calls were announced in the journal before they were made" in text
+        assert "One with AutoCreateTasks that matches the gateways of the plan holds the rollout." in text
+
+
+def test_a_second_task_would_be_told(folder: Path) -> None:
+    plan, path = read_plan(folder / "rollout.plan"), folder / "rollout.journal"
+    state, events = read_journal(plan, path)
+    creation = next(event for event in events if isinstance(event, StatusChanged) and event.from_status is None)
+    told = describe_status(evolve(state, [creation]))
+    assert "4 created for 3 of 9 gateways, at most 2 for each" in told
+
+
+def test_a_call_whose_outcome_is_not_known_is_told(folder: Path) -> None:
+    state = initial_state(read_plan(folder / "rollout.plan"))
+    told = describe_status(evolve(state, [CreateIntended(at_ms=0, gateway="gw-00000")]))
+    assert "0 created for 0 of 9 gateways; of 1 more 'apply' asks AWS first whether they exist" in told
+
+
+def test_each_form_and_the_status_say_what_one_failed_gateway_means(folder: Path, report: Report) -> None:
+    state = read_state(read_plan(folder / "rollout.plan"), folder / "rollout.journal")
+    for text in (describe_status(state), format_report(report.document), format_html(report), format_markdown(report)):
+        assert "wave 1: 1 of 3 gateways FAILED (33.33 %); its gate has stopped the rollout" in text
+        assert "this rollout does not try it again" in text
+        assert "the rollout goes on unless" not in text
+    assert "to try FAILED gateways again: clean, then a new plan for them (plan --fleet)" in describe_status(state)
+
+
+def test_while_the_rollout_runs_the_status_says_how_close_gate_and_criterion_are(tmp_path: Path) -> None:
+    waves = (Wave(size=4, bake_s=24 * 3600, gate=Threshold(success=0.7, error=0.5)), Wave(size=2))
+    gateways = make_gateways(6, period_ms=HOUR_MS, failing={1: 3})
+    ids = [gateway.id for gateway in gateways]
+    plan = make_plan(Plan(waves=waves, abort=Abort(threshold=0.5, minimum_executed=5)), ids, period_ms=HOUR_MS)
+    aws = MemoryAws(gateways)
+    run_apply(aws, plan, tmp_path / "journal", Until.IDLE)
+    aws.advance(8 * 3600)
+    told = describe_status(run_apply(aws, plan, tmp_path / "journal", Until.IDLE))
+    assert (
+        "wave 1: 1 of 4 gateways FAILED (25 %); its gate goes on when completed / size >= 70 %, stops when "
+        "failed / size >= 50 %" in told
+    )
+    assert "all waves: 4 tasks have ended, 1 of them FAILED; the rollout stops when failed / ended >= 50 % and" in told
+    assert "the rollout goes on unless a gate or the abort criterion stops it" in told
 
 
 def test_checks_of_a_gate_that_say_the_same_are_one_decision(report: Report) -> None:
@@ -222,7 +279,7 @@ def test_nothing_from_the_account_becomes_markup_in_markdown(hostile: Report) ->
     assert {token.type for token in inline} <= {"text", "text_special"}
     assert not [token for token in tokens if token.type.startswith("html")]
     headings = [token for token in tokens if token.type == "heading_open"]
-    assert len(headings) == 5
+    assert len(headings) == 6
     shown = "".join(token.content for token in inline)
     assert "<script>alert(1)</script>" in shown
     assert "[link](javascript:alert(3))" in shown

@@ -65,8 +65,9 @@ def rollout() -> None:
     exist go on by themselves, and 'apply' continues where it was, at once or when you run it again.
 
     No gateway gets a second task: 'apply' writes to its journal that it will create a task, and creates it then. After
-    a crash it asks AWS first whether the task exists. Only one 'apply' can run with a journal. Two rollouts can run
-    beside each other if no gateway is in both.
+    a crash it asks AWS first whether the task exists. It holds if AutoCreateTasks of another definition would create
+    tasks as well. 'status' and 'report' count the tasks of each gateway. Only one 'apply' can run with a journal. Two
+    rollouts can run beside each other if no gateway is in both.
 
     'abort' keeps further gateways from getting the update. What is installed stays installed. To go back, roll out the
     old firmware as a new update.
@@ -316,7 +317,13 @@ def apply(
 
     A rollout that holds creates no more tasks. 'status' says why, and whether it waits for you.
 
-    It holds if the gateways do not do what the plan predicts, and says what was seen and what was predicted.
+    It holds if the gateways do not do what the plan predicts, and says what was seen and what was predicted. It also
+    holds if the clock of this machine is wrong, until somebody sets it.
+
+    A FAILED task has had its first try and two retries. This rollout does not try it again. It counts in the gate of
+    its wave and in the abort criterion, and the rollout goes on unless one of them stops it. 'status' says how close
+    they are, and 'report' names the gateway. To try it again after the rollout: 'clean', then a new plan for it
+    ('plan --fleet').
 
     The exit status is 0 if the rollout is completed, 1 after an error, 2 if the command was wrong, 3 aborted,
     4 running, 5 holding, 6 paused, and 7 if all waves have ended and a gate did not pass.

@@ -103,7 +103,8 @@ def _on_wave_started(draft: Draft, event: WaveStarted) -> None:
 
 def _on_create_intended(draft: Draft, event: CreateIntended) -> None:
     """The gateway may have a task from now on."""
-    draft.change_gateway(event.gateway, phase=Phase.CREATING)
+    announced = draft.progress_of(event.gateway).tasks_announced + 1
+    draft.change_gateway(event.gateway, phase=Phase.CREATING, tasks_announced=announced)
 
 
 def _on_delete_intended(draft: Draft, event: DeleteIntended) -> None:
@@ -125,6 +126,7 @@ def _on_status_changed(draft: Draft, event: StatusChanged) -> None:
         session=before.session.after_success(),
     )
     if event.from_status is None:
+        draft.change_gateway(event.gateway, tasks_created=before.tasks_created + 1)
         _note_creation(draft, event, before.wave)
 
 

@@ -35,8 +35,7 @@ def check_abort_criterion(context: StepContext) -> None:
     if not ended or not _is_met(abort, ended):
         return
     failed = sum(progress.status is TaskStatus.FAILED for progress in ended)
-    rule = f"failed / ended >= {format_percent(abort.threshold)} and ended >= {abort.minimum_executed}"
-    reason = f"the abort criterion is met: {failed} of {len(ended)} ended FAILED ({rule})"
+    reason = f"the abort criterion is met: {failed} of {len(ended)} ended FAILED ({describe_abort(abort)})"
     context.record(Aborted(at_ms=context.now_ms, reason=reason))
 
 
@@ -140,6 +139,11 @@ def describe_gate(gate: Gate) -> str:
             f"stops when P(failure rate > {format_percent(gate.acceptable)}) >= {format_percent(gate.abort)}"
         )
     return "goes on when somebody promotes the rollout"
+
+
+def describe_abort(abort: Abort) -> str:
+    """Return the comparison that an abort criterion makes, written out."""
+    return f"failed / ended >= {format_percent(abort.threshold)} and ended >= {abort.minimum_executed}"
 
 
 def _record_decision(context: StepContext, index: int, check: int, decision: GateDecision, reason: str) -> None:

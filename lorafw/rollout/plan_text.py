@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from lorafw.clock import format_iso
@@ -9,6 +10,7 @@ from lorafw.fleet.describe import describe_plan as describe_waves
 from lorafw.fleet.formatting import format_duration
 from lorafw.rollout.advice import advise
 from lorafw.rollout.gates import describe_gate
+from lorafw.rollout.one_task import describe_tasks
 from lorafw.rollout.rates import CALLS_PER_S
 from lorafw.rollout.saved_plan import SavedPlan, to_document
 from lorafw.rollout.state import RolloutState, Subject, first_undecided
@@ -115,6 +117,8 @@ def describe_status(state: RolloutState) -> str:
         skipped = f", {wave['skipped']} left out" if wave["skipped"] else ""
         deleted = f", {wave['deleted']} deleted" if wave["deleted"] else ""
         lines.append(f"  wave {number}  {wave['size']} gateways, {wave['state']}: {seen}{skipped}{deleted}")
+    lines += _describe_tasks(document)
+    lines += [f"  failed  {sentence}" for sentence in document["failures"]]
     if len(state.problems) > 1:
         lines += [f"  hold    {reason}" for reason in state.problems.values()]
     look_ms = next_look_ms(state)
@@ -122,6 +126,16 @@ def describe_status(state: RolloutState) -> str:
         lines.append(f"  next    {_next_step(state)} at {format_iso(look_ms)}")
     lines += [f"  {line}" for line in advise(state)]
     return "\n".join(lines)
+
+
+def _describe_tasks(document: Mapping[str, Any]) -> list[str]:
+    """Return how many tasks were created, and what keeps a gateway from being given two. Empty before the first."""
+    if not document["tasks"]["announced"]:
+        return []
+    return [
+        f"  tasks   {describe_tasks(document)}",
+        "          after a crash 'apply' asks AWS whether a task exists before it creates one; 'report' says more",
+    ]
 
 
 def _next_step(state: RolloutState) -> str:

@@ -88,6 +88,10 @@ class GatewayProgress:
     """The last status of the task that was seen. None before the task exists."""
     attempt: int = 0
     """The number of the last try to install the update. 0 before the first."""
+    tasks_announced: int = 0
+    """How often the journal announced that a task would be created for the gateway."""
+    tasks_created: int = 0
+    """How many tasks were created for the gateway. Never more than one."""
     changed_ms: int = 0
     """When the status changed last."""
     offered_ms: int | None = None

@@ -10,7 +10,9 @@ from typing import Any, Final
 from lorafw.clock import format_iso
 from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.fleet.simulation.inputs import to_ms
+from lorafw.rollout.failed_tasks import describe_failures
 from lorafw.rollout.gates import next_check_ms
+from lorafw.rollout.one_task import count_tasks
 from lorafw.rollout.state import NOT_PROMOTABLE, Phase, RolloutState, WaveProgress, first_undecided
 from lorafw.tasks.lifecycle import TaskStatus
 
@@ -171,6 +173,8 @@ def status_document(state: RolloutState) -> dict[str, Any]:
         "target": str(state.plan.target),
         "gateways": sum(wave.size for wave in state.waves),
         "counts": counts_of(state),
+        "tasks": count_tasks(state),
+        "failures": describe_failures(state),
         "waves": [_wave_document(wave, is_aborted=is_aborted) for wave in state.waves],
         "problems": dict(state.problems),
         "definition": state.definition_id,

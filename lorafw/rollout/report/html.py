@@ -15,6 +15,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from lorafw.atomic import write_atomic
+from lorafw.rollout.one_task import SAFEGUARDS, describe_calls, describe_tasks
 from lorafw.rollout.report.report import Picture, Report
 from lorafw.rollout.report.text import (
     describe_predicted,
@@ -54,6 +55,8 @@ def format_html(report: Report, pictures: Sequence[Picture] = ()) -> str:
         report=document,
         facts=list_facts(document),
         waves=_waves(document),
+        tasks=describe_tasks(document),
+        safeguards=[describe_calls(document), *SAFEGUARDS],
         pictures=[_picture(picture) for picture in pictures],
         gateways=gateways_with_reason(document),
         without_task=without_task(document),

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from lorafw.atomic import write_atomic
+from lorafw.rollout.one_task import SAFEGUARDS, describe_calls, describe_tasks
 from lorafw.rollout.report.report import Picture, Report
 from lorafw.rollout.report.text import (
     describe_predicted,
@@ -45,6 +46,9 @@ def format_markdown(report: Report, pictures: Mapping[str, str] | None = None) -
         ["## Waves: what was planned, predicted and seen"],
         _waves(document),
         *_pictures(pictures or {}),
+        [f"## Tasks: {describe_tasks(document)}"],
+        _sentences([describe_calls(document), *SAFEGUARDS]),
+        *_failures(document),
         ["## Decisions: when, who, what and why"],
         _decisions(document),
         [f"## Gateways that are not COMPLETED: {not_completed} of {document['gateways']}"],
@@ -84,6 +88,18 @@ def write_markdown(report: Report, path: Path | str, pictures: Sequence[Picture]
 def _pictures(pictures: Mapping[str, str]) -> list[list[str]]:
     """Return a paragraph for each picture."""
     return [[f"![{_text(alt)}]({quote(name)})"] for name, alt in pictures.items()]
+
+
+def _failures(document: Mapping[str, Any]) -> list[list[str]]:
+    """Return the heading and the list about what the FAILED tasks mean. Empty if there are none."""
+    if not document["failures"]:
+        return []
+    return [["## FAILED tasks: what they mean"], _sentences(document["failures"])]
+
+
+def _sentences(sentences: Iterable[str]) -> list[str]:
+    """Return the lines of a list of sentences."""
+    return [f"- {_text(sentence)}" for sentence in sentences]
 
 
 def _waves(document: Mapping[str, Any]) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from lorafw.rollout.one_task import SAFEGUARDS, describe_calls, describe_tasks
 from lorafw.rollout.report.document import NO_TASK_REASON
 
 NO_PREDICTION: Final = "no prediction"
@@ -19,10 +20,12 @@ def format_report(document: Mapping[str, Any]) -> str:
     sections = [
         _summary_lines(document),
         _waves_lines(document),
+        _tasks_lines(document),
+        _failures_lines(document),
         _decisions_lines(document),
         _not_completed_lines(document),
     ]
-    return "\n\n".join("\n".join(lines) for lines in sections)
+    return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
 
 def list_facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -140,6 +143,24 @@ def _wave_lines(number: int, wave: Mapping[str, Any], gate: str) -> list[str]:
         f"          {prediction}",
         f"          {gate}",
     ]
+
+
+def _tasks_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return the lines about the number of tasks, and about what keeps a gateway from getting two."""
+    sentences = [describe_calls(document), *SAFEGUARDS]
+    return [f"Tasks: {describe_tasks(document)}", *_indent(sentences)]
+
+
+def _failures_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return the lines about what the FAILED tasks mean. Empty if there are none."""
+    if not document["failures"]:
+        return []
+    return ["FAILED tasks: what they mean", *_indent(document["failures"])]
+
+
+def _indent(sentences: Iterable[str]) -> list[str]:
+    """Return a line for each sentence, which belongs to the line above."""
+    return [f"  {sentence}" for sentence in sentences]
 
 
 def _decisions_lines(document: Mapping[str, Any]) -> list[str]:
