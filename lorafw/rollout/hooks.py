@@ -70,6 +70,9 @@ class CommandHook:
         Args:
             wave: The index of the wave.
             moment: When the hook runs.
+
+        Returns:
+            How the command ended. A command that cannot be started, or takes too long, has a status other than 0.
         """
         environment = dict(os.environ)
         environment["LORAFW_HOOK"] = str(moment)
