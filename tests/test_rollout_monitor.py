@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rollout_example import LARGER_PLAN, carry_out, plan_on_testbed, save_plan
@@ -16,8 +17,10 @@ from lorafw.lab import RolloutMonitor
 from lorafw.lab.panels.html import SafeHtml, html
 from lorafw.lab.panels.rollout_view import MonitorView, wave_rows
 from lorafw.lab.plots.figure import AccessibleFigure
-from lorafw.rollout import Command, Until, command, read_state
+from lorafw.rollout import Command, Until, command, read_report, read_state
+from lorafw.rollout.application import read_journal
 from lorafw.rollout.file_system import lock_journal
+from lorafw.rollout.journal import Journal
 from lorafw.testbed import Testbed
 
 
@@ -205,11 +208,45 @@ def test_a_testbed_that_was_stopped_is_told(bed: Testbed, plan_file: Path, tmp_p
     assert "the testbed of this rollout was stopped" in shown(monitor)
 
 
+def test_a_refresh_reads_only_what_was_added_to_the_journal(
+    held: RolloutMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    parse = Journal._parse
+
+    def count(self: Journal, sequence: int, *rest: Any) -> Any:
+        read.append(sequence)
+        return parse(self, sequence, *rest)
+
+    last = len(read_journal(held.plan, held.journal)[1])
+    command(held.plan, held.journal, Command.PAUSE, actor="Ada", reason="a storm")
+    monkeypatch.setattr(Journal, "_parse", count)
+    held.update.click()
+    assert read == [last, last + 1], "the last known event, and the new one"
+    assert "Ⅱ paused" in shown(held)
+    monkeypatch.undo()
+    assert held.view.report.document == read_report(held.plan, held.journal).document
+
+
+def test_a_journal_that_replaces_another_one_is_read_from_its_beginning(held: RolloutMonitor) -> None:
+    held.journal.unlink()
+    held.update.click()
+    assert "○ planned" in shown(held)
+    command(held.plan, held.journal, Command.PAUSE, actor="Ada", reason="a storm")
+    held.update.click()
+    held.journal.unlink()
+    command(held.plan, held.journal, Command.ABORT, actor="Bob", reason="no more")
+    held.update.click()
+    assert [(decision["actor"], decision["reason"]) for decision in held.view.document["decisions"]] == [
+        ("Bob", "no more")
+    ]
+
+
 def test_a_reading_that_was_overtaken_by_a_newer_one_is_not_shown(
     carried_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panel = RolloutMonitor(shutil.copytree(carried_out, tmp_path / "copy") / "rollout.plan")
-    older, newest = panel.view, MonitorView.read(panel.plan, panel.journal, panel.wave.value)
+    older, newest = panel.view, MonitorView.read(panel._reader, panel.wave.value)
     views = iter([older, newest])
 
     async def read_twice_at_once() -> None:

@@ -49,7 +49,7 @@ CREATE VIEW task_log AS SELECT
 """
 
 
-_READ_ALL: Final = "SELECT sequence, at_ms, kind, members FROM events ORDER BY sequence"
+_READ_BEHIND: Final = "SELECT sequence, at_ms, kind, members FROM events WHERE sequence > ? ORDER BY sequence"
 _READ_COMMANDS_BEHIND: Final = (
     "SELECT sequence, at_ms, kind, members FROM events WHERE kind = 'commanded' AND sequence > ? ORDER BY sequence"
 )
@@ -78,7 +78,7 @@ class Journal:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self.path = path
-        self._read_position = 0
+        self.read_position = 0
         """The number of the last event that was returned. 0 before the first."""
 
     def append(self, events: Iterable[Event]) -> None:
@@ -94,14 +94,18 @@ class Journal:
         with _sqlite_errors(self.path, "written"), _transaction(self._connection):
             self._connection.executemany("INSERT INTO events (at_ms, kind, members) VALUES (?, ?, ?)", rows)
 
-    def read(self) -> list[Event]:
-        """Return all events, oldest first. Moves the read position to the end.
+    def read(self, after: int = 0) -> list[Event]:
+        """Return events, oldest first. Moves the read position to the end.
+
+        Args:
+            after: The number of the last event that is not wanted. 0 for all events.
 
         Raises:
             JournalError: The journal is damaged.
         """
+        self.read_position = after
         with _sqlite_errors(self.path, "read"):
-            rows = self._connection.execute(_READ_ALL)
+            rows = self._connection.execute(_READ_BEHIND, (after,))
             return self._parse_and_advance(rows)
 
     def read_new_commands(self) -> list[Event]:
@@ -111,14 +115,14 @@ class Journal:
             JournalError: The journal is damaged.
         """
         with _sqlite_errors(self.path, "read"):
-            rows = self._connection.execute(_READ_COMMANDS_BEHIND, (self._read_position,))
+            rows = self._connection.execute(_READ_COMMANDS_BEHIND, (self.read_position,))
             return self._parse_and_advance(rows)
 
     def has_new_commands(self) -> bool:
         """Return True if ``read_new_commands`` would return a command. The read position does not move."""
         with _sqlite_errors(self.path, "read"):
             row = self._connection.execute(
-                "SELECT 1 FROM events WHERE kind = 'commanded' AND sequence > ? LIMIT 1", (self._read_position,)
+                "SELECT 1 FROM events WHERE kind = 'commanded' AND sequence > ? LIMIT 1", (self.read_position,)
             ).fetchone()
             return row is not None
 
@@ -139,7 +143,7 @@ class Journal:
         events = []
         for sequence, at_ms, kind, members in rows:
             events.append(_parse_event(self.path, sequence, at_ms, kind, members))
-            self._read_position = max(self._read_position, sequence)
+            self.read_position = max(self.read_position, sequence)
         return events
 
 

@@ -14,7 +14,7 @@ from lorafw.errors import LabError, LorafwError
 from lorafw.lab.panels.background import Job
 from lorafw.lab.panels.base import Panel, button, dropdown, text_input, wide
 from lorafw.lab.panels.html import SafeHtml
-from lorafw.lab.panels.journal_reader import JournalFollower, JournalReader
+from lorafw.lab.panels.monitor_reader import JournalFollower, MonitorReader
 from lorafw.lab.panels.rollout_driver import RolloutDriver, make_driver, record_command
 from lorafw.lab.panels.rollout_view import (
     CURRENT_WAVE,
@@ -66,7 +66,7 @@ class RolloutMonitor(Panel):
         self._driver: RolloutDriver | None = None
         if target is not None:
             self._driver = make_driver(target)
-        self._reader = JournalReader(self.plan, self.journal)
+        self._reader = MonitorReader(self.plan, self.journal)
         self._follower = JournalFollower(self._reader, self._reload_in_background, self._has_ended)
         self.view = self._reader.read(CURRENT_WAVE)
         """What is shown."""

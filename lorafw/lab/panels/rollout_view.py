@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from lorafw.lab.panels.html import (
@@ -24,8 +23,8 @@ from lorafw.lab.panels.html import (
 from lorafw.lab.panels.task_board import STATUS_MOODS, STATUS_SYMBOLS
 from lorafw.lab.plots import wave_course
 from lorafw.lab.plots.figure import AccessibleFigure
-from lorafw.rollout import Command, Report, SavedPlan, StateName
-from lorafw.rollout.application import read_journal
+from lorafw.rollout import Command, Report, StateName
+from lorafw.rollout.journal_reader import JournalReader
 from lorafw.rollout.report.report import make_report
 from lorafw.rollout.report.text import gateways_with_reason
 from lorafw.rollout.state import Phase, RolloutState
@@ -66,12 +65,11 @@ class MonitorView:
     """The picture as HTML."""
 
     @classmethod
-    def read(cls, plan: SavedPlan, journal: Path, wave: int) -> MonitorView:
-        """Read the journal, and draw a wave.
+    def read(cls, reader: JournalReader, wave: int) -> MonitorView:
+        """Read what was added to the journal, and draw a wave.
 
         Args:
-            plan: The saved plan.
-            journal: The file of the journal. If it does not exist, the rollout has not begun.
+            reader: Reads the journal. If there is none, the rollout has not begun.
             wave: The index of the wave from 0, or CURRENT_WAVE.
 
         Returns:
@@ -80,7 +78,7 @@ class MonitorView:
         Raises:
             JournalError: The journal cannot be read, or is that of another plan.
         """
-        state, events = read_journal(plan, journal)
+        state, events = reader.read()
         report = make_report(state, events)
         if wave == CURRENT_WAVE:
             wave = state.current_wave

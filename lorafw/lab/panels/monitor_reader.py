@@ -10,17 +10,18 @@ from typing import Final
 
 from lorafw.lab.panels.rollout_view import MonitorView
 from lorafw.rollout import SavedPlan
+from lorafw.rollout.journal_reader import JournalReader
 
 FOLLOW_INTERVAL_S: Final = 0.5
 """Shortest time between two looks at the journal's files."""
 MAX_READING_SHARE: Final = 0.2
-"""Largest share of the time in which the journal is read. To read that of 40,000 gateways takes many seconds."""
+"""Largest share of the time in which the journal is read. The first time, that of 40,000 gateways takes seconds."""
 
 Fingerprint = tuple[tuple[int, int], ...]
 """The size in bytes and the time of change in nanoseconds of each file of a journal."""
 
 
-class JournalReader:
+class MonitorReader:
     """Reads a journal that ``apply`` may be writing at the same time, and notices when it has changed."""
 
     def __init__(self, plan: SavedPlan, journal: Path) -> None:
@@ -30,18 +31,18 @@ class JournalReader:
             plan: The saved plan whose rollout the journal describes.
             journal: The file of the journal. It may not exist yet.
         """
-        self.plan = plan
-        self.journal = journal
+        self._journal = journal
+        self._journal_reader = JournalReader(plan, journal)
         self._readings_begun = 0
         self._fingerprint: Fingerprint = ()
         """The state of the files when the latest reading began."""
 
     def has_changed(self) -> bool:
         """Return whether the journal has been written to since the latest reading began."""
-        return fingerprint(self.journal) != self._fingerprint
+        return fingerprint(self._journal) != self._fingerprint
 
     def read(self, wave: int) -> MonitorView:
-        """Read the journal.
+        """Read what was added to the journal.
 
         Args:
             wave: The wave to draw: its index from 0, or CURRENT_WAVE.
@@ -53,7 +54,7 @@ class JournalReader:
             JournalError: The journal cannot be read, or is that of another plan.
         """
         self._begin_reading()
-        return MonitorView.read(self.plan, self.journal, wave)
+        return MonitorView.read(self._journal_reader, wave)
 
     async def read_in_thread(self, wave: int) -> MonitorView | None:
         """Read the journal in another thread, so that the notebook stays usable. A large journal takes seconds.
@@ -68,14 +69,14 @@ class JournalReader:
             JournalError: The journal cannot be read, or is that of another plan.
         """
         number = self._begin_reading()
-        view = await asyncio.to_thread(MonitorView.read, self.plan, self.journal, wave)
+        view = await asyncio.to_thread(MonitorView.read, self._journal_reader, wave)
         if number != self._readings_begun:
             return None
         return view
 
     def _begin_reading(self) -> int:
         """Note the state of the files, and return the number of the reading that begins."""
-        self._fingerprint = fingerprint(self.journal)
+        self._fingerprint = fingerprint(self._journal)
         self._readings_begun += 1
         return self._readings_begun
 
@@ -84,7 +85,7 @@ class JournalFollower:
     """Reloads a journal whenever it changes, in the event loop of a notebook."""
 
     def __init__(
-        self, reader: JournalReader, reload: Callable[[], Awaitable[None]], has_ended: Callable[[], bool]
+        self, reader: MonitorReader, reload: Callable[[], Awaitable[None]], has_ended: Callable[[], bool]
     ) -> None:
         """Prepare to follow. Call ``start`` to begin.
 
