@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 from lorafw.errors import RolloutError, StalePlan
 from lorafw.localaws.connection import Connection
@@ -23,6 +24,9 @@ from lorafw.rollout.state import EnvelopeCheck, RolloutState, Settings, check_ba
 from lorafw.rollout.timing import RealTime, RolloutClock
 
 OnChange = Callable[[RolloutState], None]
+
+_LARGEST_BATCH: Final = 10_000
+"""The largest number of gateways that one step reads, however many calls are allowed."""
 
 
 def apply(
@@ -64,22 +68,25 @@ def apply(
     clock = clock or RealTime()
     plan.check_target(connection.target)
     check_is_local(journal)
+    settings = Settings(
+        batch=max(1, int(min(calls_per_s, _LARGEST_BATCH))),
+        replaces_ended=replace_ended,
+        has_hook=hook is not None,
+        envelope=envelope,
+        compares_clock=isinstance(clock, RealTime),
+    )
+    rates = OperationRates(calls_per_s, clock.monotonic_s, clock.sleep)
+    now_ms = clock.now_ms if settings.compares_clock else None
+    api = AwsApi(connection.clients, rates, now_ms)
     with lock_journal(journal), open_journal(journal, plan) as opened:
-        settings = Settings(
-            batch=max(1, int(min(calls_per_s, 10_000))),
-            replaces_ended=replace_ended,
-            has_hook=hook is not None,
-            envelope=envelope,
-            compares_clock=isinstance(clock, RealTime),
-        )
-        rates = OperationRates(calls_per_s, clock.monotonic_s, clock.sleep)
-        now_ms = clock.now_ms if settings.compares_clock else None
-        api = AwsApi(connection.clients, rates, now_ms)
+        # 1. Find out how far the rollout has come.
         state = evolve(initial_state(plan, settings), opened.read())
         if state.finished is not None:
             return state
         if state.started_ms is None:
             _check_is_fresh(plan, api, connection)
+
+        # 2. Go on from there.
         started = Started(at_ms=clock.now_ms(), actor=connection.actor, version=version("lorafw"))
         opened.append([started])
         tools = Tools(plan, opened, api, clock, hook)
@@ -142,8 +149,8 @@ def command(
         plan: The saved plan.
         journal: The file of the journal. It is created if it does not exist.
         chosen: The command.
-        actor: Who gives it.
-        reason: Why.
+        actor: The person who gives the command, for the report.
+        reason: Why the person gives it, for the report.
         clock: The clock. None for the machine's.
 
     Returns:

@@ -38,7 +38,9 @@ def clean(
     *,
     calls_per_s: float = CALLS_PER_S,
 ) -> CleaningResult:
-    """Delete the tasks of a rollout that have ended. Each is read just before. The journal keeps how they ended.
+    """Delete the tasks of a rollout that have ended. The journal still says how each task ended.
+
+    Each task is read just before it is deleted, because it may be that of another rollout by now.
 
     Args:
         plan: The saved plan.
@@ -63,8 +65,11 @@ def clean(
             raise RolloutError("the rollout has not ended; only ended tasks of an ended rollout are deleted")
         api = AwsApi(connection.clients, OperationRates(calls_per_s, clock.monotonic_s, clock.sleep))
         ended = [gateway for gateway, progress in state.gateways.items() if progress.phase is Phase.ENDED]
+        deleted = 0
         try:
-            deleted = sum(_clean_gateway(gateway, state.definition_id, api, opened, clock) for gateway in ended)
+            for gateway in ended:
+                was_deleted = _clean_gateway(gateway, state.definition_id, api, opened, clock)
+                deleted += int(was_deleted)
         except CallError as error:
             raise RolloutError(f"not everything was deleted: {error}; run clean again") from error
         return CleaningResult(deleted, len(ended) - deleted)

@@ -134,10 +134,6 @@ class Journal:
             )
             return [TaskLogRow(*row) for row in rows]
 
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
-
     def _parse_and_advance(self, rows: Iterable[tuple[int, int, str, str]]) -> list[Event]:
         """Return the events of some rows, and move the read position to the last one."""
         events = []

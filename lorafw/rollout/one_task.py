@@ -26,9 +26,13 @@ def count_tasks(state: RolloutState) -> dict[str, int]:
         state: The state of the rollout.
 
     Returns:
-        ``announced``: calls that the journal announced. ``created``: tasks that were created. ``gateways``: gateways
-        that were given a task. ``most_per_gateway``: the largest number of tasks that one gateway was given.
-        ``unclear``: gateways of which it is not known yet whether they have been given one.
+        These numbers:
+
+        - ``announced``: calls that create a task and that the journal announced before they were made.
+        - ``created``: tasks that were created.
+        - ``gateways``: gateways that were given a task.
+        - ``most_per_gateway``: the largest number of tasks that one gateway was given.
+        - ``unclear``: gateways of which it is not known yet whether they were given a task.
     """
     created = [progress.tasks_created for progress in state.gateways.values() if progress.tasks_created]
     return {

@@ -45,7 +45,7 @@ def make_plan(
     clock: RolloutClock | None = None,
     calls_per_s: float = CALLS_PER_S,
 ) -> SavedPlan:
-    """Plan a rollout in an account. Only reads.
+    """Plan a rollout in an account. The account is only read.
 
     Args:
         plan: The waves, gates, rate and abort criterion.
@@ -69,6 +69,8 @@ def make_plan(
         FleetError: The waves do not fit the number of gateways, or a wave would have none.
     """
     clock = clock or RealTime()
+
+    # 1. Read the update file, the role and the gateways.
     members = _checked_definition(definition)
     draft = _draft(plan, members, connection, seed, clock)
     api = AwsApi(connection.clients, OperationRates(calls_per_s, clock.monotonic_s, clock.sleep))
@@ -79,18 +81,23 @@ def make_plan(
         sample = read_sample(api, gateways, SAMPLE_SIZE, seed)
     except CallError as error:
         raise RolloutError(f"the account cannot be read: {error}") from error
-    make_fleet = None if isinstance(fleet, Fleet) else fleet
+
+    # 2. Predict how the rollout will go.
     from lorafw.fleet.defaults import assumptions  # noqa: PLC0415
 
+    make_fleet = None if isinstance(fleet, Fleet) else fleet
+    prediction = predict(model, plan, seed=seed, replications=replications, make_fleet=make_fleet)
     saved = replace(
         draft,
         waves=waves,
         poll_period_ms=int(np.median(model.period_ms)),
         sample=sample,
-        prediction=predict(model, plan, seed=seed, replications=replications, make_fleet=make_fleet),
+        prediction=prediction,
         assumptions=tuple(assumptions(model, plan)),
         allowed=tuple(sorted(allowed)),
     )
+
+    # 3. Check the plan.
     findings = run_rules(saved, connection, rules, allowed)
     return replace(saved, findings=tuple(map(str, findings)))
 
@@ -128,7 +135,19 @@ def _checked_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
 def _match_fleet(
     fleet: Fleet | FleetMaker, registered: Sequence[str], connection: Connection
 ) -> tuple[Fleet, Sequence[str]]:
-    """Return the model of the fleet, and the id of each of its gateways."""
+    """Return the model of the fleet, and the id of each of its gateways.
+
+    Args:
+        fleet: The model, or a function that makes it for a number of gateways.
+        registered: The ids of all gateways of the account.
+        connection: The account, for messages.
+
+    Returns:
+        The model and the ids, in the same order.
+
+    Raises:
+        RolloutError: The model does not fit the gateways of the account.
+    """
     if not registered:
         raise RolloutError(f"there is no LoRaWAN gateway in {connection.target}; is it the right Region?")
     if not isinstance(fleet, Fleet):
@@ -139,7 +158,8 @@ def _match_fleet(
             counts = f"the fleet has {fleet.size} gateways, and {connection.target} has {len(registered)}"
             raise RolloutError(f"{counts}; name the gateways of the rollout by their ids")
         return fleet, registered
-    unknown = [name for name in names if name not in set(registered)]
+    registered_ids = frozenset(registered)
+    unknown = [name for name in names if name not in registered_ids]
     if unknown:
         raise RolloutError(f"{len(unknown)} gateways of the fleet are not registered, such as {unknown[0]!r}")
     return fleet, names
