@@ -147,11 +147,11 @@ def _shares_of_waves(sizes: Sequence[int]) -> Floats:
 
 
 def make_band(curves: WaveCurves, probability: float) -> Band | None:
-    """Return the band that a rollout leaves with a certain probability, although it follows the model.
+    """Return the band of a wave: the limits that a rollout hardly ever leaves if it follows the prediction.
 
     Args:
-        curves: The predicted curves of a wave.
-        probability: The probability, for example 0.01.
+        curves: The predicted curves of the wave.
+        probability: The probability of leaving the band all the same, for example 0.01.
 
     Returns:
         The band. None if there are too few curves to compute one.
@@ -179,6 +179,7 @@ def make_band(curves: WaveCurves, probability: float) -> Band | None:
     most_stalled = _largest(curves.stalled, running)
     stalled_limit = _upper_limit(most_stalled, probability * _STALL_SHARE)
 
+    # Few COMPLETED and many FAILED gateways are bad, so these two bounds have the limit of the bad direction.
     return Band(
         hours=curves.hours,
         completed_low=completed.lower_bound(bad_limit, curves.size),
@@ -272,7 +273,7 @@ def _upper_limit(values: Floats, probability: float) -> float:
 
 
 def find_deviation(band: Band, seen: ObservedWave) -> str | None:
-    """Compare a wave with its band, in favour of the wave (see the list at the top of this module).
+    """Compare a wave with its band. If it is not certain that the wave has left the band, it counts as inside.
 
     Args:
         band: The band of the wave.
