@@ -77,7 +77,7 @@ def test_many_such_errors_do_not_flood_the_log(
 
 
 def test_an_error_in_a_callback_of_the_loop_is_counted(server: CupsServer, caplog: pytest.LogCaptureFixture) -> None:
-    loop = server._connections._loop  # type: ignore[union-attr]
+    loop = server._running.connections._loop  # type: ignore[union-attr]
 
     def fail() -> None:
         raise ValueError("in a callback")

@@ -30,10 +30,10 @@ from lorafw.clock import ManualClock
 from lorafw.cups.codec import decode_response, encode_request
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.eui import GatewayEui
-from lorafw.server.app import CupsServer, TlsConfig
+from lorafw.server.app import CupsServer
 from lorafw.server.authorization import BoundCertificate, CertificateAuthorizer
 from lorafw.server.certificate_authority import load_or_create
-from lorafw.server.config import Limits
+from lorafw.server.config import Limits, TlsConfig
 from lorafw.server.connections import ClientConnection, ConnectionManager
 from lorafw.server.refusals import MAX_LINES_PER_WINDOW, WINDOW_S, RefusalCounter, RefusalReason
 from lorafw.sources.cache import CachedUpdate, UpdateCache, download_update

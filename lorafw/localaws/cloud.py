@@ -30,9 +30,9 @@ from lorafw.isolation.settings import without_moto_switches
 from lorafw.localaws.control import Controlled, ControlMiddleware
 from lorafw.persistence.kept_state import KeptState
 from lorafw.server.admission import LOCALHOST, HostNames
-from lorafw.server.app import CupsServer, TlsConfig
+from lorafw.server.app import CupsServer
 from lorafw.server.authorization import CertificateAuthorizer
-from lorafw.server.config import DEFAULT_LIMITS, Limits
+from lorafw.server.config import DEFAULT_LIMITS, Limits, TlsConfig
 from lorafw.server.loopback import (
     as_url_host,
     ensure_port_free,

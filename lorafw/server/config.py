@@ -1,4 +1,4 @@
-"""Limits on the time, bytes and connections that a client of the CUPS server may use.
+"""Settings of the CUPS server: HTTPS, and limits on the time, bytes and connections that a client may use.
 
 The default times are those of a Basics Station, which gives up if a response does not arrive within 60 s of connecting,
 or if less than 8 KB of it arrive within 60 s (source: Basics Station 2.0.6). So a slower client is not a station.
@@ -6,7 +6,10 @@ or if less than 8 KB of it arrive within 60 s (source: Basics Station 2.0.6). So
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
+
+from lorafw.server.authorization import CertificateAuthorizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +34,15 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 """The limits of a server that is not given others."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """Settings for HTTPS with client certificates."""
+
+    context: ssl.SSLContext
+    """The server's TLS context. It must require client certificates."""
+    gatekeeper: CertificateAuthorizer
+    """Decides for which gateway a client certificate may be used."""
+    name: str = "localhost"
+    """Host name in cups.uri. The server's certificate must contain it."""

@@ -128,6 +128,18 @@ class RefusalCounter:
         logger.info("refused: %s%s", reason, suffix)
         return True
 
+    def add_error(self, what_failed: str, error: BaseException | None, detail: object = "") -> None:
+        """Count an unexpected error of the server, and log it with its traceback at the same limited rate.
+
+        Args:
+            what_failed: The message for the log.
+            error: The exception, or None if there is none.
+            detail: Further text for the log.
+        """
+        was_logged = self.add(RefusalReason.SERVER_ERROR, detail)
+        if was_logged:
+            logger.error(what_failed, exc_info=error)
+
     def log_suppressed(self, *, force: bool = False) -> None:
         """Log how many lines were suppressed, and end the windows that are over.
 

@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from load import Identity
 
-from lorafw.server.app import CupsServer, TlsConfig
+from lorafw.server.app import CupsServer
 from lorafw.server.authorization import BoundCertificate, CertificateAuthorizer
 from lorafw.server.certificate_authority import load_or_create
+from lorafw.server.config import TlsConfig
 from lorafw.tasks.model import AccountRegion, UpdateSpec
 from lorafw.tasks.service import UpdateService
 from lorafw.version import GatewayVersion
