@@ -17,7 +17,9 @@ from test_station_files import NOTHING, Scripted
 from lorafw.cups.credentials import Credentials, parse_credentials
 from lorafw.errors import HomeError, LorafwError, MalformedResponse
 from lorafw.eui import GatewayEui
-from lorafw.gateway.home import MAX_CONF_BYTES, MAX_FILE_BYTES, Home, default_mac
+from lorafw.gateway.conf_parser import default_mac
+from lorafw.gateway.home import Home
+from lorafw.gateway.home_files import MAX_CONF_BYTES, MAX_FILE_BYTES
 from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
 from lorafw.station.exchange import ExchangeOutcome
@@ -249,11 +251,11 @@ def test_without_a_routerid_the_mac_counts_and_ethernet_comes_first(
         (devices / name).mkdir(parents=True)
         (devices / name / "address").write_text(mac + "\n")
     assert default_mac(devices) == "02:00:00:00:00:02"
-    monkeypatch.setattr("lorafw.gateway.home._NETWORK_DEVICES", devices)
+    monkeypatch.setattr("lorafw.gateway.conf_parser._NETWORK_DEVICES", devices)
     for text in ("{}", '{"station_conf": {}}', '{"other": 1}'):
         home.write("station.conf", text)
         assert home.read_conf().eui.id6 == "200:ff:fe00:2"
-    monkeypatch.setattr("lorafw.gateway.home._NETWORK_DEVICES", tmp_path / "none")
+    monkeypatch.setattr("lorafw.gateway.conf_parser._NETWORK_DEVICES", tmp_path / "none")
     assert home.read_conf().eui == GatewayEui(0xFFFE000000)
 
 

@@ -21,7 +21,8 @@ from lorafw.gateway.enrolment import (
     gateway_parameters,
 )
 from lorafw.gateway.enrolment_journal import FOLDER_MODE, JOURNAL_FILENAME
-from lorafw.gateway.home import CREDENTIAL_SUFFIXES, Home, check_cups_uri, file_mode
+from lorafw.gateway.home import Home, check_cups_uri
+from lorafw.gateway.home_files import CREDENTIAL_SUFFIXES, file_mode
 from lorafw.iotwireless.constants import PLAIN_HEADER
 
 

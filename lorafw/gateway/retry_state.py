@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from lorafw.station.exchange import ExchangeOutcome
+
 FILE_SETS: Final = ("cups", "cups-bak", "cups-boot")
 """The names of the sets of files, in the order in which a station tries them."""
 
@@ -28,6 +30,11 @@ class RetryState:
         return FILE_SETS[self._file_set_index]
 
     @property
+    def file_set_label(self) -> str:
+        """The name of this set of files in the station's log, such as ``CUPS-bak``."""
+        return self.file_set.replace("cups", "CUPS")
+
+    @property
     def is_regular(self) -> bool:
         """Whether the next exchange uses the regular set of files."""
         return self._file_set_index == 0
@@ -41,6 +48,20 @@ class RetryState:
         """Forget all failures, and return to the regular set of files."""
         self._file_set_index = 0
         self._failures = 0
+
+    def record(self, outcome: ExchangeOutcome, *, was_rejected: bool) -> None:
+        """Record how an exchange ended, and choose the set of files for the next one.
+
+        Args:
+            outcome: How the exchange ended.
+            was_rejected: Whether the server answered with an error.
+        """
+        if outcome is not ExchangeOutcome.FAILED:
+            self.reset()
+        elif was_rejected:
+            self.record_unusable_files()
+        else:
+            self.record_failure()
 
     def record_failure(self) -> None:
         """Count a failed exchange. After several of them in a row, switch to the next set of files."""

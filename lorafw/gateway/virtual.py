@@ -9,30 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from lorafw.clock import Clock, SystemClock
-from lorafw.cups.codec import encode_request
-from lorafw.cups.credentials import Credentials
 from lorafw.faults import Fault
+from lorafw.gateway.active_faults import ActiveFaults, GatewayParts
+from lorafw.gateway.config_files import back_up_cups, complete_interrupted
 from lorafw.gateway.faults.injector import FaultInjector
 from lorafw.gateway.home import CrashAtStart, Home, check_cups_uri
+from lorafw.gateway.requests import prepare_request, send_request
 from lorafw.gateway.retry_state import FILE_SETS, RetryState
 from lorafw.gateway.runner import install_only
-from lorafw.gateway.storage import HomeStorage, OpenUpdateFile, RunUpdate, complete_interrupted, open_update
+from lorafw.gateway.storage import HomeStorage, RunUpdate, open_update
 from lorafw.gateway.transport import Transport
-from lorafw.station.certificate_log import tls_setup_lines
 from lorafw.station.conf import StationConf
-from lorafw.station.exchange import (
-    CupsExchange,
-    ExchangeOutcome,
-    ExchangeResult,
-    UpdateAction,
-    log_transport_error,
-    take_reply,
-)
-from lorafw.station.http import TransportError
+from lorafw.station.exchange import CupsExchange, ExchangeOutcome, ExchangeResult, UpdateAction
 from lorafw.station.log import Level, LogLine
 from lorafw.station.log_levels import LogLevels
 from lorafw.version import GatewayVersion
@@ -44,55 +37,6 @@ MODEL: Final = "rpi"
 
 FIRST_POLL_S: Final = 0.2
 """The time from the start of a station to its first poll (observed)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _RequestPipeline:
-    """The parts that a request and its response pass through. A fault can replace each of them."""
-
-    home: Home
-    transport: Transport
-    disk: OpenUpdateFile
-    """Opens the file for the update."""
-    runner: RunUpdate
-    """Runs the update."""
-
-    def with_injector(self, fault: FaultInjector) -> _RequestPipeline:
-        """Return a pipeline in which a fault wraps each part."""
-        return _RequestPipeline(
-            home=fault.wrap_home(self.home),
-            transport=fault.wrap_transport(self.transport),
-            disk=fault.wrap_disk(self.disk),
-            runner=fault.wrap_runner(self.runner),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _ActiveFault:
-    """A fault that was injected and not cleared yet."""
-
-    injector: FaultInjector
-    polls: int | None
-    """The number of polls that it still affects, or None for all."""
-
-    def after_one_poll(self) -> _ActiveFault | None:
-        """Return the fault with one poll less to affect. None if that was the last poll that it affects."""
-        if self.polls is None:
-            return self
-        if self.polls > 1:
-            return replace(self, polls=self.polls - 1)
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class _PreparedRequest:
-    """A request that is ready to be sent."""
-
-    uri: str
-    body: bytes
-    credentials: Credentials
-    file_lines: tuple[LogLine, ...]
-    """What the station logs about its files once it is connected."""
 
 
 class VirtualGateway:
@@ -130,7 +74,7 @@ class VirtualGateway:
         self._runner = runner
         self._interval_s = interval_s
         self._retries = RetryState()
-        self._faults: list[_ActiveFault] = []
+        self._faults = ActiveFaults()
         self._restart_pending = False
         """Whether the next poll starts the station first: after an update that restarts it, or after a crash."""
 
@@ -157,7 +101,8 @@ class VirtualGateway:
                 check_cups_uri(uri)
         leftover = self.home.tmp / "update.bin"
         if leftover.exists():
-            for line in self._pipeline().runner(self.home, leftover).lines:
+            run = self._parts_with_faults().runner(self.home, leftover)
+            for line in run.lines:
                 log_line(line)
 
     def inject(self, fault: FaultInjector, polls: int | None = None) -> None:
@@ -167,7 +112,7 @@ class VirtualGateway:
             fault: The fault.
             polls: The number of polls that it affects. None means all polls until ``heal`` is called.
         """
-        self._faults.append(_ActiveFault(fault, polls))
+        self._faults.inject(fault, polls)
 
     def heal(self) -> None:
         """Clear all faults."""
@@ -176,12 +121,12 @@ class VirtualGateway:
     @property
     def faults(self) -> tuple[Fault, ...]:
         """The faults that affect the next poll."""
-        return tuple(active.injector.fault for active in self._faults)
+        return self._faults.names
 
     @property
     def version(self) -> GatewayVersion:
         """The version that the gateway would report now. Raises HomeError if the home folder cannot be used."""
-        return self._pipeline().home.build_request(self.station, self.model).version
+        return self._parts_with_faults().home.build_request(self.station, self.model).version
 
     def poll(self) -> ExchangeResult:
         """Make one exchange with CUPS, after a restart if the last exchange caused one.
@@ -197,129 +142,69 @@ class VirtualGateway:
                 self.start()
             except CrashAtStart as crash:
                 return self._crash_at_start(str(crash))
-        pipeline = self._pipeline()
-        self._remove_expired_faults()
-        storage = HomeStorage(pipeline.home, pipeline.runner, pipeline.disk)
+        parts = self._parts_with_faults()
+        self._faults.count_poll()
+        storage = HomeStorage(parts.home, parts.runner, parts.disk)
         with closing(storage):
-            result = self._run_exchange(pipeline, storage)
+            result = self._run_exchange(parts, storage)
         self._restart_pending = storage.restarts or result.crashed
         if storage.restarts:
             return replace(result, wait_s=FIRST_POLL_S)
         return result
 
-    def _run_exchange(self, pipeline: _RequestPipeline, storage: HomeStorage) -> ExchangeResult:
+    def _parts_with_faults(self) -> GatewayParts:
+        """Return the parts that the next poll uses. The active faults have replaced some of them."""
+        parts = GatewayParts(self.home, self.transport, open_update, self._runner)
+        return self._faults.apply_to(parts)
+
+    def _run_exchange(self, parts: GatewayParts, storage: HomeStorage) -> ExchangeResult:
         """Read the files, send the request, handle the response, and update the retry state."""
         # A station reads its files before it connects. They do not change in this short time.
         with self.home.reading_once():
             conf = self._read_conf()
-            exchange = self._start_exchange(pipeline, storage, conf)
-            request = self._prepare_request(exchange, pipeline.home)
+            exchange = self._start_exchange(parts.home, storage, conf)
+            request = prepare_request(parts.home, self._retries, self.station, self.model, exchange.log)
         if request is None:
             return self._fail_without_uri(exchange, conf)
-        was_rejected = self._send_request(exchange, pipeline, request, conf)
+        on_answer: Callable[[], None] | None = None
+        if self._retries.is_regular:
+            # A station backs up the regular set of files when a server answers at its address.
+            on_answer = partial(back_up_cups, self.home)
+        was_rejected = send_request(request, parts.transport, exchange, conf.timers.conn_timeout_s, on_answer)
         result = exchange.finish()
-        self._update_retry_state(result.exchange, was_rejected=was_rejected)
+        self._retries.record(result.exchange, was_rejected=was_rejected)
         return result
-
-    def _update_retry_state(self, outcome: ExchangeOutcome, *, was_rejected: bool) -> None:
-        """Record how an exchange ended, which decides the set of files for the next one.
-
-        Args:
-            outcome: How the exchange ended.
-            was_rejected: Whether the server answered with an error, so that this set of files is of no use.
-        """
-        if outcome is not ExchangeOutcome.FAILED:
-            self._retries.reset()
-        elif was_rejected:
-            self._retries.record_unusable_files()
-        else:
-            self._retries.record_failure()
-
-    def _remove_expired_faults(self) -> None:
-        """Count the current poll for each active fault, and remove those that do not affect the next poll."""
-        faults_of_next_poll = []
-        for fault in self._faults:
-            remaining_fault = fault.after_one_poll()
-            if remaining_fault is not None:
-                faults_of_next_poll.append(remaining_fault)
-        self._faults = faults_of_next_poll
-
-    def _pipeline(self) -> _RequestPipeline:
-        """Return the pipeline of the next poll, with all active faults."""
-        pipeline = _RequestPipeline(self.home, self.transport, open_update, self._runner)
-        for active in self._faults:
-            pipeline = pipeline.with_injector(active.injector)
-        return pipeline
 
     def _read_conf(self) -> StationConf:
         """Read station.conf, with ``interval_s`` in place of its intervals if it is given."""
         conf = self.home.read_conf()
         if self._interval_s is None:
             return conf
-        return replace(conf, timers=replace(conf.timers, oksync_s=self._interval_s, resync_s=self._interval_s))
+        timers = replace(conf.timers, oksync_s=self._interval_s, resync_s=self._interval_s)
+        return replace(conf, timers=timers)
 
-    def _start_exchange(self, pipeline: _RequestPipeline, storage: HomeStorage, conf: StationConf) -> CupsExchange:
+    def _start_exchange(self, home: Home, storage: HomeStorage, conf: StationConf) -> CupsExchange:
         """Return the exchange of one poll. Logs its first lines."""
         log_line = self._line_logger(conf.log_levels)
-        for text in ("Starting a CUPS session in 0 seconds.", "Starting a CUPS session now."):
-            log_line(LogLine("CUP", Level.INFO, text))
+        log_line(LogLine("CUP", Level.INFO, "Starting a CUPS session in 0 seconds."))
+        log_line(LogLine("CUP", Level.INFO, "Starting a CUPS session now."))
         return CupsExchange(
             storage,
-            sig_keys=pipeline.home.read_sig_keys(),
+            sig_keys=home.read_sig_keys(),
             timers=conf.timers,
             log_level=conf.log_levels.level_of("SYS"),
             on_line=log_line,
         )
 
-    def _prepare_request(self, exchange: CupsExchange, home: Home) -> _PreparedRequest | None:
-        """Read the home folder, and return the request. Logs what a station logs before it connects.
-
-        The result is None if the set of files has no address.
-        """
-        file_set = self._retries.file_set
-        uri = home.read_uri(file_set, exchange.log_line)
-        if uri is None:
-            return None
-        exchange.log(Level.INFO, f"Connecting to {_log_name(file_set)} ... {uri} (try #{self._retries.attempt})")
-        file_lines: list[LogLine] = []
-        body = encode_request(home.build_request(self.station, self.model, file_lines.append))
-        credentials = home.read_credentials(file_set)
-        if uri.startswith("https:"):
-            for text in tls_setup_lines(credentials, file_set, str(home.path)):
-                exchange.log(Level.INFO, text, "AIO")
-        return _PreparedRequest(uri, body, credentials, tuple(file_lines))
-
-    def _send_request(
-        self, exchange: CupsExchange, pipeline: _RequestPipeline, request: _PreparedRequest, conf: StationConf
-    ) -> bool:
-        """Send the request and feed the response to the exchange. Return True if the server rejected the request."""
-        cups = _log_name(self._retries.file_set)
-        # A station backs up the regular set of files when a server answers at its address.
-        on_answer = self.home.back_up_cups if self._retries.is_regular else None
-
-        def on_connected() -> None:
-            exchange.log(Level.VERBOSE, f"Retrieving update-info from {cups} {request.uri}...")
-            for line in request.file_lines:
-                exchange.log_line(line)
-
-        try:
-            timeout_s = conf.timers.conn_timeout_s
-            transport = pipeline.transport
-            with transport.post(request.uri, request.body, timeout_s, request.credentials, on_connected) as reply:
-                return take_reply(exchange, reply, on_answer)
-        except TransportError as error:
-            log_transport_error(exchange, error)
-        return False
-
     def _fail_without_uri(self, exchange: CupsExchange, conf: StationConf) -> ExchangeResult:
         """Return the result of an exchange without a cups.uri, and switch to the next set of files."""
-        exchange.log(Level.ERROR, f"No {_log_name(self._retries.file_set)} URI configured")
+        exchange.log.write(Level.ERROR, f"No {self._retries.file_set_label} URI configured")
         self._retries.record_unusable_files()
         return ExchangeResult(
             exchange=ExchangeOutcome.FAILED,
             update=UpdateAction.NONE,
             key_results=(),
-            log=tuple(exchange.lines),
+            log=tuple(exchange.log.lines),
             wait_s=conf.timers.resync_s,
         )
 
@@ -343,8 +228,3 @@ class VirtualGateway:
                 self._log(line.with_timestamp(self._clock.now_ms()))
 
         return log_line
-
-
-def _log_name(file_set: str) -> str:
-    """Return the name of a set of files in the station's log, such as ``CUPS-bak``."""
-    return file_set.replace("cups", "CUPS")

@@ -203,8 +203,8 @@ def evaluate_reply(
         request = replace(ASSUMED_REQUEST, keys=tuple(zlib.crc32(key) for key in sig_keys))
     storage = InMemoryStorage()
     exchange = CupsExchange(storage, sig_keys, timers, log_level)
-    exchange.log(Level.INFO, f"Connecting to CUPS ... {SHOWN_URI} (try #1)")
-    exchange.log(Level.VERBOSE, f"Retrieving update-info from CUPS {SHOWN_URI}...")
+    exchange.log.write(Level.INFO, f"Connecting to CUPS ... {SHOWN_URI} (try #1)")
+    exchange.log.write(Level.VERBOSE, f"Retrieving update-info from CUPS {SHOWN_URI}...")
     if is_http is None:
         is_http = data.startswith(b"HTTP/")
     if not is_http:

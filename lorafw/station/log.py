@@ -7,7 +7,7 @@ Source: recorded from Basics Station 2.0.6.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -72,6 +72,40 @@ class LogLine:
             time_ms: Milliseconds since the Unix epoch.
         """
         return f"{_format_time(time_ms)} {self}"
+
+
+class ExchangeLog:
+    """The log lines of one exchange with the CUPS server, in the order in which the station writes them.
+
+    Args:
+        on_line: Called with each line that is added.
+    """
+
+    def __init__(self, on_line: Callable[[LogLine], None] | None = None) -> None:
+        self.lines: list[LogLine] = []
+        """All lines so far, at all levels."""
+        self._on_line = on_line
+
+    def write(self, level: Level, text: str, module: str = "CUP") -> None:
+        """Add a line.
+
+        Args:
+            level: How severe the line is.
+            text: The text of the line.
+            module: The part of the station that writes the line. ``CUP`` is its CUPS client.
+        """
+        self.append(LogLine(module, level, text))
+
+    def append(self, line: LogLine) -> None:
+        """Add a line that another part of the station made."""
+        self.lines.append(line)
+        if self._on_line is not None:
+            self._on_line(line)
+
+    def extend(self, lines: Iterable[LogLine]) -> None:
+        """Add several lines."""
+        for line in lines:
+            self.append(line)
 
 
 @lru_cache(maxsize=64)
