@@ -498,7 +498,7 @@ def test_a_decoder_reports_and_keeps_nothing_after_its_end() -> None:
         assert decoder.is_finished
         assert decoder.feed(bytes(2**16)) == []
         assert decoder.finish() == []
-        assert len(decoder._buffer) == 0
+        assert len(decoder._buffer.data) == 0
 
 
 @pytest.mark.parametrize(("length", "taken"), [(7, False), (8, True), (132, True), (133, False), (2**31 - 1, False)])

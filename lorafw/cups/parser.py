@@ -9,12 +9,14 @@ order in which a Basics Station handles them. Both accept pieces of any size and
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 from typing import Final
 
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.cups.request_json import MAX_REQUEST, check_request_length, decode_request
+from lorafw.errors import MalformedResponse
 
 __all__ = [
     "MAX_REQUEST",
@@ -53,6 +55,9 @@ class Segment(IntEnum):
     def length_bytes(self) -> int:
         """The size in bytes of the length field in front of this segment."""
         return (1, 1, 2, 2, 4, 4)[self]
+
+
+_SEGMENTS_AFTER_URIS: Final = (Segment.CUPS_CRED, Segment.TC_CRED, Segment.SIGNATURE, Segment.UPDATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,33 +158,30 @@ class ResponseDecoder:
                 segments and at least one more byte fit into it.
         """
         self._content_length = content_length
-        self._buffer = bytearray()
-        self._segment: Segment | None = None  # None until both URIs are parsed.
-        self._segment_length = 0
-        self._remaining = 0
-        self._in_data = False
+        self._buffer = _Buffer()
+        self._steps = self._parse()
+        self.has_uris = False
+        """True once both URI segments have arrived and were accepted."""
         self.is_finished = False
         """True once ``ProtocolError`` or ``Complete`` was returned."""
-
-    @property
-    def has_uris(self) -> bool:
-        """True once both URI segments have arrived and were accepted."""
-        return self._segment is not None
 
     def feed(self, data: bytes) -> list[ResponseEvent]:
         """Append a piece of the body and return the events that it completes.
 
         Bytes that do not complete an event stay buffered. Data is ignored once the decoder is finished.
         """
-        events: list[ResponseEvent] = []
         if self.is_finished:
-            return events
-        self._buffer += data
-        while not self.is_finished:
-            new_events = self._read_next()
-            if new_events is NEED_DATA:
-                break
-            events += new_events
+            return []
+        self._buffer.data += data
+        events: list[ResponseEvent] = []
+        try:
+            for step in self._steps:
+                if step is NEED_DATA:
+                    return events
+                events.append(step)
+        except MalformedResponse as error:
+            events.append(ProtocolError(str(error)))
+        self._stop()
         return events
 
     def finish(self) -> list[ResponseEvent]:
@@ -190,109 +192,123 @@ class ResponseDecoder:
         """
         if self.is_finished:
             return []
-        if self._segment is None:
-            return [self._uri_lengths_error()]
-        return [self._fail("Unexpected end of data")]
-
-    def _read_next(self) -> list[ResponseEvent] | NeedData:
-        """Parse the next element from the buffer. Return its events, or NEED_DATA if more bytes are needed."""
-        if self._segment is None:
-            return self._read_uris()
-        if self._in_data:
-            return self._read_data(self._segment)
-        return self._read_length(self._segment)
-
-    def _read_uris(self) -> list[ResponseEvent] | NeedData:
-        """Parse both URI segments together, because the station checks the sum of their lengths."""
-        uri_lengths = self._peek_uri_lengths()
-        if uri_lengths is None:
-            return NEED_DATA
-        total_length = 2 + sum(uri_lengths)
-        if total_length >= self._content_length:
-            return [self._uri_lengths_error()]
-        if len(self._buffer) < total_length:
-            return NEED_DATA
-        events = [*self._take_uri(Segment.CUPS_URI), *self._take_uri(Segment.TC_URI)]
-        self._segment = Segment.CUPS_CRED
-        return events
-
-    def _peek_uri_lengths(self) -> tuple[int, int] | None:
-        """Return the lengths of the CUPS and TC URIs, or None if a length byte has not arrived."""
-        if not self._buffer:
-            return None
-        cups_length = self._buffer[0]
-        if len(self._buffer) < 2 + cups_length:
-            return None
-        return cups_length, self._buffer[1 + cups_length]
-
-    def _take_uri(self, segment: Segment) -> list[ResponseEvent]:
-        """Remove a whole URI segment from the buffer and return its events, none if it is empty."""
-        length = self._buffer[0]
-        uri = bytes(self._buffer[1 : 1 + length])
-        del self._buffer[: 1 + length]
-        if not uri:
-            return []
-        return [SegmentBegin(segment, length), SegmentData(segment, uri), SegmentEnd(segment, length)]
-
-    def _uri_lengths_error(self) -> ProtocolError:
-        """Fail as the station does if the URI segments do not fit into the body."""
-        # If a length byte was never sent, the real client reads one from its stale buffer. Here it counts as 0.
-        cups_length = self._buffer[0] if self._buffer else 0
-        tc_length = self._buffer[1 + cups_length] if len(self._buffer) > 1 + cups_length else 0
-        return self._fail(
-            f"Malformed CUPS response: URI segments lengths ({2 + cups_length + tc_length}) "
-            f"exceed available data ({self._content_length})"
-        )
-
-    def _read_length(self, segment: Segment) -> list[ResponseEvent] | NeedData:
-        """Parse the length field of a segment. An empty segment gives no events of its own."""
-        width = segment.length_bytes
-        if len(self._buffer) < width:
-            return NEED_DATA
-        length = int.from_bytes(self._buffer[:width], "little")
-        del self._buffer[:width]
-        if length == 0:
-            return self._finish_segment(segment)
-        if length > MAX_UPDATE:
-            log = f"Segment {segment:d} length not allowed (must be <2GB): {length:#010x} bytes"
-            return [self._fail(log)]
-        begin = SegmentBegin(segment, length)
-        if segment is Segment.SIGNATURE and length not in SIGNATURE_SEGMENT_LENGTHS:
-            # The station logs the segment before it checks the length of the signature (cups.c).
-            return [begin, self._fail(f"Illegal signature segment length (must be 8-132 bytes): {length}")]
-        self._segment_length = length
-        self._remaining = length
-        self._in_data = True
-        return [begin]
-
-    def _read_data(self, segment: Segment) -> list[ResponseEvent] | NeedData:
-        """Take the bytes of the current segment that are in the buffer."""
-        if not self._buffer:
-            return NEED_DATA
-        data = bytes(self._buffer[: self._remaining])
-        del self._buffer[: self._remaining]
-        self._remaining -= len(data)
-        events: list[ResponseEvent] = [SegmentData(segment, data)]
-        if self._remaining:
-            return events
-        events.append(SegmentEnd(segment, self._segment_length))
-        return events + self._finish_segment(segment)
-
-    def _finish_segment(self, segment: Segment) -> list[ResponseEvent]:
-        """Go on to the next segment. Return a Complete event if this one was the last."""
-        self._in_data = False
-        if segment is not Segment.UPDATE:
-            self._segment = Segment(segment + 1)
-            return []
+        if self.has_uris:
+            error = "Unexpected end of data"
+        else:
+            error = _uri_lengths_error(self._buffer.data, self._content_length)
         self._stop()
-        return [Complete()]
-
-    def _fail(self, log: str) -> ProtocolError:
-        """Stop parsing and return the error event."""
-        self._stop()
-        return ProtocolError(log)
+        return [ProtocolError(error)]
 
     def _stop(self) -> None:
         """Ignore further data and free the buffer."""
         self.is_finished = True
-        self._buffer.clear()
+        self._buffer.data.clear()
+
+    def _parse(self) -> Iterator[ResponseEvent | NeedData]:
+        """Yield the events of the whole response, and NEED_DATA each time that the buffer holds too few bytes.
+
+        Raises MalformedResponse, with the line that the station logs, if the response is malformed.
+        """
+        yield from _parse_uris(self._buffer, self._content_length)
+        self.has_uris = True
+        for segment in _SEGMENTS_AFTER_URIS:
+            yield from _parse_segment(self._buffer, segment)
+        yield Complete()
+
+
+class _Buffer:
+    """The bytes of a response that have arrived and were not parsed yet."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def wait_for(self, count: int) -> Iterator[NeedData]:
+        """Yield NEED_DATA until the buffer holds ``count`` bytes."""
+        while len(self.data) < count:
+            yield NEED_DATA
+
+    def take(self, max_count: int) -> bytes:
+        """Remove up to ``max_count`` bytes from the beginning of the buffer and return them."""
+        taken = bytes(self.data[:max_count])
+        del self.data[:max_count]
+        return taken
+
+
+def _parse_uris(buffer: _Buffer, content_length: int) -> Iterator[ResponseEvent | NeedData]:
+    """Parse both URI segments. The station checks the sum of their lengths before it uses one of them.
+
+    C and T are the lengths of the URIs, one byte each::
+
+        offset  0   1              1 + C   2 + C         2 + C + T
+                +---+--------------+-------+-------------+
+                | C | CUPS URI     | T     | TC URI      |
+                +---+--------------+-------+-------------+
+
+    Args:
+        buffer: The bytes from the beginning of the response on.
+        content_length: Length of the response in bytes.
+
+    Yields:
+        The events of the two segments, and NEED_DATA each time that the buffer holds too few bytes.
+
+    Raises:
+        MalformedResponse: The two segments do not fit into the response.
+    """
+    yield from buffer.wait_for(1)
+    cups_length = buffer.data[0]
+    yield from buffer.wait_for(2 + cups_length)
+    tc_length = buffer.data[1 + cups_length]
+    total_length = 2 + cups_length + tc_length
+    if total_length >= content_length:
+        raise MalformedResponse(_uri_lengths_error(buffer.data, content_length))
+    yield from buffer.wait_for(total_length)
+    for segment in (Segment.CUPS_URI, Segment.TC_URI):
+        length = buffer.take(1)[0]
+        if length:
+            yield SegmentBegin(segment, length)
+            yield SegmentData(segment, buffer.take(length))
+            yield SegmentEnd(segment, length)
+
+
+def _uri_lengths_error(data: bytearray, content_length: int) -> str:
+    """Return the line that the station logs if the URI segments do not fit into the response."""
+    # If a length byte was never sent, the station reads a byte that is left over in its buffer. Here it counts as 0.
+    cups_length = data[0] if data else 0
+    tc_offset = 1 + cups_length
+    tc_length = data[tc_offset] if tc_offset < len(data) else 0
+    return (
+        f"Malformed CUPS response: URI segments lengths ({2 + cups_length + tc_length}) "
+        f"exceed available data ({content_length})"
+    )
+
+
+def _parse_segment(buffer: _Buffer, segment: Segment) -> Iterator[ResponseEvent | NeedData]:
+    """Parse one of the segments after the URIs: a little-endian length, and content of this length.
+
+    Args:
+        buffer: The bytes from the beginning of the segment on.
+        segment: The segment.
+
+    Yields:
+        The events of the segment, none if it is empty, and NEED_DATA each time that the buffer holds too few bytes.
+
+    Raises:
+        MalformedResponse: The station does not accept the length.
+    """
+    yield from buffer.wait_for(segment.length_bytes)
+    length = int.from_bytes(buffer.take(segment.length_bytes), "little")
+    if length == 0:
+        return
+    if length > MAX_UPDATE:
+        raise MalformedResponse(f"Segment {segment:d} length not allowed (must be <2GB): {length:#010x} bytes")
+    yield SegmentBegin(segment, length)
+    # The station logs the beginning of the segment before it checks the length of a signature (cups.c).
+    if segment is Segment.SIGNATURE and length not in SIGNATURE_SEGMENT_LENGTHS:
+        raise MalformedResponse(f"Illegal signature segment length (must be 8-132 bytes): {length}")
+    remaining = length
+    while remaining:
+        yield from buffer.wait_for(1)
+        data = buffer.take(remaining)
+        remaining -= len(data)
+        yield SegmentData(segment, data)
+    yield SegmentEnd(segment, length)

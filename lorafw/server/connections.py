@@ -1,12 +1,7 @@
 """Client connections of a CUPS server: their states, their timeouts and their number.
 
 A ``ClientConnection`` sits between a TCP connection and aiohttp's HTTP parser. It exists from the accept on, so it also
-sees clients that never send a complete request. Each connection is in one of these phases (see ``Limits``)::
-
-    READING       TLS handshake, header and body   at most request_timeout_s and request_bytes in total
-    PROCESSING    the update service decides       no limit
-    SENDING       an update is sent                at least min_rate_bytes in each min_rate_window_s
-    CLOSING       the response is written          at most close_timeout_s
+sees clients that never send a complete request.
 
 If there are too many connections, the server closes the oldest one in READING or CLOSING, of the address that has most
 of these. So an address that opens many idle connections loses its own connections first.
@@ -19,10 +14,8 @@ import socket
 import ssl
 import struct
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from enum import Enum, auto
-from itertools import islice
 from typing import Final
 
 from aiohttp import web
@@ -30,8 +23,9 @@ from aiohttp import web
 from lorafw.server.config import Limits
 from lorafw.server.file_budget import PROCESS
 from lorafw.server.flow_control import ThroughputMonitor
-from lorafw.server.refusals import RefusalCounter, RefusalReason, logger
-from lorafw.server.tls import TlsTransport
+from lorafw.server.phase import IDLE_PHASES, Phase
+from lorafw.server.refusals import RefusalCounter, RefusalReason
+from lorafw.server.tls import TlsTransport, describe_tls_error
 
 HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _MAX_OVERSIZE_FACTOR: Final = 16
@@ -40,8 +34,8 @@ _FILES_PER_CONNECTION: Final = 2
 """A connection on which an update is sent has a second file descriptor."""
 _EOF_GRACE_S: Final = 0.1
 """Time for the HTTP parser to finish a request after the client has closed its side."""
-_EVICTED_FRACTION: Final = 64
-"""A full server closes 1 + maximum / _EVICTED_FRACTION connections at once, so bursts rarely search the list."""
+_EVICTION_DIVISOR: Final = 64
+"""A full server closes 1/64 of its maximum number of connections at once, so a burst rarely searches the list."""
 _TIMEOUT_CHECKS: Final = 60
 """The number of timeout checks within the shortest timeout."""
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -52,36 +46,28 @@ _TOO_LONG: Final = (
 )
 
 
-class Phase(Enum):
-    """The state of a connection."""
-
-    READING = auto()
-    PROCESSING = auto()
-    SENDING = auto()
-    CLOSING = auto()
-
-
-_IDLE_PHASES: Final = (Phase.READING, Phase.CLOSING)
-
-
 class ClientConnection(asyncio.Protocol):
     """The asyncio protocol of one TCP connection. It passes decrypted data to aiohttp's HTTP parser."""
 
     def __init__(self, manager: ConnectionManager) -> None:
-        """Start in READING, without a transport."""
+        """Start in READING. asyncio calls ``connection_made`` next."""
         self._manager = manager
         self._transport: asyncio.Transport | None = None
+        """The TCP connection. None before it is accepted and after it is lost."""
         self._tls: TlsTransport | None = None
+        """Encrypts and decrypts data. None over plain HTTP."""
         self._http: HttpProtocol | None = None
+        """Parses requests. None until the TLS handshake is complete."""
         self._received_bytes = 0
+        """The number of decrypted bytes that the client has sent."""
+        self._monitor: ThroughputMonitor | None = None
+        """Measures how fast the client reads. None until an update is sent."""
         self.phase = Phase.READING
         """The current state."""
         self.phase_started_at = 0.0
         """Time of the event loop in seconds at which the phase began."""
         self.peer = ""
         """The client's address, for the log and for the limit on connections."""
-        self.monitor: ThroughputMonitor | None = None
-        """Measures how fast the client reads. None until an update is sent."""
 
     # --- called by asyncio ---
 
@@ -93,8 +79,8 @@ class ClientConnection(asyncio.Protocol):
         self.peer = peer_address[0]
         if not self._manager.register(self):
             return
-        if self._manager.context is not None:
-            self._tls = TlsTransport(self._manager.context, transport)
+        if self._manager.tls_context is not None:
+            self._tls = TlsTransport(self._manager.tls_context, transport)
         else:
             self._start_http(transport)
 
@@ -108,8 +94,7 @@ class ClientConnection(asyncio.Protocol):
         except ssl.SSLError as error:
             self._on_tls_error(error)
         except Exception as error:
-            if self._manager.tally.add(RefusalReason.SERVER_ERROR, self.peer):
-                logger.error("a connection failed", exc_info=error)
+            self._manager.tally.add_error("a connection failed", error, self.peer)
             self.abort()
 
     def eof_received(self) -> bool:
@@ -150,11 +135,19 @@ class ClientConnection(asyncio.Protocol):
 
     def is_idle_since(self, time: float) -> bool:
         """Return whether the connection has been in READING or CLOSING from ``time`` on, in s of the event loop."""
-        return self.phase in _IDLE_PHASES and self.phase_started_at <= time
+        return self.phase in IDLE_PHASES and self.phase_started_at <= time
+
+    def is_reading_too_slowly(self, now: float) -> bool:
+        """Measure how fast the client reads an update. Return True if it is below the minimum rate.
+
+        Args:
+            now: Time of the event loop in seconds.
+        """
+        return self._monitor is not None and self._monitor.update(now)
 
     def start_sending(self, monitor: ThroughputMonitor) -> None:
         """Enter SENDING. The connection is aborted if ``monitor`` finds that the client reads too slowly."""
-        self.monitor = monitor
+        self._monitor = monitor
         self.set_phase(Phase.SENDING)
 
     def abort_with_reason(self, reason: RefusalReason, detail: str = "") -> None:
@@ -244,17 +237,10 @@ class ClientConnection(asyncio.Protocol):
     def _on_tls_error(self, error: ssl.SSLError) -> None:
         """Close the connection. Errors before the end of the handshake count as a refusal."""
         if self._http is None:
-            self._manager.tally.add(RefusalReason.HANDSHAKE, f"{self.peer}: {_describe_tls_error(error)}")
+            self._manager.tally.add(RefusalReason.HANDSHAKE, f"{self.peer}: {describe_tls_error(error)}")
         if self._transport is not None:
             # close() and not abort(): the TLS alert must still reach the client.
             self._transport.close()
-
-
-def _describe_tls_error(error: ssl.SSLError) -> str:
-    """Return why a handshake failed: what is wrong with the client's certificate, or OpenSSL's name of the error."""
-    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_message:
-        return error.verify_message
-    return error.reason or "no TLS"
 
 
 class HttpProtocol(web.RequestHandler):
@@ -293,8 +279,7 @@ class HttpProtocol(web.RequestHandler):
             self.tally.add(RefusalReason.NOT_HTTP, self.connection.peer)
             body = b"not HTTP\n"
         else:
-            if self.tally.add(RefusalReason.SERVER_ERROR, self.connection.peer):
-                logger.error("a request failed", exc_info=exc)
+            self.tally.add_error("a request failed", exc, self.connection.peer)
             body = b"server error\n"
         response = web.Response(status=status, body=body, content_type="text/plain")
         response.force_close()
@@ -305,7 +290,7 @@ class ConnectionManager(web.Server):
     """The set of open connections. Limits their number and enforces their timeouts."""
 
     def __init__(
-        self, handler: HttpHandler, limits: Limits, tally: RefusalCounter, context: ssl.SSLContext | None
+        self, handler: HttpHandler, limits: Limits, tally: RefusalCounter, tls_context: ssl.SSLContext | None
     ) -> None:
         """Create a manager without connections and take a share of the process's files.
 
@@ -313,7 +298,7 @@ class ConnectionManager(web.Server):
             handler: Coroutine that answers a request.
             limits: Limits for each connection and for all of them.
             tally: Counts refusals.
-            context: TLS context of the server. None for plain HTTP.
+            tls_context: TLS context of the server. None for plain HTTP.
         """
         # ClientConnection enforces the limit for a whole request, so aiohttp's limits for its parts are never reached.
         max_bytes = limits.request_bytes
@@ -328,7 +313,7 @@ class ConnectionManager(web.Server):
         )
         self.limits = limits
         self.tally = tally
-        self.context = context
+        self.tls_context = tls_context
         self.now = asyncio.get_running_loop().time
         self._file_share = PROCESS.join()
         # A dict keeps the order of registration: the oldest connection is first.
@@ -394,7 +379,7 @@ class ConnectionManager(web.Server):
         return len(self._open_connections) + opening < self._max_connections
 
     def make_room(self, idle_s: float = 0.0) -> bool:
-        """Close the oldest idle connections of the address that has most of them.
+        """Close some of the oldest idle connections, of the address that has most of them.
 
         Args:
             idle_s: Only connections that are idle for at least this number of seconds are closed.
@@ -404,14 +389,12 @@ class ConnectionManager(web.Server):
         """
         latest_start = self.now() - idle_s
         idle = [connection for connection in self._open_connections if connection.is_idle_since(latest_start)]
-        if not idle:
-            return False
-        ((busiest_peer, _),) = Counter(connection.peer for connection in idle).most_common(1)
-        candidates = (connection for connection in idle if connection.peer == busiest_peer)
-        for connection in islice(candidates, 1 + self._max_connections // _EVICTED_FRACTION):
+        max_count = 1 + self._max_connections // _EVICTION_DIVISOR
+        evicted = choose_evicted(idle, max_count)
+        for connection in evicted:
             connection.abort_with_reason(RefusalReason.TOO_MANY_CONNECTIONS)
             self.remove(connection)
-        return True
+        return bool(evicted)
 
     def _enforce_timeouts(self) -> None:
         """Abort the connections that exceed a time limit, and schedule the next check."""
@@ -426,11 +409,35 @@ class ConnectionManager(web.Server):
         """Abort a connection that exceeds the time limit of its phase."""
         limits = self.limits
         elapsed_s = now - connection.phase_started_at
-        if connection.phase is Phase.READING and elapsed_s >= limits.request_timeout_s:
-            detail = f"not within {limits.request_timeout_s:g} s"
-            connection.abort_with_reason(RefusalReason.REQUEST_TIMEOUT, detail)
-        elif connection.phase is Phase.SENDING and connection.monitor is not None and connection.monitor.update(now):
-            detail = f"less than {limits.min_rate_bytes} bytes in {limits.min_rate_window_s:g} s"
-            connection.abort_with_reason(RefusalReason.RESPONSE_TIMEOUT, detail)
-        elif connection.phase is Phase.CLOSING and elapsed_s >= limits.close_timeout_s:
-            connection.abort()
+        match connection.phase:
+            case Phase.READING:
+                if elapsed_s >= limits.request_timeout_s:
+                    detail = f"not within {limits.request_timeout_s:g} s"
+                    connection.abort_with_reason(RefusalReason.REQUEST_TIMEOUT, detail)
+            case Phase.PROCESSING:
+                pass  # there is no limit: the service reads the update, and the client can only wait
+            case Phase.SENDING:
+                if connection.is_reading_too_slowly(now):
+                    detail = f"less than {limits.min_rate_bytes} bytes in {limits.min_rate_window_s:g} s"
+                    connection.abort_with_reason(RefusalReason.RESPONSE_TIMEOUT, detail)
+            case Phase.CLOSING:
+                if elapsed_s >= limits.close_timeout_s:
+                    connection.abort()
+
+
+def choose_evicted(idle: Sequence[ClientConnection], max_count: int) -> Sequence[ClientConnection]:
+    """Choose the connections that a full server closes to make room for others.
+
+    Args:
+        idle: The connections that may be closed, the oldest first.
+        max_count: The maximum number of connections to close.
+
+    Returns:
+        The oldest connections of the address that has most of them. Empty only if ``idle`` is empty.
+    """
+    if not idle:
+        return []
+    count_by_peer = Counter(connection.peer for connection in idle)
+    busiest_peer = max(count_by_peer, key=count_by_peer.__getitem__)
+    of_busiest_peer = [connection for connection in idle if connection.peer == busiest_peer]
+    return of_busiest_peer[:max_count]

@@ -20,8 +20,9 @@ from lorafw.cups.parser import RequestDecoder
 from lorafw.errors import LorafwError
 from lorafw.server.access import AccessRules
 from lorafw.server.config import Limits
-from lorafw.server.connections import ClientConnection, HttpProtocol, Phase
+from lorafw.server.connections import ClientConnection, HttpProtocol
 from lorafw.server.delivery import deliver
+from lorafw.server.phase import Phase
 from lorafw.server.refusals import RefusalCounter, RefusalReason, error_response, logger, reason_of, to_error_body
 from lorafw.station.http import PATH
 from lorafw.tasks.model import Reply, UpdateImage
@@ -61,6 +62,9 @@ class RequestHandler:
 
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
         """Answer one HTTP request. aiohttp calls this for each request.
+
+        Returns:
+            The response. An update is sent before this returns.
 
         Raises:
             ConnectionError: The connection broke, so there is nobody left to answer.
@@ -164,7 +168,7 @@ class RequestHandler:
 
 
 async def read_request(http: web.BaseRequest) -> UpdateInfoRequest:
-    """Read and decode the body of a request.
+    """Read the body of a request, and return what the gateway asks.
 
     Raises:
         MalformedRequest: The body is too long, or it is not an update-info request.

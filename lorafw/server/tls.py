@@ -157,3 +157,10 @@ class TlsTransport(asyncio.Transport):
         """Write the records that OpenSSL has produced to the TCP transport."""
         if self._outgoing.pending:
             self._transport.write(self._outgoing.read())
+
+
+def describe_tls_error(error: ssl.SSLError) -> str:
+    """Return why a handshake failed: what is wrong with the client's certificate, or OpenSSL's name of the error."""
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_message:
+        return error.verify_message
+    return error.reason or "no TLS"
