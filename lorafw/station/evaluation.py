@@ -66,7 +66,9 @@ class ReplyEvaluation:
     """What a station does with one response."""
 
     exchange: ExchangeOutcome
+    """How the exchange ends."""
     update: UpdateAction
+    """What the station does with the update."""
     executed: bool
     """Whether the station starts the update."""
     key_results: tuple[tuple[int, str], ...]
@@ -74,6 +76,7 @@ class ReplyEvaluation:
     tc_uri: str | None
     """The new tc.uri, or None if the response does not change it."""
     cups_uri_changed: bool
+    """Whether the response changes cups.uri."""
     exit_code: int
     """``STOPPED``, or ``SEGFAULT`` if the station crashes."""
     log: tuple[LogLine, ...]
@@ -207,14 +210,19 @@ def evaluate_reply(
     exchange.log.write(Level.VERBOSE, f"Retrieving update-info from CUPS {SHOWN_URI}...")
     if is_http is None:
         is_http = data.startswith(b"HTTP/")
-    if not is_http:
-        data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data
-    stream = _BytesStream(data, _stream_end(server_closes=server_closes, resets=resets))
+    response = data if is_http else _with_header(data)
+    end = _stream_end(server_closes=server_closes, resets=resets)
     try:
-        take_reply(exchange, _read_reply(stream, request))
+        reply = _read_reply(_BytesStream(response, end), request)
+        take_reply(exchange, reply)
     except TransportError as error:
         log_transport_error(exchange, error)
     return _to_evaluation(exchange.finish(), storage)
+
+
+def _with_header(body: bytes) -> bytes:
+    """Return an HTTP response with a body."""
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
 def _stream_end(*, server_closes: bool, resets: bool) -> TransportError | None:

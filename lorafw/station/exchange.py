@@ -175,7 +175,7 @@ class CupsExchange:
         return self._result
 
     def _process(self, event: ResponseEvent) -> None:
-        """Process one event."""
+        """Process one event of the response."""
         match event:
             case ProtocolError():
                 self.log.write(Level.ERROR, event.log)
@@ -260,19 +260,20 @@ def take_reply(exchange: CupsExchange, reply: HttpReply, on_answer: Callable[[],
         exchange.log.write(Level.VERBOSE, f"Failed to retrieve TCURI from CUPS: ({reply.status}) {reply.reason}")
         return True
     decoder = ResponseDecoder(min(reply.content_length, reply.first_buffer_bytes))
-    was_reset = False
-    for index, piece in enumerate(reply.body):
-        if index == 0 and on_answer is not None:
+    is_first_piece = True
+    for piece in reply.body:
+        if is_first_piece and on_answer is not None:
             on_answer()
+        is_first_piece = False
+        had_uris = decoder.has_uris
         events = decoder.feed(piece)
-        if decoder.has_uris and not was_reset:
-            was_reset = True
+        if decoder.has_uris and not had_uris:
+            # The station removes old temporary files when it has read both URIs, before it writes new ones.
             exchange.storage.reset_config()
         exchange.feed(events)
         if decoder.is_finished or exchange.has_crashed:
             break
-    if not exchange.has_crashed:
-        exchange.feed(decoder.finish())
+    exchange.feed(decoder.finish())
     return False
 
 

@@ -74,8 +74,11 @@ class HttpReply:
     """A response whose header was read. The body of an error response was read and dropped."""
 
     status: int
+    """The status code, such as 200."""
     reason: str
+    """The text behind the status code. Only an error has one here, because a station reads no other."""
     content_length: int
+    """The size of the body in bytes."""
     body: Iterator[bytes]
     """Yields the rest of the response, one full buffer at a time. Can raise TransportError."""
     first_buffer_bytes: int = BUFFER_BYTES
@@ -185,6 +188,27 @@ class _Buffer:
         """Return the position of the blank line that ends the header, or -1 if it was not received yet."""
         return self.memory.find(HEADER_END, 0, self.received)
 
+    def receive_body(self, start: int, remaining_bytes: int) -> bytes:
+        """Receive the body until the buffer is full or the body is complete, and return what is in the buffer.
+
+        Args:
+            start: The position at which this part of the body begins in the buffer.
+            remaining_bytes: The size of this part and all that follow it.
+
+        Raises:
+            TransportError: The connection ends before that, or more than the body arrives.
+        """
+        end = min(start + remaining_bytes, len(self.memory))
+        while self.received < end:
+            self.receive(NO_BODY)
+        extra = self.received - end
+        if extra:
+            too_much = f"Received more data than expected HTTP content size: {extra} extra bytes"
+            raise TransportError(connection_error_line(too_much), NO_BODY)
+        self._stream.reset_timeout()
+        self.received = 0
+        return bytes(self.memory[start:end])
+
 
 def read_reply(stream: ByteStream, host_port: str, request: bytes, buffer_bytes: int = BUFFER_BYTES) -> HttpReply:
     """Read the header of a response, and the body as well if it is an error.
@@ -201,28 +225,22 @@ def read_reply(stream: ByteStream, host_port: str, request: bytes, buffer_bytes:
     Raises:
         TransportError: The exchange broke. The error has the lines that a station logs.
     """
-    buffer = _Buffer(stream, _buffer_capacity(host_port, buffer_bytes), request)
+    capacity = _buffer_capacity(host_port, buffer_bytes)
+    buffer = _Buffer(stream, capacity, request)
     header_length = buffer.receive_header()
     memory = bytes(buffer.memory)
     status = status_code(memory)
-    length = content_length(memory) or 0
-    body = _iter_body(stream, buffer, length, header_length)
-    first_buffer_bytes = len(buffer.memory) - header_length
+    body_length = content_length(memory) or 0
+    first_buffer_bytes = capacity - header_length
     if status == 200:
-        return HttpReply(status, "", length, body, first_buffer_bytes)
-    _drop_error_body(body)
-    if length > first_buffer_bytes:
-        raise _crash_for_large_error(header_length + length, len(buffer.memory))
+        body = _iter_body(buffer, header_length, body_length)
+        return HttpReply(status, "", body_length, body, first_buffer_bytes)
+    # The station receives the body of an error, up to the end of its buffer, and ignores it.
+    buffer.receive_body(header_length, body_length)
+    if body_length > first_buffer_bytes:
+        raise _crash_for_large_error(header_length + body_length, capacity)
     reason = decode_lossless(status_text(bytes(buffer.memory)))
-    return HttpReply(status, reason, length, iter(()), first_buffer_bytes)
-
-
-def _drop_error_body(body: Iterator[bytes]) -> None:
-    """Receive the first full buffer of the body of an error response, and ignore its content.
-
-    A station reads no more than that. If the body is larger, the station crashes.
-    """
-    next(body)
+    return HttpReply(status, reason, body_length, iter(()), first_buffer_bytes)
 
 
 def _buffer_capacity(host_port: str, buffer_bytes: int) -> int:
@@ -230,24 +248,15 @@ def _buffer_capacity(host_port: str, buffer_bytes: int) -> int:
     return buffer_bytes - len(host_port.rpartition(":")[2]) - 2
 
 
-def _iter_body(stream: ByteStream, buffer: _Buffer, length: int, start: int) -> Iterator[bytes]:
-    """Yield the body, one full buffer at a time. In the first buffer it begins at ``start``."""
-    remaining = length
-    while True:
-        end = start + min(remaining, len(buffer.memory) - start)
-        while buffer.received < end:
-            buffer.receive(NO_BODY)
-        extra = buffer.received - end
-        if extra:
-            too_much = f"Received more data than expected HTTP content size: {extra} extra bytes"
-            raise TransportError(connection_error_line(too_much), NO_BODY)
-        stream.reset_timeout()
-        remaining -= end - start
-        yield bytes(buffer.memory[start:end])
-        if not remaining:
-            return
-        start = 0
-        buffer.received = 0
+def _iter_body(buffer: _Buffer, header_length: int, body_length: int) -> Iterator[bytes]:
+    """Yield the body, one full buffer at a time. The first buffer also holds the header. An empty body is one b""."""
+    part = buffer.receive_body(header_length, body_length)
+    yield part
+    remaining_bytes = body_length - len(part)
+    while remaining_bytes:
+        part = buffer.receive_body(0, remaining_bytes)
+        yield part
+        remaining_bytes -= len(part)
 
 
 def _crash_for_large_error(size: int, capacity: int) -> StationCrash:

@@ -155,6 +155,9 @@ def _read_value(cursor: _Cursor, first: bytes, level: int) -> JsonValue:
         cursor: The position behind the first byte of the value.
         first: The first byte of the value, or b"" at the end of the text.
         level: The number of objects and arrays that contain the value.
+
+    Raises:
+        StationJsonError: The station cannot read the value.
     """
     if not first:
         raise StationJsonError("Unexpected EOF")

@@ -35,7 +35,7 @@ class UpdateCheck:
 
 
 def check_update(digest: bytes, signature_segment: bytes | None, sig_keys: Sequence[bytes]) -> UpdateCheck:
-    """Decide whether a station runs an update.
+    """Check an update as a station does. Return whether the station runs it, and what it logs.
 
     A gateway requires a signature only if it has a key. Without keys it runs unsigned updates.
 
