@@ -308,8 +308,8 @@ def test_who_fills_the_server_with_idle_connections_pushes_out_their_own(tmp_pat
 
 def test_a_connection_that_has_just_begun_is_spared_when_room_is_made() -> None:
     async def begin_two_and_make_room() -> tuple[bool, bool]:
-        manager = ConnectionManager(answer_nothing, Limits(), RefusalCounter(), None)
-        old, young = ClientConnection(manager), ClientConnection(manager)
+        manager = ConnectionManager(answer_nothing, Limits(), RefusalCounter())
+        old, young = (ClientConnection(manager.now, manager.tally) for _ in range(2))
         for connection in (old, young):
             assert manager.register(connection)
         old.phase_started_at -= 1.0

@@ -14,15 +14,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from lorafw.server.access import AccessRules
 from lorafw.server.admission import HostNames
 from lorafw.server.config import DEFAULT_LIMITS, Limits, TlsConfig
 from lorafw.server.connections import ConnectionManager
-from lorafw.server.listener import Listener, listen
+from lorafw.server.listener import Listener, ProtocolFactory, listen
 from lorafw.server.loop_thread import loop_in_thread
 from lorafw.server.loopback import as_url_host
+from lorafw.server.protocols import PlainProtocol, TlsProtocol
 from lorafw.server.refusals import RefusalCounter
 from lorafw.server.request_handler import RequestHandler
 from lorafw.tasks.service import UpdateService
@@ -39,7 +41,9 @@ class _RunningParts:
     """The parts of a server that exist only while it is running."""
 
     listener: Listener
+    """Accepts connections."""
     connections: ConnectionManager
+    """The open connections."""
     update_readers: ThreadPoolExecutor
     """Threads that read updates from S3."""
 
@@ -110,11 +114,15 @@ class CupsServer:
             if not self._fallback_to_free_port:
                 raise
             listening_socket = listen(self.host, 0)
-        tls_context = None if self.tls is None else self.tls.context
         update_readers = ThreadPoolExecutor(MAX_CONCURRENT_READS, thread_name_prefix="lorafw-update")
         handler = RequestHandler(self.service, self._access, self.limits, self.tally, update_readers)
-        connections = ConnectionManager(handler.handle, self.limits, self.tally, tls_context)
-        listener = Listener(listening_socket, connections)
+        connections = ConnectionManager(handler.handle, self.limits, self.tally)
+        create_protocol: ProtocolFactory
+        if self.tls is None:
+            create_protocol = partial(PlainProtocol, connections)
+        else:
+            create_protocol = partial(TlsProtocol, connections, self.tls.context)
+        listener = Listener(listening_socket, connections, create_protocol)
         listener.start()
         self._running = _RunningParts(listener, connections, update_readers)
         self.port = listening_socket.getsockname()[1]

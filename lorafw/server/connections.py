@@ -1,7 +1,4 @@
-"""Client connections of a CUPS server: their states, their timeouts and their number.
-
-A ``ClientConnection`` sits between a TCP connection and aiohttp's HTTP parser. It exists from the accept on, so it also
-sees clients that never send a complete request.
+"""Client connections of a CUPS server: their phases, their timeouts and their number.
 
 If there are too many connections, the server closes the oldest one in READING or CLOSING, of the address that has most
 of these. So an address that opens many idle connections loses its own connections first.
@@ -11,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,141 +21,78 @@ from lorafw.server.file_budget import PROCESS
 from lorafw.server.flow_control import ThroughputMonitor
 from lorafw.server.phase import IDLE_PHASES, Phase
 from lorafw.server.refusals import RefusalCounter, RefusalReason
-from lorafw.server.tls import TlsTransport, describe_tls_error
 
 HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-_MAX_OVERSIZE_FACTOR: Final = 16
-"""A client whose request is too long may send this many times the limit before the connection is aborted."""
 _FILES_PER_CONNECTION: Final = 2
 """A connection on which an update is sent has a second file descriptor."""
-_EOF_GRACE_S: Final = 0.1
-"""Time for the HTTP parser to finish a request after the client has closed its side."""
 _EVICTION_DIVISOR: Final = 64
 """A full server closes 1/64 of its maximum number of connections at once, so a burst rarely searches the list."""
 _TIMEOUT_CHECKS: Final = 60
 """The number of timeout checks within the shortest timeout."""
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER with a time of zero: close() sends RST and discards the send buffer (socket(7))."""
-_TOO_LONG: Final = (
-    b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: text/plain\r\nContent-Length: 17\r\n"
-    b"Connection: close\r\n\r\nrequest too long\n"
-)
 
 
-class ClientConnection(asyncio.Protocol):
-    """The asyncio protocol of one TCP connection. It passes decrypted data to aiohttp's HTTP parser."""
+class ClientConnection:
+    """One connection of a client: its phase, and the means to end it.
 
-    def __init__(self, manager: ConnectionManager) -> None:
-        """Start in READING. asyncio calls ``connection_made`` next."""
-        self._manager = manager
+    Args:
+        now: Returns the time of the event loop in seconds.
+        tally: Counts refusals.
+    """
+
+    def __init__(self, now: Callable[[], float], tally: RefusalCounter) -> None:
+        self.phase = Phase.READING
+        """The current phase."""
+        self.phase_started_at = now()
+        """Time of the event loop in seconds at which the phase began."""
+        self.peer = "?"
+        """The client's address, for the log and for the limit on connections."""
+        self._now = now
+        self._tally = tally
         self._transport: asyncio.Transport | None = None
-        """The TCP connection. None before it is accepted and after it is lost."""
-        self._tls: TlsTransport | None = None
-        """Encrypts and decrypts data. None over plain HTTP."""
-        self._http: HttpProtocol | None = None
-        """Parses requests. None until the TLS handshake is complete."""
-        self._received_bytes = 0
-        """The number of decrypted bytes that the client has sent."""
+        """The TCP connection. None before ``attach`` and after ``detach``."""
         self._monitor: ThroughputMonitor | None = None
         """Measures how fast the client reads. None until an update is sent."""
-        self.phase = Phase.READING
-        """The current state."""
-        self.phase_started_at = 0.0
-        """Time of the event loop in seconds at which the phase began."""
-        self.peer = ""
-        """The client's address, for the log and for the limit on connections."""
 
-    # --- called by asyncio ---
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Register the connection and start TLS or HTTP. Aborts the connection if there is no room for it."""
-        assert isinstance(transport, asyncio.Transport)
+    def attach(self, transport: asyncio.Transport) -> None:
+        """Take over the transport of a connection that was accepted."""
         self._transport = transport
-        peer_address = transport.get_extra_info("peername") or ("?",)
-        self.peer = peer_address[0]
-        if not self._manager.register(self):
-            return
-        if self._manager.tls_context is not None:
-            self._tls = TlsTransport(self._manager.tls_context, transport)
-        else:
-            self._start_http(transport)
+        peer_address = transport.get_extra_info("peername")
+        if peer_address:
+            self.peer = peer_address[0]
 
-    def data_received(self, data: bytes) -> None:
-        """Pass received data to the HTTP parser. If the server uses TLS, decrypt the data first."""
-        if self._tls is None:
-            self._feed_http(data)
-            return
-        try:
-            self._feed_tls(self._tls, data)
-        except ssl.SSLError as error:
-            self._on_tls_error(error)
-        except Exception as error:
-            self._manager.tally.add_error("a connection failed", error, self.peer)
-            self.abort()
-
-    def eof_received(self) -> bool:
-        """Handle the end of the client's data. Return True if the client may still get a response.
-
-        asyncio closes the connection if the result is False.
-        """
-        if self._tls is not None and not self._tls.is_open:
-            self._manager.tally.add(RefusalReason.HANDSHAKE, f"{self.peer} went away")
-        return self._keep_open_after_eof()
-
-    def pause_writing(self) -> None:
-        """Pause the writing of the response, because the send buffer is full."""
-        if self._http is not None:
-            self._http.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Resume the writing of the response, because the client has read more."""
-        if self._http is not None:
-            self._http.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Remove the connection from the manager and cancel its request."""
-        self._manager.remove(self)
-        if self._http is not None:
-            self._http.connection_lost(exc)
-        # Break the reference cycle, so that the memory is freed at once.
-        self._http = None
-        self._tls = None
+    def detach(self) -> None:
+        """Forget the transport, because the connection is lost."""
         self._transport = None
 
-    # --- called by the server ---
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection has a transport."""
+        return self._transport is not None
 
     def set_phase(self, phase: Phase) -> None:
         """Enter a phase and start its timeout."""
         self.phase = phase
-        self.phase_started_at = self._manager.now()
-
-    def is_idle_since(self, time: float) -> bool:
-        """Return whether the connection has been in READING or CLOSING from ``time`` on, in s of the event loop."""
-        return self.phase in IDLE_PHASES and self.phase_started_at <= time
-
-    def is_reading_too_slowly(self, now: float) -> bool:
-        """Measure how fast the client reads an update. Return True if it is below the minimum rate.
-
-        Args:
-            now: Time of the event loop in seconds.
-        """
-        return self._monitor is not None and self._monitor.update(now)
+        self.phase_started_at = self._now()
 
     def start_sending(self, monitor: ThroughputMonitor) -> None:
         """Enter SENDING. The connection is aborted if ``monitor`` finds that the client reads too slowly."""
         self._monitor = monitor
         self.set_phase(Phase.SENDING)
 
-    def abort_with_reason(self, reason: RefusalReason, detail: str = "") -> None:
-        """Count the refusal and abort the connection.
+    def is_idle_since(self, time: float) -> bool:
+        """Return whether the connection has been in READING or CLOSING from ``time`` on, in s of the event loop."""
+        return self.phase in IDLE_PHASES and self.phase_started_at <= time
 
-        Args:
-            reason: The reason to count.
-            detail: Further text for the log.
-        """
-        client = f"{self.peer}: {detail}" if detail else self.peer
-        self._manager.tally.add(reason, client)
-        self.abort()
+    def is_reading_too_slowly(self, now: float) -> bool:
+        """Measure again. Return True if the client reads an update more slowly than the minimum rate."""
+        return self._monitor is not None and self._monitor.update(now)
+
+    def close(self) -> None:
+        """Send what is left to send, and close the connection."""
+        if self._transport is not None:
+            self._transport.close()
 
     def abort(self) -> None:
         """Reset the connection and discard unsent data. Does nothing if the connection is lost already."""
@@ -170,77 +103,11 @@ class ClientConnection(asyncio.Protocol):
             raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._transport.abort()
 
-    # --- internal ---
-
-    def _start_http(self, transport: asyncio.Transport) -> None:
-        """Create the HTTP parser on top of a TCP or TLS transport."""
-        self._http = self._manager.create_http_protocol(self)
-        self._http.connection_made(transport)
-
-    def _feed_tls(self, tls: TlsTransport, data: bytes) -> None:
-        """Continue the handshake, or decrypt the data. Closes the connection after the client's close_notify."""
-        if not tls.is_open:
-            is_handshake_done = tls.feed_handshake(data)
-            if not is_handshake_done:
-                return
-            self._start_http(tls)
-            # The client may have sent its request right behind the handshake. The TLS object holds it already, so
-            # there is nothing more to feed.
-            data = b""
-        is_client_open = tls.decrypt(data, self._feed_http)
-        if not is_client_open and not self._keep_open_after_eof():
-            tls.close()
-
-    def _feed_http(self, data: bytes) -> None:
-        """Pass data to the HTTP parser, up to the limit for one request."""
-        if self._http is None:
-            return
-        self._received_bytes += len(data)
-        if self._received_bytes > self._manager.limits.request_bytes:
-            self._reject_oversized()
-        else:
-            self._http.data_received(data)
-
-    def _reject_oversized(self) -> None:
-        """Handle data beyond the limit for one request. The data itself is discarded.
-
-        In READING the client gets a 413. It may go on writing for a while, because a client that is reset while it
-        writes may never read the response.
-        """
-        transport = self._tls or self._transport
-        assert transport is not None
-        if self.phase is Phase.READING:
-            self._manager.tally.add(RefusalReason.TOO_LONG, self.peer)
-            self.set_phase(Phase.CLOSING)
-            transport.write(_TOO_LONG)
-        elif self.phase is not Phase.CLOSING:
-            transport.pause_reading()
-        elif self._received_bytes > _MAX_OVERSIZE_FACTOR * self._manager.limits.request_bytes:
-            self.abort()
-
-    def _keep_open_after_eof(self) -> bool:
-        """Return True if the client may still get a response, although it sends nothing more.
-
-        In READING this also starts a timer, which aborts the connection if the request is incomplete.
-        """
-        if self.phase is Phase.READING and self._received_bytes:
-            # The request may be complete, although the HTTP handler has not started yet.
-            asyncio.get_running_loop().call_later(_EOF_GRACE_S, self._abort_if_unfinished)
-            return True
-        return self.phase in (Phase.PROCESSING, Phase.SENDING)
-
-    def _abort_if_unfinished(self) -> None:
-        """Abort the connection if its request is still incomplete."""
-        if self.phase is Phase.READING and self._transport is not None:
-            self.abort_with_reason(RefusalReason.REQUEST_TIMEOUT, "went away")
-
-    def _on_tls_error(self, error: ssl.SSLError) -> None:
-        """Close the connection. Errors before the end of the handshake count as a refusal."""
-        if self._http is None:
-            self._manager.tally.add(RefusalReason.HANDSHAKE, f"{self.peer}: {describe_tls_error(error)}")
-        if self._transport is not None:
-            # close() and not abort(): the TLS alert must still reach the client.
-            self._transport.close()
+    def abort_with_reason(self, reason: RefusalReason, detail: str = "") -> None:
+        """Count the refusal and abort the connection. ``detail`` is further text for the log."""
+        client = f"{self.peer}: {detail}" if detail else self.peer
+        self._tally.add(reason, client)
+        self.abort()
 
 
 class HttpProtocol(web.RequestHandler):
@@ -289,18 +156,15 @@ class HttpProtocol(web.RequestHandler):
 class ConnectionManager(web.Server):
     """The set of open connections. Limits their number and enforces their timeouts."""
 
-    def __init__(
-        self, handler: HttpHandler, limits: Limits, tally: RefusalCounter, tls_context: ssl.SSLContext | None
-    ) -> None:
+    def __init__(self, handler: HttpHandler, limits: Limits, tally: RefusalCounter) -> None:
         """Create a manager without connections and take a share of the process's files.
 
         Args:
             handler: Coroutine that answers a request.
             limits: Limits for each connection and for all of them.
             tally: Counts refusals.
-            tls_context: TLS context of the server. None for plain HTTP.
         """
-        # ClientConnection enforces the limit for a whole request, so aiohttp's limits for its parts are never reached.
+        # RequestReceiver enforces the limit for a whole request, so aiohttp's limits for its parts are never reached.
         max_bytes = limits.request_bytes
         super().__init__(
             handler,
@@ -313,13 +177,14 @@ class ConnectionManager(web.Server):
         )
         self.limits = limits
         self.tally = tally
-        self.tls_context = tls_context
         self.now = asyncio.get_running_loop().time
+        """Returns the time of the event loop in seconds."""
         self._file_share = PROCESS.join()
-        # A dict keeps the order of registration: the oldest connection is first.
         self._open_connections: dict[ClientConnection, None] = {}
+        """The open connections, the oldest first. Only the keys count: a dict keeps their order, and a set does not."""
         self._is_closing = False
         self._timeout_timer: asyncio.TimerHandle | None = None
+        """Runs the next check of the timeouts. None before the first connection."""
 
     def create_http_protocol(self, connection: ClientConnection) -> HttpProtocol:
         """Return a new HTTP parser for a connection."""
@@ -400,29 +265,35 @@ class ConnectionManager(web.Server):
         """Abort the connections that exceed a time limit, and schedule the next check."""
         now = self.now()
         for connection in list(self._open_connections):
-            self._enforce_timeout(connection, now)
+            enforce_timeout(connection, self.limits, now)
         self.tally.log_suppressed()
         interval_s = min(self.limits.request_timeout_s, self.limits.min_rate_window_s) / _TIMEOUT_CHECKS
         self._timeout_timer = self._loop.call_later(interval_s, self._enforce_timeouts)
 
-    def _enforce_timeout(self, connection: ClientConnection, now: float) -> None:
-        """Abort a connection that exceeds the time limit of its phase."""
-        limits = self.limits
-        elapsed_s = now - connection.phase_started_at
-        match connection.phase:
-            case Phase.READING:
-                if elapsed_s >= limits.request_timeout_s:
-                    detail = f"not within {limits.request_timeout_s:g} s"
-                    connection.abort_with_reason(RefusalReason.REQUEST_TIMEOUT, detail)
-            case Phase.PROCESSING:
-                pass  # there is no limit: the service reads the update, and the client can only wait
-            case Phase.SENDING:
-                if connection.is_reading_too_slowly(now):
-                    detail = f"less than {limits.min_rate_bytes} bytes in {limits.min_rate_window_s:g} s"
-                    connection.abort_with_reason(RefusalReason.RESPONSE_TIMEOUT, detail)
-            case Phase.CLOSING:
-                if elapsed_s >= limits.close_timeout_s:
-                    connection.abort()
+
+def enforce_timeout(connection: ClientConnection, limits: Limits, now: float) -> None:
+    """Abort a connection that exceeds the time limit of its phase.
+
+    Args:
+        connection: The connection.
+        limits: The time limits.
+        now: Time of the event loop in seconds.
+    """
+    elapsed_s = now - connection.phase_started_at
+    match connection.phase:
+        case Phase.READING:
+            if elapsed_s >= limits.request_timeout_s:
+                detail = f"not within {limits.request_timeout_s:g} s"
+                connection.abort_with_reason(RefusalReason.REQUEST_TIMEOUT, detail)
+        case Phase.PROCESSING:
+            pass  # there is no limit: the service reads the update, and the client can only wait
+        case Phase.SENDING:
+            if connection.is_reading_too_slowly(now):
+                detail = f"less than {limits.min_rate_bytes} bytes in {limits.min_rate_window_s:g} s"
+                connection.abort_with_reason(RefusalReason.RESPONSE_TIMEOUT, detail)
+        case Phase.CLOSING:
+            if elapsed_s >= limits.close_timeout_s:
+                connection.abort()
 
 
 def choose_evicted(idle: Sequence[ClientConnection], max_count: int) -> Sequence[ClientConnection]:

@@ -18,6 +18,10 @@ from lorafw.server.config import Limits
 
 LINGER_S: Final = 1.0
 """Time to wait for a gateway that has acknowledged all data to close the connection."""
+_MIN_INTERVAL_S: Final = 0.002
+"""The shortest time between two looks at the state of a connection."""
+_MAX_INTERVAL_S: Final = 0.25
+"""The longest time between two looks at the state of a connection."""
 
 # States of a TCP connection, from enum tcp state in Linux's include/net/tcp_states.h.
 _TCP_ESTABLISHED: Final = 1
@@ -103,7 +107,7 @@ async def wait_until_delivered(connection: socket.socket | None, monitor: Throug
 
     Args:
         connection: A duplicate of the connection's socket, or None if there is none.
-        monitor: The server's timer updates it, and so ends the wait for a peer that reads too slowly.
+        monitor: Says whether the peer reads too slowly. The server's timer keeps it up to date.
 
     Returns:
         True if all data was acknowledged, and the peer then closed the connection or kept it open for ``LINGER_S``.
@@ -117,14 +121,21 @@ async def wait_until_delivered(connection: socket.socket | None, monitor: Throug
     started_at = loop.time()
     while True:
         waited_s = loop.time() - started_at
-        # The first byte of struct tcp_info is the state (tcp(7)).
-        state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-        pending = unacknowledged_bytes(connection)
+        state = _tcp_state(connection)
+        is_acknowledged = unacknowledged_bytes(connection) == 0
         if state == _TCP_CLOSED or monitor.timed_out:
             return False
-        if pending == 0 and (state != _TCP_ESTABLISHED or waited_s > LINGER_S):
+        is_peer_closing = state != _TCP_ESTABLISHED
+        if is_acknowledged and (is_peer_closing or waited_s > LINGER_S):
             return True
-        await asyncio.sleep(min(max(0.002, waited_s / 10), 0.25))
+        # Look often at first, because most gateways are quick, and then less and less often.
+        interval_s = min(max(_MIN_INTERVAL_S, waited_s / 10), _MAX_INTERVAL_S)
+        await asyncio.sleep(interval_s)
+
+
+def _tcp_state(connection: socket.socket) -> int:
+    """Return the state of a TCP connection. It is the first byte of Linux's struct tcp_info (tcp(7))."""
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
 
 def unacknowledged_bytes(connection: socket.socket | None) -> int:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Final
 
-from lorafw.server.connections import ClientConnection, ConnectionManager
+from lorafw.server.connections import ConnectionManager
 from lorafw.server.refusals import RefusalReason
+
+ProtocolFactory = Callable[[], asyncio.Protocol]
+"""Returns the protocol for a connection that was accepted."""
 
 BACKLOG: Final = 1024
 """Number of connections that the kernel keeps until they are accepted."""
@@ -24,28 +28,34 @@ _SPARED_S: Final = 0.1
 
 
 class Listener:
-    """Passes the connections of a listening socket to a ``ConnectionManager``."""
+    """Accepts the connections of a listening socket, as long as a ``ConnectionManager`` has room for them.
 
-    def __init__(self, listening: socket.socket, connections: ConnectionManager) -> None:
-        """Create a listener that does not accept yet. Must be called in the event loop that will accept."""
+    Args:
+        listening: The listening socket.
+        connections: The open connections of the server.
+        create_protocol: Returns the protocol for a connection that was accepted.
+    """
+
+    def __init__(
+        self, listening: socket.socket, connections: ConnectionManager, create_protocol: ProtocolFactory
+    ) -> None:
         self._socket = listening
         self._connections = connections
+        self._create_protocol = create_protocol
         self._loop = asyncio.get_running_loop()
-        self._pausing: asyncio.TimerHandle | None = None
-        self._opening = 0
-        """Number of accepted connections that are not registered with the manager yet."""
-        self._is_closed = False
+        self._end_of_pause: asyncio.TimerHandle | None = None
+        """The timer that resumes accepting. None if the listener does not pause."""
+        self._opening = 0  # number of accepted connections that are not registered yet
 
     def start(self) -> None:
         """Start or resume accepting connections."""
-        self._pausing = None
+        self._end_of_pause = None
         self._loop.add_reader(self._socket, self._accept)
 
     def close(self) -> None:
         """Stop accepting connections and close the socket."""
-        self._is_closed = True
-        if self._pausing is not None:
-            self._pausing.cancel()
+        if self._end_of_pause is not None:
+            self._end_of_pause.cancel()
         self._loop.remove_reader(self._socket)
         self._socket.close()
 
@@ -53,7 +63,9 @@ class Listener:
         """Accept waiting connections. The event loop calls this when there are some."""
         for _ in range(_ACCEPT_AT_ONCE):
             if not self._has_room():
-                self._wait_for_room()
+                # Connections that are about to be registered may make room: then the event loop calls this again.
+                if self._opening == 0:
+                    self._pause()
                 return
             try:
                 accepted, _ = self._socket.accept()
@@ -64,7 +76,9 @@ class Listener:
                 self._connections.tally.add(RefusalReason.NO_FILES, error.strerror)
                 self._pause()
                 return
-            self._open(accepted)
+            accepted.setblocking(False)
+            self._opening += 1
+            self._loop.create_task(self._connect(accepted))
 
     def _has_room(self) -> bool:
         """Return True if one more connection may be accepted. May close an idle connection to make room."""
@@ -72,37 +86,22 @@ class Listener:
             return True
         return self._opening == 0 and self._connections.make_room(_SPARED_S)
 
-    def _wait_for_room(self) -> None:
-        """Pause, unless the last accepted connections are about to be registered.
-
-        The event loop calls ``_accept`` again if a connection is waiting. Then there may be an idle one to close.
-        """
-        if self._opening == 0:
-            self._pause()
-
-    def _open(self, accepted: socket.socket) -> None:
-        """Start a task that gives an accepted socket its protocol."""
-        accepted.setblocking(False)
-        self._opening += 1
-        self._loop.create_task(self._connect(accepted))
-
     async def _connect(self, accepted: socket.socket) -> None:
-        """Connect a socket with a new ``ClientConnection``. Close it if the client has already gone."""
+        """Connect a socket with a new protocol. Close it if the client has already gone."""
         try:
-            await self._loop.connect_accepted_socket(self._create_protocol, accepted)
+            await self._loop.connect_accepted_socket(self._open, accepted)
         except OSError:
             accepted.close()
 
-    def _create_protocol(self) -> ClientConnection:
-        """Return the protocol for an accepted socket."""
+    def _open(self) -> asyncio.Protocol:
+        """Return the protocol for an accepted socket. asyncio then calls ``connection_made``, which registers it."""
         self._opening -= 1
-        return ClientConnection(self._connections)
+        return self._create_protocol()
 
     def _pause(self) -> None:
         """Stop accepting for a moment."""
         self._loop.remove_reader(self._socket)
-        if not self._is_closed:
-            self._pausing = self._loop.call_later(_PAUSE_S, self.start)
+        self._end_of_pause = self._loop.call_later(_PAUSE_S, self.start)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -92,6 +92,18 @@ class _LogWindow:
     suppressed: int = 0
     """Number of lines left out so far."""
 
+    def is_over(self, now: float) -> bool:
+        """Return True if the window has ended at a time in seconds."""
+        return now - self.started_at >= WINDOW_S
+
+    def count_line(self) -> bool:
+        """Count one more line. Return True if it may be logged, and False if it exceeds the limit."""
+        if self.lines >= MAX_LINES_PER_WINDOW:
+            self.suppressed += 1
+            return False
+        self.lines += 1
+        return True
+
 
 class RefusalCounter:
     """Counts refusals by reason and logs them at a limited rate. Not thread-safe."""
@@ -120,13 +132,11 @@ class RefusalCounter:
         self.counts[reason] += 1
         self.log_suppressed()
         window = self._windows.setdefault(reason, _LogWindow(self._now()))
-        if window.lines >= MAX_LINES_PER_WINDOW:
-            window.suppressed += 1
-            return False
-        window.lines += 1
-        suffix = f" ({detail})" if detail else ""
-        logger.info("refused: %s%s", reason, suffix)
-        return True
+        is_logged = window.count_line()
+        if is_logged:
+            suffix = f" ({detail})" if detail else ""
+            logger.info("refused: %s%s", reason, suffix)
+        return is_logged
 
     def add_error(self, what_failed: str, error: BaseException | None, detail: object = "") -> None:
         """Count an unexpected error of the server, and log it with its traceback at the same limited rate.
@@ -148,11 +158,10 @@ class RefusalCounter:
         """
         now = self._now()
         for reason, window in list(self._windows.items()):
-            if not force and now - window.started_at < WINDOW_S:
-                continue
-            del self._windows[reason]
-            if window.suppressed:
-                logger.info("refused: %s, %d times more", reason, window.suppressed)
+            if force or window.is_over(now):
+                del self._windows[reason]
+                if window.suppressed:
+                    logger.info("refused: %s, %d times more", reason, window.suppressed)
 
     def __bool__(self) -> bool:
         """Return True if anything was refused."""
@@ -177,21 +186,17 @@ class LineLimit(logging.Filter):
         self._window = _LogWindow(now())
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return True if the record is within the limit.
+        """Return True if a record is within the limit, so that it is logged.
 
-        Changes the first record of a window: the number of records that the last window suppressed is appended.
+        The first record of a new window also says how many records the last window left out: its message is changed.
         """
         now = self._now()
-        if now - self._window.started_at >= WINDOW_S:
-            suppressed = self._window.suppressed
+        if self._window.is_over(now):
+            left_out = self._window.suppressed
             self._window = _LogWindow(now)
-            if suppressed:
-                _append_to_message(record, f" ({suppressed} more records were left out)")
-        if self._window.lines >= MAX_LINES_PER_WINDOW:
-            self._window.suppressed += 1
-            return False
-        self._window.lines += 1
-        return True
+            if left_out:
+                _append_to_message(record, f" ({left_out} more records were left out)")
+        return self._window.count_line()
 
 
 def _append_to_message(record: logging.LogRecord, text: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Executor
 from itertools import chain
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 
@@ -58,7 +58,7 @@ class RequestHandler:
         self._access = access
         self._limits = limits
         self._tally = tally
-        self._update_readers = update_readers
+        self._replies = ReplyLoader(service, update_readers)
 
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
         """Answer one HTTP request. aiohttp calls this for each request.
@@ -69,8 +69,7 @@ class RequestHandler:
         Raises:
             ConnectionError: The connection broke, so there is nobody left to answer.
         """
-        assert isinstance(http.protocol, HttpProtocol)
-        connection = http.protocol.connection
+        connection = cast("HttpProtocol", http.protocol).connection
         try:
             return await self._respond(http, connection)
         except ConnectionError:
@@ -89,7 +88,7 @@ class RequestHandler:
             request = await read_request(http)
             connection.set_phase(Phase.PROCESSING)
             self._access.check_identity(http, request.router)
-            reply = await self._process(request)
+            reply = await self._replies.load(request)
         except LorafwError as error:
             return self._refuse(error, connection.peer)
         if reply.image is None:
@@ -125,25 +124,6 @@ class RequestHandler:
             raise ConnectionResetError("the reply broke off")
         return to_text_response(500, b"server error\n")
 
-    async def _process(self, request: UpdateInfoRequest) -> Reply:
-        """Return the service's reply. If it contains an update, a thread reads the update."""
-        pending = self._service.handle_request(request)
-        if pending is None:
-            return Reply()
-        loop = asyncio.get_running_loop()
-        prepared = loop.run_in_executor(self._update_readers, self._service.load_and_start_reply, pending)
-        try:
-            return await asyncio.shield(prepared)
-        except asyncio.CancelledError:
-            # The thread cannot be cancelled, and the service must be told when the reply that it prepares has ended.
-            prepared.add_done_callback(self._finish_abandoned)
-            raise
-
-    def _finish_abandoned(self, prepared: asyncio.Future[Reply]) -> None:
-        """Tell the service that a reply was not delivered, because the client left while it was prepared."""
-        if not prepared.cancelled() and prepared.exception() is None:
-            self._service.finish_reply(prepared.result(), delivered=False)
-
     async def _send_update(
         self, http: web.BaseRequest, connection: ClientConnection, reply: Reply, image: UpdateImage
     ) -> web.StreamResponse:
@@ -165,6 +145,38 @@ class RequestHandler:
         finally:
             self._service.finish_reply(reply, delivered=is_delivered)
         return response
+
+
+class ReplyLoader:
+    """Gets the replies of an ``UpdateService``.
+
+    Args:
+        service: Decides what a request is answered with.
+        update_readers: Threads that read updates, which may take long.
+    """
+
+    def __init__(self, service: UpdateService, update_readers: Executor) -> None:
+        self._service = service
+        self._update_readers = update_readers
+
+    async def load(self, request: UpdateInfoRequest) -> Reply:
+        """Return the reply to a request. If it contains an update, a thread reads the update first."""
+        pending = self._service.handle_request(request)
+        if pending is None:
+            return Reply()
+        loop = asyncio.get_running_loop()
+        reply = loop.run_in_executor(self._update_readers, self._service.load_and_start_reply, pending)
+        try:
+            return await asyncio.shield(reply)
+        except asyncio.CancelledError:
+            # The thread cannot be cancelled, and the service must be told when the reply that it prepares has ended.
+            reply.add_done_callback(self._finish_abandoned)
+            raise
+
+    def _finish_abandoned(self, reply: asyncio.Future[Reply]) -> None:
+        """Tell the service that a reply was not delivered, because the client left while it was prepared."""
+        if not reply.cancelled() and reply.exception() is None:
+            self._service.finish_reply(reply.result(), delivered=False)
 
 
 async def read_request(http: web.BaseRequest) -> UpdateInfoRequest:
