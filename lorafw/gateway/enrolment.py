@@ -16,21 +16,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
-
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from typing import Any
 
 from lorafw.atomic import PUBLIC_MODE, sync_folder, write_atomic
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
+from lorafw.gateway.device_key import DeviceKey
+from lorafw.gateway.enrolment_checks import check_new_home, find_target
 from lorafw.gateway.enrolment_journal import (
     COMMIT_FILENAME,
     FOLDER_MODE,
@@ -40,7 +35,6 @@ from lorafw.gateway.enrolment_journal import (
     Target,
     check_is_same_run,
     lock_folder,
-    replace_entry,
     sha256_of,
 )
 from lorafw.gateway.enrolment_rollback import (
@@ -48,7 +42,6 @@ from lorafw.gateway.enrolment_rollback import (
     complete,
     find_bound_certificate,
     find_gateway,
-    key_sha256,
     mark_of,
     roll_back,
 )
@@ -56,18 +49,15 @@ from lorafw.gateway.enrolment_rollback import (
 ClientFactory = Callable[[str], Any]
 """Makes a boto3 client for the service with this name, of the lab or of AWS."""
 
-RSA_BITS: Final = 2048
-"""The size of the key. AWS's CreateKeysAndCertificate creates keys of the same size."""
-
-_AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
-
 
 @dataclass(frozen=True, slots=True)
 class Registration:
     """The registration of a gateway with AWS IoT Wireless."""
 
     id: str
+    """The id that AWS gave the gateway."""
     arn: str
+    """The Amazon Resource Name of the gateway."""
     created: bool
     """Whether this run created it. If False, the account had the gateway already."""
 
@@ -77,8 +67,11 @@ class IssuedCertificate:
     """A certificate of AWS IoT and its private key, both in PEM."""
 
     id: str
+    """The id of the certificate in AWS IoT."""
     pem: bytes
+    """The certificate in PEM."""
     key_pem: bytes
+    """Its private key in PEM, without a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +79,11 @@ class HomeFile:
     """A file of a new home folder."""
 
     name: str
+    """The file name."""
     content: bytes
+    """The content of the file."""
     mode: int = PUBLIC_MODE
+    """The permissions of the file."""
 
 
 class EnrolmentTransaction:
@@ -111,7 +107,7 @@ class EnrolmentTransaction:
 
     def begin(self) -> None:
         """Write the first entry of the journal."""
-        self._record()
+        self._update_journal()
 
     def register_gateway(self, name: str | None, rf_region: str) -> Registration:
         """Register the gateway with CreateWirelessGateway. If the account has the gateway already, it is not changed.
@@ -127,17 +123,18 @@ class EnrolmentTransaction:
             HomeError: Another run of ``gateway init`` is registering the gateway.
         """
         wireless = self._make_client("iotwireless")
-        parameters = gateway_parameters(self._eui, name, rf_region)
-        parameters["Description"] = mark_of(self.entry.attempt_id)
-        parameters["ClientRequestToken"] = self.entry.attempt_id
         try:
-            created = wireless.create_wireless_gateway(**parameters)
+            created = wireless.create_wireless_gateway(
+                Description=mark_of(self.entry.attempt_id),
+                ClientRequestToken=self.entry.attempt_id,
+                **gateway_parameters(self._eui, name, rf_region),
+            )
         except wireless.exceptions.ConflictException:
             registered = find_gateway(wireless, self._eui.hex, "GatewayEui")
             if registered is None:
                 raise  # another account has the gateway
             return self._use_registered(registered)
-        self._record(created_gateway=True, gateway_id=created["Id"])
+        self._update_journal(created_gateway=True, gateway_id=created["Id"])
         return Registration(created["Id"], created["Arn"], created=True)
 
     def create_certificate(self) -> IssuedCertificate:
@@ -149,23 +146,19 @@ class EnrolmentTransaction:
         Raises:
             HomeError: The server returned a certificate for another key.
         """
-        key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self._eui.hex)])
-        request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, SHA256())
-        self._record(key_sha256=key_sha256(key.public_key()))
+        key = DeviceKey()
+        self._update_journal(key_sha256=key.sha256)
         answer = self._make_client("iot").create_certificate_from_csr(
-            certificateSigningRequest=request.public_bytes(Encoding.PEM).decode(), setAsActive=True
+            certificateSigningRequest=key.signing_request_pem(self._eui), setAsActive=True
         )
-        self._record(certificate_id=answer["certificateId"])
+        self._update_journal(certificate_id=answer["certificateId"])
         certificate_pem = answer["certificatePem"].encode()
-        certificate = x509.load_pem_x509_certificate(certificate_pem)
-        if certificate.public_key() != key.public_key():
+        if not key.belongs_to(certificate_pem):
             raise HomeError(
                 "CreateCertificateFromCsr answered with a certificate for another key than the requested one, as moto "
                 "does without lorafw; no gateway could use it"
             )
-        key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-        return IssuedCertificate(answer["certificateId"], certificate_pem, key_pem)
+        return IssuedCertificate(answer["certificateId"], certificate_pem, key.to_pem())
 
     def check_certificate_is_replaceable(self, gateway_id: str, *, replace_certificate: bool) -> None:
         """Raise HomeError if a certificate is bound to the gateway and ``replace_certificate`` is False."""
@@ -190,7 +183,7 @@ class EnrolmentTransaction:
         wireless = self._make_client("iotwireless")
         self.check_certificate_is_replaceable(gateway_id, replace_certificate=replace_certificate)
         previous = find_bound_certificate(wireless, gateway_id)
-        self._record(is_associating=True, previous_certificate_id=previous)
+        self._update_journal(is_associating=True, previous_certificate_id=previous)
         wireless.associate_wireless_gateway_with_certificate(Id=gateway_id, IotCertificateId=certificate_id)
 
     def write_files(self, files: Sequence[HomeFile]) -> None:
@@ -199,9 +192,10 @@ class EnrolmentTransaction:
         Raises:
             HomeError: Another certificate was bound to the gateway in the meantime.
         """
-        self._record(file_sha256={file.name: sha256_of(file.content) for file in files})
+        self._update_journal(file_sha256={file.name: sha256_of(file.content) for file in files})
         for file in files:
             if file.name == COMMIT_FILENAME:
+                # All other files are on the disk before this one, which commits the run.
                 self._check_is_still_bound()
                 sync_folder(self._folder)
             write_atomic(self._folder / file.name, file.content, mode=file.mode)
@@ -223,10 +217,10 @@ class EnrolmentTransaction:
         self._journal.remove()
         self._journal.delete_folder(self.entry)
 
-    def _record(self, **changes: Any) -> None:
-        """Change the journal entry, in memory and on the disk."""
+    def _update_journal(self, **changes: Any) -> None:
+        """Change fields of the journal entry, in memory and on the disk."""
         # In memory first: if the disk is full, this process still knows what to undo.
-        self.entry = replace_entry(self.entry, **changes)
+        self.entry = replace(self.entry, **changes)
         self._journal.write(self.entry)
 
     def _use_registered(self, gateway: dict[str, Any]) -> Registration:
@@ -238,7 +232,7 @@ class EnrolmentTransaction:
                 "was interrupted. Let that one end, or run it again in its folder. If its folder is gone: "
                 f"aws iotwireless delete-wireless-gateway --id {gateway_id}"
             )
-        self._record(created_gateway=False, gateway_id=gateway_id)
+        self._update_journal(created_gateway=False, gateway_id=gateway_id)
         return Registration(gateway_id, gateway["Arn"], created=False)
 
     def _check_is_still_bound(self) -> None:
@@ -256,9 +250,9 @@ class EnrolmentTransaction:
 
 @contextmanager
 def enrolment_transaction(folder: Path, make_client: ClientFactory, eui: GatewayEui) -> Iterator[EnrolmentTransaction]:
-    """Start a run in a folder, and roll it back if the block raises before the run is committed.
+    """Start a run in a folder, and roll it back if the block raises an error before the run is committed.
 
-    An interrupted run in the same folder is rolled back first.
+    An interrupted run in the same folder is rolled back first. The run is committed when its last file is written.
 
     Args:
         folder: The new home folder. It is locked until the block ends.
@@ -275,7 +269,7 @@ def enrolment_transaction(folder: Path, make_client: ClientFactory, eui: Gateway
     is_new_folder = not folder.exists()
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     with lock_folder(folder):
-        created_folder = _undo_interrupted_run(folder, make_client, eui, target) or is_new_folder
+        did_earlier_run_create_folder = _undo_interrupted_run(folder, make_client, eui, target)
         check_new_home(folder)
         entry = JournalEntry(
             attempt_id=secrets.token_hex(16),
@@ -283,7 +277,7 @@ def enrolment_transaction(folder: Path, make_client: ClientFactory, eui: Gateway
             eui=eui.hex,
             folder=str(folder.resolve()),
             target=target,
-            created_folder=created_folder,
+            created_folder=is_new_folder or did_earlier_run_create_folder,
         )
         transaction = EnrolmentTransaction(folder, make_client, eui, entry)
         try:
@@ -304,62 +298,6 @@ def gateway_parameters(eui: GatewayEui, name: str | None, rf_region: str) -> dic
     return parameters
 
 
-def find_target(make_client: ClientFactory) -> Target:
-    """Return the account, Region and endpoint that the clients use. Asks STS for the account.
-
-    Raises:
-        HomeError: Some clients use AWS and others another server, so that the run would be split between the two.
-    """
-    wireless = make_client("iotwireless")
-    sts = make_client("sts")
-    endpoint = wireless.meta.endpoint_url
-    for client in (make_client("iot"), sts):
-        other = client.meta.endpoint_url
-        if _place_of(other) != _place_of(endpoint):
-            service = client.meta.service_model.service_name
-            raise HomeError(
-                f"boto3 finds iotwireless at {endpoint}, but {service} at {other}: set AWS_ENDPOINT_URL for all "
-                "services, and none for a single one"
-            )
-    return Target(sts.get_caller_identity()["Account"], wireless.meta.region_name, endpoint)
-
-
-def check_new_home(folder: Path) -> None:
-    """Raise HomeError if the folder is a station's home, or contains files that a station would read."""
-    if (folder / COMMIT_FILENAME).exists():
-        raise HomeError(f"{folder} is the home of a gateway already; choose another folder, or remove it")
-    if not folder.is_dir():
-        return
-    found = sorted(path.name for path in folder.iterdir() if _is_read_by_station(path.name))
-    if (folder / "tmp" / "update.bin").exists():
-        found.append("tmp/update.bin")
-    if found:
-        raise HomeError(
-            f"{folder} holds files that the new gateway would read and trust: {', '.join(found)}; "
-            "remove them, or choose another folder"
-        )
-
-
-def _is_read_by_station(name: str) -> bool:
-    """Return True if a station reads a file with this name in its home folder."""
-    if name in {COMMIT_FILENAME, "version.txt"}:
-        return True
-    if name.startswith("sig-"):
-        return name.endswith(".key")
-    prefix, _, suffix = name.partition(".")
-    category = prefix.partition("-")[0]
-    return category in {"cups", "tc"} and suffix in {"uri", "trust", "crt", "key", "done"}
-
-
-def _place_of(url: str) -> tuple[str, int | None] | str:
-    """Return "AWS" for all addresses of AWS, and the host and port of any other server."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host.endswith(_AWS_DOMAINS):
-        return "AWS"
-    return host, parts.port
-
-
 def _undo_interrupted_run(folder: Path, make_client: ClientFactory, eui: GatewayEui, target: Target) -> bool:
     """Roll back an interrupted run in this folder, if there is one.
 
@@ -375,18 +313,20 @@ def _undo_interrupted_run(folder: Path, make_client: ClientFactory, eui: Gateway
     Raises:
         HomeError: The interrupted run was for another gateway or another place, or it was committed.
     """
-    entry = EnrolmentJournal(folder).read()
+    journal = EnrolmentJournal(folder)
+    entry = journal.read()
     if entry is None:
         return False
     check_is_same_run(entry, eui.hex, folder, target)
-    interrupted = EnrolmentTransaction(folder, make_client, eui, entry)
-    if interrupted.is_committed():
-        interrupted.complete()
+    if journal.is_committed(entry):
+        complete(entry, make_client)
+        journal.remove()
         raise HomeError(
             f"{folder} is the home of gateway {eui.hex} already: the earlier 'gateway init' was interrupted when it "
             f"had written all files. It is complete now"
         )
-    EnrolmentJournal(folder).delete_files(entry)
+    journal.delete_files(entry)
     roll_back(entry, make_client)
+    # The journal goes last: if AWS cannot be reached, the next run tries again.
     (folder / JOURNAL_FILENAME).unlink()
     return entry.created_folder

@@ -13,9 +13,10 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -38,10 +39,14 @@ class Target:
     """The account, Region and endpoint at which a gateway is registered."""
 
     account: str
+    """The number of the AWS account."""
     region: str
+    """The name of the AWS Region."""
     endpoint: str
+    """The URL at which boto3 finds ``iotwireless``."""
 
     def __str__(self) -> str:
+        """Return the target in words, for error messages."""
         return f"account {self.account}, Region {self.region}, endpoint {self.endpoint}"
 
 
@@ -54,16 +59,21 @@ class JournalEntry:
     started: str
     """The time at which the run started, in ISO 8601."""
     eui: str
+    """The EUI of the gateway, in hexadecimal."""
     folder: str
     """Absolute path of the home folder."""
     target: Target
+    """Where the gateway is registered."""
     created_folder: bool
+    """Whether the run created the home folder."""
     created_gateway: bool | None = None
     """Whether CreateWirelessGateway created the gateway. None means that there is no answer yet."""
     gateway_id: str | None = None
+    """The id of the gateway in AWS. None means that there is no answer yet."""
     key_sha256: str | None = None
     """SHA-256 of the public key for which a certificate is requested."""
     certificate_id: str | None = None
+    """The id of the certificate in AWS IoT. None means that there is no answer yet."""
     is_associating: bool = False
     """Whether the request to bind the certificate was made or is about to be made."""
     previous_certificate_id: str | None = None
@@ -101,12 +111,11 @@ class EnrolmentJournal:
                 "look at what it names, and then remove it"
             ) from error
 
-    def write(self, entry: JournalEntry) -> JournalEntry:
-        """Write the entry, wait until it is on the disk, and return it."""
+    def write(self, entry: JournalEntry) -> None:
+        """Write the entry, and wait until it is on the disk."""
         content = json.dumps(asdict(entry), indent=1) + "\n"
         write_atomic(self._path, content, mode=PRIVATE_MODE)
         sync_folder(self._folder)
-        return entry
 
     def remove(self) -> None:
         """Delete the journal, and wait until that is on the disk."""
@@ -120,12 +129,20 @@ class EnrolmentJournal:
     def delete_files(self, entry: JournalEntry) -> None:
         """Delete the files that the run wrote, unless they were changed since. The journal is not deleted."""
         # station.conf first, because without it the folder is not a home.
-        for name in sorted(entry.file_sha256, key=COMMIT_FILENAME.__ne__):
-            if _has_sha256(self._folder / name, entry.file_sha256[name]):
+        other_names = [name for name in entry.file_sha256 if name != COMMIT_FILENAME]
+        for name in (COMMIT_FILENAME, *other_names):
+            if _has_sha256(self._folder / name, entry.file_sha256.get(name)):
                 (self._folder / name).unlink()
+        self._delete_temporary_files(entry)
+
+    def _delete_temporary_files(self, entry: JournalEntry) -> None:
+        """Delete the temporary files of writes that were interrupted: see ``write_atomic``."""
         for path in self._folder.iterdir():
             match = _TEMPORARY.fullmatch(path.name)
-            if match and (match[1] in entry.file_sha256 or match[1] == JOURNAL_FILENAME):
+            if match is None:
+                continue
+            name_of_target = match[1]
+            if name_of_target in entry.file_sha256 or name_of_target == JOURNAL_FILENAME:
                 path.unlink(missing_ok=True)
 
     def delete_folder(self, entry: JournalEntry) -> None:
@@ -176,21 +193,13 @@ def lock_folder(folder: Path) -> Iterator[None]:
     Raises:
         HomeError: Another run has the lock.
     """
-    try:
-        import fcntl  # noqa: PLC0415 -- Windows does not have it
-    except ImportError:
+    if sys.platform == "win32":
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in {errno.EAGAIN, errno.EACCES}:
-                raise
-            raise _folder_in_use_error(folder) from None
-        if not _is_same_folder(folder, descriptor):
-            raise _folder_in_use_error(folder)
+        if not _try_to_lock(descriptor) or not _is_same_folder(folder, descriptor):
+            raise HomeError(f"another 'gateway init' is at work in {folder}; wait until it has ended")
         yield
     finally:
         os.close(descriptor)
@@ -201,14 +210,17 @@ def sha256_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def replace_entry(entry: JournalEntry, **changes: Any) -> JournalEntry:
-    """Return a copy of the entry with these changes."""
-    return replace(entry, **changes)
+def _try_to_lock(descriptor: int) -> bool:
+    """Lock an open folder. Return False if another process has the lock."""
+    import fcntl  # noqa: PLC0415 -- Windows does not have it
 
-
-def _folder_in_use_error(folder: Path) -> HomeError:
-    """Return the error of a folder in which another run is at work."""
-    return HomeError(f"another 'gateway init' is at work in {folder}; wait until it has ended")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in {errno.EAGAIN, errno.EACCES}:
+            return False
+        raise
+    return True
 
 
 def _is_same_folder(folder: Path, descriptor: int) -> bool:

@@ -16,10 +16,10 @@ from lorafw.gateway.enrolment import (
     ClientFactory,
     HomeFile,
     Registration,
-    check_new_home,
     enrolment_transaction,
     gateway_parameters,
 )
+from lorafw.gateway.enrolment_checks import check_new_home
 from lorafw.gateway.enrolment_journal import FOLDER_MODE, JOURNAL_FILENAME
 from lorafw.gateway.home import Home, check_cups_uri
 from lorafw.gateway.home_files import CREDENTIAL_SUFFIXES, file_mode
@@ -112,6 +112,7 @@ class Enrolment:
     """A registered gateway with its own certificate."""
 
     registration: Registration
+    """The registration with AWS IoT Wireless."""
     certificate_id: str
     """The certificate that was bound to the gateway."""
     home: Home

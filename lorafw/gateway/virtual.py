@@ -81,24 +81,27 @@ class VirtualGateway:
     def start(self) -> None:
         """Start the station, as when the gateway is powered on.
 
-        Completes an interrupted change of the configuration, and runs an update.bin that an earlier run left behind. A
-        station does not check the signature of that file.
+        A file update.bin that is still there is run. A station does not check the signature of that file.
 
         Raises:
-            HomeError: A station would not start: station.conf cannot be read, or a cups.uri is not an address. It is
-                a ``CrashAtStart`` if the station would crash.
+            HomeError: A station would not start: station.conf cannot be read, or a cups.uri is not an address.
+            CrashAtStart: A station would crash. This is a kind of HomeError.
         """
         self._retries.reset()
         self._restart_pending = False
+        # 1. Read the settings.
         conf = self.home.read_conf()
         log_line = self._line_logger(conf.log_levels)
         for line in conf.log:
             log_line(line)
+        # 2. Complete what a power cut has interrupted.
         complete_interrupted(self.home)
+        # 3. Check all addresses. A station does not start if it cannot use one of them.
         for file_set in FILE_SETS:
             uri = self.home.read_uri(file_set, log_line)
             if uri is not None:
                 check_cups_uri(uri)
+        # 4. Run an update that was received and never run.
         leftover = self.home.tmp / "update.bin"
         if leftover.exists():
             run = self._parts_with_faults().runner(self.home, leftover)
@@ -159,18 +162,19 @@ class VirtualGateway:
 
     def _run_exchange(self, parts: GatewayParts, storage: HomeStorage) -> ExchangeResult:
         """Read the files, send the request, handle the response, and update the retry state."""
-        # A station reads its files before it connects. They do not change in this short time.
+        # 1. Read all files, each of them once. They do not change in this short time.
         with self.home.reading_once():
             conf = self._read_conf()
             exchange = self._start_exchange(parts.home, storage, conf)
             request = prepare_request(parts.home, self._retries, self.station, self.model, exchange.log)
         if request is None:
             return self._fail_without_uri(exchange, conf)
+        # 2. Send the request. A station backs up the regular set of files when a server answers at its address.
         on_answer: Callable[[], None] | None = None
         if self._retries.is_regular:
-            # A station backs up the regular set of files when a server answers at its address.
             on_answer = partial(back_up_cups, self.home)
         was_rejected = send_request(request, parts.transport, exchange, conf.timers.conn_timeout_s, on_answer)
+        # 3. Choose the set of files for the next exchange.
         result = exchange.finish()
         self._retries.record(result.exchange, was_rejected=was_rejected)
         return result

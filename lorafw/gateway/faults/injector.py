@@ -15,6 +15,7 @@ class FaultInjector:
     """One fault. Each method receives a part of the gateway and returns the part that is used instead."""
 
     fault: ClassVar[Fault]
+    """The name of the fault."""
     expected_status: ClassVar[TaskStatus | None]
     """The status of an automatic task under the default policy during the fault. None means that there is no task."""
     expected_status_if_version_given: ClassVar[TaskStatus | None] = None

@@ -41,6 +41,7 @@ class WrongKey(FaultInjector):
     fault = Fault.WRONG_KEY
     expected_status = TaskStatus.FAILED
     sig_key: bytes = field(default_factory=lambda: KeyPair.from_secret(0xBAD).public_key.sig_key)
+    """The content of the wrong sig-0.key."""
 
     def wrap_home(self, inner: Home) -> Home:
         """Return a home folder with the wrong key."""

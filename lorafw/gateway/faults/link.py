@@ -27,6 +27,7 @@ class _FailingTransport:
     """A transport that fails before it connects."""
 
     error: Callable[[str], TransportError]
+    """Returns the error of a connection to an address."""
 
     def post(
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
@@ -40,7 +41,9 @@ class _TransformedReplies:
     """A transport that changes each response that contains something."""
 
     inner: Transport
+    """Carries the request to the server."""
     change: Callable[[HttpReply, float], HttpReply]
+    """Returns the changed response. Its arguments are the response and the time limit in seconds."""
 
     @contextmanager
     def post(
@@ -62,6 +65,7 @@ class StorageError(FaultInjector):
     fault = Fault.STORAGE_ERROR
     expected_status = TaskStatus.PENDING
     service: UpdateService
+    """The service that answers the gateway."""
 
     def wrap_transport(self, inner: Transport) -> Transport:
         """Return a transport to the service, which cannot read update files meanwhile."""
@@ -73,20 +77,22 @@ class _WithoutStorage:
     """A transport to a service that cannot read update files while it answers."""
 
     inner: Transport
+    """Carries the request to the service."""
     service: UpdateService
+    """The service. Its source of update files is replaced during the request."""
 
     @contextmanager
     def post(
         self, uri: str, body: bytes, timeout_s: float, credentials: Credentials, on_connected: Callable[[], None]
     ) -> Iterator[HttpReply]:
         """Send the request while the service cannot read update files. See ``Transport.post``."""
-        source = self.service.source
+        real_source = self.service.source
         self.service.source = _UnavailableSource()
         try:
             with self.inner.post(uri, body, timeout_s, credentials, on_connected) as reply:
                 yield reply
         finally:
-            self.service.source = source
+            self.service.source = real_source
 
 
 class _UnavailableSource:
@@ -104,7 +110,9 @@ class ServerError(FaultInjector):
     fault = Fault.SERVER_ERROR
     expected_status = None
     status: int = 500
+    """The status code of the error page."""
     reason: str = "Internal Server Error"
+    """The text behind the status code."""
 
     def wrap_transport(self, inner: Transport) -> Transport:
         """Return a transport that answers with the error page."""
@@ -116,6 +124,7 @@ class _ErrorPage:
     """A transport whose server always answers with the same error."""
 
     reply: HttpReply
+    """The error page."""
 
     @contextmanager
     def post(
@@ -155,6 +164,7 @@ class SlowLink(FaultInjector):
     fault = Fault.SLOW_LINK
     expected_status = TaskStatus.IN_PROGRESS
     bytes_per_s: float = 20.0
+    """The speed of the link."""
 
     def wrap_transport(self, inner: Transport) -> Transport:
         """Return a transport that breaks off a response that takes too long."""
