@@ -67,31 +67,38 @@ def annotate_response(body: bytes) -> list[Part]:
 
 
 def _response_fields(body: bytes) -> Iterator[Part]:
-    """Yield the fields of a response: each length, then the content of the segment."""
+    """Yield the fields of a response.
+
+    A response consists of six segments. Each is a little-endian length, and content of this length::
+
+        offset    content_start             content_stop
+        +---------+-------------------------+
+        | length  | content                 | next segment ...
+        +---------+-------------------------+
+    """
     offset = 0
     for segment in Segment:
-        name = _FIELD_NAMES[segment]
         content_start = offset + segment.length_bytes
         if content_start > len(body):
             break
         length = int.from_bytes(body[offset:content_start], "little")
         description = f"{length} bytes follow" if length else "0: absent"
-        yield Part(f"{name}Len", offset, content_start, description)
+        yield Part(f"{_FIELD_NAMES[segment]}Len", offset, content_start, description)
         offset = content_start
-        if offset + length > len(body):
+        content_stop = content_start + length
+        if content_stop > len(body):
             break
-        yield from _segment_fields(segment, body, offset, length)
-        offset += length
+        yield from _segment_fields(segment, body, content_start, content_stop)
+        offset = content_stop
     if offset < len(body):
         remaining = len(body) - offset
         yield Part(_TRAILING_BYTES, offset, len(body), f"{remaining} bytes that belong to no whole segment")
 
 
-def _segment_fields(segment: Segment, body: bytes, start: int, length: int) -> Iterator[Part]:
+def _segment_fields(segment: Segment, body: bytes, start: int, stop: int) -> Iterator[Part]:
     """Yield the fields inside one segment: none if it is empty, two for a signature with its CRC."""
     name = _FIELD_NAMES[segment]
-    stop = start + length
-    if segment is Segment.SIGNATURE and length >= _CRC_BYTES:
+    if segment is Segment.SIGNATURE and stop - start >= _CRC_BYTES:
         crc_stop = start + _CRC_BYTES
         crc = int.from_bytes(body[start:crc_stop], "little")
         yield Part("keyCRC", start, crc_stop, f"{crc} ({crc:08X})")
@@ -119,15 +126,16 @@ def annotate_request(body: bytes) -> list[Part]:
     members = list(_iter_members(text))
     if not members:
         raise MalformedRequest("the body is an empty JSON object")
+    # The fields have no gap: each begins where the one before it ends, and the last one ends with the text.
+    ends = [text_end for _, _, text_end in members[:-1]]
+    ends.append(len(text))
     parts = []
     start = 0
-    for name, value, text_end in members:
+    for (name, value, _), text_end in zip(members, ends, strict=True):
         # Offsets count bytes, but the JSON parser counts characters.
         stop = len(text[:text_end].encode())
         parts.append(Part(name, start, stop, json.dumps(value, ensure_ascii=False)))
         start = stop
-    last = parts[-1]
-    parts[-1] = Part(last.name, last.start, len(body), last.value)
     return parts
 
 
@@ -141,8 +149,10 @@ def _iter_members(text: str) -> Iterator[tuple[str, object, int]]:
         The name, the value, and the character offset after the member and its comma.
     """
     decoder = json.JSONDecoder()
-    offset = _skip(text, text.index("{") + 1, _JSON_WHITESPACE)
+    after_brace = text.index("{") + 1
+    offset = _skip(text, after_brace, _JSON_WHITESPACE)
     while text[offset] != "}":
+        # raw_decode returns a value and the offset behind it. The name of a member is a value as well, a string.
         name, offset = decoder.raw_decode(text, offset)
         offset = _skip(text, offset, _JSON_WHITESPACE + ":")
         value, offset = decoder.raw_decode(text, offset)

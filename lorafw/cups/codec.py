@@ -67,6 +67,9 @@ def encode_response(response: UpdateInfoResponse) -> bytes:
 def encode_response_header(response: UpdateInfoResponse, update_length: int) -> bytes:
     """Return the body of a response up to, but without, the bytes of the update.
 
+    Each field follows its length. The lengths are little-endian numbers of 1 byte (URIs), 2 bytes (credentials) or
+    4 bytes (signature and update).
+
     Args:
         response: The fields of the response. Its ``update`` is ignored.
         update_length: Length in bytes of the update that the caller sends after the header.

@@ -25,7 +25,7 @@ _SEQUENCE: Final = 0x30
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The contents of the three files. Empty bytes stand for an absent file."""
+    """The three files with which a gateway and a server authenticate each other. Absent files are empty bytes."""
 
     trust: bytes = b""
     """The CA certificate by which the gateway authenticates the server."""
@@ -59,7 +59,7 @@ class Credentials:
 
     def _concatenate(self) -> bytes:
         """Return the three files joined together, with ``ABSENT`` for an absent one."""
-        return b"".join(part or ABSENT for part in (self.trust, self.certificate, self.key))
+        return (self.trust or ABSENT) + (self.certificate or ABSENT) + (self.key or ABSENT)
 
 
 NO_CREDENTIALS: Final = Credentials()

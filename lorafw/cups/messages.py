@@ -22,12 +22,19 @@ class UpdateInfoRequest:
     router: GatewayEui
     """EUI of the gateway."""
     cups_uri: str | None = None
+    """Address of the CUPS server, as the gateway has it in cups.uri."""
     tc_uri: str | None = None
+    """Address of the TC server, which handles the LoRaWAN traffic."""
     cups_cred_crc: int | None = None
+    """CRC-32 of the credentials for the CUPS server."""
     tc_cred_crc: int | None = None
+    """CRC-32 of the credentials for the TC server."""
     station: str | None = None
+    """Version of the station, such as ``2.0.5(rpi/std) 2021-03-09 03:45:09``."""
     model: str | None = None
+    """Platform for which the station was built, such as ``rpi``."""
     package: str | None = None
+    """Content of version.txt: the version of the gateway's firmware."""
     keys: tuple[int, ...] = ()
     """CRC-32 of the files sig-0.key, sig-1.key, ... on the gateway, in this order."""
 
@@ -42,13 +49,19 @@ class UpdateInfoResponse:
     """The body of the response. An empty field means that the gateway keeps what it has."""
 
     cups_uri: str = ""
+    """New address of the CUPS server."""
     tc_uri: str = ""
+    """New address of the TC server."""
     cups_cred: bytes = b""
+    """New credentials for the CUPS server: see ``Credentials.to_segment``."""
     tc_cred: bytes = b""
+    """New credentials for the TC server."""
     key_crc: int = 0
     """CRC-32 of the key file that verifies the signature. Not sent without a signature."""
     signature: bytes = b""
+    """Signature of the update, in DER."""
     update: bytes = b""
+    """The update file."""
 
     @property
     def is_empty(self) -> bool:

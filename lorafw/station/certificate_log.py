@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -16,6 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorit
 
 from lorafw.cups.credentials import Credentials
 from lorafw.station.tls_files import TlsFileError, read_certificates, read_private_key
+
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 _SHOWN_SERIAL_BYTES: Final = 28
 _MAX_SERIAL_BYTES: Final = 32
@@ -136,23 +138,34 @@ def _certificate_lines(certificate: x509.Certificate) -> Iterator[str]:
 
 
 def _extension_lines(extensions: x509.Extensions) -> Iterator[str]:
-    """Yield a description of the extensions, in the order in which the library lists them."""
-    values = {type(extension.value): extension.value for extension in extensions}
-    constraints = values.get(x509.BasicConstraints)
-    if isinstance(constraints, x509.BasicConstraints):
-        length = "" if constraints.path_length is None else f", max_pathlen={constraints.path_length}"
-        yield f"basic constraints : CA={str(constraints.ca).lower()}{length}"
-    names = values.get(x509.SubjectAlternativeName)
-    if isinstance(names, x509.SubjectAlternativeName):
+    """Yield a description of the extensions.
+
+    The library lists four kinds of them, always in this order, whatever their order in the certificate.
+    """
+    constraints = _find_extension(extensions, x509.BasicConstraints)
+    if constraints is not None:
+        is_ca = "true" if constraints.ca else "false"
+        path_length = "" if constraints.path_length is None else f", max_pathlen={constraints.path_length}"
+        yield f"basic constraints : CA={is_ca}{path_length}"
+    names = _find_extension(extensions, x509.SubjectAlternativeName)
+    if names is not None:
         yield "subject alt name  :"
         yield from (_format_alternative_name(name) for name in names)
-    usage = values.get(x509.KeyUsage)
-    if isinstance(usage, x509.KeyUsage):
+    usage = _find_extension(extensions, x509.KeyUsage)
+    if usage is not None:
         yield f"key usage         : {', '.join(_key_usage_labels(usage))}"
-    extended = values.get(x509.ExtendedKeyUsage)
-    if isinstance(extended, x509.ExtendedKeyUsage):
-        extended_labels = [_EXTENDED_KEY_USAGE_LABELS.get(oid, "???") for oid in extended]
-        yield f"ext key usage     : {', '.join(extended_labels)}"
+    extended_usage = _find_extension(extensions, x509.ExtendedKeyUsage)
+    if extended_usage is not None:
+        labels = [_EXTENDED_KEY_USAGE_LABELS.get(oid, "???") for oid in extended_usage]
+        yield f"ext key usage     : {', '.join(labels)}"
+
+
+def _find_extension(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
+    """Return the value of the extension of this kind, or None if the certificate does not have it."""
+    for extension in extensions:
+        if isinstance(extension.value, kind):
+            return extension.value
+    return None
 
 
 def _format_alternative_name(name: x509.GeneralName) -> str:

@@ -75,7 +75,9 @@ class _Settings:
     proto_eui: str | None = None
     """The text of ``routerid``. None until one was read."""
     eui_prefix: str = DEFAULT_EUI_PREFIX
+    """The text of ``euiprefix``."""
     log_levels: LogLevels = field(default_factory=LogLevels)
+    """The levels in ``log_level``."""
 
 
 def parse_station_conf(
@@ -124,7 +126,17 @@ def parameter_variables(environment: Mapping[str, str]) -> dict[str, str]:
 def _read_section(
     section: Field, settings: _Settings, parameters: _Parameters, read_router_id: Callable[[str], str]
 ) -> None:
-    """Read the members of ``station_conf`` into ``settings`` and ``parameters``, which are changed."""
+    """Read the members of ``station_conf``.
+
+    Args:
+        section: The object ``station_conf``.
+        settings: Gets the EUI and the log levels.
+        parameters: Gets the parameters, such as ``CUPS_OKSYNC_INTV``.
+        read_router_id: Returns the text of the file that ``routerid`` names, or ``routerid`` itself.
+
+    Raises:
+        StationConfError: A station does not start with a member.
+    """
     for member in read_object(section.text, level=1):
         name = member.name.decode("utf-8", "backslashreplace")
         if name == "routerid":

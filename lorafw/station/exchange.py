@@ -82,7 +82,9 @@ class ExchangeResult:
     """What the station did in one exchange."""
 
     exchange: ExchangeOutcome
+    """How the exchange ended."""
     update: UpdateAction
+    """What the station did with the update."""
     key_results: tuple[tuple[int, str], ...]
     """For each key that was tried, its index and ``VERIFIED`` or ``NOT verified``."""
     log: tuple[LogLine, ...]

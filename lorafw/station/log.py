@@ -57,7 +57,9 @@ class LogLine:
     module: str
     """The part of the station that writes the line, such as CUP, SYS or AIO."""
     level: Level
+    """How severe the line is."""
     text: str
+    """The text behind the module and the level."""
 
     def __str__(self) -> str:
         """Return the line without its time. A long text is cut off, and a line feed at its end is removed."""

@@ -26,6 +26,7 @@ from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 NOT_A_CERTIFICATE: Final = "X509 - The CRT/CRL/CSR format is invalid, e.g. different type expected"
 UNKNOWN_SIGNATURE: Final = "X509 - Signature algorithm (oid) is unsupported : OID - OID is not found"
 UNKNOWN_KEY_KIND: Final = "PK - Key algorithm is unsupported (only RSA and EC are supported)"
+UNKNOWN_EXTENSION: Final = "X509 - The extension tag or value is invalid : ASN1 - ASN1 tag was of an unexpected value"
 NOT_A_KEY: Final = "PK - Invalid key tag or value"
 ENCRYPTED_KEY: Final = "PK - Private key password can't be empty"
 BAD_BASE64: Final = "PEM - PEM string is not as expected : BASE64 - Invalid character in input"
@@ -80,15 +81,23 @@ class _PemBlock:
     """The offset of the first byte after the block."""
 
     def to_der(self) -> bytes:
-        """Decode the block. mbed TLS ignores bits that do not fill a byte, so a single last digit is dropped."""
-        lines = (line.rstrip(b" ") for line in self.content.replace(b"\r\n", b"\n").split(b"\n"))
-        text = b"".join(lines)
+        """Return the content as mbed TLS decodes it from base64.
+
+        Raises:
+            TlsFileError: The block has a character that base64 does not have.
+        """
+        # 1. Join the lines, without the spaces at their ends.
+        lines = self.content.replace(b"\r\n", b"\n").split(b"\n")
+        text = b"".join(line.rstrip(b" ") for line in lines)
         if not _BASE64.fullmatch(text):
             raise TlsFileError(BAD_BASE64)
+        # 2. Four digits are 3 bytes. mbed TLS ignores a single digit after them, because it is less than a byte.
         digits = text.rstrip(b"=")
         if len(digits) % 4 == 1:
             digits = digits[:-1]
-        return base64.b64decode(digits + b"=" * (-len(digits) % 4))
+        # 3. Python decodes only a multiple of 4 digits, padded with "=".
+        padding = b"=" * (-len(digits) % 4)
+        return base64.b64decode(digits + padding)
 
 
 def read_certificates(content: bytes) -> list[x509.Certificate]:
@@ -153,14 +162,17 @@ def _pem_blocks(text: bytes, label: bytes) -> Iterator[_PemBlock]:
 
 
 def _load_certificate(content: bytes) -> x509.Certificate:
-    """Return a certificate in DER. Raises TlsFileError if mbed TLS refuses its form, signature, key or extensions."""
+    """Return a certificate in DER. Raises TlsFileError if mbed TLS refuses it.
+
+    mbed TLS checks the form, the signature, the key and the extensions, in this order.
+    """
     try:
         certificate = x509.load_der_x509_certificate(_first_sequence(content))
-        signature = certificate.signature_algorithm_oid
+        signature_algorithm = certificate.signature_algorithm_oid
         extensions = list(certificate.extensions)
     except ValueError as error:
         raise TlsFileError(NOT_A_CERTIFICATE) from error
-    if signature not in _SUPPORTED_SIGNATURES:
+    if signature_algorithm not in _SUPPORTED_SIGNATURES:
         raise TlsFileError(UNKNOWN_SIGNATURE)
     try:
         key = certificate.public_key()
@@ -168,8 +180,9 @@ def _load_certificate(content: bytes) -> x509.Certificate:
         raise TlsFileError(UNKNOWN_KEY_KIND) from error
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise TlsFileError(UNKNOWN_KEY_KIND)
-    if any(extension.critical and extension.oid not in _KNOWN_EXTENSIONS for extension in extensions):
-        raise TlsFileError("X509 - The extension tag or value is invalid : ASN1 - ASN1 tag was of an unexpected value")
+    for extension in extensions:
+        if extension.critical and extension.oid not in _KNOWN_EXTENSIONS:
+            raise TlsFileError(UNKNOWN_EXTENSION)
     return certificate
 
 
@@ -186,6 +199,9 @@ def _load_private_key(content: bytes) -> PrivateKey:
 
 def _first_sequence(content: bytes) -> bytes:
     """Return the DER sequence at the beginning of ``content``, without the bytes after it.
+
+    A sequence is a tag (1 byte), a length, and contents of this length. A length of at most 0x7F is 1 byte. For a
+    longer one, the low 7 bits of this byte are the number of bytes that follow and hold the length, big-endian.
 
     Raises ValueError if ``content`` does not begin with a sequence.
     """
