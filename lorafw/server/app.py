@@ -10,6 +10,7 @@ meant for labs. ``Limits`` bounds what one client may use, and refused requests 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ class _RunningParts:
 
 
 class CupsServer:
-    """Serves one ``UpdateService`` to gateways. The attribute ``tally`` counts refused requests."""
+    """A CUPS server: it answers the requests of gateways with the decisions of one ``UpdateService``."""
 
     def __init__(
         self,
@@ -78,8 +79,8 @@ class CupsServer:
             port: Port to listen at. 0 picks a free one.
             fallback_to_free_port: Pick a free port if ``port`` is taken.
             tls: Settings for HTTPS. None for plain HTTP, which does not identify clients.
-            names: Host names that plain HTTP admits besides those that mean loopback.
-            refuse_bound: Refuse gateways that a certificate is bound to, over plain HTTP. They must use HTTPS.
+            names: Names of this machine for the check of the Host header over plain HTTP. None means ``host``.
+            refuse_bound: Whether plain HTTP refuses a gateway that has a certificate, so that it must use HTTPS.
             limits: Limits on time, bytes and connections.
         """
         self.service = service
@@ -108,12 +109,21 @@ class CupsServer:
         Raises:
             OSError: The port is taken.
         """
+        listening_socket = self._open_listening_socket()
+        self._running = self._start_parts(listening_socket)
+        self.port = listening_socket.getsockname()[1]
+
+    def _open_listening_socket(self) -> socket.socket:
+        """Return a listening socket, at a free port if that is allowed and the wanted one is taken."""
         try:
-            listening_socket = listen(self.host, self.port)
+            return listen(self.host, self.port)
         except OSError:
             if not self._fallback_to_free_port:
                 raise
-            listening_socket = listen(self.host, 0)
+            return listen(self.host, 0)
+
+    def _start_parts(self, listening_socket: socket.socket) -> _RunningParts:
+        """Create the parts of a running server, and start to accept connections."""
         update_readers = ThreadPoolExecutor(MAX_CONCURRENT_READS, thread_name_prefix="lorafw-update")
         handler = RequestHandler(self.service, self._access, self.limits, self.tally, update_readers)
         connections = ConnectionManager(handler.handle, self.limits, self.tally)
@@ -124,8 +134,7 @@ class CupsServer:
             create_protocol = partial(TlsProtocol, connections, self.tls.context)
         listener = Listener(listening_socket, connections, create_protocol)
         listener.start()
-        self._running = _RunningParts(listener, connections, update_readers)
-        self.port = listening_socket.getsockname()[1]
+        return _RunningParts(listener, connections, update_readers)
 
     async def stop(self) -> None:
         """Stop listening and close all connections, after up to a second for running requests.

@@ -56,7 +56,8 @@ class CertificateAuthority:
         It uses TLS 1.2, as a Basics Station does, and refuses renegotiation. Python's defaults turn compression off.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.server)
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.verify_mode = ssl.CERT_REQUIRED
@@ -79,14 +80,15 @@ def load_or_create(folder: Path, names: Sequence[str]) -> CertificateAuthority:
     """
     _check_names(names)
     _ensure_private_dir(folder)
-    ca_key, ca = _load_or_make_ca(folder)
-    server = folder / "server.pem"
-    if not _is_reusable(server, ca, names):
+    ca_key, ca_certificate = _load_or_make_ca(folder)
+    server_path = folder / "server.pem"
+    if not _is_reusable(server_path, ca_certificate, names):
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _server_certificate(key, ca_key, ca, names)
+        certificate = _server_certificate(key, ca_key, ca_certificate, names)
         # Certificate and key are in one file, so that they always belong together.
-        write_atomic(server, certificate.public_bytes(serialization.Encoding.PEM) + _pem(key), mode=PRIVATE_MODE)
-    return CertificateAuthority(ca.public_bytes(serialization.Encoding.PEM).decode(), server)
+        content = _certificate_pem(certificate) + _pem(key)
+        write_atomic(server_path, content, mode=PRIVATE_MODE)
+    return CertificateAuthority(_certificate_pem(ca_certificate).decode(), server_path)
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -132,7 +134,7 @@ def _write_new_ca(path: Path) -> None:
     """Create a CA and write its key and certificate to a file that does not exist yet."""
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _ca_certificate(key)
-    content = _pem(key) + certificate.public_bytes(serialization.Encoding.PEM)
+    content = _pem(key) + _certificate_pem(certificate)
     # If two processes create a CA at the same time, both use the one that was written first.
     with suppress(FileExistsError):
         write_atomic(path, content, mode=PRIVATE_MODE, overwrite=False)
@@ -221,6 +223,11 @@ def _builder(
         .not_valid_after(now + lifetime)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
+
+
+def _certificate_pem(certificate: x509.Certificate) -> bytes:
+    """Return a certificate in PEM."""
+    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

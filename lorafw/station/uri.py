@@ -44,7 +44,7 @@ class MalformedUri(TransportError):
 
 
 def parse_cups_uri(uri: str) -> StationAddress:
-    """Return the address that the station reads from a text.
+    """Return the address that the station reads from a text such as ``https://cups.example:443``.
 
     Raises:
         MalformedUri: The station refuses the text. The error has the lines that the station logs.
@@ -54,16 +54,19 @@ def parse_cups_uri(uri: str) -> StationAddress:
         text = encode_lossless(uri)
     except UnicodeEncodeError:
         raise _malformed_uri("no file has half of a surrogate pair, found in", ascii(uri)) from None
+    # 1. The scheme. An "s" behind the first four letters, in lower case only, means TLS.
     scheme, after_http = text[: len(_SCHEME)], text[len(_SCHEME) :]
     is_tls = after_http.startswith(b"s")
     after_scheme = after_http.removeprefix(b"s")
     if scheme.lower() != _SCHEME or not after_scheme.startswith(b":"):
         raise _malformed_uri("expecting http://.. or https://.. but found", uri)
+    # 2. Two slashes, the host and the port. There is no path.
     slashes, host_port = after_scheme[1:3], after_scheme[3:]
     host, separator, port = _split_host_port(host_port)
     has_port = separator == b":" and port and b"/" not in port
     if slashes != b"//" or not host or not has_port:
         raise _malformed_uri("expecting http(s)://host:port (no path, port mandatory) but found", uri)
+    # 3. The host and the port must fit into the station's buffers.
     if len(host) >= _MAX_HOST_BYTES or len(port) >= _MAX_PORT_BYTES:
         raise _malformed_uri(f"host/port too big (max {_MAX_HOST_BYTES}/{_MAX_PORT_BYTES})", uri)
     if host == _EMPTY_LITERAL:
