@@ -14,7 +14,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -42,6 +42,7 @@ from lorafw.text import decode_lossless
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from lorafw.tasks.model import Reply
     from lorafw.tasks.service import UpdateService
 
 _UNTRUSTED: Final = "X509 - Certificate verification failed, e.g. CRL, CA or signature check failed"
@@ -136,39 +137,49 @@ class HttpTransport:
         on_connected: Callable[[], None],
     ) -> socket.socket:
         """Return a connection to the server, with TLS if the address is https."""
-        if address.is_tls:
-            return self._connect_with_tls(uri, address, timeout_s, credentials, on_connected)
+        # A station reads its TLS files before it connects.
+        tls = _TlsClient(credentials) if address.is_tls else None
         connection = _open_socket(uri, address, timeout_s)
         on_connected()
-        return connection
+        if tls is None:
+            return connection
+        server_name = decode_lossless(address.host) if self._tls_sni else None
+        return tls.handshake(connection, server_name)
 
-    def _connect_with_tls(
-        self,
-        uri: str,
-        address: StationAddress,
-        timeout_s: float,
-        credentials: Credentials,
-        on_connected: Callable[[], None],
-    ) -> ssl.SSLSocket:
-        """Return a connection whose TLS handshake is complete.
 
-        A station reads its TLS files before it connects. It notices only in the handshake that its key does not match
-        its certificate, because the server then refuses the signature.
-        """
+class _TlsClient:
+    """The client's side of TLS.
+
+    Args:
+        credentials: The files for TLS. They are parsed when this object is created.
+
+    Raises:
+        TransportError: The station cannot use one of the files.
+    """
+
+    def __init__(self, credentials: Credentials) -> None:
         if not credentials.trust:
             raise TransportError(LogLine("AIO", Level.ERROR, "cups URI requires TLS but no trust configured"))
-        context: ssl.SSLContext | None
-        try:
-            context = client_context(credentials)
-        except UnmatchedKey:
-            context = None
-        connection = _open_socket(uri, address, timeout_s)
-        on_connected()
-        if context is None:
+        self._context: ssl.SSLContext | None = None
+        """None if the key does not belong to the certificate."""
+        with contextlib.suppress(UnmatchedKey):
+            self._context = client_context(credentials)
+
+    def handshake(self, connection: socket.socket, server_name: str | None) -> ssl.SSLSocket:
+        """Make a TLS handshake over a connection and return the encrypted one. Closes both if the handshake fails.
+
+        Args:
+            connection: The connection to the server.
+            server_name: The name that the server's certificate must have. None means that it is not checked.
+
+        Raises:
+            TransportError: The handshake failed.
+        """
+        if self._context is None:
+            # A station does not compare its key and its certificate. The server notices it and refuses the signature.
             connection.close()
-            raise TransportError(connection_error_line(f"Send failed: {_ALERT}"))
-        server_name = decode_lossless(address.host) if self._tls_sni else None
-        return _handshake(connection, context, server_name)
+            raise _handshake_error(_ALERT)
+        return _handshake(connection, self._context, server_name)
 
 
 def _open_socket(uri: str, address: StationAddress, timeout_s: float) -> socket.socket:
@@ -190,27 +201,30 @@ def _open_socket(uri: str, address: StationAddress, timeout_s: float) -> socket.
 
 
 def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str | None) -> ssl.SSLSocket:
-    """Make a TLS handshake over a connection and return the encrypted one. Closes both if the handshake fails.
-
-    ``host`` is compared with the server's certificate. If it is None, the name in the certificate is not checked.
-    """
+    """Make a TLS handshake, as described for ``_TlsClient.handshake``."""
     with contextlib.ExitStack() as stack:
+        # The stack closes the connection, unless pop_all() below is reached.
         stack.enter_context(plain)
         try:
             secure = context.wrap_socket(plain, server_hostname=host, suppress_ragged_eofs=False)
         except ssl.SSLCertVerificationError:
-            raise TransportError(connection_error_line(f"Send failed: {_UNTRUSTED}")) from None
+            raise _handshake_error(_UNTRUSTED) from None
         except TimeoutError:
             raise TransportError(TIMED_OUT) from None
         except (ConnectionResetError, ssl.SSLEOFError):
-            raise TransportError(connection_error_line(f"Send failed: {_RESET}")) from None
+            raise _handshake_error(_RESET) from None
         except (ssl.SSLError, OSError):
-            raise TransportError(connection_error_line(f"Send failed: {_ALERT}")) from None
+            raise _handshake_error(_ALERT) from None
         if host is not None and not certificate_matches_host(secure.getpeercert() or {}, host):
             secure.close()
-            raise TransportError(connection_error_line(f"Send failed: {_UNTRUSTED}"))
+            raise _handshake_error(_UNTRUSTED)
         stack.pop_all()
     return secure
+
+
+def _handshake_error(reason: str) -> TransportError:
+    """Return the error of a failed handshake, with the line that a station logs."""
+    return TransportError(connection_error_line(f"Send failed: {reason}"))
 
 
 def _tls_error_text(error: OSError, otherwise: str) -> str:
@@ -262,7 +276,7 @@ class _SocketStream:
         self._deadline = time.monotonic() + self._timeout_s
 
     def _remaining_s(self) -> float:
-        # Not 0, which would make the socket non-blocking.
+        """Return the time until the limit. It is never 0, which would make the socket non-blocking."""
         return max(self._deadline - time.monotonic(), 0.001)
 
 
@@ -283,37 +297,49 @@ class InProcessTransport:
         host_port = parse_cups_uri(uri).host_port
         on_connected()
         try:
-            reply = self._service.handle(decode_request(truncate_to_buffer(host_port, body)))
+            request = decode_request(truncate_to_buffer(host_port, body))
+            reply = self._service.handle(request)
         except LorafwError as error:
             status, text = error_response(error, self._service.policy)
-            yield HttpReply(status, http.client.responses[status], len(text), iter((text,)))
+            yield HttpReply(status, http.client.responses[status], len(text), iter([text]))
             return
+        response_body = _ResponseBody(reply)
+        try:
+            yield HttpReply(200, "OK", response_body.length, response_body)
+        finally:
+            self._service.finish_reply(reply, delivered=response_body.is_complete)
+
+
+class _ResponseBody:
+    """The body of a response: an iterator over its chunks, which counts the bytes that it has yielded.
+
+    Args:
+        reply: The service's reply.
+    """
+
+    def __init__(self, reply: Reply) -> None:
         image_bytes = 0
-        chunks: Iterator[bytes | memoryview] = iter(())
+        image_chunks: Iterable[bytes | memoryview] = ()
         if reply.image is not None:
             image_bytes = reply.image.size
-            chunks = reply.image.chunks(BUFFER_BYTES)
+            image_chunks = reply.image.chunks(BUFFER_BYTES)
         header = encode_response_header(reply.response, image_bytes)
-        content_length = len(header) + image_bytes
-        response_body = _CountedBody(header, chunks)
-        try:
-            yield HttpReply(200, "OK", content_length, response_body)
-        finally:
-            is_delivered = response_body.yielded_bytes == content_length
-            self._service.finish_reply(reply, delivered=is_delivered)
+        self.length = len(header) + image_bytes
+        """The size of the body in bytes."""
+        self._chunks = itertools.chain([header], image_chunks)
+        self._yielded_bytes = 0
 
-
-class _CountedBody:
-    """An iterator over the chunks of a response body that counts the bytes it has yielded."""
-
-    def __init__(self, header: bytes, chunks: Iterator[bytes | memoryview]) -> None:
-        self._chunks = itertools.chain((header,), chunks)
-        self.yielded_bytes = 0
+    @property
+    def is_complete(self) -> bool:
+        """Whether the whole body was yielded."""
+        return self._yielded_bytes == self.length
 
     def __iter__(self) -> Iterator[bytes]:
+        """Return the iterator itself."""
         return self
 
     def __next__(self) -> bytes:
+        """Return the next chunk."""
         chunk = bytes(next(self._chunks))
-        self.yielded_bytes += len(chunk)
+        self._yielded_bytes += len(chunk)
         return chunk

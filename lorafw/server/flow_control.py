@@ -50,7 +50,9 @@ class ThroughputMonitor:
         self._connection = connection
         self._limits = limits
         self._window_start_bytes = 0
+        """Number of bytes that the gateway had read when the window began."""
         self._window_started_at = now
+        """Time of the event loop in seconds at which the window began."""
         self.written = 0
         """Number of bytes written to the transport so far. The writer keeps it up to date."""
         self.timed_out = False
@@ -65,10 +67,11 @@ class ThroughputMonitor:
         Returns:
             True if the gateway was too slow: a whole window has passed without enough data.
         """
-        pending = self._transport.get_write_buffer_size() + unacknowledged_bytes(self._connection)
-        acknowledged = self.written - pending
-        if pending <= 0 or acknowledged >= self._window_start_bytes + self._limits.min_rate_bytes:
-            self._window_start_bytes = max(acknowledged, self._window_start_bytes)
+        unread_bytes = self._transport.get_write_buffer_size() + unacknowledged_bytes(self._connection)
+        read_bytes = self.written - unread_bytes
+        has_read_enough = read_bytes >= self._window_start_bytes + self._limits.min_rate_bytes
+        if has_read_enough or unread_bytes <= 0:
+            self._window_start_bytes = max(read_bytes, self._window_start_bytes)
             self._window_started_at = now
         self.timed_out = now - self._window_started_at >= self._limits.min_rate_window_s
         return self.timed_out
@@ -87,19 +90,18 @@ def duplicate_socket(transport: asyncio.Transport | None, limits: Limits) -> Ite
     Yields:
         The duplicate, or None if there is no open socket.
     """
-    duplicate: socket.socket | None = None
-    if transport is not None:
-        # Without a buffer in the transport, a write waits until the kernel has the data: a slow gateway slows it down.
-        transport.set_write_buffer_limits(high=0)
-        raw = transport.get_extra_info("socket")
-        if raw is not None and raw.fileno() >= 0:
-            duplicate = socket.socket(fileno=os.dup(raw.fileno()))
-            duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer_bytes)
-    try:
+    if transport is None:
+        yield None
+        return
+    # Without a buffer in the transport, a write waits until the kernel has the data: a slow gateway slows it down.
+    transport.set_write_buffer_limits(high=0)
+    raw_socket = transport.get_extra_info("socket")
+    if raw_socket is None or raw_socket.fileno() < 0:
+        yield None
+        return
+    with socket.socket(fileno=os.dup(raw_socket.fileno())) as duplicate:
+        duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer_bytes)
         yield duplicate
-    finally:
-        if duplicate is not None:
-            duplicate.close()
 
 
 async def wait_until_delivered(connection: socket.socket | None, monitor: ThroughputMonitor) -> bool:

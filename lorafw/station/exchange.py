@@ -128,9 +128,9 @@ class CupsExchange:
         self._outcome = ExchangeOutcome.FAILED
         """How the exchange would end now. It is NONE after a crash, and then it never changes again."""
         self._update = UpdateAction.NONE
+        """What the station has done with the update so far."""
         self._key_results: tuple[tuple[int, str], ...] = ()
-        self._result: ExchangeResult | None = None
-        """The result, once ``finish`` was called."""
+        """The result of each key that was tried so far: see ``ExchangeResult``."""
 
     @property
     def has_crashed(self) -> bool:
@@ -138,43 +138,36 @@ class CupsExchange:
         return self._outcome is ExchangeOutcome.NONE
 
     def feed(self, events: Iterable[ResponseEvent]) -> None:
-        """Process events of the response. Writes to ``storage`` and to ``log``. Ignores all events after a crash."""
+        """Process events of the response. Writes to ``storage`` and to ``log``. Does nothing after a crash."""
+        if self.has_crashed:
+            return
         try:
             for event in events:
-                if not self.has_crashed:
-                    self._process(event)
+                self._process(event)
         except StationCrash as crash:
             self.crash(crash.why)
 
     def crash(self, why: str) -> None:
         """End the exchange, because the station's process crashes.
 
-        A crashing station logs nothing. Here the log gets a line with the reason, under ``NOTE_MODULE``.
-
         Args:
-            why: The reason, in words.
+            why: The reason, in words. It is added to the log as a note, because a crashing station logs nothing.
         """
         self._outcome = ExchangeOutcome.NONE
         self.log.write(Level.CRITICAL, why, NOTE_MODULE)
 
     def finish(self) -> ExchangeResult:
-        """End the exchange and return its result.
-
-        The first call logs the last line, unless the station has crashed. Later calls return the same result.
-        """
-        if self._result is not None:
-            return self._result
+        """Log the last line, unless the station has crashed, and return the result. Call this once."""
         if not self.has_crashed:
             last_line = closing_text(self._outcome, self._segments, self._timers)
             self.log.write(Level.INFO, last_line)
-        self._result = ExchangeResult(
+        return ExchangeResult(
             exchange=self._outcome,
             update=self._update,
             key_results=self._key_results,
             log=tuple(self.log.lines),
             wait_s=wait_before_next_poll_s(self._outcome, self._timers),
         )
-        return self._result
 
     def _process(self, event: ResponseEvent) -> None:
         """Process one event of the response."""

@@ -132,8 +132,8 @@ class CredentialsReceiver(SegmentReceiver):
 def check_bytes_before_certificate(positions: Layout, log_level: Level) -> None:
     """Check that a station survives its log line about the certificate.
 
-    The line shows the 4 bytes before the certificate. The station reads them before the beginning of its memory if
-    the trust part is shorter than that.
+    The line shows the 4 bytes before the certificate. If the trust part, which comes first, is shorter than that,
+    these bytes lie before the beginning of the segment.
 
     Args:
         positions: The offset and the length of each part of the credentials.
