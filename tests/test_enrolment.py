@@ -334,7 +334,7 @@ def test_the_command_says_that_the_same_command_undoes_what_is_still_there(
     for name, value in cloud.environment().items():
         monkeypatch.setenv(name, value)
     real = cloud.client("iotwireless")
-    monkeypatch.setattr(enrolment, "roll_back", fail)
+    monkeypatch.setattr(enrolment, "roll_back_at_aws", fail)
     writes[:] = [Steps(1, fail, only="before cups.key").step]
     words = ["gateway", "init", str(tmp_path / "home"), "--eui", EUI.hex]
     result = CliRunner().invoke(main, words)

@@ -39,11 +39,11 @@ from lorafw.gateway.enrolment_journal import (
 )
 from lorafw.gateway.enrolment_rollback import (
     MARK_PREFIX,
-    complete,
     find_bound_certificate,
     find_gateway,
     mark_of,
-    roll_back,
+    remove_mark,
+    roll_back_at_aws,
 )
 
 ClientFactory = Callable[[str], Any]
@@ -100,6 +100,7 @@ class EnrolmentTransaction:
 
     def __init__(self, folder: Path, make_client: ClientFactory, eui: GatewayEui, entry: JournalEntry) -> None:
         self.entry = entry
+        """What the run has done so far."""
         self._folder = folder
         self._make_client = make_client
         self._eui = eui
@@ -124,6 +125,7 @@ class EnrolmentTransaction:
         """
         wireless = self._make_client("iotwireless")
         try:
+            # The Description marks the gateway as one of this run, so that a rollback recognizes it.
             created = wireless.create_wireless_gateway(
                 Description=mark_of(self.entry.attempt_id),
                 ClientRequestToken=self.entry.attempt_id,
@@ -147,6 +149,7 @@ class EnrolmentTransaction:
             HomeError: The server returned a certificate for another key.
         """
         key = DeviceKey()
+        # The key is in the journal before the request: a rollback finds the certificate by its key.
         self._update_journal(key_sha256=key.sha256)
         answer = self._make_client("iot").create_certificate_from_csr(
             certificateSigningRequest=key.signing_request_pem(self._eui), setAsActive=True
@@ -182,6 +185,7 @@ class EnrolmentTransaction:
         """
         wireless = self._make_client("iotwireless")
         self.check_certificate_is_replaceable(gateway_id, replace_certificate=replace_certificate)
+        # The journal names the certificate that is replaced, so that a rollback can bind it again.
         previous = find_bound_certificate(wireless, gateway_id)
         self._update_journal(is_associating=True, previous_certificate_id=previous)
         wireless.associate_wireless_gateway_with_certificate(Id=gateway_id, IotCertificateId=certificate_id)
@@ -207,13 +211,13 @@ class EnrolmentTransaction:
 
     def complete(self) -> None:
         """Remove the run's mark from the gateway at AWS, and then the journal. Call this after the commit."""
-        complete(self.entry, self._make_client)
+        remove_mark(self.entry, self._make_client)
         self._journal.remove()
 
     def roll_back(self) -> None:
         """Undo all steps of the run, in the home folder and at AWS, and remove the journal."""
         self._journal.delete_files(self.entry)
-        roll_back(self.entry, self._make_client)
+        roll_back_at_aws(self.entry, self._make_client)
         self._journal.remove()
         self._journal.delete_folder(self.entry)
 
@@ -319,14 +323,14 @@ def _undo_interrupted_run(folder: Path, make_client: ClientFactory, eui: Gateway
         return False
     check_is_same_run(entry, eui.hex, folder, target)
     if journal.is_committed(entry):
-        complete(entry, make_client)
+        remove_mark(entry, make_client)
         journal.remove()
         raise HomeError(
             f"{folder} is the home of gateway {eui.hex} already: the earlier 'gateway init' was interrupted when it "
             f"had written all files. It is complete now"
         )
     journal.delete_files(entry)
-    roll_back(entry, make_client)
+    roll_back_at_aws(entry, make_client)
     # The journal goes last: if AWS cannot be reached, the next run tries again.
     (folder / JOURNAL_FILENAME).unlink()
     return entry.created_folder

@@ -37,7 +37,7 @@ def mark_of(attempt_id: str) -> str:
     return MARK_PREFIX + attempt_id
 
 
-def roll_back(entry: JournalEntry, make_client: Callable[[str], Any]) -> None:
+def roll_back_at_aws(entry: JournalEntry, make_client: Callable[[str], Any]) -> None:
     """Undo at AWS what a run created. If boto3 raises an error, the same call can be made again later."""
     wireless = make_client("iotwireless")
     iot = make_client("iot")
@@ -51,7 +51,7 @@ def roll_back(entry: JournalEntry, make_client: Callable[[str], Any]) -> None:
         _delete_gateway(entry, wireless, gateway)
 
 
-def complete(entry: JournalEntry, make_client: Callable[[str], Any]) -> None:
+def remove_mark(entry: JournalEntry, make_client: Callable[[str], Any]) -> None:
     """Remove the mark from the gateway that a run registered. Call this when the run has written all of its files."""
     if not entry.created_gateway:
         return
