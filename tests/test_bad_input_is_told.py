@@ -20,10 +20,11 @@ from lorafw.cli import main
 from lorafw.errors import LabError
 from lorafw.gateway import runner
 from lorafw.gateway.home import Home
-from lorafw.iotwireless import models
+from lorafw.iotwireless.gateways import GatewayOperations
 from lorafw.lab.panels.task_board import TaskBoard
 from lorafw.lab.panels.wire_inspector import WireInspector
 from lorafw.tasks.lifecycle import TaskStatus
+from lorafw.tasks.model import Gateway
 from lorafw.testbed import Testbed
 from lorafw.version import GatewayVersion
 
@@ -184,15 +185,15 @@ def test_a_testbed_and_a_workspace_that_sigterm_ends_leave_no_folder(tmp_path: P
 
 def test_a_list_leaves_out_a_gateway_that_is_deleted_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     with Testbed(gateways=3) as bed:
-        client, real = bed.client("iotwireless"), models.IoTWirelessBackend._last_uplink
+        client, real = bed.client("iotwireless"), GatewayOperations._describe_listed
         gone = bed.gateways[1].id
 
-        def delete_first(backend: models.IoTWirelessBackend, gateway_id: str) -> dict[str, object]:
-            if gateway_id == gone:
-                backend.service.delete_gateway(backend.owner, gone)
-            return real(backend, gateway_id)
+        def delete_first(operations: GatewayOperations, gateway: Gateway) -> dict[str, object]:
+            if gateway.id == gone:
+                operations.service.delete_gateway(operations.owner, gone)
+            return real(operations, gateway)
 
-        monkeypatch.setattr(models.IoTWirelessBackend, "_last_uplink", delete_first)
+        monkeypatch.setattr(GatewayOperations, "_describe_listed", delete_first)
         listed = client.list_wireless_gateways()["WirelessGatewayList"]
         assert [one["Id"] for one in listed] == [bed.gateways[0].id, bed.gateways[2].id]
 

@@ -136,7 +136,7 @@ def test_the_201st_gateway_with_a_level_of_its_own_is_refused(bed: Testbed, iot:
     levels = backend_of(bed).log_levels
     iot.put_resource_log_level(**resource(bed), LogLevel="INFO")
     for number in range(MAX_OVERRIDES - 1):
-        levels._levels.by_gateway[f"filler {number}"] = levels.level_of("none", GatewayEvent.CERTIFICATE)
+        levels._level_by_gateway[f"filler {number}"] = levels.level_of("none", GatewayEvent.CERTIFICATE)
     with pytest.raises(iot.exceptions.ValidationException, match="200 resources have a log level"):
         iot.put_resource_log_level(**resource(bed, 1), LogLevel="INFO")
     iot.put_resource_log_level(**resource(bed), LogLevel="ERROR")

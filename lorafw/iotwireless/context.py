@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from lorafw.server.authorization import BoundCertificate
 from lorafw.tasks.answers import AnsweredRequest, AnswerListener
@@ -134,6 +135,13 @@ def notify_certificate_associated(owner: AccountRegion, certificate_id: str) -> 
         _context.on_certificate(owner, certificate_id)
 
 
+def iot_backend(owner: AccountRegion) -> Any:
+    """Return moto's backend of AWS IoT for an account in a Region. It has the certificates and the things."""
+    from moto.backends import get_backend  # noqa: PLC0415
+
+    return get_backend("iot")[owner.account][owner.region]
+
+
 class IotCertificates:
     """Finds certificates in moto's IoT backend, for the CUPS server."""
 
@@ -144,9 +152,7 @@ class IotCertificates:
             owner: Account and Region of the certificate.
             certificate_id: Id of the certificate in AWS IoT.
         """
-        from moto.backends import get_backend  # noqa: PLC0415
-
-        certificate = get_backend("iot")[owner.account][owner.region].certificates.get(certificate_id)
+        certificate = iot_backend(owner).certificates.get(certificate_id)
         if certificate is None:
             return None
         return BoundCertificate(certificate_id, certificate.certificate_pem, certificate.status == "ACTIVE")

@@ -17,9 +17,6 @@ from lorafw.tasks.model import Definition, Gateway, Task, UpdateSpec
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
-GATEWAY_RESOURCE = "WirelessGateway"
-DEFINITION_RESOURCE = "WirelessGatewayTaskDefinition"
-
 _WHITESPACE: Final = re.compile(r"\s", re.ASCII)
 """AWS's pattern of GatewayEui allows any white space between the bytes."""
 
@@ -46,7 +43,7 @@ def gateway_to_aws(gateway: Gateway, arn: str) -> dict[str, Any]:
         "Description": gateway.description,
         "LoRaWAN": {"GatewayEui": gateway.eui.hex, **gateway.lorawan},
         "Arn": arn,
-        "ThingName": gateway.thing_arn.rsplit("/", 1)[-1] if gateway.thing_arn else None,
+        "ThingName": gateway.thing_name,
         "ThingArn": gateway.thing_arn,
     }
     return _drop_none(members)

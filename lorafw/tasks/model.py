@@ -112,6 +112,13 @@ class Gateway:
     sequence: int = 0
     """Orders gateways by the time of their registration."""
 
+    @property
+    def thing_name(self) -> str | None:
+        """Name of the associated thing, the last part of its ARN. None if there is none."""
+        if self.thing_arn is None:
+            return None
+        return self.thing_arn.rsplit("/", 1)[-1]
+
 
 @dataclass(frozen=True, slots=True)
 class UpdateSpec:

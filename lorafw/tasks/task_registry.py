@@ -141,15 +141,20 @@ class TaskRegistry(Registry):
             return nullcontext()
         return self._lock
 
-    def keep_api_record(self, record: ApiRecord, value: Any) -> None:
+    def save_api_value(self, record: ApiRecord, value: Any) -> None:
         """Save a value of the API with the changes of this call.
 
         Args:
-            record: Its key.
-            value: A value that JSON can represent. None if the value was deleted.
+            record: The key of the value. A value that was saved with this key before is replaced.
+            value: A value that JSON can represent, and that is not None.
         """
         with self._lock:
             self._pending_changes.api_records[record] = value
+
+    def delete_api_value(self, record: ApiRecord) -> None:
+        """Delete a saved value of the API with the changes of this call."""
+        with self._lock:
+            self._pending_changes.api_records[record] = None
 
     def restore(self, saved: SavedState) -> None:
         """Take over a saved state. The service must be empty.

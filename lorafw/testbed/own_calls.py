@@ -85,9 +85,9 @@ def register_gateway(owner: AccountRegion, eui: GatewayEui, name: str, rf_region
 
     backend = iotwireless_backends[owner.account][owner.region]
     try:
-        gateway_id: str = backend.create_wireless_gateway(gateway_parameters(eui, name, rf_region))["Id"]
+        gateway_id: str = backend.gateways.create(gateway_parameters(eui, name, rf_region))["Id"]
     except Conflict:
-        gateway_id = backend.get_wireless_gateway(eui.hex, "GatewayEui")["Id"]
+        gateway_id = backend.gateways.get(eui.hex, "GatewayEui")["Id"]
     # A request draws its own id from the seeded generator too. Draw it, so that later ids are those of a program that
     # registers its gateways with boto3.
     gen_amzn_requestid_long({})

@@ -23,8 +23,9 @@ from lorafw.iotwireless.cloudformation.properties import (
     ResourceSchema,
     to_parameters,
 )
-from lorafw.iotwireless.models import MAX_TAGS, IoTWirelessBackend, find_backend
+from lorafw.iotwireless.models import IoTWirelessBackend, find_backend
 from lorafw.iotwireless.serializers import parse_gateway, read_update
+from lorafw.iotwireless.tags import MAX_TAGS
 from lorafw.iotwireless.validation import InvalidParameters
 
 ATTRIBUTES = ("Arn", "Id")
@@ -87,12 +88,12 @@ class StackResource:
             backend: The backend of the resource's account and Region.
             wanted: The tags: keys and values.
         """
-        present = {tag["Key"] for tag in backend.list_tags_for_resource(self.arn)["Tags"]}
+        present = {tag["Key"] for tag in backend.tags.get(self.arn)["Tags"]}
         removed = sorted(present - wanted.keys())
         if removed:
-            backend.untag_resource(self.arn, removed)
+            backend.tags.remove(self.arn, removed)
         if wanted:
-            backend.tag_resource(self.arn, [{"Key": key, "Value": value} for key, value in wanted.items()])
+            backend.tags.add(self.arn, [{"Key": key, "Value": value} for key, value in wanted.items()])
 
 
 class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  # moto is not typed for us
@@ -108,7 +109,7 @@ class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  #
         with _changing(cls.schema, details["LogicalId"], account_id, region_name) as backend:
             parameters = to_parameters(cls.schema, cloudformation_json["Properties"])
             stack_tags = _stack_tags(account_id, region_name, details["StackId"])
-            created = backend.create_wireless_gateway(_with_stack_tags(parameters, stack_tags))
+            created = backend.gateways.create(_with_stack_tags(parameters, stack_tags))
             if "ThingArn" in parameters:
                 _associate_or_delete(backend, created["Id"], parameters["ThingArn"])
             return cls(created, parameters, stack_tags)
@@ -146,7 +147,7 @@ class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  #
     ) -> None:
         """Delete a gateway. Does nothing if somebody else has deleted it."""
         with _changing(cls.schema, resource_name, account_id, region_name) as backend, suppress(NotFound):
-            backend.delete_wireless_gateway(resource_name)
+            backend.delete_gateway(resource_name)
 
     def changed_settings(self, backend: IoTWirelessBackend, lorawan: Properties) -> Properties:
         """Return the LoRaWAN settings that the gateway has after an update.
@@ -177,10 +178,10 @@ class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  #
         if thing_arn == self.parameters.get("ThingArn"):
             return
         if thing_arn is not None:
-            backend.associate_wireless_gateway_with_thing(self.resource_id, thing_arn)
+            backend.things.associate(self.resource_id, thing_arn)
             return
         with suppress(NotFound):  # somebody else may have removed the association
-            backend.disassociate_wireless_gateway_from_thing(self.resource_id)
+            backend.things.disassociate(self.resource_id)
 
 
 class StackTaskDefinition(StackResource, CloudFormationModel):  # type: ignore[misc]
@@ -196,7 +197,7 @@ class StackTaskDefinition(StackResource, CloudFormationModel):  # type: ignore[m
         with _changing(cls.schema, details["LogicalId"], account_id, region_name) as backend:
             parameters = to_parameters(cls.schema, cloudformation_json["Properties"])
             stack_tags = _stack_tags(account_id, region_name, details["StackId"])
-            created = backend.create_wireless_gateway_task_definition(_with_stack_tags(parameters, stack_tags))
+            created = backend.definitions.create(_with_stack_tags(parameters, stack_tags))
             return cls(created, parameters, stack_tags)
 
     @classmethod
@@ -225,7 +226,7 @@ class StackTaskDefinition(StackResource, CloudFormationModel):  # type: ignore[m
     ) -> None:
         """Delete a task definition. Does nothing if somebody else has deleted it."""
         with _changing(cls.schema, resource_name, account_id, region_name) as backend, suppress(NotFound):
-            backend.delete_wireless_gateway_task_definition(resource_name)
+            backend.definitions.delete(resource_name)
 
     def change(self, backend: IoTWirelessBackend, parameters: Properties) -> None:
         """Change the definition, which keeps its id. Its tasks go on with what they were created from.
@@ -279,9 +280,9 @@ def _changing(schema: ResourceSchema, name: str, account_id: str, region_name: s
 def _associate_or_delete(backend: IoTWirelessBackend, gateway_id: str, thing_arn: str) -> None:
     """Associate a new gateway with a thing. If that fails, delete the gateway and raise the error."""
     try:
-        backend.associate_wireless_gateway_with_thing(gateway_id, thing_arn)
+        backend.things.associate(gateway_id, thing_arn)
     except LorafwError:
-        backend.delete_wireless_gateway(gateway_id)
+        backend.delete_gateway(gateway_id)
         raise
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
 from lorafw.errors import InvalidValue, NotFound
-from lorafw.iotwireless.context import current_service
+from lorafw.iotwireless.operations import AccountOperations, Members
 from lorafw.tasks.changes import ApiRecord
 from lorafw.tasks.model import AccountRegion
 
@@ -30,8 +29,6 @@ _OPTION_LISTS: Final = (_GATEWAY_OPTIONS, "WirelessDeviceLogOptions", "FuotaTask
 """The members of the options that are lists, one for each resource type."""
 
 _RESOURCE_TYPES: Final = ("WirelessGateway", "WirelessDevice", "FuotaTask")
-
-Members = dict[str, Any]
 
 
 class LogLevel(StrEnum):
@@ -54,52 +51,44 @@ class GatewayEvent(StrEnum):
     CERTIFICATE = "Certificate"
 
 
-@dataclass(slots=True)
-class _Levels:
-    """All levels of an account in a Region. Mutable."""
+class LogLevels(AccountOperations):
+    """The operations about log levels, and the level that applies to an event of a gateway. Thread-safe.
 
-    options: Members = field(default_factory=lambda: {"DefaultLogLevel": str(DEFAULT_LEVEL)})
-    """The members of GetLogLevelsByResourceTypes."""
-    by_event: dict[GatewayEvent, LogLevel] = field(default_factory=lambda: dict.fromkeys(GatewayEvent, DEFAULT_LEVEL))
-    """The levels of gateways that have none of their own. They follow from the options."""
-    by_gateway: dict[str, LogLevel] = field(default_factory=dict)
-    """The levels of single gateways, by id."""
-
-
-class LogLevels:
-    """The operations about log levels, and the level that applies to an event of a gateway. Thread-safe."""
+    A gateway can have a level of its own. The options give the levels of all other gateways, by event.
+    """
 
     def __init__(self, owner: AccountRegion) -> None:
-        """Set the default level. ``owner`` is the account and Region."""
-        self._owner = owner
-        self._levels = _Levels()
+        super().__init__(owner)
+        self._options: Members = {"DefaultLogLevel": str(DEFAULT_LEVEL)}
+        """The members of GetLogLevelsByResourceTypes."""
+        self._level_by_event = event_levels(self._options)
+        """The levels that follow from the options."""
+        self._level_by_gateway: dict[str, LogLevel] = {}
+        """The levels of gateways that have one of their own, by the id of the gateway."""
         self._lock = threading.Lock()
+        """Held while levels are changed."""
 
     def level_of(self, gateway_id: str, event: GatewayEvent) -> LogLevel:
         """Return the level that applies to an event of a gateway."""
-        return self._levels.by_gateway.get(gateway_id) or self._levels.by_event[event]
+        return self._level_by_gateway.get(gateway_id) or self._level_by_event[event]
 
-    def get_log_levels_by_resource_types(self) -> Members:
+    def get_by_resource_types(self) -> Members:
         """Return the default level and the options that were set."""
-        return dict(self._levels.options)
+        return dict(self._options)
 
-    def update_log_levels_by_resource_types(self, parameters: Mapping[str, Any]) -> None:
-        """Change those options that are given. An empty list removes the options of its resource type.
+    def update_by_resource_types(self, changes: Members) -> None:
+        """Change the options that are given. An empty list removes the options of its resource type.
 
         Raises:
             InvalidValue: A list names a type or an event twice.
         """
-        given = {name: value for name, value in parameters.items() if value is not None}
-        for name in _OPTION_LISTS:
-            _check_named_once(f"{name}[].Type", [option["Type"] for option in given.get(name, ())])
-            for option in given.get(name, ()):
-                _check_named_once(f"{name}[].Events[].Event", [event["Event"] for event in option.get("Events") or ()])
+        check_options(changes)
         with self._lock:
-            options = {name: value for name, value in {**self._levels.options, **given}.items() if value != []}
+            options = _apply_changes(self._options, changes)
             self._set_options(options)
-            current_service().keep_api_record(ApiRecord(OPTIONS, self._owner, ""), options)
+            self.save_value(OPTIONS, "", options)
 
-    def get_resource_log_level(self, resource_type: str, resource_id: str) -> Members:
+    def get(self, resource_type: str, resource_id: str) -> Members:
         """Return the level of one gateway. It has no member if the gateway has no level of its own (documented).
 
         Raises:
@@ -107,12 +96,12 @@ class LogLevels:
             InvalidValue: AWS has no such resource type.
         """
         self._check_resource(resource_type, resource_id)
-        level = self._levels.by_gateway.get(resource_id)
+        level = self._level_by_gateway.get(resource_id)
         if level is None:
             return {}
         return {"LogLevel": str(level)}
 
-    def put_resource_log_level(self, resource_type: str, resource_id: str, level: str) -> None:
+    def put(self, resource_type: str, resource_id: str, level: str) -> None:
         """Set the level of one gateway.
 
         Args:
@@ -126,14 +115,14 @@ class LogLevels:
         """
         self._check_resource(resource_type, resource_id)
         with self._lock:
-            overrides = self._levels.by_gateway
-            if resource_id not in overrides and len(overrides) >= MAX_OVERRIDES:
+            is_new = resource_id not in self._level_by_gateway
+            if is_new and len(self._level_by_gateway) >= MAX_OVERRIDES:
                 reason = f"{MAX_OVERRIDES} resources have a log level of their own already; reset one of them first"
                 raise InvalidValue("ResourceIdentifier", resource_id, reason)
-            overrides[resource_id] = LogLevel(level)
-            current_service().keep_api_record(self._override_record(resource_id), level)
+            self._level_by_gateway[resource_id] = LogLevel(level)
+            self.save_value(OVERRIDE, resource_id, level)
 
-    def reset_resource_log_level(self, resource_type: str, resource_id: str) -> None:
+    def reset(self, resource_type: str, resource_id: str) -> None:
         """Remove the level of one gateway, if it has one.
 
         Raises:
@@ -143,34 +132,29 @@ class LogLevels:
         self._check_resource(resource_type, resource_id)
         self.forget_gateway(resource_id)
 
-    def reset_all_resource_log_levels(self) -> None:
+    def reset_all(self) -> None:
         """Remove the levels of all single gateways. The options by resource type stay (documented)."""
-        for gateway_id in list(self._levels.by_gateway):
+        for gateway_id in list(self._level_by_gateway):
             self.forget_gateway(gateway_id)
 
     def forget_gateway(self, gateway_id: str) -> None:
         """Remove the level of a gateway that is deleted, if it has one."""
         with self._lock:
-            if self._levels.by_gateway.pop(gateway_id, None) is not None:
-                current_service().keep_api_record(self._override_record(gateway_id), None)
+            if gateway_id in self._level_by_gateway:
+                del self._level_by_gateway[gateway_id]
+                self.delete_saved_value(OVERRIDE, gateway_id)
 
     def restore(self, record: ApiRecord, value: Any) -> None:
-        """Take over a value that was saved: of the kind OPTIONS or OVERRIDE."""
+        """Take over a value that an earlier process has saved: of the kind OPTIONS or OVERRIDE."""
         if record.kind == OPTIONS:
             self._set_options(value)
         else:
-            self._levels.by_gateway[record.key] = LogLevel(value)
+            self._level_by_gateway[record.key] = LogLevel(value)
 
     def _set_options(self, options: Members) -> None:
-        """Replace the options, and determine the levels of events from them."""
-        default = options["DefaultLogLevel"]
-        levels = dict.fromkeys(GatewayEvent, LogLevel(default))
-        for option in options.get(_GATEWAY_OPTIONS, ()):
-            levels = dict.fromkeys(GatewayEvent, LogLevel(option["LogLevel"]))
-            for event in option.get("Events") or ():
-                levels[GatewayEvent(event["Event"])] = LogLevel(event["LogLevel"])
-        self._levels.options = options
-        self._levels.by_event = levels
+        """Replace the options, and the levels that follow from them."""
+        self._options = options
+        self._level_by_event = event_levels(options)
 
     def _check_resource(self, resource_type: str, resource_id: str) -> None:
         """Raise an error if there is no such resource. lorafw has gateways only."""
@@ -179,11 +163,50 @@ class LogLevels:
             raise InvalidValue("ResourceType", resource_type, reason)
         if resource_type != "WirelessGateway":
             raise NotFound(resource_type, resource_id)
-        current_service().gateway(self._owner, resource_id)
+        self.service.gateway(self.owner, resource_id)
 
-    def _override_record(self, gateway_id: str) -> ApiRecord:
-        """Return the key under which the level of a gateway is saved."""
-        return ApiRecord(OVERRIDE, self._owner, gateway_id)
+
+def event_levels(options: Members) -> dict[GatewayEvent, LogLevel]:
+    """Return the level of each event of gateways that have no level of their own.
+
+    Args:
+        options: The members of GetLogLevelsByResourceTypes. The level of an event takes precedence over the level of
+            all gateways, and that one over the default level.
+    """
+    default_level = LogLevel(options["DefaultLogLevel"])
+    levels = dict.fromkeys(GatewayEvent, default_level)
+    for gateway_option in options.get(_GATEWAY_OPTIONS, ()):
+        gateway_level = LogLevel(gateway_option["LogLevel"])
+        levels = dict.fromkeys(GatewayEvent, gateway_level)
+        for event_option in gateway_option.get("Events") or ():
+            event = GatewayEvent(event_option["Event"])
+            levels[event] = LogLevel(event_option["LogLevel"])
+    return levels
+
+
+def check_options(options: Members) -> None:
+    """Check that each list of options has only one level for each type and each event.
+
+    Raises:
+        InvalidValue: A list names a type or an event twice.
+    """
+    for list_name in _OPTION_LISTS:
+        type_options = options.get(list_name) or ()
+        _check_named_once(f"{list_name}[].Type", [option["Type"] for option in type_options])
+        for option in type_options:
+            event_options = option.get("Events") or ()
+            _check_named_once(f"{list_name}[].Events[].Event", [event["Event"] for event in event_options])
+
+
+def _apply_changes(options: Members, changes: Mapping[str, Any]) -> Members:
+    """Return the options after a change. None changes nothing. An empty list removes the options of its type."""
+    changed = dict(options)
+    for name, value in changes.items():
+        if value == []:
+            changed.pop(name, None)
+        elif value is not None:
+            changed[name] = value
+    return changed
 
 
 def _check_named_once(field_name: str, names: Iterable[str]) -> None:
