@@ -97,12 +97,12 @@ class World:
 
     def receive(self, gateway: Gateway, version: GatewayVersion = OLD) -> PendingUpdate:
         """A request for which a send is due."""
-        due = self.service.handle_request(self.request(gateway, version))
+        due = self.service.receive_request(self.request(gateway, version))
         assert due is not None
         return due
 
     def answer(self, gateway: Gateway, version: GatewayVersion = OLD, keys: tuple[int, ...] = ()) -> Reply:
-        return self.service.handle(self.request(gateway, version, keys))
+        return self.service.answer(self.request(gateway, version, keys))
 
     def poll(
         self, gateway: Gateway, version: GatewayVersion = OLD, *, whole: bool = True, keys: tuple[int, ...] = ()

@@ -53,7 +53,7 @@ def test_an_unexpected_error_is_answered_and_counted(
     def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr(server.service, "handle_request", fail)
+    monkeypatch.setattr(server.service, "receive_request", fail)
     answer = ask(server)
     assert answer.startswith(b"HTTP/1.1 500 ")
     assert answer.endswith(b"\r\n\r\nserver error\n")
@@ -69,7 +69,7 @@ def test_many_such_errors_do_not_flood_the_log(
     def fail(_: object) -> None:
         raise ValueError("again")
 
-    monkeypatch.setattr(server.service, "handle_request", fail)
+    monkeypatch.setattr(server.service, "receive_request", fail)
     for _ in range(3 * MAX_LINES_PER_WINDOW):
         assert b" 500 " in ask(server)
     assert server.tally.counts == {RefusalReason.SERVER_ERROR: 3 * MAX_LINES_PER_WINDOW}

@@ -368,7 +368,7 @@ def test_an_account_is_read_as_a_fleet_with_at_most_ten_requests_a_second(accoun
         eui = f"58a0cbfffe{number:06x}"
         lorawan = {"GatewayEui": eui, "RfRegion": "EU868" if number % 2 else "US915"}
         ids.append(client.create_wireless_gateway(LoRaWAN=lorawan)["Id"])
-    service.handle(
+    service.answer(
         UpdateInfoRequest(router=GatewayEui.parse("58a0cbfffe000001"), station="2.0.6(x/std)", package="1.0", model="m")
     )
     calls: list[tuple[float, str]] = []

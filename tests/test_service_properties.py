@@ -270,7 +270,7 @@ class Laws(RuleBasedStateMachine):
     @precondition(lambda self: self.twins)
     def request(self, pick, version, then, key):
         twin = self.twins[self.pick(self.twins, pick)]
-        due = self.world.service.handle_request(self.world.request(twin.gateway, version, (key,)))
+        due = self.world.service.receive_request(self.world.request(twin.gateway, version, (key,)))
         self.expect_request(twin, version, due)
         if due is None:
             return
@@ -300,7 +300,7 @@ class Laws(RuleBasedStateMachine):
     @rule(version=st.sampled_from(PRESENTED))
     def request_of_a_stranger(self, version):
         request = UpdateInfoRequest(GatewayEui(0xBAD), station=version.station, package=version.package)
-        self.refused(lambda: self.world.service.handle(request), NotFound)
+        self.refused(lambda: self.world.service.answer(request), NotFound)
 
     @rule(pick=picks)
     @precondition(lambda self: self.twins)
@@ -330,7 +330,7 @@ class Laws(RuleBasedStateMachine):
         elif then == "crash":
             self.world.source.trouble = RuntimeError("a bug")
             with pytest.raises(RuntimeError):
-                service.load_and_start_reply(hand.due)
+                service.read_and_start_reply(hand.due)
             self.world.source.trouble = None
         else:
             reply = service.start_reply(hand.due, FakeImage(b"update"))

@@ -55,7 +55,7 @@ class KeptWorld:
         database = StateDatabase(folder)
         store = DatabaseStore(database)
         saved = store.load()
-        world.service.store = store
+        world.service.save_to(store)
         world.ids = NEW_IDS
         if saved is not None:
             world.service.restore(saved)
@@ -78,7 +78,7 @@ def at(clock: ManualClock) -> ManualClock:
 def everything(world: World) -> object:
     """Return all that the service knows."""
     states = []
-    for state in world.service._records.gateways.values():
+    for state in world.service._gateways:
         texts = [to_json(SavedGateway(state.gateway, state.request, task=state.task, exchanges=tuple(state.exchanges)))]
         moments = [state.last_request_at, state.status_since]
         states.append((texts, moments, list(state.recent_log)))

@@ -94,7 +94,7 @@ def test_the_service_of_a_testbed_that_has_ended_reads_no_update_from_the_real_a
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "real")
     monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", lambda *_: pytest.fail("something was sent"))
     with pytest.raises(LabError, match="not open"):
-        bed.service.handle(request)
+        bed.service.answer(request)
     with pytest.raises(LabError, match="not open"):
         bed.service.explain(bed.owner, bed.gateways[0].id)
 

@@ -668,7 +668,7 @@ def test_a_request_while_the_update_is_written_gets_nothing_and_counts_for_nothi
 def test_of_many_requests_at_once_in_any_attempt_one_is_offered(world, gateway, definition, polls):
     for _ in range(polls):
         world.poll(gateway)
-    dues = [world.service.handle_request(world.request(gateway)) for _ in range(5)]
+    dues = [world.service.receive_request(world.request(gateway)) for _ in range(5)]
     assert [due is not None for due in dues] == [True, False, False, False, False]
 
 
@@ -972,7 +972,7 @@ def test_an_error_while_reading_for_what_has_gone_means_nothing(world, gateway, 
     before = snapshot(world)
     world.source.trouble = RuntimeError("a bug")
     with pytest.raises(RuntimeError):
-        world.service.load_and_start_reply(due)
+        world.service.read_and_start_reply(due)
     world.source.trouble = None
     assert snapshot(world) == before
 
@@ -1040,7 +1040,7 @@ def test_by_policy_an_unsigned_update_is_not_withheld():
 
 def test_an_unknown_gateway_is_not_found_and_nothing_is_created(world, definition):
     stranger = UpdateInfoRequest(GatewayEui(0xBAD), station=OLD.station, package=OLD.package, model=OLD.model)
-    for call in (world.service.handle_request, world.service.handle):
+    for call in (world.service.receive_request, world.service.answer):
         error = refused(world, lambda call=call: call(stranger), NotFound)
         assert (error.resource_type, error.resource_id) == ("WirelessGateway", "0000000000000bad")
     assert world.service.find_gateway(stranger.router) is None
@@ -1161,7 +1161,7 @@ def test_without_a_clock_the_machines_own_is_taken():
     service = UpdateService(source=FakeSource())
     gateway = service.create_gateway(OWNER, GatewayEui(1))
     before = time.time_ns() // 1_000_000
-    service.handle_request(UpdateInfoRequest(gateway.eui))
+    service.receive_request(UpdateInfoRequest(gateway.eui))
     assert before <= service.last_seen_ms(OWNER, gateway.id) <= time.time_ns() // 1_000_000
     assert service.policy == Policy()
 

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from moto.utilities.utils import get_partition
 
-from lorafw.tasks.model import AccountRegion
-
-GATEWAY_RESOURCE: Final = "WirelessGateway"
-"""AWS's name of the resource type of a gateway. ARNs and errors contain it."""
-
-DEFINITION_RESOURCE: Final = "WirelessGatewayTaskDefinition"
-"""AWS's name of the resource type of a task definition."""
+from lorafw.tasks.model import DEFINITION_RESOURCE, GATEWAY_RESOURCE, AccountRegion
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from lorafw.iotwireless.arns import DEFINITION_RESOURCE
 from lorafw.iotwireless.idempotency import IdempotentCalls
 from lorafw.iotwireless.operations import AccountOperations, Members
 from lorafw.iotwireless.pagination import list_members, paginate
 from lorafw.iotwireless.serializers import definition_members, read_update, task_members, version_members
 from lorafw.iotwireless.tags import TagOperations, check_first_tags
-from lorafw.tasks.model import AccountRegion, Definition
+from lorafw.tasks.model import DEFINITION_RESOURCE, AccountRegion, Definition
 
 
 class DefinitionOperations(AccountOperations):
@@ -83,7 +82,7 @@ class TaskOperations(AccountOperations):
     """The operations about tasks. A task is the update of one gateway; a gateway has at most one."""
 
     def create(self, gateway_id: str, definition_id: str) -> Members:
-        """Create a task for a gateway.
+        """Create a task for a gateway. Returns the id of its definition, and its status.
 
         Raises:
             NotFound: There is no such gateway or definition.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from lorafw.errors import InvalidValue, NotFound
 from lorafw.eui import GatewayEui
-from lorafw.iotwireless.arns import GATEWAY_RESOURCE
 from lorafw.iotwireless.context import current_service
-from lorafw.tasks.model import AccountRegion, Gateway
+from lorafw.tasks.model import GATEWAY_RESOURCE, AccountRegion, Gateway
 
 
 def find_gateway(owner: AccountRegion, identifier: str, identifier_type: str) -> Gateway:

@@ -8,14 +8,13 @@ from typing import Final
 
 from lorafw.clock import format_iso
 from lorafw.errors import InvalidValue, NotFound
-from lorafw.iotwireless.arns import GATEWAY_RESOURCE
 from lorafw.iotwireless.gateway_finder import find_gateway
 from lorafw.iotwireless.idempotency import IdempotentCalls
 from lorafw.iotwireless.operations import AccountOperations, Members
 from lorafw.iotwireless.pagination import list_members, paginate
 from lorafw.iotwireless.serializers import gateway_to_aws, parse_gateway
 from lorafw.iotwireless.tags import TagOperations, check_first_tags
-from lorafw.tasks.model import AccountRegion, Gateway
+from lorafw.tasks.model import GATEWAY_RESOURCE, AccountRegion, Gateway
 
 _CHANGEABLE_LORAWAN: Final = ("JoinEuiFilters", "NetIdFilters", "MaxEirp")
 """Members of LoRaWANGateway that UpdateWirelessGateway can change."""

@@ -80,7 +80,7 @@ class KeptState:
             StateError: The state cannot be read.
         """
         saved = self.store.load()
-        service.store = self.store
+        service.save_to(self.store)
         if saved is None:
             return {}
         service.restore(saved)

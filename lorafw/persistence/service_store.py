@@ -19,7 +19,7 @@ from lorafw.tasks.gateway_state import RECENT_EXCHANGES, RECENT_ROWS, GatewaySta
 from lorafw.tasks.lifecycle import Cause, LogRow, TaskStatus
 from lorafw.tasks.model import AccountRegion, Definition, ExchangeRecord, Gateway, Task
 from lorafw.tasks.saved_state import SavedState
-from lorafw.tasks.task_registry import LOG_ROWS
+from lorafw.tasks.task_log import LOG_ROWS
 
 _SAVED_AT: Final = "saved_at"
 """Name of the property with the time of the last change."""

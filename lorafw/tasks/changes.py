@@ -1,7 +1,6 @@
-"""What changes in the update service during one public call, so that it can be saved before the call is answered.
+"""What one public call of the update service has changed, so that it can be saved before the call is answered.
 
-The service notes each gateway and definition that a call may have changed. When the call releases the service's lock,
-the changes are passed to a ``ServiceStore`` in one piece. Without a store they are dropped.
+When a call releases the service's lock, its changes are passed to a ``ServiceStore`` in one piece.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ class ApiRecord:
     kind: str
     """What the value is, such as ``tags``."""
     owner: AccountRegion
+    """The account and Region that the value belongs to."""
     key: str
     """What the value belongs to, such as the ARN of the resource."""
 
@@ -36,20 +36,25 @@ class SavedChanges:
     now: Moment
     """The time of the service's clock."""
     gateways: Mapping[str, GatewayState | None] = field(default_factory=dict)
-    """Gateways that may have changed, by id. None if the gateway was deleted."""
+    """Gateways that were created or may have changed, by id. None if the gateway was deleted."""
     definitions: Mapping[str, Definition | None] = field(default_factory=dict)
-    """Definitions that were created, by id. None if the definition was deleted."""
+    """Definitions that were created or changed, by id. None if the definition was deleted."""
     log: Sequence[LogRow] = ()
     """New rows of the task log."""
     api_records: Mapping[ApiRecord, Any] = field(default_factory=dict)
     """New values of the API, which JSON can represent. None if the value was deleted."""
+
+    @property
+    def is_empty(self) -> bool:
+        """True if the call has changed nothing."""
+        return not (self.gateways or self.definitions or self.log or self.api_records)
 
 
 class ServiceStore(Protocol):
     """Keeps the state of the service."""
 
     def save(self, changes: SavedChanges) -> None:
-        """Save all changes or none.
+        """Save all changes of a call, or none of them.
 
         Raises:
             StateError: The changes cannot be saved. The call must not be answered.
@@ -61,41 +66,22 @@ class ServiceStore(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class PendingChanges:
-    """The changes of the current call so far. The service adds to them, and starts with a new value in the next call.
-
-    An id stands for the whole gateway or definition: its state is read when the changes are saved. The thing may also
-    be unchanged or deleted by then.
-    """
-
-    gateway_ids: set[str] = field(default_factory=set)
-    """The gateways that the call has changed, deleted, or may have changed."""
-    definition_ids: set[str] = field(default_factory=set)
-    """The task definitions that the call has created or deleted."""
-    log: list[LogRow] = field(default_factory=list)
-    """The rows that the call has appended to the task log."""
-    api_records: dict[ApiRecord, Any] = field(default_factory=dict)
-    """The values of the API that the call has set. None stands for a value that it has deleted."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the call has changed nothing so far."""
-        return self == PendingChanges()
-
-
 class SavingLock:
-    """A reentrant lock that calls a function before the thread that holds it lets it go.
+    """A lock that saves before it is released. Use it in a ``with`` statement.
 
-    The function is called once for nested blocks, when the outermost one ends. If it raises, the lock is released and
-    the exception is passed on.
+    A thread that holds the lock can enter further blocks with it. The lock is released when the outermost block ends,
+    so the changes of all nested blocks are saved at once.
+
+    Args:
+        save: Called just before the lock is released. If it raises an exception, the lock is released all the same, and
+            the exception is passed on.
     """
 
     def __init__(self, save: Callable[[], None]) -> None:
         self._save: Final = save
         self._lock = threading.RLock()
         self._depth = 0
-        """Number of blocks that the holder of the lock is in."""
+        """Number of nested blocks in which the thread is that holds the lock."""
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -104,8 +90,9 @@ class SavingLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        is_outermost_block = self._depth == 1
         try:
-            if self._depth == 1:
+            if is_outermost_block:
                 self._save()
         finally:
             self._depth -= 1

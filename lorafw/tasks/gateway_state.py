@@ -21,16 +21,18 @@ RECENT_EXCHANGES: Final = 3
 
 @dataclass(slots=True)
 class GatewayState:
-    """What the service keeps about one gateway between requests."""
+    """What the service keeps about one gateway between requests. The service changes it, and holds its lock then."""
 
     gateway: Gateway
+    """The gateway as it is registered."""
     request: UpdateInfoRequest | None = None
     """The last request. None before the first."""
     last_request_at: Moment | None = None
-    """When the last request was received."""
+    """When the last request was received. None before the first."""
     task: Task | None = None
+    """The firmware update task of the gateway. None if it has none."""
     status_since: Moment | None = None
-    """When the task got its current status."""
+    """When the task got its current status. None if there was no task yet."""
     in_flight: PendingUpdate | None = None
     """The update that is being read or sent. None if there is none."""
     last_read_error: LorafwError | None = None
@@ -39,6 +41,12 @@ class GatewayState:
     """The latest rows of the task log about this gateway, oldest first."""
     exchanges: deque[ExchangeRecord] = field(default_factory=lambda: deque(maxlen=RECENT_EXCHANGES))
     """The latest exchanges, oldest first."""
+
+    def record_request(self, request: UpdateInfoRequest, now: Moment) -> None:
+        """Record a request that was received just now."""
+        self.request = request
+        self.last_request_at = now
+        self.exchanges.append(ExchangeRecord(now.utc_ms, request.version))
 
     @property
     def last_seen_ms(self) -> int | None:

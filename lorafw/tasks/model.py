@@ -12,6 +12,15 @@ from lorafw.eui import GatewayEui
 from lorafw.tasks.lifecycle import ATTEMPT_BY_STATUS, INITIAL, TERMINAL, TaskEvent, TaskStatus, next_status
 from lorafw.version import GatewayVersion
 
+GATEWAY_RESOURCE: Final = "WirelessGateway"
+"""AWS's name of the resource type of a gateway. Errors and ARNs contain it."""
+
+DEFINITION_RESOURCE: Final = "WirelessGatewayTaskDefinition"
+"""AWS's name of the resource type of a task definition."""
+
+TASK_RESOURCE: Final = "WirelessGatewayTask"
+"""AWS's name of the resource type of a task."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PendingUpdate:

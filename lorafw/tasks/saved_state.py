@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from lorafw.clock import Moment
 from lorafw.tasks.gateway_state import GatewayState
 from lorafw.tasks.lifecycle import LogRow
-from lorafw.tasks.model import Definition, ReplyState
+from lorafw.tasks.model import Definition, Delivery, ReplyState
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,13 @@ class SavedState:
     log: Sequence[LogRow] = ()
     """The task log, oldest first."""
 
+    @property
+    def last_sequence(self) -> int:
+        """The greatest sequence number of a gateway or definition. 0 if there is none."""
+        numbers = [state.gateway.sequence for state in self.gateways]
+        numbers += [definition.sequence for definition in self.definitions]
+        return max(numbers, default=0)
+
 
 def monotonic_shift_ms(saved_at: Moment, now: Moment) -> int:
     """Return what must be added to a saved monotonic time, so that it is on the scale of ``now``.
@@ -38,18 +45,31 @@ def monotonic_shift_ms(saved_at: Moment, now: Moment) -> int:
     return now.monotonic_ms - passed_ms - saved_at.monotonic_ms
 
 
-def continue_after_restart(state: GatewayState, shift_ms: int) -> None:
-    """Prepare a saved gateway for a service that starts. Mutates ``state``.
+def was_sending(state: GatewayState) -> bool:
+    """Return True if the server was sending a gateway the update of its task when the state was saved."""
+    if state.task is None or state.task.delivery is not Delivery.STARTED:
+        return False
+    return any(exchange.answer is ReplyState.SENDING for exchange in state.exchanges)
 
-    Times are moved by ``shift_ms``. A reply that was being sent has broken off with its server.
+
+def mark_broken_replies(state: GatewayState) -> None:
+    """Record that a reply which was being sent has broken off with its server. Mutates ``state``."""
+    for exchange in state.exchanges:
+        if exchange.answer is ReplyState.SENDING:
+            exchange.answer = ReplyState.BROKEN
+
+
+def shift_times(state: GatewayState, shift_ms: int) -> None:
+    """Move the monotonic times of a saved gateway to the scale of a service that starts. Mutates ``state``.
+
+    Args:
+        state: The saved gateway.
+        shift_ms: What to add to each time: the result of ``monotonic_shift_ms``.
     """
     state.last_request_at = _shift_moment(state.last_request_at, shift_ms)
     state.status_since = _shift_moment(state.status_since, shift_ms)
     if state.task is not None and state.task.sent_ms is not None:
         state.task = replace(state.task, sent_ms=state.task.sent_ms + shift_ms)
-    for exchange in state.exchanges:
-        if exchange.answer is ReplyState.SENDING:
-            exchange.answer = ReplyState.BROKEN
 
 
 def _shift_moment(moment: Moment | None, shift_ms: int) -> Moment | None:

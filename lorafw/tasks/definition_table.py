@@ -1,0 +1,67 @@
+"""The table of all task definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lorafw.errors import NotFound
+from lorafw.tasks.matcher import Matcher
+from lorafw.tasks.model import DEFINITION_RESOURCE, AccountRegion, Definition
+from lorafw.tasks.policy import Policy
+from lorafw.version import GatewayVersion
+
+
+class DefinitionTable:
+    """The task definitions of all accounts and Regions. Not thread-safe: callers must hold a lock.
+
+    Iteration is in the order of creation. A definition that was changed keeps its place.
+
+    Args:
+        policy: The decisions about which versions match, and which definition wins.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._definition_by_id: dict[str, Definition] = {}
+        self._matcher = Matcher(policy)
+        """Finds definitions by the version of a gateway. It knows the same definitions as the table."""
+
+    def __iter__(self) -> Iterator[Definition]:
+        return iter(self._definition_by_id.values())
+
+    def add(self, definition: Definition) -> None:
+        """Add a definition."""
+        self._definition_by_id[definition.id] = definition
+        self._matcher.add(definition)
+
+    def replace(self, definition: Definition) -> None:
+        """Replace the definition that has the same id."""
+        self._matcher.remove(self._definition_by_id[definition.id])
+        self.add(definition)
+
+    def remove(self, definition: Definition) -> None:
+        """Remove a definition."""
+        self._matcher.remove(definition)
+        del self._definition_by_id[definition.id]
+
+    def get(self, owner: AccountRegion, definition_id: str) -> Definition:
+        """Return the definition with this id.
+
+        Raises:
+            NotFound: There is no such definition in this account and Region.
+        """
+        definition = self._definition_by_id.get(definition_id)
+        if definition is None or definition.owner != owner:
+            raise NotFound(DEFINITION_RESOURCE, definition_id)
+        return definition
+
+    def find_by_id(self, definition_id: str) -> Definition | None:
+        """Return the definition with this id, in any account and Region. None if there is none."""
+        return self._definition_by_id.get(definition_id)
+
+    def find_best_match(self, owner: AccountRegion, presented: GatewayVersion) -> Definition | None:
+        """Return the definition of an automatic task for a gateway that presents a version. None if none matches."""
+        return self._matcher.find_best(owner, presented)
+
+    def find_matches(self, owner: AccountRegion, presented: GatewayVersion) -> list[Definition]:
+        """Return all definitions that match a presented version, oldest first."""
+        return self._matcher.find_all(owner, presented)
