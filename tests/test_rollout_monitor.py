@@ -246,7 +246,7 @@ def test_a_reading_that_was_overtaken_by_a_newer_one_is_not_shown(
     carried_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panel = RolloutMonitor(shutil.copytree(carried_out, tmp_path / "copy") / "rollout.plan")
-    older, newest = panel.view, MonitorView.read(panel._reader, panel.wave.value)
+    older, newest = panel.view, panel._reader.read(panel.wave.value)
     views = iter([older, newest])
 
     async def read_twice_at_once() -> None:
