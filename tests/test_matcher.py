@@ -221,7 +221,7 @@ def test_nothing_is_kept_of_what_was_removed():
     for sequence in range(100):
         made.add(definition(sequence, replace(OLD, package=f"1.0.{sequence}")))
         made.remove(definition(sequence, replace(OLD, package=f"1.0.{sequence}")))
-    assert not made._by_version
+    assert not made._groups
 
 
 # --- cost ---------------------------------------------------------------------------------------------------------
@@ -265,37 +265,26 @@ def test_a_look_up_costs_the_same_among_ten_and_among_ten_thousand(work, policy,
     assert many.get("__eq__", 0) <= 1
 
 
-class Watched(dict):
-    """Counts how many of its values are looked at."""
+class Watched(list):
+    """Counts how many of its items are looked at."""
 
     seen = 0
 
-    def values(self):
-        return WatchedValues(super().values())
-
-
-class WatchedValues:
-    def __init__(self, values):
-        self._values = values
+    def __getitem__(self, index):
+        Watched.seen += 1
+        return super().__getitem__(index)
 
     def __iter__(self):
-        return self._watch(iter(self._values))
-
-    def __reversed__(self):
-        return self._watch(reversed(self._values))
-
-    @staticmethod
-    def _watch(values):
-        for value in values:
+        for item in super().__iter__():
             Watched.seen += 1
-            yield value
+            yield item
 
 
 @pytest.mark.parametrize(("several_matches", "winner"), [("oldest", "d0"), ("newest", "d9999")])
 def test_of_ten_thousand_that_match_one_is_looked_at(several_matches, winner):
     made = matcher(*map(definition, range(10_000)), several_matches=several_matches)
-    ((key, group),) = made._by_version.items()
-    made._by_version[key] = Watched(group)
+    ((key, group),) = made._groups.items()
+    made._groups[key] = Watched(group)
     Watched.seen = 0
     assert made.find_best(OWNER, OLD).id == winner
     assert Watched.seen == 1

@@ -7,17 +7,22 @@ the version is either given or left out.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from itertools import product
 from operator import attrgetter
+from typing import Final
 
 from lorafw.tasks.evaluation import normalize_version
 from lorafw.tasks.model import AccountRegion, Definition
 from lorafw.tasks.policy import Policy
 from lorafw.version import GatewayVersion
 
-_Key = tuple[AccountRegion, GatewayVersion]
-_BY_AGE = attrgetter("sequence")
+_IndexKey = tuple[AccountRegion, GatewayVersion]
+"""Owner and normalized CurrentVersion of a definition."""
+
+_SEQUENCE: Final = attrgetter("sequence")
+"""Returns the sequence number of a definition. An older definition has a lower number."""
 
 
 class Matcher:
@@ -29,30 +34,28 @@ class Matcher:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._by_version: dict[_Key, dict[str, Definition]] = {}
-        """Definitions with the same key, by id, oldest first."""
+        self._groups: dict[_IndexKey, list[Definition]] = {}
+        """The definitions with the same key, oldest first. No group is empty."""
 
     def add(self, definition: Definition) -> None:
-        """Add a definition."""
-        if not self._is_indexed(definition):
-            return
-        group = self._by_version.setdefault(self._key(definition), {})
-        is_newest = not group or _newest(group).sequence < definition.sequence
-        group[definition.id] = definition
-        if not is_newest:  # an older definition was changed
-            by_age = sorted(group.values(), key=_BY_AGE)
-            self._by_version[self._key(definition)] = {each.id: each for each in by_age}
+        """Add a definition. Does nothing if the definition can never match a gateway."""
+        if _can_match(definition, self._policy):
+            group = self._groups.setdefault(self._key(definition), [])
+            insort(group, definition, key=_SEQUENCE)
 
     def remove(self, definition: Definition) -> None:
         """Remove a definition. Does nothing if it is not in the index."""
         key = self._key(definition)
-        group = self._by_version.get(key, {})
-        group.pop(definition.id, None)
+        group = self._groups.get(key, [])
+        index = bisect_left(group, definition.sequence, key=_SEQUENCE)
+        if index == len(group) or group[index].id != definition.id:
+            return
+        del group[index]
         if not group:
-            self._by_version.pop(key, None)
+            del self._groups[key]
 
     def find_best(self, owner: AccountRegion, presented: GatewayVersion) -> Definition | None:
-        """Return the definition that wins: the oldest or the newest match, by the policy ``several_matches``.
+        """Return the match that wins: the oldest or the newest one, by the policy ``several_matches``.
 
         Args:
             owner: Account and Region of the gateway.
@@ -63,51 +66,42 @@ class Matcher:
         """
         groups = self._matching_groups(owner, presented)
         if self._policy.several_matches == "newest":
-            return max(map(_newest, groups), key=_BY_AGE, default=None)
-        return min(map(_oldest, groups), key=_BY_AGE, default=None)
+            return max((group[-1] for group in groups), key=_SEQUENCE, default=None)
+        return min((group[0] for group in groups), key=_SEQUENCE, default=None)
 
     def find_all(self, owner: AccountRegion, presented: GatewayVersion) -> list[Definition]:
-        """Return all definitions that match, oldest first.
-
-        Args:
-            owner: Account and Region of the gateway.
-            presented: The version that the gateway presents.
-        """
+        """Return all definitions that match a presented version, oldest first."""
         matches: list[Definition] = []
         for group in self._matching_groups(owner, presented):
-            matches.extend(group.values())
-        return sorted(matches, key=_BY_AGE)
+            matches += group
+        return sorted(matches, key=_SEQUENCE)
 
-    def _matching_groups(self, owner: AccountRegion, presented: GatewayVersion) -> Iterator[dict[str, Definition]]:
-        """Iterate over the groups of definitions whose key the presented version satisfies."""
-        for version in self._candidate_versions(normalize_version(presented, self._policy)):
-            group = self._by_version.get((owner, version))
-            if group:
+    def _matching_groups(self, owner: AccountRegion, presented: GatewayVersion) -> Iterator[list[Definition]]:
+        """Iterate over the groups of definitions that match a presented version."""
+        for version in _matching_versions(presented, self._policy):
+            group = self._groups.get((owner, version))
+            if group is not None:
                 yield group
 
-    def _candidate_versions(self, presented: GatewayVersion) -> Iterator[GatewayVersion]:
-        """Iterate over the CurrentVersions that match a presented version."""
-        if self._policy.absent_field == "wildcard":
-            yield from _wildcard_versions(presented)
-        elif presented.is_complete:
-            yield presented
-
-    def _is_indexed(self, definition: Definition) -> bool:
-        """Return True if the definition can match a gateway."""
-        if not definition.auto_create_tasks or definition.update is None:
-            return False
-        return definition.current_version.is_complete or self._policy.absent_field == "wildcard"
-
-    def _key(self, definition: Definition) -> _Key:
+    def _key(self, definition: Definition) -> _IndexKey:
+        """Return the key under which a definition is found."""
         return definition.owner, normalize_version(definition.current_version, self._policy)
 
 
-def _oldest(group: dict[str, Definition]) -> Definition:
-    return next(iter(group.values()))
+def _can_match(definition: Definition, policy: Policy) -> bool:
+    """Return True if there can be a gateway that matches the definition."""
+    if not definition.auto_create_tasks or definition.update is None:
+        return False
+    return definition.current_version.is_complete or policy.absent_field == "wildcard"
 
 
-def _newest(group: dict[str, Definition]) -> Definition:
-    return next(reversed(group.values()))
+def _matching_versions(presented: GatewayVersion, policy: Policy) -> Iterator[GatewayVersion]:
+    """Iterate over each CurrentVersion that matches a presented version, in the form that is used in comparisons."""
+    normalized = normalize_version(presented, policy)
+    if policy.absent_field == "wildcard":
+        yield from _wildcard_versions(normalized)
+    elif normalized.is_complete:
+        yield normalized
 
 
 def _wildcard_versions(version: GatewayVersion) -> Iterator[GatewayVersion]:
