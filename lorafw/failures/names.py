@@ -61,6 +61,10 @@ class ErrorReply:
     message: str
 
 
+Failure = ErrorReply | TransportFailure
+"""How a call fails: AWS answers with an error, or the connection fails."""
+
+
 @cache
 def service_model(service: str) -> Any:
     """Return botocore's model of a service. Files of the user, such as ~/.aws/models, are not read."""

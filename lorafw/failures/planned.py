@@ -1,4 +1,4 @@
-"""Which call fails, and with what. All values are frozen, and the functions are pure."""
+"""Which call fails, and with what."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lorafw.failures.names import ErrorReply, Operation, TransportFailure
+from lorafw.failures.names import Failure, Operation
 
 Members = Mapping[str, Any]
 """Members of a call's parameters, by name."""
@@ -30,7 +30,7 @@ class PlannedFailure:
     """The failure of some future calls of one operation."""
 
     operation: Operation
-    failure: ErrorReply | TransportFailure
+    failure: Failure
     times: int = 1
     """The number of calls that fail. botocore's retries are calls too."""
     after: int = 0
@@ -39,34 +39,59 @@ class PlannedFailure:
     """Members that a call must have. Calls without them neither fail nor count."""
 
     def applies_to(self, call: ApiCall) -> bool:
-        """Return whether the call is of this operation and has the members of ``where``."""
+        """Return True if the call is of this operation and has the members of ``where``."""
         return call.operation == self.operation and contains(call.members, self.where)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the next call fails."""
+        return self.after == 0
 
-def next_failure(
-    planned: tuple[PlannedFailure, ...], call: ApiCall
-) -> tuple[tuple[PlannedFailure, ...], ErrorReply | TransportFailure | None]:
-    """Decide whether a call fails.
+    def after_call(self) -> PlannedFailure | None:
+        """Return what is still planned after one more call. None if nothing is."""
+        if self.after > 0:
+            return replace(self, after=self.after - 1)
+        if self.times > 1:
+            return replace(self, times=self.times - 1)
+        return None
 
-    The first planned failure that applies to the call decides. Later ones wait until it is used up.
 
-    Args:
-        planned: The planned failures, in the order in which they were planned.
-        call: The call.
+class PlannedFailures:
+    """The failures that are still to come, in the order in which they were planned.
 
-    Returns:
-        The failures that are still planned after this call, and the failure of the call. It is None if the call
-        succeeds.
+    Not thread-safe: callers must hold a lock.
     """
-    for index, plan in enumerate(planned):
-        if plan.applies_to(call):
-            before, later = planned[:index], planned[index + 1 :]
-            if plan.after > 0:
-                return (*before, replace(plan, after=plan.after - 1), *later), None
-            if plan.times > 1:
-                return (*before, replace(plan, times=plan.times - 1), *later), plan.failure
-            return (*before, *later), plan.failure
-    return planned, None
+
+    def __init__(self) -> None:
+        self._plans: list[PlannedFailure] = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no failure is planned."""
+        return not self._plans
+
+    def add(self, plan: PlannedFailure) -> None:
+        """Plan a failure. It waits until the ones before it that apply to the same calls are used up."""
+        self._plans.append(plan)
+
+    def take(self, call: ApiCall) -> Failure | None:
+        """Count a call. Returns how it fails, or None if it succeeds. The first plan that applies to it decides."""
+        for index, plan in enumerate(self._plans):
+            if plan.applies_to(call):
+                self._replace(index, plan.after_call())
+                return plan.failure if plan.is_due else None
+        return None
+
+    def _replace(self, index: int, remaining: PlannedFailure | None) -> None:
+        """Replace a plan with what remains of it. Remove the plan if nothing remains."""
+        if remaining is None:
+            del self._plans[index]
+        else:
+            self._plans[index] = remaining
+
+    def clear(self) -> None:
+        """Remove all planned failures."""
+        self._plans.clear()
 
 
 def contains(members: Members, wanted: Members) -> bool:
