@@ -14,13 +14,16 @@ from functools import cache
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from lorafw.failures.names import SERVICES, Operation, ServiceName, service_model
+from lorafw.failures.names import SERVICES, Operation, ServiceName, operation_model, service_model
 from lorafw.failures.planned import ApiCall
 
 OWN_CALL_HEADER: Final = "x-lorafw-own-call"
 """Marks calls that lorafw itself makes. They never fail as planned, and no rate counts them."""
 
-_CREDENTIAL: Final = re.compile(r"Credential=([^/\s,]*)/\d*/([^/\s,]+)/([^/\s,]+)/aws4_request")
+_CREDENTIAL: Final = re.compile(
+    r"Credential=(?P<caller>[^/\s,]*)/\d*/(?P<region>[^/\s,]+)/(?P<service>[^/\s,]+)/aws4_request"
+)
+"""The part of a signature that names the access key, the date, the Region and the service."""
 _LABEL: Final = re.compile(r"\{(\w+)(\+?)\}")
 _BUCKET_HOST: Final = re.compile(r"(?P<bucket>.+?)\.(?:s3[.-]|localhost$)")
 
@@ -38,11 +41,24 @@ class WireRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class _CallScope:
+    """Who calls which service, and where."""
+
+    caller: str
+    """The access key in the request's signature. Empty if there is no signature."""
+    region: str
+    """The Region in the request's signature. Empty if there is no signature."""
+    service: ServiceName
+
+
+@dataclass(frozen=True, slots=True)
 class _Template:
-    """The method and URI of an operation, from the service model."""
+    """The URI of an operation, from the service model."""
 
     operation: str
+    """The name of the operation."""
     path: re.Pattern[str]
+    """A pattern of the path, with a group for each label."""
     labels: int
     """The number of labels in the path."""
     literals: Mapping[str, str]
@@ -65,65 +81,88 @@ def is_own_call(headers: Mapping[str, str]) -> bool:
 def read_call(request: WireRequest) -> ApiCall | None:
     """Return the call that a request makes. None if it is no call of a known service."""
     parts = urlsplit(request.url)
-    caller, region, service = _signed_for(request, parts)
-    if service is None:
+    scope = _read_scope(request, parts)
+    if scope is None:
         return None
-    if service_model(service).metadata["protocol"] == "query":
-        return _read_query_call(request, parts, caller, region, service)
-    return _read_rest_call(request, parts, caller, region, service)
+    if service_model(scope.service).metadata["protocol"] == "query":
+        return _read_query_call(request, parts, scope)
+    return _read_rest_call(request, parts, scope)
 
 
 def signed_service(request: WireRequest) -> ServiceName | None:
     """Return the service that a request calls. None if it is not known. The body is not needed for this."""
-    return _signed_for(request, urlsplit(request.url))[2]
+    scope = _read_scope(request, urlsplit(request.url))
+    return None if scope is None else scope.service
 
 
-def _signed_for(request: WireRequest, parts: SplitResult) -> tuple[str, str, ServiceName | None]:
-    """Return access key, Region and service of a request. Without a signature, the host tells the service."""
+def _read_scope(request: WireRequest, parts: SplitResult) -> _CallScope | None:
+    """Return who calls which service, and where. None if no known service is called.
+
+    A request has its signature in a header or, if its URL was signed in advance, in the query. Without a signature, the
+    name of the host tells the service.
+    """
     signature = request.headers.get("authorization", "")
-    presigned = parse_qs(parts.query).get("X-Amz-Credential")
-    if presigned:
-        signature = f"Credential={presigned[0]}"
+    credential_in_url = parse_qs(parts.query).get("X-Amz-Credential")
+    if credential_in_url:
+        signature = f"Credential={credential_in_url[0]}"
     match = _CREDENTIAL.search(signature)
-    if match is None:
-        return "", "", _service_named((parts.hostname or "").split("."))
-    return match[1], match[2], _service_named([match[3]])
+    if match is not None:
+        return _scope_of_service([match["service"]], match["caller"], match["region"])
+    return _scope_of_service((parts.hostname or "").split("."), caller="", region="")
 
 
-def _service_named(names: list[str]) -> ServiceName | None:
-    """Return the first service that is among these names, or None."""
-    return next((service for service in SERVICES if service in names), None)
+def _scope_of_service(names: list[str], caller: str, region: str) -> _CallScope | None:
+    """Return the scope with the first known service that is among these names. None if there is none."""
+    for service in SERVICES:
+        if service in names:
+            return _CallScope(caller, region, service)
+    return None
 
 
-def _read_query_call(
-    request: WireRequest, parts: SplitResult, caller: str, region: str, service: ServiceName
-) -> ApiCall | None:
+def _read_query_call(request: WireRequest, parts: SplitResult, scope: _CallScope) -> ApiCall | None:
     """Return the call of a service with the protocol "query": a form with the operation as ``Action``."""
-    form = parse_qs(request.body.decode("utf-8", "replace"), keep_blank_values=True)
-    fields = {name: values[0] for name, values in {**parse_qs(parts.query), **form}.items()}
+    values_by_name = parse_qs(parts.query)
+    values_by_name.update(parse_qs(request.body.decode("utf-8", "replace"), keep_blank_values=True))
+    fields = {name: values[0] for name, values in values_by_name.items()}
     action = fields.get("Action", "")
-    if action not in service_model(service).operation_names:
+    if action not in service_model(scope.service).operation_names:
         return None
-    return ApiCall(Operation(service, action), region, caller, fields)
+    return ApiCall(Operation(scope.service, action), scope.region, scope.caller, fields)
 
 
-def _read_rest_call(
-    request: WireRequest, parts: SplitResult, caller: str, region: str, service: ServiceName
-) -> ApiCall | None:
+def _read_rest_call(request: WireRequest, parts: SplitResult, scope: _CallScope) -> ApiCall | None:
     """Return the call of a service whose operations differ in method and URI."""
-    path = parts.path or "/"
-    bucket = _BUCKET_HOST.match(parts.hostname or "")
-    if service == "s3" and bucket is not None:
-        path = f"/{bucket['bucket']}{path}"
+    path = _path_with_bucket(parts, scope.service)
     query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
-    candidates = [template for template in _templates(service, request.method) if _matches(template, path, query)]
-    if not candidates:
+    template = _find_template(scope.service, request, path, query)
+    if template is None:
         return None
-    template = max(candidates, key=lambda each: _rank(each, query, request.headers))
+    labels = _read_labels(template, path)
+    members = _read_members(Operation(scope.service, template.operation), request, labels, query)
+    return ApiCall(Operation(scope.service, template.operation), scope.region, scope.caller, members)
+
+
+def _path_with_bucket(parts: SplitResult, service: ServiceName) -> str:
+    """Return the path of a URL. If S3's bucket is in the host name, it is put in front of the path."""
+    path = parts.path or "/"
+    bucket_host = _BUCKET_HOST.match(parts.hostname or "")
+    if service == "s3" and bucket_host is not None:
+        return f"/{bucket_host['bucket']}{path}"
+    return path
+
+
+def _find_template(service: ServiceName, request: WireRequest, path: str, query: Mapping[str, str]) -> _Template | None:
+    """Return the template that fits a request best. None if none matches."""
+    templates = _templates(service, request.method)
+    candidates = [template for template in templates if _matches(template, path, query)]
+    return max(candidates, key=lambda template: _rank(template, query, request.headers), default=None)
+
+
+def _read_labels(template: _Template, path: str) -> dict[str, str]:
+    """Return the decoded labels of a path that matches the template."""
     match = template.path.fullmatch(path)
-    labels = {name: unquote(text) for name, text in (match.groupdict() if match else {}).items()}
-    members = _members(service, template.operation, labels, query, request)
-    return ApiCall(Operation(service, template.operation), region, caller, members)
+    assert match is not None
+    return {name: unquote(text) for name, text in match.groupdict().items()}
 
 
 @cache
@@ -135,24 +174,32 @@ def _templates(service: str, method: str) -> list[_Template]:
 
 
 def _template(operation: Any) -> _Template:
-    """Return the template of an operation."""
+    """Return the template of an operation. ``operation`` is botocore's model of it."""
     path, _, query = operation.http["requestUri"].partition("?")
     pattern = _LABEL.sub(_label_pattern, re.sub(r"[.$]", r"\\\g<0>", path))
-    required: dict[str, set[str]] = {"querystring": set(), "header": set()}
-    shape = operation.input_shape
-    for name in () if shape is None else shape.required_members:
-        serialization = shape.members[name].serialization
-        if serialization.get("location") in required:
-            required[serialization["location"]].add(serialization["name"])
+    required_headers = _required_names(operation.input_shape, "header")
     return _Template(
         operation.name,
         re.compile(f"{pattern}/?"),
         labels=path.count("{"),
         literals={name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()},
-        required_query=frozenset(required["querystring"]),
-        required_headers=frozenset(name.lower() for name in required["header"]),
+        required_query=frozenset(_required_names(operation.input_shape, "querystring")),
+        required_headers=frozenset(name.lower() for name in required_headers),
         is_deprecated=operation.deprecated,
     )
+
+
+def _required_names(shape: Any, location: str) -> list[str]:
+    """Return the names on the wire of the required members that are in this part of a request.
+
+    Args:
+        shape: The input of an operation in botocore's service model. None if it has no input.
+        location: The part of the request: "querystring" or "header".
+    """
+    if shape is None:
+        return []
+    required = [shape.members[name].serialization for name in shape.required_members]
+    return [serialization["name"] for serialization in required if serialization.get("location") == location]
 
 
 def _label_pattern(match: re.Match[str]) -> str:
@@ -174,25 +221,27 @@ def _rank(template: _Template, query: Mapping[str, str], headers: Mapping[str, s
     return (-template.labels, len(template.literals), -missing, present, -int(template.is_deprecated))
 
 
-def _members(
-    service: str, operation: str, labels: Mapping[str, str], query: Mapping[str, str], request: WireRequest
+def _read_members(
+    operation: Operation, request: WireRequest, labels: Mapping[str, str], query: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the members of a call: those in the URI, the headers and a JSON body."""
-    shape = service_model(service).operation_model(operation).input_shape
+    """Return the members of a call: those in a JSON body, the path, the query and the headers."""
+    shape = operation_model(operation).input_shape
     if shape is None:
         return {}
-    found: dict[str, Any] = {}
-    body = _json_members(shape, request.body)
+    body_members = _json_members(shape, request.body)
+    sources: Mapping[str, Mapping[str, Any]] = {"uri": labels, "querystring": query, "header": request.headers}
+    members: dict[str, Any] = {}
     for name, member in shape.members.items():
         location = member.serialization.get("location")
-        on_wire = member.serialization.get("name", name)
-        source: Mapping[str, Any] = {"uri": labels, "querystring": query, "header": request.headers}.get(location, body)
-        key = on_wire.lower() if location == "header" else on_wire
+        key = member.serialization.get("name", name)
+        source = sources.get(location, {})
         if location is None:
-            key = name
+            source, key = body_members, name
+        elif location == "header":
+            key = key.lower()
         if key in source:
-            found[name] = source[key]
-    return found
+            members[name] = source[key]
+    return members
 
 
 def _json_members(shape: Any, body: bytes) -> dict[str, Any]:
@@ -201,16 +250,20 @@ def _json_members(shape: Any, body: bytes) -> dict[str, Any]:
         content = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return _renamed(shape, content) if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    return _with_model_names(shape, content)
 
 
-def _renamed(shape: Any, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of a structure by their names in the model. Names on the wire may differ."""
-    found = {}
+def _with_model_names(shape: Any, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of a JSON object by their names in the model. Names on the wire may differ."""
+    members = {}
     for name, member in shape.members.items():
-        on_wire = member.serialization.get("name", name)
-        if on_wire in content:
-            value = content[on_wire]
-            is_structure = member.type_name == "structure" and isinstance(value, dict)
-            found[name] = _renamed(member, value) if is_structure else value
-    return found
+        name_on_wire = member.serialization.get("name", name)
+        if name_on_wire not in content:
+            continue
+        value = content[name_on_wire]
+        if member.type_name == "structure" and isinstance(value, dict):
+            value = _with_model_names(member, value)
+        members[name] = value
+    return members
