@@ -187,13 +187,15 @@ def _matching_lines(snapshot: Snapshot, misses: tuple[NearMiss, ...], policy: Po
         yield "There is no task definition in this account and Region."
         return
     yield "No task definition with AutoCreateTasks matches."
-    without_update = [d.id for d in snapshot.definitions if d.auto_create_tasks and d.update is None]
+    automatic = [definition for definition in snapshot.definitions if definition.auto_create_tasks]
+    without_update = [definition.id for definition in automatic if definition.update is None]
     if without_update:
         evidence = _evidence(policy, "without_source")
         yield f"Without Update, so never offering anything ({evidence}): {_join_limited(without_update)}."
     for miss in misses:
         yield f"Nearly: {miss.definition.id} ({_format_name(miss.definition.name)})"
-        yield from (f"  {difference}" for difference in miss.differences)
+        for difference in miss.differences:
+            yield f"  {difference}"
 
 
 def _match_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
@@ -299,17 +301,20 @@ def _key_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
     keys = snapshot.request.keys
     if not update.signature:
         yield _unsigned_line(keys)
-        return
-    crc = update.sig_key_crc
-    signed_with = "no SigKeyCrc" if crc is None else f"SigKeyCrc {_format_key(crc)}"
-    if crc in keys:
-        yield f"The update is signed with {signed_with}, and the gateway has this key."
-        return
+    elif update.sig_key_crc in keys:
+        yield f"The update is signed with {_format_sig_key(update)}, and the gateway has this key."
+    else:
+        yield _key_mismatch_line(update, keys, policy)
+        yield from _other_key_lines(snapshot, keys)
+
+
+def _key_mismatch_line(update: UpdateSpec, keys: Sequence[int], policy: Policy) -> str:
+    """Say that the gateway does not have the key of the update, and whether the service sends the update anyway."""
     present = f"the keys {_format_keys(keys)}" if keys else "no key"
     consequence = "is offered all the same" if policy.key_mismatch == "offer" else "is withheld"
     evidence = _evidence(policy, "key_mismatch")
-    yield f"The update is signed with {signed_with}; the gateway has {present}. It {consequence} ({evidence})."
-    yield from _other_key_lines(snapshot, keys)
+    sig_key = _format_sig_key(update)
+    return f"The update is signed with {sig_key}; the gateway has {present}. It {consequence} ({evidence})."
 
 
 def _unsigned_line(keys: Sequence[int]) -> str:
@@ -335,7 +340,15 @@ def _format_key(crc: int) -> str:
     return f"{crc} ({crc:08X})"
 
 
+def _format_sig_key(update: UpdateSpec) -> str:
+    """Return the SigKeyCrc of an update as text."""
+    if update.sig_key_crc is None:
+        return "no SigKeyCrc"
+    return f"SigKeyCrc {_format_key(update.sig_key_crc)}"
+
+
 def _format_keys(crcs: Sequence[int]) -> str:
+    """Return the CRCs of keys as a list that is truncated if it is long."""
     return _join_limited(_format_key(crc) for crc in crcs)
 
 
@@ -352,26 +365,29 @@ def _source_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
 
 
 def _signature_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
-    """Say if the signature does not belong to the update file. The file was overwritten, or another one was signed.
-
-    SigKeyCrc is only a label: if any key of the gateway verifies the signature, a station runs the update (observed).
-    """
+    """Explain why no station accepts the signature, if that is so. Most often the update file was overwritten."""
     update, source = _update_in_question(snapshot, policy), snapshot.source
-    if update is None or update.sig_key_crc is None or source is None or source.signers is None:
-        return
-    if update.sig_key_crc in source.signers:
-        return
-    if snapshot.request is not None and not source.signers.isdisjoint(snapshot.request.keys):
-        return
-    problem = "does not belong to the object that is there now"
-    hint = "Was the object overwritten? Sign what is there now, or give each update a key of its own in the bucket."
-    if source.signature_fault is not None:
+    if update is None or update.sig_key_crc is None:
+        return  # The update is not signed.
+    if source is None or source.signers is None:
+        return  # The update could not be read, so its signature was not checked.
+    # A station tries all of its keys, whatever SigKeyCrc says (observed).
+    tried_keys = {update.sig_key_crc, *snapshot.key_crcs}
+    if source.signers.isdisjoint(tried_keys):
+        yield from _bad_signature_lines(update.sig_key_crc, source.signature_fault)
+
+
+def _bad_signature_lines(sig_key_crc: int, fault: str | None) -> Iterator[str]:
+    """Describe a signature that no key verifies. ``fault`` is what the signer did wrong, or None if it is unknown."""
+    if fault is None:
+        problem = "does not belong to the object that is there now"
+        hint = "Was the object overwritten? Sign what is there now, or give each update a key of its own in the bucket."
+    else:
         problem = "cannot be verified"
-        hint = source.signature_fault
-    yield (
-        f"Its signature {problem}: no key with SigKeyCrc "
-        f"{_format_key(update.sig_key_crc)} verifies it, so a station refuses it ({Evidence.OBSERVED})."
-    )
+        hint = fault
+    key = _format_key(sig_key_crc)
+    refusal = f"no key with SigKeyCrc {key} verifies it, so a station refuses it ({Evidence.OBSERVED})"
+    yield f"Its signature {problem}: {refusal}."
     yield f"  {hint}"
 
 

@@ -187,14 +187,14 @@ class Policy:
         """Return all decisions, with the values of this policy."""
         return tuple(
             BehaviourDecision(
-                f.name,
-                f.metadata["question"],
-                getattr(self, f.name),
-                f.metadata["tag"],
-                f.metadata["reason"],
-                f.metadata["choices"],
+                name=policy_field.name,
+                question=policy_field.metadata["question"],
+                value=getattr(self, policy_field.name),
+                tag=policy_field.metadata["tag"],
+                reason=policy_field.metadata["reason"],
+                choices=policy_field.metadata["choices"],
             )
-            for f in fields(self)
+            for policy_field in fields(self)
         )
 
     def with_string_values(self, texts: Mapping[str, str]) -> Policy:
@@ -206,15 +206,21 @@ class Policy:
         Raises:
             InvalidValue: A name or a value is unknown.
         """
-        current = {decision.name: decision for decision in self.decisions()}
+        decision_by_name = {decision.name: decision for decision in self.decisions()}
         changes: dict[str, Any] = {}
         for name, text in texts.items():
-            if name not in current:
-                near = difflib.get_close_matches(name, current, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(current)}"
-                raise InvalidValue("policy", name, f"{name!r} is not a policy; {hint}")
-            changes[name] = _from_text(current[name], text)
+            decision = decision_by_name.get(name)
+            if decision is None:
+                raise _unknown_name(name, list(decision_by_name))
+            changes[name] = _from_text(decision, text)
         return replace(self, **changes)
+
+
+def _unknown_name(name: str, known: list[str]) -> InvalidValue:
+    """Return the error about a name that no decision has. The message suggests a similar name."""
+    similar = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {similar[0]}?" if similar else f"known: {', '.join(known)}"
+    return InvalidValue("policy", name, f"{name!r} is not a policy; {hint}")
 
 
 def _check(decision: BehaviourDecision) -> None:
