@@ -34,9 +34,9 @@ _MOTO_MODULE: Final = "moto.iotwireless"
 
 
 def register(service: UpdateService | None = None) -> None:
-    """Make lorafw's ``iotwireless`` a service of moto, in place of moto's own if it has one.
+    """Make lorafw's ``iotwireless`` a service of moto. If moto has one of its own, lorafw's takes its place.
 
-    Calling it again is harmless. What moto's own had stored is out of reach from then on.
+    Calling this function again is harmless. Resources that moto's own service has stored cannot be reached any more.
 
     Args:
         service: The update service to use from now on. None to keep the current one.
@@ -45,7 +45,8 @@ def register(service: UpdateService | None = None) -> None:
         IncompatibleMoto: lorafw does not work with the installed version of moto.
     """
     index = _require_compatible_moto()
-    if sys.modules.get(_MOTO_MODULE) is not sys.modules[__name__]:
+    is_registered = sys.modules.get(_MOTO_MODULE) is sys.modules[__name__]
+    if not is_registered:
         _take_place_in_moto(index.backend_url_patterns)
         certify_requested_keys()
         register_resource_types()
@@ -73,19 +74,14 @@ __getattr__, __dir__ = attach(__name__, {"iotwireless_backends": "models"})
 
 
 def _require_compatible_moto() -> Any:
-    """Return ``moto.backend_index``. Raises IncompatibleMoto if lorafw does not work with the installed moto."""
-    import moto  # noqa: PLC0415
+    """Return ``moto.backend_index``, which lists the services that moto answers.
 
-    version = str(getattr(moto, "__version__", "of no version"))
+    Raises:
+        IncompatibleMoto: lorafw does not work with the installed version of moto.
+    """
+    version = _require_compatible_version()
     try:
-        numbers = tuple(int(part) for part in version.split(".")[:2])
-    except ValueError:
-        numbers = (0, 0)
-    if not (5, 2) <= numbers < (6, 0):
-        raise IncompatibleMoto(
-            f"lorafw fits into {MOTO_REQUIREMENT}; installed is moto {version}: pip install '{MOTO_REQUIREMENT}'"
-        )
-    try:
+        # Import all that lorafw needs, so that a missing part is reported here.
         from moto import backend_index  # noqa: PLC0415
         from moto.core.base_backend import BackendDict, BaseBackend  # noqa: F401, PLC0415
         from moto.core.exceptions import ServiceException  # noqa: F401, PLC0415
@@ -97,3 +93,19 @@ def _require_compatible_moto() -> Any:
     if not isinstance(getattr(backend_index, "backend_url_patterns", None), list):
         raise IncompatibleMoto(f"moto {version} keeps its services in another way: pip install '{MOTO_REQUIREMENT}'")
     return backend_index
+
+
+def _require_compatible_version() -> str:
+    """Return the version of the installed moto. Raises IncompatibleMoto if it does not meet MOTO_REQUIREMENT."""
+    import moto  # noqa: PLC0415
+
+    version = str(getattr(moto, "__version__", "of no version"))
+    try:
+        major_and_minor = tuple(int(part) for part in version.split(".")[:2])
+    except ValueError:
+        major_and_minor = (0, 0)
+    if not (5, 2) <= major_and_minor < (6, 0):
+        raise IncompatibleMoto(
+            f"lorafw fits into {MOTO_REQUIREMENT}; installed is moto {version}: pip install '{MOTO_REQUIREMENT}'"
+        )
+    return version

@@ -10,12 +10,12 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any, Final
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
 
+from lorafw.iotwireless.connection_limit import ConnectionLimit
 from lorafw.server.admission import Denial, HostNames, RequestSource, decide
 from lorafw.server.file_budget import PROCESS
 from lorafw.server.refusals import RefusalCounter, RefusalReason
@@ -24,7 +24,6 @@ READ_TIMEOUT_S: Final = 20
 """A client that sends nothing for this long in the middle of a request is dropped."""
 MAX_CONNECTIONS: Final = 512
 """Connections at once; each has a thread."""
-_WAIT_FOR_ROOM_S: Final = 0.5
 _CONTROL_PATH: Final = "moto-api"
 _SHOWN_HOST: Final = 60
 
@@ -35,34 +34,41 @@ Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 class AdmissionMiddleware:
     """WSGI middleware that admits only requests which no web page of another server can have caused.
 
-    It also takes the headers out of replies with which moto would let every page read them.
+    It also removes the headers from replies with which moto would let every web page read them.
+
+    Args:
+        application: The application that answers the admitted requests.
+        names: The Host names that are admitted.
+        on_denial: Called with the reason and the client's address when a request is refused.
     """
 
-    def __init__(self, application: Application, names: HostNames, refuse: Callable[[Denial, str], None]) -> None:
-        """Wrap ``application``. ``refuse`` is called with the reason and the client's address, to count it."""
+    def __init__(self, application: Application, names: HostNames, on_denial: Callable[[Denial, str], None]) -> None:
         self._application = application
         self._names = names
-        self._refuse = refuse
+        self._on_denial = on_denial
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request as WSGI requires: let the application answer it, or refuse it."""
-        denial = self._decide(environ)
+        """Answer a request as WSGI requires: refuse it, or let the application answer it."""
+        denial = self._find_denial(environ)
         if denial is not None:
-            self._refuse(denial, environ.get("REMOTE_ADDR", "?"))
+            self._on_denial(denial, environ.get("REMOTE_ADDR", "?"))
             return _answer_denied(denial, environ, start_response)
 
         def start_without_cors(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            """Start the response without the headers that let web pages read it."""
             return start_response(status, _without_cors(headers), exc_info)
 
         return self._application(environ, start_without_cors)
 
-    def _decide(self, environ: dict[str, Any]) -> Denial | None:
+    def _find_denial(self, environ: dict[str, Any]) -> Denial | None:
         """Return why the request is refused, or None if it is admitted. moto's own paths are always refused."""
         source = RequestSource(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE"))
         denial = decide(source, self._names)
-        if denial is None and is_control_path(environ.get("PATH_INFO", "")):
+        if denial is not None:
+            return denial
+        if is_control_path(environ.get("PATH_INFO", "")):
             return Denial.PATH
-        return denial
+        return None
 
 
 def is_control_path(path: str) -> bool:
@@ -99,16 +105,16 @@ def _explain(denial: Denial, environ: dict[str, Any]) -> str:
 
 
 class ApiWsgiServer(ThreadedWSGIServer):
-    """Serves moto's backends with admission. ``tally`` counts refusals.
+    """Serves moto's backends to callers that are admitted.
 
-    It holds no more connections than its share of the process's files. If there is one more, the oldest whose request
-    has not arrived yet is closed. If there is none, the server stops accepting until one of them ends.
+    It holds no more connections than its share of the process's files. If there is one more, the oldest idle connection
+    is closed. If there is none, the server accepts no connection until one of them ends.
     """
 
     def __init__(
         self, host: str, port: int, names: HostNames, wrap: Callable[[Application], Application] | None = None
     ) -> None:
-        """Listen.
+        """Listen for connections.
 
         Args:
             host: Address to listen at.
@@ -120,77 +126,59 @@ class ApiWsgiServer(ThreadedWSGIServer):
             OSError: Listening is not possible.
         """
         self.tally = RefusalCounter()
-        self._counting = threading.Lock()
-        self._room = threading.Condition()
-        self._arriving: dict[socket.socket, None] = {}
-        self._count = 0
-        self._files = PROCESS.join()
+        """Counts the requests and connections that were refused."""
+        self._tally_lock = threading.Lock()
+        self._file_share = PROCESS.join()
+        self._connections = ConnectionLimit(self._max_connections, self._count_closed_connection)
         application: Application = DomainDispatcherApplication(create_backend_app)
         try:
             if wrap is not None:
                 application = wrap(application)
-            application = AdmissionMiddleware(application, names, self._refuse)
+            application = AdmissionMiddleware(application, names, self._count_denial)
             super().__init__(host, port, application, handler=_ApiHandler)
         except BaseException:
-            self._files.leave()
+            self._file_share.leave()
             raise
 
-    def _refuse(self, denial: Denial, client: str) -> None:
-        with self._counting:
-            self.tally.add(RefusalReason.NOT_ADMITTED, f"{client}: {denial}, at the API")
-
-    # --- connections ---
+    # --- connections: the methods of socketserver ---
 
     def get_request(self) -> tuple[Any, Any]:
-        """Accept a connection if there is room. Raises OSError if not, which socketserver takes as "try again"."""
-        if not self._evict_idle():
+        """Accept a connection. Raises OSError if there is no room for it, after which socketserver tries again."""
+        if not self._connections.wait_for_room():
             raise OSError("no room for another connection")
         connection, address = super().get_request()
-        with self._room:
-            self._arriving[connection] = None
-            self._count += 1
+        self._connections.add(connection)
         return connection, address
 
-    def _evict_idle(self) -> bool:
-        """Wait until another connection may be accepted. Returns False if there is still no room in time."""
-        max_connections = max(min(self._files.files, MAX_CONNECTIONS), 1)
-
-        def has_room() -> bool:
-            return self._count < max_connections
-
-        with self._room:
-            if not has_room():
-                self._close_oldest_idle()
-            return self._room.wait_for(has_room, _WAIT_FOR_ROOM_S)
-
-    def _close_oldest_idle(self) -> None:
-        """Close the oldest connection that has not sent a whole request header. Does nothing if there is none."""
-        oldest = next(iter(self._arriving), None)
-        if oldest is None:
-            return
-        del self._arriving[oldest]
-        with suppress(OSError):
-            oldest.shutdown(socket.SHUT_RDWR)
-        with self._counting:
-            self.tally.add(RefusalReason.TOO_MANY_CONNECTIONS, "at the API")
-
-    def has_arrived(self, connection: socket.socket) -> None:
-        """Record that a request header was read to its end. Its connection is not evicted any more."""
-        with self._room:
-            self._arriving.pop(connection, None)
+    def request_arrived(self, connection: socket.socket) -> None:
+        """Record that a request header was read to its end. Called by the handler of the connection."""
+        self._connections.mark_busy(connection)
 
     def shutdown_request(self, request: Any) -> None:
-        """Close a connection, and let the next one be accepted if the server was full."""
+        """Close a connection. socketserver calls its socket a request."""
         super().shutdown_request(request)
-        with self._room:
-            self._arriving.pop(request, None)
-            self._count -= 1
-            self._room.notify()
+        self._connections.remove(request)
 
     def server_close(self) -> None:
         """Close the listening socket and return this server's share of the file descriptors."""
         super().server_close()
-        self._files.leave()
+        self._file_share.leave()
+
+    def _max_connections(self) -> int:
+        """Return how many connections the server may hold now. The share of files shrinks when a server is added."""
+        return max(min(self._file_share.files, MAX_CONNECTIONS), 1)
+
+    # --- refusals ---
+
+    def _count_denial(self, denial: Denial, client: str) -> None:
+        """Count a request that is not admitted."""
+        with self._tally_lock:
+            self.tally.add(RefusalReason.NOT_ADMITTED, f"{client}: {denial}, at the API")
+
+    def _count_closed_connection(self) -> None:
+        """Count a connection that was closed because there were too many."""
+        with self._tally_lock:
+            self.tally.add(RefusalReason.TOO_MANY_CONNECTIONS, "at the API")
 
 
 class _ApiHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no types
@@ -198,7 +186,7 @@ class _ApiHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no type
     server: ApiWsgiServer
 
     def run_wsgi(self) -> None:
-        self.server.has_arrived(self.connection)
+        self.server.request_arrived(self.connection)
         super().run_wsgi()
 
     def connection_dropped(self, error: BaseException, environ: Any = None) -> None:

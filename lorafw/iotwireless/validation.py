@@ -59,7 +59,9 @@ def parse_parameters(shape: Any, labels: Mapping[str, str], query: str, body: by
     """
     if shape is None:
         return {}
-    members = {**_from_body(shape, body), **_from_query(shape, query), **_from_uri(shape, labels)}
+    members = _from_body(shape, body)
+    members.update(_from_query(shape, query))
+    members.update(_from_uri(shape, labels))
     check_members(shape, members)
     return members
 
@@ -130,10 +132,10 @@ def _from_body(shape: Any, body: bytes) -> dict[str, Any]:
 
 
 def _violations(shape: Any, value: Any, path: str) -> Iterator[str]:
-    """Iterate over the violations of constraints by a value and its members.
+    """Iterate over the messages about the constraints that a value and its members violate.
 
     Args:
-        shape: The shape of the value in botocore's service model.
+        shape: The shape of the value in botocore's service model: its type and its constraints.
         value: The value.
         path: Names the value in messages, for example ``Update.LoRaWAN.SigKeyCrc``.
     """

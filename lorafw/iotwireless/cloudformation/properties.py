@@ -26,8 +26,11 @@ class ResourceSchema:
     """A resource type: its properties, and the operation that creates such a resource."""
 
     type_name: str
+    """Name of the type in templates."""
     operation: str
+    """Name of the operation that creates a resource of this type."""
     properties: PropertyTree
+    """The properties that a template may give."""
     required: frozenset[str]
     """Properties that must be given if the object is given that contains them, such as ``LoRaWAN.GatewayEui``."""
     without_effect: frozenset[str]
@@ -75,26 +78,31 @@ DEFINITION_SCHEMA: Final = ResourceSchema(
 
 
 def to_parameters(schema: ResourceSchema, properties: Properties) -> Properties:
-    """Return the parameters of the operation that creates a resource, and ThingArn of a gateway.
+    """Convert the properties of a resource to the parameters of the operation that creates it.
 
-    Numbers, booleans and texts are converted to the type of the API, as CloudFormation does.
+    Numbers, booleans and texts are converted to the types of the API, as CloudFormation does.
 
     Args:
         schema: The type of the resource.
-        properties: The properties in the template, without functions such as Ref.
+        properties: The properties in the template. Functions such as Ref have been evaluated.
+
+    Returns:
+        The parameters, and the property ThingArn if it is given.
 
     Raises:
         InvalidValue: There is no such property, or a required one is missing.
         InvalidParameters: A value violates a constraint of the API.
     """
     _check_properties(schema, schema.properties, properties, "")
-    given = {name: value for name, value in properties.items() if name not in schema.without_effect}
-    # ThingArn is a parameter of another operation.
-    thing = {"ThingArn": given.pop("ThingArn")} if "ThingArn" in given else {}
+    not_parameters = {"ThingArn", *schema.without_effect}
+    given = {name: value for name, value in properties.items() if name not in not_parameters}
     shape = get_service_model("iotwireless").operation_model(schema.operation).input_shape
     parameters: Properties = _converted(shape, given)
     check_members(shape, parameters)
-    return {**parameters, **thing}
+    # ThingArn is a parameter of another operation, which comes after this one.
+    if "ThingArn" in properties:
+        parameters["ThingArn"] = properties["ThingArn"]
+    return parameters
 
 
 def _check_properties(schema: ResourceSchema, allowed: PropertyTree, properties: Any, path: str) -> None:
@@ -115,13 +123,12 @@ def _check_properties(schema: ResourceSchema, allowed: PropertyTree, properties:
         if name not in allowed:
             known = ", ".join(allowed)
             raise InvalidValue(f"{path}{name}", None, f"there is no such property; there are {known}")
-    for name, inner in allowed.items():
+    for name, inner_properties in allowed.items():
         full_name = f"{path}{name}"
-        if name not in properties:
-            if full_name in schema.required:
-                raise InvalidValue(full_name, None, "the property is missing")
-        elif inner is not None:
-            _check_properties(schema, inner, properties[name], f"{full_name}.")
+        if full_name in schema.required and name not in properties:
+            raise InvalidValue(full_name, None, "the property is missing")
+        if inner_properties is not None and name in properties:
+            _check_properties(schema, inner_properties, properties[name], f"{full_name}.")
 
 
 def _converted(shape: Any, value: Any) -> Any:

@@ -166,7 +166,9 @@ class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  #
             raise InvalidValue("LoRaWAN", eui.hex, f"GatewayEui {remedy}")
         if settings != present_settings and backend.service.policy.stack_update == "refused":
             raise InvalidValue("LoRaWAN", settings, f"RfRegion {remedy}")
-        return {**backend.service.gateway(backend.owner, self.resource_id).lorawan, **settings}
+        changed = dict(backend.service.gateway(backend.owner, self.resource_id).lorawan)
+        changed.update(settings)
+        return changed
 
     def update_thing(self, backend: IoTWirelessBackend, thing_arn: str | None) -> None:
         """Associate the gateway with another thing, or with none.
