@@ -34,7 +34,6 @@ from lorafw.tasks.evaluation import evaluate_request
 from lorafw.tasks.explain import Explanation, definition_to_send, explain, failed_definition
 from lorafw.tasks.gateway_state import GatewayState
 from lorafw.tasks.inspection import READ_ERRORS, inspect_update, open_update
-from lorafw.tasks.lifecycle import Cause
 from lorafw.tasks.model import (
     GATEWAY_RESOURCE,
     AccountRegion,
@@ -43,12 +42,12 @@ from lorafw.tasks.model import (
     PendingUpdate,
     Reply,
     ReplyState,
-    Task,
     UpdateImage,
     UpdateSource,
     UpdateSpec,
 )
 from lorafw.tasks.policy import Policy
+from lorafw.tasks.reply_keeper import ReplyKeeper
 from lorafw.tasks.silence import silence_deadline_ms
 from lorafw.tasks.snapshot import Snapshot
 from lorafw.tasks.task_registry import TaskRegistry, is_replaceable
@@ -77,6 +76,7 @@ class UpdateService(TaskRegistry):
     ) -> None:
         super().__init__(clock=clock or SystemClock(), policy=policy or Policy(), new_id=new_id)
         self.source = source
+        self._replies = ReplyKeeper(self.policy, self._tasks)
         self.answer_listeners = AnswerListeners()
         """Functions that are called with each request that is answered."""
 
@@ -123,15 +123,9 @@ class UpdateService(TaskRegistry):
             state = self._state_in_flight(pending)
             if state is None or state.task is None:
                 return Reply()
-            # Evaluate the request again, because the time has passed since it was received.
-            effect = evaluate_request(state.task, pending.request.version, now.monotonic_ms, self.policy)
-            if not effect.send:
-                state.in_flight = None
+            is_started = self._replies.start(state, state.task, pending, now)
+            if not is_started:
                 return Reply()
-            pending.exchange.answer = ReplyState.SENDING
-            state.last_read_error = None
-            task = self._tasks.apply_effect(state, state.task, effect, now)
-            state.task = task.with_send_started(pending.request.version)
             return Reply(_response_header(pending.update), image, pending)
 
     def reject_unreadable(self, pending: PendingUpdate, error: LorafwError) -> None:
@@ -148,15 +142,13 @@ class UpdateService(TaskRegistry):
             if state is None or state.task is None:
                 return
             pending.exchange.answer = ReplyState.UNREADABLE
-            state.in_flight = None
-            state.last_read_error = error
-            self._tasks.record_cause(state, state.task, Cause.SOURCE_UNREADABLE, now)
+            self._replies.reject(state, state.task, error, now)
 
     def finish_reply(self, reply: Reply, *, delivered: bool) -> None:
-        """Record that a reply has ended. The exchange record is updated even if the task was deleted meanwhile.
+        """Record that a reply has ended. Its exchange is recorded even if the task was deleted meanwhile.
 
         Args:
-            reply: The result of ``start_reply``. An empty reply changes nothing, nor does a second call.
+            reply: The result of ``start_reply``. If the reply is empty or has ended before, nothing changes.
             delivered: True if all bytes of the reply were written.
         """
         with self._lock:
@@ -165,21 +157,16 @@ class UpdateService(TaskRegistry):
             pending = reply.pending
             if pending is None or pending.exchange.answer is not ReplyState.SENDING:
                 return
-            self._changes.note_gateway(pending.gateway.id)
             pending.exchange.answer = ReplyState.DELIVERED if delivered else ReplyState.BROKEN
+            self._changes.note_gateway(pending.gateway.id)
             state = self._state_in_flight(pending)
-            if state is None or state.task is None:
-                return
-            state.in_flight = None
-            if delivered:
-                state.task = state.task.with_send_delivered(now.monotonic_ms)
-            else:
-                self._tasks.record_cause(state, state.task, Cause.REPLY_BROKEN, now)
+            if state is not None and state.task is not None:
+                self._replies.finish(state, state.task, now, delivered=delivered)
 
     # --- several steps at once ---
 
     def answer(self, request: UpdateInfoRequest) -> Reply:
-        """Do all steps up to the reply: record the request, read the update, and start the reply.
+        """Answer a request in one call: record the request, read the update, and start the reply.
 
         The caller must write the reply, and then call ``finish_reply``.
 
@@ -195,9 +182,10 @@ class UpdateService(TaskRegistry):
         return self.read_and_start_reply(pending)
 
     def read_and_start_reply(self, pending: PendingUpdate) -> Reply:
-        """Read the update from the service's source, and start the reply. Waits for the source.
+        """Read an update from the service's source, and start the reply. Waits for the source.
 
-        An unexpected error is passed on. The next request of the gateway is then handled as if this one had not been.
+        The error is recorded if the update cannot be read. Any other exception is passed on, and the next request of
+        the gateway is answered as if this one had not been sent.
 
         Args:
             pending: The result of ``receive_request``.
@@ -212,7 +200,7 @@ class UpdateService(TaskRegistry):
             self.reject_unreadable(pending, error)
             reply = Reply()
         except BaseException:
-            # Without this, the update would stay in flight, and later requests of the gateway would get no update.
+            # An update that stayed in flight would keep later requests of the gateway from getting one.
             self._cancel(pending)
             raise
         self._notify_answered(pending.gateway, pending.request, reply)
@@ -295,7 +283,7 @@ class UpdateService(TaskRegistry):
             return None
         effect = evaluate_request(state.task, request.version, now.monotonic_ms, self.policy)
         if effect.send:
-            return self._put_in_flight(state, state.task, request, now)
+            return self._replies.put_in_flight(state, state.task, request, now)
         self._tasks.apply_effect(state, state.task, effect, now)
         return None
 
@@ -306,19 +294,6 @@ class UpdateService(TaskRegistry):
         definition = self._definitions.find_best_match(state.gateway.owner, request.version)
         if definition is not None:
             self._tasks.create_task(state, definition, now, automatic=True)
-
-    def _put_in_flight(
-        self, state: GatewayState, task: Task, request: UpdateInfoRequest, now: Moment
-    ) -> PendingUpdate | None:
-        """Put the update of a task in flight. Returns None if it names no update file, or the policy withholds it."""
-        if not task.definition.has_data_source:
-            return None
-        pending = PendingUpdate(state.gateway, task.definition, request, state.exchanges[-1])
-        if _is_withheld(pending, self.policy):
-            self._tasks.record_cause(state, task, Cause.KEY_WITHHELD, now)
-            return None
-        state.in_flight = pending
-        return pending
 
     def _state_in_flight(self, pending: PendingUpdate) -> GatewayState | None:
         """Return the state of the gateway if this update is still the one in flight. None if it is not."""
@@ -338,13 +313,6 @@ class UpdateService(TaskRegistry):
     def _notify_answered(self, gateway: Gateway, request: UpdateInfoRequest, reply: Reply) -> None:
         """Call the listeners because a request is answered."""
         self.answer_listeners.notify(AnsweredRequest(gateway, request, reply, self.clock.now_ms()))
-
-
-def _is_withheld(pending: PendingUpdate, policy: Policy) -> bool:
-    """Return True if the gateway lacks the signing key, and the policy is to send nothing then."""
-    if policy.key_mismatch == "offer" or not pending.update.signature:
-        return False
-    return pending.update.sig_key_crc not in pending.request.keys
 
 
 def _response_header(update: UpdateSpec) -> UpdateInfoResponse:

@@ -50,7 +50,7 @@ class TaskKeeper:
         return task
 
     def delete_task(self, state: GatewayState, task: Task, now: Moment) -> None:
-        """Delete the task of a gateway. An update of the task that is being sent counts no more."""
+        """Delete the task of a gateway. An update that is being sent for the task is no longer recorded."""
         self._add_row(state, now, Cause.DELETED, task.status, None)
         state.task = None
         state.in_flight = None
