@@ -1,48 +1,25 @@
-"""The operations of the API. moto calls one method for each operation, with the operation's name in boto3.
-
-If lorafw does not implement an operation, the response is HTTP 501 with the code NotImplemented. AWS does not use this
-code, so a script cannot confuse it with an error of the operation. The response is the same in process and over HTTP.
-moto itself would raise NotImplementedError, which becomes a 500 over HTTP, and clients retry a 500.
-"""
+"""The operations of the API. moto calls one method for each operation, with the operation's name in boto3."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import Final
+from urllib.parse import unquote
 
-from moto.core.exceptions import ServiceException
-from moto.core.responses import ActionResult, BaseResponse
-from moto.core.utils import camelcase_to_underscores, get_service_model
+from moto.core.responses import ActionResult
 
-from lorafw.errors import LorafwError, StateError
+from lorafw.errors import LorafwError
 from lorafw.iotwireless.constants import ABOUT_PATH, EXPLAIN_PATH, PLAIN_HEADER
-from lorafw.iotwireless.context import current_service
 from lorafw.iotwireless.endpoints import get_service_endpoint
-from lorafw.iotwireless.exceptions import InternalServerException, ValidationException, to_aws
 from lorafw.iotwireless.models import IoTWirelessBackend, find_backend
-from lorafw.iotwireless.routing import Route, find_route
-from lorafw.iotwireless.validation import InvalidParameters, parse_parameters
-
-_UNKNOWN_OPERATION: Final = json.dumps(
-    {"__type": "UnknownOperationException", "Message": "iotwireless has no such operation"}
-)
+from lorafw.iotwireless.operation_response import MotoResponse, OperationResponse
 
 _NOT_EVENTS: Final = ("Identifier", "IdentifierType", "PartnerType")
 """Parameters of UpdateResourceEventConfiguration that are not the topics of an event."""
 
-MotoResponse = tuple[int, dict[str, Any], str]
-"""A response as moto takes it: status, headers and body."""
 
-
-class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no type hints here
-    """Parses a request, calls the backend and serializes the response. moto creates one instance for each request."""
-
-    _route: Route | None = None
-    """The operation of the request and the labels in its path. None if AWS has no such operation."""
-
-    def __init__(self) -> None:
-        super().__init__(service_name="iotwireless")
+class IoTWirelessResponse(OperationResponse):
+    """The operations of iotwireless. Each method passes the parameters of the request to the backend."""
 
     @property
     def backend(self) -> IoTWirelessBackend:
@@ -52,79 +29,6 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no ty
             InvalidValue: The Region has no AWS IoT Wireless.
         """
         return find_backend(self.current_account, self.region)
-
-    # --- from a request to its operation, and from an error to a response ---
-
-    def setup_class(self, *arguments: Any, **options: Any) -> None:
-        """Read the request and find its operation. Overrides moto's method, which moto calls first."""
-        # Keep the body as bytes, because moto would decode it as UTF-8 without handling errors.
-        options["use_raw_body"] = True
-        super().setup_class(*arguments, **options)
-        self._route = find_route(self.method, self.raw_path)
-
-    def determine_response_protocol(self, service_model: Any) -> str:
-        """Return the protocol of the service. Overrides moto's method.
-
-        moto would choose another protocol if the Content-Type of the request is that of a form.
-        """
-        return "rest-json"
-
-    def call_action(self) -> Any:
-        """Return the response to the request, after its changes are saved.
-
-        Overrides moto's method, which does not translate errors of lorafw.
-        """
-        if self._route is None:
-            return self._respond_to_other_path(urlsplit(self.uri).path)
-        try:
-            with current_service().transaction():
-                return self._call_operation(self._route)
-        except StateError as error:
-            return self._error_response(InternalServerException(str(error)))
-
-    def _call_operation(self, route: Route) -> Any:
-        """Return the response of the method that has the name of the operation."""
-        if not hasattr(type(self), camelcase_to_underscores(route.operation)):
-            return 501, self.response_headers, _not_implemented_body(route.operation)
-        try:
-            self._parameters = self._parse_parameters(route)
-            return super().call_action()
-        except LorafwError as error:
-            return self._error_response(to_aws(error))
-        except ServiceException as error:
-            return self._error_response(error)
-
-    def _get_action(self) -> str:
-        """Return the name of the operation, or "" if AWS has no such operation. Overrides moto's method."""
-        if self._route is None:
-            return ""
-        return self._route.operation
-
-    def _parse_parameters(self, route: Route) -> dict[str, Any]:
-        """Return the validated parameters of the request.
-
-        Raises:
-            ValidationException: A parameter violates a constraint of the service model.
-        """
-        operation_model = get_service_model("iotwireless").operation_model(route.operation)
-        query = urlsplit(self.uri).query
-        try:
-            return parse_parameters(operation_model.input_shape, route.labels, query, self._body_bytes())
-        except InvalidParameters as error:
-            raise ValidationException(str(error)) from error
-
-    def _body_bytes(self) -> bytes:
-        """Return the body of the request. moto gives it as text, as bytes, or as None."""
-        if isinstance(self.body, str):
-            return self.body.encode()
-        return self.body or b""
-
-    def _error_response(self, error: ServiceException) -> MotoResponse:
-        """Return the response for an error, serialized as AWS does."""
-        status, headers, body = self.serialized(ActionResult(error))
-        headers["status"] = status
-        headers, body = self._enrich_response(headers, body)  # adds the request id
-        return status, headers, body
 
     # --- paths that AWS does not have ---
 
@@ -138,7 +42,7 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no ty
             return self._respond_to_explain_path(unquote(path.removeprefix(EXPLAIN_PATH)))
         if path.startswith(ABOUT_PATH):
             return 200, self.response_headers, json.dumps({"lorafw": path.removeprefix(ABOUT_PATH)})
-        return 404, self.response_headers, _UNKNOWN_OPERATION
+        return super()._respond_to_other_path(path)
 
     def _respond_to_explain_path(self, id_or_eui: str) -> MotoResponse:
         """Return an explanation of why the gateway with this id or EUI is updated, or why it is not."""
@@ -332,10 +236,3 @@ class IoTWirelessResponse(BaseResponse):  # type: ignore[misc]  # moto has no ty
     def _next_token(self) -> str | None:
         """NextToken of an operation that lists resources. None for the first page."""
         return self._parameters.get("NextToken")
-
-
-def _not_implemented_body(operation: str) -> str:
-    """Return the body of the response for an operation that lorafw does not implement."""
-    built = "gateways, task definitions, tasks, log levels and event configurations"
-    message = f"lorafw does not build {operation}; it builds {built}"
-    return json.dumps({"__type": "NotImplemented", "Message": message})
