@@ -14,6 +14,7 @@ from lorafw.failures.names import (
     error_reply,
     find_operation,
     operation_model,
+    operation_names,
     service_model,
 )
 from lorafw.failures.rate import RateLimit
@@ -27,7 +28,7 @@ def find_operations(name: str | None) -> list[Operation]:
     """
     if name is not None:
         return [find_operation(name)]
-    return [Operation("iotwireless", operation_name) for operation_name in service_model("iotwireless").operation_names]
+    return [Operation("iotwireless", operation_name) for operation_name in operation_names("iotwireless")]
 
 
 def read_failure(operation: Operation, code: str, message: str | None) -> Failure:
@@ -127,7 +128,13 @@ def _check_structure(shape: Any, wanted: Mapping[str, Any], path: str, *, nests:
         member = members[name]
         if member.type_name == "structure" and nests and isinstance(value, Mapping):
             _check_structure(member, value, f"{path}.{name}", nests=nests)
-        elif member.type_name in ("structure", "list", "map", "blob") or not isinstance(value, str | int | float):
+        elif not _is_comparable(member, value):
             raise LabError(
                 f"where: {name!r} of {path} cannot be compared with {value!r}; give a text, a number or a bool"
             )
+
+
+def _is_comparable(member: Any, value: object) -> bool:
+    """Return True if a member is a text, a number or a boolean, and so is the value to compare it with."""
+    is_simple_member = member.type_name not in ("structure", "list", "map", "blob")
+    return is_simple_member and isinstance(value, str | int | float)

@@ -5,24 +5,24 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from lorafw.failures.names import ErrorReply, TransportFailure, has_effect, is_timeout
+from lorafw.failures.planned import ApiCall
 from lorafw.failures.registry import FailureRegistry
 from lorafw.failures.replies import HttpReply, spell
 from lorafw.failures.requests import WireRequest, is_own_call, read_call
 
 
 class InProcessFailures:
-    """Stands between botocore and moto. A call that fails as planned gets its reply, or its error, here."""
+    """Stands between botocore and moto. Answers the calls that fail as planned, and passes on all others.
+
+    Args:
+        registry: Decides which calls fail.
+        pass_time: Called with the seconds that a client waits until it gives up.
+    """
 
     def __init__(self, registry: FailureRegistry, pass_time: Callable[[float], None]) -> None:
-        """Prepare the failures.
-
-        Args:
-            registry: Decides which calls fail.
-            pass_time: Called with the seconds that a client waits until it gives up.
-        """
         self._registry = registry
         self._pass_time = pass_time
 
@@ -41,12 +41,7 @@ class InProcessFailures:
             ReadTimeoutError: The call was told to time out.
             ConnectionClosedError: The connection was told to break.
         """
-        if self._registry.is_empty:
-            return proceed()
-        headers = _headers(request)
-        if is_own_call(headers):
-            return proceed()
-        call = read_call(WireRequest(request.method, request.url, headers, _body(request)))
+        call = self._read_call(request)
         if call is None:
             return proceed()
         failure = self._registry.failure_of(call)
@@ -56,10 +51,19 @@ class InProcessFailures:
             return _response(request, spell(failure, call.operation, str(uuid.uuid4())))
         if has_effect(failure):
             proceed()
-        return self._lose_reply(failure, request, read_timeout_s)
+        return self._raise_transport_error(failure, request, read_timeout_s)
 
-    def _lose_reply(self, failure: TransportFailure, request: Any, read_timeout_s: float) -> Any:
-        """Raise the error of a client that got no reply."""
+    def _read_call(self, request: Any) -> ApiCall | None:
+        """Return the call that a request makes. None if the call cannot fail as planned."""
+        if self._registry.is_empty:
+            return None
+        headers = _headers(request)
+        if is_own_call(headers):
+            return None
+        return read_call(WireRequest(request.method, request.url, headers, _body(request)))
+
+    def _raise_transport_error(self, failure: TransportFailure, request: Any, read_timeout_s: float) -> NoReturn:
+        """Raise the error that botocore raises if a client gets no reply."""
         from botocore.exceptions import ConnectionClosedError, ReadTimeoutError  # noqa: PLC0415
 
         if is_timeout(failure):

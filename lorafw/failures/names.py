@@ -43,6 +43,7 @@ class Operation:
     """An operation of a service."""
 
     service: ServiceName
+    """The service, by its name in boto3."""
     name: str
     """Its name in AWS's API, such as "GetWirelessGateway"."""
 
@@ -59,6 +60,7 @@ class ErrorReply:
     status: int
     """The HTTP status."""
     message: str
+    """The text of the error, for a person."""
 
 
 Failure = ErrorReply | TransportFailure
@@ -90,19 +92,30 @@ def find_operation(name: str) -> Operation:
     Raises:
         LabError: There is no such operation, or several services have one.
     """
-    service, colon, short = str(name).rpartition(":")
-    if colon:
-        _check_name("operation", service, SERVICES, f"a service, in {name!r}")
-        _check_name("operation", short, service_model(service).operation_names, f"an operation of {service}")
-        return Operation(_service(service), short)
-    having = [known for known in SERVICES if name in service_model(known).operation_names]
-    if not having:
-        everything = [known for each in SERVICES for known in service_model(each).operation_names]
-        _check_name("operation", name, everything, f"an operation of {', '.join(SERVICES)}")
-    if len(having) > 1 and having[0] != "iotwireless":
-        choices = " or ".join(f"'{known}:{name}'" for known in having)
-        raise LabError(f"operation: {name!r} is an operation of {' and of '.join(having)}; give {choices}")
-    return Operation(having[0], name)
+    service, colon, name_in_service = str(name).rpartition(":")
+    if not colon:
+        return _find_in_all_services(name)
+    _check_name("operation", service, SERVICES, f"a service, in {name!r}")
+    _check_name("operation", name_in_service, operation_names(service), f"an operation of {service}")
+    return Operation(_service(service), name_in_service)
+
+
+def _find_in_all_services(name: str) -> Operation:
+    """Return the operation that has this name in one of the services. Raises LabError if it is not clear which one."""
+    services = [service for service in SERVICES if name in operation_names(service)]
+    if not services:
+        all_names = [known for service in SERVICES for known in operation_names(service)]
+        _check_name("operation", name, all_names, f"an operation of {', '.join(SERVICES)}")
+    if len(services) > 1 and "iotwireless" not in services:
+        choices = " or ".join(f"'{service}:{name}'" for service in services)
+        raise LabError(f"operation: {name!r} is an operation of {' and of '.join(services)}; give {choices}")
+    return Operation(services[0], name)
+
+
+def operation_names(service: str) -> list[str]:
+    """Return the names of all operations of a service."""
+    names: list[str] = service_model(service).operation_names
+    return names
 
 
 def error_reply(operation: Operation, code: str, message: str | None = None) -> ErrorReply:

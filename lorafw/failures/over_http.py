@@ -33,10 +33,14 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class FailureMiddleware:
-    """Answers calls that fail as planned, and passes on all others."""
+    """WSGI middleware that answers the calls that fail as planned, and passes on all others.
+
+    Args:
+        application: The application that answers the other calls.
+        registry: Decides which calls fail.
+    """
 
     def __init__(self, application: Application, registry: FailureRegistry) -> None:
-        """Wrap ``application``. ``registry`` decides which calls fail."""
         self._application = application
         self._registry = registry
 
@@ -60,7 +64,10 @@ class FailureMiddleware:
         return self._lose_reply(failure, environ)
 
     def _read_call(self, environ: Environ) -> ApiCall | None:
-        """Return the call, if it is one that can fail. Replaces the body in ``environ`` if it was read."""
+        """Return the call that a request makes. None if the call cannot fail as planned.
+
+        A body that is read is put back into ``environ``, so that the application can read it too.
+        """
         if self._registry.is_empty:
             return None
         request = WireRequest(environ["REQUEST_METHOD"], _url(environ), _headers(environ))
@@ -73,7 +80,7 @@ class FailureMiddleware:
         return read_call(WireRequest(request.method, request.url, request.headers, body))
 
     def _lose_reply(self, failure: TransportFailure, environ: Environ) -> Iterable[bytes]:
-        """Carry out the call if it is to have its effect, and end the connection without a reply."""
+        """End the connection without a reply. If the call is to have its effect, carry it out before."""
         if has_effect(failure):
             _discard(self._application(environ, _ignore_start))
         else:

@@ -17,6 +17,7 @@ class ApiCall:
     """A call of an operation, as it was read from a request."""
 
     operation: Operation
+    """The operation that is called."""
     region: str
     """The Region in the request's signature."""
     caller: str
@@ -30,7 +31,9 @@ class PlannedFailure:
     """The failure of some future calls of one operation."""
 
     operation: Operation
+    """The operation whose calls fail."""
     failure: Failure
+    """How they fail."""
     times: int = 1
     """The number of calls that fail. botocore's retries are calls too."""
     after: int = 0

@@ -23,8 +23,11 @@ class HttpReply:
     """A reply of HTTP."""
 
     status: int
+    """The HTTP status."""
     headers: tuple[tuple[str, str], ...]
+    """Names and values of the headers."""
     body: bytes
+    """The body."""
 
 
 def spell(error: ErrorReply, operation: Operation, request_id: str) -> HttpReply:

@@ -17,18 +17,26 @@ from lorafw.tasks.model import AccountRegion
 from lorafw.tasks.service import UpdateService
 
 
+@dataclass(frozen=True, slots=True)
+class _CupsEndpoint:
+    """Where the CUPS server in this process is reached."""
+
+    uri: str | Callable[[], str]
+    """Address of the server, or a function that returns it."""
+    trust: str | None = None
+    """The certificate with which the server is trusted, in PEM. None if the server does not use TLS."""
+    plain_uri: str | None = None
+    """Address of the server without TLS. None if it is not served."""
+
+
 @dataclass(slots=True)
 class _ApiContext:
     """The state of the API in this process."""
 
     service: UpdateService | None = None
     """The update service. None until it is set or needed."""
-    cups_uri: str | Callable[[], str] | None = None
-    """Address of the CUPS server, or a function that returns it. None if there is no server in this process."""
-    cups_trust: str | None = None
-    """The certificate with which the CUPS server is trusted, in PEM."""
-    cups_plain_uri: str | None = None
-    """Address of the CUPS server without TLS. None if it is not served."""
+    cups: _CupsEndpoint | None = None
+    """The endpoint of the CUPS server. None if there is no server in this process."""
     on_certificate: Callable[[AccountRegion, str], None] | None = None
     """Called when a certificate is associated with a gateway."""
     on_answer: AnswerListener | None = None
@@ -60,7 +68,8 @@ def current_service() -> UpdateService:
 def use_service(service: UpdateService) -> Iterator[UpdateService]:
     """Use this update service for the API until the end of the block."""
     service.answer_listeners.add(_notify_answered)
-    previous, _context.service = _context.service, service
+    previous = _context.service
+    _context.service = service
     try:
         yield service
     finally:
@@ -90,12 +99,12 @@ def set_cups_endpoint(
         plain_uri: The answer to a request with the header PLAIN_HEADER, which AWS does not have. It lets a lab work
             without certificates.
     """
-    previous = _context.cups_uri, _context.cups_trust, _context.cups_plain_uri
-    _context.cups_uri, _context.cups_trust, _context.cups_plain_uri = uri, trust, plain_uri
+    previous = _context.cups
+    _context.cups = _CupsEndpoint(uri, trust, plain_uri)
     try:
         yield
     finally:
-        _context.cups_uri, _context.cups_trust, _context.cups_plain_uri = previous
+        _context.cups = previous
 
 
 def cups_endpoint(*, plain: bool = False) -> tuple[str | None, str | None]:
@@ -107,12 +116,15 @@ def cups_endpoint(*, plain: bool = False) -> tuple[str | None, str | None]:
     Returns:
         (None, None) if there is no CUPS server in this process.
     """
-    if plain and _context.cups_plain_uri is not None:
-        return _context.cups_plain_uri, None
-    uri = _context.cups_uri
+    endpoint = _context.cups
+    if endpoint is None:
+        return None, None
+    if plain and endpoint.plain_uri is not None:
+        return endpoint.plain_uri, None
+    uri = endpoint.uri
     if callable(uri):
         uri = uri()
-    return uri, _context.cups_trust
+    return uri, endpoint.trust
 
 
 @contextmanager
@@ -122,7 +134,8 @@ def on_certificate_associated(listener: Callable[[AccountRegion, str], None]) ->
     Args:
         listener: Called with the account and Region, and the id of the certificate.
     """
-    previous, _context.on_certificate = _context.on_certificate, listener
+    previous = _context.on_certificate
+    _context.on_certificate = listener
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ class Route:
     """The operation of a request."""
 
     operation: str
+    """The name of the operation, such as "GetWirelessGateway"."""
     labels: dict[str, str]
     """The decoded labels of the URI, by their names in the service model."""
 

@@ -23,8 +23,11 @@ class AnsweredRequest:
     """A CUPS request of a registered gateway, and the reply that is about to be sent."""
 
     gateway: Gateway
+    """The gateway that sent the request."""
     request: UpdateInfoRequest
+    """The request."""
     reply: Reply
+    """The reply. It is empty if no update is sent."""
     time_ms: int
     """When the request was answered, in milliseconds since 1970 UTC."""
 

@@ -119,6 +119,7 @@ class LogRow:
     to_status: TaskStatus | None
     """None if the task was deleted."""
     cause: Cause
+    """Why the row was written."""
 
 
 def to_mermaid() -> str:

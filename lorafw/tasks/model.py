@@ -27,6 +27,7 @@ class PendingUpdate:
     """An update that the service has decided to send, but has not read yet."""
 
     gateway: Gateway
+    """The gateway that the update is for."""
     definition: Definition
     """The definition of the gateway's task. It has an UpdateDataSource."""
     request: UpdateInfoRequest
@@ -100,7 +101,9 @@ class AccountRegion:
     """The AWS account and Region in which a resource lives."""
 
     account: str
+    """The id of the account: 12 digits."""
     region: str
+    """The name of the Region, such as ``eu-west-1``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +111,15 @@ class Gateway:
     """A wireless gateway, as it is registered with AWS IoT Wireless."""
 
     id: str
+    """The id that AWS's API uses."""
     owner: AccountRegion
+    """The account and Region of the gateway."""
     eui: GatewayEui
+    """The EUI, by which the gateway identifies itself in its requests."""
     name: str | None = None
+    """A name for people. None if there is none."""
     description: str | None = None
+    """A text for people. None if there is none."""
     lorawan: Mapping[str, Any] = field(default_factory=dict)
     """The members of AWS's LoRaWANGateway structure other than GatewayEui."""
     certificate_id: str | None = None
@@ -154,11 +162,15 @@ class Definition:
     """A task definition: which update is sent to which gateways."""
 
     id: str
+    """The id that AWS's API uses."""
     owner: AccountRegion
+    """The account and Region of the definition."""
     sequence: int
     """Orders definitions by the time of their creation."""
     auto_create_tasks: bool
+    """AutoCreateTasks: True if each gateway whose version matches gets a task."""
     name: str | None = None
+    """A name for people. None if there is none."""
     update: UpdateSpec | None = None
     """None if the definition was created without Update."""
 
@@ -217,9 +229,11 @@ class Task:
     created_ms: int
     """When the task was created, in milliseconds since 1970 UTC."""
     status: TaskStatus = INITIAL
+    """The status that AWS's API shows."""
     attempt: int = 0
     """Number of the current attempt. 0 before the first."""
     delivery: Delivery = Delivery.PENDING
+    """How far the send of the current attempt has come."""
     offered_version: GatewayVersion | None = None
     """The version that the gateway presented when the update was first sent. None before that."""
     sent_ms: int | None = None

@@ -50,7 +50,9 @@ class NearMiss:
     """A definition that almost matches."""
 
     definition: Definition
+    """The definition."""
     differences: tuple[VersionDifference, ...]
+    """The fields of the version that keep it from matching."""
 
     @property
     def is_trivial(self) -> bool:

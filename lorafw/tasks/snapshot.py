@@ -34,7 +34,9 @@ class Snapshot:
     """What the service knows of one gateway at one moment. Times are in milliseconds since 1970 UTC."""
 
     now_ms: int
+    """The moment of the snapshot."""
     gateway: Gateway
+    """The gateway."""
     request: UpdateInfoRequest | None
     """The last request. None before the first."""
     key_crcs: tuple[int, ...]
@@ -42,6 +44,7 @@ class Snapshot:
     last_seen_ms: int | None
     """When the last request was received. None before the first."""
     task: Task | None
+    """The task of the gateway. None if it has none."""
     last_read_error: LorafwError | None
     """Why the update could not be read when it was last needed. None if it could."""
     definitions: tuple[Definition, ...]
