@@ -13,20 +13,21 @@ from lorafw.version import GatewayVersion
 
 @dataclass(frozen=True, slots=True)
 class RequestEffect:
-    """What a request causes.
+    """What a request means for a task: whether the status changes, and whether the update is sent.
 
-    If an update is sent, the event happens when the reply starts, and nothing changes before that.
+    If the update is sent, the event happens when the reply starts, and nothing changes before that.
     """
 
     event: TaskEvent | None = None
-    """What happens to the task. None if its status does not change."""
+    """The event that changes the status of the task. None if the status stays."""
     cause: Cause | None = None
-    """Why. None if nothing happens."""
+    """What is written to the task log. None if nothing is."""
     send: bool = False
-    """True if the update is sent."""
+    """True if the reply contains the update."""
 
 
 NO_EFFECT: Final = RequestEffect()
+"""The effect of a request that changes nothing and that is answered without an update."""
 
 
 def evaluate_request(task: Task, presented: GatewayVersion, now_ms: int, policy: Policy) -> RequestEffect:

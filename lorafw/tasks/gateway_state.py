@@ -48,6 +48,19 @@ class GatewayState:
         self.last_request_at = now
         self.exchanges.append(ExchangeRecord(now.utc_ms, request.version))
 
+    def set_task(self, task: Task, now: Moment) -> None:
+        """Set a task that is new, or whose status has changed just now."""
+        self.task = task
+        self.status_since = now
+        if task.is_ended:
+            self.last_read_error = None
+
+    def remove_task(self) -> None:
+        """Remove the task. An update that is in flight belongs to the task, so it is forgotten too."""
+        self.task = None
+        self.in_flight = None
+        self.last_read_error = None
+
     @property
     def last_seen_ms(self) -> int | None:
         """When the last request was received, in milliseconds since 1970 UTC. None before the first."""

@@ -43,8 +43,7 @@ class TaskKeeper:
         if state.task is not None:
             self.delete_task(state, state.task, now)
         task = Task(definition, automatic, created_ms=now.utc_ms)
-        state.task = task
-        state.status_since = now
+        state.set_task(task, now)
         cause = Cause.CREATED_AUTOMATICALLY if automatic else Cause.CREATED_MANUALLY
         self._add_row(state, now, cause, None, task.status)
         return task
@@ -52,9 +51,7 @@ class TaskKeeper:
     def delete_task(self, state: GatewayState, task: Task, now: Moment) -> None:
         """Delete the task of a gateway. An update that is being sent for the task is no longer recorded."""
         self._add_row(state, now, Cause.DELETED, task.status, None)
-        state.task = None
-        state.in_flight = None
-        state.last_read_error = None
+        state.remove_task()
 
     def apply_event(self, state: GatewayState, task: Task, event: TaskEvent, cause: Cause, now: Moment) -> Task:
         """Change the status of a task.
@@ -73,10 +70,7 @@ class TaskKeeper:
             IllegalTransition: The event cannot happen in the status of the task.
         """
         changed = task.with_event(event)
-        state.task = changed
-        state.status_since = now
-        if changed.is_ended:
-            state.last_read_error = None
+        state.set_task(changed, now)
         self._add_row(state, now, cause, task.status, changed.status)
         self.schedule_silence_deadline(state)
         return changed
