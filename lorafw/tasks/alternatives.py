@@ -48,11 +48,11 @@ class Alternative:
         return _plain(self.default)
 
     def applies_to(self, policy: Policy) -> bool:
-        """Return True if the policy leaves the decision at lorafw's answer. If not, its author has decided."""
+        """Return True if the policy has lorafw's answer. If not, the author of the policy has chosen another one."""
         return bool(getattr(policy, self.decision) == self.default)
 
     def apply_to(self, policy: Policy) -> Policy:
-        """Return the policy with this answer, or the same policy if its author has decided otherwise."""
+        """Return a policy with this answer. If its author has chosen an answer already, the policy stays the same."""
         if not self.applies_to(policy):
             return policy
         return replace(policy, **{self.decision: self.value})  # type: ignore[arg-type]  # Policy checks the value

@@ -96,6 +96,11 @@ def explain(snapshot: Snapshot, policy: Policy) -> Explanation:
     return Explanation(snapshot.gateway.eui.hex, status, tuple(visible(line) for line in lines), misses)
 
 
+def definition_in_question(snapshot: Snapshot, policy: Policy) -> Definition | None:
+    """Return the definition to send or, if the task is FAILED, the definition of the task. None if there is neither."""
+    return definition_to_send(snapshot, policy) or _failed_definition(snapshot)
+
+
 def definition_to_send(snapshot: Snapshot, policy: Policy) -> Definition | None:
     """Return the definition whose update the gateway is sent next. None if nothing is to be sent."""
     if snapshot.task is None:
@@ -109,7 +114,7 @@ def definition_to_send(snapshot: Snapshot, policy: Policy) -> Definition | None:
     return definition
 
 
-def failed_definition(snapshot: Snapshot) -> Definition | None:
+def _failed_definition(snapshot: Snapshot) -> Definition | None:
     """Return the definition of a FAILED task, because its key or its file may be the reason. None if not FAILED."""
     task = snapshot.task
     if task is None or task.status is not TaskStatus.FAILED:
@@ -119,7 +124,7 @@ def failed_definition(snapshot: Snapshot) -> Definition | None:
 
 def _update_in_question(snapshot: Snapshot, policy: Policy) -> UpdateSpec | None:
     """Return the update that is sent next, or that has failed. None if there is none."""
-    definition = definition_to_send(snapshot, policy) or failed_definition(snapshot)
+    definition = definition_in_question(snapshot, policy)
     return None if definition is None else definition.update
 
 

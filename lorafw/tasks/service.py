@@ -31,7 +31,7 @@ from lorafw.cups.messages import UpdateInfoRequest, UpdateInfoResponse
 from lorafw.errors import LorafwError, NotFound
 from lorafw.tasks.answers import AnsweredRequest, AnswerListeners
 from lorafw.tasks.evaluation import evaluate_request
-from lorafw.tasks.explain import Explanation, definition_to_send, explain, failed_definition
+from lorafw.tasks.explain import Explanation, definition_in_question, explain
 from lorafw.tasks.gateway_state import GatewayState
 from lorafw.tasks.inspection import READ_ERRORS, inspect_update, open_update
 from lorafw.tasks.model import (
@@ -226,7 +226,7 @@ class UpdateService(TaskRegistry):
             NotFound: There is no such gateway.
         """
         snapshot = self._snapshot(owner, gateway_id)
-        definition = definition_to_send(snapshot, self.policy) or failed_definition(snapshot)
+        definition = definition_in_question(snapshot, self.policy)
         if definition is not None and definition.update is not None:
             inspection = inspect_update(self.source, owner, definition.update, snapshot.key_crcs)
             snapshot = replace(snapshot, source=inspection)
@@ -270,17 +270,16 @@ class UpdateService(TaskRegistry):
     # --- helpers: the lock is held, except in _cancel and _notify_answered ---
 
     def _choose_update(self, state: GatewayState, request: UpdateInfoRequest, now: Moment) -> PendingUpdate | None:
-        """Return the update that answers a request, and put it in flight. None if nothing is sent.
-
-        1. Create an automatic task if the gateway needs one.
-        2. Find out what the request means for the task.
-        3. If an update is to be sent, put it in flight: the task changes when the reply starts. If not, change the task
-           now.
-        """
+        """Return the update that answers a request, and put it in flight. None if nothing is sent."""
+        # 1. Create an automatic task if the gateway needs one. A gateway without a task is sent nothing.
         if state.task is None or is_replaceable(state.task, self.policy):
             self._create_automatic_task(state, request, now)
-        if state.task is None or state.in_flight is not None:
+        if state.task is None:
             return None
+        # 2. A gateway is sent one update at a time.
+        if state.in_flight is not None:
+            return None
+        # 3. Find out what the request means for the task. If an update is sent, the task changes when the reply starts.
         effect = evaluate_request(state.task, request.version, now.monotonic_ms, self.policy)
         if effect.send:
             return self._replies.put_in_flight(state, state.task, request, now)

@@ -188,6 +188,7 @@ class TaskRegistry(Registry):
         """
         with self._lock:
             now = Moment.of(self.clock)
+            # The monotonic clock starts anew with the machine, so saved times are moved to its present scale.
             shift_ms = monotonic_shift_ms(saved.saved_at, now)
             self._log.restore(saved.log)
             for definition in saved.definitions:
@@ -208,6 +209,7 @@ class TaskRegistry(Registry):
             now: The current time.
         """
         if state.task is not None and was_sending(state):
+            # Check this first, because the next statement changes the record that shows it.
             self._tasks.record_cause(state, state.task, Cause.REPLY_BROKEN, now)
         mark_broken_replies(state)
         shift_times(state, shift_ms)
