@@ -6,7 +6,7 @@ line to its last. If it raises an error, nothing has changed. When the lock is r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -49,7 +49,15 @@ class Registry:
     # --- gateways ---
 
     def create_gateway(
-        self, owner: AccountRegion, eui: GatewayEui, *, gateway_id: str | None = None, **attributes: Any
+        self,
+        owner: AccountRegion,
+        eui: GatewayEui,
+        *,
+        gateway_id: str | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        lorawan: Mapping[str, Any] | None = None,
+        certificate_id: str | None = None,
     ) -> Gateway:
         """Register a gateway.
 
@@ -57,7 +65,10 @@ class Registry:
             owner: Account and Region of the gateway.
             eui: EUI of the gateway.
             gateway_id: Id of the gateway. None for a new id.
-            **attributes: Other fields of Gateway.
+            name: A name for people.
+            description: A text for people.
+            lorawan: The members of AWS's LoRaWANGateway structure other than GatewayEui.
+            certificate_id: Id of the associated certificate of AWS IoT.
 
         Returns:
             The new gateway.
@@ -67,8 +78,16 @@ class Registry:
         """
         with self._lock:
             self._gateways.check_is_new(eui, gateway_id)
-            sequence = next(self._sequence_numbers)
-            gateway = Gateway(gateway_id or self._new_id(), owner, eui, sequence=sequence, **attributes)
+            gateway = Gateway(
+                id=gateway_id or self._new_id(),
+                owner=owner,
+                eui=eui,
+                name=name,
+                description=description,
+                lorawan=lorawan or {},
+                certificate_id=certificate_id,
+                sequence=next(self._sequence_numbers),
+            )
             self._gateways.add(GatewayState(gateway))
             self._changes.note_gateway(gateway.id)
             return gateway
@@ -168,20 +187,36 @@ class Registry:
             InvalidValue: No UpdateDataSource is given, and the policy ``without_source`` is "reject".
         """
         with self._lock:
-            sequence = next(self._sequence_numbers)
-            definition = Definition(self._new_id(), owner, sequence, auto_create_tasks, name, update)
+            definition = Definition(
+                id=self._new_id(),
+                owner=owner,
+                sequence=next(self._sequence_numbers),
+                auto_create_tasks=auto_create_tasks,
+                name=name,
+                update=update,
+            )
             _check_data_source(definition, self.policy)
             self._definitions.add(definition)
             self._changes.note_definition(definition.id)
             return definition
 
-    def update_definition(self, owner: AccountRegion, definition_id: str, **changes: Any) -> Definition:
+    def update_definition(
+        self,
+        owner: AccountRegion,
+        definition_id: str,
+        *,
+        auto_create_tasks: bool,
+        name: str | None,
+        update: UpdateSpec | None,
+    ) -> Definition:
         """Change a definition. It keeps its id and its age. Tasks keep the definition that they were created from.
 
         Args:
             owner: Account and Region of the definition.
             definition_id: Id of the definition.
-            **changes: The new values of fields of Definition: auto_create_tasks, name or update.
+            auto_create_tasks: Create a task for each gateway that matches the definition at a request.
+            name: Name of the definition. None for no name.
+            update: What to send. None if the definition is to send nothing.
 
         Returns:
             The changed definition.
@@ -192,7 +227,7 @@ class Registry:
         """
         with self._lock:
             present = self._definitions.get(owner, definition_id)
-            changed = replace(present, **changes)
+            changed = replace(present, auto_create_tasks=auto_create_tasks, name=name, update=update)
             _check_data_source(changed, self.policy)
             self._definitions.replace(changed)
             self._changes.note_definition(definition_id)
