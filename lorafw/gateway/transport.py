@@ -298,7 +298,7 @@ class InProcessTransport:
         on_connected()
         try:
             request = decode_request(truncate_to_buffer(host_port, body))
-            reply = self._service.handle(request)
+            reply = self._service.answer(request)
         except LorafwError as error:
             status, text = error_response(error, self._service.policy)
             yield HttpReply(status, http.client.responses[status], len(text), iter([text]))

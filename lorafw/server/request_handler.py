@@ -161,11 +161,11 @@ class ReplyLoader:
 
     async def load(self, request: UpdateInfoRequest) -> Reply:
         """Return the reply to a request. If it contains an update, a thread reads the update first."""
-        pending = self._service.handle_request(request)
+        pending = self._service.receive_request(request)
         if pending is None:
             return Reply()
         loop = asyncio.get_running_loop()
-        reply = loop.run_in_executor(self._update_readers, self._service.load_and_start_reply, pending)
+        reply = loop.run_in_executor(self._update_readers, self._service.read_and_start_reply, pending)
         try:
             return await asyncio.shield(reply)
         except asyncio.CancelledError:
