@@ -156,7 +156,7 @@ def test_everything_that_was_answered_is_told_in_the_same_way_after_a_kill(tmp_p
         killed = copy_as_killed(tmp_path / "state")
     with cloud_in(killed) as cloud:
         assert cloud.kept_state is not None
-        assert cloud.kept_state.differing == []
+        assert cloud.kept_state.replay.differing == ()
         after = listing(cloud)
     assert after == before
     assert len(before["versions"]["Versions"]) == 4
@@ -267,7 +267,7 @@ def test_another_release_of_moto_that_answers_in_another_way_is_refused(tmp_path
     change_database(tmp_path / "state", wrong_answer)
     with cloud_in(tmp_path / "state") as cloud:
         assert cloud.kept_state is not None
-        assert cloud.kept_state.differing == [f"PUT /{BUCKET}"], "the same release: it is told"
+        assert cloud.kept_state.replay.differing == (f"PUT /{BUCKET}",), "the same release: it is told"
     change_database(tmp_path / "state", "UPDATE property SET value = '5.2.0' WHERE name = 'moto'")
     with pytest.raises(
         StateError, match=rf"moto {moto.__version__} answers 1 of its requests .*pip install moto==5\.2"

@@ -26,10 +26,12 @@ from lorafw.tasks.policy import Policy, all_decisions
 
 if TYPE_CHECKING:
     from lorafw.localaws.cloud import Cloud
-    from lorafw.persistence.kept_state import KeptState
+    from lorafw.persistence.request_journal import Replay
     from lorafw.server.app import CupsServer
 
 DEFAULT_CUPS_PORT: Final = 8443
+SLOW_REPLAY_S: Final = 10.0
+"""A start that takes longer to answer the kept requests again says so."""
 
 
 def parse_policy_options(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -252,7 +254,7 @@ def _serve_until_stopped(
         cloud.service.listeners.append(output.show_row)
         if cloud.kept_state is not None:
             cloud.kept_state.on_failure(output.stop_because)
-            _warn_of_differing_answers(cloud.kept_state)
+            _show_replay(cloud.kept_state.replay, output)
         with _documented_setup(cloud, output, is_requested=is_seeded) as seed_paths:
             _show_addresses(cloud, output)
             _show_variables(variables_to_unset, cloud.environment(), output)
@@ -302,14 +304,20 @@ def _warn_of_open_api(host: str) -> None:
     )
 
 
-def _warn_of_differing_answers(kept_state: KeptState) -> None:
-    """Print a warning if moto did not make the same state again from the requests that were kept."""
-    differing = kept_state.differing
-    if differing:
+def _show_replay(replay: Replay, output: Output) -> None:
+    """Say what was found when moto answered the kept requests again, if that matters to the user."""
+    if replay.differing:
         echo(
-            f"Warning: {len(differing)} kept requests were answered in another way than before, the first is "
-            f"{differing[0]}. What they had created may have other ids.",
+            f"Warning: {len(replay.differing)} kept requests were answered in another way than before, the first is "
+            f"{replay.differing[0]}. What they had created may have other ids.",
             err=True,
+        )
+    if replay.forgotten:
+        output.show(f"{replay.forgotten} kept requests had no effect any more and were removed.")
+    if replay.seconds > SLOW_REPLAY_S:
+        output.show(
+            f"Answering {replay.requests} kept requests again took {replay.seconds:.0f} s. To start faster, delete "
+            "resources that you do not need, or begin with an empty --state-dir."
         )
 
 

@@ -12,7 +12,7 @@ from lorafw.errors import StateError
 from lorafw.persistence.database import StateDatabase
 from lorafw.persistence.folder import locked_folder
 from lorafw.persistence.reproducible import reproducible_moto
-from lorafw.persistence.request_journal import RequestJournal
+from lorafw.persistence.request_journal import Replay, RequestJournal
 from lorafw.persistence.service_store import DatabaseStore
 from lorafw.tasks.changes import ApiRecord
 from lorafw.tasks.service import UpdateService
@@ -28,8 +28,8 @@ class KeptState:
     def __init__(self, folder: Path) -> None:
         """Prepare to use a folder. It is created when the state is opened."""
         self.folder = folder
-        self.differing: list[str] = []
-        """Requests that moto answered in another way after the restart, each as method and path."""
+        self.replay = Replay(requests=0, differing=(), superseded=frozenset())
+        """What was found when moto answered the kept requests again."""
         self._exit_stack = ExitStack()
         self._journal: RequestJournal | None = None
 
@@ -67,7 +67,7 @@ class KeptState:
             StateError: The journal cannot be read, or this release of moto answers in another way than the one before.
         """
         self._journal = RequestJournal(self.database, dispatcher)
-        self.differing = self._journal.replay()
+        self.replay = self._journal.replay()
         return self._journal
 
     def restore(self, service: UpdateService) -> dict[ApiRecord, Any]:

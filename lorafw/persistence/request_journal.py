@@ -13,12 +13,14 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any, Final
 
 from lorafw.errors import StateError
+from lorafw.persistence.compaction import forget_requests, is_compaction_due, postpone_compaction, replay_without
 from lorafw.persistence.database import StateDatabase
 from lorafw.persistence.reproducible import SEED_BYTES, fixed_request
 from lorafw.persistence.requests import (
@@ -32,6 +34,7 @@ from lorafw.persistence.requests import (
     to_kept_environ,
 )
 from lorafw.persistence.service_store import read_property, write_property
+from lorafw.persistence.superseded import SupersededRequests, effect_of
 
 logger: Final = logging.getLogger("lorafw.persistence")
 
@@ -41,10 +44,27 @@ MAX_BODY: Final = 900_000_000
 """Largest body of a request in bytes that SQLite can keep."""
 _MOTO_VERSION: Final = "moto"
 """Name of the property with the release of moto that answered the requests."""
+_ALL_REQUESTS: Final = "SELECT number, time_us, seed, environ, body, answer FROM request ORDER BY number"
 _COMPARED_HEADERS: Final = ("etag", "x-amz-version-id")
 
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What was found when moto answered the kept requests again."""
+
+    requests: int
+    """Number of requests that were answered."""
+    differing: tuple[str, ...]
+    """A description of each request that was answered in another way than before."""
+    superseded: frozenset[int]
+    """Numbers of the requests that seem to have no effect any more."""
+    forgotten: int = 0
+    """Number of requests that were removed from the journal afterwards."""
+    seconds: float = 0.0
+    """How long it took."""
 
 
 class RequestJournal:
@@ -78,25 +98,70 @@ class RequestJournal:
         start_response(answer.status, answer.headers)
         return [answer.body]
 
-    def replay(self) -> list[str]:
+    def replay(self) -> Replay:
         """Let moto, which must be empty, answer all kept requests again.
 
+        Afterwards this forgets the requests that have no effect any more, if there are many of them.
+
         Returns:
-            A description of each request that is answered in another way than before.
+            How many requests were answered and forgotten, and which of them were answered in another way than before.
 
         Raises:
             StateError: The journal cannot be read, or this release of moto answers in another way than the one before.
         """
+        started = time.monotonic()
+        replayed = self._replay_requests()
         with self._database.reading() as connection:
-            rows = connection.execute("SELECT time_us, seed, environ, body, answer FROM request ORDER BY number")
-            differing = []
-            for time_us, seed, environ_text, body, expected_hash in rows:
-                environ = json.loads(environ_text)
-                if not self._replay_request(time_us, seed, environ, body, expected_hash):
-                    differing.append(describe(environ))
             written_by = read_property(connection, _MOTO_VERSION)
-        self._check_release(written_by, differing)
-        return differing
+        self._check_release(written_by, replayed.differing)
+        if not replayed.differing and is_compaction_due(self._database, len(replayed.superseded), replayed.requests):
+            replayed = self._compact(replayed)
+        return replace(replayed, seconds=time.monotonic() - started)
+
+    def _compact(self, whole: Replay) -> Replay:
+        """Forget the requests that have no effect any more, if moto has the same state without them.
+
+        The requests are removed in one transaction, so after ``kill -9`` all of them are in the journal, or none.
+
+        Args:
+            whole: The replay of all requests. moto has its state now, and has it afterwards too.
+
+        Returns:
+            The replay of the requests that are kept now.
+        """
+        remaining = replay_without(whole.superseded, self._replay_requests)
+        if remaining is None:
+            postpone_compaction(self._database, whole.requests)
+            return whole
+        forget_requests(self._database, whole.superseded)
+        return replace(remaining, forgotten=len(whole.superseded))
+
+    def _replay_requests(self, skipped: Collection[int] = ()) -> Replay:
+        """Let moto answer the kept requests again.
+
+        Args:
+            skipped: Numbers of requests that are left out.
+
+        Returns:
+            What was found.
+        """
+        tracker = SupersededRequests()
+        differing, requests = [], 0
+        with self._database.reading() as connection:
+            rows = connection.execute(_ALL_REQUESTS)
+            for number, time_us, seed, environ_text, body, expected_hash in rows:
+                if number in skipped:
+                    continue
+                requests += 1
+                replayed = self._replay_request(time_us, seed, json.loads(environ_text), body, expected_hash)
+                # moto has changed the environment that it was given.
+                environ = json.loads(environ_text)
+                if replayed is None:
+                    differing.append(describe(environ))
+                else:
+                    service, answer = replayed
+                    tracker.add(number, effect_of(service, environ, body, answer.body))
+        return Replay(requests, tuple(differing), frozenset(tracker.numbers))
 
     def _find_application(self, environ: Environ, body: bytes) -> Any:
         """Return the part of moto that answers a request. Sets the body of the request anew in ``environ``."""
@@ -106,7 +171,9 @@ class RequestJournal:
         environ["wsgi.input"] = BytesIO(body)
         return application
 
-    def _replay_request(self, time_us: int, seed: bytes, environ: Environ, body: bytes, expected_hash: bytes) -> bool:
+    def _replay_request(
+        self, time_us: int, seed: bytes, environ: Environ, body: bytes, expected_hash: bytes
+    ) -> tuple[str, Answer] | None:
         """Let moto answer a kept request again.
 
         Args:
@@ -117,7 +184,7 @@ class RequestJournal:
             expected_hash: The hash of the first answer, or NOT_COMPARED.
 
         Returns:
-            True if the answer is the same as the first one.
+            The name of the service and its answer. None if the answer is not the same as the first one.
         """
         application = self._find_application(environ, body)
         try:
@@ -125,14 +192,14 @@ class RequestJournal:
                 answer = call(application, environ)
         except Exception as error:  # moto raises errors of any kind for a request that it does not expect
             logger.warning("%s failed: %r", describe(environ), error)
-            return False
+            return None
         if answer.code >= HTTPStatus.BAD_REQUEST:
-            return False  # only requests that succeeded are kept
-        if expected_hash == NOT_COMPARED:
-            return True
-        return answer_hash(answer) == expected_hash
+            return None  # only requests that succeeded are kept
+        if expected_hash not in (NOT_COMPARED, answer_hash(answer)):
+            return None
+        return application.service, answer
 
-    def _check_release(self, written_by: str | None, differing: list[str]) -> None:
+    def _check_release(self, written_by: str | None, differing: Sequence[str]) -> None:
         """Compare the installed release of moto with the release that answered the kept requests.
 
         Saves the installed release if nothing differs.
