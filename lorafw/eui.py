@@ -28,6 +28,7 @@ _SEPARATORS: Final = re.compile(r"[-: ]")
 
 _MAC_BITS: Final = 48
 _MAC_MASK: Final = (1 << _MAC_BITS) - 1
+_ID6_GROUPS: Final = 4
 _ID6_COLONS: Final = (2, 3)
 """The numbers of colons by which a station recognizes a routerid in ID6."""
 _ID6_ZERO_RUNS: Final = ((0, 3), (1, 4), (0, 2), (1, 3), (2, 4))
@@ -68,61 +69,25 @@ class GatewayEui:
         Raises:
             ValueError: The text is not in ID6.
         """
-        left, double_colon, right = text.partition("::")
-        left_groups = left.split(":") if left else []
-        right_groups = right.split(":") if right else []
-        groups = left_groups + right_groups
-        zero_count = 4 - len(groups)
-        has_right_count = zero_count == 0
-        if double_colon:
-            has_right_count = zero_count >= 1
-        has_valid_groups = len(groups) > 0 and all(_GROUP.fullmatch(group) for group in groups)
-        if not has_right_count or not has_valid_groups:
-            raise ValueError(
-                f"{text!r} is not a gateway EUI: give sixteen hex digits (5a11b0a85a11b0a8, or with '-' or ':' "
-                "between the bytes) or ID6 (5a11:b0a8:5a11:b0a8)"
-            )
-        value = 0
-        for group in left_groups + ["0"] * zero_count + right_groups:
-            value = value << 16 | int(group, 16)
-        return cls(value)
+        return cls(_parse_id6(text))
 
     @classmethod
     def from_station_conf(cls, routerid: str, euiprefix: str = "::1") -> GatewayEui:
-        """Return the EUI that a Basics Station derives from station.conf.
-
-        A routerid with two or three colons is read as ID6, in which the first group may be missing. Any other text is
-        read as hex digits, padded with leading zeros. A value of at most 48 bits is a MAC address; see ``from_mac``.
+        """Return the EUI that a Basics Station derives from its configuration file station.conf.
 
         Args:
-            routerid: The ``routerid`` of station.conf.
-            euiprefix: The ``euiprefix`` of station.conf, or the station's default.
+            routerid: The ``routerid`` of station.conf: an EUI or a MAC address.
+            euiprefix: The ``euiprefix`` of station.conf, or the station's default. It turns a MAC address into an EUI.
 
         Raises:
             ValueError: ``routerid`` is zero, or one of the texts cannot be read.
         """
-        value = _read_routerid(routerid)
+        value = _parse_routerid(routerid)
         if value == 0:
             raise ValueError(f"{routerid!r} is not a routerid: it must not be zero")
         if value > _MAC_MASK:
             return cls(value)
-        return cls.from_mac(value, euiprefix)
-
-    @classmethod
-    def from_mac(cls, mac: int, euiprefix: str = "::1") -> GatewayEui:
-        """Return the EUI that a Basics Station derives from a MAC address and the ``euiprefix`` of station.conf.
-
-        If the low 48 bits of the prefix are zero, the prefix gives the top 16 bits of the EUI. With any other prefix,
-        such as the default, FFFE is inserted in the middle of the address.
-
-        Args:
-            mac: The MAC address as a number.
-            euiprefix: The ``euiprefix`` of station.conf, or the station's default.
-        """
-        prefix = _read_routerid(euiprefix)
-        if prefix & _MAC_MASK:
-            return cls((mac & 0xFFFFFF000000) << 16 | 0xFFFE000000 | mac & 0xFFFFFF)
-        return cls(prefix | mac)
+        return eui_from_mac(value, euiprefix)
 
     @property
     def hex(self) -> str:
@@ -131,28 +96,87 @@ class GatewayEui:
 
     @property
     def id6(self) -> str:
-        """The EUI in ID6, the form that a Basics Station sends as ``router``.
+        """The EUI in ID6, the form that a Basics Station sends as ``router``, such as ``5a11:b0a8:5a11:b0a8``."""
+        return _format_id6(self.value)
 
-        These are four groups of 16 bits in hex without leading zeros. ``::`` replaces two or three groups in a row that
-        are zero, so 0 is written as ``::0``.
-        """
-        groups = [f"{self.value >> shift & 0xFFFF:x}" for shift in (48, 32, 16, 0)]
-        for start, stop in _ID6_ZERO_RUNS:
-            if all(group == "0" for group in groups[start:stop]):
-                return f"{':'.join(groups[:start])}::{':'.join(groups[stop:])}"
-        return ":".join(groups)
-
-    @property
-    def bytes(self) -> bytes:
-        """The EUI as eight bytes in network byte order (most significant byte first)."""
+    def __bytes__(self) -> bytes:
         return self.value.to_bytes(8, "big")
 
     def __str__(self) -> str:
         return self.hex
 
 
-def _read_routerid(text: str) -> int:
-    """Return the number in a routerid or an euiprefix, as a Basics Station reads it."""
+def eui_from_mac(mac: int, euiprefix: str = "::1") -> GatewayEui:
+    """Return the EUI that a Basics Station derives from a MAC address and the ``euiprefix`` of station.conf.
+
+    If the low 48 bits of the prefix are zero, the prefix gives the top 16 bits of the EUI. With any other prefix, such
+    as the default, FFFE is inserted in the middle of the address::
+
+        MAC         aa bb cc       dd ee ff
+        EUI         aa bb cc ff fe dd ee ff     euiprefix "::1"
+        EUI   5a 11 aa bb cc       dd ee ff     euiprefix "5a11::"
+
+    Args:
+        mac: The MAC address as a number.
+        euiprefix: The ``euiprefix`` of station.conf, or the station's default.
+
+    Raises:
+        ValueError: The prefix cannot be read.
+    """
+    prefix = _parse_routerid(euiprefix)
+    if prefix & _MAC_MASK == 0:
+        return GatewayEui(prefix | mac)
+    manufacturer, device = divmod(mac, 1 << 24)
+    return GatewayEui(manufacturer << 40 | 0xFFFE << 24 | device)
+
+
+def _parse_id6(text: str) -> int:
+    """Return the number that a text in ID6 spells. Raises ValueError if the text is not in ID6.
+
+    ID6 has four groups of hex digits between colons. ``::`` stands for all groups that are missing, which are zero.
+    """
+    left, double_colon, right = text.partition("::")
+    left_groups = left.split(":") if left else []
+    right_groups = right.split(":") if right else []
+    groups = left_groups + right_groups
+    missing = _ID6_GROUPS - len(groups)
+    if double_colon:
+        has_right_count = missing >= 1
+    else:
+        has_right_count = missing == 0
+    has_valid_groups = len(groups) > 0 and all(_GROUP.fullmatch(group) for group in groups)
+    if not has_right_count or not has_valid_groups:
+        raise ValueError(
+            f"{text!r} is not a gateway EUI: give sixteen hex digits (5a11b0a85a11b0a8, or with '-' or ':' "
+            "between the bytes) or ID6 (5a11:b0a8:5a11:b0a8)"
+        )
+    all_groups = left_groups + ["0"] * missing + right_groups
+    return int("".join(group.zfill(4) for group in all_groups), 16)
+
+
+def _format_id6(value: int) -> str:
+    """Return a number of 64 bits in ID6.
+
+    Each group is 16 bits in hex without leading zeros. ``::`` replaces two or three groups in a row that are zero. So
+    1 is written as ``::1``, and 0 as ``::0``.
+    """
+    digits = f"{value:016x}"
+    groups = [digits[start : start + 4].lstrip("0") or "0" for start in (0, 4, 8, 12)]
+    for start, stop in _ID6_ZERO_RUNS:
+        if all(group == "0" for group in groups[start:stop]):
+            return f"{':'.join(groups[:start])}::{':'.join(groups[stop:])}"
+    return ":".join(groups)
+
+
+def _parse_routerid(text: str) -> int:
+    """Return the number in a routerid or an euiprefix, as a Basics Station reads it.
+
+    A text with two or three colons is read as ID6, in which the first group may be missing. Any other text is read as
+    hex digits, padded with leading zeros.
+
+    Raises:
+        ValueError: The station could not read the text either.
+    """
     if not text or not _STATION_TEXT.fullmatch(text):
         raise ValueError(f"{text!r} is not a routerid: give hex digits, with '-' or ':' between them")
     colons = text.count(":")
@@ -162,9 +186,9 @@ def _read_routerid(text: str) -> int:
         if text[0] == ":" and text[1] != ":":
             raise ValueError(f"{text!r} is not a routerid: a single ':' has nothing in front of it")
         if "::" not in text:
-            # The station lets the first group be missing.
-            text = "0:" * (3 - colons) + text
-        return GatewayEui.from_id6(text).value
+            missing_groups = "0:" * (3 - colons)
+            text = missing_groups + text
+        return _parse_id6(text)
     if not 0 < len(digits) <= 16 or (dashes and colons) or max(dashes, colons) > _MAX_SEPARATORS:
         raise ValueError(f"{text!r} is not a routerid: give 1 to 16 hex digits and one kind of separator")
     return int(digits, 16)

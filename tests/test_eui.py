@@ -85,7 +85,7 @@ def test_id6_is_written_and_read_as_the_station_does(hexadecimal: str, id6: str)
     assert GatewayEui.from_id6(id6) == eui
     assert GatewayEui.parse(id6) == eui
     assert eui.hex == str(eui) == hexadecimal
-    assert eui.bytes == bytes.fromhex(hexadecimal)
+    assert bytes(eui) == bytes.fromhex(hexadecimal)
 
 
 def test_every_recorded_router_follows_from_station_conf(recorded_request: Any) -> None:
@@ -176,7 +176,7 @@ def test_a_value_has_64_bits(value: int) -> None:
 def test_every_form_of_an_eui_names_the_same_gateway(value: int) -> None:
     eui = GatewayEui(value)
     assert (
-        GatewayEui.parse(eui.hex) == GatewayEui.from_id6(eui.id6) == GatewayEui(int.from_bytes(eui.bytes, "big")) == eui
+        GatewayEui.parse(eui.hex) == GatewayEui.from_id6(eui.id6) == GatewayEui(int.from_bytes(bytes(eui), "big")) == eui
     )
     if value >> 48:
         assert GatewayEui.from_station_conf(eui.id6) == GatewayEui.from_station_conf(eui.hex) == eui

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from lorafw.eui import GatewayEui
+from lorafw.eui import GatewayEui, eui_from_mac
 from lorafw.station.exchange import DEFAULT_TIMERS, Timers
 from lorafw.station.json_reader import Field, StationJsonError, read_object, read_value
 from lorafw.station.log import Level, LogLine
@@ -205,7 +205,7 @@ def _parse_log_levels(text: str) -> LogLevels:
 def _derive_eui(settings: _Settings) -> GatewayEui:
     """Return the EUI that the station derives from its settings. Without a routerid, the MAC address is zero."""
     if not settings.proto_eui:
-        return GatewayEui.from_mac(0, settings.eui_prefix)
+        return eui_from_mac(0, settings.eui_prefix)
     return GatewayEui.from_station_conf(settings.proto_eui, settings.eui_prefix)
 
 
