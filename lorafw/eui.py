@@ -140,10 +140,7 @@ def _parse_id6(text: str) -> int:
     right_groups = right.split(":") if right else []
     groups = left_groups + right_groups
     missing = _ID6_GROUPS - len(groups)
-    if double_colon:
-        has_right_count = missing >= 1
-    else:
-        has_right_count = missing == 0
+    has_right_count = missing >= 1 if double_colon else missing == 0
     has_valid_groups = len(groups) > 0 and all(_GROUP.fullmatch(group) for group in groups)
     if not has_right_count or not has_valid_groups:
         raise ValueError(

@@ -176,7 +176,10 @@ def test_a_value_has_64_bits(value: int) -> None:
 def test_every_form_of_an_eui_names_the_same_gateway(value: int) -> None:
     eui = GatewayEui(value)
     assert (
-        GatewayEui.parse(eui.hex) == GatewayEui.from_id6(eui.id6) == GatewayEui(int.from_bytes(bytes(eui), "big")) == eui
+        GatewayEui.parse(eui.hex)
+        == GatewayEui.from_id6(eui.id6)
+        == GatewayEui(int.from_bytes(bytes(eui), "big"))
+        == eui
     )
     if value >> 48:
         assert GatewayEui.from_station_conf(eui.id6) == GatewayEui.from_station_conf(eui.hex) == eui

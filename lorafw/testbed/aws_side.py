@@ -45,36 +45,33 @@ class AwsSide:
                 "`with Testbed() as bed:`; a fixture must `yield bed` inside of the `with`, not `return` it"
             )
 
-    def _before_call(self, **_: Any) -> None:
-        """Stop a request of one of this testbed's clients if the testbed is not open. botocore calls this."""
-        self._check_open()
-
-    def _owner(self, region: str | None, account: str | None) -> AccountRegion:
-        """Return account and Region, the testbed's own where None is given.
+    def _choose_owner(self, region: str | None, account: str | None) -> AccountRegion:
+        """Return an account and Region. The testbed's own ones replace what is None.
 
         Raises:
             LabError: There is no such account, or the Region has no AWS IoT Core for LoRaWAN.
         """
-        if region is None:
-            region = self.owner.region
-        elif region != self.owner.region:
-            check_region(region)
-        if account is None:
-            account = self.owner.account
-        else:
+        if account is not None:
             check_account(account)
-        return AccountRegion(account, region)
+        if region is not None and region != self.owner.region:  # the testbed has checked its own Region
+            check_region(region)
+        return AccountRegion(account or self.owner.account, region or self.owner.region)
 
-    def _own_client(self, name: str, owner: AccountRegion | None = None) -> Any:
-        """Return a boto3 client for calls of the testbed itself. It is shared, so it must not leave this object.
+    def _internal_client(self, service: str, owner: AccountRegion) -> Any:
+        """Return a boto3 client for calls that the testbed makes by itself. Failures and rates do not concern it.
+
+        All testbeds of the process share the client, and it works without a testbed too. So it must not be given to a
+        user of the testbed.
 
         Args:
-            name: Name of the service.
-            owner: Account and Region of the client. None means the testbed's own.
+            service: Name of the service, such as "s3".
+            owner: Account and Region of the client.
+
+        Raises:
+            LabError: The testbed is not open.
         """
         self._check_open()
-        chosen = owner or self.owner
-        return own_client(name, chosen.region, chosen.account)
+        return own_client(service, owner.region, owner.account)
 
     @overload
     def client(
@@ -114,8 +111,12 @@ class AwsSide:
         if name == "cloudformation":
             check_requirements()
         client = make_client(name, region=region or self.owner.region, account=account)
-        client.meta.events.register_first("before-call", self._before_call)
+        client.meta.events.register_first("before-call", self._refuse_if_closed)
         return client
+
+    def _refuse_if_closed(self, **_: Any) -> None:
+        """Raise LabError if the testbed is not open. botocore calls this before each request of a client."""
+        self._check_open()
 
     @contextlib.contextmanager
     def api_over_http(self, *, region: str | None = None, account: str | None = None) -> Iterator[dict[str, str]]:
@@ -133,7 +134,7 @@ class AwsSide:
                 open.
         """
         self._check_open()
-        owner = self._owner(region, account)
+        owner = self._choose_owner(region, account)
         from lorafw.localaws.cloud import ApiServer  # noqa: PLC0415
 
         with ApiServer(failures=self._failures) as api:

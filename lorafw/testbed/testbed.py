@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import EllipsisType, MappingProxyType, TracebackType
 from typing import Any, ClassVar
@@ -22,7 +22,6 @@ from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.transport import InProcessTransport
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
 from lorafw.isolation.accounts import check_account
-from lorafw.isolation.opening import isolated
 from lorafw.isolation.reach import check_hosts
 from lorafw.isolation.regions import check_region
 from lorafw.localaws.provisioning import put_update
@@ -47,6 +46,7 @@ from lorafw.testbed.gateways import (
     read_eui,
     run_until,
 )
+from lorafw.testbed.opening import emulated_aws, update_service
 from lorafw.testbed.own_calls import register_described_gateway, register_gateway
 from lorafw.testbed.serving import CupsOnDemand
 from lorafw.testbed.staging import Staging
@@ -154,17 +154,17 @@ class Testbed(AwsSide):
         self._allow_hosts = allow_hosts
         self._moto_config = moto_config
         self._is_open = False
-        self._started = False
+        self._may_be_replaced = False
         self._exit_stack = contextlib.ExitStack()
 
     def __enter__(self) -> Testbed:
-        return self._begin(started=False)
+        return self._open(may_be_replaced=False)
 
-    def _begin(self, *, started: bool) -> Testbed:
+    def _open(self, *, may_be_replaced: bool) -> Testbed:
         """Open all parts of the testbed. If one of them fails, close those that are open already.
 
         Args:
-            started: Whether ``start`` opens the testbed, so that the next ``start`` may close it.
+            may_be_replaced: Whether the next call of ``start`` may close this testbed.
 
         Returns:
             This testbed.
@@ -172,66 +172,77 @@ class Testbed(AwsSide):
         Raises:
             LabError: Another testbed is open in this process.
         """
-        if Testbed._in_process is not None:
-            raise LabError("a Testbed is open in this process, and moto's state is one for all: end that one first")
         with contextlib.ExitStack() as stack:
-            self._mark_in_process(stack, started=started)
-            self.clock = ManualClock(self._start)
-            self.gateways = []
-            self._schedule = PollSchedule()
-            self._staging = Staging(self.owner, self._own_client)
+            stack.enter_context(self._alone_in_process(may_be_replaced=may_be_replaced))
+            self._begin_anew()
             self._open_aws(stack)
             self._open_service(stack)
             self._folder = stack.enter_context(scratch_folder("lorafw-bed-", in_memory=True))
             if self._staged:
                 self._staging.prepare(self.owner)
-            for index in range(self._count):
-                gateway = self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
-                if self._spread_polls:
-                    gateway.next_poll_ms += round(self._interval_s * 1000 * index / self._count)
+            self._add_first_gateways()
             self._exit_stack = stack.pop_all()
         return self
 
-    def _mark_in_process(self, stack: contextlib.ExitStack, *, started: bool) -> None:
-        """Make this the open testbed of the process until ``stack`` closes."""
-        stack.callback(setattr, Testbed, "_in_process", None)
+    @contextlib.contextmanager
+    def _alone_in_process(self, *, may_be_replaced: bool) -> Iterator[None]:
+        """Make this the open testbed of the process, until the end of the block."""
+        if Testbed._in_process is not None:
+            raise LabError("a Testbed is open in this process, and moto's state is one for all: end that one first")
         Testbed._in_process = self
-        stack.callback(setattr, self, "_started", False)
-        self._started = started
+        self._may_be_replaced = may_be_replaced
+        try:
+            yield
+        finally:
+            Testbed._in_process = None
+            self._may_be_replaced = False
+
+    def _begin_anew(self) -> None:
+        """Forget the gateways, planned failures and buckets of an earlier opening, and set the clock to its start."""
+        self.clock = ManualClock(self._start)
+        self.gateways = []
+        self._schedule = PollSchedule()
+        self._clock_wait = ClockWait(self.clock, self._schedule)
+        self._failures = FailureRegistry(self.clock)
+        self._staging = Staging(self.owner, self._internal_client)
 
     def _open_aws(self, stack: contextlib.ExitStack) -> None:
-        """Isolate botocore from the network and start moto, until ``stack`` closes."""
-        # Import moto here: loading it takes about a second.
-        from lorafw.iotwireless import register  # noqa: PLC0415
-        from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
+        """Start moto, and admit calls of AWS, until ``stack`` closes."""
+        failures = InProcessFailures(self._failures, self._clock_wait.wait)
+        stack.enter_context(
+            emulated_aws(self.owner, failures, allow_hosts=self._allow_hosts, moto_config=self._moto_config)
+        )
+        # The stack refuses calls first and ends moto then: a client must not reach the real AWS in between.
+        stack.enter_context(self._admitting_calls())
 
-        register()
-        self._failures = FailureRegistry(self.clock)
-        intercept = InProcessFailures(self._failures, self._wait)
-        stack.enter_context(isolated(self.owner, self._allow_hosts, intercept=intercept, moto_config=self._moto_config))
-        stack.enter_context(corrected_moto())
-        # The stack runs this callback before moto ends: a client must not reach the real AWS in between.
-        stack.callback(setattr, self, "_is_open", False)
+    @contextlib.contextmanager
+    def _admitting_calls(self) -> Iterator[None]:
+        """Let methods and clients of this testbed call AWS, until the end of the block."""
         self._is_open = True
+        try:
+            yield
+        finally:
+            self._is_open = False
 
     def _open_service(self, stack: contextlib.ExitStack) -> None:
-        """Start the clock and the update service, and put the service behind the API, until ``stack`` closes."""
-        from lorafw.iotwireless.context import (  # noqa: PLC0415
-            new_id,
-            seed_ids,
-            set_cups_endpoint,
-            use_service,
-        )
-        from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
+        """Start the update service and prepare the CUPS server, until ``stack`` closes."""
+        from lorafw.iotwireless.context import set_cups_endpoint  # noqa: PLC0415 -- imports moto
 
-        seed_ids(self._seed)
-        source = stack.enter_context(RoleSource(clock=self.clock, before_read=self._check_open))
-        policy = observers.choose_policy(self._policy)
-        self.service = UpdateService(source=source, clock=self.clock, policy=policy, new_id=new_id)
-        stack.enter_context(use_service(self.service))
+        self.service = stack.enter_context(
+            update_service(self.clock, policy=self._policy, seed=self._seed, before_read=self._check_open)
+        )
         self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
         stack.enter_context(set_cups_endpoint(self._cups.start_and_return_uri))
-        self._clock_wait = stack.enter_context(waiting_on_clock(self.clock, self._schedule, self._seed))
+        stack.enter_context(waiting_on_clock(self._clock_wait, self.clock, self._seed))
+
+    def _add_first_gateways(self) -> None:
+        """Add the gateways that the testbed has from the beginning. Their EUIs are consecutive."""
+        spread_ms = 0.0
+        if self._spread_polls:
+            spread_ms = self._interval_s * 1000
+        for index in range(self._count):
+            gateway = self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
+            gateway.next_poll_ms += round(spread_ms * index / self._count)
 
     def __exit__(
         self,
@@ -239,6 +250,14 @@ class Testbed(AwsSide):
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
+        self._close(error)
+
+    def _close(self, error: BaseException | None) -> None:
+        """Close all parts of the testbed. Does nothing if it is closed already.
+
+        Args:
+            error: The exception that ends the ``with`` block, for observers of testbeds. None if there is none.
+        """
         try:
             if self._is_open:
                 observers.notify_close(self.service, error)
@@ -256,14 +275,14 @@ class Testbed(AwsSide):
         Raises:
             LabError: A testbed that was opened by ``with`` is open in this process.
         """
-        previous = Testbed._in_process
-        if previous is not None and previous._started:
-            previous.stop()
-        return self._begin(started=True)
+        open_testbed = Testbed.current()
+        if open_testbed is not None and open_testbed._may_be_replaced:
+            open_testbed.stop()
+        return self._open(may_be_replaced=True)
 
     def stop(self) -> None:
         """Close the testbed, as the end of a ``with`` block does. Does nothing if it is closed already."""
-        self.__exit__()
+        self._close(None)
 
     @classmethod
     def current(cls) -> Testbed | None:
@@ -279,10 +298,6 @@ class Testbed(AwsSide):
         """
         self._check_open()
         return self._cups.start()
-
-    def _wait(self, seconds: float) -> None:
-        """Move the clock because a client waits for a reply that does not come."""
-        self._clock_wait.wait(seconds)
 
     def add_gateway(
         self,
@@ -327,7 +342,7 @@ class Testbed(AwsSide):
         self._check_open()
         eui = read_eui(eui)
         arguments.check_tags(tags)
-        owner = self._owner(region, account)
+        owner = self._choose_owner(region, account)
         ensure_not_present(eui, self._schedule, self.service, owner)
         if tags or (name, rf_region) != (example.GATEWAY_NAME, example.RF_REGION):
             gateway_id = register_described_gateway(owner, eui, name, rf_region, tags)
@@ -374,10 +389,10 @@ class Testbed(AwsSide):
             LabError: The Region has no AWS IoT Core for LoRaWAN, or the testbed is not open.
         """
         self._check_open()
-        owner = self._owner(region, account)
+        owner = self._choose_owner(region, account)
         if self._staged:
             self._staging.prepare(owner)
-        return put_update(self._own_client("s3", owner), self._staging.bucket(owner), key, update)
+        return put_update(self._internal_client("s3", owner), self._staging.bucket(owner), key, update)
 
     def define_update(
         self,
@@ -429,7 +444,7 @@ class Testbed(AwsSide):
             botocore.exceptions.ClientError: The API rejects the definition.
         """
         self._check_open()
-        owner = self._owner(region, account)
+        owner = self._choose_owner(region, account)
         arguments.check_version("current_version", current_version)
         arguments.check_version("update_version", update_version)
         update = build_image(package_version=package, files=files or {}, restart=restart)
@@ -452,7 +467,7 @@ class Testbed(AwsSide):
             signature=signature,
             sig_key_crc=sig_key_crc,
         )
-        client = self._own_client("iotwireless", owner)
+        client = self._internal_client("iotwireless", owner)
         definition_id: str = client.create_wireless_gateway_task_definition(**members)["Id"]
         return definition_id
 

@@ -19,20 +19,27 @@ class ClockWait:
     """Moves the clock while a call waits, and makes the polls that fell due when the call has returned."""
 
     def __init__(self, clock: ManualClock, schedule: PollSchedule) -> None:
-        """Prepare to move ``clock``. The gateways of ``schedule`` poll when it has moved."""
+        """Prepare to move a clock.
+
+        Args:
+            clock: The clock of the testbed.
+            schedule: The gateways that poll when the clock has moved.
+        """
         self._clock = clock
         self._schedule = schedule
         self._has_waited = False
+        """Whether the clock was moved since the last call of ``make_late_polls``."""
         self._is_polling = False
+        """Whether gateways are polling now. Their calls of AWS must not start further polls."""
 
     def wait(self, seconds: float) -> None:
-        """Move the clock in the place of sleeping."""
+        """Move the clock instead of sleeping."""
         self._clock.advance(max(0.0, seconds))
         self._has_waited = True
 
     @contextlib.contextmanager
     def polling(self) -> Iterator[None]:
-        """Tell that gateways poll during the block. Calls that return inside of it make no polls."""
+        """Note that gateways poll during the block. ``make_late_polls`` does nothing until its end."""
         was_polling, self._is_polling = self._is_polling, True
         try:
             yield
@@ -49,18 +56,17 @@ class ClockWait:
 
 
 @contextlib.contextmanager
-def waiting_on_clock(clock: ManualClock, schedule: PollSchedule, seed: int) -> Iterator[ClockWait]:
-    """Let botocore wait on a testbed's clock, until the end of the block.
+def waiting_on_clock(clock_wait: ClockWait, clock: ManualClock, seed: int) -> Iterator[None]:
+    """Let botocore wait on a testbed's clock instead of sleeping, until the end of the block.
 
     Args:
-        clock: The clock that moves.
-        schedule: The schedule of the gateways, which poll when it has moved.
+        clock_wait: Moves the clock.
+        clock: The clock that ``clock_wait`` moves.
         seed: Seed of the random part of the waiting times.
-
-    Yields:
-        The object that moves the clock.
     """
-    clock_wait = ClockWait(clock, schedule)
-    jitter = Random(seed)
-    with waiting_with(clock_wait.wait, lambda: clock.monotonic_ms() / 1000, jitter, clock_wait.make_late_polls):
-        yield clock_wait
+
+    def now_s() -> float:
+        return clock.monotonic_ms() / 1000
+
+    with waiting_with(clock_wait.wait, now_s, Random(seed), clock_wait.make_late_polls):
+        yield
