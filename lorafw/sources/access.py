@@ -102,27 +102,29 @@ def check_object(
     bucket: BucketFacts,
     key: str,
     circumstances: Circumstances,
-    *,
     object_tags: Mapping[str, str] | None = None,
 ) -> None:
     """Check that a session of the role may read an object.
 
     Args:
-        facts: The role.
-        bucket: The bucket.
-        key: The key of the object, which need not exist.
-        circumstances: When and in which Region the service asks.
-        object_tags: The tags of the object; None if the object does not exist.
+        facts: The role with its policies.
+        bucket: The bucket with its policy.
+        key: The key of the object. It does not matter whether the object exists.
+        circumstances: The time, and the Region of the gateway.
+        object_tags: The tags of the object. None means that the object does not exist.
 
     Raises:
         AccessDenied: The policies do not allow it.
     """
-    arn = f"arn:{facts.partition}:s3:::{bucket.name}/{key}"
-    in_bucket_region = replace(circumstances, region=bucket.region)
     request = read_object_request(
-        facts.role, in_bucket_region, arn, bucket_account=bucket.account, object_tags=object_tags
+        facts.role,
+        replace(circumstances, region=bucket.region),  # S3 sees the Region of the bucket
+        object_arn=f"arn:{facts.partition}:s3:::{bucket.name}/{key}",
+        bucket_account=bucket.account,
+        object_tags=object_tags,
     )
-    decision = evaluate_access(_policies_for(facts, bucket.policy, bucket.account), request)
+    policies = _policies_for(facts, bucket.policy, bucket.account)
+    decision = evaluate_access(policies, request)
     if not decision.allowed:
         raise AccessDenied(f"{facts.role.arn} may not read s3://{bucket.name}/{key}: {decision.reason}")
 
@@ -135,7 +137,8 @@ def may_list(facts: RoleFacts, bucket: BucketFacts, circumstances: Circumstances
     in_bucket_region = replace(circumstances, region=bucket.region)
     arn = f"arn:{facts.partition}:s3:::{bucket.name}"
     request = list_bucket_request(facts.role, in_bucket_region, arn, bucket_account=bucket.account)
-    return evaluate_access(_policies_for(facts, bucket.policy, bucket.account), request).allowed
+    policies = _policies_for(facts, bucket.policy, bucket.account)
+    return evaluate_access(policies, request).allowed
 
 
 def check_key(

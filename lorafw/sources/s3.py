@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -86,6 +86,114 @@ class Role:
         return cls(match[0], match[1], match[2], match[3])
 
 
+class RepeatedCheck:
+    """A check that is skipped if its arguments equal those of the last call that passed.
+
+    The check must be a pure function, so that equal arguments give equal results. Arguments are equal when the gateways
+    of a fleet poll at the same time.
+    """
+
+    def __init__(self, check: Callable[..., None]) -> None:
+        """Prepare a check.
+
+        Args:
+            check: Returns if the check passes, and raises an error otherwise.
+        """
+        self._check = check
+        self._passed_arguments: tuple[object, ...] | None = None
+
+    def __call__(self, *arguments: object) -> None:
+        """Check the arguments. Raises what the check raises."""
+        if arguments == self._passed_arguments:
+            return
+        self._check(*arguments)
+        self._passed_arguments = arguments
+
+
+class RoleAccess:
+    """Finds objects in S3 through a role, with the checks that AWS makes."""
+
+    def __init__(self, roles: RoleStore, store: ObjectStore, clock: Clock, missing_hint: str = "") -> None:
+        """Prepare to find objects.
+
+        Args:
+            roles: Looks up roles and their policies.
+            store: Looks up buckets, objects and KMS keys.
+            clock: The time at which policies are evaluated.
+            missing_hint: The end of the error message if a role or a bucket does not exist: what the user can try.
+        """
+        self._roles = roles
+        self._store = store
+        self._clock = clock
+        self._missing_hint = missing_hint
+        self._check_trust = RepeatedCheck(check_trust)
+        self._check_object = RepeatedCheck(check_object)
+
+    def find_object(self, location: S3Location, role: Role, *, account: str, region: str) -> StoredObject:
+        """Return an object if the role may read it. The checks are in the order in which AWS makes them.
+
+        Args:
+            location: The bucket and the key.
+            role: The role.
+            account: The account of the gateway.
+            region: The Region of the gateway.
+
+        Raises:
+            SourceError: The role, the bucket or the object is missing or must not be read. The message says which.
+        """
+        facts = self._find_role(role, account)
+        circumstances = Circumstances(self._clock.now_ms(), region)
+        self._check_trust(facts, circumstances)
+        bucket = self._find_bucket(location.bucket)
+        stored_object = self._store.find_object(bucket, location.key)
+        # Policies can depend on the tags of the object, so the object is looked up before the check.
+        tags = None if stored_object is None else stored_object.tags
+        self._check_object(facts, bucket, location.key, circumstances, tags)
+        if stored_object is None:
+            is_listable = may_list(facts, bucket, circumstances)
+            raise NoSuchObject(_describe_missing(location, is_listable))
+        if stored_object.uses_kms:  # S3's own keys (AES256) need no permission.
+            in_bucket_region = replace(circumstances, region=bucket.region)
+            self._check_decryption(facts, bucket, location, stored_object, in_bucket_region)
+        return stored_object
+
+    def _find_role(self, role: Role, account: str) -> RoleFacts:
+        """Return the role with its policies as IAM stores them now, or raise a SourceError."""
+        if role.account != account:
+            raise AccessDenied(
+                f"role {role.arn} is in another account than the gateway's, {account}; a role cannot be passed to a "
+                "service across accounts (documented)"
+            )
+        facts = self._roles.find_role(role.name, account=account, partition=role.partition)
+        if facts is None:
+            raise RoleNotTrusted(f"role {role.arn} does not exist (NoSuchEntity){self._missing_hint}")
+        if facts.role.arn != role.arn:
+            raise RoleNotTrusted(f"role {role.arn} does not exist; there is {facts.role.arn}")
+        return facts
+
+    def _find_bucket(self, name: str) -> BucketFacts:
+        """Return a bucket with its policy as S3 stores it now, or raise NoSuchObject."""
+        bucket = self._store.find_bucket(name)
+        if bucket is None:
+            raise NoSuchObject(f"bucket {name} does not exist (NoSuchBucket){self._missing_hint}")
+        return bucket
+
+    def _check_decryption(
+        self,
+        facts: RoleFacts,
+        bucket: BucketFacts,
+        location: S3Location,
+        stored_object: StoredObject,
+        circumstances: Circumstances,
+    ) -> None:
+        """Raise AccessDenied if the role may not decrypt an object that is encrypted with a KMS key."""
+        key = self._store.find_key(stored_object.kms_key_id, bucket)
+        if key is None:
+            raise AccessDenied(f"{location} is under the KMS key {stored_object.kms_key_id}, which does not exist")
+        context = encryption_context(facts, location, stored_object)
+        check_key(facts, key, circumstances, encryption_context=context)
+
+
 class RoleSource:
     """Reads updates from S3 through a role. IAM, S3 and KMS are moto's in this process unless others are given.
 
@@ -110,15 +218,8 @@ class RoleSource:
             missing_hint: The end of the error message if a role or a bucket does not exist: what the user can try.
             before_read: Called before anything is looked up. An error that it raises is passed on.
         """
-        self._roles = roles or MotoRoles()
-        self._store = store or MotoStore()
-        self._clock = clock or SystemClock()
-        self._missing_hint = missing_hint
+        self._access = RoleAccess(roles or MotoRoles(), store or MotoStore(), clock or SystemClock(), missing_hint)
         self._before_read = before_read
-        self._last_trust_check: object = None
-        """The arguments of the last check of a trust policy that passed."""
-        self._last_object_check: object = None
-        """The arguments of the last check of an object that passed."""
         self._cache = UpdateCache()
         self._single_flight: SingleFlight[CachedUpdate] = SingleFlight()
 
@@ -143,104 +244,28 @@ class RoleSource:
             SourceError: The role, the bucket or the object is missing or must not be read. The message says which.
             FirmwareError: The object is empty or too large for a station.
         """
-        key = (data_source, role, account, region)
-        return self._single_flight.get_result(key, partial(self._open, *key))
 
-    def _open(self, data_source: str, role: str | None, account: str, region: str) -> CachedUpdate:
-        """Check access and return the update, from the cache if it holds this version."""
-        location = S3Location.parse(data_source)
-        stored_object = self._find(location, role, account, region)
-        version = (location, stored_object.version_id, stored_object.etag, stored_object.size)
-        return self._cache.get(version, partial(_read_update, stored_object))
+        def find_and_read() -> CachedUpdate:
+            location, stored_object = self._find(data_source, role, account, region)
+            version = (location, stored_object.version_id, stored_object.etag, stored_object.size)
+            return self._cache.get(version, partial(_read_update, stored_object))
+
+        return self._single_flight.get_result((data_source, role, account, region), find_and_read)
 
     def check(self, data_source: str, role: str | None, *, account: str, region: str) -> None:
         """Check that the object exists and that the role may read it. The content is not read.
 
-        Args:
-            data_source: The UpdateDataSource, ``s3://bucket/key``.
-            role: The ARN in UpdateDataRole, or None if the definition has none.
-            account: The account of the gateway.
-            region: The Region of the gateway.
-
-        Raises:
-            SourceError: The role, the bucket or the object is missing or must not be read. The message says which.
+        The arguments and errors are those of ``open``.
         """
-        self._find(S3Location.parse(data_source), role, account, region)
+        self._find(data_source, role, account, region)
 
-    def _find(self, location: S3Location, role: str | None, account: str, region: str) -> StoredObject:
-        """Return the object if the role may read it. The checks are in the order in which AWS makes them."""
+    def _find(self, data_source: str, role: str | None, account: str, region: str) -> tuple[S3Location, StoredObject]:
+        """Return the object at an UpdateDataSource with its location, if the role may read it."""
+        location = S3Location.parse(data_source)
         if self._before_read is not None:
             self._before_read()
-        facts = self._role_facts(Role.parse(role), account)
-        circumstances = Circumstances(self._clock.now_ms(), region)
-        self._check_trust(facts, circumstances)
-        bucket = self._store.find_bucket(location.bucket)
-        if bucket is None:
-            raise NoSuchObject(f"bucket {location.bucket} does not exist (NoSuchBucket){self._missing_hint}")
-        stored_object = self._store.find_object(bucket, location.key)
-        tags = None if stored_object is None else stored_object.tags
-        self._check_object(facts, bucket, location.key, circumstances, tags)
-        if stored_object is None:
-            is_listable = may_list(facts, bucket, circumstances)
-            raise NoSuchObject(_describe_missing(location, is_listable))
-        self._check_encryption(facts, bucket, location, stored_object, circumstances)
-        return stored_object
-
-    # A check is a pure function: if all its arguments equal those of one that passed, it passes too. That happens when
-    # the gateways of a fleet poll at the same time.
-
-    def _check_trust(self, facts: RoleFacts, circumstances: Circumstances) -> None:
-        """Check that the service may assume the role, or raise RoleNotTrusted."""
-        arguments = facts, circumstances
-        if arguments != self._last_trust_check:
-            check_trust(facts, circumstances)
-            self._last_trust_check = arguments
-
-    def _check_object(
-        self,
-        facts: RoleFacts,
-        bucket: BucketFacts,
-        key: str,
-        circumstances: Circumstances,
-        tags: Mapping[str, str] | None,
-    ) -> None:
-        """Check that a session of the role may read the object, or raise AccessDenied."""
-        arguments = facts, bucket, key, circumstances, tags
-        if arguments != self._last_object_check:
-            check_object(facts, bucket, key, circumstances, object_tags=tags)
-            self._last_object_check = arguments
-
-    def _check_encryption(
-        self,
-        facts: RoleFacts,
-        bucket: BucketFacts,
-        location: S3Location,
-        stored_object: StoredObject,
-        circumstances: Circumstances,
-    ) -> None:
-        """Raise AccessDenied if the session may not decrypt the object. S3's own keys (AES256) need no permission."""
-        if not stored_object.uses_kms:
-            return
-        key = self._store.find_key(stored_object.kms_key_id, bucket)
-        if key is None:
-            raise AccessDenied(f"{location} is under the KMS key {stored_object.kms_key_id}, which does not exist")
-        in_bucket_region = Circumstances(circumstances.now_ms, bucket.region)
-        context = encryption_context(facts, location, stored_object)
-        check_key(facts, key, in_bucket_region, encryption_context=context)
-
-    def _role_facts(self, role: Role, account: str) -> RoleFacts:
-        """Return the role with its policies as IAM stores them now, or raise a SourceError."""
-        if role.account != account:
-            raise AccessDenied(
-                f"role {role.arn} is in another account than the gateway's, {account}; a role cannot be passed to a "
-                "service across accounts (documented)"
-            )
-        facts = self._roles.find_role(role.name, account=account, partition=role.partition)
-        if facts is None:
-            raise RoleNotTrusted(f"role {role.arn} does not exist (NoSuchEntity){self._missing_hint}")
-        if facts.role.arn != role.arn:
-            raise RoleNotTrusted(f"role {role.arn} does not exist; there is {facts.role.arn}")
-        return facts
+        stored_object = self._access.find_object(location, Role.parse(role), account=account, region=region)
+        return location, stored_object
 
 
 def _describe_missing(location: S3Location, is_listable: bool) -> str:
