@@ -16,7 +16,7 @@ from processes import killed_at_the_end
 
 from lorafw.cli import main
 from lorafw.errors import StateError
-from lorafw.persistence.database import APPLICATION_ID, SCHEMA_VERSION, StateDatabase
+from lorafw.persistence.database import APPLICATION_ID, SCHEMA_VERSION, StateDatabase, delete_content
 from lorafw.persistence.folder import NETWORK_FILE_SYSTEMS, file_system_of, locked_folder, prepare_folder
 
 HOLD = """
@@ -68,7 +68,7 @@ def test_the_folder_and_its_files_are_closed_to_others_from_the_first_moment(tmp
     previous = os.umask(0)
     try:
         with locked_folder(path), StateDatabase(path) as database:
-            database.clear()
+            delete_content(database)
             modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()}
     finally:
         os.umask(previous)
@@ -139,7 +139,7 @@ def test_a_database_that_was_not_finished_is_made_again(tmp_path: Path) -> None:
     prepare_folder(tmp_path / "state")
     (tmp_path / "state" / "state.sqlite3.new").write_bytes(b"half of it")
     with StateDatabase(tmp_path / "state") as database:
-        database.clear()
+        delete_content(database)
     assert not (tmp_path / "state" / "state.sqlite3.new").exists()
 
 

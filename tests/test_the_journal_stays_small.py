@@ -15,8 +15,9 @@ from test_state_survives import cloud_in
 from lorafw import example
 from lorafw.localaws.cloud import Cloud
 from lorafw.localaws.provisioning import create_bucket_and_role
-from lorafw.persistence import compaction, request_journal
+from lorafw.persistence import compaction, replay
 from lorafw.persistence.database import StateDatabase
+from lorafw.persistence.request_journal import RequestJournal
 from lorafw.persistence.superseded import Effect
 
 KEPT = "kept-without-versions"
@@ -165,7 +166,7 @@ def test_a_kill_before_and_after_each_step_of_the_compaction_loses_nothing(
         copies.append(shutil.copytree(folder, folder.with_name(f"killed-{len(copies)}")))
 
     whole_transaction = StateDatabase.transaction
-    whole_forget = request_journal.forget_requests
+    whole_remove = RequestJournal.remove
 
     @contextmanager
     def copied_transaction(database: StateDatabase) -> Iterator[sqlite3.Connection]:
@@ -174,14 +175,14 @@ def test_a_kill_before_and_after_each_step_of_the_compaction_loses_nothing(
             copy_as_killed()
         copy_as_killed()
 
-    def copied_forget(database: StateDatabase, numbers: frozenset[int]) -> None:
+    def copied_remove(journal: RequestJournal, numbers: frozenset[int]) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(StateDatabase, "transaction", copied_transaction)
-            whole_forget(database, numbers)
+            whole_remove(journal, numbers)
         copy_as_killed()
 
     with monkeypatch.context() as patch:
-        patch.setattr(request_journal, "forget_requests", copied_forget)
+        patch.setattr(RequestJournal, "remove", copied_remove)
         with cloud_in(folder):
             pass
     before_commit, after_commit, after_vacuum = (requests_in(copy) for copy in copies)
@@ -207,7 +208,7 @@ def test_a_request_that_has_an_effect_stays_even_if_a_rule_says_that_it_has_none
 
     monkeypatch.setattr(compaction, "MIN_SUPERSEDED", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(request_journal, "effect_of", wrong_rule)
+        patch.setattr(replay, "effect_of", wrong_rule)
         with cloud_in(folder) as cloud:
             assert cloud.kept_state is not None
             assert cloud.kept_state.replay.forgotten == 0

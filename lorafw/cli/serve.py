@@ -26,7 +26,7 @@ from lorafw.tasks.policy import Policy, all_decisions
 
 if TYPE_CHECKING:
     from lorafw.localaws.cloud import Cloud
-    from lorafw.persistence.request_journal import Replay
+    from lorafw.persistence.replay import Replay
     from lorafw.server.app import CupsServer
 
 DEFAULT_CUPS_PORT: Final = 8443

@@ -58,24 +58,18 @@ class StateDatabase:
         """Open the database of a folder, and create it if there is none.
 
         Args:
-            folder: The folder. It must be locked by this process.
+            folder: The folder. This process must have locked it.
 
         Raises:
-            StateError: The database is damaged, of a later version, or not one of lorafw, or the disk is full. Nothing
-                is overwritten.
+            StateError: The database cannot be used. The message says why. Nothing is overwritten.
         """
         self.path = folder / DATABASE_NAME
         self.on_failure: Callable[[StateError], None] | None = None
         """Called once when a change cannot be saved."""
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # held while the connection is in use
         self._failure: StateError | None = None
-        try:
-            if not self.path.exists():
-                _create(self.path)
-            _check_header(self.path)
-            self._connection = _connect(self.path)
-        except (sqlite3.Error, OSError) as error:
-            raise _as_state_error(self.path, error) from error
+        """Why an earlier change could not be saved. None if all changes were saved."""
+        self._connection = _open(self.path)
 
     def __enter__(self) -> StateDatabase:
         return self
@@ -86,13 +80,13 @@ class StateDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for statements that are saved together when the block ends.
+        """Save all statements of the block together at its end, or none of them if it raises an error.
 
         Yields:
-            The connection.
+            The connection on which to execute the statements.
 
         Raises:
-            StateError: They cannot be saved. The database refuses all further transactions.
+            StateError: The statements cannot be saved. Then the database refuses all further transactions.
         """
         with self._lock:
             self.check()
@@ -111,10 +105,10 @@ class StateDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for statements that only read.
+        """Give the connection for statements that only read. Other threads wait until the end of the block.
 
         Yields:
-            The connection.
+            The connection on which to execute the statements.
 
         Raises:
             StateError: The database is damaged.
@@ -125,21 +119,32 @@ class StateDatabase:
             except sqlite3.Error as error:
                 raise _as_state_error(self.path, error) from error
 
-    def clear(self) -> None:
-        """Delete all content. Raises StateError if that cannot be saved."""
-        with self.transaction() as connection:
-            for table in _TABLES:
-                connection.execute(f"DELETE FROM {table}")  # noqa: S608 -- the names are constants
-
     def _roll_back(self, error: BaseException) -> None:
-        """Undo the transaction, and refuse further ones if it was the database that failed."""
+        """Undo the statements of a failed transaction. After an error of SQLite, refuse all further transactions."""
         if self._connection.in_transaction:
             self._connection.rollback()
-        if not isinstance(error, sqlite3.Error):
-            return
-        self._failure = _as_state_error(self.path, error)
-        if self.on_failure is not None:
-            self.on_failure(self._failure)
+        if isinstance(error, sqlite3.Error):
+            self._failure = _as_state_error(self.path, error)
+            if self.on_failure is not None:
+                self.on_failure(self._failure)
+
+
+def delete_content(database: StateDatabase) -> None:
+    """Delete the rows of all tables. Raises StateError if that cannot be saved. Then nothing is deleted."""
+    with database.transaction() as connection:
+        for table in _TABLES:
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608 -- the names are constants
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open a database, and create it if the file does not exist. Raises StateError if it cannot be used."""
+    try:
+        if not path.exists():
+            _create(path)
+        _check_header(path)
+        return _connect(path)
+    except (sqlite3.Error, OSError) as error:
+        raise _as_state_error(path, error) from error
 
 
 def _check_header(path: Path) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 from lorafw.clock import Clock, Moment
 from lorafw.errors import StateError
-from lorafw.persistence.database import StateDatabase
+from lorafw.persistence.database import StateDatabase, delete_content
 from lorafw.persistence.folder import locked_folder
+from lorafw.persistence.recorder import RequestRecorder
+from lorafw.persistence.replay import Replay, replay_and_compact
 from lorafw.persistence.reproducible import reproducible_moto
-from lorafw.persistence.request_journal import Replay, RequestJournal
+from lorafw.persistence.request_journal import RequestJournal
 from lorafw.persistence.service_store import DatabaseStore
 from lorafw.tasks.changes import ApiRecord
 from lorafw.tasks.service import UpdateService
@@ -28,13 +30,15 @@ class KeptState:
     def __init__(self, folder: Path) -> None:
         """Prepare to use a folder. It is created when the state is opened."""
         self.folder = folder
-        self.replay = Replay(requests=0, differing=(), superseded=frozenset())
+        self.replay = Replay()
         """What was found when moto answered the kept requests again."""
         self._exit_stack = ExitStack()
-        self._journal: RequestJournal | None = None
+        self._recorder: RequestRecorder | None = None
 
     database: StateDatabase
+    """The database in the folder. It exists while this object is open."""
     store: DatabaseStore
+    """Saves the update service in the database."""
 
     def __enter__(self) -> KeptState:
         """Lock the folder and open the database.
@@ -60,15 +64,22 @@ class KeptState:
         """Call ``listener`` once if a change cannot be saved. From then on every call is answered with an error."""
         self.database.on_failure = listener
 
-    def keep_requests(self, dispatcher: Any) -> RequestJournal:
-        """Return moto's server with a journal. moto, which must be empty, answers the kept requests again.
+    def keep_requests(self, dispatcher: Any) -> RequestRecorder:
+        """Let moto, which must be empty, answer the kept requests again, and keep further requests from now on.
+
+        Args:
+            dispatcher: moto's server, a DomainDispatcherApplication.
+
+        Returns:
+            The server that answers requests in the place of moto's.
 
         Raises:
             StateError: The journal cannot be read, or this release of moto answers in another way than the one before.
         """
-        self._journal = RequestJournal(self.database, dispatcher)
-        self.replay = self._journal.replay()
-        return self._journal
+        journal = RequestJournal(self.database)
+        self.replay = replay_and_compact(journal, dispatcher)
+        self._recorder = RequestRecorder(journal, dispatcher)
+        return self._recorder
 
     def restore(self, service: UpdateService) -> dict[ApiRecord, Any]:
         """Give a new service its saved state, and save its changes from now on.
@@ -87,7 +98,11 @@ class KeptState:
         return self.store.api_records()
 
     def save_time(self, clock: Clock) -> None:
-        """Save the time of a clock that was moved. Raises StateError if that is not possible."""
+        """Save the present time of a manual clock, to which it is set at the next start.
+
+        Raises:
+            StateError: The time cannot be saved.
+        """
         self.store.save_moment(Moment.of(clock))
 
     def saved_time_ms(self) -> int | None:
@@ -105,9 +120,9 @@ class KeptState:
         Raises:
             StateError: The deletion cannot be saved.
         """
-        assert self._journal is not None
-        with self._journal.lock, service.transaction():
+        assert self._recorder is not None
+        with self._recorder.lock, service.transaction():
             reset_moto()
             service.clear()
-            self.database.clear()
+            delete_content(self.database)
             self.store.forget()

@@ -10,9 +10,10 @@ import re
 import tempfile
 import threading
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from enum import Enum
+from operator import itemgetter
 from typing import Any, Final
 
 from lorafw.persistence.requests import KEPT_SERVICES
@@ -36,10 +37,6 @@ _TAGGER: Final = "TaggingService"
 
 class UnknownValue(Exception):
     """moto holds a value of a type that a digest cannot represent."""
-
-
-Backends = dict[str, dict[str, dict[str, Any]]]
-"""moto's backends by service, account and Region."""
 
 
 def reset_moto() -> None:
@@ -73,10 +70,14 @@ def state_digest() -> bytes:
     Raises:
         UnknownValue: moto holds a value that cannot be compared.
     """
-    digest = _Digest()
+    digest = hashlib.sha256()
+    seen: dict[int, int] = {}
     for service in KEPT_SERVICES:
-        digest.add(_backends(service))
-    return digest.result()
+        for part in _parts(_backends(service), seen):
+            data = part.encode("utf-8", "surrogatepass")
+            # The length goes first, so that two parts cannot be taken for one.
+            digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.digest()
 
 
 def _backends(service: str) -> Any:
@@ -84,87 +85,74 @@ def _backends(service: str) -> Any:
     return getattr(importlib.import_module(f"moto.{service}.models"), f"{service}_backends")
 
 
-class _Digest:
-    """Walks through an object and all that it refers to, and hashes what it finds."""
+def _parts(value: Any, seen: dict[int, int]) -> Iterator[str]:
+    """Yield texts that describe a value and everything that it refers to.
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self._positions: dict[int, int] = {}
-        """Number of each container and object that was added, by its ``id``. The object graph has cycles."""
+    Args:
+        value: Any value that moto holds.
+        seen: The number of each container and object that was described before, by its ``id``. Objects refer to each
+            other in circles, so one that was seen is described by its number.
 
-    def result(self) -> bytes:
-        """Return the digest of all values that were added."""
-        return self._hash.digest()
-
-    def add(self, value: Any) -> None:
-        """Add a value and everything that it refers to. Raises UnknownValue if a value cannot be represented."""
-        if isinstance(value, Enum):
-            self._write("enum", str(value))
-        elif isinstance(value, _PLAIN):
-            self._write(type(value).__name__, repr(value))
-        elif isinstance(value, _CODE + _LOCKS):
-            self._write("program", "")
-        elif type(value).__module__.startswith(_KEY_MODULES):
-            self._write("key", type(value).__name__)
-        elif id(value) in self._positions:
-            self._write("seen", str(self._positions[id(value)]))
-        else:
-            self._positions[id(value)] = len(self._positions)
-            self._add_parts(value)
-
-    def _add_parts(self, value: Any) -> None:
-        """Add the parts of a container, a file or an object."""
-        self._write("object", type(value).__qualname__)
-        if isinstance(value, _FILES):
-            self._add_content(value)
-            return
-        is_container = isinstance(value, dict | list | tuple | set | frozenset)
-        attributes = getattr(value, "__dict__", None)
-        if attributes is None and not is_container:
-            raise UnknownValue(f"{type(value).__module__}.{type(value).__qualname__}")
-        if isinstance(value, dict):
-            self._add_entries(value)
-        elif isinstance(value, set | frozenset):
-            self._add_items(sorted(value, key=repr))
-        elif is_container:
-            self._add_items(value)
-        if type(value).__name__ == _TAGGER:
-            # moto keeps an empty entry for each object that it has deleted.
-            self._add_entries({arn: tags for arn, tags in value.tags.items() if tags})
-        elif attributes:
-            self._add_entries({name: part for name, part in attributes.items() if name not in _NOT_COMPARED})
-
-    def _add_items(self, items: Iterable[Any]) -> None:
-        """Add the items of a list, and its end."""
-        for item in items:
-            self.add(item)
-        self._write("end", "")
-
-    def _add_entries(self, entries: dict[Any, Any]) -> None:
-        """Add the entries of a dictionary, sorted by their keys."""
-        # moto has dictionaries whose own items() returns something else than what they hold.
-        for key, value in sorted(dict.items(entries), key=_key_text):
-            self.add(key)
-            self.add(value)
-        self._write("end", "")
-
-    def _add_content(self, file: Any) -> None:
-        """Add the content of a file. The position in the file is at its end afterwards."""
-        if file.closed:
-            self._write("file", "closed")
-            return
-        file.seek(0)
-        content = hashlib.sha256()
-        while piece := file.read(_READ_BYTES):
-            content.update(piece)
-        self._write("file", content.hexdigest())
-
-    def _write(self, kind: str, text: str) -> None:
-        """Hash one value. Its length goes first, so that two values cannot be taken for one."""
-        data = f"{kind}:{text}".encode("utf-8", "surrogatepass")
-        self._hash.update(len(data).to_bytes(8, "big") + data)
+    Raises:
+        UnknownValue: A value is of a type that cannot be described.
+    """
+    if isinstance(value, Enum):
+        yield f"enum {value}"
+    elif isinstance(value, _PLAIN):
+        yield f"{type(value).__name__} {value!r}"
+    elif isinstance(value, _CODE + _LOCKS):
+        yield "part of the program"
+    elif type(value).__module__.startswith(_KEY_MODULES):
+        yield f"key {type(value).__name__}"
+    elif id(value) in seen:
+        yield f"seen {seen[id(value)]}"
+    else:
+        seen[id(value)] = len(seen)
+        yield f"begin {type(value).__qualname__}"
+        yield from _parts_of_object(value, seen)
+        yield "end"
 
 
-def _key_text(entry: tuple[Any, Any]) -> str:
-    """Return the text by which an entry of a dictionary is sorted."""
-    return repr(entry[0])
+def _parts_of_object(value: Any, seen: dict[int, int]) -> Iterator[str]:
+    """Yield texts that describe the content of a file, or the items and the attributes of another object."""
+    if isinstance(value, _FILES):
+        yield _content_digest(value)
+        return
+    is_container = isinstance(value, dict | list | tuple | set | frozenset)
+    attributes = getattr(value, "__dict__", None)
+    if attributes is None and not is_container:
+        raise UnknownValue(f"{type(value).__module__}.{type(value).__qualname__}")
+    if isinstance(value, dict):
+        yield from _parts_of_entries(value, seen)
+    elif isinstance(value, set | frozenset):
+        yield from map(repr, sorted(value, key=repr))
+    elif is_container:
+        for item in value:
+            yield from _parts(item, seen)
+    if type(value).__name__ == _TAGGER:
+        # moto keeps an empty entry for each object that it has deleted.
+        attributes = {arn: tags for arn, tags in value.tags.items() if tags}
+    for name, attribute in sorted((attributes or {}).items()):
+        if name not in _NOT_COMPARED:
+            yield name
+            yield from _parts(attribute, seen)
+
+
+def _parts_of_entries(entries: dict[Any, Any], seen: dict[int, int]) -> Iterator[str]:
+    """Yield texts that describe the entries of a dictionary, sorted by their keys."""
+    # moto has dictionaries whose own items() returns something else than what they hold.
+    items = [(repr(key), value) for key, value in dict.items(entries)]
+    for key_text, value in sorted(items, key=itemgetter(0)):
+        yield key_text
+        yield from _parts(value, seen)
+
+
+def _content_digest(file: Any) -> str:
+    """Return a digest of the content of a file. Afterwards the position in the file is at its end."""
+    if file.closed:
+        return "closed"
+    file.seek(0)
+    content = hashlib.sha256()
+    while piece := file.read(_READ_BYTES):
+        content.update(piece)
+    return content.hexdigest()

@@ -43,16 +43,23 @@ class DatabaseStore:
 
     def __init__(self, database: StateDatabase) -> None:
         self._database = database
-        self._saved_texts: dict[str, str] = {}
-        """The saved text of each gateway, by id. A gateway that has not changed is not written again."""
+        self._saved_texts: dict[str, str | None] = {}
+        """The text that is in the database for each gateway, by id. None if the gateway was deleted."""
 
     def save(self, changes: SavedChanges) -> None:
-        """Save all changes or none. Does nothing if nothing has changed.
+        """Save all changes or none.
+
+        Args:
+            changes: The changes. Gateways that are among them but are the same as before are not written again.
 
         Raises:
-            StateError: The changes cannot be saved.
+            StateError: The changes cannot be saved, or earlier changes could not be saved.
         """
-        gateway_texts = self._changed_gateway_texts(changes.gateways)
+        gateway_texts = {
+            gateway_id: text
+            for gateway_id, text in _gateway_texts(changes.gateways)
+            if text != self._saved_texts.get(gateway_id)
+        }
         if not (gateway_texts or changes.definitions or changes.log or changes.api_records):
             self.check()
             return
@@ -62,17 +69,7 @@ class DatabaseStore:
             _write_log(connection, changes.log)
             _write_api_records(connection, changes.api_records)
             write_property(connection, _SAVED_AT, to_json(changes.now))
-        for gateway_id, text in gateway_texts.items():
-            self._remember(gateway_id, text)
-
-    def _changed_gateway_texts(self, gateways: Mapping[str, GatewayState | None]) -> dict[str, str | None]:
-        """Return the text to save for each gateway that differs from what is saved. None if it was deleted."""
-        changed: dict[str, str | None] = {}
-        for gateway_id, state in gateways.items():
-            text = _gateway_text(state)
-            if text != self._saved_texts.get(gateway_id):
-                changed[gateway_id] = text
-        return changed
+        self._saved_texts.update(gateway_texts)
 
     def check(self) -> None:
         """Raise StateError if earlier changes could not be saved."""
@@ -82,32 +79,22 @@ class DatabaseStore:
         """Return the saved state. None if nothing was saved yet.
 
         Raises:
-            StateError: The database is damaged.
+            StateError: The database is damaged, or an earlier or later lorafw has written it in another way.
         """
-        with self._database.reading() as connection:
-            try:
-                saved_at = read_property(connection, _SAVED_AT)
-                if saved_at is None:
-                    return None
-                moment = from_json(Moment, saved_at)
-                log = dict(_read_log(connection))
-                gateways = self._read_gateways(connection, log)
-                definitions = _read_definitions(connection)
-            except ValueError as error:
-                raise StateError(
-                    f"{self._database.path} cannot be read ({error}); install the lorafw that wrote it, or give "
-                    "another --state-dir"
-                ) from error
-        return SavedState(moment, gateways, definitions, tuple(log.values()))
+        try:
+            with self._database.reading() as connection:
+                self._saved_texts = dict(connection.execute("SELECT id, state FROM gateway"))
+                return _read_state(connection)
+        except ValueError as error:
+            raise StateError(
+                f"{self._database.path} cannot be read ({error}); install the lorafw that wrote it, or give "
+                "another --state-dir"
+            ) from error
 
     def api_records(self) -> dict[ApiRecord, Any]:
         """Return all values of the API, by their keys, in the order in which they were saved."""
         with self._database.reading() as connection:
-            rows = connection.execute("SELECT kind, account, region, key, value FROM api_record ORDER BY rowid")
-            return {
-                ApiRecord(kind, AccountRegion(account, region), key): json.loads(value)
-                for kind, account, region, key, value in rows
-            }
+            return dict(_read_api_records(connection))
 
     def saved_at(self) -> Moment | None:
         """Return the time of the last change. None if nothing was saved yet."""
@@ -121,37 +108,8 @@ class DatabaseStore:
             write_property(connection, _SAVED_AT, to_json(now))
 
     def forget(self) -> None:
-        """Forget which gateways are saved, after the database was cleared."""
+        """Forget which gateways are in the database. Call this after the database was cleared."""
         self._saved_texts.clear()
-
-    def _read_gateways(self, connection: sqlite3.Connection, log: Mapping[int, LogRow]) -> list[GatewayState]:
-        """Return the gateways in the order of their registration, each with its latest rows of the log.
-
-        Remembers the saved text of each gateway.
-        """
-        state_by_eui: dict[str, GatewayState] = {}
-        # The number of the last row, by EUI, that was written before the gateway was registered.
-        last_row_before: dict[str, int] = {}
-        for gateway_id, last_row, text in connection.execute("SELECT id, first_row, state FROM gateway"):
-            state = _gateway_state(text)
-            state_by_eui[state.gateway.eui.hex] = state
-            last_row_before[state.gateway.eui.hex] = last_row
-            self._remember(gateway_id, text)
-        for number, row in log.items():
-            state_of_row = state_by_eui.get(row.gateway)
-            if state_of_row is None:
-                continue  # the gateway was deleted
-            if number <= last_row_before[row.gateway]:
-                continue  # the row is about an earlier gateway with the same EUI, which was deleted
-            state_of_row.recent_log.append(row)
-        return sorted(state_by_eui.values(), key=lambda state: state.gateway.sequence)
-
-    def _remember(self, gateway_id: str, text: str | None) -> None:
-        """Remember the saved text of a gateway. None if the gateway was deleted."""
-        if text is None:
-            self._saved_texts.pop(gateway_id, None)
-        else:
-            self._saved_texts[gateway_id] = text
 
 
 def read_property(connection: sqlite3.Connection, name: str) -> str | None:
@@ -165,20 +123,32 @@ def write_property(connection: sqlite3.Connection, name: str, value: str) -> Non
     connection.execute("INSERT OR REPLACE INTO property VALUES (?, ?)", (name, value))
 
 
-def _gateway_text(state: GatewayState | None) -> str | None:
-    """Return what is saved of a gateway. None if it was deleted."""
-    if state is None:
+def _read_state(connection: sqlite3.Connection) -> SavedState | None:
+    """Return the saved state. None if nothing was saved yet. Raises ValueError if it cannot be read."""
+    saved_at = read_property(connection, _SAVED_AT)
+    if saved_at is None:
         return None
-    return to_json(
-        SavedGateway(
-            state.gateway,
-            state.request,
-            state.last_request_at,
-            state.task,
-            state.status_since,
-            tuple(state.exchanges),
+    log = dict(_read_log(connection))
+    rows = connection.execute("SELECT state, first_row FROM gateway")
+    gateways = _join_log([(_gateway_state(text), last_row_before) for text, last_row_before in rows], log)
+    return SavedState(from_json(Moment, saved_at), gateways, _read_definitions(connection), tuple(log.values()))
+
+
+def _gateway_texts(gateways: Mapping[str, GatewayState | None]) -> Iterator[tuple[str, str | None]]:
+    """Yield the id of each gateway with the text to save. The text is None if the gateway was deleted."""
+    for gateway_id, state in gateways.items():
+        if state is None:
+            yield gateway_id, None
+            continue
+        saved = SavedGateway(
+            gateway=state.gateway,
+            request=state.request,
+            last_request_at=state.last_request_at,
+            task=state.task,
+            status_since=state.status_since,
+            exchanges=tuple(state.exchanges),
         )
-    )
+        yield gateway_id, to_json(saved)
 
 
 def _gateway_state(text: str) -> GatewayState:
@@ -193,6 +163,30 @@ def _gateway_state(text: str) -> GatewayState:
         recent_log=deque(maxlen=RECENT_ROWS),
         exchanges=deque(saved.exchanges, RECENT_EXCHANGES),
     )
+
+
+def _join_log(gateways: Sequence[tuple[GatewayState, int]], log: Mapping[int, LogRow]) -> list[GatewayState]:
+    """Give each gateway its latest rows of the task log.
+
+    A row names its gateway by the EUI. If a gateway was deleted and registered again, the rows of both have the same
+    EUI. So the number of the last row before the registration tells which rows are about the present gateway.
+
+    Args:
+        gateways: Each gateway, and the number of the last row that was written before it was registered.
+        log: The rows of the task log by their numbers, oldest first.
+
+    Returns:
+        The gateways in the order of their registration. They are the given objects, with rows in ``recent_log``.
+    """
+    by_eui = {state.gateway.eui.hex: (state, last_row_before) for state, last_row_before in gateways}
+    for number, row in log.items():
+        if row.gateway not in by_eui:
+            continue  # the gateway was deleted
+        state, last_row_before = by_eui[row.gateway]
+        if number > last_row_before:
+            state.recent_log.append(row)
+    states = [state for state, _ in gateways]
+    return sorted(states, key=lambda state: state.gateway.sequence)
 
 
 def _write_gateways(connection: sqlite3.Connection, texts: Mapping[str, str | None]) -> None:
@@ -230,6 +224,13 @@ def _write_log(connection: sqlite3.Connection, rows: Sequence[LogRow]) -> None:
     values = [(row.time, row.gateway, row.attempt, row.from_status, row.to_status, row.cause) for row in rows]
     connection.executemany(f"INSERT INTO log ({_LOG_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", values)  # noqa: S608
     connection.execute("DELETE FROM log WHERE number <= (SELECT max(number) FROM log) - ?", (LOG_ROWS,))
+
+
+def _read_api_records(connection: sqlite3.Connection) -> Iterator[tuple[ApiRecord, Any]]:
+    """Yield the keys and values of the API, in the order in which they were saved."""
+    rows = connection.execute("SELECT kind, account, region, key, value FROM api_record ORDER BY rowid")
+    for kind, account, region, key, value in rows:
+        yield ApiRecord(kind, AccountRegion(account, region), key), json.loads(value)
 
 
 def _read_log(connection: sqlite3.Connection) -> Iterator[tuple[int, LogRow]]:
