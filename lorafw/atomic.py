@@ -71,6 +71,7 @@ def open_atomic(
         OSError: The file cannot be written. The old file is unchanged.
     """
     _check_is_regular_file(path)
+    # 1. Write the content to a temporary file in the same folder.
     temporary = path.with_name(f".{path.name[:_MAX_NAME_CHARS]}.{secrets.token_hex(8)}.tmp")
     try:
         descriptor, has_name = _create_temporary_file(path, temporary, mode, is_durable=is_durable)
@@ -79,9 +80,11 @@ def open_atomic(
             file.flush()
             if is_durable:
                 os.fsync(descriptor)
+            # 2. Give it a name, if the operating system could create it without one.
             if not has_name:
                 # Python follows the symbolic link of /proc only if it is given a folder's descriptor, which it ignores.
                 os.link(_DESCRIPTORS / str(descriptor), temporary, src_dir_fd=descriptor, follow_symlinks=True)
+        # 3. Give it the name of the file. Readers see the old content or the new one, and nothing in between.
         if overwrite:
             temporary.replace(path)
         else:

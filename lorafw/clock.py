@@ -37,15 +37,12 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One reading of a clock.
-
-    Attributes:
-        utc_ms: Milliseconds since 1970-01-01 UTC, for time stamps.
-        monotonic_ms: The same moment on the scale for durations.
-    """
+    """One reading of a clock."""
 
     utc_ms: int
+    """Milliseconds since 1970-01-01 UTC, for time stamps. A user can set the clock of a machine back."""
     monotonic_ms: int
+    """Milliseconds since some moment in the past, for durations. This number never becomes smaller."""
 
     @classmethod
     def of(cls, clock: Clock) -> Moment:
@@ -53,8 +50,9 @@ class Moment:
         return cls(clock.now_ms(), clock.monotonic_ms())
 
     def at(self, monotonic_ms: int) -> Moment:
-        """Return the moment at ``monotonic_ms``, with the time stamp that the clock of this moment gives it."""
-        return Moment(self.utc_ms + monotonic_ms - self.monotonic_ms, monotonic_ms)
+        """Return the moment at ``monotonic_ms``, as if nobody sets the clock between this moment and that one."""
+        elapsed_ms = monotonic_ms - self.monotonic_ms
+        return Moment(self.utc_ms + elapsed_ms, monotonic_ms)
 
 
 class SystemClock:

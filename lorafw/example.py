@@ -101,19 +101,20 @@ def input_json(
         name: Name of the task definition.
         auto_create_tasks: Whether the definition creates tasks for all gateways that match it.
     """
-    signed: dict[str, Any] = {}
+    lorawan: dict[str, Any] = {}
     if signature:
-        signed = {"SigKeyCrc": sig_key_crc, "UpdateSignature": base64.b64encode(signature).decode()}
-    versions = {"CurrentVersion": current_version.to_aws()}
+        lorawan["SigKeyCrc"] = sig_key_crc
+        lorawan["UpdateSignature"] = base64.b64encode(signature).decode()
+    lorawan["CurrentVersion"] = current_version.to_aws()
     if update_version is not None:
-        versions["UpdateVersion"] = update_version.to_aws()
+        lorawan["UpdateVersion"] = update_version.to_aws()
     return {
         "AutoCreateTasks": auto_create_tasks,
         "Name": name,
         "Update": {
             "UpdateDataSource": data_source,
             "UpdateDataRole": role,
-            "LoRaWAN": {**signed, **versions},
+            "LoRaWAN": lorawan,
         },
     }
 

@@ -75,7 +75,8 @@ class RequestRecorder:
             if not changes_something(application.service, environ, body):
                 return call(application, environ)
             if len(body) > MAX_BODY:
-                raise StateError(f"a request of {len(body)} bytes cannot be kept; upload the object in parts")
+                too_large = f"a request of {len(body)} bytes cannot be kept; upload the object in parts"
+                return failure(application.service, too_large)
             request, answer = answer_reproducibly(application, environ, body)
             if answer.code < HTTPStatus.BAD_REQUEST:
                 self._journal.append(request)

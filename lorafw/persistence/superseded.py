@@ -56,48 +56,56 @@ NO_EFFECT: Final = Effect()
 
 
 class SupersededRequests:
-    """Finds the requests that seem to have no effect any more, from all requests in their order."""
+    """Finds the requests that seem to have no effect any more. ``add`` gets all requests, oldest first."""
 
     def __init__(self) -> None:
         self.numbers: set[int] = set()
-        """The numbers of these requests."""
-        self._requests: dict[str, list[int]] = {}
-        """The numbers of the requests about each resource that exists, from the one that created it."""
-        self._parts: defaultdict[str, set[str]] = defaultdict(set)
-        """The resources that were named together with each resource."""
+        """The numbers of the requests that were found."""
+        self._history: dict[str, list[int]] = {}
+        """For each resource that exists, the numbers of all requests about it, from the one that created it."""
+        self._related: defaultdict[str, set[str]] = defaultdict(set)
+        """For each resource, those that a request has named together with it, such as the objects of a bucket."""
         self._pinned: set[str] = set()
+        """Resources about which every request must be kept."""
 
     def add(self, number: int, effect: Effect) -> None:
         """Add the next request.
 
         Args:
             number: The number of the request in the journal.
-            effect: What it did.
+            effect: What the request did.
         """
         self._pinned.update(effect.pins)
         is_pinned = not self._pinned.isdisjoint(effect.about)
+        # 1. A resource that is created or replaced gets a new history.
         if effect.creates is not None:
-            self._requests.setdefault(effect.creates, [])
+            self._history.setdefault(effect.creates, [])
         if effect.replaces is not None and not is_pinned:
-            self.numbers.update(self._requests.get(effect.replaces, ()))
-            self._requests[effect.replaces] = []
+            replaced = self._history.get(effect.replaces, [])
+            self.numbers.update(replaced)
+            self._history[effect.replaces] = []
+        # 2. The request belongs to the history of each resource that it is about.
         for resource in effect.about:
-            self._parts[resource].update(effect.about)
-            if resource in self._requests:
-                self._requests[resource].append(number)
+            self._related[resource].update(effect.about)
+            if resource in self._history:
+                self._history[resource].append(number)
+        # 3. Nobody needs the history of a resource that is deleted.
         if effect.deletes is not None and not is_pinned:
             self._delete(effect.deletes)
 
     def _delete(self, resource: str) -> None:
-        """Forget a resource and its parts. Does nothing if no request created it: it may have existed before."""
-        if resource not in self._requests:
+        """Forget a resource and its parts.
+
+        Does nothing if no request has created the resource. It may have existed from the beginning.
+        """
+        if resource not in self._history:
             return
-        self.numbers.update(self._requests.pop(resource))
-        for part in self._parts.pop(resource):
-            if part.startswith(f"{resource}/"):
-                self._requests.pop(part, None)
-                self._parts.pop(part, None)
-                self._pinned.discard(part)
+        self.numbers.update(self._history.pop(resource))
+        for related in self._related.pop(resource):
+            if related.startswith(f"{resource}/"):
+                self._history.pop(related, None)
+                self._related.pop(related, None)
+                self._pinned.discard(related)
 
 
 def effect_of(service: str, environ: Environ, body: bytes, answer_body: bytes) -> Effect:

@@ -46,7 +46,11 @@ class AwsSide:
             )
 
     def _choose_owner(self, region: str | None, account: str | None) -> AccountRegion:
-        """Return an account and Region. The testbed's own ones replace what is None.
+        """Return the account and Region in which the user wants something.
+
+        Args:
+            region: The Region that the user names. None means the Region of the testbed.
+            account: The account that the user names. None means the account of the testbed.
 
         Raises:
             LabError: There is no such account, or the Region has no AWS IoT Core for LoRaWAN.
@@ -58,10 +62,10 @@ class AwsSide:
         return AccountRegion(account or self.owner.account, region or self.owner.region)
 
     def _internal_client(self, service: str, owner: AccountRegion) -> Any:
-        """Return a boto3 client for calls that the testbed makes by itself. Failures and rates do not concern it.
+        """Return a boto3 client for calls that the testbed makes by itself.
 
-        All testbeds of the process share the client, and it works without a testbed too. So it must not be given to a
-        user of the testbed.
+        These calls do not fail as the user has planned, and no rate limits them. All testbeds of the process share the
+        client, so never give it to a user: it would reach the real AWS when no testbed is open.
 
         Args:
             service: Name of the service, such as "s3".

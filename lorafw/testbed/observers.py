@@ -15,26 +15,29 @@ if TYPE_CHECKING:
 
 
 class TestbedObserver:
-    """Base class of observers. Each method does nothing until a subclass overrides it."""
+    """Base class of objects that a testbed calls when it opens, makes gateways poll, and closes.
+
+    A subclass overrides the methods that it needs. The others change nothing.
+    """
 
     __test__ = False  # The name starts with "Test", but this is not a test class for pytest to collect.
 
     def choose_policy(self, policy: Policy | None) -> Policy | None:
-        """Return the policy of a testbed that is about to open.
+        """Return the policy with which a testbed opens.
 
         Args:
-            policy: The policy that the testbed was made with. None means lorafw's own decisions.
+            policy: The policy that the user has given to the testbed. None means that the user has given none.
         """
         return policy
 
     def on_poll(self) -> None:
-        """Is called before a gateway polls, and before the clock moves. It may raise an error to end the caller."""
+        """React before a gateway polls, and before the clock moves. An error that this raises reaches the user."""
 
     def on_close(self, service: UpdateService, error: BaseException | None) -> None:
-        """Is called before a testbed closes. The service can still read update files.
+        """React before a testbed closes.
 
         Args:
-            service: The update service of the testbed.
+            service: The update service of the testbed. It can still read update files.
             error: The exception that ends the ``with`` block. None means that the block ends normally.
         """
 

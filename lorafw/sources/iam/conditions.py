@@ -343,13 +343,16 @@ _OPERATORS: Final[Mapping[str, _Operator]] = {
 
 
 def list_texts(value: object, name: str) -> list[str]:
-    """Return the texts in an element of a policy, which is one value or a list.
+    """Return the values of an element of a policy as a list of texts.
 
-    Booleans and numbers are returned as JSON writes them.
+    An element such as Action has either one value or a list of values. ``true`` becomes "true", and 5 becomes "5".
 
     Args:
-        value: The value or the list.
+        value: The value of the element: a text, a number, a boolean, or a list of these.
         name: The name of the element, for the error message.
+
+    Returns:
+        The texts, in the order of the list.
 
     Raises:
         CannotEvaluate: The element contains something else.
@@ -357,7 +360,7 @@ def list_texts(value: object, name: str) -> list[str]:
     items: Sequence[Any] = value if isinstance(value, list) else [value]
     texts = []
     for item in items:
-        if isinstance(item, bool):
+        if isinstance(item, bool):  # before int, because a bool is an int too
             texts.append(str(item).lower())
         elif isinstance(item, str | int | float):
             texts.append(str(item))

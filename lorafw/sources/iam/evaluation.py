@@ -11,7 +11,7 @@ so. Service and resource control policies, policies of VPC endpoints, and ACLs a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lorafw.sources.iam.conditions import evaluate_conditions, list_texts
@@ -127,77 +127,110 @@ def evaluate_access(policies: AccessPolicies, request: AccessRequest) -> PolicyD
     Returns:
         Whether the request is allowed, and the reason.
     """
-    own = _evaluate_own(policies, AccessRequest(request.action, request.resource, context=request.context))
-    resource = None
+    by_caller = _decide_by_caller_policies(policies, request)
+    by_resource = None
     if policies.resource is not None:
-        resource = evaluate([policies.resource], request)
-    if own.denied_by is not None:
-        return own
-    if resource is not None and resource.denied_by is not None:
-        return resource
+        by_resource = evaluate([policies.resource], request)
+    # 1. A Deny on either side overrules every Allow.
+    if by_caller.denied_by is not None:
+        return by_caller
+    if by_resource is not None and by_resource.denied_by is not None:
+        return by_resource
+    # 2. Within one account one side is enough. Across accounts both sides must allow.
     if policies.same_account:
-        return _within_account(policies, request, own, resource)
-    return _across_accounts(request, own, resource)
+        return _decide_within_account(policies, request, by_caller, by_resource)
+    return _decide_across_accounts(request, by_caller, by_resource)
 
 
-def _across_accounts(request: AccessRequest, own: PolicyDecision, resource: PolicyDecision | None) -> PolicyDecision:
-    """Decide a request to another account if no statement denies it. Both sides must allow it (documented)."""
-    if resource is None:
+def _decide_across_accounts(
+    request: AccessRequest, by_caller: PolicyDecision, by_resource: PolicyDecision | None
+) -> PolicyDecision:
+    """Decide a request to another account that no statement denies. Both sides must allow it (documented).
+
+    Args:
+        request: The request.
+        by_caller: The decision of the caller's own policies.
+        by_resource: The decision of the resource's policy. None if the resource has no policy.
+
+    Returns:
+        The decision of both sides together.
+    """
+    if by_resource is None:
         return PolicyDecision(
             False, f"{request.resource} is in another account, and no policy of it allows {request.action}"
         )
-    for side in (resource, own):
-        if not side.allowed:
-            return PolicyDecision(False, f"across accounts both sides must allow (documented): {side.reason}")
-    return own
+    for decision in (by_resource, by_caller):
+        if not decision.allowed:
+            return PolicyDecision(False, f"across accounts both sides must allow (documented): {decision.reason}")
+    return by_caller
 
 
-def _evaluate_own(policies: AccessPolicies, request: AccessRequest) -> PolicyDecision:
+def _decide_within_account(
+    policies: AccessPolicies, request: AccessRequest, by_caller: PolicyDecision, by_resource: PolicyDecision | None
+) -> PolicyDecision:
+    """Decide a request within one account that no statement denies (documented).
+
+    Args:
+        policies: All policies.
+        request: The request.
+        by_caller: The decision of the caller's own policies.
+        by_resource: The decision of the resource's policy. None if the resource has no policy.
+
+    Returns:
+        The decision of both sides together.
+    """
+    if policies.resource_must_allow and (by_resource is None or not by_resource.allowed):
+        return by_resource or PolicyDecision(False, f"no policy of {request.resource} allows {request.action}")
+    if by_caller.allowed:
+        return by_caller
+    if by_resource is None or not by_resource.allowed or by_resource.match is None:
+        return by_caller
+    if by_resource.match is Match.ACCOUNT:
+        return PolicyDecision(
+            False, f"{by_resource.reason} to the account, which leaves it to its own policies; {by_caller.reason}"
+        )
+    if by_resource.match is Match.ROLE:
+        # The resource's policy names the role and not its session, so what limits the role still applies.
+        return _find_refusing_limit(policies, request) or by_resource
+    return by_resource
+
+
+def _decide_by_caller_policies(policies: AccessPolicies, request: AccessRequest) -> PolicyDecision:
     """Decide by the caller's own policies, which the boundary and the session policies limit.
 
     A Deny in any of them overrules every Allow.
     """
-    identity = evaluate(policies.identity, request)
-    limits = list(_evaluate_limits(policies, request))
-    for decision in (identity, *(limit for _, limit in limits)):
-        if decision.denied_by is not None:
-            return decision
-    if not identity.allowed:
-        return identity
-    for what, limit in limits:
-        if not limit.allowed:
-            return PolicyDecision(False, f"{what} does not allow it: {limit.reason}")
-    return identity
+    identity_decision = evaluate(policies.identity, _without_principal(request))
+    if identity_decision.denied_by is not None:
+        return identity_decision
+    for _, limit_decision in _decide_limits(policies, request):
+        if limit_decision.denied_by is not None:
+            return limit_decision
+    if not identity_decision.allowed:
+        return identity_decision
+    return _find_refusing_limit(policies, request) or identity_decision
 
 
-def _evaluate_limits(policies: AccessPolicies, request: AccessRequest) -> Iterator[tuple[str, PolicyDecision]]:
-    """Yield name and decision of the boundary and of the session policies, as far as they exist."""
+def _find_refusing_limit(policies: AccessPolicies, request: AccessRequest) -> PolicyDecision | None:
+    """Return the denial by a boundary or a session policy that does not allow the request. None if each allows it."""
+    for name, decision in _decide_limits(policies, request):
+        if not decision.allowed:
+            return PolicyDecision(False, f"{name} does not allow it: {decision.reason}")
+    return None
+
+
+def _decide_limits(policies: AccessPolicies, request: AccessRequest) -> Iterator[tuple[str, PolicyDecision]]:
+    """Yield name and decision of the boundary and of the session policies, if they exist."""
+    own_request = _without_principal(request)
     if policies.boundary is not None:
-        yield "its permissions boundary", evaluate([policies.boundary], request)
+        yield "its permissions boundary", evaluate([policies.boundary], own_request)
     if policies.session:
-        yield "its session policy", evaluate(policies.session, request)
+        yield "its session policy", evaluate(policies.session, own_request)
 
 
-def _within_account(
-    policies: AccessPolicies, request: AccessRequest, own: PolicyDecision, resource: PolicyDecision | None
-) -> PolicyDecision:
-    """Decide a request within one account if no statement denies it (documented)."""
-    if policies.resource_must_allow and (resource is None or not resource.allowed):
-        return resource or PolicyDecision(False, f"no policy of {request.resource} allows {request.action}")
-    if own.allowed:
-        return own
-    if resource is None or not resource.allowed or resource.match is None:
-        return own
-    if resource.match is Match.ACCOUNT:
-        return PolicyDecision(
-            False, f"{resource.reason} to the account, which leaves it to its own policies; {own.reason}"
-        )
-    if resource.match is Match.ROLE:
-        own_request = AccessRequest(request.action, request.resource, context=request.context)
-        for what, limit in _evaluate_limits(policies, own_request):
-            if not limit.allowed:
-                return PolicyDecision(False, f"{what} does not allow it: {limit.reason}")
-    return resource
+def _without_principal(request: AccessRequest) -> AccessRequest:
+    """Return a request for the caller's own policies. They name no principal, because they belong to the caller."""
+    return replace(request, principal=None)
 
 
 def _decide_statements(policy: NamedPolicy, request: AccessRequest) -> Iterator[PolicyDecision]:

@@ -135,8 +135,8 @@ def assume_role_request(role: IamRole, circumstances: Circumstances, partition: 
         partition: The first part of the account's ARNs, such as ``aws`` or ``aws-cn``.
     """
     region = circumstances.region
-    values: dict[str, str | tuple[str, ...]] = {
-        **_common_values(circumstances),
+    values = _common_values(circumstances)
+    values |= {
         "aws:SourceAccount": role.account,
         "aws:SourceArn": f"arn:{partition}:iotwireless:{region}:{role.account}:{SOURCE_RESOURCE}",
         "aws:PrincipalIsAWSService": "true",
@@ -146,9 +146,9 @@ def assume_role_request(role: IamRole, circumstances: Circumstances, partition: 
         "aws:ResourceAccount": role.account,
         "aws:RequestedRegion": region,
         "sts:RoleSessionName": ROLE_SESSION_NAME,
-        **_tags("aws:ResourceTag", role.tags),
-        **_tags("iam:ResourceTag", role.tags),
     }
+    values |= _tags("aws:ResourceTag", role.tags)
+    values |= _tags("iam:ResourceTag", role.tags)
     absent = _ABSENT_IN_ASSUME_ROLE | _NO_TAGS_IN_THE_REQUEST | _NOT_CALLED_VIA | _OTHER_SERVICES
     context = RequestContext(values, absent)
     return AccessRequest("sts:AssumeRole", role.arn, Principal.service(SERVICE_PRINCIPAL), context)
@@ -195,9 +195,19 @@ def list_bucket_request(
 def _s3_context(
     role: IamRole, circumstances: Circumstances, bucket_account: str, object_tags: Mapping[str, str] | None
 ) -> RequestContext:
-    """Return the condition keys of a request of the session to S3."""
-    values = {
-        **_session_values(role, circumstances),
+    """Return the condition keys of a request to S3 that a session makes.
+
+    Args:
+        role: The role of the session.
+        circumstances: The time of the request, and the Region of the bucket.
+        bucket_account: The account that owns the bucket.
+        object_tags: The tags of the object that is read. None if the request does not read an object.
+
+    Returns:
+        The keys with their values, and the names of the keys that are absent or not known.
+    """
+    values = _session_values(role, circumstances)
+    values |= {
         "aws:ViaAWSService": "false",
         "aws:ResourceAccount": bucket_account,
         "aws:RequestedRegion": circumstances.region,
@@ -205,8 +215,8 @@ def _s3_context(
         "s3:TlsVersion": "1.3",
         "s3:authType": "REST-HEADER",
         "s3:signatureversion": "AWS4-HMAC-SHA256",
-        **_tags("s3:ExistingObjectTag", object_tags),
     }
+    values |= _tags("s3:ExistingObjectTag", object_tags)
     return RequestContext(
         values,
         absent=_OTHER_KEYS_IN_S3_REQUEST | _ABSENT_IN_A_SESSION | _NOT_CALLED_VIA,
@@ -228,16 +238,16 @@ def decrypt_request(
     """
     region = circumstances.region
     key_account = key_arn.split(":")[4]
-    values = {
-        **_session_values(role, circumstances),
+    values = _session_values(role, circumstances)
+    values |= {
         "aws:ResourceAccount": key_account,
         "aws:RequestedRegion": region,
         "kms:CallerAccount": role.account,
         "kms:ViaService": f"s3.{region}.amazonaws.com",
         "kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
         "kms:EncryptionContextKeys": tuple(encryption_context),
-        **{f"kms:EncryptionContext:{name}": value for name, value in encryption_context.items()},
     }
+    values |= {f"kms:EncryptionContext:{name}": value for name, value in encryption_context.items()}
     # aws:CalledVia is not absent here, because S3 makes the request for the session.
     absent_in_decrypt = frozenset(("s3:", "sts:", "iam:", "kms:EncryptionContext:", "kms:RecipientAttestation:"))
     context = RequestContext(values, absent_in_decrypt | _ABSENT_IN_A_SESSION)
@@ -255,16 +265,16 @@ def _common_values(circumstances: Circumstances) -> dict[str, str | tuple[str, .
 
 def _session_values(role: IamRole, circumstances: Circumstances) -> dict[str, str | tuple[str, ...]]:
     """Return the condition keys of the session. Its token was issued at the time of the request."""
-    values = {
-        **_common_values(circumstances),
+    values = _common_values(circumstances)
+    values |= {
         "aws:PrincipalArn": role.arn,
         "aws:PrincipalAccount": role.account,
         "aws:PrincipalType": "AssumedRole",
         "aws:PrincipalIsAWSService": "false",
         "aws:TokenIssueTime": format_iso(circumstances.now_ms),
         "aws:MultiFactorAuthPresent": "false",
-        **_tags("aws:PrincipalTag", role.tags),
     }
+    values |= _tags("aws:PrincipalTag", role.tags)
     if role.role_id:
         values["aws:userid"] = f"{role.role_id}:{ROLE_SESSION_NAME}"
     return values
