@@ -67,8 +67,7 @@ class StateDatabase:
         self.on_failure: Callable[[StateError], None] | None = None
         """Called once when a change cannot be saved."""
         self._lock = threading.RLock()  # held while the connection is in use
-        self._failure: StateError | None = None
-        """Why an earlier change could not be saved. None if all changes were saved."""
+        self._failure: StateError | None = None  # why an earlier change could not be saved
         self._connection = _open(self.path)
 
     def __enter__(self) -> StateDatabase:

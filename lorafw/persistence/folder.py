@@ -74,14 +74,17 @@ def file_system_of(folder: Path, mounts: Path = _MOUNTS) -> str | None:
     except OSError:
         return None
     resolved = folder.resolve()
-    best_length, found = -1, None
+    file_system = None
+    longest = -1
     for line in lines:
-        _, mount_point, file_system, *_ = line.split(" ")
-        place = Path(mount_point.replace(r"\040", " "))
-        # Of two mounts at one place, the later one hides the earlier one.
-        if resolved.is_relative_to(place) and len(place.parts) >= best_length:
-            best_length, found = len(place.parts), file_system
-    return found
+        # Each line has the device, the mount point and the type of its file system. A blank is written as \040.
+        fields = line.split(" ")
+        mount_point = Path(fields[1].replace(r"\040", " "))
+        # The deepest mount point counts. Of two mounts at one place, the later one hides the earlier one.
+        if resolved.is_relative_to(mount_point) and len(mount_point.parts) >= longest:
+            longest = len(mount_point.parts)
+            file_system = fields[2]
+    return file_system
 
 
 def _check_owner(folder: Path) -> None:

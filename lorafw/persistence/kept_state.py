@@ -27,18 +27,23 @@ class KeptState:
     before anything is answered.
     """
 
+    database: StateDatabase
+    """The database in the folder. It exists while this object is open."""
+    store: DatabaseStore
+    """Saves the update service in the database. It exists while this object is open."""
+
     def __init__(self, folder: Path) -> None:
-        """Prepare to use a folder. It is created when the state is opened."""
+        """Prepare to use a folder. Nothing is opened or created yet.
+
+        Args:
+            folder: The folder.
+        """
         self.folder = folder
         self.replay = Replay()
         """What was found when moto answered the kept requests again."""
         self._exit_stack = ExitStack()
         self._recorder: RequestRecorder | None = None
-
-    database: StateDatabase
-    """The database in the folder. It exists while this object is open."""
-    store: DatabaseStore
-    """Saves the update service in the database."""
+        """Answers requests to moto. None before ``keep_requests`` was called."""
 
     def __enter__(self) -> KeptState:
         """Lock the folder and open the database.
@@ -61,7 +66,13 @@ class KeptState:
         self._exit_stack.close()
 
     def on_failure(self, listener: Callable[[StateError], None]) -> None:
-        """Call ``listener`` once if a change cannot be saved. From then on every call is answered with an error."""
+        """Register a function that is called once if a change cannot be saved.
+
+        From then on, every call to the API is answered with an error, because its effect would be lost.
+
+        Args:
+            listener: Called with the error.
+        """
         self.database.on_failure = listener
 
     def keep_requests(self, dispatcher: Any) -> RequestRecorder:
@@ -84,8 +95,11 @@ class KeptState:
     def restore(self, service: UpdateService) -> dict[ApiRecord, Any]:
         """Give a new service its saved state, and save its changes from now on.
 
+        Args:
+            service: The service. It must be empty.
+
         Returns:
-            The saved values of the API.
+            What the API had kept beside the service, such as tags.
 
         Raises:
             StateError: The state cannot be read.
@@ -111,10 +125,10 @@ class KeptState:
         return None if moment is None else moment.utc_ms
 
     def clear(self, service: UpdateService, reset_moto: Callable[[], None]) -> None:
-        """Delete everything, in memory and in the folder.
+        """Delete everything, in memory and in the folder. Requests wait meanwhile.
 
         Args:
-            service: The service.
+            service: The update service, which is empty afterwards.
             reset_moto: Deletes the state of moto in memory.
 
         Raises:

@@ -56,7 +56,12 @@ class ObjectStore(Protocol):
         ...
 
     def find_key(self, key_id: str | None, bucket: BucketFacts) -> KeyFacts | None:
-        """Return the KMS key of an object in a bucket; None as ``key_id`` is the key aws/s3."""
+        """Return the KMS key with which an object in a bucket is encrypted. None if the key does not exist.
+
+        Args:
+            key_id: The id, the ARN or an alias of the key. None means the key aws/s3 of the account.
+            bucket: The bucket. A key without an ARN is in the account and the Region of the bucket.
+        """
         ...
 
 
@@ -108,12 +113,18 @@ class MotoStore:
         )
 
     def find_key(self, key_id: str | None, bucket: BucketFacts) -> KeyFacts | None:
-        """Return the KMS key of an object in a bucket; None as ``key_id`` is the key aws/s3."""
+        """Return the KMS key with which an object in a bucket is encrypted. None if the key does not exist.
+
+        Args:
+            key_id: The id, the ARN or an alias of the key. None means the key aws/s3 of the account.
+            bucket: The bucket. A key without an ARN is in the account and the Region of the bucket.
+        """
         name = key_id or "alias/aws/s3"
         account = bucket.account
         region = bucket.region
-        if name.startswith("arn:"):
-            region, account = name.split(":")[3:5]
+        if name.startswith("arn:"):  # arn:aws:kms:REGION:ACCOUNT:key/ID
+            arn_parts = name.split(":")
+            region, account = arn_parts[3], arn_parts[4]
         if name.rsplit(":", 1)[-1] == "alias/aws/s3":
             arn = f"arn:{_partition_of(bucket)}:kms:{region}:{account}:alias/aws/s3"
             return KeyFacts(arn, account, is_aws_managed=True)

@@ -9,7 +9,7 @@ file takes effect at the next poll (assumed: an update that writes the file rest
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
@@ -38,12 +38,14 @@ class PollSchedule:
     def __init__(self) -> None:
         self._gateways: dict[GatewayEui, TestbedGateway] = {}
         self._times_ms: dict[GatewayEui, int] = {}
-        self._heap: list[tuple[int, int, GatewayEui]] = []
-        """Time, number of the gateway, EUI. It also holds times that have been replaced."""
+        """When each gateway polls next, in milliseconds since 1970-01-01 UTC."""
         self._numbers: dict[GatewayEui, int] = {}
+        """The position of each gateway in the order in which the gateways were added."""
+        self._heap: list[tuple[int, int, GatewayEui]] = []
+        """Time, number and EUI of a gateway, earliest time first. A time that was replaced stays until it is first."""
 
     def __contains__(self, eui: object) -> bool:
-        """Return whether a gateway with this EUI has a time."""
+        """Return whether the schedule has a gateway with this EUI."""
         return eui in self._gateways
 
     def set_next_poll(self, gateway: TestbedGateway, time_ms: int) -> None:
@@ -66,7 +68,8 @@ class PollSchedule:
         while self._heap:
             time_ms, _, eui = self._heap[0]
             gateway = self._gateways[eui]
-            if not gateway.is_silent and self._times_ms[eui] == time_ms:
+            was_replaced = self._times_ms[eui] != time_ms
+            if not was_replaced and not gateway.is_silent:
                 return gateway
             heapq.heappop(self._heap)
         return None
@@ -74,16 +77,18 @@ class PollSchedule:
 
 @dataclass(slots=True, eq=False)
 class TestbedGateway:
-    """A virtual gateway of a testbed."""
+    """A virtual gateway of a testbed, with its place in AWS and its next poll."""
 
     __test__: ClassVar[bool] = False  # The name starts with "Test", but this is not a test class for pytest to collect.
 
     id: str
     """The id that the API has assigned."""
     eui: GatewayEui
+    """Its EUI, the 64-bit number that identifies the hardware."""
     home: Home
     """The folder with the files of its station."""
     virtual: VirtualGateway
+    """The program that polls the CUPS server as a Basics Station does."""
     owner: AccountRegion
     """The AWS account and Region in which it is registered."""
     schedule: PollSchedule
@@ -222,25 +227,18 @@ def run_until(end_ms: int, schedule: PollSchedule, clock: ManualClock) -> None:
     Raises:
         LabError: A poll failed unexpectedly. The clock has moved to ``end_ms``, and all other polls were made.
     """
-    problems: list[LabError] = []
-    while True:
-        gateway = schedule.first()
-        if gateway is None or gateway.next_poll_ms > end_ms:
-            break
+    first_error: LabError | None = None
+    for gateway in _due_gateways(schedule, end_ms):
         clock.advance_to(gateway.next_poll_ms)
-        try:
-            gateway.poll(clock)
-        except HomeError:
-            continue  # The gateway is silent now, and its log says why.
-        except LabError as error:
-            problems.append(error)
+        error = _try_poll(gateway, clock)
+        first_error = first_error or error
     clock.advance_to(end_ms)
-    if problems:
-        raise problems[0]
+    if first_error is not None:
+        raise first_error
 
 
 def run_late(schedule: PollSchedule, clock: ManualClock) -> None:
-    """Make the polls that are due already, because the clock was moved without them.
+    """Make the polls that are overdue, because the clock was moved without them.
 
     Args:
         schedule: The schedule of the gateways. It changes as if each poll had been made in time.
@@ -250,21 +248,41 @@ def run_late(schedule: PollSchedule, clock: ManualClock) -> None:
         LabError: A poll failed unexpectedly. All other polls were made.
     """
     now_ms = clock.now_ms()
-    problems: list[LabError] = []
+    first_error: LabError | None = None
+    for gateway in _due_gateways(schedule, now_ms):
+        late_ms = now_ms - gateway.next_poll_ms
+        error = _try_poll(gateway, clock)
+        first_error = first_error or error
+        if not gateway.is_silent:
+            gateway.next_poll_ms -= late_ms
+    if first_error is not None:
+        raise first_error
+
+
+def _due_gateways(schedule: PollSchedule, end_ms: int) -> Iterator[TestbedGateway]:
+    """Yield the gateway with the earliest next poll, as long as this poll is not after ``end_ms``.
+
+    The caller must make the gateway poll before it asks for the next one: a poll changes the schedule.
+    """
     while True:
         gateway = schedule.first()
-        if gateway is None or gateway.next_poll_ms > now_ms:
-            break
-        late_ms = now_ms - gateway.next_poll_ms
-        try:
-            gateway.poll(clock)
-        except HomeError:
-            continue  # The gateway is silent now, and its log says why.
-        except LabError as error:
-            problems.append(error)
-        gateway.next_poll_ms -= late_ms
-    if problems:
-        raise problems[0]
+        if gateway is None or gateway.next_poll_ms > end_ms:
+            return
+        yield gateway
+
+
+def _try_poll(gateway: TestbedGateway, clock: ManualClock) -> LabError | None:
+    """Make a gateway poll. Return the error if the poll failed unexpectedly, and None otherwise.
+
+    A gateway whose station does not start is silent afterwards, and its log says why. That is no unexpected error.
+    """
+    try:
+        gateway.poll(clock)
+    except HomeError:
+        return None
+    except LabError as error:
+        return error
+    return None
 
 
 def read_eui(eui: GatewayEui | str) -> GatewayEui:

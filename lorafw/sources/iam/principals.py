@@ -26,18 +26,28 @@ class Match(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Naming:
+    """One way to name a caller in a policy."""
+
+    match: Match
+    """What it means to be named in this way."""
+    texts: tuple[str, ...]
+    """The texts that name the caller in this way. The last one is the usual form."""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """The caller of a request."""
 
     kind: str
     """The member of a Principal element that can name it: ``Service`` or ``AWS``."""
-    names: tuple[tuple[Match, tuple[str, ...]], ...]
-    """The texts that name it, grouped by how they do."""
+    namings: tuple[Naming, ...]
+    """All ways to name it."""
 
     @classmethod
     def service(cls, name: str) -> Principal:
         """Return the principal of an AWS service, such as ``iotwireless.amazonaws.com``."""
-        return cls("Service", ((Match.CALLER, (name,)),))
+        return cls("Service", (Naming(Match.CALLER, (name,)),))
 
     @classmethod
     def role(cls, arn: str, session: str = "") -> Principal:
@@ -51,14 +61,12 @@ class Principal:
         partition = arn_parts[1]
         account = arn_parts[4]
         role_name = arn.rsplit("/", 1)[-1]
-        names = [
-            (Match.ACCOUNT, (account, f"arn:{partition}:iam::{account}:root")),
-            (Match.ROLE, (arn,)),
-        ]
-        if session:
-            session_arn = f"arn:{partition}:sts::{account}:assumed-role/{role_name}/{session}"
-            names.append((Match.CALLER, (session_arn,)))
-        return cls("AWS", tuple(names))
+        by_account = Naming(Match.ACCOUNT, (account, f"arn:{partition}:iam::{account}:root"))
+        by_role = Naming(Match.ROLE, (arn,))
+        if not session:
+            return cls("AWS", (by_account, by_role))
+        by_session = Naming(Match.CALLER, (f"arn:{partition}:sts::{account}:assumed-role/{role_name}/{session}",))
+        return cls("AWS", (by_account, by_role, by_session))
 
     def find(self, element: object) -> Match | None:
         """Return how a Principal element names this caller, or None if it does not.
@@ -75,10 +83,10 @@ class Principal:
             return Match.EVERYONE
         if not isinstance(element, Mapping):
             raise CannotEvaluate(f"its Principal is {shorten(element)}")
-        listed = self._list_names(element)
+        listed = _list_names(element, self.kind)
         if self.kind == "AWS" and "*" in listed:
             return Match.EVERYONE
-        matches = [match for match, names in self.names if not listed.isdisjoint(names)]
+        matches = [naming.match for naming in self.namings if not listed.isdisjoint(naming.texts)]
         if matches:
             return max(matches)
         _check_names(element, listed, self.kind)
@@ -96,15 +104,16 @@ class Principal:
             return False
         if element == "*":
             return True
-        listed = self._list_names(element) if isinstance(element, Mapping) else frozenset()
-        missing = [names[-1] for _, names in self.names if listed.isdisjoint(names)]
+        listed = _list_names(element, self.kind) if isinstance(element, Mapping) else frozenset()
+        missing = [naming.texts[-1] for naming in self.namings if listed.isdisjoint(naming.texts)]
         if missing and "*" not in listed:
             raise CannotEvaluate(f"its NotPrincipal does not name {' and '.join(missing)} as well (documented)")
         return True
 
-    def _list_names(self, element: Mapping[str, object]) -> frozenset[str]:
-        """Return the names that a Principal element lists for the type of this caller."""
-        return frozenset(list_texts(element.get(self.kind, []), "Principal"))
+
+def _list_names(element: Mapping[str, object], kind: str) -> frozenset[str]:
+    """Return the callers of one kind that a Principal element lists, such as {"AWS": ["arn:...", "123456789012"]}."""
+    return frozenset(list_texts(element.get(kind, []), "Principal"))
 
 
 def _check_names(element: Mapping[str, object], listed: frozenset[str], kind: str) -> None:
