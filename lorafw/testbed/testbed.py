@@ -172,11 +172,24 @@ class Testbed(AwsSide):
         Raises:
             LabError: Another testbed is open in this process.
         """
+        from lorafw.iotwireless.context import set_cups_endpoint  # noqa: PLC0415 -- imports moto
+
         with contextlib.ExitStack() as stack:
+            # 1. Begin anew: nothing is left of an earlier opening.
             stack.enter_context(self._alone_in_process(may_be_replaced=may_be_replaced))
             self._begin_anew()
-            self._open_aws(stack)
-            self._open_service(stack)
+            # 2. Start moto. The stack refuses calls before it ends moto, so that no client reaches the real AWS then.
+            failures = InProcessFailures(self._failures, self._clock_wait.wait)
+            aws = emulated_aws(self.owner, failures, allow_hosts=self._allow_hosts, moto_config=self._moto_config)
+            stack.enter_context(aws)
+            stack.enter_context(self._admitting_calls())
+            # 3. Start the update service. The CUPS server starts when a gateway or the user needs it.
+            service = update_service(self.clock, policy=self._policy, seed=self._seed, before_read=self._check_open)
+            self.service = stack.enter_context(service)
+            self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
+            stack.enter_context(set_cups_endpoint(self._cups.start_and_return_uri))
+            stack.enter_context(waiting_on_clock(self._clock_wait, self.clock, self._seed))
+            # 4. Create the bucket, the role and the gateways.
             self._folder = stack.enter_context(scratch_folder("lorafw-bed-", in_memory=True))
             if self._staged:
                 self._staging.prepare(self.owner)
@@ -186,7 +199,14 @@ class Testbed(AwsSide):
 
     @contextlib.contextmanager
     def _alone_in_process(self, *, may_be_replaced: bool) -> Iterator[None]:
-        """Make this the open testbed of the process, until the end of the block."""
+        """Make this the open testbed of the process, until the end of the block.
+
+        Args:
+            may_be_replaced: Whether the next call of ``start`` may close this testbed.
+
+        Raises:
+            LabError: Another testbed is open in this process.
+        """
         if Testbed._in_process is not None:
             raise LabError("a Testbed is open in this process, and moto's state is one for all: end that one first")
         Testbed._in_process = self
@@ -206,15 +226,6 @@ class Testbed(AwsSide):
         self._failures = FailureRegistry(self.clock)
         self._staging = Staging(self.owner, self._internal_client)
 
-    def _open_aws(self, stack: contextlib.ExitStack) -> None:
-        """Start moto, and admit calls of AWS, until ``stack`` closes."""
-        failures = InProcessFailures(self._failures, self._clock_wait.wait)
-        stack.enter_context(
-            emulated_aws(self.owner, failures, allow_hosts=self._allow_hosts, moto_config=self._moto_config)
-        )
-        # The stack refuses calls first and ends moto then: a client must not reach the real AWS in between.
-        stack.enter_context(self._admitting_calls())
-
     @contextlib.contextmanager
     def _admitting_calls(self) -> Iterator[None]:
         """Let methods and clients of this testbed call AWS, until the end of the block."""
@@ -224,25 +235,12 @@ class Testbed(AwsSide):
         finally:
             self._is_open = False
 
-    def _open_service(self, stack: contextlib.ExitStack) -> None:
-        """Start the update service and prepare the CUPS server, until ``stack`` closes."""
-        from lorafw.iotwireless.context import set_cups_endpoint  # noqa: PLC0415 -- imports moto
-
-        self.service = stack.enter_context(
-            update_service(self.clock, policy=self._policy, seed=self._seed, before_read=self._check_open)
-        )
-        self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
-        stack.enter_context(set_cups_endpoint(self._cups.start_and_return_uri))
-        stack.enter_context(waiting_on_clock(self._clock_wait, self.clock, self._seed))
-
     def _add_first_gateways(self) -> None:
         """Add the gateways that the testbed has from the beginning. Their EUIs are consecutive."""
-        spread_ms = 0.0
-        if self._spread_polls:
-            spread_ms = self._interval_s * 1000
         for index in range(self._count):
             gateway = self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
-            gateway.next_poll_ms += round(spread_ms * index / self._count)
+            if self._spread_polls:
+                gateway.next_poll_ms += round(self._interval_s * 1000 * index / self._count)
 
     def __exit__(
         self,
