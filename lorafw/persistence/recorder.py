@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -97,14 +98,19 @@ def answer_reproducibly(application: Any, environ: Environ, body: bytes) -> tupl
         What to keep, so that moto can answer the request again in the same way, and the answer.
     """
     kept_environ = to_kept_environ(environ)
-    seed, time_us = secrets.token_bytes(SEED_BYTES), time.time_ns() // 1000
+    seed = secrets.token_bytes(SEED_BYTES)
+    time_us = time.time_ns() // 1000
     with fixed_request(seed, time_us):
         answer = call(application, environ)
-    if answer.code < HTTPStatus.BAD_REQUEST:
-        registration = certificate_registration(application.service, kept_environ, answer)
-        if registration is not None:
-            return KeptRequest(time_us, seed, *registration, answer_hash=NOT_COMPARED), answer
-    return KeptRequest(time_us, seed, kept_environ, body, answer_hash(answer)), answer
+    request = KeptRequest(time_us, seed, kept_environ, body, answer_hash(answer))
+    if answer.code >= HTTPStatus.BAD_REQUEST:
+        return request, answer
+    registration = certificate_registration(application.service, kept_environ, answer)
+    if registration is not None:
+        # moto would make another private key. So keep a request that registers the certificate of this one.
+        other_environ, other_body = registration
+        request = replace(request, environ=other_environ, body=other_body, answer_hash=NOT_COMPARED)
+    return request, answer
 
 
 def failure(service: str, message: str) -> Answer:

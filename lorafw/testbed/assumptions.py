@@ -47,8 +47,15 @@ class Outcome:
     """What a reader needs to know of a failure. It does not count."""
 
     def differs_from(self, other: Outcome, *, with_output: bool) -> bool:
-        """Return True if the verdicts differ or, if that counts, the output."""
-        return self.verdict != other.verdict or (with_output and self.output != other.output)
+        """Return True if this outcome is another one than ``other``.
+
+        Args:
+            other: The outcome to compare with.
+            with_output: Whether to compare what the runs printed too, and not only the verdicts.
+        """
+        if self.verdict != other.verdict:
+            return True
+        return with_output and self.output != other.output
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,18 +170,21 @@ def compare_outcomes(
     Returns:
         The answers that change the outcome, and those that were tried.
     """
+    # 1. Run it with each of the other answers.
     outcomes = {alternative: run(alternative) for alternative in alternatives}
     tried = tuple(alternatives)
     if not any(outcome.differs_from(default, with_output=True) for outcome in outcomes.values()):
         return DependencyReport(default, tried=tried)
-    again = run(None)
-    if again.differs_from(default, with_output=False):
+    # 2. Run it with lorafw's answers once more, to see what differs by chance.
+    default_again = run(None)
+    if default_again.differs_from(default, with_output=False):
         return DependencyReport(default, tried=tried, is_unstable=True)
-    with_output = not again.differs_from(default, with_output=True)
+    is_output_stable = default_again.output == default.output
+    # 3. Keep the answers with which something else differs.
     dependencies = tuple(
         Dependency(alternative, outcome)
         for alternative, outcome in outcomes.items()
-        if outcome.differs_from(default, with_output=with_output)
+        if outcome.differs_from(default, with_output=is_output_stable)
     )
     return DependencyReport(default, dependencies, tried)
 

@@ -58,10 +58,12 @@ class Script:
         Raises:
             LabError: The script opens no testbed, so there is nothing to vary.
         """
+        # 1. Run the script with lorafw's answers. This shows which questions its testbeds ask.
         default, counts = self._run_in_process(alternatives_to_check=alternatives)
         if not counts.opened:
             ending = f"{default.verdict}, {default.detail or 'no message'}"
             raise LabError(f"{self.path}: it opens no Testbed, so no assumption can change what it does ({ending})")
+        # 2. Run it with each other answer to one of these questions.
         poll_limit = poll_limit_after(counts.polls)
         relevant = [alternative for alternative in alternatives if str(alternative) in counts.relevant]
 
