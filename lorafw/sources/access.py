@@ -155,18 +155,18 @@ def check_key(
     Raises:
         AccessDenied: The key cannot be used, or neither policies nor grants allow it.
     """
-    what = f"{facts.role.arn} may not decrypt the object, which is under the KMS key {key.arn}"
+    refusal = f"{facts.role.arn} may not decrypt the object, which is under the KMS key {key.arn}"
     if key.state != "Enabled":
-        raise AccessDenied(f"{what}: the key is {key.state}, and only an enabled key decrypts (documented)")
+        raise AccessDenied(f"{refusal}: the key is {key.state}, and only an enabled key decrypts (documented)")
     if key.is_aws_managed and key.account != facts.role.account:
-        raise AccessDenied(f"{what}: the AWS managed key aws/s3 cannot be used from another account (documented)")
+        raise AccessDenied(f"{refusal}: the AWS managed key aws/s3 cannot be used from another account (documented)")
     request = decrypt_request(facts.role, circumstances, key.arn, encryption_context=encryption_context)
     policy = key.policy
     if key.is_aws_managed:
         policy = _aws_managed_key_policy(key, circumstances)
     decision = _decide_decryption(facts, replace(key, policy=policy), request, encryption_context)
     if not decision.allowed:
-        raise AccessDenied(f"{what}: {decision.reason}")
+        raise AccessDenied(f"{refusal}: {decision.reason}")
 
 
 def _policies_for(facts: RoleFacts, resource: NamedPolicy | None, account: str) -> AccessPolicies:
