@@ -314,7 +314,7 @@ def _show_replay(replay: Replay, output: Output) -> None:
         )
     if replay.forgotten:
         output.show(f"{replay.forgotten} kept requests had no effect any more and were removed.")
-    if replay.seconds > SLOW_REPLAY_S:
+    elif replay.seconds > SLOW_REPLAY_S:
         output.show(
             f"Answering {replay.requests} kept requests again took {replay.seconds:.0f} s. To start faster, delete "
             "resources that you do not need, or begin with an empty --state-dir."
