@@ -9,18 +9,19 @@ time of an abort is known, all later events are discarded.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lorafw.errors import FleetError
 from lorafw.fleet.fleet import Fleet
-from lorafw.fleet.plan import Gate, Plan, Wave
+from lorafw.fleet.plan import Plan, Wave
 from lorafw.fleet.result import Result, WaveRecord
-from lorafw.fleet.simulation.codes import NO_TASK
 from lorafw.fleet.simulation.gates import GateDecision, first_abort_ms, first_decision
-from lorafw.fleet.simulation.histories import Histories
-from lorafw.fleet.simulation.inputs import I64, NEVER, SimulationParameters, to_ms
+from lorafw.fleet.simulation.histories import Histories, allocate_histories, discard_after_stop, stack_histories
+from lorafw.fleet.simulation.inputs import I64, NEVER, to_ms
 from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
 from lorafw.fleet.simulation.random_streams import rng_keys
 from lorafw.fleet.simulation.runners import BatchRunner, Indices, RolloutContext, open_runner
@@ -95,7 +96,7 @@ def _stack(parts: list[ReplicationResults]) -> ReplicationResults:
         return parts[0]
     records_by_wave = zip(*[part.waves for part in parts], strict=True)
     return ReplicationResults(
-        histories=Histories.stack([part.histories for part in parts]),
+        histories=stack_histories([part.histories for part in parts]),
         stopped_ms=np.concatenate([part.stopped_ms for part in parts]),
         waves=tuple(WaveRecord.stack(records) for records in records_by_wave),
     )
@@ -117,35 +118,30 @@ def _run_automatic(runner: BatchRunner, context: RolloutContext, plan: Plan, rep
     stopped_ms = _never_array(len(replications))
     if plan.abort is not None:
         stopped_ms = first_abort_ms(plan.abort, histories.status, histories.ended_ms)
-    histories.discard_after_stop(stopped_ms)
+    discard_after_stop(histories, stopped_ms)
     return ReplicationResults(histories, stopped_ms, ())
 
 
 class _WaveRunner:
-    """Simulates the waves of a plan one after the other, for several replications at the same time."""
+    """Simulates the waves of a plan one after the other, for several rollouts at the same time.
+
+    Args:
+        runner: Simulates gateways.
+        context: What all gateways have in common.
+        plan: The plan.
+        replications: The numbers of the rollouts.
+    """
 
     def __init__(self, runner: BatchRunner, context: RolloutContext, plan: Plan, replications: range) -> None:
         self._runner = runner
         self._context = context
         self._plan = plan
         self._replications = replications
-        fleet_numbers = context.fleet.number[None, :]
-        self._rng_key = rng_keys(context.seed, np.asarray(replications)[:, None], fleet_numbers)
-        self._order = task_order(plan, self._rng_key)
+        rollout_numbers = np.asarray(replications)[:, None]
+        self._rng_key = rng_keys(context.seed, rollout_numbers, context.fleet.number[None, :])
         shape = (len(replications), context.fleet.size)
-        self._histories = Histories.empty(shape, context.params, automatic=False)
-        self._histories.reset(NO_TASK)
-        self._gate_abort_ms = _never_array(len(replications))
-        """The time at which a gate aborted each rollout."""
-        self._criterion_abort_ms = _never_array(len(replications))
-        """The time at which the abort criterion of the plan was met in each rollout."""
-        self._stop_ms = _never_array(len(replications))
-        """The time at which each rollout stopped: the earlier of the two."""
-
-    @property
-    def _params(self) -> SimulationParameters:
-        """The parameters of the rollout."""
-        return self._context.params
+        self._histories = allocate_histories(shape, context.params, automatic=False)
+        self._histories.reset()
 
     def run(self, wave_ends: list[int]) -> ReplicationResults:
         """Simulate all waves and return their results.
@@ -154,33 +150,33 @@ class _WaveRunner:
             wave_ends: For each wave the number of gateways in it and in the waves before it.
         """
         waves = self._plan.waves or (Wave(share=1.0),)
-        start_ms: I64 = np.zeros(len(self._replications), dtype=np.int64)
-        wave_start = 0
+        order = task_order(self._plan, self._rng_key)
         records = []
-        for wave, wave_end in zip(waves, wave_ends, strict=True):
-            record = self._run_wave(wave, wave_start, wave_end, start_ms)
-            records.append(record)
-            start_ms = record.decided_ms
-            wave_start = wave_end
-        self._histories.discard_after_stop(self._stop_ms)
-        return ReplicationResults(self._histories, self._stop_ms, tuple(records))
-
-    def _run_wave(self, wave: Wave, wave_start: int, wave_end: int, start_ms: I64) -> WaveRecord:
-        """Simulate one wave of all replications. Mutates the histories and the times of the stops."""
-        gateway_index = self._order[:, wave_start:wave_end]
-        created_ms = self._task_times_ms(gateway_index, start_ms)
-        histories = self._runner.run_batches(self._context, self._replications, gateway_index, created_ms)
-        for target, values in zip(self._histories.owned_arrays(), histories.owned_arrays(), strict=True):
-            np.put_along_axis(target, gateway_index, values, axis=1)
-        self._update_criterion_abort()
-        first_check_ms = created_ms.max(axis=1) + to_ms(wave.bake_s)
-        first_check_ms = np.where(start_ms < self._stop_ms, first_check_ms, NEVER)
-        if wave.gate is None:
-            return self._record_without_gate(start_ms, first_check_ms)
-        return self._evaluate_gate(wave, wave.gate, start_ms, first_check_ms, histories)
+        # Each array of times has one element for each rollout.
+        start_ms: I64 = np.zeros(len(self._replications), dtype=np.int64)
+        stop_ms = gate_abort_ms = _never_array(len(self._replications))
+        for wave, (first, end) in zip(waves, pairwise([0, *wave_ends]), strict=True):
+            # 1. Simulate the gateways of the wave. A rollout that has stopped creates no tasks.
+            gateway_index = order[:, first:end]
+            created_ms = self._task_times_ms(gateway_index, start_ms)
+            created_ms[start_ms >= stop_ms] = NEVER
+            histories = self._simulate_gateways(gateway_index, created_ms)
+            # 2. Apply the abort criterion to all waves so far.
+            stop_ms = np.minimum(gate_abort_ms, self._criterion_met_ms())
+            # 3. Decide whether the next wave starts, and when.
+            first_check_ms = created_ms.max(axis=1) + to_ms(wave.bake_s)
+            first_check_ms[start_ms >= stop_ms] = NEVER
+            decision, decided_ms = _decide(wave, histories, first_check_ms, stop_ms, self._context.params.horizon_ms)
+            gate_abort_ms = np.where(decision == GateDecision.ABORT, decided_ms, gate_abort_ms)
+            stop_ms = np.minimum(stop_ms, gate_abort_ms)
+            next_start_ms = np.where(decision == GateDecision.GO, decided_ms, NEVER)
+            records.append(WaveRecord(start_ms, next_start_ms, decision))
+            start_ms = next_start_ms
+        discard_after_stop(self._histories, stop_ms)
+        return ReplicationResults(self._histories, stop_ms, tuple(records))
 
     def _task_times_ms(self, gateway_index: Indices, start_ms: I64) -> I64:
-        """Return when each task of a wave is created. Rollouts that have stopped create none (NEVER).
+        """Return when each task of a wave is created, one row for each rollout.
 
         Args:
             gateway_index: The gateways of the wave, one row for each rollout.
@@ -188,52 +184,56 @@ class _WaveRunner:
         """
         wave_size = gateway_index.shape[1]
         created_ms = start_ms[:, None] + creation_offsets_ms(self._plan.rate, wave_size)[None, :]
-        if self._plan.random_delay_s:
-            rng_key = np.take_along_axis(self._rng_key, gateway_index, axis=1)
-            created_ms = created_ms + random_delays_ms(self._plan, rng_key)
-        has_started = (start_ms < self._stop_ms)[:, None]
-        return np.where(has_started, created_ms, NEVER)
+        if not self._plan.random_delay_s:
+            return created_ms
+        rng_key = np.take_along_axis(self._rng_key, gateway_index, axis=1)
+        return created_ms + random_delays_ms(self._plan, rng_key)
 
-    def _update_criterion_abort(self) -> None:
-        """Compute when the abort criterion is met, from the histories of all waves so far. Sets ``_stop_ms``.
+    def _simulate_gateways(self, gateway_index: Indices, created_ms: I64) -> Histories:
+        """Simulate the gateways of a wave, and return their histories. Writes them to those of the fleet as well."""
+        histories = self._runner.run_batches(self._context, self._replications, gateway_index, created_ms)
+        for target, values in zip(self._histories.owned_arrays(), histories.owned_arrays(), strict=True):
+            np.put_along_axis(target, gateway_index, values, axis=1)
+        return histories
 
-        The time changes with each wave, because successful gateways of a later wave can prevent the criterion from
-        being met. The earlier result was still good enough to decide whether this wave starts: a wave changes nothing
-        before its own start.
+    def _criterion_met_ms(self) -> I64:
+        """Return when the abort criterion is met in each rollout, from the histories of all waves so far.
+
+        The time is computed again after each wave. Successful gateways of a later wave can prevent the criterion from
+        being met. The time that was computed before a wave is still right up to the start of the wave.
         """
-        if self._plan.abort is not None:
-            self._criterion_abort_ms = first_abort_ms(
-                self._plan.abort, self._histories.status, self._histories.ended_ms
-            )
-        self._stop_ms = np.minimum(self._gate_abort_ms, self._criterion_abort_ms)
+        if self._plan.abort is None:
+            return _never_array(len(self._replications))
+        return first_abort_ms(self._plan.abort, self._histories.status, self._histories.ended_ms)
 
-    def _record_without_gate(self, start_ms: I64, first_check_ms: I64) -> WaveRecord:
-        """Return the record of a wave without a gate. The next wave starts after the bake time."""
-        before_stop = first_check_ms < self._stop_ms
-        before_horizon = first_check_ms <= self._params.horizon_ms
-        proceeds = before_stop & before_horizon
-        decision = np.where(proceeds, GateDecision.GO, GateDecision.HOLD).astype(np.int8)
-        next_wave_ms = np.where(proceeds, first_check_ms, NEVER)
-        return WaveRecord(start_ms, next_wave_ms, decision)
 
-    def _evaluate_gate(
-        self, wave: Wave, gate: Gate, start_ms: I64, first_check_ms: I64, histories: Histories
-    ) -> WaveRecord:
-        """Return the record of a wave with the decisions of its gate. Updates the times at which rollouts stop."""
+def _decide(
+    wave: Wave, histories: Histories, first_check_ms: I64, stop_ms: I64, horizon_ms: int
+) -> tuple[npt.NDArray[np.int8], I64]:
+    """Decide whether the next wave starts. Each array of times has one element for each rollout.
+
+    Args:
+        wave: The wave that was simulated. Without a gate the next wave starts at the first check.
+        histories: The histories of the gateways of this wave.
+        first_check_ms: When the gate is first checked.
+        stop_ms: When the rollout has stopped already. NEVER if it has not stopped.
+        horizon_ms: The end of the simulation.
+
+    Returns:
+        The decision for each rollout, and when it is made. The decision is HOLD if the rollout or the simulation ends
+        before that.
+    """
+    if wave.gate is None:
+        decision = np.full(len(first_check_ms), GateDecision.GO, dtype=np.int8)
+        decided_ms = first_check_ms
+    else:
         max_checks = int(wave.give_up_s // wave.again_s) + 1
         decision, decided_ms = first_decision(
-            gate, first_check_ms, to_ms(wave.again_s), max_checks, histories.status, histories.ended_ms
+            wave.gate, first_check_ms, to_ms(wave.again_s), max_checks, histories.status, histories.ended_ms
         )
-        # A gate that would decide after the rollout has stopped, or after the horizon, does not decide.
-        # All of these arrays have one element for each rollout.
-        too_late = (decided_ms >= self._stop_ms) | (decided_ms > self._params.horizon_ms)
-        never_started = start_ms >= self._stop_ms
-        decision[too_late | never_started] = GateDecision.HOLD
-        aborted = decision == GateDecision.ABORT
-        self._gate_abort_ms = np.where(aborted, decided_ms, self._gate_abort_ms)
-        self._stop_ms = np.minimum(self._gate_abort_ms, self._criterion_abort_ms)
-        next_wave_ms = np.where(decision == GateDecision.GO, decided_ms, NEVER)
-        return WaveRecord(start_ms, next_wave_ms, decision)
+    too_late = (decided_ms >= stop_ms) | (decided_ms > horizon_ms)
+    decision[too_late] = GateDecision.HOLD
+    return decision, decided_ms
 
 
 def _never_array(count: int) -> I64:

@@ -43,37 +43,41 @@ class Mutation(NamedTuple):
 
 MUTATIONS = (
     Mutation(
-        "simulation/engine.py",
+        "simulation/version_check.py",
         "failed = (active.status == _SECOND_RETRY) & ~active.download_broken",
         "failed = active.status == _SECOND_RETRY",
         TWIN,
     ),
     Mutation(
-        "simulation/engine.py",
-        "silence_ms >= self._params.silence_timeout_ms",
-        "silence_ms > self._params.silence_timeout_ms",
+        "simulation/silence.py",
+        "silence_ms >= params.silence_timeout_ms",
+        "silence_ms > params.silence_timeout_ms",
         TWIN,
     ),
-    Mutation("simulation/engine.py", "        active.last_request_ms = active.next_event_ms\n", "", TWIN),
     Mutation(
-        "simulation/engine.py",
+        "simulation/version_check.py", "    active = replace(active, last_request_ms=active.next_event_ms)\n", "", TWIN
+    ),
+    Mutation(
+        "simulation/downloads.py",
         "poll_certain=True, download_broken=True",
         "poll_certain=True, download_broken=False",
         SERVICE,
     ),
-    Mutation("simulation/engine.py", "presented=PresentedVersion.OTHER", "presented=PresentedVersion.OLD", SERVICE),
-    Mutation("simulation/engine.py", "self._step += 1", "self._step += 2", TWIN),
     Mutation(
-        "simulation/engine.py",
-        "active.next_event_ms <= self._params.horizon_ms",
+        "simulation/version_check.py", "presented=PresentedVersion.OTHER", "presented=PresentedVersion.OLD", SERVICE
+    ),
+    Mutation("simulation/engine.py", "step_number += 1", "step_number += 2", TWIN),
+    Mutation(
+        "simulation/polls.py",
+        "active.next_event_ms <= step.params.horizon_ms",
         "active.next_event_ms > -1",
         TWIN,
     ),
     Mutation("simulation/polls.py", "missed &= ~active.poll_certain", "pass", TWIN),
     Mutation(
         "simulation/polls.py",
-        "exchange_ms + failures * params.resync_ms",
-        "exchange_ms + failures * active.period_ms",
+        "exchange_ms + errors * params.resync_ms",
+        "exchange_ms + errors * active.period_ms",
         SERVICE,
     ),
     Mutation(
@@ -85,7 +89,7 @@ MUTATIONS = (
     Mutation(
         "simulation/downloads.py", "dropped = interrupted_ms < end_ms", "dropped = interrupted_ms < duration_ms", TWIN
     ),
-    Mutation("simulation/downloads.py", " + stalled * params.conn_timeout_ms", "", TWIN),
+    Mutation("simulation/downloads.py", " + stalled * step.params.conn_timeout_ms", "", TWIN),
     Mutation(
         "simulation/installs.py",
         "after_install_ms = np.maximum(regular_ms, installed_ms)",
@@ -98,7 +102,7 @@ MUTATIONS = (
         "active.next_event_ms + active.period_ms",
         TWIN,
     ),
-    Mutation("simulation/installs.py", "(Stream.POWER, conditions", "(Stream.INSTALL, conditions", LAWS),
+    Mutation("simulation/installs.py", "probability(Stream.POWER", "probability(Stream.INSTALL", LAWS),
     Mutation("simulation/outages.py", "-(-remaining_ms // step_ms) * step_ms", "remaining_ms", TWIN),
     Mutation(
         "simulation/outages.py",
@@ -121,18 +125,17 @@ MUTATIONS = (
     Mutation("plan.py", "failed / executed >= self.threshold", "failed / executed > self.threshold", FORMS),
     Mutation(
         "simulation/histories.py",
-        "discarded = (self.offered_ms > stopped_column)",
-        "discarded = (self.offered_ms >= stopped_column)",
+        "discarded = (histories.offered_ms > stopped_column)",
+        "discarded = (histories.offered_ms >= stopped_column)",
         TWIN,
     ),
     Mutation(
         "rollout.py",
-        "self._criterion_abort_ms = first_abort_ms(",
-        "was_found = (self._criterion_abort_ms < NEVER).all()\n"
-        "            self._criterion_abort_ms = self._criterion_abort_ms if was_found else first_abort_ms(",
+        "np.minimum(gate_abort_ms, self._criterion_met_ms())",
+        "np.minimum(np.minimum(gate_abort_ms, stop_ms), self._criterion_met_ms())",
         TWIN,
     ),
-    Mutation("rollout.py", " | (decided_ms > self._params.horizon_ms)", "", TWIN),
+    Mutation("rollout.py", " | (decided_ms > horizon_ms)", "", TWIN),
     Mutation(
         "simulation/task_creation.py",
         "np.arange(size) // rate.notified",

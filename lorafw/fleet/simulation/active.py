@@ -6,7 +6,7 @@ Element ``i`` of each array is about the same gateway. ``select`` takes the same
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any, TypeAlias
 
@@ -29,28 +29,28 @@ class PresentedVersion(IntEnum):
     OTHER = 2
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class ActiveGateways:
-    """Gateways whose task has not ended, one array element for each gateway."""
+    """Gateways whose tasks have not ended. Each field is an array with one element for each gateway."""
 
     batch_index: npt.NDArray[np.int64]
-    """Positions of the gateways in the batch."""
+    """The position of the gateway in its batch."""
     rng_key: U64
-    """Keys of the gateways' random numbers."""
+    """The key of the gateway's random numbers."""
     next_event_ms: I64
-    """The time of the next poll. After the engine has advanced, the time of the exchange itself."""
+    """The time of the next poll. During a step, the time of the exchange with the server."""
     period_ms: I64
-    """The regular poll interval."""
+    """The regular time between two polls."""
     last_request_ms: I64
     """The time of the last request that reached the server."""
     status: U8
     """The status of the task, as a code of ``fleet.simulation.codes``."""
     presented: U8
-    """The version that the gateway presents next, a PresentedVersion."""
+    """The version that the gateway presents in its next request, a PresentedVersion."""
     last_fault: U8
     """The code of the last fault, or that of ``Fault.NONE``."""
     download_broken: Mask
-    """True if the last reply broke off."""
+    """True if the last download broke off."""
     poll_certain: Mask
     """True if the next poll cannot be missed."""
 
@@ -58,7 +58,7 @@ class ActiveGateways:
         return len(self.batch_index)
 
     def select(self, selection: Selection) -> ActiveGateways:
-        """Return some of the gateways. Do not use this object any more afterwards if the result is mutated.
+        """Return some of the gateways.
 
         Args:
             selection: A mask, or positions. A mask that selects all gateways returns this object, to save the copies.
@@ -69,45 +69,56 @@ class ActiveGateways:
         columns = (getattr(self, field.name)[selection] for field in fields(self))
         return ActiveGateways(*columns)
 
-    def schedule_next(
+    def scheduled(
         self,
-        next_event_ms: I64,
+        next_poll_ms: I64,
         *,
         presented: U8 | PresentedVersion,
         poll_certain: Mask | bool,
         download_broken: bool,
-    ) -> None:
-        """Set when and with which version the gateways poll next. Mutates this object.
+    ) -> ActiveGateways:
+        """Return these gateways, scheduled for their next poll.
 
         Args:
-            next_event_ms: The time of the next poll of each gateway.
+            next_poll_ms: The time of the next poll of each gateway.
             presented: The version that the gateways present then: an array, or one version for all.
             poll_certain: Whether that poll cannot be missed: an array, or one answer for all.
-            download_broken: Whether the last reply to these gateways broke off.
+            download_broken: Whether the last download of these gateways broke off.
         """
-        self.next_event_ms = next_event_ms
-        self.presented = self._as_column(presented, np.uint8)
-        self.poll_certain = self._as_column(poll_certain, np.bool_)
-        self.download_broken = self._as_column(download_broken, np.bool_)
-
-    def _as_column(self, value: npt.NDArray[Any] | int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Return an array unchanged. Return a number as a read-only column of equal values, which takes no memory."""
-        if isinstance(value, np.ndarray):
-            return value
-        number = np.asarray(value, dtype=dtype)
-        return np.broadcast_to(number, (len(self),))
+        size = len(self)
+        return replace(
+            self,
+            next_event_ms=next_poll_ms,
+            presented=as_column(presented, size, np.uint8),
+            poll_certain=as_column(poll_certain, size, np.bool_),
+            download_broken=as_column(download_broken, size, np.bool_),
+        )
 
 
-def concatenate(groups: Sequence[ActiveGateways]) -> ActiveGateways | None:
-    """Return all gateways of several groups as one group, or None if all groups are empty."""
-    filled = [group for group in groups if len(group)]
+def as_column(value: npt.NDArray[Any] | int, size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return an array unchanged. Return a number as a read-only array of equal values, which takes no memory."""
+    if isinstance(value, np.ndarray):
+        return value
+    number = np.asarray(value, dtype=dtype)
+    return np.broadcast_to(number, (size,))
+
+
+def concatenate(groups: Sequence[ActiveGateways | None]) -> ActiveGateways | None:
+    """Return the gateways of several groups as one group.
+
+    Args:
+        groups: The groups. None stands for a group without gateways.
+
+    Returns:
+        The gateways, in the order of the groups. None if there are none.
+    """
+    filled = [group for group in groups if group is not None and len(group)]
     if not filled:
         return None
     if len(filled) == 1:
         return filled[0]
-
-    def concatenate_column(name: str) -> npt.NDArray[Any]:
-        """Return one column of all groups."""
-        return np.concatenate([getattr(group, name) for group in filled])
-
-    return ActiveGateways(*(concatenate_column(field.name) for field in fields(ActiveGateways)))
+    columns = []
+    for field in fields(ActiveGateways):
+        parts = [getattr(group, field.name) for group in filled]
+        columns.append(np.concatenate(parts))
+    return ActiveGateways(*columns)

@@ -58,5 +58,27 @@ def _next_statuses(event: TaskEvent) -> U8:
 NEXT_STATUS: Final = {event: _next_statuses(event) for event in TaskEvent}
 """The transition table: ``NEXT_STATUS[event][code]`` is the code of the next status."""
 
-ATTEMPT_NUMBER: Final = np.array([ATTEMPT_BY_STATUS.get(status, 0) for status in STATUSES] + [0], dtype=np.uint8)
-"""The number of the send that a status stands for, by code. 0 for statuses without a send and for those that ended."""
+
+def status_after(event: TaskEvent, status: U8) -> U8:
+    """Return the status of each task after an event.
+
+    Args:
+        event: The event.
+        status: The code of the status of each task before the event.
+    """
+    next_status: U8 = NEXT_STATUS[event][status]
+    return next_status
+
+
+def attempt_number(status: TaskStatus | None) -> int:
+    """Return the number of the attempt that a status stands for. It is 0 if the status does not tell."""
+    if status is None:
+        return 0
+    if status is TaskStatus.FAILED:
+        # A task is FAILED only after its last attempt.
+        return max(ATTEMPT_BY_STATUS.values())
+    return ATTEMPT_BY_STATUS.get(status, 0)
+
+
+ATTEMPT_NUMBER: Final = np.array([attempt_number(status) for status in (*STATUSES, None)], dtype=np.uint8)
+"""The number of the attempt that a status stands for, by the code of the status."""

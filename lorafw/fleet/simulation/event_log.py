@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from lorafw.fleet.simulation.codes import (
+    ATTEMPT_NUMBER,
     CAUSES,
     FAULTS,
     NO_TASK,
@@ -35,7 +36,6 @@ RowSelection: TypeAlias = npt.NDArray[np.bool_] | npt.NDArray[np.intp] | slice
 """Some rows: a mask with one element for each row, the numbers of rows, or a slice."""
 _PENDING: Final = status_code(INITIAL)
 _NO_FAULT: Final = fault_code(Fault.NONE)
-_NO_ATTEMPT: Final = 0
 DTYPES: Final = {
     "time": np.int64,
     "gateway": np.int64,
@@ -45,6 +45,25 @@ DTYPES: Final = {
     "cause": np.uint8,
     "fault": np.uint8,
 }
+
+
+class EventRow(NamedTuple):
+    """One row of a task log."""
+
+    time_ms: int
+    """Milliseconds since the start of the rollout."""
+    gateway: int
+    """The number of the gateway."""
+    attempt: int
+    """The number of the attempt, from 1. Before the first attempt it is 0."""
+    from_status: TaskStatus | None
+    """The status before. None if there was no task."""
+    to_status: TaskStatus | None
+    """The status after. None if the task was deleted."""
+    cause: Cause
+    """The cause of the event."""
+    fault: str
+    """The fault behind the event. Empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,68 +89,93 @@ class EventLog:
         return len(self.time)
 
     def select(self, rows: RowSelection) -> EventLog:
-        """Return some of the rows."""
-        return EventLog(*(getattr(self, name)[rows] for name in DTYPES))
+        """Return some of the rows.
+
+        Args:
+            rows: A mask with one element for each row, the numbers of rows, or a slice.
+        """
+        return EventLog(**{name: getattr(self, name)[rows] for name in DTYPES})
 
     def sorted_by_time(self) -> EventLog:
         """Return the rows sorted by time. Rows of the same moment stay in gateway order."""
         return self.select(np.argsort(self.time, kind="stable"))
 
-    def iter_rows(self) -> Iterator[tuple[int, int, int, TaskStatus | None, TaskStatus | None, Cause, str]]:
+    def iter_rows(self) -> Iterator[EventRow]:
         """Yield the rows with statuses, causes and faults instead of codes."""
-        statuses = (*STATUSES, None)
+        # The code NO_TASK follows those of the statuses.
+        status_by_code = (*STATUSES, None)
         columns = [getattr(self, name).tolist() for name in DTYPES]
-        for time, gateway, attempt, from_code, to_code, cause, fault in zip(*columns, strict=True):
-            yield time, gateway, attempt, statuses[from_code], statuses[to_code], CAUSES[cause], FAULTS[fault].value
+        for time_ms, gateway, attempt, before, after, cause, fault in zip(*columns, strict=True):
+            yield EventRow(
+                time_ms=time_ms,
+                gateway=gateway,
+                attempt=attempt,
+                from_status=status_by_code[before],
+                to_status=status_by_code[after],
+                cause=CAUSES[cause],
+                fault=FAULTS[fault].value,
+            )
 
     def tobytes(self) -> bytes:
         """Return all columns as bytes, one after the other. Equal logs give equal bytes."""
-        return b"".join(np.ascontiguousarray(getattr(self, name)).tobytes() for name in DTYPES)
+        columns = [np.ascontiguousarray(getattr(self, name)) for name in DTYPES]
+        return b"".join(column.tobytes() for column in columns)
 
 
 def concatenate_logs(parts: Sequence[EventLog]) -> EventLog:
     """Return the logs of parts of a fleet as one log."""
-    return EventLog(*(np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES))
+    columns = {}
+    for name in DTYPES:
+        columns[name] = np.concatenate([getattr(part, name) for part in parts])
+    return EventLog(**columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Block:
-    """Rows that are written at once, at most one for each gateway.
+class EventBlock:
+    """Rows of the task log that are written at once: the same event for many gateways, at most one row for each.
 
-    Each value is a column with one element for each row, or a number that holds for all rows.
+    Each column has one element for each row.
     """
 
     batch_index: I64
-    """The positions of the gateways in the batch. Always a column."""
-    time: I64 | int
-    attempt: U8 | int
-    from_status: U8 | int
-    to_status: U8 | int
-    cause: int
-    fault: U8 | int
+    """The position of the gateway in its batch."""
+    time: I64
+    """Milliseconds since the start of the rollout."""
+    from_status: U8
+    """The status before, as a code of ``fleet.simulation.codes``."""
+    to_status: U8
+    """The status after, as such a code."""
+    cause: Cause
+    """The cause of all these events."""
+    fault: U8
+    """The fault behind the event, as such a code."""
 
-    def select(self, kept_rows: Mask) -> _Block:
-        """Return some of the rows."""
-        selected: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            selected[field.name] = _select_from_value(value, kept_rows)
-        return _Block(**selected)
+    def select(self, rows: Mask) -> EventBlock:
+        """Return some of the rows.
 
+        Args:
+            rows: A mask with one element for each row. A mask that selects all rows returns this object.
+        """
+        if rows.all():
+            return self
+        return EventBlock(
+            batch_index=self.batch_index[rows],
+            time=self.time[rows],
+            from_status=self.from_status[rows],
+            to_status=self.to_status[rows],
+            cause=self.cause,
+            fault=self.fault[rows],
+        )
 
-def _select_from_value(value: Array | int, kept_rows: Mask) -> Array | int:
-    """Return some elements of a column. Return a number that holds for all rows unchanged."""
-    is_column = np.ndim(value) > 0
-    if not is_column:
-        return value
-    column = np.asarray(value)
-    return column[kept_rows]
+    def attempts(self) -> U8:
+        """Return for each row the number of the attempt that the event belongs to."""
+        attempt_before = ATTEMPT_NUMBER[self.from_status]
+        attempt_after = ATTEMPT_NUMBER[self.to_status]
+        return np.maximum(attempt_before, attempt_after)
 
 
 class EventRecorder:
-    """Collects the rows of one batch in blocks.
-
-    A gateway occurs at most once in a block, and the blocks of a gateway come in time order.
+    """Collects the rows of one batch in blocks. The blocks of a gateway come in time order.
 
     Args:
         size: Number of gateways in the batch.
@@ -139,31 +183,12 @@ class EventRecorder:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._blocks: list[_Block] = []
+        self._blocks: list[EventBlock] = []
 
-    def append(
-        self,
-        batch_index: I64,
-        time: I64 | int,
-        attempt: U8 | int,
-        from_status: U8 | int,
-        to_status: U8 | int,
-        cause: int,
-        fault: U8 | int,
-    ) -> None:
-        """Append one row for each gateway.
-
-        Args:
-            batch_index: Positions of the gateways in the batch.
-            time: Times in ms. Like the arguments below, an array of equal length or one value for all.
-            attempt: Numbers of the attempt.
-            from_status: Codes of the status before.
-            to_status: Codes of the status after.
-            cause: The code of the cause.
-            fault: Codes of the fault.
-        """
-        if len(batch_index):
-            self._blocks.append(_Block(batch_index, time, attempt, from_status, to_status, cause, fault))
+    def append(self, block: EventBlock) -> None:
+        """Append the rows of a block, of which there may be none."""
+        if len(block.batch_index):
+            self._blocks.append(block)
 
     def truncate(self, after_stop: Mask, has_task: Mask, stopped_ms: int) -> None:
         """Remove what did not happen because the rollout stopped.
@@ -173,57 +198,65 @@ class EventRecorder:
             has_task: Gateways whose task existed at the stop. If it was not offered yet, its deletion is recorded.
             stopped_ms: When the rollout stopped.
         """
-        kept_blocks = []
-        for block in self._blocks:
+        blocks, self._blocks = self._blocks, []
+        for block in blocks:
             # Both masks have one element for each row of the block.
             was_offered = ~after_stop[block.batch_index]
-            happened_in_time = np.asarray(block.time) <= stopped_ms
-            kept_rows = was_offered | happened_in_time
-            if kept_rows.any():
-                kept_blocks.append(block.select(kept_rows))
-        self._blocks = kept_blocks
-        deleted = np.flatnonzero(after_stop & has_task)
-        self.append(
-            deleted,
-            time=stopped_ms,
-            attempt=_NO_ATTEMPT,
-            from_status=_PENDING,
-            to_status=NO_TASK,
-            cause=cause_code(Cause.DELETED),
-            fault=_NO_FAULT,
-        )
+            happened_in_time = block.time <= stopped_ms
+            self.append(block.select(was_offered | happened_in_time))
+        self.append(_deletions(np.flatnonzero(after_stop & has_task), stopped_ms))
 
     def to_log(self, gateway_numbers: Array) -> EventLog:
         """Return the rows in gateway and time order.
 
-        The rows are not sorted but counted. The log has the rows of the first gateway first, then those of the second
-        one, and so on. So the numbers of rows say where the rows of each gateway begin. The blocks are in time order
-        and are copied to these places one after the other.
+        The log has the rows of the first gateway first, then those of the second one, and so on. So the numbers of
+        rows say where the rows of each gateway begin. The blocks are in time order. They are copied to these places
+        one after the other, which is faster than sorting.
 
         Args:
             gateway_numbers: The number of each gateway of the batch.
         """
-        row_counts = self._count_rows()
-        columns = {name: np.empty(int(row_counts.sum()), dtype=dtype) for name, dtype in DTYPES.items()}
+        row_counts = np.zeros(self._size, dtype=np.int64)
+        for block in self._blocks:
+            row_counts[block.batch_index] += 1
+        log = _empty_log(int(row_counts.sum()))
         # For each gateway, the row of the log where its next event belongs. At first this is the number of rows of
         # all gateways before it.
         next_row = np.cumsum(row_counts) - row_counts
         for block in self._blocks:
             rows = next_row[block.batch_index]
             next_row[block.batch_index] += 1
-            columns["gateway"][rows] = gateway_numbers[block.batch_index]
-            for name in _VALUE_COLUMNS:
-                columns[name][rows] = getattr(block, name)
-        return EventLog(**columns)
-
-    def _count_rows(self) -> I64:
-        """Return the number of rows of each gateway in the batch."""
-        row_counts = np.zeros(self._size, dtype=np.int64)
-        for block in self._blocks:
-            row_counts[block.batch_index] += 1
-        return row_counts
+            log.gateway[rows] = gateway_numbers[block.batch_index]
+            _write_rows(log, rows, block)
+        return log
 
 
-_VALUE_COLUMNS: Final = tuple(name for name in DTYPES if name != "gateway")
-"""The columns of the log whose values a block has under the same name."""
+def _deletions(batch_index: I64, stopped_ms: int) -> EventBlock:
+    """Return the rows of tasks that are deleted because the rollout stopped before they were offered."""
+    size = len(batch_index)
+    return EventBlock(
+        batch_index=batch_index,
+        time=np.full(size, stopped_ms, dtype=np.int64),
+        from_status=np.full(size, _PENDING, dtype=np.uint8),
+        to_status=np.full(size, NO_TASK, dtype=np.uint8),
+        cause=Cause.DELETED,
+        fault=np.full(size, _NO_FAULT, dtype=np.uint8),
+    )
+
+
+def _empty_log(row_count: int) -> EventLog:
+    """Return a log whose rows are not set yet."""
+    return EventLog(**{name: np.empty(row_count, dtype=dtype) for name, dtype in DTYPES.items()})
+
+
+def _write_rows(log: EventLog, rows: I64, block: EventBlock) -> None:
+    """Write the columns of a block to these rows of a log, except the numbers of the gateways."""
+    log.time[rows] = block.time
+    log.attempt[rows] = block.attempts()
+    log.from_status[rows] = block.from_status
+    log.to_status[rows] = block.to_status
+    log.cause[rows] = cause_code(block.cause)
+    log.fault[rows] = block.fault
+
+
 assert tuple(DTYPES) == tuple(field.name for field in fields(EventLog))

@@ -1,4 +1,4 @@
-"""When the next exchange takes place: what can come between a gateway's poll and the server.
+"""Stage 1 of a step: a poll reaches the server, sooner or later.
 
 In this order: the poll may be missed, and the next one comes a period later. It may not reach the server, reach a
 server that answers with an error, or fall into an outage. Then the gateway polls again after ``resync_s``, as a Basics
@@ -7,12 +7,17 @@ Station does. A poll after a restart or a broken download is not missed, because
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lorafw.fleet.simulation.active import ActiveGateways
+from lorafw.fleet.simulation.codes import Fault, fault_code
+from lorafw.fleet.simulation.history_writer import HistoryWriter
 from lorafw.fleet.simulation.inputs import I64, BatchColumns, Mask, SimulationParameters
-from lorafw.fleet.simulation.outages import Outages
-from lorafw.fleet.simulation.random_streams import F64, Stream, uniform
+from lorafw.fleet.simulation.random_streams import F64, Stream
+from lorafw.fleet.simulation.silence import exceeds_timeout, fail_silent
+from lorafw.fleet.simulation.step import Step
 
 
 def first_poll_ms(columns: BatchColumns) -> I64:
@@ -24,53 +29,90 @@ def first_poll_ms(columns: BatchColumns) -> I64:
     return columns.phase_ms + periods * columns.period_ms
 
 
-def next_exchange_ms(
-    active: ActiveGateways,
-    step: int,
-    params: SimulationParameters,
-    outages: Outages | None,
-    outage_group: I64 | None,
-) -> I64:
-    """Return the time of each gateway's next exchange.
+def advance_to_exchange(active: ActiveGateways, step: Step, writer: HistoryWriter) -> ActiveGateways:
+    """Advance each gateway to its next exchange with the server.
 
     Args:
         active: The gateways, scheduled for their next poll.
-        step: The step of the engine, which selects the random numbers.
-        params: Plan and conditions.
-        outages: The outages of the networks, or None.
-        outage_group: The group of each gateway of the batch, or None if there are no outages.
+        step: The step.
+        writer: Records the tasks that the silence timeout ends.
+
+    Returns:
+        The gateways that make an exchange before the horizon. Their ``next_event_ms`` is its time.
     """
-    conditions, exchange_ms = params.conditions, active.next_event_ms
-    if conditions.missed_poll:
-        missed = _missed_polls(active, step, conditions.missed_poll)
-        if missed is not None:
-            exchange_ms = exchange_ms + missed * active.period_ms
-    for stream, probability in (
-        (Stream.UNREACHED, conditions.unreached),
-        (Stream.SERVER_ERROR, conditions.server_error),
-    ):
-        failures = _failures_in_a_row(active, stream, step, probability)
-        if failures is not None:
-            exchange_ms = exchange_ms + failures * params.resync_ms
-    if outages is not None and outage_group is not None:
-        exchange_ms = outages.first_retry_after(outage_group[active.batch_index], exchange_ms, params.resync_ms)
+    scheduled_ms = active.next_event_ms
+    active = replace(active, next_event_ms=next_exchange_ms(active, step))
+    active = _fail_timed_out(active, scheduled_ms, step.params, writer)
+    return active.select(active.next_event_ms <= step.params.horizon_ms)
+
+
+def _fail_timed_out(
+    active: ActiveGateways, scheduled_ms: I64, params: SimulationParameters, writer: HistoryWriter
+) -> ActiveGateways:
+    """End the tasks of gateways whose exchange comes after the silence timeout, and return the other gateways.
+
+    Args:
+        active: The gateways. ``next_event_ms`` is the time of their next exchange.
+        scheduled_ms: The time at which each gateway would have polled if nothing had delayed it.
+        params: The plan, which sets the timeout.
+        writer: Records the ends.
+    """
+    silence_ms = active.next_event_ms - active.last_request_ms
+    timed_out = exceeds_timeout(active, silence_ms, params)
+    if not timed_out.any():
+        return active
+    # The fault is OFFLINE if the poll was scheduled before the deadline. Otherwise it is the previous fault.
+    scheduled_silence_ms = scheduled_ms - active.last_request_ms
+    scheduled_in_time = scheduled_silence_ms < params.silence_timeout_ms
+    fault = np.where(scheduled_in_time, fault_code(Fault.OFFLINE), active.last_fault)
+    fail_silent(active.select(timed_out), fault[timed_out], params, writer)
+    return active.select(~timed_out)
+
+
+def next_exchange_ms(active: ActiveGateways, step: Step) -> I64:
+    """Return the time of each gateway's next exchange with the server.
+
+    Args:
+        active: The gateways, scheduled for their next poll.
+        step: The step.
+    """
+    params, outage_group = step.params, step.columns.outage_group
+    exchange_ms = active.next_event_ms
+    # 1. A gateway that misses its poll polls again one period later.
+    missed = _missed_polls(active, step)
+    if missed is not None:
+        exchange_ms = exchange_ms + missed * active.period_ms
+    # 2. A gateway whose exchange fails polls again after the resync time.
+    unreached = _failures_in_a_row(active, step, Stream.UNREACHED, params.conditions.unreached)
+    if unreached is not None:
+        exchange_ms = exchange_ms + unreached * params.resync_ms
+    errors = _failures_in_a_row(active, step, Stream.SERVER_ERROR, params.conditions.server_error)
+    if errors is not None:
+        exchange_ms = exchange_ms + errors * params.resync_ms
+    # 3. During an outage every exchange fails.
+    if step.outages is not None and outage_group is not None:
+        group = outage_group[active.batch_index]
+        exchange_ms = step.outages.first_retry_after(group, exchange_ms, params.resync_ms)
     return exchange_ms
 
 
-def _missed_polls(active: ActiveGateways, step: int, probability: float) -> I64 | None:
-    """Draw the number of polls that each gateway misses in a row. Returns None if no gateway misses one."""
-    numbers = uniform(active.rng_key, Stream.MISSED, step)
+def _missed_polls(active: ActiveGateways, step: Step) -> I64 | None:
+    """Draw the number of polls that each gateway misses in a row. Return None if no gateway misses one."""
+    probability = step.params.conditions.missed_poll
+    if not probability:
+        return None
+    numbers = step.random_numbers(active, Stream.MISSED)
     missed: Mask = numbers < probability
-    if step > 0:
+    if step.number > 0:
         missed &= ~active.poll_certain
     return _geometric(numbers, missed, probability)
 
 
-def _failures_in_a_row(active: ActiveGateways, stream: Stream, step: int, probability: float) -> I64 | None:
-    """Draw the number of consecutive failures of each gateway. Returns None if no gateway fails."""
+def _failures_in_a_row(active: ActiveGateways, step: Step, stream: Stream, probability: float) -> I64 | None:
+    """Draw the number of consecutive failures of each gateway. Return None if no gateway fails."""
     if not probability:
         return None
-    numbers = uniform(active.rng_key, stream, step)
+    numbers = step.random_numbers(active, stream)
     return _geometric(numbers, numbers < probability, probability)
 
 

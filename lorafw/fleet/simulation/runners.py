@@ -18,9 +18,9 @@ import numpy.typing as npt
 from lorafw.errors import FleetError
 from lorafw.fleet.fleet import Fleet, constant_column
 from lorafw.fleet.plan import Plan
-from lorafw.fleet.simulation.engine import BatchSimulator
+from lorafw.fleet.simulation.engine import simulate_batch
 from lorafw.fleet.simulation.event_log import EventLog, EventRecorder
-from lorafw.fleet.simulation.histories import Histories
+from lorafw.fleet.simulation.histories import Histories, allocate_histories
 from lorafw.fleet.simulation.inputs import I64, NEVER, BatchColumns, Mask, SimulationParameters
 from lorafw.fleet.simulation.installs import key_faults
 from lorafw.fleet.simulation.outages import Outages, draw_outages, outage_group_count, outage_groups
@@ -202,14 +202,14 @@ def _first_outage_groups(fleet: Fleet, batch: Batch, size: int) -> I64:
 
 def run_batch(context: RolloutContext, batch: Batch) -> Histories:
     """Simulate a batch and return its histories."""
-    return BatchSimulator(batch_columns(context, batch), context.params, context.outages).run()
+    return simulate_batch(batch_columns(context, batch), context.params, context.outages)
 
 
 def log_batch(context: RolloutContext, batch: Batch, stopped_ms: int) -> EventLog:
     """Simulate a batch of one replication and return its task log, truncated where the rollout stopped."""
     columns = batch_columns(context, batch)
     recorder = EventRecorder(columns.size)
-    histories = BatchSimulator(columns, context.params, context.outages, recorder).run()
+    histories = simulate_batch(columns, context.params, context.outages, recorder)
     if stopped_ms != NEVER:
         after_stop = histories.offered_ms > stopped_ms
         recorder.truncate(after_stop, histories.created_ms <= stopped_ms, stopped_ms)
@@ -249,7 +249,7 @@ class BatchRunner:
             task_created_ms: When each task is created, of the same shape. None if the first request creates it.
         """
         width = context.fleet.size if gateway_index is None else gateway_index.shape[1]
-        result = Histories.empty((len(replications), width), context.params, automatic=task_created_ms is None)
+        result = allocate_histories((len(replications), width), context.params, automatic=task_created_ms is None)
         batches = list(make_batches(context.fleet.size, replications, gateway_index, task_created_ms))
 
         def simulate_batch(batch: Batch) -> int:
@@ -358,7 +358,7 @@ class ExecutorRunner(BatchRunner):
             futures.append(
                 self._executor.submit(run_piece, context.select(piece_index), replications, piece_created_ms)
             )
-        result = Histories.empty((1, width), context.params, automatic=task_created_ms is None)
+        result = allocate_histories((1, width), context.params, automatic=task_created_ms is None)
         for piece, future in zip(pieces, futures, strict=True):
             result.write_block(future.result(), slice(0, 1), piece)
             self.advance(piece.stop - piece.start)

@@ -1,0 +1,125 @@
+"""Writes what happens to the gateways of one batch: their histories and, on request, the rows of the task log.
+
+Statuses change only here, and only by the transition table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from lorafw.fleet.simulation.active import ActiveGateways, as_column
+from lorafw.fleet.simulation.codes import NO_TASK, U8, Fault, fault_code, status_after, status_code
+from lorafw.fleet.simulation.event_log import EventBlock, EventRecorder
+from lorafw.fleet.simulation.histories import Histories
+from lorafw.fleet.simulation.inputs import I64
+from lorafw.tasks.lifecycle import INITIAL, Cause, TaskEvent
+
+_PENDING: Final = status_code(INITIAL)
+_NO_FAULT: Final = fault_code(Fault.NONE)
+
+
+class HistoryWriter:
+    """Writes the histories of one batch. Nothing is recorded that happens after the horizon.
+
+    Args:
+        histories: The histories to write, in their state before the rollout.
+        horizon_ms: The time at which the simulation ends.
+        recorder: Receives the rows of the task log. None if no log is wanted.
+    """
+
+    def __init__(self, histories: Histories, horizon_ms: int, recorder: EventRecorder | None) -> None:
+        self._histories = histories
+        self._horizon_ms = horizon_ms
+        self._recorder = recorder
+
+    def record_creation(self, batch_index: I64, created_ms: I64, cause: Cause) -> None:
+        """Record that tasks are created, with the status PENDING.
+
+        Args:
+            batch_index: The positions of the gateways in the batch.
+            created_ms: When each task is created, at the horizon or before it.
+            cause: Whether an operator or a request creates them.
+        """
+        size = len(batch_index)
+        self._histories.created_ms[batch_index] = created_ms
+        self._histories.status[batch_index] = _PENDING
+        before, after = as_column(NO_TASK, size, np.uint8), as_column(_PENDING, size, np.uint8)
+        no_fault = as_column(_NO_FAULT, size, np.uint8)
+        self._log(EventBlock(batch_index, created_ms, before, after, cause, no_fault))
+
+    def record_first_offers(self, active: ActiveGateways) -> ActiveGateways:
+        """Record that gateways are offered the update for the first time. Return them with their new status."""
+        self._histories.offered_ms[active.batch_index] = active.next_event_ms
+        no_fault = as_column(_NO_FAULT, len(active), np.uint8)
+        return self._advance_status(active, TaskEvent.OFFER, Cause.OFFERED, no_fault)
+
+    def record_failed_attempts(self, active: ActiveGateways, cause: Cause) -> ActiveGateways:
+        """Record that attempts failed and the next ones begin. Return the gateways with their new status."""
+        return self._advance_status(active, TaskEvent.ATTEMPT_FAILED, cause, active.last_fault)
+
+    def _advance_status(self, active: ActiveGateways, event: TaskEvent, cause: Cause, fault: U8) -> ActiveGateways:
+        """Record an event at the time of the exchange. Return the gateways with their new status."""
+        index, new_status = active.batch_index, status_after(event, active.status)
+        self._histories.status[index] = new_status
+        self._log(EventBlock(index, active.next_event_ms, active.status, new_status, cause, fault))
+        return replace(active, status=new_status)
+
+    def record_ends(self, active: ActiveGateways, end_ms: I64, event: TaskEvent, cause: Cause, fault: U8) -> None:
+        """Record that tasks end.
+
+        Args:
+            active: The gateways whose tasks end.
+            end_ms: When each task ends. Ends after the horizon are not recorded.
+            event: The event that ends them.
+            cause: The cause, for the log.
+            fault: The code of the fault behind each end, for the log.
+        """
+        before_horizon = end_ms <= self._horizon_ms
+        index, status = active.batch_index, active.status
+        if not before_horizon.all():
+            index, status = index[before_horizon], status[before_horizon]
+            end_ms, fault = end_ms[before_horizon], fault[before_horizon]
+        new_status = status_after(event, status)
+        self._histories.status[index] = new_status
+        self._histories.ended_ms[index] = end_ms
+        self._log(EventBlock(index, end_ms, status, new_status, cause, fault))
+
+    def record_unchanged(self, active: ActiveGateways, time_ms: I64, cause: Cause, fault: U8) -> None:
+        """Record an event that changes no status in the task log.
+
+        Args:
+            active: The gateways.
+            time_ms: When the event happens to each gateway.
+            cause: The cause of the event.
+            fault: The code of the fault behind each event.
+        """
+        self._log(EventBlock(active.batch_index, time_ms, active.status, active.status, cause, fault))
+
+    def set_last_fault(self, active: ActiveGateways, fault: U8) -> None:
+        """Set the last fault of each gateway."""
+        self._histories.last_fault[active.batch_index] = fault
+
+    def count_delivered(self, active: ActiveGateways, delivered_ms: I64) -> None:
+        """Count a delivered update for each gateway that has all of it at the horizon."""
+        is_delivered = delivered_ms <= self._horizon_ms
+        self._histories.delivered_sends[active.batch_index] += is_delivered
+
+    def add_broken_bytes(self, active: ActiveGateways, received_bytes: npt.NDArray[np.float64], broken_ms: I64) -> None:
+        """Count the bytes of downloads that broke off.
+
+        Args:
+            active: The gateways.
+            received_bytes: The number of bytes that each gateway received.
+            broken_ms: When each download broke off. Those that broke off after the horizon are not counted.
+        """
+        counted_bytes = np.where(broken_ms <= self._horizon_ms, received_bytes, 0)
+        self._histories.broken_bytes[active.batch_index] += counted_bytes.astype(np.int64)
+
+    def _log(self, block: EventBlock) -> None:
+        """Append rows to the task log, if there is one, except those after the horizon."""
+        if self._recorder is not None:
+            self._recorder.append(block.select(block.time <= self._horizon_ms))
