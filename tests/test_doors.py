@@ -25,7 +25,8 @@ from lorafw.eui import GatewayEui
 from lorafw.gateway.provisioning import enrol, plain_cups_uri
 from lorafw.gateway.transport import HttpTransport
 from lorafw.iotwireless.http_server import is_control_path
-from lorafw.localaws.cloud import ApiServer, Cloud
+from lorafw.localaws.api_server import ApiServer
+from lorafw.localaws.cloud import Cloud
 from lorafw.server.refusals import RefusalReason
 from lorafw.tasks.model import AccountRegion
 

@@ -25,7 +25,7 @@ from moto import mock_aws
 import lorafw
 from lorafw.errors import IncompatibleMoto
 from lorafw.iotwireless.context import use_service
-from lorafw.localaws.cloud import ApiServer
+from lorafw.localaws.api_server import ApiServer
 from lorafw.tasks.service import UpdateService
 
 MODEL = botocore.session.get_session().get_service_model("iotwireless")

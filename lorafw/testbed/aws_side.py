@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lorafw.errors import LabError
+from lorafw.failures.over_http import FailureMiddleware
 from lorafw.failures.registry import DOCUMENTED_RATE, FailureRegistry
 from lorafw.iotwireless.cloudformation import check_requirements
 from lorafw.isolation.accounts import access_key_of, check_account
@@ -139,9 +141,9 @@ class AwsSide:
         """
         self._check_open()
         owner = self._choose_owner(region, account)
-        from lorafw.localaws.cloud import ApiServer  # noqa: PLC0415
+        from lorafw.localaws.api_server import ApiServer  # noqa: PLC0415
 
-        with ApiServer(failures=self._failures) as api:
+        with ApiServer(wrap=partial(FailureMiddleware, registry=self._failures)) as api:
             variables = aws_variables(api.url, owner.region)
             if account is not None:
                 variables["AWS_ACCESS_KEY_ID"] = access_key_of(account)
