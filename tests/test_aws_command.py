@@ -135,7 +135,7 @@ def test_the_demo_reaches_its_lab_with_an_old_aws_cli(monkeypatch: pytest.Monkey
         lorafw.localaws.walkthrough.DocumentedWalkthrough(lambda _: None, package="1.0.1") as procedure,
     ):
         monkeypatch.setenv("HTTPS_PROXY", world.address)
-        assert procedure._run_aws_command("list-wireless-gateways") == {"WirelessGatewayList": []}
+        assert procedure._commands.run("list-wireless-gateways") == {"WirelessGatewayList": []}
     assert world.asked == []
 
 

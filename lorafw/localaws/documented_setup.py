@@ -13,13 +13,13 @@ import contextlib
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lorafw import example
 from lorafw.errors import LorafwError
 from lorafw.firmware.recovery import recover_public_keys
-from lorafw.firmware.signing import KeyPair
+from lorafw.firmware.signing import KeyPair, PublicKey
 from lorafw.gateway.home import Home
 from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.transport import HttpTransport
@@ -27,12 +27,14 @@ from lorafw.gateway.virtual import VirtualGateway
 from lorafw.localaws.cloud import Cloud
 from lorafw.localaws.provisioning import create_bucket_and_role, upload_update
 from lorafw.tasks.model import AccountRegion
+from lorafw.tasks.service import UpdateService
 
 OWNER = AccountRegion(example.ACCOUNT, example.REGION)
 
 _CHECK_INTERVAL_S = 0.1
 """Time between two looks for a new task definition."""
 _GATEWAYS = {example.GATEWAY_ID: example.GATEWAY_EUI, example.SECOND_GATEWAY_ID: example.SECOND_GATEWAY_EUI}
+"""The EUI of each gateway of the example, by its id."""
 
 
 class DocumentedSetup:
@@ -43,94 +45,119 @@ class DocumentedSetup:
         log: Called with each log line of the polling gateway, from another thread as well.
     """
 
-    def __init__(self, cloud: Cloud, log: Callable[[str], None]) -> None:
-        self._cloud = cloud
-        self._log = log
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._poll_until_stopped, name="lorafw-world", daemon=True)
-        self._exit_stack = contextlib.ExitStack()
-
     home: Home
     """The polling gateway's home folder."""
     private_key: Path
     """The lab's private key. Its public key is the gateway's ``sig-1.key``."""
 
+    def __init__(self, cloud: Cloud, log: Callable[[str], None]) -> None:
+        self._cloud = cloud
+        self._log = log
+        self._exit_stack = contextlib.ExitStack()
+
     def __enter__(self) -> DocumentedSetup:
+        """Create the example. Each of the two gateways polls once, so that its version is known."""
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-world-")))
+            # A kept state has the resources already.
             if self._cloud.service.find_gateway(example.GATEWAY_EUI) is None:
-                self._create_resources()
-            self._create_keys(folder)
-            self.home = self._create_home(folder / "gateway", example.GATEWAY_ID)
-            second_home = self._create_home(folder / "gateway-2", example.SECOND_GATEWAY_ID)
+                _create_resources(self._cloud)
+            lab_key = KeyPair.generate()
+            self.private_key = folder / "private.pem"
+            lab_key.save(self.private_key)
+            sig_keys = [_documented_key(), lab_key.public_key]
+            cups_uri = self._cloud.cups.uri
+            second_home = _create_home(folder / "gateway-2", example.SECOND_GATEWAY_ID, cups_uri, sig_keys)
             VirtualGateway(second_home, HttpTransport()).poll()
-            self._gateway = VirtualGateway(self.home, HttpTransport(), log=self._log)
-            self._gateway.poll()
-            self._thread.start()
+            self.home = _create_home(folder / "gateway", example.GATEWAY_ID, cups_uri, sig_keys)
+            gateway = VirtualGateway(self.home, HttpTransport(), log=self._log)
+            gateway.poll()
+            stack.enter_context(PollingThread(gateway, self._cloud.service, self._log))
             self._exit_stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        """Stop the polling gateway, and delete the files. The resources in the local AWS stay."""
         self._exit_stack.close()
 
-    def _create_resources(self) -> None:
-        """Create the bucket with the update, the role and the gateways. A kept state has them already."""
-        create_bucket_and_role(self._cloud.client)
-        upload_update(self._cloud.client, example.update_file())
-        for gateway_id, eui in _GATEWAYS.items():
-            self._cloud.service.create_gateway(
-                OWNER,
-                eui,
-                gateway_id=gateway_id,
-                name=example.GATEWAY_NAME,
-                description=example.GATEWAY_NAME,
-                lorawan={"RfRegion": example.RF_REGION},
-            )
 
-    def _create_keys(self, folder: Path) -> None:
-        """Create the lab's key pair, write its private key to the folder, and calculate the key of the example."""
-        key_pair = KeyPair.generate()
-        self.private_key = folder / "private.pem"
-        key_pair.save(self.private_key)
-        example_key, *_ = recover_public_keys(example.update_file(), example.SIGNATURE)
-        self._sig_keys = (example_key, key_pair.public_key)
-
-    def _create_home(self, path: Path, gateway_id: str) -> Home:
-        """Write the home folder of a gateway of the example."""
-        return write_home(
-            path,
-            eui=_GATEWAYS[gateway_id],
-            cups_uri=self._cloud.cups.uri,
-            package=example.CURRENT_VERSION.package,
-            sig_keys=self._sig_keys,
-            interval_s=example.POLL_INTERVAL_S,
+def _create_resources(cloud: Cloud) -> None:
+    """Create the bucket with the update, the role and the gateways."""
+    create_bucket_and_role(cloud.client)
+    upload_update(cloud.client, example.update_file())
+    for gateway_id, eui in _GATEWAYS.items():
+        cloud.service.create_gateway(
+            OWNER,
+            eui,
+            gateway_id=gateway_id,
+            name=example.GATEWAY_NAME,
+            description=example.GATEWAY_NAME,
+            lorawan={"RfRegion": example.RF_REGION},
         )
 
-    def _poll_until_stopped(self) -> None:
-        """Let the gateway poll when its interval has passed, and at once if the user has created a task definition.
 
-        A real gateway would wait for its interval. The user of the example should not have to.
-        """
+def _documented_key() -> PublicKey:
+    """Return a key that verifies the documented signature of the update file in the bucket."""
+    first_key, *_ = recover_public_keys(example.update_file(), example.SIGNATURE)
+    return first_key
+
+
+def _create_home(path: Path, gateway_id: str, cups_uri: str, sig_keys: Sequence[PublicKey]) -> Home:
+    """Write the home folder of a gateway of the example."""
+    return write_home(
+        path,
+        eui=_GATEWAYS[gateway_id],
+        cups_uri=cups_uri,
+        package=example.CURRENT_VERSION.package,
+        sig_keys=sig_keys,
+        interval_s=example.POLL_INTERVAL_S,
+    )
+
+
+class PollingThread:
+    """A context manager that lets a gateway poll in a thread until the block ends.
+
+    The gateway polls when its interval has passed, and at once if the user has created a task definition. A real
+    gateway would wait for its interval. The user of the example should not have to.
+
+    Args:
+        gateway: The gateway.
+        service: Has the task definitions of the user.
+        log: Called with the reason if a poll fails.
+    """
+
+    def __init__(self, gateway: VirtualGateway, service: UpdateService, log: Callable[[str], None]) -> None:
+        self._gateway = gateway
+        self._service = service
+        self._log = log
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._poll_until_stopped, name="lorafw-world", daemon=True)
+
+    def __enter__(self) -> PollingThread:
+        """Start the thread."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the thread, after a poll that is under way."""
+        self._stop.set()
+        self._thread.join()
+
+    def _poll_until_stopped(self) -> None:
+        """Poll until the thread is to stop."""
         newest_seen = 0
         next_poll_s = time.monotonic() + example.POLL_INTERVAL_S
         while not self._stop.wait(_CHECK_INTERVAL_S):
-            newest = self._newest_definition_number()
+            newest = _newest_definition_number(self._service)
             has_new_definition = newest > newest_seen
             newest_seen = max(newest_seen, newest)
             is_poll_due = time.monotonic() >= next_poll_s
             if has_new_definition or is_poll_due:
-                wait_s = self._poll_and_log_errors()
+                wait_s = self._poll()
                 next_poll_s = time.monotonic() + wait_s
 
-    def _newest_definition_number(self) -> int:
-        """Return the sequence number of the newest task definition. 0 if there is none."""
-        definitions = self._cloud.service.definitions(OWNER)
-        return max((definition.sequence for definition in definitions), default=0)
-
-    def _poll_and_log_errors(self) -> float:
-        """Let the gateway poll once. Returns the seconds that it waits until its next poll."""
+    def _poll(self) -> float:
+        """Let the gateway poll once, and log an error. Return the seconds until its next poll."""
         try:
             return self._gateway.poll().wait_s
         except LorafwError as error:
@@ -138,3 +165,8 @@ class DocumentedSetup:
         except Exception as error:  # otherwise the thread would end unnoticed while ``serve`` goes on
             self._log(f"the gateway failed to poll: {type(error).__name__}: {error}")
         return example.POLL_INTERVAL_S
+
+
+def _newest_definition_number(service: UpdateService) -> int:
+    """Return the sequence number of the user's newest task definition. 0 if there is none."""
+    return max((definition.sequence for definition in service.definitions(OWNER)), default=0)

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shlex
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from lorafw import example
-from lorafw.errors import LorafwError
 from lorafw.firmware.signing import KeyPair, UpdateSignature, sign_update
 from lorafw.gateway.provisioning import register_gateway, write_home
 from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
-from lorafw.localaws.aws_cli import aws_command, aws_environment, find_aws_cli
+from lorafw.localaws.aws_cli import find_aws_cli
 from lorafw.localaws.cloud import Cloud
-from lorafw.localaws.lab_endpoint import LabEndpoint
+from lorafw.localaws.command_runner import CommandRunner
 from lorafw.localaws.provisioning import create_bucket_and_role, upload_update
 from lorafw.scratch import scratch_folder
 from lorafw.tasks.model import AccountRegion
@@ -28,6 +24,12 @@ MAX_POLLS: Final = 4
 """A task becomes FAILED at the fourth poll after its definition was created, at the latest."""
 
 OWNER: Final = AccountRegion(example.ACCOUNT, example.REGION)
+
+_FAILURE_REASONS: Final = {
+    "wrong-key": "The update was signed with another key than the one whose public half is on the gateway.",
+    "tampered": "The file in the bucket is not the one that was signed.",
+}
+"""Why the update fails, by the value of ``fail``."""
 
 
 class DocumentedWalkthrough:
@@ -47,17 +49,20 @@ class DocumentedWalkthrough:
         self._exit_stack = contextlib.ExitStack()
 
     def __enter__(self) -> DocumentedWalkthrough:
+        """Start the local AWS, and create a folder for the files of the procedure."""
         with contextlib.ExitStack() as stack:
             self._folder = stack.enter_context(scratch_folder("lorafw-demo-"))
             self._cloud = stack.enter_context(Cloud())
+            self._commands = CommandRunner(self._cloud, self._aws_cli, self._write_line)
             self._exit_stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop the local AWS, and delete the folder."""
         self._exit_stack.close()
 
     def run(self) -> str:
-        """Run the procedure.
+        """Run the procedure, step by step.
 
         Returns:
             The final status of the task: COMPLETED or FAILED.
@@ -65,65 +70,80 @@ class DocumentedWalkthrough:
         Raises:
             LorafwError: A command failed.
         """
+        self._write_introduction()
+        gateway_keys = KeyPair.generate()
+
+        self._write_heading("0. Update file, signature, bucket and role")
+        signature = self._publish_update(gateway_keys)
+        gateway_id, gateway = self._create_gateway(gateway_keys)
+
+        self._write_heading("1. Get the current version running on your gateway")
+        self._show_version(gateway_id)
+
+        self._write_heading("2. Create a wireless gateway task definition")
+        self._create_task_definition(signature)
+
+        self._write_heading("3. Run the firmware update task and track progress")
+        status = self._poll_until_ended(gateway_id, gateway)
+        self._show_result(gateway_id, status)
+        self._commands.run("delete-wireless-gateway-task", "--id", gateway_id)
+        self._write_line(f"\n{status}: the gateway runs PackageVersion {gateway.home.read_package_version()}.")
+        return status
+
+    def _write_introduction(self) -> None:
+        """Show where the local AWS listens, and what sends the commands."""
         self._write_line("A firmware update with AWS IoT Core for LoRaWAN, on this machine alone.")
         addresses = f"API {self._cloud.api.url}, CUPS {self._cloud.cups.uri}"
         if not self._aws_cli:
             addresses += "; no AWS CLI was found, so boto3 asks in its place"
         self._write_line(addresses)
-        input_json = self._publish_update()
-        gateway_id, gateway = self._create_gateway()
-        self._show_version(gateway_id)
-        self._write_heading("2. Create a wireless gateway task definition")
-        self._write_line("$ cat input.json\n" + input_json.read_text())
-        self._run_aws_command(
-            "create-wireless-gateway-task-definition",
-            "--cli-input-json",
-            f"file://{input_json}",
-            printed_arguments=["--cli-input-json", "file://input.json"],
-        )
-        return self._poll_until_ended(gateway_id, gateway)
 
-    def _publish_update(self) -> Path:
-        """Create and upload the update file and its signature, and create the role. Returns the path of input.json."""
-        self._write_heading("0. Update file, signature, bucket and role")
-        self._keys = KeyPair.generate()
+    def _write_heading(self, text: str) -> None:
+        """Show a heading, underlined and after an empty line."""
+        self._write_line(f"\n{text}\n{'-' * len(text)}")
+
+    def _publish_update(self, gateway_keys: KeyPair) -> UpdateSignature:
+        """Build and sign the update file, upload it to the bucket, and create the role that can read it.
+
+        Args:
+            gateway_keys: The keys whose public half is on the gateway.
+
+        Returns:
+            The signature of the update.
+        """
         update = example.update_file(self._package)
         self._write_line(f"{example.KEY}: {len(update)} bytes, brings PackageVersion {self._package}")
-        signed = self._sign(update)
+        signature = self._sign(update, gateway_keys)
         if self._fail == "tampered":
             update += b"\n"
             self._write_line("(--fail tampered: one byte is added to the file after it was signed)")
         create_bucket_and_role(self._cloud.client)
         upload_update(self._cloud.client, update)
         self._write_line(f"{example.DATA_SOURCE} is readable through {example.ROLE_ARN}")
-        parameters = example.input_json(signature=signed.signature, sig_key_crc=signed.key_crc)
-        path = self._folder / "input.json"
-        path.write_text(json.dumps(parameters, indent=4))
-        return path
+        return signature
 
-    def _sign(self, update: bytes) -> UpdateSignature:
+    def _sign(self, update: bytes, gateway_keys: KeyPair) -> UpdateSignature:
         """Sign the update with the gateway's key, or with another key if the update must fail with ``wrong-key``."""
-        signing_keys = self._keys
+        signing_keys = gateway_keys
         if self._fail == "wrong-key":
             signing_keys = KeyPair.generate()
         signed = sign_update(signing_keys, update)
         self._write_line(f"signature: {len(signed.signature)} bytes, SigKeyCrc {signed.key_crc} ({signed.key_crc:08X})")
         if self._fail == "wrong-key":
-            crc = self._keys.public_key.crc
+            crc = gateway_keys.public_key.crc
             self._write_line(f"(--fail wrong-key: the gateway's sig-0.key has the CRC {crc}, {crc:08X})")
         return signed
 
-    def _create_gateway(self) -> tuple[str, VirtualGateway]:
+    def _create_gateway(self, gateway_keys: KeyPair) -> tuple[str, VirtualGateway]:
         """Register the gateway, write its home folder and let it poll once. Returns its id and the virtual gateway."""
-        registration = register_gateway(
-            self._cloud.client("iotwireless"), example.GATEWAY_EUI, example.GATEWAY_NAME, example.RF_REGION
-        )
+        client = self._cloud.client("iotwireless")
+        registration = register_gateway(client, example.GATEWAY_EUI, example.GATEWAY_NAME, example.RF_REGION)
         home = write_home(
             self._folder / "gateway",
             eui=example.GATEWAY_EUI,
             cups_uri=self._cloud.cups.uri,
             package=example.CURRENT_VERSION.package,
-            sig_keys=[self._keys.public_key],
+            sig_keys=[gateway_keys.public_key],
             interval_s=example.POLL_INTERVAL_S,
         )
         self._write_line(f"The gateway {example.GATEWAY_EUI} is registered and powered on:")
@@ -131,117 +151,49 @@ class DocumentedWalkthrough:
         gateway.poll()
         return registration.id, gateway
 
+    def _write_log_line(self, line: str) -> None:
+        """Show a line of the gateway's log, indented."""
+        self._write_line(f"    {line}")
+
     def _show_version(self, gateway_id: str) -> None:
         """Show the version that the gateway reported in its poll."""
-        self._write_heading("1. Get the current version running on your gateway")
-        self._run_aws_command(
-            "get-wireless-gateway", "--identifier", example.GATEWAY_EUI.hex, "--identifier-type", "GatewayEui"
+        eui = example.GATEWAY_EUI.hex
+        self._commands.run("get-wireless-gateway", "--identifier", eui, "--identifier-type", "GatewayEui")
+        self._commands.run("get-wireless-gateway-firmware-information", "--id", gateway_id)
+
+    def _create_task_definition(self, signature: UpdateSignature) -> None:
+        """Write input.json, show it, and create the task definition with it."""
+        parameters = example.input_json(signature=signature.signature, sig_key_crc=signature.key_crc)
+        path: Path = self._folder / "input.json"
+        path.write_text(json.dumps(parameters, indent=4))
+        self._write_line(f"$ cat input.json\n{path.read_text()}")
+        self._commands.run(
+            "create-wireless-gateway-task-definition",
+            "--cli-input-json",
+            f"file://{path}",
+            # The name of the temporary folder would only distract.
+            printed_arguments=["--cli-input-json", "file://input.json"],
         )
-        self._run_aws_command("get-wireless-gateway-firmware-information", "--id", gateway_id)
 
     def _poll_until_ended(self, gateway_id: str, gateway: VirtualGateway) -> str:
-        """Let the gateway poll until its task has ended, show the result, and delete the task. Returns the status."""
-        self._write_heading("3. Run the firmware update task and track progress")
+        """Let the gateway poll until its task has ended. Returns the status of the task."""
         status = ""
-        for poll in range(1, MAX_POLLS + 1):
-            self._write_line(f"The gateway polls CUPS (poll {poll}):")
+        for poll_number in range(1, MAX_POLLS + 1):
+            self._write_line(f"The gateway polls CUPS (poll {poll_number}):")
             gateway.poll()
-            status = self._run_aws_command("get-wireless-gateway-task", "--id", gateway_id)["Status"]
+            status = self._commands.run("get-wireless-gateway-task", "--id", gateway_id)["Status"]
             if status in ("COMPLETED", "FAILED"):
                 break
-        if status == "COMPLETED":
-            self._run_aws_command("get-wireless-gateway-firmware-information", "--id", gateway_id)
-        else:
-            self._explain_failure(gateway_id)
-        self._run_aws_command("delete-wireless-gateway-task", "--id", gateway_id)
-        self._write_line(f"\n{status}: the gateway runs PackageVersion {gateway.home.read_package_version()}.")
         return status
 
-    def _explain_failure(self, gateway_id: str) -> None:
-        """Show why the task failed. Call this before the task is deleted."""
+    def _show_result(self, gateway_id: str, status: str) -> None:
+        """Show the new version of the gateway, or why its task failed. Call this before the task is deleted."""
+        if status == "COMPLETED":
+            self._commands.run("get-wireless-gateway-firmware-information", "--id", gateway_id)
+            return
         explanation = self._cloud.service.explain(OWNER, gateway_id)
         reason = _FAILURE_REASONS.get(self._fail or "", "The update did not take effect.")
         self._write_line("Why?")
         self._write_line("\n".join(f"    {line}" for line in explanation.lines))
         self._write_line("    The gateway's log above says it too: its key does not verify the signature, so the")
         self._write_line(f"    update was refused. {reason}")
-
-    def _write_log_line(self, line: str) -> None:
-        """Show a line of the gateway's log, indented."""
-        self._write_line(f"    {line}")
-
-    def _write_heading(self, text: str) -> None:
-        """Show a heading, underlined and after an empty line."""
-        self._write_line(f"\n{text}\n{'-' * len(text)}")
-
-    def _run_aws_command(
-        self, operation: str, *arguments: str, printed_arguments: Sequence[str] | None = None
-    ) -> dict[str, Any]:
-        """Run a command of the AWS CLI in the local AWS, and print the command and its answer.
-
-        If the AWS CLI is not installed, boto3 sends the same request.
-
-        Args:
-            operation: The operation of ``aws iotwireless``.
-            *arguments: Its arguments.
-            printed_arguments: The arguments as they are printed. None means that they are printed unchanged.
-
-        Returns:
-            The answer, parsed from JSON. Empty if the command prints nothing.
-        """
-        if printed_arguments is None:
-            printed_arguments = arguments
-        self._write_line(f"$ aws iotwireless {operation} {shlex.join(printed_arguments)}")
-        if self._aws_cli is None:
-            output = self._run_with_boto3(operation, arguments)
-        else:
-            output = self._run_with_cli(self._aws_cli, operation, arguments)
-        if not output.strip():
-            self._write_line("(no output)\n")
-            return {}
-        self._write_line(f"{output.strip()}\n")
-        members: dict[str, Any] = json.loads(output)
-        return members
-
-    def _run_with_cli(self, aws_cli: str, operation: str, arguments: tuple[str, ...]) -> str:
-        """Run a command with the AWS CLI and return what it prints. Raises LorafwError if the command fails."""
-        endpoint = LabEndpoint(self._cloud.api.url, example.REGION)
-        command = ["iotwireless", operation, *arguments, "--output", "json"]
-        completed = subprocess.run(  # noqa: S603 -- the AWS CLI with arguments of this module
-            aws_command(aws_cli, endpoint, command),
-            env=aws_environment(os.environ, endpoint),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if completed.returncode != 0:
-            raise LorafwError(
-                f"aws iotwireless {operation} ended with {completed.returncode}: {completed.stderr.strip()}"
-            )
-        return completed.stdout
-
-    def _run_with_boto3(self, operation: str, arguments: tuple[str, ...]) -> str:
-        """Run the same command with boto3, and return its answer as the AWS CLI prints it."""
-        client = self._cloud.client("iotwireless")
-        method = getattr(client, operation.replace("-", "_"))
-        answer = method(**_boto3_parameters(arguments))
-        answer.pop("ResponseMetadata")
-        if not answer:
-            return ""
-        return json.dumps(answer, indent=4)
-
-
-def _boto3_parameters(arguments: tuple[str, ...]) -> dict[str, Any]:
-    """Return the parameters for boto3 that correspond to arguments of the AWS CLI, such as ``--id`` to ``Id``."""
-    value_by_option = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    input_url = value_by_option.pop("--cli-input-json", None)
-    if input_url is not None:
-        parameters: dict[str, Any] = json.loads(Path(input_url.removeprefix("file://")).read_text())
-        return parameters
-    return {option.removeprefix("--").title().replace("-", ""): value for option, value in value_by_option.items()}
-
-
-_FAILURE_REASONS: Final = {
-    "wrong-key": "The update was signed with another key than the one whose public half is on the gateway.",
-    "tampered": "The file in the bucket is not the one that was signed.",
-}
