@@ -62,6 +62,7 @@ _RESERVED: Final = {
     r"sig-.*\.key": "a wrong key locks the gateway against every later update",
 }
 _NEVER_EMPTY: Final = ("station", "station.conf")
+_VERSION_FILE: Final = "version.txt"
 
 
 @dataclass(frozen=True)
@@ -222,10 +223,10 @@ def unpack_image(data: bytes) -> FirmwareImage:
 
 
 def install_image(image: FirmwareImage, home: Path) -> None:
-    """Install an update into the home folder of a virtual gateway.
+    """Install an update into the home folder of a virtual gateway, in the same way as the script of the update file.
 
-    The files are written and replaced in the same order as the script of the update file does it. Neither the script
-    nor the restart command is run.
+    All files are first written to a staging folder and then moved into place, version.txt last. Neither the script nor
+    the restart command is run.
 
     Args:
         image: The content of the update file.
@@ -234,20 +235,25 @@ def install_image(image: FirmwareImage, home: Path) -> None:
     Raises:
         FirmwareError: A file has the name of a folder, or a file cannot be written.
     """
-    contents = {file.name: file.content for file in image.files} | {"version.txt": image.version_txt}
-    modes = {file.name: file.mode for file in image.files} | {"version.txt": 0o644}
-    folders = [name for name in contents if (home / name).is_dir()]
-    if folders:
-        raise FirmwareError(f"{home / folders[0]} is a folder; nothing has changed")
+    names = [*(file.name for file in image.files), _VERSION_FILE]
+    for name in names:
+        if (home / name).is_dir():
+            raise FirmwareError(f"{home / name} is a folder; nothing has changed")
     try:
         with _staging_folder(home) as stage:
-            for name, content in contents.items():
-                (stage / name).write_bytes(content)
-                (stage / name).chmod(modes[name])
-            for name in contents:
+            for file in image.files:
+                _write_file(stage / file.name, file.content, file.mode)
+            _write_file(stage / _VERSION_FILE, image.version_txt, 0o644)
+            for name in names:
                 (stage / name).replace(home / name)
     except OSError as error:
         raise FirmwareError(f"cannot install {image.package_version!r} into {home}: {error}") from error
+
+
+def _write_file(path: Path, content: bytes, mode: int) -> None:
+    """Write a file with these permissions."""
+    path.write_bytes(content)
+    path.chmod(mode)
 
 
 @contextmanager

@@ -83,9 +83,17 @@ def recovered_crcs(digest: bytes, signature: bytes) -> frozenset[int]:
 
 
 def _recover(digest: bytes, signature: bytes) -> list[PublicKey]:
-    """Return the public keys that verify a signature for a digest, or raise SignatureError if there are none.
+    """Return the public keys that verify a signature for a digest.
 
-    SEC 1 calculates each key as ``Q = (s R - e G) / r``. R is a point whose x coordinate is r, and e is the digest.
+    The formula is ``Q = (s R - e G) / r`` (SEC 1, 4.1.6). Q is the public key, r and s are the signature, R is a point
+    whose x coordinate is r, e is the digest as a number, and G is the base point.
+
+    Args:
+        digest: The digest of the file.
+        signature: The signature in DER.
+
+    Raises:
+        SignatureError: The signature is not DER, or no key exists for it.
     """
     try:
         r, s = read_der_signature(signature)
@@ -95,12 +103,14 @@ def _recover(digest: bytes, signature: bytes) -> list[PublicKey]:
     strict_der = encode_dss_signature(r, s)
     e = int.from_bytes(digest[:32], "big")
     keys = []
-    for nonce_point in _points_with_x(r):
-        inverse = pow(r, -1, N)
-        point = _add(_multiply(s * inverse % N, nonce_point), _multiply(-e * inverse % N, G))
-        if point is None:
+    for r_point in _points_with_x(r):
+        r_inverse = pow(r, -1, N)
+        s_term = _multiply(s * r_inverse % N, r_point)
+        e_term = _multiply(-e * r_inverse % N, G)
+        key_point = _add(s_term, e_term)
+        if key_point is None:
             continue
-        key = _verifying_key(point, digest, strict_der)
+        key = _verifying_key(key_point, digest, strict_der)
         if key is not None:
             keys.append(key)
     if not keys:

@@ -8,7 +8,7 @@ that the signer used.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -19,11 +19,14 @@ from lorafw.firmware.recovery import recovered_crcs
 
 Pieces = Iterable[bytes | memoryview]
 
-_HASHES: Final = {"SHA-512": "sha512", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-1": "sha1"}
+_RIGHT_HASH: Final = {"SHA-512": "sha512"}
+"""The hash that a station uses, and its name in ``hashlib``."""
+_WRONG_HASHES: Final = {"SHA-256": "sha256", "SHA-384": "sha384", "SHA-1": "sha1"}
+"""Other hashes that a signer may have used."""
 
 
 def find_signature_fault(read: Callable[[], Pieces], signature: bytes, known_crcs: Collection[int]) -> str | None:
-    """Return what the signer did wrong, as a sentence with a remedy.
+    """Find out why a station would refuse a signature: a wrong hash, a wrong encoding, or both.
 
     Args:
         read: Returns the file in pieces, from its start. It is called once for each hash that is tried.
@@ -31,22 +34,29 @@ def find_signature_fault(read: Callable[[], Pieces], signature: bytes, known_crc
         known_crcs: CRCs of keys, of which one belongs to the signer.
 
     Returns:
-        The sentence, or None if the fault cannot be found.
+        What the signer did wrong, as a sentence with a remedy. None if that cannot be found out.
     """
-    is_raw = is_raw_signature(signature)
-    if is_raw:
-        signature = _encode_as_der(signature)
-    for name, algorithm in _HASHES.items():
-        is_right_hash = name == "SHA-512"
-        if is_right_hash and not is_raw:
-            continue
+    if is_raw_signature(signature):
+        der = _encode_as_der(signature)
+        has_right_hash = _find_hash(_RIGHT_HASH, read, der, known_crcs) is not None
+        wrong_hash = None
+        if not has_right_hash:
+            wrong_hash = _find_hash(_WRONG_HASHES, read, der, known_crcs)
+        return _describe_fault(wrong_hash, is_raw=True)
+    wrong_hash = _find_hash(_WRONG_HASHES, read, signature, known_crcs)
+    if wrong_hash is None:
+        return None
+    return _describe_fault(wrong_hash, is_raw=False)
+
+
+def _find_hash(
+    hashes: Mapping[str, str], read: Callable[[], Pieces], signature: bytes, known_crcs: Collection[int]
+) -> str | None:
+    """Return the name of the first hash with which a known key verifies a signature in DER. None if there is none."""
+    for name, algorithm in hashes.items():
         candidates = _candidate_crcs(read(), signature, algorithm)
-        if candidates.isdisjoint(known_crcs):
-            continue
-        wrong_hash = None if is_right_hash else name
-        return _describe_fault(wrong_hash, is_raw)
-    if is_raw:
-        return _describe_fault(None, is_raw)
+        if not candidates.isdisjoint(known_crcs):
+            return name
     return None
 
 
@@ -61,7 +71,7 @@ def _candidate_crcs(pieces: Pieces, signature: bytes, algorithm: str) -> frozens
         return frozenset()
 
 
-def _describe_fault(hash_name: str | None, is_raw: bool) -> str:
+def _describe_fault(hash_name: str | None, *, is_raw: bool) -> str:
     """Return the sentence for a fault. ``hash_name`` is the wrong hash; None if the hash is right or not known."""
     if not is_raw:
         return f"It was made with {hash_name}; a station verifies with SHA-512. Sign the file with SHA-512."
