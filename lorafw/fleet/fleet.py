@@ -68,7 +68,7 @@ class Fleet:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The names of the categories, by column. ``names["number"]`` holds the gateways' names, if they have any."""
     conditions: Conditions = field(default_factory=Conditions)
-    """What goes wrong in this fleet."""
+    """The faults and delays of this fleet."""
     source: str = "made by hand"
     """Where the fleet comes from, for reports."""
 
@@ -199,15 +199,16 @@ def make_fleet(
 ) -> Fleet:
     """Make a fleet from columns.
 
-    A column that is not given has a default: gateways poll every 24 h from time 0, download 1 MB/s, belong to one
-    category of each kind, and have no fault.
+    Without any columns, the gateways poll every 24 h from time 0, download 1 MB/s and have no fault.
 
     Args:
         size: Number of gateways.
-        names: The names of the categories, by column.
-        conditions: What goes wrong in this fleet. If None, nothing does.
+        names: The names of the backhauls, regions, ISPs and versions, by column. Without names all gateways belong to
+            one category "all".
+        conditions: The faults and delays of this fleet. None if nothing goes wrong.
         source: Where the fleet comes from, for reports.
-        **columns: The columns of the fleet: for each an array, or one value for all gateways.
+        **columns: Columns of ``Fleet``, each as an array or as one value for all gateways. The other columns have
+            defaults.
 
     Returns:
         The fleet, with copies of the arrays.
@@ -216,13 +217,16 @@ def make_fleet(
         FleetError: A column is not known, has another length, or holds a value that is out of range.
     """
     check_gateways(size)
-    values: dict[str, Any] = {**_DEFAULTS, **columns}
-    unknown = sorted(set(values) - set(COLUMNS))
-    if unknown:
-        raise FleetError("column", unknown[0], f"unknown column {unknown[0]!r}; known: {', '.join(COLUMNS)}")
-    arrays = {name: _to_column(name, value, size) for name, value in values.items()}
-    arrays.setdefault("number", np.arange(size, dtype=np.int64))
-    category_names = dict.fromkeys(_CATEGORY_COLUMNS, ("all",)) | dict(names or {})
+    for name in sorted(columns):
+        if name not in COLUMNS:
+            raise FleetError("column", name, f"unknown column {name!r}; known: {', '.join(COLUMNS)}")
+    arrays = {"number": np.arange(size, dtype=np.int64)}
+    for name, default in _DEFAULTS.items():
+        arrays[name] = _to_column(name, default, size)
+    for name, value in columns.items():
+        arrays[name] = _to_column(name, value, size)
+    category_names: dict[str, tuple[str, ...]] = dict.fromkeys(_CATEGORY_COLUMNS, ("all",))
+    category_names.update(names or {})
     return Fleet(**arrays, names=category_names, conditions=conditions or Conditions(), source=source)
 
 

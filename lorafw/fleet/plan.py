@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
-from typing import Any, Final, Literal, cast
+from itertools import pairwise
+from typing import Any, Final, Literal
 
 from lorafw.errors import FleetError
 from lorafw.fleet._validation import check_gateways, check_number, check_share, shown
@@ -138,9 +138,10 @@ Gate = Threshold | BetaBinomial | Manual
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wave:
-    """A part of the fleet, and the gate that must be passed before the next one.
+    """A part of the fleet that gets its tasks together, and the gate before the next wave.
 
-    Without a gate the next wave starts after ``bake_s``.
+    A gate is a check of the results so far. It lets the rollout go on, aborts it, or holds: then it is checked again
+    later. Without a gate the next wave starts after ``bake_s``.
 
     Raises:
         FleetError: A value is out of range, or the wave does not have exactly one of ``share`` and ``size``.
@@ -151,30 +152,33 @@ class Wave:
     size: int | None = None
     """The number of gateways in the wave. None if ``share`` is given."""
     bake_s: float = 0.0
-    """Time between the creation of the wave's last task and the first check of the gate."""
+    """Seconds from the creation of the wave's last task until the first check of the gate."""
     gate: Gate | None = None
-    """The gate after the wave, or None."""
+    """The gate after the wave. None if there is none."""
     again_s: float = 3600.0
-    """Time between two checks of a gate that holds."""
+    """Seconds until a gate that holds is checked again."""
     give_up_s: float = 7 * 86400.0
-    """The rollout is aborted if the gate still holds this long after its first check. Not used by ``Manual``."""
+    """The rollout is aborted if the gate still holds after this many seconds. A ``Manual`` gate never gives up."""
 
     def __post_init__(self) -> None:
         self._check_size()
         check_number("bake_s", self.bake_s)
-        if check_number("again_s", self.again_s) < _MIN_DURATION_S:
+        check_number("again_s", self.again_s)
+        if self.again_s < _MIN_DURATION_S:
             raise FleetError("again_s", self.again_s, f"again_s {self.again_s!r} is less than {_MIN_DURATION_S} s")
         check_number("give_up_s", self.give_up_s)
         if self.gate is not None and self.give_up_s / self.again_s > _MAX_GATE_CHECKS:
-            problem = f"the gate would look more than {_MAX_GATE_CHECKS:,} times; make again_s longer"
-            raise FleetError("again_s", self.again_s, problem)
+            message = f"the gate would look more than {_MAX_GATE_CHECKS:,} times; make again_s longer"
+            raise FleetError("again_s", self.again_s, message)
 
     def _check_size(self) -> None:
         """Check that the wave has either a share or a size, and at least one gateway."""
         if (self.share is None) == (self.size is None):
             raise FleetError("wave", (self.share, self.size), "a wave needs exactly one of share and size")
-        if self.share is not None and check_share("share", self.share) == 0:
-            raise FleetError("share", 0, "a wave with share 0 has no gateways; leave it out")
+        if self.share is not None:
+            check_share("share", self.share)
+            if self.share == 0:
+                raise FleetError("share", 0, "a wave with share 0 has no gateways; leave it out")
         if self.size is None:
             return
         if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
@@ -209,10 +213,10 @@ class Rate:
             return
         check_number("base_per_minute", self.base_per_minute, positive=True, most=self.maximum_per_minute)
         check_number("notified", self.notified, positive=True)
-        factor = check_number("increment_factor", self.increment_factor)
-        if not 1 < factor <= _MAX_INCREMENT_FACTOR:
-            problem = f"increment_factor is above 1, at most {_MAX_INCREMENT_FACTOR}"
-            raise FleetError("increment_factor", self.increment_factor, problem)
+        check_number("increment_factor", self.increment_factor)
+        if not 1 < self.increment_factor <= _MAX_INCREMENT_FACTOR:
+            message = f"increment_factor is above 1, at most {_MAX_INCREMENT_FACTOR}"
+            raise FleetError("increment_factor", self.increment_factor, message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +239,8 @@ class Abort:
     """It does not stop before this number of tasks has ended (``minNumberOfExecutedThings``)."""
 
     def __post_init__(self) -> None:
-        if check_share("threshold", self.threshold) == 0:
+        check_share("threshold", self.threshold)
+        if self.threshold == 0:
             raise FleetError("threshold", self.threshold, "a threshold of 0 aborts at the first gateway that ends")
         check_number("minimum_executed", self.minimum_executed, positive=True)
 
@@ -270,11 +275,11 @@ class Plan:
     abort: Abort | None = None
     """The criterion that stops the rollout, or None."""
     random_delay_s: float = 0.0
-    """Each task is created up to this much later, uniformly distributed."""
+    """Each task is created up to this many seconds later, uniformly distributed."""
     order: Literal["random", "number"] = "random"
     """How gateways are assigned to waves: "random", with a random stream of its own, or "number", in fleet order."""
     silence_timeout_s: float | Never = 48 * 3600.0
-    """The time after which a silent gateway in SECOND_RETRY is FAILED: see ``Policy``. "never" if silence ends no task.
+    """Seconds after which a silent gateway in SECOND_RETRY is FAILED: see ``Policy``. "never" if silence ends no task.
 
     The service takes 0 as "at once". Here 0 is refused.
     """
@@ -301,16 +306,16 @@ class Plan:
 
     def _check_silence(self) -> None:
         """Check that the silence timeout is at least a millisecond, or "never"."""
-        timeout_s: object = self.silence_timeout_s
+        timeout_s: Any = self.silence_timeout_s
         if timeout_s == NEVER_ENDS:
             return
         if isinstance(timeout_s, str):
-            problem = f"silence_timeout_s {shown(timeout_s)} is neither a number of seconds nor {NEVER_ENDS!r}"
-            raise FleetError("silence_timeout_s", timeout_s, problem)
-        if check_number("silence_timeout_s", cast("float", timeout_s)) < _MIN_DURATION_S:
-            remedy = f"give {NEVER_ENDS!r} for no timeout"
-            problem = f"silence_timeout_s {timeout_s!r} is less than {_MIN_DURATION_S} s; {remedy}"
-            raise FleetError("silence_timeout_s", timeout_s, problem)
+            message = f"silence_timeout_s {shown(timeout_s)} is neither a number of seconds nor {NEVER_ENDS!r}"
+            raise FleetError("silence_timeout_s", timeout_s, message)
+        check_number("silence_timeout_s", timeout_s)
+        if timeout_s < _MIN_DURATION_S:
+            limit = f"less than {_MIN_DURATION_S} s; give {NEVER_ENDS!r} for no timeout"
+            raise FleetError("silence_timeout_s", timeout_s, f"silence_timeout_s {timeout_s!r} is {limit}")
 
     @property
     def silence_timeout_ms(self) -> int | None:
@@ -339,10 +344,13 @@ class Plan:
         check_gateways(gateways)
         if not self.waves:
             return [gateways]
-        shares = accumulate(wave.share or 0.0 for wave in self.waves)
-        sizes = accumulate(wave.size or 0 for wave in self.waves)
-        # Sums of shares are rounded, not the shares, so that equal shares give waves that differ by at most one.
-        ends = [_round_half_up(share * gateways) + size for share, size in zip(shares, sizes, strict=True)]
+        ends = []
+        total_share, total_size = 0.0, 0
+        for wave in self.waves:
+            total_share += wave.share or 0.0
+            total_size += wave.size or 0
+            # The sum of the shares is rounded, not each share. So equal shares give waves that differ by at most one.
+            ends.append(_round_half_up(total_share * gateways) + total_size)
         total = ends[-1]
         if total > gateways:
             raise FleetError("waves", total, f"the waves take {total} gateways; the fleet has {gateways}")

@@ -62,15 +62,15 @@ def mixed_fleet(
     Args:
         gateways: Number of gateways.
         seed: The seed of the random numbers.
-        backhaul: The share of each class of backhaul, by its name in BACKHAULS.
-        regions: The share of each region, by name. They add up to 1, as do the shares of ``backhaul`` and ``isps``.
-        isps: The share of each internet service provider, by name.
-        period_s: The time between two polls. None for the default of Basics Station.
+        backhaul: The share of each class of backhaul, by its name in BACKHAULS. The shares add up to 1.
+        regions: The share of each region, by name. The shares add up to 1.
+        isps: The share of each internet service provider, by name. The shares add up to 1.
+        period_s: The time between two polls, in seconds. None for the default of Basics Station.
         gone: The share of gateways that never poll. None for the default.
         wrong_key: The share of gateways that do not have the key of the update.
         no_restart: The share of gateways whose station the update does not restart.
         version_differs: The share of gateways that present another version than the expected one after the update.
-        conditions: What goes wrong in this fleet. None for the typical conditions.
+        conditions: The faults and delays of this fleet. None for the typical conditions.
 
     Returns:
         The fleet.
@@ -109,7 +109,8 @@ def mixed_fleet(
 
 
 def typical_conditions() -> Conditions:
-    """Return the default conditions, under which some things go wrong."""
+    """Return the default conditions: some polls are missed, some links drop, and so on."""
+    # All other conditions keep the defaults of `Conditions`, under which nothing goes wrong.
     names = (
         "missed_poll",
         "link_drops_per_h",
@@ -142,15 +143,19 @@ def _draw_categories(name: str, shares: Mapping[str, float], rng_key: U64, strea
 
 @huge_pages_disabled()
 def reference_fleet(gateways: int, *, seed: int = 0, missed_poll: float = 0.02, download_s: float = 30.0) -> Fleet:
-    """Return the fleet of the reference model, which closed formulas describe as well.
+    """Return the fleet of the reference model: a simple fleet whose rollout can be calculated without a simulation.
 
-    First polls are uniform over 24 h, and the durations of downloads are exponential.
+    First polls are uniform over 24 h, and the durations of downloads are exponential. The tests compare the simulator
+    with the exact results for this fleet (``fleet.statistics.closed_forms``).
 
     Args:
         gateways: Number of gateways.
         seed: The seed of the random numbers.
         missed_poll: Probability that a poll is missed.
-        download_s: Mean duration of a download of the reference plan's update.
+        download_s: Mean duration, in seconds, of a download of the reference plan's update.
+
+    Returns:
+        The fleet.
 
     Raises:
         FleetError: An argument is out of range.
@@ -158,13 +163,17 @@ def reference_fleet(gateways: int, *, seed: int = 0, missed_poll: float = 0.02, 
     check_gateways(gateways)
     check_seed(seed)
     check_number("download_s", download_s, positive=True)
+    bytes_per_s = REFERENCE_SIZE / download_s
     fleet = make_fleet(
         gateways,
-        goodput_Bps=REFERENCE_SIZE / download_s,
+        goodput_Bps=bytes_per_s,
         conditions=Conditions(missed_poll=missed_poll, download="exponential"),
         source=f"reference, seed {seed}",
     )
-    return replace(fleet, phase_ms=_draw_phases_ms(gateways, seed, default_value("poll_period_s") * 1000))
+    period_ms = default_value("poll_period_s") * 1000
+    # `make_fleet` would copy this array, which is large.
+    first_polls_ms = _draw_phases_ms(gateways, seed, period_ms)
+    return replace(fleet, phase_ms=first_polls_ms)
 
 
 def _draw_phases_ms(gateways: int, seed: int, period_ms: int) -> npt.NDArray[np.int64]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorafw.server.admission import LOCALHOST, HostNames
-from lorafw.server.app import CupsServer, TlsConfig
+from lorafw.server.app import CupsServer
 from lorafw.server.authorization import CertificateAuthorizer
-from lorafw.server.config import Limits
+from lorafw.server.config import Limits, TlsConfig
 from lorafw.server.loopback import host_name_of, loopback_or_default
 from lorafw.tasks.service import UpdateService
 

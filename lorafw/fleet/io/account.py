@@ -85,19 +85,21 @@ def fleet_from_account(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Fleet:
-    """Read all gateways of an account. Sends one request for each gateway, which takes a second for ten of them.
+    """Read all gateways of an AWS account into a fleet.
+
+    This sends one request for each gateway, ten of them in a second. Nothing in the account is changed.
 
     Args:
         client: A boto3 client of ``iotwireless``.
-        seed: The seed of what the account does not say.
-        conditions: What goes wrong in this fleet. None for the typical conditions.
+        seed: The seed of the random numbers for what an account does not know, such as the times of the first polls.
+        conditions: The faults and delays of this fleet. None for the typical conditions.
         progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
         requests_per_s: The largest number of requests per second.
-        clock: Returns the time in s.
-        sleep: Sleeps for a number of seconds.
+        clock: Returns the time in s. A test can replace it.
+        sleep: Sleeps for a number of seconds. A test can replace it.
 
     Returns:
-        The fleet. ``names["number"]`` holds the ids of the gateways, ``names["version"]`` their versions.
+        The fleet. Its ``names`` hold the ids of the gateways (under "number") and their versions (under "version").
 
     Raises:
         FleetError: A request failed, or the account has no gateway in this Region.

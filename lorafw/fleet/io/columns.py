@@ -113,18 +113,19 @@ def fleet_from_table(
         FleetError: A column is not known, or a cell has a value that its column does not allow.
     """
     columns = {str(name): table[name] for name in table}
-    index = getattr(table, "index", None)
-    if index is not None:
-        columns = {name: column.to_numpy() for name, column in columns.items()}
     sizes = {len(column) for column in columns.values()}
     if len(sizes) > 1:
         raise FleetError("table", sorted(sizes), "the columns of the table have different lengths")
     size = max(sizes, default=0)
-    labels = range(size) if index is None else index
+    row_names: Sequence[Any] = range(size)
+    is_dataframe = hasattr(table, "index")
+    if is_dataframe:
+        columns = {name: column.to_numpy() for name, column in columns.items()}
+        row_names = table.index
 
     def row_label(row: int) -> str:
         """Return the label of the row in the DataFrame, or its position in a mapping."""
-        return f"row {labels[row]}"
+        return f"row {row_names[row]}"
 
     rows = TableRows(columns, size, "table", row_label, fill_empty)
     return fleet_from_rows(rows, seed=seed, conditions=conditions, ignore_unknown=ignore_unknown)

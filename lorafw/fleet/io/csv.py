@@ -47,11 +47,11 @@ def read_csv(
     """Read a fleet from a CSV file in UTF-8 with a header line.
 
     Args:
-        path: The file. ``columns.COLUMNS`` says which columns it may have.
-        seed: The seed of what the table leaves out.
-        conditions: What goes wrong in this fleet. None for the typical conditions.
-        ignore_unknown: Leave out columns that lorafw does not know. The export of an asset system has such columns.
-        fill_empty: Give an empty cell the value that it would have if the whole column were left out.
+        path: The file. COLUMNS in ``fleet.io.columns`` lists the columns that it may have.
+        seed: The seed of the random values for missing columns and cells.
+        conditions: The faults and delays of this fleet. None for the typical conditions.
+        ignore_unknown: Ignore columns that are not in COLUMNS. The export of an asset system has such columns.
+        fill_empty: Give an empty cell the default of its column, instead of raising an error.
 
     Returns:
         The fleet.
@@ -73,16 +73,24 @@ def read_csv(
 
 
 def _read_columns(path: Path, file: BinaryIO) -> tuple[dict[str, list[str]], array[int]]:
-    """Return the cells by column, and the line number of each row."""
+    """Read the table of a CSV file.
+
+    Returns:
+        The cells of each column, by the name of the column, and the line number of each row.
+
+    Raises:
+        FleetError: The file is not a table with a header.
+    """
     reader = csv.reader(_text_lines(path, file), strict=True)
-    # An array takes less memory than a list. A file of short lines has many of them.
+    # A file can have many millions of short lines. An array takes less memory for their numbers than a list.
     lines = array("q")
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(path, header)
         columns: list[list[str]] = [[] for _ in header]
         for row in reader:
-            if not row:
+            is_blank_line = not row
+            if is_blank_line:
                 continue
             if len(row) != len(header):
                 problem = f"line {reader.line_num} has {len(row)} values; the header has {len(header)}"

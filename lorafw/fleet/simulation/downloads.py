@@ -80,7 +80,7 @@ def skip_unreadable(
 
     Args:
         active: The gateways that are to be sent the update.
-        step: The step.
+        step: The inputs of this step: the plan, the conditions, the gateways and the outages.
         writer: Records the errors.
 
     Returns:
@@ -107,7 +107,7 @@ def send_update(active: ActiveGateways, step: Step, writer: HistoryWriter) -> tu
 
     Args:
         active: The gateways.
-        step: The step.
+        step: The inputs of this step: the plan, the conditions, the gateways and the outages.
         writer: Records the offers, and the downloads that break off.
 
     Returns:
@@ -194,7 +194,7 @@ def _find_broken(active: ActiveGateways, step: Step, duration_ms: I64) -> Broken
 
     Args:
         active: The gateways that are sent the update.
-        step: The step.
+        step: The inputs of this step: the plan, the conditions, the gateways and the outages.
         duration_ms: How long each whole download would take.
 
     Returns:

@@ -109,7 +109,7 @@ def _simulate_step(active: ActiveGateways, step: Step, writer: HistoryWriter) ->
 
     Args:
         active: The gateways, scheduled for their next poll.
-        step: The step.
+        step: The inputs of this step: the plan, the conditions, the gateways and the outages.
         writer: Records what happens.
 
     Returns:

@@ -27,22 +27,24 @@ class GateDecision(IntEnum):
 
 
 def evaluate_gate(gate: Gate, completed: Any, failed: Any, size: int) -> npt.NDArray[np.int8]:
-    """Return the decision of a gate for each pair of counts.
+    """Return whether a gate lets the next wave start (GO), stops the rollout (ABORT), or decides later (HOLD).
 
     Args:
         gate: The gate.
-        completed: How many gateways of the wave have completed. An array of any shape.
-        failed: How many have failed. An array of the same shape.
+        completed: How many gateways of the wave are COMPLETED: a number, or an array for many rollouts.
+        failed: How many of them are FAILED: a number, or an array of the same shape.
         size: Number of gateways in the wave.
 
     Returns:
-        An array of GateDecision values. ABORT takes precedence over GO. A ``Manual`` gate counts as promoted.
+        A GateDecision for each pair of numbers. If both GO and ABORT are possible, it is ABORT. A ``Manual`` gate
+        counts as promoted.
     """
     completed, failed = np.asarray(completed), np.asarray(failed)
     if isinstance(gate, Manual):
         return np.full(completed.shape, GateDecision.GO, dtype=np.int8)
     if isinstance(gate, Threshold):
-        go, abort = completed / size >= gate.success, failed / size >= gate.error
+        go = completed / size >= gate.success
+        abort = failed / size >= gate.error
     else:
         go, abort = _posterior_decision(gate, completed, failed)
     return np.select([abort, go], [GateDecision.ABORT, GateDecision.GO], GateDecision.HOLD).astype(np.int8)
@@ -57,7 +59,7 @@ def _posterior_decision(gate: BetaBinomial, completed: Any, failed: Any) -> tupl
 def first_decision(
     gate: Gate, first_check_ms: I64, check_interval_ms: int, max_checks: int, status: U8, ended_ms: I64
 ) -> tuple[npt.NDArray[np.int8], I64]:
-    """Return the first decision of each rollout other than HOLD, and when it is made.
+    """Check a gate again and again until it decides, in many rollouts at once.
 
     A gate that still holds at its last check aborts.
 
@@ -68,18 +70,24 @@ def first_decision(
         max_checks: Number of checks.
         status: The status of each gateway of the wave, one row for each rollout.
         ended_ms: When each task ended, of the same shape.
+
+    Returns:
+        For each rollout, the decision (GO or ABORT) and the time at which it is made.
     """
     rollouts, size = status.shape
-    # The number of the check that first sees each end. Ends after the last check get the number max_checks.
+    # 1. For each task, the number of the check that first sees its end, from 0. Ends that no check sees get max_checks.
     waiting_ms = np.maximum(ended_ms - first_check_ms[:, None], 0)
     check = np.minimum(-(-waiting_ms // check_interval_ms), max_checks)
+    # 2. The decision at each check: arrays with one row for each rollout and one column for each check.
     completed = _cumulative_counts(check, status == _COMPLETED, max_checks)
     failed = _cumulative_counts(check, status == _FAILED, max_checks)
     decisions = evaluate_gate(gate, completed, failed, size)
     out_of_time = decisions[:, -1] == GateDecision.HOLD
     decisions[out_of_time, -1] = GateDecision.ABORT
+    # 3. The first check of each rollout that does not hold.
     deciding_check = (decisions != GateDecision.HOLD).argmax(axis=1)
-    return decisions[np.arange(rollouts), deciding_check], first_check_ms + deciding_check * check_interval_ms
+    decision = decisions[np.arange(rollouts), deciding_check]
+    return decision, first_check_ms + deciding_check * check_interval_ms
 
 
 def _cumulative_counts(check: I64, selected: Mask, max_checks: int) -> I64:
@@ -98,13 +106,17 @@ def first_abort_ms(abort: Abort, status: U8, ended_ms: I64) -> I64:
     Args:
         abort: The criterion.
         status: The status of each gateway, one row for each rollout.
-        ended_ms: When each task ended, of the same shape; NEVER if it did not.
+        ended_ms: When each task ended, of the same shape. NEVER for a task that did not end.
     """
+    # 1. Put the tasks of each rollout into the order in which they ended.
     order = np.argsort(ended_ms, axis=1, kind="stable")
     times_ms = np.take_along_axis(ended_ms, order, axis=1)
-    failed = np.take_along_axis(status == _FAILED, order, axis=1).cumsum(axis=1)
-    executed = np.arange(1, ended_ms.shape[1] + 1)
-    met = abort.is_met(failed, executed) & (times_ms < NEVER)
+    is_failed = np.take_along_axis(status == _FAILED, order, axis=1)
+    # 2. Check the criterion after each end. Tasks that never end come last and do not count.
+    failed_count = is_failed.cumsum(axis=1)
+    ended_count = np.arange(1, ended_ms.shape[1] + 1)
+    met = abort.is_met(failed_count, ended_count) & (times_ms < NEVER)
+    # 3. Take the time of the first end after which it is met. `argmax` gives 0 if it is never met.
     first = met.argmax(axis=1)
     rows = np.arange(len(ended_ms))
     result: I64 = np.where(met[rows, first], times_ms[rows, first], NEVER)

@@ -74,7 +74,7 @@ def install(delivered: Delivered, step: Step, writer: HistoryWriter) -> ActiveGa
 
     Args:
         delivered: The gateways that received the whole update.
-        step: The step.
+        step: The inputs of this step: the plan, the conditions, the gateways and the outages.
         writer: Records what happens to the tasks.
 
     Returns:
@@ -113,7 +113,7 @@ def _schedule_return(delivered: Delivered, faults: U8, step: Step, writer: Histo
     Args:
         delivered: The gateways. There may be none.
         faults: The code of what went wrong in each installation.
-        step: The step.
+        step: The inputs of this step: the plan, the conditions, the gateways and the outages.
         writer: Records the faults.
 
     Returns:
@@ -165,7 +165,7 @@ def next_polls(delivered: Delivered, faults: U8, step: Step) -> NextPoll:
     Args:
         delivered: The gateways.
         faults: The code of what went wrong in each installation, from ``install_faults``.
-        step: The step.
+        step: The inputs of this step: the plan, the conditions, the gateways and the outages.
     """
     params = step.params
     active, delivered_ms = delivered.gateways, delivered.delivered_ms

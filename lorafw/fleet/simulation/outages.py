@@ -41,6 +41,7 @@ class Outages:
 
     def first_retry_after(self, group: I64, time_ms: I64, step_ms: int) -> I64:
         """Return the first of the times ``time_ms``, ``time_ms + step_ms``, ... at which each group is not down."""
+        # The positions of the groups that are down at their time. It becomes shorter in each pass.
         down = np.flatnonzero(self.is_down(group, time_ms))
         if not len(down):
             return time_ms
@@ -48,6 +49,7 @@ class Outages:
         while len(down):
             shifted_ms = group[down] * GROUP_STRIDE_MS + time_ms[down]
             remaining_ms = self._end_of_previous(shifted_ms) - shifted_ms
+            # Wait for a whole number of steps, rounded up. Another outage may have begun by then.
             time_ms[down] += -(-remaining_ms // step_ms) * step_ms
             down = down[self.is_down(group[down], time_ms[down])]
         return time_ms
@@ -79,27 +81,42 @@ def outage_group_count(fleet: Fleet) -> int:
 
 
 def draw_outages(fleet: Fleet, horizon_ms: int, seed: int, replications: Any) -> Outages | None:
-    """Draw the outages of one or more replications, or return None if there are none.
+    """Draw the outages of one or more replications.
 
     The outages of a group are a Poisson process with lognormal durations. Group numbers continue from one replication
     to the next.
+
+    Args:
+        fleet: The gateways, whose providers and regions make up the groups.
+        horizon_ms: The end of the simulation.
+        seed: The seed of the random numbers.
+        replications: The numbers of the replications.
+
+    Returns:
+        The outages of all groups. None if there are none.
     """
     conditions = fleet.conditions
     if conditions.outages_per_day == 0:
         return None
     group_count = outage_group_count(fleet)
-    expected = horizon_ms / DAY_MS * conditions.outages_per_day
-    window_count = int(expected + 10 * expected**0.5 + 10)
-    # Windows are drawn like gateways: window k of a group has the number group * 2^32 + k.
+    # Enough windows to reach the horizon: the mean of the Poisson process and ten standard deviations.
+    mean_count = horizon_ms / DAY_MS * conditions.outages_per_day
+    window_count = int(mean_count + 10 * mean_count**0.5 + 10)
+    # Window k of a group has random numbers like those of a gateway with the number group * 2^32 + k.
     first_numbers = np.arange(group_count, dtype=np.uint64)[:, None] << np.uint64(32)
     numbers = first_numbers + np.arange(window_count, dtype=np.uint64)
+    # The axes are: replication, group, window. The groups of all replications then become the rows of a table.
     rng_key = rng_keys(seed, np.asarray(replications)[:, None, None], numbers[None]).reshape(-1, window_count)
     starts, ends = _draw_windows(conditions, rng_key)
     return _merge_windows(starts, ends, horizon_ms)
 
 
 def _draw_windows(conditions: Conditions, rng_key: U64) -> tuple[I64, I64]:
-    """Return starts and ends in ms, one row for each group."""
+    """Draw the outages of each group, one after the other.
+
+    Returns:
+        The starts and the ends in ms: one row for each group, one column for each outage. They may overlap.
+    """
     gaps_ms = -np.log(uniform(rng_key, Stream.OUTAGE)) * (DAY_MS / conditions.outages_per_day)
     spread = np.exp(ndtri(uniform(rng_key, Stream.OUTAGE_LENGTH)) * conditions.outage_sigma)
     latest_ms = GROUP_STRIDE_MS // 4

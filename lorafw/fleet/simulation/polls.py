@@ -34,7 +34,7 @@ def advance_to_exchange(active: ActiveGateways, step: Step, writer: HistoryWrite
 
     Args:
         active: The gateways, scheduled for their next poll.
-        step: The step.
+        step: The inputs of this step: the plan, the conditions, the gateways and the outages.
         writer: Records the tasks that the silence timeout ends.
 
     Returns:
@@ -74,7 +74,7 @@ def next_exchange_ms(active: ActiveGateways, step: Step) -> I64:
 
     Args:
         active: The gateways, scheduled for their next poll.
-        step: The step.
+        step: The inputs of this step: the plan, the conditions, the gateways and the outages.
     """
     params, outage_group = step.params, step.columns.outage_group
     exchange_ms = active.next_event_ms

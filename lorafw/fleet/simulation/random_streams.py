@@ -33,15 +33,17 @@ _MASK: Final = (1 << 64) - 1
 class Stream(IntEnum):
     """What a random number decides. Each decision has a stream of its own, so it does not influence the others.
 
-    The values are part of the results: another value gives other random numbers. So they never change, and they leave
-    gaps for further decisions in each group.
+    A value never changes, because another value would give other random numbers and so other results. Each group leaves
+    some values free for more decisions.
     """
 
-    # The properties of a gateway, drawn once: the time of its first poll, its backhaul, the speed of its link, its
-    # Region and provider, whether it lacks the key, is gone, fails to restart, or reports another version.
+    # 1. The properties of a gateway, drawn once.
     PHASE = 1
+    """The time of the first poll."""
     BACKHAUL = 2
+    """The class of the backhaul, such as Ethernet."""
     GOODPUT = 3
+    """The speed of the link."""
     REGION = 4
     ISP = 5
     KEY = 6
@@ -49,31 +51,47 @@ class Stream(IntEnum):
     GONE = 7
     """Whether the gateway is offline for good."""
     RESTART = 8
+    """Whether the update restarts the station."""
     VERSION = 9
+    """Whether the gateway presents another version than the expected one after the update."""
     RESAMPLE = 10
     """Which gateways are drawn when a fleet is made from the gateways of another one."""
 
-    # What happens in one exchange: the poll is missed or does not reach the server, and so on in the order of a step.
+    # 2. What happens in one exchange with the server.
     MISSED = 20
+    """How many polls in a row are missed."""
     UNREACHED = 21
+    """How many polls in a row do not reach the server."""
     STORAGE = 22
+    """Whether the server cannot read the update from its storage."""
     DOWNLOAD = 23
+    """The duration of the download."""
     DROP = 24
+    """When the link drops."""
     INSTALL = 25
+    """Whether the update script fails."""
     REPAIR = 26
+    """How long a gateway is without power."""
     SERVER_ERROR = 27
+    """How many polls in a row the server answers with an error."""
     STALL = 28
+    """Whether and when the link stalls."""
     TRUNCATE = 29
+    """Whether the reply is cut off."""
     TMP = 30
     """Whether the folder for temporary files is full."""
     POWER = 31
     """Whether the power is cut during the installation."""
 
-    # What happens once in a rollout: when each task is created, and when the network of a group of gateways is down.
+    # 3. What happens once in a rollout.
     DELAY = 40
+    """How much later than planned a task is created."""
     ORDER = 41
+    """The order in which gateways get their tasks."""
     OUTAGE = 42
+    """When the network of a group of gateways is down."""
     OUTAGE_LENGTH = 43
+    """How long it is down."""
     GATE = 44
     """For tests of gates."""
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from lorafw.errors import FleetError
 from lorafw.fleet.fleet import Fleet, constant_column
 from lorafw.fleet.plan import Plan
+from lorafw.fleet.simulation.codes import Fault, fault_code
 from lorafw.fleet.simulation.engine import simulate_batch
 from lorafw.fleet.simulation.event_log import EventLog, EventRecorder
 from lorafw.fleet.simulation.histories import Histories, allocate_histories
@@ -49,47 +50,59 @@ class SupportsSubmit(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RolloutContext:
-    """What all batches of a rollout have in common."""
+    """What all batches of a rollout have in common: the inputs of the simulation for the whole fleet."""
 
     fleet: Fleet
+    """The gateways and their conditions."""
     params: SimulationParameters
+    """The plan and the conditions as plain numbers."""
     seed: int
+    """The seed of the random numbers."""
     outages: Outages | None
+    """The outages of the networks. None if there are none."""
     never_requests: Mask | None
-    """As in BatchColumns, for the whole fleet."""
+    """True for each gateway that never requests this update. None if every gateway requests it."""
     key_fault: npt.NDArray[np.uint8]
-    """As in BatchColumns, for the whole fleet."""
+    """The code of the fault because of which each station refuses the update, or that of ``Fault.NONE``."""
 
     @classmethod
     def from_plan(cls, fleet: Fleet, plan: Plan, seed: int, replications: range) -> RolloutContext:
-        """Prepare some replications of a plan.
+        """Return the context of some replications of a plan. Draws their outages.
 
         Args:
             fleet: The gateways and their conditions.
             plan: The plan.
             seed: The seed of the random numbers.
-            replications: The replications.
-
-        Returns:
-            The context of these replications.
+            replications: The numbers of the replications.
 
         Raises:
             FleetError: The update is for a version that no gateway of the fleet has.
         """
         params = SimulationParameters.from_plan(fleet, plan)
-        key_fault = constant_column(0, fleet.size, np.uint8)
+        no_fault = fault_code(Fault.NONE)
+        key_fault = constant_column(no_fault, fleet.size, np.uint8)
         if params.any_key_fault:
             key_fault = key_faults(fleet, plan.update)
-        outages = draw_outages(fleet, params.horizon_ms, seed, replications)
-        never_requests = _never_requests(fleet, plan.update.current_version)
-        return cls(fleet, params, seed, outages, never_requests, key_fault)
-
-    def select(self, index: Any) -> RolloutContext:
-        """Return the context of some of the gateways, given by a slice or an array of indices."""
-        never_requests = None if self.never_requests is None else self.never_requests[index]
-        return replace(
-            self, fleet=self.fleet.select(index), never_requests=never_requests, key_fault=self.key_fault[index]
+        return cls(
+            fleet=fleet,
+            params=params,
+            seed=seed,
+            outages=draw_outages(fleet, params.horizon_ms, seed, replications),
+            never_requests=_never_requests(fleet, plan.update.current_version),
+            key_fault=key_fault,
         )
+
+    def select(self, gateways: slice | Indices) -> RolloutContext:
+        """Return the context of some of the gateways.
+
+        Args:
+            gateways: Positions in the fleet.
+        """
+        never_requests = None
+        if self.never_requests is not None:
+            never_requests = self.never_requests[gateways]
+        fleet, key_fault = self.fleet.select(gateways), self.key_fault[gateways]
+        return replace(self, fleet=fleet, never_requests=never_requests, key_fault=key_fault)
 
 
 def _never_requests(fleet: Fleet, version: str | None) -> Mask | None:
@@ -105,18 +118,20 @@ def _never_requests(fleet: Fleet, version: str | None) -> Mask | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Some gateways in some replications."""
+    """A part of a rollout that is simulated at once: some gateways in some replications."""
 
     replications: range
+    """The numbers of the replications."""
     first_replication: int
     """The position of the first of these replications in the run."""
     gateway_index: slice | Indices
-    """Indices into the fleet: equal for all replications, or an array with one row for each replication."""
+    """Positions in the fleet: equal for all replications, or an array with one row for each replication."""
     task_created_ms: I64 | None
     """When each task is created, one row for each replication. None if the first request creates it."""
     rows: slice
-    """Where the results of the batch belong: rows are replications, columns are gateways."""
+    """The rows of the results that this batch fills. A row is a replication."""
     columns: slice
+    """The columns of the results that this batch fills. A column is a gateway."""
 
 
 def make_batches(
@@ -133,23 +148,33 @@ def make_batches(
     Yields:
         The batches, in the order of the replications and of their gateways.
     """
-    width = size if gateway_index is None else gateway_index.shape[1]
-    height = max(1, BATCH_SIZE // max(width, 1))
-    for top in range(0, len(replications), height):
-        rows = slice(top, min(top + height, len(replications)))
-        for left in range(0, width, BATCH_SIZE):
-            columns = slice(left, min(left + BATCH_SIZE, width))
-            block_index = columns if gateway_index is None else gateway_index[rows, columns]
-            block_created_ms = None if task_created_ms is None else task_created_ms[rows, columns]
-            yield Batch(replications[rows], top, block_index, block_created_ms, rows, columns)
+    # Rows are replications, columns are gateways. A batch has whole rows if a row is short enough.
+    column_count = size if gateway_index is None else gateway_index.shape[1]
+    row_count = max(1, BATCH_SIZE // max(column_count, 1))
+    for rows in _slices(len(replications), row_count):
+        for columns in _slices(column_count, BATCH_SIZE):
+            batch_index: slice | Indices = columns
+            if gateway_index is not None:
+                batch_index = gateway_index[rows, columns]
+            batch_created_ms = None
+            if task_created_ms is not None:
+                batch_created_ms = task_created_ms[rows, columns]
+            yield Batch(replications[rows], rows.start, batch_index, batch_created_ms, rows, columns)
 
 
 def batch_columns(context: RolloutContext, batch: Batch) -> BatchColumns:
-    """Return the columns of a batch, flattened replication by replication."""
+    """Return the columns of a batch, with one element for each gateway in each replication.
+
+    The gateways of the first replication come first, then those of the second one, and so on.
+
+    Args:
+        context: The columns of the whole fleet.
+        batch: The gateways and the replications.
+    """
     fleet = context.fleet
 
     def flatten(column: Any) -> Any:
-        """Return a column of the fleet for the gateways of the batch, flat."""
+        """Return a column of the fleet for the gateways of the batch."""
         return _flatten(column[batch.gateway_index], len(batch.replications))
 
     rng_key = _batch_rng_keys(context, batch)
@@ -217,7 +242,7 @@ def log_batch(context: RolloutContext, batch: Batch, stopped_ms: int) -> EventLo
 
 
 class BatchRunner:
-    """Runs batches in this thread. The base class of the other runners.
+    """Runs batches one after the other in this thread. The base class of the other runners.
 
     Args:
         progress: Called as ``progress(done, total)`` with numbers of gateways. May raise to cancel.
@@ -349,18 +374,21 @@ class ExecutorRunner(BatchRunner):
         """
         if len(replications) > 1:
             return super().run_batches(context, replications, gateway_index, task_created_ms)
-        width = context.fleet.size if gateway_index is None else gateway_index.shape[1]
-        pieces = _slices(width, min(GATEWAYS_PER_TASK, _divide_rounding_up(width, MIN_TASKS)))
+        # 1. Cut the gateways into pieces, and submit each piece as a task.
+        gateway_count = context.fleet.size if gateway_index is None else gateway_index.shape[1]
+        piece_size = min(GATEWAYS_PER_TASK, _divide_rounding_up(gateway_count, MIN_TASKS))
+        pieces = _slices(gateway_count, piece_size)
         futures = []
         for piece in pieces:
             piece_index = piece if gateway_index is None else gateway_index[0, piece]
             piece_created_ms = None if task_created_ms is None else task_created_ms[:, piece]
-            futures.append(
-                self._executor.submit(run_piece, context.select(piece_index), replications, piece_created_ms)
-            )
-        result = allocate_histories((1, width), context.params, automatic=task_created_ms is None)
+            piece_context = context.select(piece_index)
+            futures.append(self._executor.submit(run_piece, piece_context, replications, piece_created_ms))
+        # 2. Put the histories together, in the order of the pieces.
+        result = allocate_histories((1, gateway_count), context.params, automatic=task_created_ms is None)
+        only_row = slice(0, 1)
         for piece, future in zip(pieces, futures, strict=True):
-            result.write_block(future.result(), slice(0, 1), piece)
+            result.write_block(future.result(), only_row, piece)
             self.advance(piece.stop - piece.start)
         return result
 

@@ -28,7 +28,7 @@ def check_version(
 
     Args:
         active: The gateways that make an exchange.
-        step: The step.
+        step: The inputs of this step: the plan, the conditions, the gateways and the outages.
         writer: Records what happens to the tasks.
 
     Returns:

@@ -141,48 +141,52 @@ def _event_probability(event: TaskEvent, attempt: int, success_probabilities: Se
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EndTime:
-    """The distribution of the time at which a task ends. The time is uniform within a period.
+    """The distribution of the time at which a task ends.
 
-    The distribution is exact if the first poll is uniform over the period, and if downloads and installs take no time.
+    F(t) is the probability that a task has ended by the time t. Within a period between two polls a task ends at any
+    time with equal probability, so F is a straight line there. This is exact if the first poll is uniform over the
+    period, and if downloads and installs take no time.
     """
 
     periods: F64
-    """Element k is the probability that the task ends in period k, counted from 0."""
+    """The probability that a task ends in the first period, in the second one, and so on."""
     period_s: float = DAY_S
     """The time between two polls."""
 
     def cdf(self, time_s: F64 | float) -> F64 | float:
-        """Return the probability F(t) that a task has ended by a time t, or by each time of an array."""
+        """Return F(t) for a time t in seconds, or for each time of an array."""
         times_s, probabilities = self._cdf_points()
         return np.interp(time_s, times_s, probabilities)
 
     def max_cdf(self, time_s: F64 | float, gateways: int) -> F64 | float:
-        """Return the probability that all of n tasks have ended by a time t, or by each time of an array.
+        """Return the probability that the tasks of all gateways have ended.
 
-        This is F(t)^n, because the gateways are independent of each other.
+        Args:
+            time_s: A time t in seconds, or an array of times.
+            gateways: The number n of gateways. They are independent of each other, so the result is F(t)^n.
         """
         return self.cdf(time_s) ** gateways
 
-    def max_quantile(self, share: float, gateways: int) -> float:
-        """Return the time, in s, by which all of n tasks have ended with a given probability.
+    def max_quantile(self, probability: float, gateways: int) -> float:
+        """Return the time, in seconds, by which the tasks of all gateways have ended with a given probability.
 
         Args:
-            share: The probability.
-            gateways: The number of tasks.
+            probability: The probability.
+            gateways: The number n of gateways.
 
         Raises:
             FleetError: An argument is out of range.
         """
-        check_share("share", share)
+        check_share("probability", probability)
         check_number("gateways", gateways, positive=True)
-        # All n tasks have ended with probability F(t)^n. So this is F(t) at the time that is wanted.
-        probability_of_one = share ** (1 / gateways)
+        # The probability is F(t)^n for the time t that is wanted. So F(t) is its n-th root.
+        probability_of_one = probability ** (1 / gateways)
         # F is linear between its points. Exchanging the coordinates of the points gives its inverse function.
         times_s, probabilities = self._cdf_points()
         return float(np.interp(probability_of_one, probabilities, times_s))
 
     def _cdf_points(self) -> tuple[F64, F64]:
-        """Return the points between which F is linear: the ends of the periods in s, and the probabilities there."""
+        """Return the ends of the periods in seconds, and F at each of them. F is linear between these points."""
         probabilities = np.zeros(len(self.periods) + 1)
         probabilities[1:] = self.periods.cumsum()
         times_s = self.period_s * np.arange(len(probabilities), dtype=np.float64)

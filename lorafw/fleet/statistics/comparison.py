@@ -68,8 +68,9 @@ def compare(
         seed: The seed of the random numbers that both plans share.
         replications: Number of rollouts of each plan, at least 2.
         level: The confidence level of the intervals.
-        executor: As for ``simulate``.
-        progress: As for ``simulate``. It counts twice from 0 to replications x gateways, once for each plan.
+        executor: A ``concurrent.futures.Executor``, or None for a thread pool.
+        progress: Called as ``progress(done, total)`` with numbers of gateways. It counts from 0 again for the second
+            plan.
 
     Returns:
         One difference for each metric, with its confidence interval.

@@ -150,21 +150,21 @@ def _aborted_share(stopped_ms: I64, size: int, confidence_level: float) -> Estim
 def wilson_interval(hits: int, trials: int, z: float) -> Estimate:
     """Return a share with Wilson's score interval.
 
+    The formula is the one of Wilson (Probable inference, the law of succession, and statistical inference, Journal of
+    the American Statistical Association 22, 1927).
+
     Args:
         hits: Number of successes.
         trials: Number of trials, at least 1.
-        z: The quantile of the normal distribution for the confidence level, for example 1.96.
+        z: The quantile of the normal distribution for the confidence level, for example 1.96 for 95 %.
     """
     share = hits / trials
     square = z * z / trials
     centre = (share + square / 2) / (1 + square)
     half_width = z / (1 + square) * (share * (1 - share) / trials + square / trials / 4) ** 0.5
-    low = max(0.0, centre - half_width)
-    high = min(1.0, centre + half_width)
-    if hits == 0:
-        low = 0.0
-    if hits == trials:
-        high = 1.0
+    # Rounding errors must not keep the interval from reaching 0 or 1.
+    low = 0.0 if hits == 0 else max(0.0, centre - half_width)
+    high = 1.0 if hits == trials else min(1.0, centre + half_width)
     return Estimate(share, low, high)
 
 

@@ -18,7 +18,7 @@ Their interval is that of Clopper and Pearson, whose coverage is at least the le
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
 from typing import Any, Final
 
@@ -76,11 +76,16 @@ class Fit:
 
     def __str__(self) -> str:
         lines = []
-        for name, estimate, basis in (("fails", self.fails, "tries"), ("gone", self.gone, "tasks")):
-            if estimate is not None:
-                interval = f"{format_percent(self.level)} interval {estimate.format_interval(format_percent)}"
-                lines.append(f"{name}: {estimate.format(format_percent)} of {getattr(self, basis)} {basis}, {interval}")
+        if self.fails is not None:
+            lines.append(f"fails: {self._describe(self.fails, f'{self.tries} tries')}")
+        if self.gone is not None:
+            lines.append(f"gone: {self._describe(self.gone, f'{self.tasks} tasks')}")
         return "\n".join(lines)
+
+    def _describe(self, estimate: Estimate, basis: str) -> str:
+        """Return an estimate as text, with what it was counted from and its interval."""
+        level, interval = format_percent(self.level), estimate.format_interval(format_percent)
+        return f"{estimate.format(format_percent)} of {basis}, {level} interval {interval}"
 
 
 def fit(
@@ -93,14 +98,18 @@ def fit(
 ) -> Fit:
     """Estimate parameters of the next prediction from the task log of a rollout.
 
+    A try is one delivery of the update to a gateway. A task has up to three tries. A gateway is gone if it has a task
+    and never asks for the update.
+
     Args:
         log: The log: a data frame or a mapping with the columns in COLUMNS, the ``events`` of a simulated rollout, or
             rows such as those of a journal. Times are in milliseconds.
-        parameters: The names of the parameters to estimate.
+        parameters: What to estimate: "fails", the probability that a try fails, and "gone", the share of gateways that
+            are gone.
         until_ms: When the log ends. None for the time of its last row.
-        poll_period_s: The time between two polls. Give it for the log of a journal, whose rows can join several steps:
-            a task that is COMPLETED long after its try began must have failed at least once in between. None if the
-            log has each step. The logs of the simulator and of the update service do.
+        poll_period_s: The time between two polls, in seconds, for a log that can leave out rows, such as a journal. A
+            task that is COMPLETED long after a try began then counts as a failed try and a successful one. None for a
+            complete log, such as the ones of the simulator and of the update service.
         level: The confidence level of the intervals.
 
     Returns:
@@ -114,18 +123,18 @@ def fit(
     names = tuple(parameters)
     for name in names:
         _check_is_identified(name)
-    tasks = list(_read_tasks(_iter_rows(log), until_ms, _longest_success_ms(poll_period_s)))
+    rows = _iter_rows(log)
+    tasks = list(_read_tasks(rows, until_ms, _longest_success_ms(poll_period_s)))
     if not tasks:
         raise FleetError("log", 0, "the log has no row in which a task is created; give the log of a whole rollout")
-    failure_probability: Estimate | None = None
-    counted_tries = 0
+    result = Fit(level)
     if "fails" in names:
-        failure_probability, counted_tries = _estimate_failure_probability(tasks, level)
-    gone_share: Estimate | None = None
-    counted_tasks = 0
+        failure_probability, try_count = _estimate_failure_probability(tasks, level)
+        result = replace(result, fails=failure_probability, tries=try_count)
     if "gone" in names:
-        gone_share, counted_tasks = _estimate_gone_share(tasks, level)
-    return Fit(level, failure_probability, gone_share, counted_tries, counted_tasks)
+        gone_share, task_count = _estimate_gone_share(tasks, level)
+        result = replace(result, gone=gone_share, tasks=task_count)
+    return result
 
 
 def binomial_interval(hits: int, trials: int, level: float) -> Estimate:
@@ -308,9 +317,15 @@ def _count_certain_failures(begun: int, after: _Row) -> int:
 
 
 def _estimate_failure_probability(tasks: list[_Task], level: float) -> tuple[Estimate, int]:
-    """Return the probability that a try fails, and the number of tries that it comes from.
+    """Estimate the probability that a try fails.
 
-    A try without an outcome may have failed or not. The interval covers both.
+    Args:
+        tasks: What the log tells about each task.
+        level: The confidence level.
+
+    Returns:
+        The probability, and the number of tries whose results were counted. Its interval allows for tries without a
+        result, each of which may have failed or not.
     """
     _check_tries_are_alike(tasks)
     all_tries = list(chain.from_iterable(task.tries for task in tasks))

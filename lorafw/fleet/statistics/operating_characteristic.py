@@ -28,6 +28,7 @@ class OperatingPoint:
     """How often a rule stops a firmware with a certain failure rate."""
 
     failure_rate: float
+    """The share of gateways that the firmware would leave FAILED if all were updated."""
     stops: Estimate
     """The probability that the rule stops the rollout. It has an interval if it was simulated."""
     failed_share: Estimate
@@ -59,11 +60,11 @@ def operating_characteristic(
             end COMPLETED, so an abort criterion stops the rollout later than the exact result for it suggests.
         failure_rates: The failure rates to look at.
         gateways: Number of gateways.
-        fleet: The fleet for a ``Plan``. None for ``gateways`` gateways without any other fault.
+        fleet: The fleet for a ``Plan``. None for a fleet in which only the installation can fail.
         replications: Number of simulated rollouts for each failure rate.
         seed: The seed of the random numbers.
         level: The confidence level of simulated points.
-        progress: As for ``simulate``.
+        progress: Called as ``progress(done, total)`` with numbers of gateways while a ``Plan`` is simulated.
 
     Returns:
         The probability of a stop at each failure rate.

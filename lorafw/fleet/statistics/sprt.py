@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from scipy.special import bdtr, bdtrc
 
 from lorafw.errors import FleetError
 from lorafw.fleet._validation import check_probability
+
+_NEGLIGIBLE: Final = 1e-12
+"""The test counts as ended when it is undecided with less than this probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +72,41 @@ def sequential_test(
 
 
 def _exact_sprt(good: float, bad: float, alpha: float, beta: float, rate: float, most: int) -> tuple[float, float]:
-    """Return the average number of gateways, and the probability that the test stops, at a true failure rate.
+    """Return the mean number of gateways of the test, and the probability that it stops the rollout.
 
-    The state is the distribution of the number of failures among the rollouts that are still undecided.
+    The test adds up a log likelihood ratio, gateway by gateway. It stops the rollout at the upper bound and passes the
+    firmware at the lower bound.
+
+    Args:
+        good: The failure rate of a good firmware.
+        bad: The failure rate of a bad firmware.
+        alpha: The intended probability to stop a good firmware.
+        beta: The intended probability to pass a bad firmware.
+        rate: The true failure rate.
+        most: The largest number of gateways to look at.
     """
-    upper, lower = math.log((1 - beta) / alpha), math.log(beta / (1 - alpha))
-    failure_weight, success_weight = math.log(bad / good), math.log((1 - bad) / (1 - good))
-    undecided, average_size, stop_probability = np.ones(1), 0.0, 0.0
+    upper_bound = math.log((1 - beta) / alpha)
+    lower_bound = math.log(beta / (1 - alpha))
+    failure_weight = math.log(bad / good)
+    success_weight = math.log((1 - bad) / (1 - good))
+    mean_size, stop_probability = 0.0, 0.0
+    # undecided[f] is the probability that f gateways have failed so far and the test has not ended.
+    undecided = np.ones(1)
     for executed in range(1, most + 1):
-        average_size += float(undecided.sum())
+        mean_size += float(undecided.sum())
+        # 1. One more gateway completes, or it fails.
         probability = np.append(undecided * (1 - rate), 0.0)
         probability[1:] += undecided * rate
+        # 2. Some numbers of failures end the test.
         failed = np.arange(executed + 1)
         log_likelihood_ratio = failed * failure_weight + (executed - failed) * success_weight
-        stop_probability += float(probability[log_likelihood_ratio >= upper].sum())
-        is_undecided = (log_likelihood_ratio < upper) & (log_likelihood_ratio > lower)
-        undecided = np.where(is_undecided, probability, 0.0)
-        if undecided.sum() < 1e-12:
+        stops = log_likelihood_ratio >= upper_bound
+        passes = log_likelihood_ratio <= lower_bound
+        stop_probability += float(probability[stops].sum())
+        undecided = np.where(stops | passes, 0.0, probability)
+        if undecided.sum() < _NEGLIGIBLE:
             break
-    return average_size, stop_probability
+    return mean_size, stop_probability
 
 
 def fixed_sample(good: float, bad: float, alpha: float, beta: float, most: int = 100_000) -> tuple[int, int]:

@@ -100,9 +100,10 @@ class Summary:
                 values[name] = metric.value
                 intervals[name] = [metric.low, metric.high]
             else:
-                values[name] = {key: estimate.value for key, estimate in metric.items()}
-                intervals[name] = {key: [estimate.low, estimate.high] for key, estimate in metric.items()}
-        return {**values, "intervals": intervals}
+                values[name] = {quantile: estimate.value for quantile, estimate in metric.items()}
+                intervals[name] = {quantile: [estimate.low, estimate.high] for quantile, estimate in metric.items()}
+        values["intervals"] = intervals
+        return values
 
 
 _METRICS: Final = tuple(
@@ -116,20 +117,27 @@ def summary_rows(summary: Summary, *, aborted: bool) -> list[tuple[str, str, str
 
     Args:
         summary: The summary.
-        aborted: If True, the share of the rollouts that were stopped is among them.
+        aborted: If True, the last row is the share of the rollouts that were stopped.
 
     Returns:
         A label, a value and an interval for each metric.
     """
-    names = ["completed_share", "failed_share", "never_completed_share"]
-    estimates = {name: getattr(summary, name) for name in names}
+    rows = [
+        _metric_row("completed_share", summary.completed_share),
+        _metric_row("failed_share", summary.failed_share),
+        _metric_row("never_completed_share", summary.never_completed_share),
+    ]
     for quantile, estimate in summary.time_to_completed_s.items():
-        estimates[f"time_to_completed_s {quantile}"] = estimate
-    names = ["time_to_last_s", "mean_sends", "bytes_sent", "peak_offers_per_min"]
+        rows.append(_metric_row(f"time_to_completed_s {quantile}", estimate))
+    rows += [
+        _metric_row("time_to_last_s", summary.time_to_last_s),
+        _metric_row("mean_sends", summary.mean_sends),
+        _metric_row("bytes_sent", summary.bytes_sent),
+        _metric_row("peak_offers_per_min", summary.peak_offers_per_min),
+    ]
     if aborted:
-        names.append("aborted_share")
-    estimates |= {name: getattr(summary, name) for name in names}
-    return [_metric_row(name, estimate) for name, estimate in estimates.items()]
+        rows.append(_metric_row("aborted_share", summary.aborted_share))
+    return rows
 
 
 def _metric_row(name: str, estimate: Estimate) -> tuple[str, str, str]:
