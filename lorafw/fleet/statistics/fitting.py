@@ -326,6 +326,9 @@ def _estimate_failure_probability(tasks: list[_Task], level: float) -> tuple[Est
     Returns:
         The probability, and the number of tries whose results were counted. Its interval allows for tries without a
         result, each of which may have failed or not.
+
+    Raises:
+        FleetError: The log does not identify the probability.
     """
     _check_tries_are_alike(tasks)
     all_tries = list(chain.from_iterable(task.tries for task in tasks))
