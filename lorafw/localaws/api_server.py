@@ -84,11 +84,7 @@ class ApiServer:
 
 
 def _create_server(host: str, port: int, names: HostNames, wrap: Callable[[Application], Application] | None) -> Any:
-    """Create moto's server, which listens from now on. The arguments are those of ``ApiWsgiServer``.
-
-    Raises:
-        OSError: The port is taken.
-    """
+    """Return a new server of moto, which listens from now on. Raises OSError if the port is taken."""
     from lorafw.iotwireless import register  # noqa: PLC0415
     from lorafw.iotwireless.http_server import ApiWsgiServer  # noqa: PLC0415
 

@@ -3,8 +3,7 @@
 The API is moto's own server with ``iotwireless`` added, so it has S3, IAM, STS and IoT too. Its state is kept in memory
 and is lost when the process ends, unless a ``KeptState`` is given.
 
-Functions import moto themselves: importing it takes about a second, and many importers of this module never open a
-cloud.
+moto is imported when a cloud is opened: that takes about a second, and many importers of this module never open one.
 """
 
 from __future__ import annotations
@@ -12,16 +11,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from lorafw.clock import Clock, ManualClock, SystemClock
 from lorafw.errors import LabError
 from lorafw.example import REGION
 from lorafw.failures.over_http import Application, FailureMiddleware
 from lorafw.failures.registry import FailureRegistry
-from lorafw.isolation.environment import aws_profile_removed, aws_variables
+from lorafw.isolation.environment import aws_variables
 from lorafw.isolation.sessions import make_client
-from lorafw.isolation.settings import without_moto_switches
 from lorafw.localaws.api_server import ApiServer, reset_moto
 from lorafw.localaws.control import ControlMiddleware
 from lorafw.localaws.cups_servers import CupsSettings, run_plain_cups, run_tls_cups
@@ -31,9 +29,6 @@ from lorafw.server.config import DEFAULT_LIMITS, Limits
 from lorafw.server.loopback import as_url_host, is_loopback
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
-
-ELSEWHERE: Final = "; if yours is elsewhere, lead S3 and IAM here as well: set AWS_ENDPOINT_URL"
-"""The end of the error for a missing role or bucket: perhaps only iotwireless requests are sent to this server."""
 
 
 class Cloud:
@@ -140,12 +135,17 @@ class Cloud:
 
     def __enter__(self) -> Cloud:
         """Start the API and CUPS. If something cannot be started, everything is stopped again."""
+        from lorafw.localaws.service_runner import empty_moto, run_service  # noqa: PLC0415 -- imports moto
+
         with contextlib.ExitStack() as stack:
-            self._prepare_moto(stack)
-            # Requests that arrive from now on wait until the state is complete.
+            stack.enter_context(empty_moto())
+            if self.kept_state is not None:
+                stack.enter_context(self.kept_state)
+                self._restore_clock(self.kept_state)
+            # From here on requests can arrive. They wait until the API serves, when the service has its state.
             stack.callback(self.api.stop)
             self.api.listen()
-            self._start_service(stack)
+            self.service = stack.enter_context(run_service(self._clock, self._policy, self.kept_state))
             self.api.serve()
             self._start_cups(stack)
             self._exit_stack = stack.pop_all()
@@ -155,20 +155,20 @@ class Cloud:
         """Stop everything."""
         self._exit_stack.close()
 
-    def _prepare_moto(self, stack: contextlib.ExitStack) -> None:
-        """Let moto begin without any resources, and open the kept state. Closing ``stack`` undoes this."""
-        from lorafw.iotwireless.corrections import corrected_moto  # noqa: PLC0415
-
-        stack.enter_context(without_moto_switches())
-        stack.enter_context(aws_profile_removed())
-        stack.enter_context(corrected_moto())
-        reset_moto()
-        if self.kept_state is None:
-            return
-        stack.enter_context(self.kept_state)
-        saved_ms = self.kept_state.saved_time_ms()
+    def _restore_clock(self, kept_state: KeptState) -> None:
+        """Move a manual clock to the time at which the kept state was saved."""
+        saved_ms = kept_state.saved_time_ms()
         if isinstance(self._clock, ManualClock) and saved_ms is not None:
             self._clock.advance_to(saved_ms)
+
+    def _start_cups(self, stack: contextlib.ExitStack) -> None:
+        """Start the CUPS servers that are wanted. ``stack`` stops them when it is closed."""
+        settings, plain_uri = self._cups_settings, None
+        if settings.plain_port is not None:
+            self.cups_plain = stack.enter_context(run_plain_cups(self.service, settings, settings.plain_port))
+            plain_uri = self.cups_plain.uri
+        if settings.tls_port is not None:
+            self.cups_tls = stack.enter_context(run_tls_cups(self.service, settings, settings.tls_port, plain_uri))
 
     def _wrap_api(self, application: Application) -> Application:
         """Return moto's application with middleware around it. The first middleware here is the innermost one."""
@@ -177,30 +177,6 @@ class Cloud:
             application = self.kept_state.keep_requests(application)
         application = FailureMiddleware(application, self.failures)
         return ControlMiddleware(application, self)
-
-    def _start_service(self, stack: contextlib.ExitStack) -> None:
-        """Create the service, which reads updates from this cloud's S3, and restore its kept state.
-
-        Sets ``service``. Closing ``stack`` ends its use.
-        """
-        from lorafw.iotwireless.context import new_id, use_service  # noqa: PLC0415
-        from lorafw.iotwireless.models import restore_api_records  # noqa: PLC0415
-        from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
-
-        source = stack.enter_context(RoleSource(clock=self._clock, missing_hint=ELSEWHERE))
-        self.service = UpdateService(source=source, clock=self._clock, policy=self._policy, new_id=new_id)
-        stack.enter_context(use_service(self.service))
-        if self.kept_state is not None:
-            restore_api_records(self.kept_state.restore(self.service))
-
-    def _start_cups(self, stack: contextlib.ExitStack) -> None:
-        """Start the CUPS servers. Sets ``cups_plain`` and ``cups_tls``. Closing ``stack`` stops them."""
-        settings, plain_uri = self._cups_settings, None
-        if settings.plain_port is not None:
-            self.cups_plain = stack.enter_context(run_plain_cups(self.service, settings, settings.plain_port))
-            plain_uri = self.cups_plain.uri
-        if settings.tls_port is not None:
-            self.cups_tls = stack.enter_context(run_tls_cups(self.service, settings, settings.tls_port, plain_uri))
 
     # --- control, also through the control routes of the API ---
 

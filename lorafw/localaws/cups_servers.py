@@ -1,7 +1,4 @@
-"""The CUPS servers of a cloud: plain HTTP for virtual gateways on this machine, and HTTPS for real Basics Stations.
-
-Functions import the CA and the API themselves: importing these takes about a second.
-"""
+"""The CUPS servers of a cloud: plain HTTP for virtual gateways on this machine, and HTTPS for real Basics Stations."""
 
 from __future__ import annotations
 
@@ -12,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lorafw.iotwireless.context import IotCertificates, on_certificate_associated, set_cups_endpoint
 from lorafw.server.admission import LOCALHOST, HostNames
 from lorafw.server.app import CupsServer
 from lorafw.server.authorization import CertificateAuthorizer
+from lorafw.server.certificate_authority import load_or_create
 from lorafw.server.config import Limits, TlsConfig
 from lorafw.server.loopback import host_name_of, loopback_or_default
 from lorafw.tasks.service import UpdateService
@@ -62,8 +61,6 @@ def run_plain_cups(service: UpdateService, settings: CupsSettings, port: int) ->
         settings: The settings of both servers.
         port: The port to listen at.
     """
-    from lorafw.iotwireless.context import set_cups_endpoint  # noqa: PLC0415
-
     server = CupsServer(
         service,
         host=loopback_or_default(settings.host),
@@ -89,9 +86,6 @@ def run_tls_cups(
         port: The port to listen at.
         plain_uri: The address of plain CUPS. None if there is none.
     """
-    from lorafw.iotwireless.context import set_cups_endpoint  # noqa: PLC0415
-    from lorafw.server.certificate_authority import load_or_create  # noqa: PLC0415
-
     names = settings.certificate_names()
     with _state_folder(settings.state_dir) as folder:
         authority = load_or_create(folder, names)
@@ -132,8 +126,6 @@ def _authorize_clients(service: UpdateService, context: ssl.SSLContext) -> Itera
     Yields:
         The authorizer, which says for which gateway a certificate may be used.
     """
-    from lorafw.iotwireless.context import IotCertificates, on_certificate_associated  # noqa: PLC0415
-
     authorizer = CertificateAuthorizer(IotCertificates(), service.find_gateway)
     authorizer.attach(context)
     with on_certificate_associated(authorizer.trust):
