@@ -12,12 +12,13 @@ from scipy.special import ndtri
 
 from lorafw.errors import FleetError
 from lorafw.fleet._validation import check_gateways, check_number, check_seed, check_share, require_known_name
+from lorafw.fleet.arrays import Integers, RngKeys
 from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.defaults import default_value
 from lorafw.fleet.fleet import Fleet, make_fleet
 from lorafw.fleet.plan import NEVER_ENDS, BetaBinomial, Plan, Threshold, Update, Wave
 from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
-from lorafw.fleet.simulation.random_streams import BLOCK, U64, Stream, rng_keys, uniform
+from lorafw.fleet.simulation.random_streams import BLOCK, Stream, rng_keys, uniform
 
 BACKHAULS: Final = {
     "ethernet": "goodput_ethernet_Mbps",
@@ -123,14 +124,14 @@ def typical_conditions() -> Conditions:
     return Conditions(**{name: default_value(name) for name in names})
 
 
-def _draw_flags(name: str, share: float, rng_key: U64, stream: Stream) -> Any:
+def _draw_flags(name: str, share: float, rng_key: RngKeys, stream: Stream) -> Any:
     """Draw which gateways have a property. Returns the plain value False if none has."""
     if not check_share(name, share):
         return False
     return uniform(rng_key, stream) < share
 
 
-def _draw_categories(name: str, shares: Mapping[str, float], rng_key: U64, stream: Stream) -> npt.NDArray[np.int16]:
+def _draw_categories(name: str, shares: Mapping[str, float], rng_key: RngKeys, stream: Stream) -> npt.NDArray[np.int16]:
     """Draw the category of each gateway: an index into the keys of ``shares``."""
     for category, share in shares.items():
         check_share(f"{name}.{category}", share)
@@ -176,7 +177,7 @@ def reference_fleet(gateways: int, *, seed: int = 0, missed_poll: float = 0.02, 
     return replace(fleet, phase_ms=first_polls_ms)
 
 
-def _draw_phases_ms(gateways: int, seed: int, period_ms: int) -> npt.NDArray[np.int64]:
+def _draw_phases_ms(gateways: int, seed: int, period_ms: int) -> Integers:
     """Draw the time of each gateway's first poll, uniform over the period.
 
     Works block by block: most of the time would otherwise go into touching new memory for intermediate results.

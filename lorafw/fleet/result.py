@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from lorafw.errors import FleetError
 from lorafw.fleet._validation import check_level
+from lorafw.fleet.arrays import Integers
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.gateway_history import describe_history
 from lorafw.fleet.log_tables import count_statuses, to_dataframe
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.simulation.event_log import EventLog, concatenate_logs
 from lorafw.fleet.simulation.histories import Histories
-from lorafw.fleet.simulation.inputs import I64
 from lorafw.fleet.simulation.runners import RolloutContext, open_runner
 from lorafw.fleet.statistics.estimates import summarise
 from lorafw.fleet.statistics.summary import Summary
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 class WaveRecord:
     """The course of one wave. Each array has one element for each replication. Times are in ms since the start."""
 
-    started_ms: I64
+    started_ms: Integers
     """The time at which the wave started."""
-    decided_ms: I64
+    decided_ms: Integers
     """The time from which the next wave may start, or NEVER if it may not start."""
     decision: npt.NDArray[np.int8]
     """The decision of the gate, as the number of a GateDecision."""
@@ -70,7 +70,7 @@ class Result:
     """The number of independent rollouts."""
     histories: Histories
     """One row for each replication, one column for each gateway."""
-    stopped_ms: I64
+    stopped_ms: Integers
     """The time at which each replication was aborted. NEVER if it was not aborted."""
     waves: tuple[WaveRecord, ...]
     """The waves in their order. Empty if the gateways' requests create the tasks."""
@@ -101,7 +101,7 @@ class Result:
             rows = slice(replication, replication + 1)
         return summarise(self.histories.replications(rows), self.stopped_ms[rows], self.plan.update.size_bytes, ci)
 
-    def counts(self, times_s: Any, replication: int = 0) -> dict[str, npt.NDArray[np.int64]]:
+    def counts(self, times_s: Any, replication: int = 0) -> dict[str, Integers]:
         """Return how many gateways have each status at certain times.
 
         Args:

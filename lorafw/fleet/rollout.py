@@ -16,15 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from lorafw.errors import FleetError
+from lorafw.fleet.arrays import Indices, Integers
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan, Wave
 from lorafw.fleet.result import Result, WaveRecord
 from lorafw.fleet.simulation.gates import GateDecision, first_abort_ms, first_decision
 from lorafw.fleet.simulation.histories import Histories, allocate_histories, discard_after_stop, stack_histories
-from lorafw.fleet.simulation.inputs import I64, NEVER, to_ms
+from lorafw.fleet.simulation.inputs import NEVER, to_ms
 from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
 from lorafw.fleet.simulation.random_streams import rng_keys
-from lorafw.fleet.simulation.runners import BatchRunner, Indices, RolloutContext, open_runner
+from lorafw.fleet.simulation.runners import BatchRunner, RolloutContext, open_runner
 from lorafw.fleet.simulation.task_creation import creation_offsets_ms, random_delays_ms, task_order
 
 
@@ -84,7 +85,7 @@ class ReplicationResults:
 
     histories: Histories
     """One row for each replication."""
-    stopped_ms: I64
+    stopped_ms: Integers
     """The time at which each rollout was stopped, or NEVER if it was not stopped."""
     waves: tuple[WaveRecord, ...]
     """The waves in their order. Empty if the gateways' requests create the tasks."""
@@ -153,7 +154,7 @@ class _WaveRunner:
         order = task_order(self._plan, self._rng_key)
         records = []
         # Each array of times has one element for each rollout.
-        start_ms: I64 = np.zeros(len(self._replications), dtype=np.int64)
+        start_ms: Integers = np.zeros(len(self._replications), dtype=np.int64)
         stop_ms = gate_abort_ms = _never_array(len(self._replications))
         for wave, (first, end) in zip(waves, pairwise([0, *wave_ends]), strict=True):
             # 1. Simulate the gateways of the wave. A rollout that has stopped creates no tasks.
@@ -175,7 +176,7 @@ class _WaveRunner:
         discard_after_stop(self._histories, stop_ms)
         return ReplicationResults(self._histories, stop_ms, tuple(records))
 
-    def _task_times_ms(self, gateway_index: Indices, start_ms: I64) -> I64:
+    def _task_times_ms(self, gateway_index: Indices, start_ms: Integers) -> Integers:
         """Return when each task of a wave is created, one row for each rollout.
 
         Args:
@@ -189,14 +190,14 @@ class _WaveRunner:
         rng_key = np.take_along_axis(self._rng_key, gateway_index, axis=1)
         return created_ms + random_delays_ms(self._plan, rng_key)
 
-    def _simulate_gateways(self, gateway_index: Indices, created_ms: I64) -> Histories:
+    def _simulate_gateways(self, gateway_index: Indices, created_ms: Integers) -> Histories:
         """Simulate the gateways of a wave, and return their histories. Writes them to those of the fleet as well."""
         histories = self._runner.run_batches(self._context, self._replications, gateway_index, created_ms)
         for target, values in zip(self._histories.owned_arrays(), histories.owned_arrays(), strict=True):
             np.put_along_axis(target, gateway_index, values, axis=1)
         return histories
 
-    def _criterion_met_ms(self) -> I64:
+    def _criterion_met_ms(self) -> Integers:
         """Return when the abort criterion is met in each rollout, from the histories of all waves so far.
 
         The time is computed again after each wave. Successful gateways of a later wave can prevent the criterion from
@@ -208,8 +209,8 @@ class _WaveRunner:
 
 
 def _decide(
-    wave: Wave, histories: Histories, first_check_ms: I64, stop_ms: I64, horizon_ms: int
-) -> tuple[npt.NDArray[np.int8], I64]:
+    wave: Wave, histories: Histories, first_check_ms: Integers, stop_ms: Integers, horizon_ms: int
+) -> tuple[npt.NDArray[np.int8], Integers]:
     """Decide whether the next wave starts. Each array of times has one element for each rollout.
 
     Args:
@@ -236,6 +237,6 @@ def _decide(
     return decision, decided_ms
 
 
-def _never_array(count: int) -> I64:
+def _never_array(count: int) -> Integers:
     """Return an array of times, all NEVER."""
     return np.full(count, NEVER, dtype=np.int64)

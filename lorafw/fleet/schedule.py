@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from lorafw.fleet.arrays import Indices, Integers
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
-from lorafw.fleet.simulation.inputs import I64
 from lorafw.fleet.simulation.random_streams import rng_keys
 from lorafw.fleet.simulation.task_creation import creation_offsets_ms, random_delays_ms, task_order
 
@@ -19,9 +16,9 @@ from lorafw.fleet.simulation.task_creation import creation_offsets_ms, random_de
 class WaveSchedule:
     """The tasks of one wave, in the order of the plan."""
 
-    gateway_index: npt.NDArray[np.intp]
+    gateway_index: Indices
     """The gateways, as indices into the fleet."""
-    offsets_ms: I64
+    offsets_ms: Integers
     """How long after the start of the wave each task is created."""
 
 

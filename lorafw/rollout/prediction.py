@@ -21,12 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lorafw.errors import RolloutError
+from lorafw.fleet.arrays import Codes, Integers
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.result import Result
 from lorafw.fleet.rollout import simulate
-from lorafw.fleet.simulation.codes import U8, status_code
-from lorafw.fleet.simulation.inputs import I64, NEVER
+from lorafw.fleet.simulation.codes import status_code
+from lorafw.fleet.simulation.inputs import NEVER
 from lorafw.fleet.simulation.random_streams import rng_keys, splitmix64
 from lorafw.fleet.simulation.task_creation import task_order
 from lorafw.rollout.fleet_draws import FleetMaker, draw_fleets
@@ -169,16 +170,16 @@ class WaveEnds:
     other times.
     """
 
-    ended_ms: I64
+    ended_ms: Integers
     """When each task ended. Shape (rollouts, gateways)."""
-    status: U8
+    status: Codes
     """The last status of each task, as a number (``status_code``). Shape (rollouts, gateways)."""
-    stalled_ms: I64
+    stalled_ms: Integers
     """When each update stalled. Shape (rollouts, gateways)."""
-    stopped_ms: I64
+    stopped_ms: Integers
     """When each rollout was stopped. Shape (rollouts,)."""
 
-    def times_ms(self, status: TaskStatus) -> I64:
+    def times_ms(self, status: TaskStatus) -> Integers:
         """Return the times at which tasks ended with a status, sorted within each rollout.
 
         Args:
@@ -189,12 +190,12 @@ class WaveEnds:
         """
         has_status = self.status == status_code(status)
         ended_ms = np.where(has_status, self.ended_ms, NEVER)
-        sorted_ms: I64 = np.sort(ended_ms, axis=1)
+        sorted_ms: Integers = np.sort(ended_ms, axis=1)
         return sorted_ms
 
-    def sorted_stalls_ms(self) -> I64:
+    def sorted_stalls_ms(self) -> Integers:
         """Return the times at which updates stalled, sorted within each rollout. Shape (rollouts, gateways)."""
-        sorted_ms: I64 = np.sort(self.stalled_ms, axis=1)
+        sorted_ms: Integers = np.sort(self.stalled_ms, axis=1)
         return sorted_ms
 
 
@@ -270,7 +271,7 @@ def simulated_waves(result: Result) -> Iterator[WaveEnds]:
         wave_start = wave_end
 
 
-def _ends_of_wave(result: Result, gateways: I64, started_ms: I64) -> WaveEnds:
+def _ends_of_wave(result: Result, gateways: Integers, started_ms: Integers) -> WaveEnds:
     """Return how the tasks of one wave ended.
 
     Args:
@@ -301,9 +302,9 @@ def _ends_of_wave(result: Result, gateways: I64, started_ms: I64) -> WaveEnds:
     )
 
 
-def _since(time_ms: I64, start_ms: I64) -> I64:
+def _since(time_ms: Integers, start_ms: Integers) -> Integers:
     """Return the durations from a start to some times. NEVER stays NEVER."""
-    since_ms: I64 = np.where(time_ms < NEVER, time_ms - start_ms, NEVER)
+    since_ms: Integers = np.where(time_ms < NEVER, time_ms - start_ms, NEVER)
     return since_ms
 
 
@@ -342,7 +343,7 @@ def _curves(ends: WaveEnds, hours: npt.NDArray[np.float64]) -> WaveCurves:
     )
 
 
-def _count(sorted_ms: I64, until_ms: npt.NDArray[np.float64]) -> Counts:
+def _count(sorted_ms: Integers, until_ms: npt.NDArray[np.float64]) -> Counts:
     """Return how many of the sorted times of each rollout had come by each moment. Shape (rollouts, moments)."""
     rows = [np.searchsorted(times_ms, until_ms, side="right") for times_ms in sorted_ms]
     return np.array(rows, dtype=np.int32).reshape(len(sorted_ms), len(until_ms))

@@ -18,16 +18,16 @@ from scipy.special import ndtri
 
 from lorafw.errors import FleetError
 from lorafw.fleet._validation import check_seed, require_known_name, shown
+from lorafw.fleet.arrays import Floats, RngKeys
 from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.defaults import default_value
 from lorafw.fleet.fleet import MAX_PERIOD_MS, Fleet, make_fleet
 from lorafw.fleet.presets import BACKHAULS, typical_conditions
 from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
-from lorafw.fleet.simulation.random_streams import U64, Stream, rng_keys, uniform
+from lorafw.fleet.simulation.random_streams import Stream, rng_keys, uniform
 
 Cells = Sequence[Any]
 Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
 
 DEFAULT_BACKHAUL: Final = "ethernet"
 DEFAULT_NAME: Final = "unknown"
@@ -366,7 +366,7 @@ def _read_backhauls(rows: TableRows) -> tuple[Array, tuple[str, ...]]:
 
 
 def _read_goodput_Bps(  # noqa: N802 -- a unit
-    rows: TableRows, backhaul: Array, backhaul_names: tuple[str, ...], rng_key: U64
+    rows: TableRows, backhaul: Array, backhaul_names: tuple[str, ...], rng_key: RngKeys
 ) -> Floats:
     """Return the goodput of each gateway in bytes per second.
 

@@ -13,11 +13,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from lorafw.fleet.simulation.codes import U8
-from lorafw.fleet.simulation.inputs import I64, Mask
-from lorafw.fleet.simulation.random_streams import U64
+from lorafw.fleet.arrays import Codes, Indices, Integers, Mask, RngKeys
 
-Selection: TypeAlias = npt.NDArray[np.bool_] | npt.NDArray[np.intp]
+Selection: TypeAlias = Mask | Indices
 """A mask with one element for each gateway, or the positions of some gateways."""
 
 
@@ -33,21 +31,21 @@ class PresentedVersion(IntEnum):
 class ActiveGateways:
     """Gateways whose tasks have not ended. Each field is an array with one element for each gateway."""
 
-    batch_index: npt.NDArray[np.int64]
+    batch_index: Integers
     """The position of the gateway in its batch."""
-    rng_key: U64
+    rng_key: RngKeys
     """The key of the gateway's random numbers."""
-    next_event_ms: I64
+    next_event_ms: Integers
     """The time of the next poll. During a step, the time of the exchange with the server."""
-    period_ms: I64
+    period_ms: Integers
     """The regular time between two polls."""
-    last_request_ms: I64
+    last_request_ms: Integers
     """The time of the last request that reached the server."""
-    status: U8
+    status: Codes
     """The status of the task, as a code of ``fleet.simulation.codes``."""
-    presented: U8
+    presented: Codes
     """The version that the gateway presents in its next request, a PresentedVersion."""
-    last_fault: U8
+    last_fault: Codes
     """The code of the last fault, or that of ``Fault.NONE``."""
     download_broken: Mask
     """True if the last download broke off."""
@@ -71,9 +69,9 @@ class ActiveGateways:
 
     def scheduled(
         self,
-        next_poll_ms: I64,
+        next_poll_ms: Integers,
         *,
-        presented: U8 | PresentedVersion,
+        presented: Codes | PresentedVersion,
         poll_certain: Mask | bool,
         download_broken: bool,
     ) -> ActiveGateways:

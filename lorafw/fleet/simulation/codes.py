@@ -5,16 +5,14 @@ NEXT_STATUS is the transition table of ``tasks.lifecycle`` as an array for each 
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from lorafw.faults import FAULTS as FAULTS  # noqa: PLC0414 -- exported here as well
 from lorafw.faults import Fault as Fault  # noqa: PLC0414
+from lorafw.fleet.arrays import Codes
 from lorafw.tasks.lifecycle import ATTEMPT_BY_STATUS, TRANSITIONS, Cause, TaskEvent, TaskStatus
-
-U8: TypeAlias = npt.NDArray[np.uint8]
 
 STATUSES: Final = tuple(TaskStatus)
 """The statuses by code."""
@@ -46,7 +44,7 @@ def fault_code(fault: Fault) -> int:
     return FAULTS.index(fault)
 
 
-def _next_statuses(event: TaskEvent) -> U8:
+def _next_statuses(event: TaskEvent) -> Codes:
     """Return the code of the status after an event, indexed by the code of the status before it."""
     next_status = np.full(len(STATUSES) + 1, ILLEGAL, dtype=np.uint8)
     for (status_before, transition_event), status_after in TRANSITIONS.items():
@@ -59,14 +57,14 @@ NEXT_STATUS: Final = {event: _next_statuses(event) for event in TaskEvent}
 """The transition table: ``NEXT_STATUS[event][code]`` is the code of the next status."""
 
 
-def status_after(event: TaskEvent, status: U8) -> U8:
+def status_after(event: TaskEvent, status: Codes) -> Codes:
     """Return the status of each task after an event.
 
     Args:
         event: The event.
         status: The code of the status of each task before the event.
     """
-    next_status: U8 = NEXT_STATUS[event][status]
+    next_status: Codes = NEXT_STATUS[event][status]
     return next_status
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from lorafw.fleet.arrays import Codes, Floats, Indices, Integers, Mask
 from lorafw.fleet.simulation.active import ActiveGateways, PresentedVersion, Selection, as_column, concatenate
-from lorafw.fleet.simulation.codes import U8, Fault, fault_code, status_code
+from lorafw.fleet.simulation.codes import Fault, fault_code, status_code
 from lorafw.fleet.simulation.history_writer import HistoryWriter
-from lorafw.fleet.simulation.inputs import I64, NEVER, Mask, SimulationParameters
-from lorafw.fleet.simulation.random_streams import F64, Stream
+from lorafw.fleet.simulation.inputs import NEVER, SimulationParameters
+from lorafw.fleet.simulation.random_streams import Stream
 from lorafw.fleet.simulation.silence import exceeds_timeout, fail_silent
 from lorafw.fleet.simulation.step import Step
 from lorafw.tasks.lifecycle import INITIAL, Cause, TaskStatus
@@ -35,7 +35,7 @@ class Delivered:
     """Gateways that received the whole update."""
 
     gateways: ActiveGateways
-    delivered_ms: I64
+    delivered_ms: Integers
     """When all of the update had arrived at each gateway."""
 
     def select(self, selection: Selection) -> Delivered:
@@ -47,18 +47,18 @@ class Delivered:
 class Broken:
     """Gateways whose downloads break off. Each array has one element for each of them."""
 
-    position: npt.NDArray[np.intp]
+    position: Indices
     """The position of the gateway among those that are sent the update in this step."""
     gateways: ActiveGateways
-    after_ms: I64
+    after_ms: Integers
     """How long after its beginning the download breaks off."""
-    fault: U8
+    fault: Codes
     """The code of the fault that breaks it off."""
-    received_share: F64
+    received_share: Floats
     """The share of the update that has arrived."""
 
     @property
-    def broken_ms(self) -> I64:
+    def broken_ms(self) -> Integers:
         """When each download breaks off."""
         return self.gateways.next_event_ms + self.after_ms
 
@@ -181,7 +181,7 @@ def _fail_broken(broken: Broken, params: SimulationParameters, writer: HistoryWr
     writer.record_unchanged(failed, broken.broken_ms, Cause.REPLY_BROKEN, broken.fault)
 
 
-def _download_ms(active: ActiveGateways, step: Step) -> I64:
+def _download_ms(active: ActiveGateways, step: Step) -> Integers:
     """Return how long each whole download takes."""
     duration_ms = step.params.size_bytes * 1000.0 / step.columns.goodput_Bps[active.batch_index]
     if step.params.conditions.download == "exponential":
@@ -189,7 +189,7 @@ def _download_ms(active: ActiveGateways, step: Step) -> I64:
     return duration_ms.astype(np.int64)
 
 
-def _find_broken(active: ActiveGateways, step: Step, duration_ms: I64) -> Broken | None:
+def _find_broken(active: ActiveGateways, step: Step, duration_ms: Integers) -> Broken | None:
     """Find the downloads that break off.
 
     Args:
@@ -221,7 +221,7 @@ def _find_broken(active: ActiveGateways, step: Step, duration_ms: I64) -> Broken
     return Broken(position, active.select(position), after_ms, fault, received_share)
 
 
-def _link_drop_ms(active: ActiveGateways, step: Step) -> I64:
+def _link_drop_ms(active: ActiveGateways, step: Step) -> Integers:
     """Return how long after the beginning of the download each link drops. NEVER if links do not drop."""
     drops_per_h = step.params.conditions.link_drops_per_h
     if not drops_per_h:
@@ -230,7 +230,7 @@ def _link_drop_ms(active: ActiveGateways, step: Step) -> I64:
     return (np.log(numbers) * (-_HOUR_MS / drops_per_h)).astype(np.int64)
 
 
-def _outage_start_ms(active: ActiveGateways, step: Step) -> I64:
+def _outage_start_ms(active: ActiveGateways, step: Step) -> Integers:
     """Return how long after the beginning of the download the next outage starts. NEVER if there are no outages."""
     outages, outage_group = step.outages, step.columns.outage_group
     if outages is None or outage_group is None:
@@ -238,7 +238,7 @@ def _outage_start_ms(active: ActiveGateways, step: Step) -> I64:
     return outages.next_start(outage_group[active.batch_index], active.next_event_ms) - active.next_event_ms
 
 
-def _stalls(active: ActiveGateways, step: Step) -> tuple[Mask, F64]:
+def _stalls(active: ActiveGateways, step: Step) -> tuple[Mask, Floats]:
     """Return which links stall, and the share of the update that arrives before that (1 if a link does not stall)."""
     probability = step.params.conditions.slow_link
     if not probability:

@@ -15,24 +15,23 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from lorafw.fleet.arrays import Codes, Indices, Integers, Mask
 from lorafw.fleet.simulation.codes import (
     ATTEMPT_NUMBER,
     CAUSES,
     FAULTS,
     NO_TASK,
     STATUSES,
-    U8,
     Fault,
     cause_code,
     fault_code,
     status_code,
 )
-from lorafw.fleet.simulation.inputs import I64, Mask
 from lorafw.tasks.lifecycle import INITIAL, Cause, TaskStatus
 
 Array: TypeAlias = npt.NDArray[Any]
 """A column of the log. ``DTYPES`` has the types of the elements."""
-RowSelection: TypeAlias = npt.NDArray[np.bool_] | npt.NDArray[np.intp] | slice
+RowSelection: TypeAlias = Mask | Indices | slice
 """Some rows: a mask with one element for each row, the numbers of rows, or a slice."""
 _PENDING: Final = status_code(INITIAL)
 _NO_FAULT: Final = fault_code(Fault.NONE)
@@ -137,17 +136,17 @@ class EventBlock:
     Each column has one element for each row.
     """
 
-    batch_index: I64
+    batch_index: Integers
     """The position of the gateway in its batch."""
-    time: I64
+    time: Integers
     """Milliseconds since the start of the rollout."""
-    from_status: U8
+    from_status: Codes
     """The status before, as a code of ``fleet.simulation.codes``."""
-    to_status: U8
+    to_status: Codes
     """The status after, as such a code."""
     cause: Cause
     """The cause of all these events."""
-    fault: U8
+    fault: Codes
     """The fault behind the event, as such a code."""
 
     def select(self, rows: Mask) -> EventBlock:
@@ -167,7 +166,7 @@ class EventBlock:
             fault=self.fault[rows],
         )
 
-    def attempts(self) -> U8:
+    def attempts(self) -> npt.NDArray[np.uint8]:
         """Return for each row the number of the attempt that the event belongs to."""
         attempt_before = ATTEMPT_NUMBER[self.from_status]
         attempt_after = ATTEMPT_NUMBER[self.to_status]
@@ -231,7 +230,7 @@ class EventRecorder:
         return log
 
 
-def _deletions(batch_index: I64, stopped_ms: int) -> EventBlock:
+def _deletions(batch_index: Integers, stopped_ms: int) -> EventBlock:
     """Return the rows of tasks that are deleted because the rollout stopped before they were offered."""
     size = len(batch_index)
     return EventBlock(
@@ -249,7 +248,7 @@ def _empty_log(row_count: int) -> EventLog:
     return EventLog(**{name: np.empty(row_count, dtype=dtype) for name, dtype in DTYPES.items()})
 
 
-def _write_rows(log: EventLog, rows: I64, block: EventBlock) -> None:
+def _write_rows(log: EventLog, rows: Integers, block: EventBlock) -> None:
     """Write the columns of a block to these rows of a log, except the numbers of the gateways."""
     log.time[rows] = block.time
     log.attempt[rows] = block.attempts()

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc
 
+from lorafw.fleet.arrays import Codes, Integers, Mask
 from lorafw.fleet.plan import Abort, BetaBinomial, Gate, Manual, Threshold
-from lorafw.fleet.simulation.codes import U8, status_code
-from lorafw.fleet.simulation.inputs import I64, NEVER, Mask
+from lorafw.fleet.simulation.codes import status_code
+from lorafw.fleet.simulation.inputs import NEVER
 from lorafw.tasks.lifecycle import TaskStatus
 
 _COMPLETED = status_code(TaskStatus.COMPLETED)
@@ -57,8 +58,8 @@ def _posterior_decision(gate: BetaBinomial, completed: Any, failed: Any) -> tupl
 
 
 def first_decision(
-    gate: Gate, first_check_ms: I64, check_interval_ms: int, max_checks: int, status: U8, ended_ms: I64
-) -> tuple[npt.NDArray[np.int8], I64]:
+    gate: Gate, first_check_ms: Integers, check_interval_ms: int, max_checks: int, status: Codes, ended_ms: Integers
+) -> tuple[npt.NDArray[np.int8], Integers]:
     """Check a gate again and again until it decides, in many rollouts at once.
 
     A gate that still holds at its last check aborts.
@@ -90,17 +91,17 @@ def first_decision(
     return decision, first_check_ms + deciding_check * check_interval_ms
 
 
-def _cumulative_counts(check: I64, selected: Mask, max_checks: int) -> I64:
+def _cumulative_counts(check: Integers, selected: Mask, max_checks: int) -> Integers:
     """Count for each rollout and check how many of the selected ends the check sees: shape (rollouts, max_checks)."""
     rollouts = len(check)
     width = max_checks + 1  # the last column counts the ends that no check sees
     flat_index = check + np.arange(rollouts)[:, None] * width
     counts = np.bincount(flat_index[selected], minlength=rollouts * width).reshape(rollouts, width)
-    cumulative: I64 = counts.cumsum(axis=1)[:, :max_checks]
+    cumulative: Integers = counts.cumsum(axis=1)[:, :max_checks]
     return cumulative
 
 
-def first_abort_ms(abort: Abort, status: U8, ended_ms: I64) -> I64:
+def first_abort_ms(abort: Abort, status: Codes, ended_ms: Integers) -> Integers:
     """Return when the abort criterion is first met in each rollout, NEVER if it is not.
 
     Args:
@@ -119,5 +120,5 @@ def first_abort_ms(abort: Abort, status: U8, ended_ms: I64) -> I64:
     # 3. Take the time of the first end after which it is met. `argmax` gives 0 if it is never met.
     first = met.argmax(axis=1)
     rows = np.arange(len(ended_ms))
-    result: I64 = np.where(met[rows, first], times_ms[rows, first], NEVER)
+    result: Integers = np.where(met[rows, first], times_ms[rows, first], NEVER)
     return result

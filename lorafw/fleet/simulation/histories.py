@@ -9,8 +9,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from lorafw.fleet.simulation.codes import NO_TASK, U8, Fault, fault_code
-from lorafw.fleet.simulation.inputs import I64, NEVER, SimulationParameters
+from lorafw.fleet.arrays import Codes, Integers
+from lorafw.fleet.simulation.codes import NO_TASK, Fault, fault_code
+from lorafw.fleet.simulation.inputs import NEVER, SimulationParameters
 
 _NO_FAULT: Final = fault_code(Fault.NONE)
 
@@ -19,19 +20,19 @@ _NO_FAULT: Final = fault_code(Fault.NONE)
 class Histories:
     """The history of each gateway: arrays of equal shape. Times are in ms, NEVER for what did not happen."""
 
-    status: U8
+    status: Codes
     """The status at the horizon, as a code; NO_TASK if the gateway has no task."""
-    delivered_sends: U8
+    delivered_sends: npt.NDArray[np.uint8]
     """Number of updates that were delivered whole."""
-    created_ms: I64
+    created_ms: Integers
     """When the task was created. The same array as ``offered_ms`` if a task is always offered when it is created."""
-    offered_ms: I64
+    offered_ms: Integers
     """When the update was first offered."""
-    ended_ms: I64
+    ended_ms: Integers
     """When the task became COMPLETED or FAILED."""
-    last_fault: U8
+    last_fault: Codes
     """The code of the last fault."""
-    broken_bytes: I64
+    broken_bytes: Integers
     """Bytes of downloads that broke off. Read-only zeros if no download can break."""
 
     def reset(self) -> None:
@@ -107,7 +108,7 @@ def stack_histories(parts: Sequence[Histories]) -> Histories:
     return Histories(**columns)
 
 
-def discard_after_stop(histories: Histories, stopped_ms: I64) -> None:
+def discard_after_stop(histories: Histories, stopped_ms: Integers) -> None:
     """Remove the tasks that were not yet offered when a rollout stopped. Tasks in progress run to their end.
 
     Args:

@@ -9,13 +9,12 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from lorafw.fleet.arrays import Codes, Floats, Integers
 from lorafw.fleet.simulation.active import ActiveGateways, as_column
-from lorafw.fleet.simulation.codes import NO_TASK, U8, Fault, fault_code, status_after, status_code
+from lorafw.fleet.simulation.codes import NO_TASK, Fault, fault_code, status_after, status_code
 from lorafw.fleet.simulation.event_log import EventBlock, EventRecorder
 from lorafw.fleet.simulation.histories import Histories
-from lorafw.fleet.simulation.inputs import I64
 from lorafw.tasks.lifecycle import INITIAL, Cause, TaskEvent
 
 _PENDING: Final = status_code(INITIAL)
@@ -36,7 +35,7 @@ class HistoryWriter:
         self._horizon_ms = horizon_ms
         self._recorder = recorder
 
-    def record_creation(self, batch_index: I64, created_ms: I64, cause: Cause) -> None:
+    def record_creation(self, batch_index: Integers, created_ms: Integers, cause: Cause) -> None:
         """Record that tasks are created, with the status PENDING.
 
         Args:
@@ -61,14 +60,16 @@ class HistoryWriter:
         """Record that attempts failed and the next ones begin. Return the gateways with their new status."""
         return self._advance_status(active, TaskEvent.ATTEMPT_FAILED, cause, active.last_fault)
 
-    def _advance_status(self, active: ActiveGateways, event: TaskEvent, cause: Cause, fault: U8) -> ActiveGateways:
+    def _advance_status(self, active: ActiveGateways, event: TaskEvent, cause: Cause, fault: Codes) -> ActiveGateways:
         """Record an event at the time of the exchange. Return the gateways with their new status."""
         index, new_status = active.batch_index, status_after(event, active.status)
         self._histories.status[index] = new_status
         self._log(EventBlock(index, active.next_event_ms, active.status, new_status, cause, fault))
         return replace(active, status=new_status)
 
-    def record_ends(self, active: ActiveGateways, end_ms: I64, event: TaskEvent, cause: Cause, fault: U8) -> None:
+    def record_ends(
+        self, active: ActiveGateways, end_ms: Integers, event: TaskEvent, cause: Cause, fault: Codes
+    ) -> None:
         """Record that tasks end.
 
         Args:
@@ -88,7 +89,7 @@ class HistoryWriter:
         self._histories.ended_ms[index] = end_ms
         self._log(EventBlock(index, end_ms, status, new_status, cause, fault))
 
-    def record_unchanged(self, active: ActiveGateways, time_ms: I64, cause: Cause, fault: U8) -> None:
+    def record_unchanged(self, active: ActiveGateways, time_ms: Integers, cause: Cause, fault: Codes) -> None:
         """Record an event that changes no status in the task log.
 
         Args:
@@ -99,16 +100,16 @@ class HistoryWriter:
         """
         self._log(EventBlock(active.batch_index, time_ms, active.status, active.status, cause, fault))
 
-    def set_last_fault(self, active: ActiveGateways, fault: U8) -> None:
+    def set_last_fault(self, active: ActiveGateways, fault: Codes) -> None:
         """Set the last fault of each gateway."""
         self._histories.last_fault[active.batch_index] = fault
 
-    def count_delivered(self, active: ActiveGateways, delivered_ms: I64) -> None:
+    def count_delivered(self, active: ActiveGateways, delivered_ms: Integers) -> None:
         """Count a delivered update for each gateway that has all of it at the horizon."""
         is_delivered = delivered_ms <= self._horizon_ms
         self._histories.delivered_sends[active.batch_index] += is_delivered
 
-    def add_broken_bytes(self, active: ActiveGateways, received_bytes: npt.NDArray[np.float64], broken_ms: I64) -> None:
+    def add_broken_bytes(self, active: ActiveGateways, received_bytes: Floats, broken_ms: Integers) -> None:
         """Count the bytes of downloads that broke off.
 
         Args:

@@ -5,17 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
+from lorafw.fleet.arrays import Codes, Floats, Integers, Mask, RngKeys
 from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
-from lorafw.fleet.simulation.codes import U8
-from lorafw.fleet.simulation.random_streams import U64
-
-I64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 NEVER: Final = 2**62
 """The time, in ms, of an event that does not happen."""
@@ -82,25 +75,25 @@ class SimulationParameters:
 class BatchColumns:
     """The gateways of a batch as arrays with one element for each gateway."""
 
-    rng_key: U64
+    rng_key: RngKeys
     """The key of the gateway's random numbers."""
-    phase_ms: I64
+    phase_ms: Integers
     """The time of the first poll."""
-    period_ms: I64
+    period_ms: Integers
     """The time between two polls."""
-    goodput_Bps: npt.NDArray[np.float64]  # noqa: N815 -- a unit
+    goodput_Bps: Floats  # noqa: N815 -- a unit
     """The bytes of the update that arrive per second."""
     never_requests: Mask | None
     """True for gateways that never request this update. None if every gateway requests it."""
-    key_fault: U8
+    key_fault: Codes
     """The fault because of which the station refuses the update, or ``Fault.NONE``."""
     restarts: Mask
     """Whether the update restarts the station."""
     version_differs: Mask
     """Whether the gateway presents another version than the expected one after the update."""
-    outage_group: I64 | None
+    outage_group: Integers | None
     """The number of the group that shares outages. None if there are no outages."""
-    task_created_ms: I64 | None
+    task_created_ms: Integers | None
     """The time at which each task is created. None if the gateway's first request creates its task."""
 
     @property

@@ -27,14 +27,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
+from lorafw.fleet.arrays import Codes, Integers, Mask, RngKeys
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Update
 from lorafw.fleet.simulation.active import ActiveGateways, PresentedVersion, as_column
-from lorafw.fleet.simulation.codes import U8, Fault, fault_code
+from lorafw.fleet.simulation.codes import Fault, fault_code
 from lorafw.fleet.simulation.downloads import Delivered
 from lorafw.fleet.simulation.history_writer import HistoryWriter
-from lorafw.fleet.simulation.inputs import I64, Mask, SimulationParameters
-from lorafw.fleet.simulation.random_streams import U64, Stream, uniform
+from lorafw.fleet.simulation.inputs import SimulationParameters
+from lorafw.fleet.simulation.random_streams import Stream, uniform
 from lorafw.fleet.simulation.silence import exceeds_timeout, fail_silent
 from lorafw.fleet.simulation.step import Step
 from lorafw.tasks.lifecycle import Cause, TaskEvent
@@ -53,8 +54,8 @@ _PRESENTED_AFTER[_CODE[Fault.VERSION_MISMATCH]] = PresentedVersion.OTHER
 class NextPoll:
     """The next poll of each gateway."""
 
-    time_ms: I64
-    presented: U8
+    time_ms: Integers
+    presented: Codes
     """The version that the gateway presents, a PresentedVersion."""
     poll_certain: Mask
     """True if the poll cannot be missed."""
@@ -107,7 +108,7 @@ def _complete(delivered: Delivered, params: SimulationParameters, writer: Histor
     writer.record_ends(gateways, restarted_ms, TaskEvent.TAKES_EFFECT, Cause.NEW_VERSION, no_fault)
 
 
-def _schedule_return(delivered: Delivered, faults: U8, step: Step, writer: HistoryWriter) -> ActiveGateways | None:
+def _schedule_return(delivered: Delivered, faults: Codes, step: Step, writer: HistoryWriter) -> ActiveGateways | None:
     """Schedule the next poll of gateways that do not complete at once.
 
     Args:
@@ -133,7 +134,7 @@ def _schedule_return(delivered: Delivered, faults: U8, step: Step, writer: Histo
     )
 
 
-def install_faults(gateways: ActiveGateways, step: Step) -> U8:
+def install_faults(gateways: ActiveGateways, step: Step) -> Codes:
     """Return the code of the fault of each gateway's installation, or of NONE.
 
     The faults are written from the last one on the way to the first one, because the first one counts.
@@ -159,7 +160,7 @@ def install_faults(gateways: ActiveGateways, step: Step) -> U8:
     return fault
 
 
-def next_polls(delivered: Delivered, faults: U8, step: Step) -> NextPoll:
+def next_polls(delivered: Delivered, faults: Codes, step: Step) -> NextPoll:
     """Return the next poll of gateways that received the whole update.
 
     Args:
@@ -190,9 +191,9 @@ def next_polls(delivered: Delivered, faults: U8, step: Step) -> NextPoll:
     return NextPoll(next_ms, _PRESENTED_AFTER[faults], poll_certain)
 
 
-def _repair_ms(rng_key: U64, step: Step) -> I64:
+def _repair_ms(rng_key: RngKeys, step: Step) -> Integers:
     """Draw how long each gateway is without power, lognormal."""
     conditions = step.params.conditions
     spread = np.exp(ndtri(uniform(rng_key, Stream.REPAIR, step.number)) * conditions.repair_sigma)
-    duration_ms: I64 = (spread * (conditions.repair_median_s * 1000.0)).astype(np.int64)
+    duration_ms: Integers = (spread * (conditions.repair_median_s * 1000.0)).astype(np.int64)
     return duration_ms

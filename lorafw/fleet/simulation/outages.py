@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtri
 
+from lorafw.fleet.arrays import Integers, Mask, RngKeys
 from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.fleet import DAY_MS, Fleet
-from lorafw.fleet.simulation.inputs import I64, NEVER, Mask
-from lorafw.fleet.simulation.random_streams import U64, Stream, rng_keys, uniform
+from lorafw.fleet.simulation.inputs import NEVER
+from lorafw.fleet.simulation.random_streams import Stream, rng_keys, uniform
 
 GROUP_STRIDE_MS: Final = 2**43
 """The distance between the time axes of two groups, about 279 years. The times of all groups lie on one line."""
@@ -30,16 +30,16 @@ class Outages:
     that every time has a window before it.
     """
 
-    starts: I64
-    ends: I64
+    starts: Integers
+    ends: Integers
 
-    def is_down(self, group: I64, time_ms: I64) -> Mask:
+    def is_down(self, group: Integers, time_ms: Integers) -> Mask:
         """Return whether each group is down at a time."""
         shifted_ms = group * GROUP_STRIDE_MS + time_ms
         mask: Mask = self._end_of_previous(shifted_ms) > shifted_ms
         return mask
 
-    def first_retry_after(self, group: I64, time_ms: I64, step_ms: int) -> I64:
+    def first_retry_after(self, group: Integers, time_ms: Integers, step_ms: int) -> Integers:
         """Return the first of the times ``time_ms``, ``time_ms + step_ms``, ... at which each group is not down."""
         # The positions of the groups that are down at their time. It becomes shorter in each pass.
         down = np.flatnonzero(self.is_down(group, time_ms))
@@ -54,24 +54,24 @@ class Outages:
             down = down[self.is_down(group[down], time_ms[down])]
         return time_ms
 
-    def next_start(self, group: I64, time_ms: I64) -> I64:
+    def next_start(self, group: Integers, time_ms: Integers) -> Integers:
         """Return when the next outage of each group starts, at ``time_ms`` or later. NEVER if there is none."""
         offset_ms = group * GROUP_STRIDE_MS
         index = np.searchsorted(self.starts, offset_ms + time_ms, side="left")
         start_ms = np.append(self.starts, NEVER)[index] - offset_ms
-        result: I64 = np.where(start_ms < GROUP_STRIDE_MS, start_ms, NEVER)
+        result: Integers = np.where(start_ms < GROUP_STRIDE_MS, start_ms, NEVER)
         return result
 
-    def _end_of_previous(self, shifted_ms: I64) -> I64:
+    def _end_of_previous(self, shifted_ms: Integers) -> Integers:
         """Return the end of the last window that starts at or before each time."""
         previous = np.searchsorted(self.starts, shifted_ms, side="right") - 1
         return self.ends[previous]
 
 
-def outage_groups(fleet: Fleet) -> I64:
+def outage_groups(fleet: Fleet) -> Integers:
     """Return the number of each gateway's group, which is a pair of ISP and region."""
     region_count = len(fleet.names["region"])
-    groups: I64 = fleet.isp.astype(np.int64) * region_count + fleet.region
+    groups: Integers = fleet.isp.astype(np.int64) * region_count + fleet.region
     return groups
 
 
@@ -111,7 +111,7 @@ def draw_outages(fleet: Fleet, horizon_ms: int, seed: int, replications: Any) ->
     return _merge_windows(starts, ends, horizon_ms)
 
 
-def _draw_windows(conditions: Conditions, rng_key: U64) -> tuple[I64, I64]:
+def _draw_windows(conditions: Conditions, rng_key: RngKeys) -> tuple[Integers, Integers]:
     """Draw the outages of each group, one after the other.
 
     Returns:
@@ -125,7 +125,7 @@ def _draw_windows(conditions: Conditions, rng_key: U64) -> tuple[I64, I64]:
     return starts, starts + durations
 
 
-def _merge_windows(starts: I64, ends: I64, horizon_ms: int) -> Outages:
+def _merge_windows(starts: Integers, ends: Integers, horizon_ms: int) -> Outages:
     """Merge overlapping windows, drop those after the horizon, and put all groups on one time line.
 
     A merged window starts where a gap precedes it, and ends where the next merged window starts another one::
@@ -146,6 +146,6 @@ def _merge_windows(starts: I64, ends: I64, horizon_ms: int) -> Outages:
     return Outages(_with_sentinel(window_starts), _with_sentinel(window_ends))
 
 
-def _with_sentinel(times_ms: npt.NDArray[np.int64]) -> I64:
+def _with_sentinel(times_ms: Integers) -> Integers:
     """Return the times with -1 in front: the window that ends before all times."""
     return np.append(np.array([-1]), times_ms)

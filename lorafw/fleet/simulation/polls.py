@@ -11,21 +11,22 @@ from dataclasses import replace
 
 import numpy as np
 
+from lorafw.fleet.arrays import Floats, Integers, Mask
 from lorafw.fleet.simulation.active import ActiveGateways
 from lorafw.fleet.simulation.codes import Fault, fault_code
 from lorafw.fleet.simulation.history_writer import HistoryWriter
-from lorafw.fleet.simulation.inputs import I64, BatchColumns, Mask, SimulationParameters
-from lorafw.fleet.simulation.random_streams import F64, Stream
+from lorafw.fleet.simulation.inputs import BatchColumns, SimulationParameters
+from lorafw.fleet.simulation.random_streams import Stream
 from lorafw.fleet.simulation.silence import exceeds_timeout, fail_silent
 from lorafw.fleet.simulation.step import Step
 
 
-def first_poll_ms(columns: BatchColumns) -> I64:
+def first_poll_ms(columns: BatchColumns) -> Integers:
     """Return the time of each gateway's first poll at or after the creation of its task."""
     if columns.task_created_ms is None:
         return columns.phase_ms
     waiting_ms = np.maximum(columns.task_created_ms - columns.phase_ms, 0)
-    periods: I64 = -(-waiting_ms // columns.period_ms)
+    periods: Integers = -(-waiting_ms // columns.period_ms)
     return columns.phase_ms + periods * columns.period_ms
 
 
@@ -47,7 +48,7 @@ def advance_to_exchange(active: ActiveGateways, step: Step, writer: HistoryWrite
 
 
 def _fail_timed_out(
-    active: ActiveGateways, scheduled_ms: I64, params: SimulationParameters, writer: HistoryWriter
+    active: ActiveGateways, scheduled_ms: Integers, params: SimulationParameters, writer: HistoryWriter
 ) -> ActiveGateways:
     """End the tasks of gateways whose exchange comes after the silence timeout, and return the other gateways.
 
@@ -69,7 +70,7 @@ def _fail_timed_out(
     return active.select(~timed_out)
 
 
-def next_exchange_ms(active: ActiveGateways, step: Step) -> I64:
+def next_exchange_ms(active: ActiveGateways, step: Step) -> Integers:
     """Return the time of each gateway's next exchange with the server.
 
     Args:
@@ -96,7 +97,7 @@ def next_exchange_ms(active: ActiveGateways, step: Step) -> I64:
     return exchange_ms
 
 
-def _missed_polls(active: ActiveGateways, step: Step) -> I64 | None:
+def _missed_polls(active: ActiveGateways, step: Step) -> Integers | None:
     """Draw the number of polls that each gateway misses in a row. Return None if no gateway misses one."""
     probability = step.params.conditions.missed_poll
     if not probability:
@@ -108,7 +109,7 @@ def _missed_polls(active: ActiveGateways, step: Step) -> I64 | None:
     return _geometric(numbers, missed, probability)
 
 
-def _failures_in_a_row(active: ActiveGateways, step: Step, stream: Stream, probability: float) -> I64 | None:
+def _failures_in_a_row(active: ActiveGateways, step: Step, stream: Stream, probability: float) -> Integers | None:
     """Draw the number of consecutive failures of each gateway. Return None if no gateway fails."""
     if not probability:
         return None
@@ -116,7 +117,7 @@ def _failures_in_a_row(active: ActiveGateways, step: Step, stream: Stream, proba
     return _geometric(numbers, numbers < probability, probability)
 
 
-def _geometric(numbers: F64, failed: Mask, probability: float) -> I64 | None:
+def _geometric(numbers: Floats, failed: Mask, probability: float) -> Integers | None:
     """Turn uniform numbers into geometric ones: how often in a row an event of this probability happens.
 
     Args:

@@ -13,13 +13,12 @@ second and third attempts only about every tenth number is needed.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-U64: TypeAlias = npt.NDArray[np.uint64]
-F64: TypeAlias = npt.NDArray[np.float64]
+from lorafw.fleet.arrays import Floats, RngKeys
 
 BLOCK: Final = 1 << 14
 """Numbers are computed in blocks of this size, which fit into the processor's cache."""
@@ -109,7 +108,7 @@ def replication_key(seed: int, replication: int = 0) -> int:
     return splitmix64(splitmix64(seed + GAMMA) ^ splitmix64((replication + 1) * _M1))
 
 
-def rng_keys(seed: int, replications: npt.ArrayLike, gateways: npt.ArrayLike) -> U64:
+def rng_keys(seed: int, replications: npt.ArrayLike, gateways: npt.ArrayLike) -> RngKeys:
     """Return the key of each gateway in each replication.
 
     Args:
@@ -124,7 +123,7 @@ def rng_keys(seed: int, replications: npt.ArrayLike, gateways: npt.ArrayLike) ->
         distinct, inverse = np.unique(numbers, return_inverse=True)
         distinct_keys = np.array([replication_key(seed, int(replication)) for replication in distinct], dtype=np.uint64)
         keys = distinct_keys[inverse.reshape(numbers.shape)]
-    result: U64 = np.asarray(gateways).astype(np.uint64, copy=False) * np.uint64(GAMMA) + keys
+    result: RngKeys = np.asarray(gateways).astype(np.uint64, copy=False) * np.uint64(GAMMA) + keys
     return result
 
 
@@ -133,7 +132,7 @@ def stream_offset(stream: Stream, step: int = 0) -> np.uint64:
     return np.uint64(splitmix64(splitmix64(stream * _M2) + step * _M1))
 
 
-def uniform(rng_key: U64, stream: Stream, step: int = 0) -> F64:
+def uniform(rng_key: RngKeys, stream: Stream, step: int = 0) -> Floats:
     """Return uniform numbers in the open interval (0, 1), one for each key."""
     if rng_key.ndim == 1 and len(rng_key) > BLOCK:
         # Blocks that fit into the processor's cache.
@@ -145,13 +144,13 @@ def uniform(rng_key: U64, stream: Stream, step: int = 0) -> F64:
     _splitmix64_in_place(bits)
     # The upper 52 bits, plus a half, as a fraction: never 0 and never 1.
     bits >>= np.uint64(12)
-    numbers: F64 = bits.astype(np.float64)
+    numbers: Floats = bits.astype(np.float64)
     numbers += 0.5
     numbers *= 2.0**-52
     return numbers
 
 
-def _splitmix64_in_place(z: U64) -> None:
+def _splitmix64_in_place(z: RngKeys) -> None:
     """Replace each number by ``splitmix64`` of it. Works in place, because memory traffic limits the speed."""
     shifted = z >> np.uint64(30)
     z ^= shifted

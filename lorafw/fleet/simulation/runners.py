@@ -16,16 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from lorafw.errors import FleetError
+from lorafw.fleet.arrays import Indices, Integers, Mask, RngKeys
 from lorafw.fleet.fleet import Fleet, constant_column
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.simulation.codes import Fault, fault_code
 from lorafw.fleet.simulation.engine import simulate_batch
 from lorafw.fleet.simulation.event_log import EventLog, EventRecorder
 from lorafw.fleet.simulation.histories import Histories, allocate_histories
-from lorafw.fleet.simulation.inputs import I64, NEVER, BatchColumns, Mask, SimulationParameters
+from lorafw.fleet.simulation.inputs import NEVER, BatchColumns, SimulationParameters
 from lorafw.fleet.simulation.installs import key_faults
 from lorafw.fleet.simulation.outages import Outages, draw_outages, outage_group_count, outage_groups
-from lorafw.fleet.simulation.random_streams import U64, rng_keys
+from lorafw.fleet.simulation.random_streams import rng_keys
 
 BATCH_SIZE: Final = 1 << 18
 """Gateways in one batch: enough that two threads rarely wait for each other (measured from 2^15 to 2^20)."""
@@ -37,7 +38,6 @@ MIN_TASKS: Final = 8
 """The least number of tasks for an executor, since an executor does not say how many workers it has."""
 
 T = TypeVar("T")
-Indices = npt.NDArray[np.intp]
 Progress = Callable[[int, int], None]
 
 
@@ -126,7 +126,7 @@ class Batch:
     """The position of the first of these replications in the run."""
     gateway_index: slice | Indices
     """Positions in the fleet: equal for all replications, or an array with one row for each replication."""
-    task_created_ms: I64 | None
+    task_created_ms: Integers | None
     """When each task is created, one row for each replication. None if the first request creates it."""
     rows: slice
     """The rows of the results that this batch fills. A row is a replication."""
@@ -135,7 +135,7 @@ class Batch:
 
 
 def make_batches(
-    size: int, replications: range, gateway_index: Indices | None, task_created_ms: I64 | None
+    size: int, replications: range, gateway_index: Indices | None, task_created_ms: Integers | None
 ) -> Iterator[Batch]:
     """Cut gateways and replications into batches of about BATCH_SIZE.
 
@@ -197,7 +197,7 @@ def batch_columns(context: RolloutContext, batch: Batch) -> BatchColumns:
     )
 
 
-def _batch_rng_keys(context: RolloutContext, batch: Batch) -> U64:
+def _batch_rng_keys(context: RolloutContext, batch: Batch) -> RngKeys:
     """Return the keys of the random numbers for the gateways of a batch, flat."""
     numbers = context.fleet.number[batch.gateway_index]
     if numbers.ndim == 1:
@@ -218,7 +218,7 @@ def _flatten(block: npt.NDArray[Any], replications: int) -> npt.NDArray[Any]:
     return np.tile(block, replications)
 
 
-def _first_outage_groups(fleet: Fleet, batch: Batch, size: int) -> I64:
+def _first_outage_groups(fleet: Fleet, batch: Batch, size: int) -> Integers:
     """Return for each gateway of a flat batch the number of the first outage group of its replication."""
     replications = len(batch.replications)
     positions = np.arange(batch.first_replication, batch.first_replication + replications)
@@ -263,7 +263,7 @@ class BatchRunner:
         context: RolloutContext,
         replications: range,
         gateway_index: Indices | None,
-        task_created_ms: I64 | None,
+        task_created_ms: Integers | None,
     ) -> Histories:
         """Simulate gateways and return their histories, one row for each replication.
 
@@ -288,7 +288,7 @@ class BatchRunner:
         return result
 
     def log_batches(
-        self, context: RolloutContext, replication: int, task_created_ms: I64 | None, stopped_ms: int
+        self, context: RolloutContext, replication: int, task_created_ms: Integers | None, stopped_ms: int
     ) -> list[EventLog]:
         """Simulate one replication and return its task log in parts, in gateway order."""
         replications = range(replication, replication + 1)
@@ -359,7 +359,7 @@ class ExecutorRunner(BatchRunner):
         context: RolloutContext,
         replications: range,
         gateway_index: Indices | None,
-        task_created_ms: I64 | None,
+        task_created_ms: Integers | None,
     ) -> Histories:
         """Simulate gateways as in the base class. A single replication is cut into tasks for the executor.
 
@@ -408,7 +408,7 @@ def _slices(length: int, step: int) -> list[slice]:
     return [slice(part.start, part.stop) for part in _split(length, step)]
 
 
-def run_piece(context: RolloutContext, replications: range, task_created_ms: I64 | None) -> Histories:
+def run_piece(context: RolloutContext, replications: range, task_created_ms: Integers | None) -> Histories:
     """Simulate a part of a fleet in one thread of a worker."""
     return BatchRunner().run_batches(context, replications, None, task_created_ms)
 

@@ -6,16 +6,17 @@ from typing import Final
 
 import numpy as np
 
+from lorafw.fleet.arrays import Codes, Integers, Mask
 from lorafw.fleet.simulation.active import ActiveGateways
-from lorafw.fleet.simulation.codes import U8, status_code
+from lorafw.fleet.simulation.codes import status_code
 from lorafw.fleet.simulation.history_writer import HistoryWriter
-from lorafw.fleet.simulation.inputs import I64, NEVER, Mask, SimulationParameters
+from lorafw.fleet.simulation.inputs import NEVER, SimulationParameters
 from lorafw.tasks.lifecycle import Cause, TaskEvent, TaskStatus
 
 _SECOND_RETRY: Final = status_code(TaskStatus.SECOND_RETRY)
 
 
-def exceeds_timeout(active: ActiveGateways, silence_ms: I64, params: SimulationParameters) -> Mask:
+def exceeds_timeout(active: ActiveGateways, silence_ms: Integers, params: SimulationParameters) -> Mask:
     """Return which tasks the silence timeout ends.
 
     Args:
@@ -32,7 +33,7 @@ def exceeds_timeout(active: ActiveGateways, silence_ms: I64, params: SimulationP
     return mask
 
 
-def fail_silent(active: ActiveGateways, fault: U8, params: SimulationParameters, writer: HistoryWriter) -> None:
+def fail_silent(active: ActiveGateways, fault: Codes, params: SimulationParameters, writer: HistoryWriter) -> None:
     """Record the tasks of silent gateways as FAILED, at the time at which the timeout passes.
 
     Args:

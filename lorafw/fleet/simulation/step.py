@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lorafw.fleet.arrays import Floats
 from lorafw.fleet.simulation.active import ActiveGateways
 from lorafw.fleet.simulation.inputs import BatchColumns, SimulationParameters
 from lorafw.fleet.simulation.outages import Outages
-from lorafw.fleet.simulation.random_streams import F64, Stream, uniform
+from lorafw.fleet.simulation.random_streams import Stream, uniform
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +24,7 @@ class Step:
     outages: Outages | None
     """The outages of the networks. None if there are none."""
 
-    def random_numbers(self, active: ActiveGateways, stream: Stream) -> F64:
+    def random_numbers(self, active: ActiveGateways, stream: Stream) -> Floats:
         """Return one uniform random number in (0, 1) for each gateway.
 
         Args:

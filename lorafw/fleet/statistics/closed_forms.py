@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from lorafw.errors import FleetError
 from lorafw.fleet._validation import check_number, check_share
+from lorafw.fleet.arrays import Floats
 from lorafw.fleet.plan import Abort
 from lorafw.tasks.lifecycle import ATTEMPT_BY_STATUS, INITIAL, TERMINAL, TRANSITIONS, TaskEvent, TaskStatus
-
-F64 = npt.NDArray[np.float64]
 
 DAY_S: Final = 86_400.0
 TRANSIENT: Final = tuple(status for status in TaskStatus if status not in TERMINAL)
@@ -38,26 +36,26 @@ _NEGLIGIBLE: Final = 1e-18
 class Chain:
     """An absorbing Markov chain over the statuses of a task."""
 
-    q: F64
+    q: Floats
     """Transition probabilities among the TRANSIENT statuses."""
-    r: F64
+    r: Floats
     """Transition probabilities from the TRANSIENT to the ABSORBING statuses."""
 
     @property
-    def fundamental_matrix(self) -> F64:
+    def fundamental_matrix(self) -> Floats:
         """The fundamental matrix N: the mean number of visits to each transient status (column) from each (row)."""
         return np.asarray(np.linalg.inv(np.eye(len(self.q)) - self.q), dtype=np.float64)
 
     @property
-    def absorption_probabilities(self) -> F64:
+    def absorption_probabilities(self) -> Floats:
         """The matrix B: the probability of each terminal status (column) from each transient status (row)."""
-        result: F64 = self.fundamental_matrix @ self.r
+        result: Floats = self.fundamental_matrix @ self.r
         return result
 
     @property
-    def expected_steps(self) -> F64:
+    def expected_steps(self) -> Floats:
         """The vector t: the mean number of steps from each transient status to the end."""
-        result: F64 = self.fundamental_matrix.sum(axis=1)
+        result: Floats = self.fundamental_matrix.sum(axis=1)
         return result
 
     def absorption_probability(self, status: TaskStatus) -> float:
@@ -71,12 +69,12 @@ class Chain:
         statuses = [status for status, attempt in ATTEMPT_BY_STATUS.items() if attempt]
         return float(sum(visits[TRANSIENT.index(status)] for status in statuses))
 
-    def _visits_of_new_task(self) -> F64:
+    def _visits_of_new_task(self) -> Floats:
         """Return the mean number of visits of a new task to each transient status."""
-        row: F64 = self.fundamental_matrix[TRANSIENT.index(INITIAL)]
+        row: Floats = self.fundamental_matrix[TRANSIENT.index(INITIAL)]
         return row
 
-    def end_distribution(self) -> F64:
+    def end_distribution(self) -> Floats:
         """Return the distribution of the end of a task, an array of MAX_SENDS + 1 probabilities.
 
         Element k - 1 is the probability that the task completes after the k-th send. The last element is the
@@ -148,17 +146,17 @@ class EndTime:
     period, and if downloads and installs take no time.
     """
 
-    periods: F64
+    periods: Floats
     """The probability that a task ends in the first period, in the second one, and so on."""
     period_s: float = DAY_S
     """The time between two polls."""
 
-    def cdf(self, time_s: F64 | float) -> F64 | float:
+    def cdf(self, time_s: Floats | float) -> Floats | float:
         """Return F(t) for a time t in seconds, or for each time of an array."""
         times_s, probabilities = self._cdf_points()
         return np.interp(time_s, times_s, probabilities)
 
-    def max_cdf(self, time_s: F64 | float, gateways: int) -> F64 | float:
+    def max_cdf(self, time_s: Floats | float, gateways: int) -> Floats | float:
         """Return the probability that the tasks of all gateways have ended.
 
         Args:
@@ -185,7 +183,7 @@ class EndTime:
         times_s, probabilities = self._cdf_points()
         return float(np.interp(probability_of_one, probabilities, times_s))
 
-    def _cdf_points(self) -> tuple[F64, F64]:
+    def _cdf_points(self) -> tuple[Floats, Floats]:
         """Return the ends of the periods in seconds, and F at each of them. F is linear between these points."""
         probabilities = np.zeros(len(self.periods) + 1)
         probabilities[1:] = self.periods.cumsum()
@@ -221,7 +219,7 @@ def end_time(chain: Chain, *, missed_poll: float = 0.0, period_s: float = DAY_S)
     return EndTime(periods, check_number("period_s", period_s, positive=True))
 
 
-def abort_time_pmf(abort: Abort, gateways: int, failure_rate: float, *, strictly: bool = False) -> F64:
+def abort_time_pmf(abort: Abort, gateways: int, failure_rate: float, *, strictly: bool = False) -> Floats:
     """Return the probabilities that an abort criterion is first met when the 1st, 2nd, ... gateway ends.
 
     Their sum is less than 1. The remainder is the probability that the criterion is never met.

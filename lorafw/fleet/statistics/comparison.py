@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from lorafw.fleet._validation import check_level, check_whole
+from lorafw.fleet.arrays import Floats
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.result import Result
@@ -23,9 +23,6 @@ from lorafw.fleet.simulation.inputs import NEVER
 from lorafw.fleet.statistics.estimates import quantile_index, quantile_name, t_interval
 from lorafw.fleet.statistics.summary import Estimate
 from lorafw.tasks.lifecycle import TaskStatus
-
-F64 = npt.NDArray[np.float64]
-
 
 QUANTILES: Final = (0.5, 0.95)
 _COMPLETED: Final = status_code(TaskStatus.COMPLETED)
@@ -87,7 +84,7 @@ def compare(
     return [_difference(name, metrics[0][name], metrics[1][name], level) for name in metrics[0]]
 
 
-def replication_metrics(result: Result) -> dict[str, F64]:
+def replication_metrics(result: Result) -> dict[str, Floats]:
     """Return the metrics of each replication as arrays. Times are in s; NaN means that there is nothing to measure."""
     histories, size = result.histories, result.fleet.size
     completed = histories.status == _COMPLETED
@@ -105,7 +102,7 @@ def replication_metrics(result: Result) -> dict[str, F64]:
     }
 
 
-def _completion_quantiles(completed_ms: Any, completed_count: Any) -> dict[str, F64]:
+def _completion_quantiles(completed_ms: Any, completed_count: Any) -> dict[str, Floats]:
     """Return the quantiles of the time to COMPLETED of each replication, in s."""
     sorted_ms = np.sort(completed_ms, axis=1)
     rows = np.arange(len(sorted_ms))
@@ -116,13 +113,13 @@ def _completion_quantiles(completed_ms: Any, completed_count: Any) -> dict[str, 
     return quantiles
 
 
-def _seconds(times_ms: Any, is_known: Any) -> F64:
+def _seconds(times_ms: Any, is_known: Any) -> Floats:
     """Return times in seconds, NaN where a time is not known."""
-    result: F64 = np.where(is_known, times_ms / 1000, np.nan)
+    result: Floats = np.where(is_known, times_ms / 1000, np.nan)
     return result
 
 
-def _difference(name: str, first: F64, second: F64, level: float) -> PlanDifference:
+def _difference(name: str, first: Floats, second: Floats, level: float) -> PlanDifference:
     """Return the difference of one metric. Replications that lack it under one of the plans are left out."""
     measured = np.isfinite(first) & np.isfinite(second)
     first, second = first[measured], second[measured]

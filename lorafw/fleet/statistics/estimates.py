@@ -16,18 +16,16 @@ from statistics import NormalDist
 from typing import Any, Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import stdtrit
 
 from lorafw.errors import FleetError
+from lorafw.fleet.arrays import Floats, Integers
 from lorafw.fleet.simulation.codes import status_code
 from lorafw.fleet.simulation.histories import Histories
-from lorafw.fleet.simulation.inputs import I64, NEVER
+from lorafw.fleet.simulation.inputs import NEVER
 from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
 from lorafw.fleet.statistics.summary import Estimate, Summary
 from lorafw.tasks.lifecycle import TaskStatus
-
-F64 = npt.NDArray[np.float64]
 
 QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
 _COMPLETED: Final = status_code(TaskStatus.COMPLETED)
@@ -37,7 +35,7 @@ _PIECE: Final = 1 << 18
 
 
 @huge_pages_disabled()
-def summarise(histories: Histories, stopped_ms: I64, update_bytes: int, confidence_level: float) -> Summary:
+def summarise(histories: Histories, stopped_ms: Integers, update_bytes: int, confidence_level: float) -> Summary:
     """Summarise a rollout.
 
     Args:
@@ -86,7 +84,7 @@ class _Sample(Protocol):
         """Return counts of gateways, one for each replication, as a share of the fleet."""
         ...
 
-    def mean_sends(self, delivered_sends: Any, sends: I64) -> Estimate:
+    def mean_sends(self, delivered_sends: Any, sends: Integers) -> Estimate:
         """Return the mean number of delivered sends.
 
         Args:
@@ -107,7 +105,7 @@ class _GatewaySample:
     def share(self, counts: Any) -> Estimate:
         return wilson_interval(int(counts[0]), self.size, self.z)
 
-    def mean_sends(self, delivered_sends: Any, sends: I64) -> Estimate:
+    def mean_sends(self, delivered_sends: Any, sends: Integers) -> Estimate:
         return _mean_sends(delivered_sends[0], self.z)
 
 
@@ -122,7 +120,7 @@ class _RolloutSample:
     def share(self, counts: Any) -> Estimate:
         return t_interval(counts / self.size, self.confidence_level)
 
-    def mean_sends(self, delivered_sends: Any, sends: I64) -> Estimate:
+    def mean_sends(self, delivered_sends: Any, sends: Integers) -> Estimate:
         return t_interval(sends / self.size, self.confidence_level)
 
 
@@ -138,7 +136,7 @@ def _normal_quantile(confidence_level: float) -> float:
     return NormalDist().inv_cdf((1 + confidence_level) / 2)
 
 
-def _aborted_share(stopped_ms: I64, size: int, confidence_level: float) -> Estimate:
+def _aborted_share(stopped_ms: Integers, size: int, confidence_level: float) -> Estimate:
     """Return the share of replications that were aborted. There is no estimate if there are no gateways."""
     replications = len(stopped_ms)
     if not size or not replications:
@@ -168,7 +166,7 @@ def wilson_interval(hits: int, trials: int, z: float) -> Estimate:
     return Estimate(share, low, high)
 
 
-def t_interval(values: F64, confidence_level: float) -> Estimate:
+def t_interval(values: Floats, confidence_level: float) -> Estimate:
     """Return the mean of the values with Student's t interval. A single value has no interval."""
     if not len(values):
         return Estimate(None)
@@ -253,7 +251,7 @@ def _last_end_ms(ended_ms: Any) -> Any:
     return np.where(latest_ms >= 0, latest_ms, NEVER)
 
 
-def _peak_per_minute(offered_ms: Any) -> F64:
+def _peak_per_minute(offered_ms: Any) -> Floats:
     """Return the largest number of first offers within one minute of the clock, for each replication."""
     return np.array([_max_per_minute(row) for row in offered_ms], dtype=np.float64)
 
