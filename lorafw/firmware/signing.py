@@ -126,10 +126,10 @@ class PublicKey:
             raise BadSignature(f"the signature does not verify with key {self.crc:08X}", self.crc) from error
 
     def verify_digest(self, digest: bytes, signature: bytes) -> None:
-        """Verify a signature if only the digest of the data is available.
+        """Verify a signature without the data that was signed, from its digest alone.
 
         Args:
-            digest: The digest. Its length tells which hash made it: 64 bytes mean SHA-512.
+            digest: The digest of the data. Its length tells which hash made it: 64 bytes mean SHA-512.
             signature: The signature in DER.
 
         Raises:
@@ -184,15 +184,21 @@ class KeyPair:
 
     @classmethod
     def generate(cls, *, deterministic: bool = False) -> KeyPair:
-        """Return a new random key."""
+        """Return a new random key pair.
+
+        Args:
+            deterministic: Whether equal data gives an equal signature (RFC 6979).
+        """
         return cls(ec.generate_private_key(ec.SECP256R1()), deterministic=deterministic)
 
     @classmethod
     def from_secret(cls, secret: int, *, deterministic: bool = True) -> KeyPair:
-        """Return the key of a number, for lessons and tests in which the key need not be secret.
+        """Return the key pair whose private key is a given number, for lessons and tests.
+
+        Such a key is not secret.
 
         Args:
-            secret: The number: the private key itself.
+            secret: The private key, a number from 1 to the order of the curve less 1.
             deterministic: Whether equal data gives an equal signature (RFC 6979).
 
         Raises:

@@ -1,8 +1,8 @@
-"""The types of NumPy arrays in this package, named after what their elements are."""
+"""The types of NumPy arrays in this package, named after what their elements are, and one operation on them."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,3 +19,16 @@ Indices: TypeAlias = npt.NDArray[np.intp]
 """Positions in another array."""
 RngKeys: TypeAlias = npt.NDArray[np.uint64]
 """Keys of random numbers (``fleet.simulation.random_streams``)."""
+
+_Number = TypeVar("_Number", int, Integers)
+
+
+def divide_rounding_up(dividend: _Number, divisor: Any) -> _Number:
+    """Return a quotient, rounded up to a whole number.
+
+    Args:
+        dividend: A whole number, or an array of whole numbers.
+        divisor: A whole number, or an array of the same shape.
+    """
+    quotient: _Number = -(-dividend // divisor)
+    return quotient

@@ -103,7 +103,7 @@ MUTATIONS = (
         TWIN,
     ),
     Mutation("simulation/installs.py", "probability(Stream.POWER", "probability(Stream.INSTALL", LAWS),
-    Mutation("simulation/outages.py", "-(-remaining_ms // step_ms) * step_ms", "remaining_ms", TWIN),
+    Mutation("simulation/outages.py", "divide_rounding_up(remaining_ms, step_ms) * step_ms", "remaining_ms", TWIN),
     Mutation(
         "simulation/outages.py",
         "self._end_of_previous(shifted_ms) > shifted_ms",
@@ -112,7 +112,7 @@ MUTATIONS = (
     ),
     Mutation(
         "simulation/gates.py",
-        "np.minimum(-(-waiting_ms // check_interval_ms), max_checks)",
+        "np.minimum(divide_rounding_up(waiting_ms, check_interval_ms), max_checks)",
         "np.minimum(waiting_ms // check_interval_ms, max_checks)",
         TWIN,
     ),

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc
 
-from lorafw.fleet.arrays import Codes, Integers, Mask
+from lorafw.fleet.arrays import Codes, Integers, Mask, divide_rounding_up
 from lorafw.fleet.plan import Abort, BetaBinomial, Gate, Manual, Threshold
 from lorafw.fleet.simulation.codes import status_code
 from lorafw.fleet.simulation.inputs import NEVER
@@ -78,7 +78,7 @@ def first_decision(
     rollouts, size = status.shape
     # 1. For each task, the number of the check that first sees its end, from 0. Ends that no check sees get max_checks.
     waiting_ms = np.maximum(ended_ms - first_check_ms[:, None], 0)
-    check = np.minimum(-(-waiting_ms // check_interval_ms), max_checks)
+    check = np.minimum(divide_rounding_up(waiting_ms, check_interval_ms), max_checks)
     # 2. The decision at each check: arrays with one row for each rollout and one column for each check.
     completed = _cumulative_counts(check, status == _COMPLETED, max_checks)
     failed = _cumulative_counts(check, status == _FAILED, max_checks)

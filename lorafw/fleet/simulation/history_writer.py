@@ -43,12 +43,13 @@ class HistoryWriter:
             created_ms: When each task is created, at the horizon or before it.
             cause: Whether an operator or a request creates them.
         """
-        size = len(batch_index)
         self._histories.created_ms[batch_index] = created_ms
         self._histories.status[batch_index] = _PENDING
-        before, after = as_column(NO_TASK, size, np.uint8), as_column(_PENDING, size, np.uint8)
+        size = len(batch_index)
+        status_before = as_column(NO_TASK, size, np.uint8)
+        status_after_creation = as_column(_PENDING, size, np.uint8)
         no_fault = as_column(_NO_FAULT, size, np.uint8)
-        self._log(EventBlock(batch_index, created_ms, before, after, cause, no_fault))
+        self._log(EventBlock(batch_index, created_ms, status_before, status_after_creation, cause, no_fault))
 
     def record_first_offers(self, active: ActiveGateways) -> ActiveGateways:
         """Record that gateways are offered the update for the first time. Return them with their new status."""
@@ -57,11 +58,23 @@ class HistoryWriter:
         return self._advance_status(active, TaskEvent.OFFER, Cause.OFFERED, no_fault)
 
     def record_failed_attempts(self, active: ActiveGateways, cause: Cause) -> ActiveGateways:
-        """Record that attempts failed and the next ones begin. Return the gateways with their new status."""
+        """Record that attempts failed and the next ones begin. Return the gateways with their new status.
+
+        Args:
+            active: The gateways.
+            cause: Which version they presented instead of the new one.
+        """
         return self._advance_status(active, TaskEvent.ATTEMPT_FAILED, cause, active.last_fault)
 
     def _advance_status(self, active: ActiveGateways, event: TaskEvent, cause: Cause, fault: Codes) -> ActiveGateways:
-        """Record an event at the time of the exchange. Return the gateways with their new status."""
+        """Record an event that happens during the exchange. Return the gateways with their new status.
+
+        Args:
+            active: The gateways.
+            event: The event. The transition table says which status follows it.
+            cause: The cause, for the log.
+            fault: The code of the fault behind the event, for the log.
+        """
         index, new_status = active.batch_index, status_after(event, active.status)
         self._histories.status[index] = new_status
         self._log(EventBlock(index, active.next_event_ms, active.status, new_status, cause, fault))

@@ -135,20 +135,29 @@ def _schedule_return(delivered: Delivered, faults: Codes, step: Step, writer: Hi
 
 
 def install_faults(gateways: ActiveGateways, step: Step) -> Codes:
-    """Return the code of the fault of each gateway's installation, or of NONE.
+    """Draw what goes wrong in each installation.
 
-    The faults are written from the last one on the way to the first one, because the first one counts.
+    Args:
+        gateways: The gateways that received the whole update.
+        step: The inputs of this step: the plan, the conditions, the gateways and the outages.
+
+    Returns:
+        The code of the fault of each installation, or that of ``Fault.NONE``. If several things go wrong, it is the
+        first of them.
     """
     params, columns, conditions = step.params, step.columns, step.params.conditions
     fault = np.zeros(len(gateways), dtype=np.uint8)
-    if params.any_version_differs:
-        fault[columns.version_differs[gateways.batch_index]] = _CODE[Fault.VERSION_MISMATCH]
 
     def set_with_probability(stream: Stream, probability: float, cause: Fault) -> None:
         """Set the fault of a random part of the gateways."""
         if probability:
-            fault[step.random_numbers(gateways, stream) < probability] = _CODE[cause]
+            is_affected = step.random_numbers(gateways, stream) < probability
+            fault[is_affected] = _CODE[cause]
 
+    # The last thing that can go wrong is set first. Each earlier one replaces it.
+    if params.any_version_differs:
+        version_differs = columns.version_differs[gateways.batch_index]
+        fault[version_differs] = _CODE[Fault.VERSION_MISMATCH]
     set_with_probability(Stream.INSTALL, params.install_failure_probability, Fault.SCRIPT_FAILS)
     set_with_probability(Stream.POWER, conditions.power_cut, Fault.POWER_CUT)
     set_with_probability(Stream.TMP, conditions.tmp_full, Fault.TMP_FULL)
@@ -161,7 +170,7 @@ def install_faults(gateways: ActiveGateways, step: Step) -> Codes:
 
 
 def next_polls(delivered: Delivered, faults: Codes, step: Step) -> NextPoll:
-    """Return the next poll of gateways that received the whole update.
+    """Return when gateways that received the whole update poll next, and with which version.
 
     Args:
         delivered: The gateways.
@@ -172,7 +181,8 @@ def next_polls(delivered: Delivered, faults: Codes, step: Step) -> NextPoll:
     active, delivered_ms = delivered.gateways, delivered.delivered_ms
     # 1. The regular poll comes one period after the last one, or at the end of the download if that is later.
     regular_ms = np.maximum(active.next_event_ms + active.period_ms, delivered_ms)
-    # 2. A station that restarts polls as soon as the update is installed. Any other station polls regularly.
+    # 2. A station that restarts polls as soon as the update is installed. Any other station polls regularly, but not
+    #    before the update is installed.
     installed_ms = delivered_ms + params.apply_ms
     succeeded = (faults == _NO_FAULT) | (faults == _CODE[Fault.VERSION_MISMATCH])
     restarted = succeeded & step.columns.restarts[active.batch_index]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import ndtri
 
-from lorafw.fleet.arrays import Integers, Mask, RngKeys
+from lorafw.fleet.arrays import Integers, Mask, RngKeys, divide_rounding_up
 from lorafw.fleet.conditions import Conditions
 from lorafw.fleet.fleet import DAY_MS, Fleet
 from lorafw.fleet.simulation.inputs import NEVER
@@ -24,14 +24,16 @@ GROUP_STRIDE_MS: Final = 2**43
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outages:
-    """The outage windows [start, end) of all groups on one time line, sorted and without overlap.
+    """The outages of all groups of gateways. An outage is a window of time in which a group has no network.
 
-    The times of group ``g`` are shifted by ``g * GROUP_STRIDE_MS``. The first window is a sentinel before all times, so
-    that every time has a window before it.
+    The windows of all groups are on one time line, sorted and without overlap. The times of group ``g`` are shifted by
+    ``g * GROUP_STRIDE_MS``. The first window is a sentinel before all times, so that every time has a window before it.
     """
 
     starts: Integers
+    """The start of each window, in ms on the time line."""
     ends: Integers
+    """The end of each window, in ms on the time line. At this time the network works again."""
 
     def is_down(self, group: Integers, time_ms: Integers) -> Mask:
         """Return whether each group is down at a time."""
@@ -40,7 +42,13 @@ class Outages:
         return mask
 
     def first_retry_after(self, group: Integers, time_ms: Integers, step_ms: int) -> Integers:
-        """Return the first of the times ``time_ms``, ``time_ms + step_ms``, ... at which each group is not down."""
+        """Return when each group gets through if it tries again and again.
+
+        Args:
+            group: The number of each group.
+            time_ms: The time of its first try.
+            step_ms: The time between two tries.
+        """
         # The positions of the groups that are down at their time. It becomes shorter in each pass.
         down = np.flatnonzero(self.is_down(group, time_ms))
         if not len(down):
@@ -49,8 +57,8 @@ class Outages:
         while len(down):
             shifted_ms = group[down] * GROUP_STRIDE_MS + time_ms[down]
             remaining_ms = self._end_of_previous(shifted_ms) - shifted_ms
-            # Wait for a whole number of steps, rounded up. Another outage may have begun by then.
-            time_ms[down] += -(-remaining_ms // step_ms) * step_ms
+            # Another outage may have begun when the tries reach the end of this one.
+            time_ms[down] += divide_rounding_up(remaining_ms, step_ms) * step_ms
             down = down[self.is_down(group[down], time_ms[down])]
         return time_ms
 
@@ -135,14 +143,20 @@ def _merge_windows(starts: Integers, ends: Integers, horizon_ms: int) -> Outages
         opens_window   True    True  False           True
         closes_window  True    False True            True
     """
-    end_so_far = np.maximum.accumulate(ends, axis=1)
-    edge = np.ones((len(starts), 1), dtype=np.bool_)
-    opens_window = np.column_stack([edge, starts[:, 1:] > end_so_far[:, :-1]])
+    # Each array has one row for each group and one column for each window, in the order of their starts.
+    latest_end_so_far = np.maximum.accumulate(ends, axis=1)
+    always = np.ones((len(starts), 1), dtype=np.bool_)
+    # 1. A window opens a merged one if all windows before it have ended. The first one always does.
+    starts_after_gap = starts[:, 1:] > latest_end_so_far[:, :-1]
+    opens_window = np.column_stack([always, starts_after_gap])
+    # 2. A window closes a merged one if the next one opens another, or comes after the horizon.
     within_horizon = starts < horizon_ms
-    closes_window = np.column_stack([opens_window[:, 1:] | ~within_horizon[:, 1:], edge])
+    next_is_separate = opens_window[:, 1:] | ~within_horizon[:, 1:]
+    closes_window = np.column_stack([next_is_separate, always])
+    # 3. Shift each group to its own part of the time line.
     offset_ms = np.arange(len(starts))[:, None] * GROUP_STRIDE_MS
     window_starts = (starts + offset_ms)[within_horizon & opens_window]
-    window_ends = (end_so_far + offset_ms)[within_horizon & closes_window]
+    window_ends = (latest_end_so_far + offset_ms)[within_horizon & closes_window]
     return Outages(_with_sentinel(window_starts), _with_sentinel(window_ends))
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lorafw.fleet.arrays import Floats, Integers, Mask
+from lorafw.fleet.arrays import Floats, Integers, Mask, divide_rounding_up
 from lorafw.fleet.simulation.active import ActiveGateways
 from lorafw.fleet.simulation.codes import Fault, fault_code
 from lorafw.fleet.simulation.history_writer import HistoryWriter
@@ -25,9 +25,9 @@ def first_poll_ms(columns: BatchColumns) -> Integers:
     """Return the time of each gateway's first poll at or after the creation of its task."""
     if columns.task_created_ms is None:
         return columns.phase_ms
-    waiting_ms = np.maximum(columns.task_created_ms - columns.phase_ms, 0)
-    periods: Integers = -(-waiting_ms // columns.period_ms)
-    return columns.phase_ms + periods * columns.period_ms
+    waiting_ms: Integers = np.maximum(columns.task_created_ms - columns.phase_ms, 0)
+    skipped_polls = divide_rounding_up(waiting_ms, columns.period_ms)
+    return columns.phase_ms + skipped_polls * columns.period_ms
 
 
 def advance_to_exchange(active: ActiveGateways, step: Step, writer: HistoryWriter) -> ActiveGateways:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lorafw.errors import FleetError
-from lorafw.fleet.arrays import Indices, Integers, Mask, RngKeys
+from lorafw.fleet.arrays import Indices, Integers, Mask, RngKeys, divide_rounding_up
 from lorafw.fleet.fleet import Fleet, constant_column
 from lorafw.fleet.plan import Plan
 from lorafw.fleet.simulation.codes import Fault, fault_code
@@ -338,7 +338,7 @@ class ExecutorRunner(BatchRunner):
 
     def split_replications(self, size: int, replications: int) -> list[range]:
         """Return groups of replications, one for each task: small enough that there are MIN_TASKS of them."""
-        step = min(GATEWAYS_PER_TASK // size, _divide_rounding_up(replications, MIN_TASKS))
+        step = min(GATEWAYS_PER_TASK // size, divide_rounding_up(replications, MIN_TASKS))
         return _split(replications, max(1, step))
 
     def map_groups(self, work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
@@ -376,7 +376,7 @@ class ExecutorRunner(BatchRunner):
             return super().run_batches(context, replications, gateway_index, task_created_ms)
         # 1. Cut the gateways into pieces, and submit each piece as a task.
         gateway_count = context.fleet.size if gateway_index is None else gateway_index.shape[1]
-        piece_size = min(GATEWAYS_PER_TASK, _divide_rounding_up(gateway_count, MIN_TASKS))
+        piece_size = min(GATEWAYS_PER_TASK, divide_rounding_up(gateway_count, MIN_TASKS))
         pieces = _slices(gateway_count, piece_size)
         futures = []
         for piece in pieces:
@@ -391,11 +391,6 @@ class ExecutorRunner(BatchRunner):
             result.write_block(future.result(), only_row, piece)
             self.advance(piece.stop - piece.start)
         return result
-
-
-def _divide_rounding_up(dividend: int, divisor: int) -> int:
-    """Return the quotient of two whole numbers, rounded up."""
-    return -(-dividend // divisor)
 
 
 def _split(count: int, step: int) -> list[range]:

@@ -99,6 +99,7 @@ class _GatewaySample:
     """The gateways of the only replication are the sample."""
 
     size: int
+    """The number of gateways."""
     z: float
     """The quantile of the normal distribution for the confidence level."""
 
@@ -116,6 +117,7 @@ class _RolloutSample:
     size: int
     """The number of gateways in each replication."""
     confidence_level: float
+    """The confidence level of the intervals."""
 
     def share(self, counts: Any) -> Estimate:
         return t_interval(counts / self.size, self.confidence_level)
@@ -194,19 +196,31 @@ def quantile_name(quantile: float) -> str:
 
 
 def _quantiles(ended_ms: Any, completed: Any, completed_count: Any, confidence_level: float) -> dict[str, Estimate]:
-    """Return the quantiles of the time to COMPLETED, in s."""
+    """Return the quantiles of the time to COMPLETED, in s.
+
+    Args:
+        ended_ms: When each task ended, one row for each replication.
+        completed: Whether each task is COMPLETED, of the same shape.
+        completed_count: The number of COMPLETED tasks in each row.
+        confidence_level: The confidence level of the intervals.
+    """
     if len(ended_ms) > 1:
         return _quantiles_over_replications(ended_ms, completed, completed_count, confidence_level)
     completed_ms = ended_ms[0][completed[0]]
     if not len(completed_ms):
         return {quantile_name(quantile): Estimate(None) for quantile in QUANTILES}
-    indices = {quantile: _index_with_interval(quantile, len(completed_ms), confidence_level) for quantile in QUANTILES}
+    positions = {}
+    needed_positions: set[int] = set()
+    for quantile in QUANTILES:
+        positions[quantile] = _index_with_interval(quantile, len(completed_ms), confidence_level)
+        needed_positions.update(positions[quantile])
     # Only these positions must be sorted, which is much faster than sorting all times of a large fleet.
-    completed_ms.partition(sorted({index for interval in indices.values() for index in interval}))
-    return {
-        quantile_name(quantile): Estimate(*(float(completed_ms[index]) / 1000 for index in interval))
-        for quantile, interval in indices.items()
-    }
+    completed_ms.partition(sorted(needed_positions))
+    estimates = {}
+    for quantile, (index, low, high) in positions.items():
+        value_s, low_s, high_s = (float(completed_ms[position]) / 1000 for position in (index, low, high))
+        estimates[quantile_name(quantile)] = Estimate(value_s, low_s, high_s)
+    return estimates
 
 
 def _quantiles_over_replications(
