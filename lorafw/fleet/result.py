@@ -55,7 +55,7 @@ class WaveRecord:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """The result of one or more replications of a simulated rollout.
+    """The result of a simulated rollout. It can be simulated several times: each time is a replication.
 
     Times are in ms since the start of the rollout. The time of an event that did not happen is NEVER.
     """
@@ -86,7 +86,7 @@ class Result:
 
         Args:
             ci: The confidence level of the intervals.
-            replication: Summarise this replication as if it were the only one. None summarises all.
+            replication: Summarise only this one of the simulated rollouts, counted from 0. None summarises all.
 
         Returns:
             The estimates, each with its confidence interval.
@@ -106,7 +106,7 @@ class Result:
 
         Args:
             times_s: Times since the start of the rollout, in seconds.
-            replication: The number of the replication.
+            replication: Which of the simulated rollouts, counted from 0.
 
         Returns:
             For each status an array with one count for each time. The key "none" counts gateways without a task.
@@ -118,11 +118,11 @@ class Result:
         return count_statuses(self.log(replication), self.fleet.size, times_ms)
 
     def explain(self, gateway: int, replication: int = 0) -> str:
-        """Return the history of one gateway as text. Each line has a time, a transition, its cause and its fault.
+        """Return what happened to one gateway as text: a line for each change of its task, with its time and cause.
 
         Args:
-            gateway: The number of the gateway.
-            replication: The number of the replication.
+            gateway: The number of the gateway in the fleet.
+            replication: Which of the simulated rollouts, counted from 0.
 
         Raises:
             FleetError: There is no such gateway or replication.
@@ -145,7 +145,7 @@ class Result:
         The replication is simulated again. The log of the first one is kept afterwards.
 
         Args:
-            replication: The number of the replication.
+            replication: Which of the simulated rollouts, counted from 0.
 
         Raises:
             FleetError: There is no such replication.
@@ -159,7 +159,7 @@ class Result:
         """Return the log of one replication as a pandas DataFrame, with categories for statuses, causes and faults.
 
         Args:
-            replication: The number of the replication.
+            replication: Which of the simulated rollouts, counted from 0.
 
         Raises:
             FleetError: pandas is not installed, or there is no such replication.

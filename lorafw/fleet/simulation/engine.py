@@ -7,10 +7,10 @@ the next step. Statuses change only by the transition table.
 One step, in order (times in whole ms, fractions cut off):
 
 1. The poll reaches the server, sooner or later (``polls``). A gateway in SECOND_RETRY that stays silent for the
-   timeout is FAILED, at the deadline.
-2. The gateway presents a version. The new one completes the task. Any other one after a delivered update is a failed
-   attempt; the third failed attempt ends the task as FAILED.
-3. A gateway with the old version is sent the update, unless the update cannot be read.
+   timeout is FAILED, at the deadline (``silence``).
+2. The gateway presents a version (``version_check``). The new one completes the task. Any other one after a delivered
+   update is a failed attempt; the third failed attempt ends the task as FAILED.
+3. A gateway with the old version is sent the update, unless the update cannot be read (``downloads``).
 4. The download is delivered whole, or it breaks off (``downloads``).
 5. What the gateway does with the update decides when it polls again, and with which version (``installs``). The next
    regular poll is one period after the last one, or at the end of the download if that is later.
