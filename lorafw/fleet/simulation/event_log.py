@@ -100,20 +100,19 @@ class EventLog:
         return self.select(np.argsort(self.time, kind="stable"))
 
     def iter_rows(self) -> Iterator[EventRow]:
-        """Yield the rows with statuses, causes and faults instead of codes."""
-        # The code NO_TASK follows those of the statuses.
-        status_by_code = (*STATUSES, None)
-        columns = [getattr(self, name).tolist() for name in DTYPES]
-        for time_ms, gateway, attempt, before, after, cause, fault in zip(*columns, strict=True):
-            yield EventRow(
-                time_ms=time_ms,
-                gateway=gateway,
-                attempt=attempt,
-                from_status=status_by_code[before],
-                to_status=status_by_code[after],
-                cause=CAUSES[cause],
-                fault=FAULTS[fault].value,
-            )
+        """Return an iterator over the rows, with statuses, causes and faults instead of codes."""
+        status_by_code = (*STATUSES, None)  # None has the code NO_TASK, which follows those of the statuses
+        rows = zip(
+            self.time.tolist(),
+            self.gateway.tolist(),
+            self.attempt.tolist(),
+            [status_by_code[code] for code in self.from_status.tolist()],
+            [status_by_code[code] for code in self.to_status.tolist()],
+            [CAUSES[code] for code in self.cause.tolist()],
+            [FAULTS[code].value for code in self.fault.tolist()],
+            strict=True,
+        )
+        return map(EventRow._make, rows)
 
     def tobytes(self) -> bytes:
         """Return all columns as bytes, one after the other. Equal logs give equal bytes."""
