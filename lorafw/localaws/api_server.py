@@ -35,7 +35,9 @@ class ApiServer:
         wrap: Callable[[Application], Application] | None = None,
     ) -> None:
         self.host = host
+        """The address to listen at."""
         self.port = port
+        """The port to listen at. Once the server listens, it is the real port instead of 0."""
         self._names = HostNames([host, *public_names])
         self._wrap = wrap
         self._server: Any = None
@@ -49,14 +51,18 @@ class ApiServer:
     @property
     def refused(self) -> str:
         """A summary of the requests refused so far, with counts. It is empty if none was refused."""
-        return str(self._server.tally) if self._server is not None else ""
+        if self._server is None:
+            return ""
+        return str(self._server.tally)
 
     def __enter__(self) -> ApiServer:
+        """Listen, and answer requests."""
         self.listen()
         self.serve()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop."""
         self.stop()
 
     def listen(self) -> None:
@@ -65,7 +71,7 @@ class ApiServer:
         self.port = self._server.port
 
     def serve(self) -> None:
-        """Answer requests in a thread."""
+        """Answer requests in a thread, until ``stop`` is called."""
         self._thread = threading.Thread(target=self._server.serve_forever, name="lorafw-api", daemon=True)
         self._thread.start()
         # Python stops daemon threads before it deletes the last objects. A server that is stopped by such a deletion
