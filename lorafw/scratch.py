@@ -9,16 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
-import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
-SIGTERM_STATUS: Final = 128 + signal.SIGTERM
-"""The exit status that a shell shows for a process that SIGTERM ended."""
+from lorafw.signals import exit_on_signals
 
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 -- the folders in it get random names and are private
 """The folder of Linux for files in memory. Small files are created about ten times as fast there as on a disk."""
@@ -43,7 +39,7 @@ def scratch_folder(prefix: str, *, in_memory: bool = False) -> Iterator[Path]:
         The folder.
     """
     parent = _find_memory_folder() if in_memory else None
-    with _exit_at_sigterm(), tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:
+    with exit_on_signals("SIGTERM"), tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:
         yield Path(folder)
 
 
@@ -56,23 +52,3 @@ def _find_memory_folder() -> Path | None:
     if shutil.disk_usage(MEMORY_FOLDER).free < MIN_FREE_MEMORY_BYTES:
         return None
     return MEMORY_FOLDER
-
-
-@contextlib.contextmanager
-def _exit_at_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the process as ``sys.exit`` does, until the end of the block. Changes the signal handler."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _exit)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is _exit:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _exit(*_: object) -> NoReturn:
-    """Handle SIGTERM: exit, so that ``with`` blocks are left and the folder is removed."""
-    sys.exit(SIGTERM_STATUS)

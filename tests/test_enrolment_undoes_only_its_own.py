@@ -18,7 +18,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from test_enrolment import EUI, Interrupted, Steps, Watched, clean, init, interrupt, registered, works
 
-from lorafw.cli.signals import exit_on_signals
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import KeyPair
@@ -26,6 +25,7 @@ from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME, lock_folder
 from lorafw.gateway.home import Home
 from lorafw.gateway.provisioning import enrol_without_tls, plain_cups_uri
 from lorafw.localaws.cloud import Cloud
+from lorafw.signals import exit_on_signals
 
 PLAIN: dict[str, Any] = {"eui": EUI, "name": None, "rf_region": "US915", "package": "1.0.0"}
 

@@ -19,7 +19,7 @@ LEVELS = {
     3: ("failures", "server", "gateway", "iotwireless", "isolation", "sources", "fleet.io", "persistence"),
     2: ("station", "tasks", "fleet", "example"),
     1: ("cups", "firmware"),
-    0: ("atomic", "clock", "errors", "eui", "fault", "faults", "scratch", "text", "version", "_lazy"),
+    0: ("atomic", "clock", "errors", "eui", "fault", "faults", "scratch", "signals", "text", "version", "_lazy"),
 }
 SAME_LEVEL = {
     ("__main__", "cli"): "`python -m lorafw` runs the command",

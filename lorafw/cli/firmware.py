@@ -10,7 +10,6 @@ import click
 from lorafw import example
 from lorafw.atomic import write_atomic
 from lorafw.cli.console import echo
-from lorafw.cli.signals import exit_on_signals
 from lorafw.errors import NoMatchingKey
 from lorafw.firmware.image import build_image, looks_like_image, read_update, unpack_image
 from lorafw.firmware.signature_fault import find_signature_fault
@@ -24,6 +23,7 @@ from lorafw.firmware.signing import (
 )
 from lorafw.firmware.signing import sign_update as sign_bytes
 from lorafw.gateway.virtual import MODEL, STATION
+from lorafw.signals import exit_on_signals
 from lorafw.text import visible
 from lorafw.version import GatewayVersion
 

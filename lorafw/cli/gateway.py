@@ -14,7 +14,6 @@ import click
 from lorafw.cli.console import echo, echo_highlighted
 from lorafw.cli.files import MAX_RESPONSE_BYTES, MAX_SIG_KEY_BYTES, read_at_most
 from lorafw.cli.numbers import FiniteRange
-from lorafw.cli.signals import exit_on_signals
 from lorafw.eui import GatewayEui
 from lorafw.faults import Fault
 from lorafw.firmware.signing import PublicKey
@@ -24,6 +23,7 @@ from lorafw.gateway.faults import injection, injector_class
 from lorafw.gateway.home import Home
 from lorafw.gateway.provisioning import Enrolment, enrol, enrol_without_tls
 from lorafw.gateway.virtual import MODEL, STATION, VirtualGateway
+from lorafw.signals import exit_on_signals
 from lorafw.station.evaluation import evaluate_reply
 from lorafw.station.exchange import DEFAULT_TIMERS, Timers
 from lorafw.station.log import Level
