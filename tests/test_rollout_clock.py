@@ -8,7 +8,7 @@ an account of AWS refuses calls with a wrong date, and a lab answers them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -26,9 +26,10 @@ from lorafw.rollout.decisions import step
 from lorafw.rollout.engine import Until
 from lorafw.rollout.events import DefinitionReady, WaveStarted
 from lorafw.rollout.evolution import evolve
+from lorafw.rollout.journal import open_journal
 from lorafw.rollout.observations import CheckGateway, CreateTask, GatewayRead
 from lorafw.rollout.saved_plan import SavedPlan
-from lorafw.rollout.state import RolloutState, Settings, initial_state
+from lorafw.rollout.state import GatewayProgress, RolloutState, Settings, forget_volatile, initial_state
 from lorafw.rollout.status import StateName, describe_state
 
 HOUR_S, MINUTE_MS, DAY_MS = 3600.0, 60_000, 24 * HOUR_MS
@@ -224,3 +225,18 @@ def test_a_gateway_is_checked_again_just_before_its_task_after_the_clock_was_set
     assert CreateTask("gw-00000") in actions
     assert CreateTask("gw-00000") in step(state, [], START_MS + 5000)[1]
     assert CheckGateway("gw-00000") in step(state, [], START_MS - 2 * MINUTE_MS)[1]
+
+
+@pytest.mark.parametrize("hours", [0, 3, 6])
+def test_after_the_clock_was_set_back_apply_knows_what_it_knows_after_a_restart(hours: int, folder: Path) -> None:
+    """So no field that holds what this run has seen is forgotten when such fields are added."""
+    aws, plan = make_rollout()
+    carry_on(aws, plan, folder / "journal", Until.IDLE)
+    aws.advance(hours * HOUR_S)
+    state = carry_on(aws, plan, folder / "journal", Until.IDLE)
+    with open_journal(folder / "journal", plan) as journal:
+        restarted = evolve(initial_state(plan, state.settings), journal.read())
+    known = forget_volatile(state)
+    untouched = {gateway: GatewayProgress(plan.wave_of[gateway]) for gateway in plan.gateway_ids}
+    assert {**untouched, **known.gateways} == {**untouched, **restarted.gateways}
+    assert replace(known, gateways={}) == replace(restarted, gateways={})
