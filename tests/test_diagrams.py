@@ -92,6 +92,14 @@ def test_every_text_and_box_is_inside_the_picture(draw: Callable[[], Diagram]) -
         assert float(box.get("y", 0)) + float(box.get("height", 0)) <= height
 
 
+def test_the_overview_has_the_five_steps_in_order_and_the_versions_that_are_given() -> None:
+    diagram = diagrams.update_overview("2.0.0", "2.1.0")
+    steps = [text for text in texts(diagram) if re.match(r"\d\. ", text)]
+    assert sorted(steps) == ["1. upload", "2. define", "3. CUPS: I run 2.0.0", "4. CUPS: 2.1.0, signed", "5. status"]
+    assert "version.txt: 2.0.0" in texts(diagram)
+    assert re.findall(r"\. (\d)\. ", diagram.alt) == list("12345")
+
+
 def test_the_states_are_those_of_the_transition_table() -> None:
     diagram = diagrams.task_states()
     assert set(TaskStatus) <= set(texts(diagram))

@@ -12,6 +12,7 @@ from lorafw._lazy import attach
 
 if TYPE_CHECKING:
     from lorafw.lab.diagrams.exchange import cups_exchange as cups_exchange
+    from lorafw.lab.diagrams.overview import update_overview as update_overview
     from lorafw.lab.diagrams.permissions import trust_and_permission as trust_and_permission
     from lorafw.lab.diagrams.reply import reply_layout as reply_layout
     from lorafw.lab.diagrams.sends import send_timeline as send_timeline
@@ -25,6 +26,7 @@ _MODULE_BY_NAME = {
     "send_timeline": "sends",
     "task_states": "states",
     "trust_and_permission": "permissions",
+    "update_overview": "overview",
 }
 
 __all__ = [  # noqa: PLE0604 -- the table above is the one place where a public name is written
