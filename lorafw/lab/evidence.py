@@ -19,8 +19,9 @@ _GUIDE: Final = "https://docs.aws.amazon.com/iot-wireless/latest/developerguide/
 _API: Final = "https://docs.aws.amazon.com/iot-wireless/2020-11-22/apireference/"
 _STATION: Final = "https://github.com/lorabasics/basicstation/blob/v2.0.6/"
 _SCHEDULE: Final = f"{_GUIDE}lorawan-schedule-firmware-update.html"
-_SCHEDULE_PAGE: Final = "AWS IoT Wireless guide, Schedule and run the firmware update"
+_SCHEDULE_PAGE: Final = "AWS IoT Wireless guide, Schedule and run the firmware update by using a task definition"
 _GUIDE_DATE: Final = "edition of October 2021, read again in November 2026"
+_API_VERSION: Final = "API version 2020-11-22, as in botocore 1.44.8"
 _READ: Final = "read in November 2026"
 _RUN: Final = "run and recorded in November 2026"
 
@@ -48,7 +49,7 @@ def _schedule(section: str, anchor: str) -> Source:
 
 def _operation(name: str, section: str) -> Source:
     """Return a section of the page of an operation in the API reference."""
-    return Source(f"AWS IoT Wireless API Reference, {name}", section, f"{_API}API_{name}.html", _READ)
+    return Source(f"AWS IoT Wireless API Reference, {name}", section, f"{_API}API_{name}.html", _API_VERSION)
 
 
 def _program(path: str, section: str) -> Source:
@@ -66,14 +67,21 @@ SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
         "schedule-run": _schedule("Run the firmware update task and track progress", "lorawan-run-fwupdate-task"),
         "signing": Source(
             "AWS IoT Wireless guide, Generate the firmware update file and signature",
-            "Generate signature for the firmware update",
+            "Generate the firmware update file; Generate signature for the firmware update",
             f"{_GUIDE}lorawan-script-fwupdate-sigkey.html",
             _GUIDE_DATE,
         ),
         "upload": Source(
             "AWS IoT Wireless guide, Upload the firmware file to an S3 bucket and add an IAM role",
-            "Create an Amazon S3 bucket; Create an IAM role",
+            "Create an Amazon S3 bucket and upload the update file; "
+            "Create an IAM role with permissions to read the S3 bucket",
             f"{_GUIDE}lorawan-upload-firmware-s3bucket.html",
+            _GUIDE_DATE,
+        ),
+        "add-gateway": Source(
+            "AWS IoT Core guide, Add a gateway to AWS IoT Core for LoRaWAN",
+            "Add a gateway by using the API",
+            "https://docs.aws.amazon.com/iot/latest/developerguide/connect-iot-lorawan-onboard-gateway-add.html",
             _GUIDE_DATE,
         ),
         "create-bucket": Source(
@@ -83,20 +91,21 @@ SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
             _READ,
         ),
         "s3-encryption": Source(
-            "Amazon S3 User Guide, Using server-side encryption with Amazon S3 managed keys",
-            "Important: starting January 5, 2023",
+            "Amazon S3 User Guide, Using server-side encryption with Amazon S3 managed keys (SSE-S3)",
+            "Important (at the top)",
             "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingServerSideEncryption.html",
             _READ,
         ),
         "iam-deny": Source(
-            "AWS IAM User Guide, Policy evaluation logic",
-            "The difference between explicit and implicit denies",
-            "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html",
+            "AWS IAM User Guide, The difference between explicit and implicit denies",
+            "introduction",
+            "https://docs.aws.amazon.com/IAM/latest/UserGuide/"
+            "reference_policies_evaluation-logic_AccessPolicyLanguage_Interplay.html",
             _READ,
         ),
         "iam-actions": Source(
-            "AWS Service Authorization Reference, AWS IoT Core for LoRaWAN",
-            "Actions",
+            "AWS Service Authorization Reference, Actions, resources, and condition keys for AWS IoT Core for LoRaWAN",
+            "Actions defined by AWS IoT Core for LoRaWAN",
             "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsiotcoreforlorawan.html",
             _READ,
         ),
@@ -104,12 +113,12 @@ SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
             "AWS IoT Wireless API Reference",
             "Actions",
             f"{_API}API_Operations.html",
-            "API version 2020-11-22, as in botocore 1.44.8",
+            _API_VERSION,
         ),
         "api-task": _operation("GetWirelessGatewayTask", "Response Elements, Errors"),
         "api-delete-definition": _operation("DeleteWirelessGatewayTaskDefinition", "introduction"),
         "api-version": _operation("LoRaWANGatewayVersion", "Contents"),
-        "api-create-task": _operation("CreateWirelessGatewayTask", "introduction"),
+        "api-create-definition": _operation("CreateWirelessGatewayTaskDefinition", "Request Body, AutoCreateTasks"),
         "api-list": _operation("ListWirelessGateways", "Response Elements"),
         "api-endpoint": _operation("GetServiceEndpoint", "Response Elements"),
         "api-log-level": _operation("PutResourceLogLevel", "Request Body"),
@@ -144,11 +153,10 @@ SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
             "run in November 2026",
         ),
         "station-cups": _program("src/cups.c", "the exchange with the CUPS server"),
-        "station-sys": _program("src-linux/sys_linux.c", "keys, version.txt, update.bin and configuration files"),
-        "station-platform": _program("src-linux/station_main.c", "start, version and platform"),
+        "station-sys": _program("src-linux/sys_linux.c", "start, options, and /tmp/update.bin"),
+        "station-files": _program("src/sys.c", "version.txt, sig-0.key and the credentials"),
         "station-intervals": _program("src/s2conf.h", "CUPS_OKSYNC_INTV and CUPS_RESYNC_INTV"),
-        "station-recordings": _program("src/cups.h", "responses of CUPS; 80 responses were recorded"),
-        "station-net": _program("src/net.c", "HTTP responses"),
+        "station-recordings": _program("src/cups.h", "the parts of a response, in order; 80 responses were recorded"),
     }
 )
 
