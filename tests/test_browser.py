@@ -55,6 +55,10 @@ bed.advance(30)
 TaskBoard(bed)"""
 
 
+NARROW = 700
+"""Width of half a screen, in pixels: a lesson beside another window."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "lesson" in metafunc.fixturenames:
         every = metafunc.config.getoption("--every-lesson")
@@ -287,9 +291,19 @@ def seven(browser: Any, lab: str) -> Iterator[LabPage]:
     assert page.errors == []
 
 
+@pytest.mark.parametrize("width", [SIZE["width"], pytest.param(NARROW, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_axe_finds_no_violation_in_any_panel(seven: LabPage, theme: str) -> None:
+def test_axe_finds_no_violation_in_any_panel(
+    seven: LabPage, theme: str, width: int, request: pytest.FixtureRequest
+) -> None:
     seven.set_theme(theme)
+    seven.page.set_viewport_size({"width": width, "height": SIZE["height"]})
+    request.addfinalizer(lambda: seven.page.set_viewport_size(SIZE))
+    focusable_views = ".lorafw-panel .lorafw-view[tabindex]"
+    if width == NARROW:
+        seven.page.wait_for_selector(focusable_views)
+    else:
+        seven.page.wait_for_selector(focusable_views, state="detached")
     results = Axe().run(seven.page, context=".lorafw-panel")
     assert results.violations_count == 0, results.generate_report()
     checked = {rule["id"] for rule in results.response["passes"]}

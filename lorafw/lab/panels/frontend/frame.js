@@ -1,6 +1,8 @@
-// The frame of a panel: a key that is pressed in the panel does not reach the notebook around it.
+// The frame of a panel: a key that is pressed in the panel does not reach the notebook around it, and the keyboard reaches
+// everything that scrolls.
 
 const IGNORED_BY_JUPYTERLAB = "data-lm-suppress-shortcuts";
+const FOCUSABLE = { tabindex: "0", role: "group", "aria-label": "Table that scrolls sideways" };
 
 /**
  * Keep plain keys in the panel. Shortcuts with Ctrl or Command still work, for example to save the notebook.
@@ -25,14 +27,46 @@ function keepKeysInside(panel) {
   };
 }
 
+/**
+ * Let the keyboard reach the views that are wider than the panel. Arrow keys only scroll an element that has the focus.
+ *
+ * Returns a function that stops this.
+ */
+function makeScrollingViewsFocusable(panel) {
+  const markViews = () => {
+    for (const view of panel.querySelectorAll(".lorafw-view")) {
+      const scrolls = view.scrollWidth > view.clientWidth;
+      for (const [name, value] of Object.entries(FOCUSABLE)) {
+        if (scrolls) view.setAttribute(name, value);
+        else view.removeAttribute(name);
+      }
+    }
+  };
+  const afterResize = new ResizeObserver(markViews);
+  const afterUpdate = new MutationObserver(markViews);
+  afterResize.observe(panel);
+  afterUpdate.observe(panel, { childList: true, subtree: true });
+  markViews();
+  return () => {
+    afterResize.disconnect();
+    afterUpdate.disconnect();
+  };
+}
+
 function render({ el }) {
   let undo = () => {};
   let isDisposed = false;
   const attach = () => {
     if (isDisposed) return;
     const panel = el.closest(".lorafw-panel");
-    if (panel) undo = keepKeysInside(panel);
-    else setTimeout(attach, 20); // the frame is drawn before it is put into its panel
+    if (panel) {
+      const releaseKeys = keepKeysInside(panel);
+      const stopMarking = makeScrollingViewsFocusable(panel);
+      undo = () => {
+        releaseKeys();
+        stopMarking();
+      };
+    } else setTimeout(attach, 20); // the frame is drawn before it is put into its panel
   };
   attach();
   return () => {
