@@ -101,6 +101,26 @@ def measure_kills(gateways: int, kills: int, seed: int, folder: Path) -> None:
     print(f"{kills} kills, {gateways:,} gateways: one task each, none forgotten, and the log of an undisturbed run")
 
 
+@dataclass(frozen=True)
+class Times:
+    """How long something took."""
+
+    elapsed_s: float
+    cpu_s: float
+    """Processor time of this process. Other programs change it little."""
+
+    @classmethod
+    def since(cls, start: Times) -> Times:
+        """Return the times since a start."""
+        now = cls.now()
+        return cls(now.elapsed_s - start.elapsed_s, now.cpu_s - start.cpu_s)
+
+    @classmethod
+    def now(cls) -> Times:
+        """Return the clocks."""
+        return cls(time.perf_counter(), time.process_time())
+
+
 @dataclass
 class Recorder:
     """Records the calls of boto3 clients and the advances of a clock, in order."""
@@ -136,8 +156,8 @@ def open_fleet(gateways: int) -> Testbed:
     return bed
 
 
-def apply_on_testbed(gateways: int, folder: Path) -> tuple[float, Recorder]:
-    """Carry a plan out on a testbed. Return the seconds that ``apply`` took, and what it did."""
+def apply_on_testbed(gateways: int, folder: Path) -> tuple[Times, Recorder]:
+    """Carry a plan out on a testbed. Return how long ``apply`` took, and what it did."""
     bed, recorder = open_fleet(gateways), Recorder()
     clients = cache(lambda service: recorder.recorded_client(bed.client(service), service))
     connection = connect_clients(clients, "lab")
@@ -148,17 +168,17 @@ def apply_on_testbed(gateways: int, folder: Path) -> tuple[float, Recorder]:
     plan = plan_rollout(steps, make_definition(bed), fleet, connection, clock=clock, calls_per_s=1e9)
     recorder.steps.clear()
     recorder.gateway_ids = [gateway.id for gateway in bed.gateways]
-    start_s = time.perf_counter()
+    start = Times.now()
     state = apply(plan, folder / "journal", connection, clock, calls_per_s=1e9, until=Until.HOLD)
-    elapsed_s = time.perf_counter() - start_s
+    times = Times.since(start)
     assert describe_state(state).name is StateName.COMPLETED, describe_state(state)
     check_one_task_each(bed, gateways)
     bed.stop()
-    return elapsed_s, recorder
+    return times, recorder
 
 
-def repeat_on_testbed(gateways: int, recorder: Recorder) -> float:
-    """Repeat calls and advances on a new testbed. Return the seconds that they took.
+def repeat_on_testbed(gateways: int, recorder: Recorder) -> Times:
+    """Repeat calls and advances on a new testbed. Return how long they took.
 
     A new testbed gives its gateways and definitions other identifiers, so those in the calls are replaced.
     """
@@ -167,7 +187,7 @@ def repeat_on_testbed(gateways: int, recorder: Recorder) -> float:
     clients = cache(bed.client)
     new_ids = dict(zip(recorder.gateway_ids, (gateway.id for gateway in bed.gateways), strict=True))
     definition_id = ""
-    start_s = time.perf_counter()
+    start = Times.now()
     for service, operation, argument in recorder.steps:
         if service == "clock":
             bed.advance(argument)
@@ -181,10 +201,10 @@ def repeat_on_testbed(gateways: int, recorder: Recorder) -> float:
             response = getattr(clients(service), xform_name(operation))(**params)
             if operation == "CreateWirelessGatewayTaskDefinition":
                 definition_id = response["Id"]
-    elapsed_s = time.perf_counter() - start_s
+    times = Times.since(start)
     check_one_task_each(bed, gateways)
     bed.stop()
-    return elapsed_s
+    return times
 
 
 def check_one_task_each(bed: Testbed, gateways: int) -> None:
@@ -196,13 +216,16 @@ def check_one_task_each(bed: Testbed, gateways: int) -> None:
 
 
 def measure_testbed(gateways: int, folder: Path) -> None:
-    """Print how much longer ``apply`` takes than its calls alone."""
-    apply_s, recorder = apply_on_testbed(gateways, folder)
-    repeat_s = repeat_on_testbed(gateways, recorder)
+    """Print how much longer ``apply`` takes than its calls alone. On a busy machine, only the processor time tells."""
+    applied, recorder = apply_on_testbed(gateways, folder)
+    repeated = repeat_on_testbed(gateways, recorder)
     calls = sum(service != "clock" for service, _, _ in recorder.steps)
-    print(f"{gateways:,} gateways, {calls:,} calls: {apply_s:.1f} s with engine and journal, {repeat_s:.1f} s without")
-    print(f"ratio {apply_s / repeat_s:.2f}, at most {TESTBED_BOUND}")
-    if apply_s > TESTBED_BOUND * repeat_s:
+    ratio, cpu_ratio = applied.elapsed_s / repeated.elapsed_s, applied.cpu_s / repeated.cpu_s
+    print(f"{gateways:,} gateways, {calls:,} calls, with engine and journal and without:")
+    print(f"processor time {applied.cpu_s:.1f} s and {repeated.cpu_s:.1f} s, ratio {cpu_ratio:.2f}")
+    print(f"elapsed time {applied.elapsed_s:.1f} s and {repeated.elapsed_s:.1f} s, ratio {ratio:.2f}")
+    print(f"the ratio of the elapsed times is at most {TESTBED_BOUND}")
+    if ratio > TESTBED_BOUND:
         raise SystemExit(1)
 
 
