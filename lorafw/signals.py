@@ -22,7 +22,7 @@ def exit_on_signals(*names: str) -> Iterator[None]:
     set a handler. The handlers are restored after the block.
 
     Args:
-        names: The names of the signals. TERMINATION_SIGNALS if none is given.
+        *names: The names of the signals. TERMINATION_SIGNALS if none is given.
     """
     if not _is_main_thread():
         yield

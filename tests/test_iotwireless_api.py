@@ -25,7 +25,7 @@ from moto import mock_aws
 import lorafw
 from lorafw.errors import IncompatibleMoto
 from lorafw.iotwireless.context import use_service
-from lorafw.localaws.api_server import ApiServer
+from lorafw.localaws.api_server import ApiServer, reset_moto
 from lorafw.tasks.service import UpdateService
 
 MODEL = botocore.session.get_session().get_service_model("iotwireless")
@@ -611,7 +611,7 @@ def test_a_new_mock_and_a_reset_forget_everything() -> None:
     with ApiServer() as server:
         iot = boto3.client("iotwireless", region_name="us-east-1", endpoint_url=server.url)
         gateway(iot)
-        server.reset()
+        reset_moto()
         assert call(iot, "ListWirelessGateways")["WirelessGatewayList"] == []
         gateway(iot)
     for _ in range(2):

@@ -29,7 +29,7 @@ from lorafw.rollout.evolution import evolve
 from lorafw.rollout.journal import open_journal
 from lorafw.rollout.observations import CheckGateway, CreateTask, GatewayRead
 from lorafw.rollout.saved_plan import SavedPlan
-from lorafw.rollout.state import GatewayProgress, RolloutState, Settings, forget_volatile, initial_state
+from lorafw.rollout.state import GatewayProgress, RolloutState, Settings, forget_session, initial_state
 from lorafw.rollout.status import StateName, describe_state
 
 HOUR_S, MINUTE_MS, DAY_MS = 3600.0, 60_000, 24 * HOUR_MS
@@ -236,7 +236,7 @@ def test_after_the_clock_was_set_back_apply_knows_what_it_knows_after_a_restart(
     state = carry_on(aws, plan, folder / "journal", Until.IDLE)
     with open_journal(folder / "journal", plan) as journal:
         restarted = evolve(initial_state(plan, state.settings), journal.read())
-    known = forget_volatile(state)
+    known = forget_session(state)
     untouched = {gateway: GatewayProgress(plan.wave_of[gateway]) for gateway in plan.gateway_ids}
     assert {**untouched, **known.gateways} == {**untouched, **restarted.gateways}
     assert replace(known, gateways={}) == replace(restarted, gateways={})
