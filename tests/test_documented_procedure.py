@@ -189,6 +189,7 @@ def test_the_documented_file_runs_with_a_signature_of_ones_own(tmp_path: Path) -
         lab.wait_for_status("COMPLETED")
 
 
+@pytest.mark.slow
 def test_one_s_own_gateway_and_update_go_from_key_to_completed_on_the_command_line(tmp_path: Path) -> None:
     with serving(tmp_path, "--seed", "documented") as lab:
         for command in (

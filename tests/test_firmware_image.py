@@ -396,7 +396,7 @@ def test_a_rename_that_fails_leaves_the_old_version(dash_box: Box, fails_at: int
 
 @pytest.mark.parametrize("program", ["dd", "wc", "chmod", "sync", "mv"])
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("call", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("call", [1, 3, 5, *(pytest.param(call, marks=pytest.mark.slow) for call in (2, 4))])
 def test_after_a_power_cut_each_file_is_old_or_new_and_the_version_is_new_only_with_all(
     dash_box: Box, program: str, moment: str, call: int
 ) -> None:
