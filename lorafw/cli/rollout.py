@@ -62,12 +62,18 @@ def rollout() -> None:
       lorafw rollout status rollout.plan --watch
 
     'apply' can be ended with Ctrl-C, killed, or lose its power at any moment, and the machine can sleep: tasks that
-    exist go on by themselves, and 'apply' continues where it was, at once or when you run it again.
+    exist go on by themselves. After a sleep 'apply' continues by itself; otherwise run it again, and it continues.
 
     No gateway gets a second task: 'apply' writes to its journal that it will create a task, and creates it then. After
     a crash it asks AWS first whether the task exists. It holds if AutoCreateTasks of another definition would create
     tasks as well. 'status' and 'report' count the tasks of each gateway. Only one 'apply' can run with a journal. Two
-    rollouts can run beside each other if no gateway is in both.
+    rollouts can run beside each other if no gateway is in both. With another journal, also that of a copied plan, a
+    rollout finds tasks that are not its own, and holds.
+
+    'apply' works only in the account and the Region of the plan, which 'show' prints. It asks AWS which account it has
+    reached, and refuses any other.
+
+    To stop for the night: 'pause', or Ctrl-C in 'apply'. After 'pause', 'apply' goes on following the tasks that exist.
 
     'abort' keeps further gateways from getting the update. What is installed stays installed. To go back, roll out the
     old firmware as a new update.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from lorafw.clock import format_iso
 from lorafw.fleet.plan import Manual
+from lorafw.rollout.gates import give_up_ms
 from lorafw.rollout.state import NOT_PROMOTABLE, RolloutState, Subject, first_undecided
 from lorafw.rollout.status import StateName, counts_of, describe_state
 from lorafw.tasks.lifecycle import TaskStatus
@@ -34,10 +36,25 @@ def _way_out_of_hold(state: RolloutState) -> str:
     """Return how a rollout that holds goes on."""
     if any(subject in NOT_PROMOTABLE for subject in state.problems):
         return "it goes on by itself when this is as planned again; no promotion overrides it; to stop: abort --reason"
-    choices = "promote to go on, or abort to stop, each with --reason"
+    choices = "promote to go on, or abort to stop, each with --reason; 'apply' acts on it when it runs"
     if _waits_for_person(state):
         return f"it waits for you: {choices}"
+    if end := _end_of_hopeless_hold(state):
+        return f"{end}; before that: {choices}"
     return f"it goes on by itself when the reason has gone away; if you do not want to wait: {choices}"
+
+
+def _end_of_hopeless_hold(state: RolloutState) -> str:
+    """Return what ends a hold of a gate whose figures cannot change any more. Empty if they can, or nothing does."""
+    index = first_undecided(state.waves)
+    wave = state.waves[index]
+    can_change = bool(state.problems) or not wave.is_created or wave.open_count > 0
+    if can_change or not wave.hold_reason:
+        return ""
+    end_ms = give_up_ms(wave, state.plan.wave_rules[index])
+    if end_ms is None:
+        return ""
+    return f"all its tasks have ended, so the gate cannot pass; it aborts the rollout at {format_iso(end_ms)}"
 
 
 def _waits_for_person(state: RolloutState) -> bool:

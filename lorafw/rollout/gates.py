@@ -69,6 +69,25 @@ def next_check_ms(wave: WaveProgress, rule: Wave) -> int | None:
     return first_ms + wave.checks * to_ms(rule.again_s)
 
 
+def give_up_ms(wave: WaveProgress, rule: Wave) -> int | None:
+    """Return when a gate that holds will abort the rollout. None if nobody can say: its checks have not begun.
+
+    Args:
+        wave: The progress of the wave.
+        rule: The gate and its times, as planned.
+    """
+    next_ms = next_check_ms(wave, rule)
+    if next_ms is None:
+        return None
+    further_checks = max(0, _last_check(rule) - wave.checks)
+    return next_ms + further_checks * to_ms(rule.again_s)
+
+
+def _last_check(rule: Wave) -> int:
+    """Return the number, from 0, of the check at which a gate that holds aborts the rollout."""
+    return int(rule.give_up_s // rule.again_s)
+
+
 def check_gate(context: StepContext, index: int, *, may_go_on: bool = True) -> None:
     """Check the gate of a wave if a check is due, and record its decision.
 
@@ -120,8 +139,7 @@ def _evaluate(rule: Wave, wave: WaveProgress, check: int) -> tuple[GateDecision,
     if size == 0:
         return GateDecision.GO, "every gateway of the wave was left out"
     decision = GateDecision(int(evaluate_gate(rule.gate, completed, failed, size)))
-    last_check = int(rule.give_up_s // rule.again_s)
-    if decision is GateDecision.HOLD and check >= last_check:
+    if decision is GateDecision.HOLD and check >= _last_check(rule):
         return GateDecision.ABORT, f"{figures}; still undecided after {rule.give_up_s:g} s ({describe_gate(rule.gate)})"
     return decision, f"{figures} ({describe_gate(rule.gate)})"
 
