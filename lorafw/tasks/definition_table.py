@@ -22,6 +22,8 @@ class DefinitionTable:
 
     def __init__(self, policy: Policy) -> None:
         self._definition_by_id: dict[str, Definition] = {}
+        self._changed_ids: set[str] = set()
+        """The definitions that were added, replaced or removed since the last call of ``take_changes``."""
         self._matcher = Matcher(policy)
         """Finds definitions by the version of a gateway. It knows the same definitions as the table."""
 
@@ -30,6 +32,7 @@ class DefinitionTable:
 
     def add(self, definition: Definition) -> None:
         """Add a definition."""
+        self._changed_ids.add(definition.id)
         self._definition_by_id[definition.id] = definition
         self._matcher.add(definition)
 
@@ -40,6 +43,7 @@ class DefinitionTable:
 
     def remove(self, definition: Definition) -> None:
         """Remove a definition."""
+        self._changed_ids.add(definition.id)
         self._matcher.remove(definition)
         del self._definition_by_id[definition.id]
 
@@ -54,9 +58,9 @@ class DefinitionTable:
             raise NotFound(DEFINITION_RESOURCE, definition_id)
         return definition
 
-    def find_by_id(self, definition_id: str) -> Definition | None:
-        """Return the definition with this id, in any account and Region. None if there is none."""
-        return self._definition_by_id.get(definition_id)
+    def of_owner(self, owner: AccountRegion) -> list[Definition]:
+        """Return the definitions of an account in a Region, oldest first."""
+        return [definition for definition in self if definition.owner == owner]
 
     def find_best_match(self, owner: AccountRegion, presented: GatewayVersion) -> Definition | None:
         """Return the definition of an automatic task for a gateway that presents a version. None if none matches."""
@@ -65,3 +69,9 @@ class DefinitionTable:
     def find_matches(self, owner: AccountRegion, presented: GatewayVersion) -> list[Definition]:
         """Return all definitions that match a presented version, oldest first."""
         return self._matcher.find_all(owner, presented)
+
+    def take_changes(self) -> dict[str, Definition | None]:
+        """Return what has changed since the last call of this method, by id. None stands for a removed definition."""
+        changes = {changed_id: self._definition_by_id.get(changed_id) for changed_id in self._changed_ids}
+        self._changed_ids.clear()
+        return changes

@@ -71,6 +71,11 @@ def silence_deadline(task: Task, last_request_ms: int, policy: Policy) -> int | 
     return last_request_ms + round(policy.silence_timeout_s * 1000)
 
 
+def is_replaceable(task: Task, policy: Policy) -> bool:
+    """Return True if a new task of the same gateway may take the place of this one."""
+    return task.is_ended and policy.existing_task == "ended_gives_way"
+
+
 def starts_task(task: Task, presented: GatewayVersion, policy: Policy) -> bool:
     """Return True if a request that presents this version starts a PENDING task."""
     if policy.manual_start == "any_request" and not task.automatic:

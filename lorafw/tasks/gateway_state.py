@@ -55,6 +55,17 @@ class GatewayState:
         if task.is_ended:
             self.last_read_error = None
 
+    def record_send(self, task: Task) -> None:
+        """Record that the update could be read, so its send has started or ended. The status of the task stays."""
+        self.task = task
+        self.last_read_error = None
+
+    def end_flight(self, read_error: LorafwError | None = None) -> None:
+        """Record that no update is in flight any more. ``read_error`` tells why the update could not be read."""
+        self.in_flight = None
+        if read_error is not None:
+            self.last_read_error = read_error
+
     def remove_task(self) -> None:
         """Remove the task. An update that is in flight belongs to the task, so it is forgotten too."""
         self.task = None

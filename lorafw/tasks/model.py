@@ -156,6 +156,13 @@ class UpdateSpec:
     unusable_signature: str | None = None
     """Text of an UpdateSignature that no station accepts. Such an update is never sent."""
 
+    @property
+    def response_header(self) -> UpdateInfoResponse:
+        """The response to a CUPS request, without the bytes of the update."""
+        if not self.signature:
+            return EMPTY_RESPONSE
+        return UpdateInfoResponse(signature=self.signature, key_crc=self.sig_key_crc or 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Definition:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from lorafw.clock import Moment
 from lorafw.tasks.gateway_state import GatewayState
-from lorafw.tasks.lifecycle import LogRow
+from lorafw.tasks.lifecycle import Cause, LogRow
 from lorafw.tasks.model import Definition, Delivery, ReplyState
+from lorafw.tasks.task_keeper import TaskKeeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,24 @@ def shift_times(state: GatewayState, shift_ms: int) -> None:
     state.status_since = _shift_moment(state.status_since, shift_ms)
     if state.task is not None and state.task.sent_ms is not None:
         state.task = replace(state.task, sent_ms=state.task.sent_ms + shift_ms)
+
+
+def restore_gateway(state: GatewayState, shift_ms: int, now: Moment, tasks: TaskKeeper) -> None:
+    """Prepare a saved gateway for a service that starts. Mutates ``state``.
+
+    If the server ended while it sent a reply, the task log gets a row about this.
+
+    Args:
+        state: The saved gateway.
+        shift_ms: What to add to the saved monotonic times.
+        now: The current time.
+        tasks: Writes the row.
+    """
+    # Check this first, because the next statement changes the record that shows it.
+    if state.task is not None and was_sending(state):
+        tasks.record_cause(state, state.task, Cause.REPLY_BROKEN, now)
+    mark_broken_replies(state)
+    shift_times(state, shift_ms)
 
 
 def _shift_moment(moment: Moment | None, shift_ms: int) -> Moment | None:

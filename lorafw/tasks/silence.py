@@ -28,16 +28,26 @@ class SilenceDeadlines:
     """A queue of silence deadlines, earliest first. Not thread-safe: callers must hold a lock.
 
     A deadline stays in the queue when a later one replaces it, because removing it would cost more than ignoring it.
-    So compare a deadline from the queue with ``silence_deadline_ms``.
+    ``is_current`` tells such a deadline from one that counts.
+
+    Args:
+        policy: Contains the timeout.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
         self._heap: list[tuple[int, GatewayEui]] = []
         """Deadlines in milliseconds on the monotonic scale, with their gateways. ``heapq`` keeps the order."""
 
-    def add(self, deadline_ms: int, eui: GatewayEui) -> None:
-        """Add the deadline of a gateway's task."""
-        heapq.heappush(self._heap, (deadline_ms, eui))
+    def schedule(self, state: GatewayState) -> None:
+        """Add the deadline of a gateway's task, if it has one now."""
+        deadline_ms = silence_deadline_ms(state, self._policy)
+        if deadline_ms is not None:
+            heapq.heappush(self._heap, (deadline_ms, state.gateway.eui))
+
+    def is_current(self, deadline_ms: int, state: GatewayState) -> bool:
+        """Return True if this is the deadline of the gateway's task now. Each request of the gateway moves it."""
+        return silence_deadline_ms(state, self._policy) == deadline_ms
 
     def take_due(self, now_ms: int) -> Iterator[tuple[int, GatewayEui]]:
         """Remove the deadlines up to a time, and iterate over them, earliest first."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
+from lorafw.clock import Moment
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import LorafwError
+from lorafw.tasks.definition_table import DefinitionTable
+from lorafw.tasks.gateway_state import GatewayState
 from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.model import Definition, ExchangeRecord, Gateway, Task
+from lorafw.tasks.policy import Policy
+from lorafw.tasks.silence import silence_deadline_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +65,39 @@ class Snapshot:
     """The latest exchanges, oldest first."""
     source: SourceInspection | None = None
     """The update file of the definition in question, as it is now. None if there is nothing to inspect."""
+
+
+def take_snapshot(state: GatewayState, definitions: DefinitionTable, policy: Policy, now: Moment) -> Snapshot:
+    """Return what the service knows of one gateway now. Its update file is not inspected yet.
+
+    Args:
+        state: What the service keeps about the gateway.
+        definitions: The definitions of all accounts and Regions.
+        policy: Contains the timeout after which a silent gateway's task fails.
+        now: The current time.
+
+    Returns:
+        The snapshot. It does not change when the service continues.
+    """
+    owner = state.gateway.owner
+    matching: list[Definition] = []
+    if state.request is not None:
+        matching = definitions.find_matches(owner, state.request.version)
+    deadline_ms = silence_deadline_ms(state, policy)  # On the monotonic scale.
+    if deadline_ms is not None:
+        deadline_ms = now.at(deadline_ms).utc_ms
+    return Snapshot(
+        now_ms=now.utc_ms,
+        gateway=state.gateway,
+        request=state.request,
+        key_crcs=state.key_crcs,
+        last_seen_ms=state.last_seen_ms,
+        task=state.task,
+        last_read_error=state.last_read_error,
+        definitions=tuple(definitions.of_owner(owner)),
+        matching=tuple(matching),
+        deadline_ms=deadline_ms,
+        log=tuple(state.recent_log),
+        # Copy the exchanges, because the service changes its own records while a reply is sent.
+        exchanges=tuple(copy(exchange) for exchange in state.exchanges),
+    )
