@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lorafw.iotwireless.models import IoTWirelessBackend, iotwireless_backends
-from lorafw.iotwireless.monitoring.log_levels import MAX_OVERRIDES, GatewayEvent
+from lorafw.iotwireless.monitoring.log_levels import MAX_OVERRIDES, GatewayEvent, LogLevel
 from lorafw.testbed import Testbed
 
 DOCUMENTED = {
@@ -66,7 +66,7 @@ def backend_of(bed: Testbed) -> IoTWirelessBackend:
 
 
 def levels_of(bed: Testbed, gateway_id: str) -> list[str]:
-    return [str(backend_of(bed).log_levels.level_of(gateway_id, event)) for event in GatewayEvent]
+    return [str(backend_of(bed).log_level_of(gateway_id, event)) for event in GatewayEvent]
 
 
 def test_an_empty_list_removes_options_and_a_list_that_is_left_out_stays(iot: Any) -> None:
@@ -133,10 +133,10 @@ def test_a_resource_type_that_aws_does_not_have_is_named_and_a_device_is_not_fou
 
 
 def test_the_201st_gateway_with_a_level_of_its_own_is_refused(bed: Testbed, iot: Any) -> None:
-    levels = backend_of(bed).log_levels
+    levels = backend_of(bed).gateway_log_levels
     iot.put_resource_log_level(**resource(bed), LogLevel="INFO")
     for number in range(MAX_OVERRIDES - 1):
-        levels._level_by_gateway[f"filler {number}"] = levels.level_of("none", GatewayEvent.CERTIFICATE)
+        levels._level_by_gateway[f"filler {number}"] = LogLevel.ERROR
     with pytest.raises(iot.exceptions.ValidationException, match="200 resources have a log level"):
         iot.put_resource_log_level(**resource(bed, 1), LogLevel="INFO")
     iot.put_resource_log_level(**resource(bed), LogLevel="ERROR")

@@ -15,9 +15,13 @@ from lorafw.iotwireless.definitions import DefinitionOperations, TaskOperations
 from lorafw.iotwireless.gateways import GatewayOperations, GatewayStatusOperations
 from lorafw.iotwireless.idempotency import ANSWER, IdempotentCalls
 from lorafw.iotwireless.monitoring import event_configurations, log_levels
-from lorafw.iotwireless.monitoring.event_configurations import EventConfigurations
-from lorafw.iotwireless.monitoring.gateway_log import GatewayLog
-from lorafw.iotwireless.monitoring.log_levels import LogLevels
+from lorafw.iotwireless.monitoring.event_configurations import (
+    EventConfigurationOperations,
+    GatewayTopics,
+    ResourceTypeTopics,
+)
+from lorafw.iotwireless.monitoring.gateway_log import LOGGED_EVENT, GatewayLog
+from lorafw.iotwireless.monitoring.log_levels import GatewayEvent, GatewayLogLevels, LogLevel, LogLevelOptions
 from lorafw.iotwireless.tags import TagOperations
 from lorafw.tasks.answers import AnsweredRequest
 from lorafw.tasks.changes import ApiRecord
@@ -42,8 +46,11 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
         self.things = ThingOperations(self.owner)
         self.definitions = DefinitionOperations(self.owner, self.tags, self._idempotent_calls)
         self.tasks = TaskOperations(self.owner)
-        self.log_levels = LogLevels(self.owner)
-        self.event_configurations = EventConfigurations(self.owner)
+        self.log_level_options = LogLevelOptions(self.owner)
+        self.gateway_log_levels = GatewayLogLevels(self.owner)
+        self.type_topics = ResourceTypeTopics(self.owner)
+        self.gateway_topics = GatewayTopics(self.owner)
+        self.event_configurations = EventConfigurationOperations(self.owner, self.gateway_topics)
         self.gateway_log = GatewayLog(self.owner)
 
     @property
@@ -58,9 +65,13 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
             NotFound: There is no such gateway.
         """
         self.service.delete_gateway(self.owner, gateway_id)
-        self.log_levels.forget_gateway(gateway_id)
-        self.event_configurations.forget_gateway(gateway_id)
+        self.gateway_log_levels.remove(gateway_id)
+        self.gateway_topics.remove(gateway_id)
         self.tags.forget_resource(ResourceArns(self.owner).gateway(gateway_id))
+
+    def log_level_of(self, gateway_id: str, event: GatewayEvent) -> LogLevel:
+        """Return the log level that applies to an event of a gateway."""
+        return self.gateway_log_levels.find(gateway_id) or self.log_level_options.level_of(event)
 
     def reset(self) -> None:
         """Delete everything that this account has in this Region. moto calls this between tests."""
@@ -69,10 +80,14 @@ class IoTWirelessBackend(BaseBackend):  # type: ignore[misc]  # moto is not type
 
     def restore(self, record: ApiRecord, value: Any) -> None:
         """Take over a value that an earlier process has saved."""
-        if record.kind in (log_levels.OPTIONS, log_levels.OVERRIDE):
-            self.log_levels.restore(record, value)
-        elif record.kind in (event_configurations.BY_TYPE, event_configurations.BY_GATEWAY):
-            self.event_configurations.restore(record, value)
+        if record.kind == log_levels.OPTIONS:
+            self.log_level_options.restore(value)
+        elif record.kind == log_levels.OVERRIDE:
+            self.gateway_log_levels.restore(record.key, value)
+        elif record.kind == event_configurations.BY_TYPE:
+            self.type_topics.restore(value)
+        elif record.kind == event_configurations.BY_GATEWAY:
+            self.gateway_topics.restore(record.key, value)
         elif record.kind == ANSWER:
             self._idempotent_calls.restore(record, value)
         else:
@@ -109,7 +124,8 @@ def log_answer(answered: AnsweredRequest) -> None:
     """Write a line about a CUPS request to the log of the gateway's account and Region, if its log level says so."""
     owner = answered.gateway.owner
     backend = iotwireless_backends[owner.account][owner.region]
-    backend.gateway_log.log_answer(answered, backend.log_levels)
+    level = backend.log_level_of(answered.gateway.id, LOGGED_EVENT)
+    backend.gateway_log.log_answer(answered, level)
 
 
 on_request_answered(log_answer)

@@ -12,6 +12,7 @@ from lorafw.errors import LorafwError
 from lorafw.iotwireless.constants import ABOUT_PATH, EXPLAIN_PATH, PLAIN_HEADER
 from lorafw.iotwireless.endpoints import get_service_endpoint
 from lorafw.iotwireless.models import IoTWirelessBackend, find_backend
+from lorafw.iotwireless.monitoring.log_levels import LogLevel, describe_level
 from lorafw.iotwireless.operation_response import MotoResponse, OperationResponse
 
 _NOT_EVENTS: Final = ("Identifier", "IdentifierType", "PartnerType")
@@ -169,42 +170,41 @@ class IoTWirelessResponse(OperationResponse):
 
     def get_log_levels_by_resource_types(self) -> ActionResult:
         """Answer GetLogLevelsByResourceTypes."""
-        return ActionResult(self.backend.log_levels.get_by_resource_types())
+        return ActionResult(self.backend.log_level_options.get())
 
     def update_log_levels_by_resource_types(self) -> ActionResult:
         """Answer UpdateLogLevelsByResourceTypes."""
-        self.backend.log_levels.update_by_resource_types(self._parameters)
+        self.backend.log_level_options.update(self._parameters)
         return ActionResult({})
 
     def get_resource_log_level(self) -> ActionResult:
         """Answer GetResourceLogLevel."""
-        resource_type, resource_id = self._parameters["ResourceType"], self._parameters["ResourceIdentifier"]
-        return ActionResult(self.backend.log_levels.get(resource_type, resource_id))
+        level = self.backend.gateway_log_levels.find(self._gateway_with_log_level())
+        return ActionResult(describe_level(level))
 
     def put_resource_log_level(self) -> ActionResult:
         """Answer PutResourceLogLevel."""
-        resource_type, resource_id = self._parameters["ResourceType"], self._parameters["ResourceIdentifier"]
-        self.backend.log_levels.put(resource_type, resource_id, self._parameters["LogLevel"])
+        level = LogLevel(self._parameters["LogLevel"])
+        self.backend.gateway_log_levels.put(self._gateway_with_log_level(), level)
         return ActionResult({})
 
     def reset_resource_log_level(self) -> ActionResult:
         """Answer ResetResourceLogLevel."""
-        resource_type, resource_id = self._parameters["ResourceType"], self._parameters["ResourceIdentifier"]
-        self.backend.log_levels.reset(resource_type, resource_id)
+        self.backend.gateway_log_levels.remove(self._gateway_with_log_level())
         return ActionResult({})
 
     def reset_all_resource_log_levels(self) -> ActionResult:
         """Answer ResetAllResourceLogLevels."""
-        self.backend.log_levels.reset_all()
+        self.backend.gateway_log_levels.remove_all()
         return ActionResult({})
 
     def get_event_configuration_by_resource_types(self) -> ActionResult:
         """Answer GetEventConfigurationByResourceTypes."""
-        return ActionResult(self.backend.event_configurations.get_by_resource_types())
+        return ActionResult(self.backend.type_topics.get())
 
     def update_event_configuration_by_resource_types(self) -> ActionResult:
         """Answer UpdateEventConfigurationByResourceTypes."""
-        self.backend.event_configurations.update_by_resource_types(self._parameters)
+        self.backend.type_topics.update(self._parameters)
         return ActionResult({})
 
     def get_resource_event_configuration(self) -> ActionResult:
@@ -226,6 +226,12 @@ class IoTWirelessResponse(OperationResponse):
         return ActionResult(page)
 
     # --- parameters of several operations ---
+
+    def _gateway_with_log_level(self) -> str:
+        """Return the id of the gateway that an operation about a log level names. Raises NotFound if there is none."""
+        resource_type, resource_id = self._parameters["ResourceType"], self._parameters["ResourceIdentifier"]
+        self.backend.gateway_log_levels.check_exists(resource_type, resource_id)
+        return str(resource_id)
 
     @property
     def _max_results(self) -> int | None:

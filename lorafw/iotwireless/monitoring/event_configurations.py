@@ -13,7 +13,6 @@ from lorafw.errors import InvalidValue, NotFound
 from lorafw.iotwireless.gateway_finder import find_gateway
 from lorafw.iotwireless.operations import AccountOperations, Members
 from lorafw.iotwireless.pagination import list_members, paginate
-from lorafw.tasks.changes import ApiRecord
 from lorafw.tasks.model import AccountRegion, Gateway
 
 BY_TYPE: Final = "event-topics"
@@ -48,40 +47,102 @@ _RESOURCE_TYPES: Final = {
 """The resource types of the other identifiers."""
 
 
-class EventConfigurations(AccountOperations):
-    """The operations about event configurations. Thread-safe.
+class ResourceTypeTopics(AccountOperations):
+    """The topics for all resources of a type, in one account and Region. Thread-safe.
 
-    An event configuration has the topics to which AWS would publish each event of a resource. A topic is "Enabled" or
-    "Disabled". At first all topics are disabled.
+    A topic is a name under which AWS would publish events of a resource. It is "Enabled" or "Disabled". At first all
+    topics are disabled.
     """
 
     def __init__(self, owner: AccountRegion) -> None:
         super().__init__(owner)
-        self._type_topics: Members = dict(_DEFAULT_TYPE_TOPICS)
-        """The topics for all resources of a type, by event. The names of topics contain the type."""
-        self._gateway_topics: dict[str, Members] = {}
-        """The topics of single gateways, by the id of the gateway. A gateway that was never changed is not in it."""
+        self._topics: Members = dict(_DEFAULT_TYPE_TOPICS)
+        """The topics by event. The names of topics contain the resource type."""
         self._lock = threading.Lock()
         """Held while topics are changed."""
 
-    def get_by_resource_types(self) -> Members:
+    def get(self) -> Members:
         """Return the topics of all resource types."""
-        return self._type_topics
+        return self._topics
 
-    def update_by_resource_types(self, changes: Mapping[str, Any]) -> None:
+    def update(self, changes: Mapping[str, Any]) -> None:
         """Enable or disable topics of resource types. A topic that ``changes`` leaves out stays as it is."""
         with self._lock:
-            self._type_topics = _apply_changes(self._type_topics, changes)
-            self.save_value(BY_TYPE, "", self._type_topics)
+            self._topics = _apply_changes(self._topics, changes)
+            self.save_value(BY_TYPE, "", self._topics)
+
+    def restore(self, topics: Members) -> None:
+        """Take over topics that an earlier process has saved."""
+        self._topics = topics
+
+
+class GatewayTopics(AccountOperations):
+    """The topics of single gateways, in one account and Region. Thread-safe.
+
+    A topic is a name under which AWS would publish events of a gateway. It is "Enabled" or "Disabled". At first all
+    topics are disabled.
+    """
+
+    def __init__(self, owner: AccountRegion) -> None:
+        super().__init__(owner)
+        self._topics_by_gateway: dict[str, Members] = {}
+        """The topics by the id of the gateway. A gateway that was never changed is not in it."""
+        self._lock = threading.Lock()
+        """Held while topics are changed."""
+
+    def get(self, gateway_id: str) -> Members:
+        """Return the topics of a gateway, by event."""
+        return self._topics_by_gateway.get(gateway_id) or dict(_DEFAULT_GATEWAY_TOPICS)
+
+    def update(self, gateway_id: str, changes: Mapping[str, Any]) -> None:
+        """Enable or disable topics of a gateway. A topic that ``changes`` leaves out stays as it is.
+
+        Args:
+            gateway_id: Id of the gateway.
+            changes: The new values of topics, by event. None if an event is left out.
+
+        Raises:
+            InvalidValue: A gateway has no such event.
+        """
+        _check_gateway_events(changes)
+        with self._lock:
+            topics = _apply_changes(self.get(gateway_id), changes)
+            self._topics_by_gateway[gateway_id] = topics
+            self.save_value(BY_GATEWAY, gateway_id, topics)
+
+    def remove(self, gateway_id: str) -> None:
+        """Delete the topics of a gateway that is deleted, if it has any."""
+        with self._lock:
+            if gateway_id in self._topics_by_gateway:
+                del self._topics_by_gateway[gateway_id]
+                self.delete_saved_value(BY_GATEWAY, gateway_id)
+
+    def restore(self, gateway_id: str, topics: Members) -> None:
+        """Take over topics that an earlier process has saved."""
+        self._topics_by_gateway[gateway_id] = topics
+
+
+class EventConfigurationOperations(AccountOperations):
+    """The operations about the event configurations of single gateways.
+
+    An event configuration has the topics of a gateway, by event.
+
+    Args:
+        owner: The account and Region.
+        topics: The topics of the gateways.
+    """
+
+    def __init__(self, owner: AccountRegion, topics: GatewayTopics) -> None:
+        super().__init__(owner)
+        self._topics = topics
 
     def get(self, identifier: str, identifier_type: str) -> Members:
         """Return the topics of one gateway.
 
         Raises:
-            NotFound: There is no such gateway. lorafw has no other resources with events.
+            NotFound: There is no such gateway.
         """
-        gateway = self._find_gateway(identifier, identifier_type)
-        return self._topics_of_gateway(gateway.id)
+        return self._topics.get(self._find_gateway(identifier, identifier_type).id)
 
     def update(self, identifier: str, identifier_type: str, changes: Mapping[str, Any]) -> None:
         """Enable or disable topics of one gateway. A topic that ``changes`` leaves out stays as it is.
@@ -95,12 +156,7 @@ class EventConfigurations(AccountOperations):
             NotFound: There is no such gateway.
             InvalidValue: A gateway has no such event.
         """
-        gateway = self._find_gateway(identifier, identifier_type)
-        _check_gateway_events(changes)
-        with self._lock:
-            topics = _apply_changes(self._topics_of_gateway(gateway.id), changes)
-            self._gateway_topics[gateway.id] = topics
-            self.save_value(BY_GATEWAY, gateway.id, topics)
+        self._topics.update(self._find_gateway(identifier, identifier_type).id, changes)
 
     def list_page(self, resource_type: str, max_results: int | None, next_token: str | None) -> Members:
         """Return a page of the resources that have an enabled topic, in the order of their registration.
@@ -112,47 +168,22 @@ class EventConfigurations(AccountOperations):
         """
         gateways: list[Gateway] = []
         if resource_type == "WirelessGateway":
-            gateways = self._gateways_with_enabled_topic()
+            all_gateways = self.service.gateways(self.owner)
+            gateways = [gateway for gateway in all_gateways if _has_enabled_topic(self._topics.get(gateway.id))]
         page = paginate(gateways, self.arns.gateway_prefix, max_results, next_token)
-        listed = [self._describe_listed(gateway.id) for gateway in page.items]
+        listed = [describe_configuration(gateway.id, self._topics.get(gateway.id)) for gateway in page.items]
         return list_members("EventConfigurationsList", listed, page.next_token)
 
-    def _describe_listed(self, gateway_id: str) -> Members:
-        """Return the event configuration of a gateway as a list shows it."""
-        return {
-            "Identifier": gateway_id,
-            "IdentifierType": "WirelessGatewayId",
-            "Events": self._topics_of_gateway(gateway_id),
-        }
-
-    def forget_gateway(self, gateway_id: str) -> None:
-        """Delete the topics of a gateway that is deleted, if it has any."""
-        with self._lock:
-            if gateway_id in self._gateway_topics:
-                del self._gateway_topics[gateway_id]
-                self.delete_saved_value(BY_GATEWAY, gateway_id)
-
-    def restore(self, record: ApiRecord, value: Members) -> None:
-        """Take over a value that an earlier process has saved: of the kind BY_TYPE or BY_GATEWAY."""
-        if record.kind == BY_TYPE:
-            self._type_topics = value
-        else:
-            self._gateway_topics[record.key] = value
-
     def _find_gateway(self, identifier: str, identifier_type: str) -> Gateway:
-        """Return the gateway with an identifier. Raises NotFound if there is none."""
+        """Return the gateway with an identifier. Raises NotFound if there is none. lorafw has no other resources."""
         if identifier_type not in _GATEWAY_IDENTIFIERS:
             raise NotFound(_RESOURCE_TYPES[identifier_type], identifier)
         return find_gateway(self.owner, identifier, identifier_type)
 
-    def _topics_of_gateway(self, gateway_id: str) -> Members:
-        """Return the topics of a gateway, by event."""
-        return self._gateway_topics.get(gateway_id) or dict(_DEFAULT_GATEWAY_TOPICS)
 
-    def _gateways_with_enabled_topic(self) -> list[Gateway]:
-        """Return the gateways that have an enabled topic, in the order of their registration."""
-        gateways = self.service.gateways(self.owner)
-        return [gateway for gateway in gateways if _has_enabled_topic(self._topics_of_gateway(gateway.id))]
+def describe_configuration(gateway_id: str, topics: Members) -> Members:
+    """Return the event configuration of a gateway as a list shows it."""
+    return {"Identifier": gateway_id, "IdentifierType": "WirelessGatewayId", "Events": topics}
 
 
 def _has_enabled_topic(topics: Members) -> bool:

@@ -13,7 +13,7 @@ from collections import deque
 from typing import Any, Final
 
 from lorafw.clock import format_iso
-from lorafw.iotwireless.monitoring.log_levels import GatewayEvent, LogLevel, LogLevels
+from lorafw.iotwireless.monitoring.log_levels import GatewayEvent, LogLevel
 from lorafw.tasks.answers import AnsweredRequest
 from lorafw.tasks.model import AccountRegion, Gateway
 
@@ -21,7 +21,9 @@ LOG_GROUP: Final = "/aws/iotwireless"
 MAX_LINES: Final = 100_000
 """Maximum number of lines that lorafw keeps of an account in a Region. The oldest ones are dropped."""
 
-_EVENT: Final = GatewayEvent.CUPS_REQUEST
+LOGGED_EVENT: Final = GatewayEvent.CUPS_REQUEST
+"""What all lines are about. The log level of this event decides whether a line is written."""
+
 _CRC_MISSING: Final = "The CUPS CRC is missing from the request. Check your gateway setup and enter the CUPS CRC,"
 
 
@@ -51,7 +53,7 @@ def message_of(answered: AnsweredRequest) -> str:
 def stream_name(gateway: Gateway) -> str:
     """Return the name of the log stream with the CUPS requests of a gateway (``log_stream`` in the policy)."""
     digest = hashlib.sha256(gateway.id.encode()).hexdigest()
-    return f"WirelessGateway-{_EVENT}-{digest}"
+    return f"WirelessGateway-{LOGGED_EVENT}-{digest}"
 
 
 class GatewayLog:
@@ -64,10 +66,10 @@ class GatewayLog:
         """The log stream of each line that is kept, oldest first."""
         self._lock = threading.Lock()
 
-    def log_answer(self, answered: AnsweredRequest, levels: LogLevels) -> None:
+    def log_answer(self, answered: AnsweredRequest, level: LogLevel) -> None:
         """Write a line about a CUPS request, if the log level of its gateway says so."""
         level_of_line = level_of_request(answered)
-        if is_written(level_of_line, levels.level_of(answered.gateway.id, _EVENT)):
+        if is_written(level_of_line, level):
             self.write(answered.gateway, level_of_line, message_of(answered), answered.time_ms)
 
     def write(self, gateway: Gateway, level: LogLevel, message: str, time_ms: int) -> None:
@@ -85,7 +87,7 @@ class GatewayLog:
             "wirelessGatewayId": gateway.id,
             "wirelessGatewayType": "LoRaWAN",
             "gatewayEui": gateway.eui.hex,
-            "event": str(_EVENT),
+            "event": str(LOGGED_EVENT),
             "logLevel": str(level),
             "message": message,
         }

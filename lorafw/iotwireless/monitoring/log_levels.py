@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from lorafw.errors import InvalidValue, NotFound
 from lorafw.iotwireless.operations import AccountOperations, Members
-from lorafw.tasks.changes import ApiRecord
 from lorafw.tasks.model import AccountRegion
 
 OPTIONS: Final = "log-options"
@@ -51,10 +50,11 @@ class GatewayEvent(StrEnum):
     CERTIFICATE = "Certificate"
 
 
-class LogLevels(AccountOperations):
-    """The operations about log levels, and the level that applies to an event of a gateway. Thread-safe.
+class LogLevelOptions(AccountOperations):
+    """The log levels of all gateways of an account in a Region. Thread-safe.
 
-    A gateway can have a level of its own. The options give the levels of all other gateways, by event.
+    AWS calls these levels log options by resource type: a default level, a level for all gateways, and a level for each
+    event of gateways.
     """
 
     def __init__(self, owner: AccountRegion) -> None:
@@ -63,20 +63,18 @@ class LogLevels(AccountOperations):
         """The members of GetLogLevelsByResourceTypes."""
         self._level_by_event = event_levels(self._options)
         """The levels that follow from the options."""
-        self._level_by_gateway: dict[str, LogLevel] = {}
-        """The levels of gateways that have one of their own, by the id of the gateway."""
         self._lock = threading.Lock()
-        """Held while levels are changed."""
+        """Held while the options are changed."""
 
-    def level_of(self, gateway_id: str, event: GatewayEvent) -> LogLevel:
-        """Return the level that applies to an event of a gateway."""
-        return self._level_by_gateway.get(gateway_id) or self._level_by_event[event]
+    def level_of(self, event: GatewayEvent) -> LogLevel:
+        """Return the level of an event, for gateways that have no level of their own."""
+        return self._level_by_event[event]
 
-    def get_by_resource_types(self) -> Members:
+    def get(self) -> Members:
         """Return the default level and the options that were set."""
         return dict(self._options)
 
-    def update_by_resource_types(self, changes: Members) -> None:
+    def update(self, changes: Members) -> None:
         """Change the options that are given. An empty list removes the options of its resource type.
 
         Raises:
@@ -84,86 +82,82 @@ class LogLevels(AccountOperations):
         """
         check_options(changes)
         with self._lock:
-            options = _apply_changes(self._options, changes)
-            self._set_options(options)
-            self.save_value(OPTIONS, "", options)
+            self.restore(_apply_changes(self._options, changes))
+            self.save_value(OPTIONS, "", self._options)
 
-    def get(self, resource_type: str, resource_id: str) -> Members:
-        """Return the level of one gateway. It has no member if the gateway has no level of its own (documented).
-
-        Raises:
-            NotFound: There is no such gateway.
-            InvalidValue: AWS has no such resource type.
-        """
-        self._check_resource(resource_type, resource_id)
-        level = self._level_by_gateway.get(resource_id)
-        if level is None:
-            return {}
-        return {"LogLevel": str(level)}
-
-    def put(self, resource_type: str, resource_id: str, level: str) -> None:
-        """Set the level of one gateway.
-
-        Args:
-            resource_type: Type of the resource: ``WirelessGateway``.
-            resource_id: Id of the gateway.
-            level: The level.
-
-        Raises:
-            NotFound: There is no such gateway.
-            InvalidValue: AWS has no such resource type, or too many gateways have a level of their own.
-        """
-        self._check_resource(resource_type, resource_id)
-        with self._lock:
-            is_new = resource_id not in self._level_by_gateway
-            if is_new and len(self._level_by_gateway) >= MAX_OVERRIDES:
-                reason = f"{MAX_OVERRIDES} resources have a log level of their own already; reset one of them first"
-                raise InvalidValue("ResourceIdentifier", resource_id, reason)
-            self._level_by_gateway[resource_id] = LogLevel(level)
-            self.save_value(OVERRIDE, resource_id, level)
-
-    def reset(self, resource_type: str, resource_id: str) -> None:
-        """Remove the level of one gateway, if it has one.
-
-        Raises:
-            NotFound: There is no such gateway.
-            InvalidValue: AWS has no such resource type.
-        """
-        self._check_resource(resource_type, resource_id)
-        self.forget_gateway(resource_id)
-
-    def reset_all(self) -> None:
-        """Remove the levels of all single gateways. The options by resource type stay (documented)."""
-        for gateway_id in list(self._level_by_gateway):
-            self.forget_gateway(gateway_id)
-
-    def forget_gateway(self, gateway_id: str) -> None:
-        """Remove the level of a gateway that is deleted, if it has one."""
-        with self._lock:
-            if gateway_id in self._level_by_gateway:
-                del self._level_by_gateway[gateway_id]
-                self.delete_saved_value(OVERRIDE, gateway_id)
-
-    def restore(self, record: ApiRecord, value: Any) -> None:
-        """Take over a value that an earlier process has saved: of the kind OPTIONS or OVERRIDE."""
-        if record.kind == OPTIONS:
-            self._set_options(value)
-        else:
-            self._level_by_gateway[record.key] = LogLevel(value)
-
-    def _set_options(self, options: Members) -> None:
-        """Replace the options, and the levels that follow from them."""
+    def restore(self, options: Members) -> None:
+        """Replace all options, and the levels that follow from them. They are not saved."""
         self._options = options
         self._level_by_event = event_levels(options)
 
-    def _check_resource(self, resource_type: str, resource_id: str) -> None:
-        """Raise an error if there is no such resource. lorafw has gateways only."""
+
+class GatewayLogLevels(AccountOperations):
+    """The log levels of single gateways, in one account and Region. Thread-safe.
+
+    The level of a single gateway takes precedence over the levels of all gateways (see ``LogLevelOptions``).
+    """
+
+    def __init__(self, owner: AccountRegion) -> None:
+        super().__init__(owner)
+        self._level_by_gateway: dict[str, LogLevel] = {}
+        """The levels of gateways that have one of their own, by the id of the gateway."""
+        self._lock = threading.Lock()
+        """Held while levels are changed."""
+
+    def find(self, gateway_id: str) -> LogLevel | None:
+        """Return the level of a gateway. None if it has no level of its own."""
+        return self._level_by_gateway.get(gateway_id)
+
+    def check_exists(self, resource_type: str, resource_id: str) -> None:
+        """Check that there is a gateway that can have a level.
+
+        Raises:
+            NotFound: There is no such gateway. lorafw has no other resources with log levels.
+            InvalidValue: AWS has no such resource type.
+        """
         if resource_type not in _RESOURCE_TYPES:
             reason = f"{resource_type!r} has no log level; these have: {', '.join(_RESOURCE_TYPES)}"
             raise InvalidValue("ResourceType", resource_type, reason)
         if resource_type != "WirelessGateway":
             raise NotFound(resource_type, resource_id)
         self.service.gateway(self.owner, resource_id)
+
+    def put(self, gateway_id: str, level: LogLevel) -> None:
+        """Set the level of a gateway. Call ``check_exists`` first.
+
+        Raises:
+            InvalidValue: Too many gateways have a level of their own.
+        """
+        with self._lock:
+            is_new = gateway_id not in self._level_by_gateway
+            if is_new and len(self._level_by_gateway) >= MAX_OVERRIDES:
+                reason = f"{MAX_OVERRIDES} resources have a log level of their own already; reset one of them first"
+                raise InvalidValue("ResourceIdentifier", gateway_id, reason)
+            self._level_by_gateway[gateway_id] = level
+            self.save_value(OVERRIDE, gateway_id, str(level))
+
+    def remove(self, gateway_id: str) -> None:
+        """Remove the level of a gateway, if it has one."""
+        with self._lock:
+            if gateway_id in self._level_by_gateway:
+                del self._level_by_gateway[gateway_id]
+                self.delete_saved_value(OVERRIDE, gateway_id)
+
+    def remove_all(self) -> None:
+        """Remove the levels of all single gateways. The levels of all gateways stay (documented)."""
+        for gateway_id in list(self._level_by_gateway):
+            self.remove(gateway_id)
+
+    def restore(self, gateway_id: str, level: str) -> None:
+        """Take over a level that an earlier process has saved."""
+        self._level_by_gateway[gateway_id] = LogLevel(level)
+
+
+def describe_level(level: LogLevel | None) -> Members:
+    """Return the answer of GetResourceLogLevel. It has no member if the resource has no level (documented)."""
+    if level is None:
+        return {}
+    return {"LogLevel": str(level)}
 
 
 def event_levels(options: Members) -> dict[GatewayEvent, LogLevel]:
