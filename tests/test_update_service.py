@@ -28,7 +28,7 @@ from lorafw.errors import (
     TaskError,
 )
 from lorafw.eui import GatewayEui
-from lorafw.iotwireless.cloudformation.resources import StackTaskDefinition
+from lorafw.iotwireless.cloudformation.resources import change_definition
 from lorafw.iotwireless.serializers import read_update
 from lorafw.server.refusals import error_response
 from lorafw.tasks.lifecycle import Cause, TaskStatus
@@ -1294,9 +1294,9 @@ def see_last_uplink(world: World) -> object:
 
 def see_stack_update(world: World) -> object:
     definition = world.service.create_definition(OWNER, auto_create_tasks=False)
-    in_stack = StackTaskDefinition({"Id": definition.id, "Arn": ""}, {"AutoCreateTasks": False}, {})
+    backend = SimpleNamespace(service=world.service, owner=OWNER)
     with suppress(InvalidValue):
-        in_stack.change(SimpleNamespace(service=world.service, owner=OWNER), {"AutoCreateTasks": True})
+        change_definition(backend, definition.id, {"AutoCreateTasks": True})
     return world.service.definition(OWNER, definition.id).auto_create_tasks
 
 

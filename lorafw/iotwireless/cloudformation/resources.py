@@ -81,23 +81,12 @@ class StackResource:
         """Return the name of the type in templates."""
         return cls.schema.type_name
 
-    def update_tags(self, backend: IoTWirelessBackend, wanted: dict[str, str]) -> None:
-        """Give the resource these tags and no others. Tags that somebody added with the API are removed.
-
-        Args:
-            backend: The backend of the resource's account and Region.
-            wanted: The tags: keys and values.
-        """
-        present = {tag["Key"] for tag in backend.tags.get(self.arn)["Tags"]}
-        removed = sorted(present - wanted.keys())
-        if removed:
-            backend.tags.remove(self.arn, removed)
-        if wanted:
-            backend.tags.add(self.arn, [{"Key": key, "Value": value} for key, value in wanted.items()])
-
 
 class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  # moto is not typed for us
-    """``AWS::IoTWireless::WirelessGateway``."""
+    """A gateway of a stack: ``AWS::IoTWireless::WirelessGateway``.
+
+    moto calls the class methods when a stack is created, updated or deleted. It gives them more than they need.
+    """
 
     schema = GATEWAY_SCHEMA
 
@@ -127,17 +116,7 @@ class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  #
         gateway = original_resource
         with _changing(cls.schema, gateway.resource_id, account_id, region_name) as backend:
             parameters = to_parameters(cls.schema, cloudformation_json["Properties"])
-            settings = gateway.changed_settings(backend, parameters["LoRaWAN"])
-            tags = _tags_to_set(parameters, gateway.stack_tags)
-            gateway.update_thing(backend, parameters.get("ThingArn"))
-            backend.service.update_gateway(
-                backend.owner,
-                gateway.resource_id,
-                name=parameters.get("Name"),
-                description=parameters.get("Description"),
-                lorawan=settings,
-            )
-            gateway.update_tags(backend, tags)
+            update_gateway(backend, gateway, parameters)
             gateway.parameters = parameters
             return gateway
 
@@ -149,45 +128,12 @@ class StackGateway(StackResource, CloudFormationModel):  # type: ignore[misc]  #
         with _changing(cls.schema, resource_name, account_id, region_name) as backend, suppress(NotFound):
             backend.delete_gateway(resource_name)
 
-    def changed_settings(self, backend: IoTWirelessBackend, lorawan: Properties) -> Properties:
-        """Return the LoRaWAN settings that the gateway has after an update.
-
-        Args:
-            backend: The backend of the gateway's account and Region.
-            lorawan: The property LoRaWAN in the new template.
-
-        Raises:
-            InvalidValue: The EUI is another one, or RfRegion is and the policy ``stack_update`` is "refused".
-        """
-        eui, settings = parse_gateway(lorawan)
-        present_eui, present_settings = parse_gateway(self.parameters["LoRaWAN"])
-        remedy = "of a gateway cannot change; give the resource another logical name"
-        if eui != present_eui:
-            raise InvalidValue("LoRaWAN", eui.hex, f"GatewayEui {remedy}")
-        if settings != present_settings and backend.service.policy.stack_update == "refused":
-            raise InvalidValue("LoRaWAN", settings, f"RfRegion {remedy}")
-        changed = dict(backend.service.gateway(backend.owner, self.resource_id).lorawan)
-        changed.update(settings)
-        return changed
-
-    def update_thing(self, backend: IoTWirelessBackend, thing_arn: str | None) -> None:
-        """Associate the gateway with another thing, or with none.
-
-        Args:
-            backend: The backend of the gateway's account and Region.
-            thing_arn: ARN of the thing. None if the gateway has none.
-        """
-        if thing_arn == self.parameters.get("ThingArn"):
-            return
-        if thing_arn is not None:
-            backend.things.associate(self.resource_id, thing_arn)
-            return
-        with suppress(NotFound):  # somebody else may have removed the association
-            backend.things.disassociate(self.resource_id)
-
 
 class StackTaskDefinition(StackResource, CloudFormationModel):  # type: ignore[misc]
-    """``AWS::IoTWireless::TaskDefinition``."""
+    """A task definition of a stack: ``AWS::IoTWireless::TaskDefinition``.
+
+    moto calls the class methods when a stack is created, updated or deleted. It gives them more than they need.
+    """
 
     schema = DEFINITION_SCHEMA
 
@@ -217,8 +163,8 @@ class StackTaskDefinition(StackResource, CloudFormationModel):  # type: ignore[m
             parameters = to_parameters(cls.schema, cloudformation_json["Properties"])
             tags = _tags_to_set(parameters, definition.stack_tags)
             if _without_tags(parameters) != _without_tags(definition.parameters):
-                definition.change(backend, parameters)
-            definition.update_tags(backend, tags)
+                change_definition(backend, definition.resource_id, parameters)
+            update_tags(backend, definition.arn, tags)
             definition.parameters = parameters
             return definition
 
@@ -230,30 +176,119 @@ class StackTaskDefinition(StackResource, CloudFormationModel):  # type: ignore[m
         with _changing(cls.schema, resource_name, account_id, region_name) as backend, suppress(NotFound):
             backend.definitions.delete(resource_name)
 
-    def change(self, backend: IoTWirelessBackend, parameters: Properties) -> None:
-        """Change the definition, which keeps its id. Its tasks go on with what they were created from.
 
-        Args:
-            backend: The backend of the definition's account and Region.
-            parameters: The new parameters.
+def update_gateway(backend: IoTWirelessBackend, gateway: StackGateway, parameters: Properties) -> None:
+    """Change a gateway as the new template says. If a property is invalid, nothing changes.
 
-        Raises:
-            InvalidValue: The policy ``stack_update`` is "refused", or the new update is invalid.
-        """
-        service = backend.service
-        if service.policy.stack_update == "refused":
-            reason = (
-                "AWS's API cannot change a task definition; give the resource another logical name, so that a new "
-                "definition takes its place"
-            )
-            raise InvalidValue("Properties", None, reason)
-        service.update_definition(
-            backend.owner,
-            self.resource_id,
-            auto_create_tasks=parameters["AutoCreateTasks"],
-            name=parameters.get("Name"),
-            update=read_update(parameters.get("Update"), service.policy),
+    Args:
+        backend: The backend of the gateway's account and Region.
+        gateway: The gateway before the update.
+        parameters: The new parameters of CreateWirelessGateway, and ThingArn if the template has it.
+
+    Raises:
+        InvalidValue: A property cannot change, or there are too many tags.
+    """
+    # 1. Check the new properties.
+    settings = changed_settings(backend, gateway, parameters["LoRaWAN"])
+    tags = _tags_to_set(parameters, gateway.stack_tags)
+    # 2. Change the gateway and what belongs to it.
+    update_thing(backend, gateway, parameters.get("ThingArn"))
+    backend.service.update_gateway(
+        backend.owner,
+        gateway.resource_id,
+        name=parameters.get("Name"),
+        description=parameters.get("Description"),
+        lorawan=settings,
+    )
+    update_tags(backend, gateway.arn, tags)
+
+
+def changed_settings(backend: IoTWirelessBackend, gateway: StackGateway, lorawan: Properties) -> Properties:
+    """Return the LoRaWAN settings that a gateway has after an update of its stack.
+
+    Args:
+        backend: The backend of the gateway's account and Region.
+        gateway: The gateway before the update.
+        lorawan: The property LoRaWAN in the new template.
+
+    Returns:
+        The members of AWS's LoRaWANGateway structure other than GatewayEui.
+
+    Raises:
+        InvalidValue: The EUI is another one, or RfRegion is and the policy ``stack_update`` is "refused".
+    """
+    eui, settings = parse_gateway(lorawan)
+    present_eui, present_settings = parse_gateway(gateway.parameters["LoRaWAN"])
+    remedy = "of a gateway cannot change; give the resource another logical name"
+    if eui != present_eui:
+        raise InvalidValue("LoRaWAN", eui.hex, f"GatewayEui {remedy}")
+    if settings != present_settings and backend.service.policy.stack_update == "refused":
+        raise InvalidValue("LoRaWAN", settings, f"RfRegion {remedy}")
+    # Settings that somebody has made with the API stay, unless the template sets them.
+    changed = dict(backend.service.gateway(backend.owner, gateway.resource_id).lorawan)
+    changed.update(settings)
+    return changed
+
+
+def update_tags(backend: IoTWirelessBackend, arn: str, wanted: dict[str, str]) -> None:
+    """Give a resource these tags and no others. Tags that somebody added with the API are removed.
+
+    Args:
+        backend: The backend of the resource's account and Region.
+        arn: The ARN of the resource.
+        wanted: The tags: keys and values.
+    """
+    present = {tag["Key"] for tag in backend.tags.get(arn)["Tags"]}
+    removed = sorted(present - wanted.keys())
+    if removed:
+        backend.tags.remove(arn, removed)
+    if wanted:
+        added = [{"Key": key, "Value": value} for key, value in wanted.items()]
+        backend.tags.add(arn, added)
+
+
+def update_thing(backend: IoTWirelessBackend, gateway: StackGateway, thing_arn: str | None) -> None:
+    """Associate a gateway with the thing of AWS IoT that the new template names.
+
+    Args:
+        backend: The backend of the gateway's account and Region.
+        gateway: The gateway before the update.
+        thing_arn: ARN of the thing. None if the gateway is to have no thing.
+    """
+    if thing_arn == gateway.parameters.get("ThingArn"):
+        return
+    if thing_arn is not None:
+        backend.things.associate(gateway.resource_id, thing_arn)
+        return
+    with suppress(NotFound):  # somebody else may have removed the association
+        backend.things.disassociate(gateway.resource_id)
+
+
+def change_definition(backend: IoTWirelessBackend, definition_id: str, parameters: Properties) -> None:
+    """Change a task definition, which keeps its id. Its tasks go on with what they were created from.
+
+    Args:
+        backend: The backend of the definition's account and Region.
+        definition_id: Id of the definition.
+        parameters: The new parameters of CreateWirelessGatewayTaskDefinition.
+
+    Raises:
+        InvalidValue: The policy ``stack_update`` is "refused", or the new update is invalid.
+    """
+    service = backend.service
+    if service.policy.stack_update == "refused":
+        reason = (
+            "AWS's API cannot change a task definition; give the resource another logical name, so that a new "
+            "definition takes its place"
         )
+        raise InvalidValue("Properties", None, reason)
+    service.update_definition(
+        backend.owner,
+        definition_id,
+        auto_create_tasks=parameters["AutoCreateTasks"],
+        name=parameters.get("Name"),
+        update=read_update(parameters.get("Update"), service.policy),
+    )
 
 
 @contextmanager
@@ -299,13 +334,13 @@ def _stack_tags(account_id: str, region_name: str, stack_id: str) -> dict[str, s
 def _merged_tags(parameters: Properties, stack_tags: dict[str, str]) -> dict[str, str]:
     """Return the tags of a resource: its own, and those of the stack whose keys it does not have."""
     own_tags = {tag["Key"]: tag["Value"] for tag in parameters.get("Tags", ())}
-    return {**stack_tags, **own_tags}
+    return stack_tags | own_tags
 
 
 def _with_stack_tags(parameters: Properties, stack_tags: dict[str, str]) -> Properties:
     """Return the parameters that create a resource, with the tags of the stack."""
     tags = [{"Key": key, "Value": value} for key, value in _merged_tags(parameters, stack_tags).items()]
-    return {**parameters, "Tags": tags}
+    return parameters | {"Tags": tags}
 
 
 def _tags_to_set(parameters: Properties, stack_tags: dict[str, str]) -> dict[str, str]:
