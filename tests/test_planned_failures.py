@@ -8,6 +8,7 @@ import pytest
 
 from lorafw.clock import ManualClock
 from lorafw.errors import LabError
+from lorafw.failures.arguments import plan_failure
 from lorafw.failures.names import SERVICES, ErrorReply, Operation, error_statuses, find_operation, service_model
 from lorafw.failures.planned import ApiCall
 from lorafw.failures.registry import FailureRegistry
@@ -40,24 +41,24 @@ def registry(clock: ManualClock) -> FailureRegistry:
 
 
 def test_calls_succeed_first_then_fail_and_then_succeed_again(registry: FailureRegistry) -> None:
-    registry.fail_next("GetWirelessGatewayTask", "AccessDeniedException", after=2, times=2)
+    registry.add(plan_failure("GetWirelessGatewayTask", "AccessDeniedException", after=2, times=2))
     assert codes(registry, 5) == [None, None, "AccessDeniedException", "AccessDeniedException", None]
 
 
 def test_failures_of_one_operation_happen_in_the_order_in_which_they_were_planned(registry: FailureRegistry) -> None:
-    registry.fail_next("GetWirelessGatewayTask", "AccessDeniedException", after=1)
-    registry.fail_next("GetWirelessGatewayTask", "reset-after-effect")
+    registry.add(plan_failure("GetWirelessGatewayTask", "AccessDeniedException", after=1))
+    registry.add(plan_failure("GetWirelessGatewayTask", "reset-after-effect"))
     assert codes(registry, 4) == [None, "AccessDeniedException", "reset-after-effect", None]
 
 
 def test_a_call_without_the_members_neither_fails_nor_counts(registry: FailureRegistry) -> None:
-    registry.fail_next("GetWirelessGatewayTask", "AccessDeniedException", after=1, where={"Id": "a"})
+    registry.add(plan_failure("GetWirelessGatewayTask", "AccessDeniedException", after=1, where={"Id": "a"}))
     assert codes(registry, 3, Id="b") == [None] * 3
     assert codes(registry, 3, Id="a") == [None, "AccessDeniedException", None]
 
 
 def test_members_of_a_structure_are_compared_one_by_one(registry: FailureRegistry) -> None:
-    registry.fail_next("CreateWirelessGateway", "ConflictException", where={"LoRaWAN": {"GatewayEui": "00"}})
+    registry.add(plan_failure("CreateWirelessGateway", "ConflictException", where={"LoRaWAN": {"GatewayEui": "00"}}))
     create = Operation("iotwireless", "CreateWirelessGateway")
     assert registry.failure_of(call(create, LoRaWAN={"GatewayEui": "01"})) is None
     assert registry.failure_of(call(create, LoRaWAN="00")) is None
@@ -65,8 +66,8 @@ def test_members_of_a_structure_are_compared_one_by_one(registry: FailureRegistr
 
 
 def test_numbers_and_booleans_equal_their_text_on_the_wire(registry: FailureRegistry) -> None:
-    registry.fail_next("ListWirelessGateways", "AccessDeniedException", where={"MaxResults": 5})
-    registry.fail_next("iot:CreateCertificateFromCsr", "InternalFailure", where={"setAsActive": True})
+    registry.add(plan_failure("ListWirelessGateways", "AccessDeniedException", where={"MaxResults": 5}))
+    registry.add(plan_failure("iot:CreateCertificateFromCsr", "InternalFailure", where={"setAsActive": True}))
     assert registry.failure_of(call(Operation("iotwireless", "ListWirelessGateways"), MaxResults="5")) is not None
     assert registry.failure_of(call(Operation("iot", "CreateCertificateFromCsr"), setAsActive="true")) is not None
 
@@ -89,7 +90,7 @@ def test_each_operation_region_and_caller_is_counted_for_itself(registry: Failur
 
 def test_a_throttled_call_uses_up_no_planned_failure(registry: FailureRegistry, clock: ManualClock) -> None:
     registry.throttle(1, operation="GetWirelessGatewayTask")
-    registry.fail_next("GetWirelessGatewayTask", "AccessDeniedException", after=1)
+    registry.add(plan_failure("GetWirelessGatewayTask", "AccessDeniedException", after=1))
     assert codes(registry, 3) == [None, "ThrottlingException", "ThrottlingException"]
     clock.advance(1)
     assert codes(registry, 1) == ["AccessDeniedException"]
@@ -128,7 +129,7 @@ def test_an_unknown_name_is_refused_with_a_similar_one(
     registry: FailureRegistry, arguments: tuple[str, str], words: str
 ) -> None:
     with pytest.raises(LabError, match=words):
-        registry.fail_next(*arguments)
+        registry.add(plan_failure(*arguments))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_a_bad_argument_is_refused_and_nothing_is_planned(
     registry: FailureRegistry, options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(LabError, match=words):
-        registry.fail_next("GetWirelessGatewayTask", "AccessDeniedException", **options)
+        registry.add(plan_failure("GetWirelessGatewayTask", "AccessDeniedException", **options))
     assert codes(registry, 1) == [None]
 
 
@@ -157,7 +158,7 @@ def test_a_member_of_a_structure_is_checked_too_and_lists_are_not_compared(regis
         ({"Tags": "a"}, r"'Tags' of CreateWirelessGateway cannot be compared"),
     ):
         with pytest.raises(LabError, match=words):
-            registry.fail_next("CreateWirelessGateway", "ConflictException", where=where)
+            registry.add(plan_failure("CreateWirelessGateway", "ConflictException", where=where))
 
 
 @pytest.mark.parametrize(("per_second", "burst"), [(0, None), (-1, None), (True, None), ("10", None), (10, 0)])

@@ -17,7 +17,43 @@ from lorafw.failures.names import (
     operation_names,
     service_model,
 )
+from lorafw.failures.planned import Members, PlannedFailure
 from lorafw.failures.rate import RateLimit
+
+
+def plan_failure(
+    operation: str,
+    code: str,
+    *,
+    times: int = 1,
+    after: int = 0,
+    where: Members | None = None,
+    message: str | None = None,
+) -> PlannedFailure:
+    """Return the failure of the next calls of an operation.
+
+    Args:
+        operation: Name of the operation, such as "PutObject" or "iam:CreatePolicy".
+        code: Code of an error of AWS that the operation can return, as its protocol spells it, or a failure of the
+            connection: "timeout-before-effect", "timeout-after-effect", "reset-before-effect" or "reset-after-effect".
+        times: Number of calls that fail. Retries of boto3 are calls too.
+        after: Number of calls that succeed before the first one fails.
+        where: Members that a call must have, such as ``{"Id": "..."}``. None means all calls of the operation.
+        message: Text of the error. None for a default text.
+
+    Returns:
+        The failure. Add it to a ``FailureRegistry``.
+
+    Raises:
+        LabError: The operation, the code or a member does not exist, or a number is out of range.
+    """
+    found = find_operation(operation)
+    failure = read_failure(found, code, message)
+    check_count("times", times, 1)
+    check_count("after", after, 0)
+    if where is not None:
+        check_members(found, where)
+    return PlannedFailure(found, failure, times=times, after=after, where=dict(where or {}))
 
 
 def find_operations(name: str | None) -> list[Operation]:

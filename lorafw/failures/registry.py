@@ -6,10 +6,10 @@ import threading
 from typing import Final
 
 from lorafw.clock import Clock
-from lorafw.failures.arguments import check_count, check_members, find_operations, read_failure, read_limit
+from lorafw.failures.arguments import find_operations, read_limit
 from lorafw.failures.codes import THROTTLING_CODES
-from lorafw.failures.names import Failure, error_reply, find_operation
-from lorafw.failures.planned import ApiCall, Members, PlannedFailure, PlannedFailures
+from lorafw.failures.names import Failure, error_reply
+from lorafw.failures.planned import ApiCall, PlannedFailure, PlannedFailures
 from lorafw.failures.rate import CallThrottle
 
 DOCUMENTED_RATE: Final = 10
@@ -35,39 +35,8 @@ class FailureRegistry:
         """Whether no failure is planned and no rate is limited. Then calls need not be read."""
         return self._planned.is_empty and self._throttle.is_empty
 
-    def fail_next(
-        self,
-        operation: str,
-        code: str,
-        *,
-        times: int = 1,
-        after: int = 0,
-        where: Members | None = None,
-        message: str | None = None,
-    ) -> None:
-        """Plan the failure of the next calls of an operation.
-
-        Args:
-            operation: Name of the operation, such as "PutObject" or "iam:CreatePolicy".
-            code: Code of an error of AWS that the operation can return, as its protocol spells it, or a failure of
-                the connection: "timeout-before-effect", "timeout-after-effect", "reset-before-effect" or
-                "reset-after-effect".
-            times: Number of calls that fail. Retries of boto3 are calls too.
-            after: Number of calls that succeed before the first one fails.
-            where: Members that a call must have, such as ``{"Id": "..."}``. None means all calls of the operation.
-            message: Text of the error, or None for a default text.
-
-        Raises:
-            LabError: The operation, the code or a member does not exist, or a number is out of range. Nothing is
-                planned.
-        """
-        found = find_operation(operation)
-        failure = read_failure(found, code, message)
-        check_count("times", times, 1)
-        check_count("after", after, 0)
-        if where is not None:
-            check_members(found, where)
-        plan = PlannedFailure(found, failure, times=times, after=after, where=dict(where or {}))
+    def add(self, plan: PlannedFailure) -> None:
+        """Plan a failure. Failures that were planned before come first."""
         with self._lock:
             self._planned.add(plan)
 

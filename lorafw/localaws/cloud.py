@@ -16,6 +16,7 @@ from typing import Any
 from lorafw.clock import Clock, ManualClock, SystemClock
 from lorafw.errors import LabError
 from lorafw.example import REGION
+from lorafw.failures.arguments import plan_failure
 from lorafw.failures.over_http import Application, FailureMiddleware
 from lorafw.failures.registry import FailureRegistry
 from lorafw.isolation.environment import aws_variables
@@ -224,6 +225,6 @@ class Cloud:
         Args:
             operation: The name of the operation, such as "GetWirelessGatewayTask".
             code: The code of the error, such as "AccessDeniedException".
-            **options: The other arguments of ``FailureRegistry.fail_next``.
+            **options: The other arguments of ``plan_failure``.
         """
-        self.failures.fail_next(operation, code, **options)
+        self.failures.add(plan_failure(operation, code, **options))

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lorafw.errors import LabError
+from lorafw.failures.arguments import plan_failure
 from lorafw.failures.over_http import FailureMiddleware
 from lorafw.failures.registry import DOCUMENTED_RATE, FailureRegistry
 from lorafw.iotwireless.cloudformation import check_requirements
@@ -185,7 +186,8 @@ class AwsSide:
                 not open.
         """
         self._check_open()
-        self._failures.fail_next(operation, code, times=times, after=after, where=where, message=message)
+        plan = plan_failure(operation, code, times=times, after=after, where=where, message=message)
+        self._failures.add(plan)
 
     def throttle(
         self, per_second: float | None = DOCUMENTED_RATE, *, operation: str | None = None, burst: int | None = None
