@@ -52,7 +52,17 @@ class TaskKeeper:
         state.remove_task()
 
     def change_status(self, state: GatewayState, task: Task, event: TaskEvent, cause: Cause, now: Moment) -> Task:
-        """Change the status of a task because of an event, and return the changed task.
+        """Change the status of a task.
+
+        Args:
+            state: The gateway.
+            task: Its task.
+            event: What has happened to the task.
+            cause: Why. It is written to the task log.
+            now: When the event happened.
+
+        Returns:
+            The changed task.
 
         Raises:
             IllegalTransition: The event cannot happen in the status of the task.
