@@ -83,9 +83,18 @@ class Fleet:
         _check_range("phase_ms", self.phase_ms, 0, MAX_PERIOD_MS)
         _check_range("period_ms", self.period_ms, 1, MAX_PERIOD_MS)
         _check_range("goodput_Bps", self.goodput_Bps, _MIN_GOODPUT_BPS, _MAX_GOODPUT_BPS)
-        for name in _CATEGORY_COLUMNS:
-            name_count = len(self.names.get(name, ("",)))
-            _check_range(name, getattr(self, name), 0, max(0, name_count - 1))
+        for name, column in self._category_columns().items():
+            _check_range(name, column, 0, self._largest_category(name))
+
+    def _category_columns(self) -> dict[str, Column]:
+        """Return the columns whose values are indices into ``names``."""
+        return {"backhaul": self.backhaul, "region": self.region, "isp": self.isp, "version": self.version}
+
+    def _largest_category(self, column: str) -> int:
+        """Return the largest index that a column may hold. It is 0 if its categories have no names."""
+        if not self.names.get(column):
+            return 0
+        return len(self.names[column]) - 1
 
     def _freeze_column(self, name: str) -> None:
         """Check the length of a column, and make its array read-only."""
@@ -109,7 +118,8 @@ class Fleet:
         Args:
             gateways: A slice, a mask, or an array of indices.
         """
-        return replace(self, **{name: getattr(self, name)[gateways] for name in COLUMNS})
+        columns = {name: getattr(self, name)[gateways] for name in COLUMNS}
+        return replace(self, **columns)
 
     def with_conditions(self, **conditions: Any) -> Fleet:
         """Return a fleet of the same gateways under other conditions.
@@ -145,7 +155,7 @@ class Fleet:
             column: The column: "backhaul", "region", "isp" or "version".
         """
         names = self.names[column]
-        counts = np.bincount(getattr(self, column), minlength=len(names))
+        counts = np.bincount(self._category_columns()[column], minlength=len(names))
         return {name: float(count / self.size) for name, count in zip(names, counts, strict=True)}
 
 

@@ -9,6 +9,7 @@ is made.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final, Literal
@@ -288,34 +289,11 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_number("random_delay_s", self.random_delay_s)
-        self._check_silence()
+        _check_silence_timeout(self.silence_timeout_s)
         check_number("horizon_s", self.horizon_s, positive=True, most=3650 * DAY_S)
         if self.order not in ("random", "number"):
             raise FleetError("order", self.order, f"order {shown(self.order)} is not one of: random, number")
-        self._check_shares()
-
-    def _check_shares(self) -> None:
-        """Check that the shares of the waves add up to 1, or to less if there are waves with a size."""
-        shares = [wave.share for wave in self.waves if wave.share is not None]
-        total = sum(shares)
-        if total > 1 + _SHARE_TOLERANCE:
-            raise FleetError("share", shares, f"the shares of the waves add up to {total:g}, which is more than 1")
-        only_shares = bool(self.waves) and len(shares) == len(self.waves)
-        if only_shares and abs(total - 1) > _SHARE_TOLERANCE:
-            raise FleetError("share", shares, f"the shares of the waves add up to {total:g}, not to 1")
-
-    def _check_silence(self) -> None:
-        """Check that the silence timeout is at least a millisecond, or "never"."""
-        timeout_s: Any = self.silence_timeout_s
-        if timeout_s == NEVER_ENDS:
-            return
-        if isinstance(timeout_s, str):
-            message = f"silence_timeout_s {shown(timeout_s)} is neither a number of seconds nor {NEVER_ENDS!r}"
-            raise FleetError("silence_timeout_s", timeout_s, message)
-        check_number("silence_timeout_s", timeout_s)
-        if timeout_s < _MIN_DURATION_S:
-            limit = f"less than {_MIN_DURATION_S} s; give {NEVER_ENDS!r} for no timeout"
-            raise FleetError("silence_timeout_s", timeout_s, f"silence_timeout_s {timeout_s!r} is {limit}")
+        _check_shares(self.waves)
 
     @property
     def silence_timeout_ms(self) -> int | None:
@@ -344,31 +322,77 @@ class Plan:
         check_gateways(gateways)
         if not self.waves:
             return [gateways]
-        ends = []
-        total_share, total_size = 0.0, 0
-        for wave in self.waves:
-            total_share += wave.share or 0.0
-            total_size += wave.size or 0
-            # The sum of the shares is rounded, not each share. So equal shares give waves that differ by at most one.
-            ends.append(_round_half_up(total_share * gateways) + total_size)
-        total = ends[-1]
-        if total > gateways:
-            raise FleetError("waves", total, f"the waves take {total} gateways; the fleet has {gateways}")
-        if total < gateways:
-            left_out = gateways - total
-            raise FleetError("waves", total, f"the waves leave out {left_out} of {gateways} gateways; add a last wave")
-        self._check_no_wave_is_empty(ends, gateways)
+        ends = _divide_fleet(self.waves, gateways)
+        _check_wave_ends(self.waves, ends, gateways)
         return ends
 
-    def _check_no_wave_is_empty(self, ends: list[int], gateways: int) -> None:
-        """Raise FleetError for the first wave whose share is too small for one gateway."""
-        for number, (start, end) in enumerate(pairwise([0, *ends]), 1):
-            if start == end:
-                share = self.waves[number - 1].share
-                assert share is not None, "a wave with a size is never empty"
-                remedy = f"make it at least 1/{gateways}, give the waves sizes instead of shares, or leave the wave out"
-                problem = f"wave {number} has no gateway: its share, {share:g} of {gateways}, rounds to 0 gateways"
-                raise FleetError(f"waves[{number}].share", share, f"{problem}; {remedy}")
+
+def _check_silence_timeout(timeout_s: float | str) -> None:
+    """Raise FleetError unless a silence timeout is at least a millisecond, or "never"."""
+    if timeout_s == NEVER_ENDS:
+        return
+    if isinstance(timeout_s, str):
+        message = f"silence_timeout_s {shown(timeout_s)} is neither a number of seconds nor {NEVER_ENDS!r}"
+        raise FleetError("silence_timeout_s", timeout_s, message)
+    check_number("silence_timeout_s", timeout_s)
+    if timeout_s < _MIN_DURATION_S:
+        limit = f"less than {_MIN_DURATION_S} s; give {NEVER_ENDS!r} for no timeout"
+        raise FleetError("silence_timeout_s", timeout_s, f"silence_timeout_s {timeout_s!r} is {limit}")
+
+
+def _check_shares(waves: Sequence[Wave]) -> None:
+    """Raise FleetError unless the shares of the waves add up to 1, or to less if there are waves with a size."""
+    shares = [wave.share for wave in waves if wave.share is not None]
+    total = sum(shares)
+    if total > 1 + _SHARE_TOLERANCE:
+        raise FleetError("share", shares, f"the shares of the waves add up to {total:g}, which is more than 1")
+    only_shares = bool(waves) and len(shares) == len(waves)
+    if only_shares and abs(total - 1) > _SHARE_TOLERANCE:
+        raise FleetError("share", shares, f"the shares of the waves add up to {total:g}, not to 1")
+
+
+def _divide_fleet(waves: Sequence[Wave], gateways: int) -> list[int]:
+    """Return for each wave the number of gateways in it and in the waves before it.
+
+    Args:
+        waves: The waves, in order.
+        gateways: Number of gateways in the fleet.
+    """
+    ends = []
+    total_share, total_size = 0.0, 0
+    for wave in waves:
+        total_share += wave.share or 0.0
+        total_size += wave.size or 0
+        # The sum of the shares is rounded, not each share. So equal shares give waves that differ by at most one.
+        ends.append(_round_half_up(total_share * gateways) + total_size)
+    return ends
+
+
+def _check_wave_ends(waves: Sequence[Wave], ends: Sequence[int], gateways: int) -> None:
+    """Check that each gateway of a fleet is in a wave, and that no wave is empty.
+
+    Args:
+        waves: The waves, in order.
+        ends: For each wave the number of gateways in it and in the waves before it.
+        gateways: Number of gateways in the fleet.
+
+    Raises:
+        FleetError: The waves have more gateways than the fleet, or fewer, or a wave has none.
+    """
+    total = ends[-1]
+    if total > gateways:
+        raise FleetError("waves", total, f"the waves take {total} gateways; the fleet has {gateways}")
+    if total < gateways:
+        left_out = gateways - total
+        raise FleetError("waves", total, f"the waves leave out {left_out} of {gateways} gateways; add a last wave")
+    for index, (start, end) in enumerate(pairwise([0, *ends])):
+        share = waves[index].share
+        # Only the share of a wave can be too small for one gateway. A size is at least 1.
+        if start == end and share is not None:
+            number = index + 1
+            remedy = f"make it at least 1/{gateways}, give the waves sizes instead of shares, or leave the wave out"
+            problem = f"wave {number} has no gateway: its share, {share:g} of {gateways}, rounds to 0 gateways"
+            raise FleetError(f"waves[{number}].share", share, f"{problem}; {remedy}")
 
 
 def _round_half_up(gateways: float) -> int:

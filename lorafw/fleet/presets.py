@@ -79,6 +79,7 @@ def mixed_fleet(
     Raises:
         FleetError: An argument is out of range, a backhaul is not known, or shares do not add up to 1.
     """
+    # 1. Check the arguments, and fill in the defaults.
     check_gateways(gateways)
     check_seed(seed)
     backhaul, regions, isps = backhaul or _BACKHAUL_MIX, regions or _REGION_MIX, isps or _ISP_MIX
@@ -87,10 +88,12 @@ def mixed_fleet(
     period_s = default_value("poll_period_s") if period_s is None else period_s
     period_ms = round(check_number("period_s", period_s) * 1000)
     gone_share = default_value("gone") if gone is None else gone
+    # 2. Draw the speed of each gateway's backhaul: lognormal, around the median of its class.
     rng_key = rng_keys(seed, 0, np.arange(gateways, dtype=np.uint64))
     backhaul_codes = _draw_categories("backhaul", backhaul, rng_key, Stream.BACKHAUL)
     medians_Bps = np.array([default_value(BACKHAULS[name]) * 1e6 / 8 for name in backhaul])  # noqa: N806 -- a unit
     spread = np.exp(ndtri(uniform(rng_key, Stream.GOODPUT)) * default_value("goodput_sigma"))
+    # 3. Draw everything else. Each property has random numbers of its own (``Stream``).
     return make_fleet(
         gateways,
         phase_ms=(uniform(rng_key, Stream.PHASE) * period_ms).astype(np.int64),

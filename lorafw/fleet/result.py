@@ -22,9 +22,10 @@ from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.gateway_history import describe_history
 from lorafw.fleet.log_tables import count_statuses, to_dataframe
 from lorafw.fleet.plan import Plan
+from lorafw.fleet.simulation.batches import RolloutContext
 from lorafw.fleet.simulation.event_log import EventLog, concatenate_logs
 from lorafw.fleet.simulation.histories import Histories
-from lorafw.fleet.simulation.runners import RolloutContext, open_runner
+from lorafw.fleet.simulation.runners import open_local_runner
 from lorafw.fleet.statistics.estimates import summarise
 from lorafw.fleet.statistics.summary import Summary
 
@@ -95,17 +96,17 @@ class Result:
             FleetError: There is no such replication, or ``ci`` is not between 0 and 1.
         """
         check_level(ci)
-        rows = slice(None)
+        rows = slice(None)  # a row is a replication
         if replication is not None:
             self._check_replication(replication)
             rows = slice(replication, replication + 1)
         return summarise(self.histories.replications(rows), self.stopped_ms[rows], self.plan.update.size_bytes, ci)
 
-    def counts(self, times_s: Any, replication: int = 0) -> dict[str, Integers]:
+    def counts(self, times_s: npt.ArrayLike, replication: int = 0) -> dict[str, Integers]:
         """Return how many gateways have each status at certain times.
 
         Args:
-            times_s: Times since the start of the rollout, in seconds.
+            times_s: Times since the start of the rollout, in seconds: a list or an array.
             replication: Which of the simulated rollouts, counted from 0.
 
         Returns:
@@ -123,6 +124,9 @@ class Result:
         Args:
             gateway: The number of the gateway in the fleet.
             replication: Which of the simulated rollouts, counted from 0.
+
+        Returns:
+            The text. Only this gateway is simulated again, because gateways do not influence each other.
 
         Raises:
             FleetError: There is no such gateway or replication.
@@ -180,16 +184,24 @@ class Result:
         return assumptions(self.fleet, self.plan)
 
     def _simulate_log(self, gateways: slice, replication: int) -> EventLog:
-        """Simulate some gateways of one replication again and return their log."""
+        """Simulate some gateways of one replication again and return their log.
+
+        Args:
+            gateways: Positions in the fleet.
+            replication: Which of the simulated rollouts, counted from 0.
+        """
         self._check_replication(replication)
         replications = range(replication, replication + 1)
+        # 1. Take the inputs of the same gateways, and the times at which their tasks were created.
         context = RolloutContext.from_plan(self.fleet, self.plan, self.seed, replications).select(gateways)
-        created_ms = None
+        created_ms = None  # each gateway's first request creates its task
         if not self.plan.is_automatic:
             created_ms = self.histories.created_ms[replication : replication + 1, gateways]
+        # 2. Simulate them, up to the time at which the rollout was stopped.
         stopped_ms = int(self.stopped_ms[replication])
-        with open_runner() as runner:
-            return concatenate_logs(runner.log_batches(context, replication, created_ms, stopped_ms))
+        with open_local_runner() as runner:
+            parts = runner.log_batches(context, replication, created_ms, stopped_ms)
+        return concatenate_logs(parts)
 
     def _check_replication(self, replication: int) -> None:
         """Raise FleetError if there is no replication with this number."""

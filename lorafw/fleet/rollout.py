@@ -16,16 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from lorafw.errors import FleetError
-from lorafw.fleet.arrays import Indices, Integers
+from lorafw.fleet.arrays import Indices, Integers, RngKeys
 from lorafw.fleet.fleet import Fleet
 from lorafw.fleet.plan import Plan, Wave
 from lorafw.fleet.result import Result, WaveRecord
+from lorafw.fleet.simulation.batches import RolloutContext
 from lorafw.fleet.simulation.gates import GateDecision, first_abort_ms, first_decision
 from lorafw.fleet.simulation.histories import Histories, allocate_histories, discard_after_stop, stack_histories
 from lorafw.fleet.simulation.inputs import NEVER, to_ms
 from lorafw.fleet.simulation.numpy_memory import huge_pages_disabled
 from lorafw.fleet.simulation.random_streams import rng_keys
-from lorafw.fleet.simulation.runners import BatchRunner, RolloutContext, open_runner
+from lorafw.fleet.simulation.runners import Runner, open_runner
 from lorafw.fleet.simulation.task_creation import creation_offsets_ms, random_delays_ms, task_order
 
 
@@ -104,7 +105,7 @@ def _stack(parts: list[ReplicationResults]) -> ReplicationResults:
 
 
 def _run_replications(
-    runner: BatchRunner, fleet: Fleet, plan: Plan, wave_ends: list[int], seed: int, replications: range
+    runner: Runner, fleet: Fleet, plan: Plan, wave_ends: list[int], seed: int, replications: range
 ) -> ReplicationResults:
     """Simulate some replications of a plan."""
     context = RolloutContext.from_plan(fleet, plan, seed, replications)
@@ -113,18 +114,18 @@ def _run_replications(
     return _WaveRunner(runner, context, plan, replications).run(wave_ends)
 
 
-def _run_automatic(runner: BatchRunner, context: RolloutContext, plan: Plan, replications: range) -> ReplicationResults:
+def _run_automatic(runner: Runner, context: RolloutContext, plan: Plan, replications: range) -> ReplicationResults:
     """Simulate replications in which each gateway's first request creates its task."""
     histories = runner.run_batches(context, replications, None, None)
-    stopped_ms = _never_array(len(replications))
-    if plan.abort is not None:
-        stopped_ms = first_abort_ms(plan.abort, histories.status, histories.ended_ms)
+    stopped_ms = _criterion_met_ms(plan, histories)
     discard_after_stop(histories, stopped_ms)
     return ReplicationResults(histories, stopped_ms, ())
 
 
 class _WaveRunner:
     """Simulates the waves of a plan one after the other, for several rollouts at the same time.
+
+    A wave is a part of the fleet that gets its tasks together. The gate after it decides whether the next one starts.
 
     Args:
         runner: Simulates gateways.
@@ -133,7 +134,7 @@ class _WaveRunner:
         replications: The numbers of the rollouts.
     """
 
-    def __init__(self, runner: BatchRunner, context: RolloutContext, plan: Plan, replications: range) -> None:
+    def __init__(self, runner: Runner, context: RolloutContext, plan: Plan, replications: range) -> None:
         self._runner = runner
         self._context = context
         self._plan = plan
@@ -159,11 +160,11 @@ class _WaveRunner:
         for wave, (first, end) in zip(waves, pairwise([0, *wave_ends]), strict=True):
             # 1. Simulate the gateways of the wave. A rollout that has stopped creates no tasks.
             gateway_index = order[:, first:end]
-            created_ms = self._task_times_ms(gateway_index, start_ms)
+            created_ms = _task_times_ms(self._plan, self._rng_key, gateway_index, start_ms)
             created_ms[start_ms >= stop_ms] = NEVER
             histories = self._simulate_gateways(gateway_index, created_ms)
             # 2. Apply the abort criterion to all waves so far.
-            stop_ms = np.minimum(gate_abort_ms, self._criterion_met_ms())
+            stop_ms = np.minimum(gate_abort_ms, _criterion_met_ms(self._plan, self._histories))
             # 3. Decide whether the next wave starts, and when.
             first_check_ms = created_ms.max(axis=1) + to_ms(wave.bake_s)
             first_check_ms[start_ms >= stop_ms] = NEVER
@@ -176,20 +177,6 @@ class _WaveRunner:
         discard_after_stop(self._histories, stop_ms)
         return ReplicationResults(self._histories, stop_ms, tuple(records))
 
-    def _task_times_ms(self, gateway_index: Indices, start_ms: Integers) -> Integers:
-        """Return when each task of a wave is created, one row for each rollout.
-
-        Args:
-            gateway_index: The gateways of the wave, one row for each rollout.
-            start_ms: When the wave starts in each rollout.
-        """
-        wave_size = gateway_index.shape[1]
-        created_ms = start_ms[:, None] + creation_offsets_ms(self._plan.rate, wave_size)[None, :]
-        if not self._plan.random_delay_s:
-            return created_ms
-        rng_key = np.take_along_axis(self._rng_key, gateway_index, axis=1)
-        return created_ms + random_delays_ms(self._plan, rng_key)
-
     def _simulate_gateways(self, gateway_index: Indices, created_ms: Integers) -> Histories:
         """Simulate the gateways of a wave, and return their histories. Writes them to those of the fleet as well."""
         histories = self._runner.run_batches(self._context, self._replications, gateway_index, created_ms)
@@ -197,15 +184,34 @@ class _WaveRunner:
             np.put_along_axis(target, gateway_index, values, axis=1)
         return histories
 
-    def _criterion_met_ms(self) -> Integers:
-        """Return when the abort criterion is met in each rollout, from the histories of all waves so far.
 
-        The time is computed again after each wave. Successful gateways of a later wave can prevent the criterion from
-        being met. The time that was computed before a wave is still right up to the start of the wave.
-        """
-        if self._plan.abort is None:
-            return _never_array(len(self._replications))
-        return first_abort_ms(self._plan.abort, self._histories.status, self._histories.ended_ms)
+def _task_times_ms(plan: Plan, rng_key: RngKeys, gateway_index: Indices, start_ms: Integers) -> Integers:
+    """Return when each task of a wave is created. Shape (rollouts, gateways of the wave).
+
+    Args:
+        plan: The plan, with the rate at which tasks are created.
+        rng_key: The keys of the random numbers. Shape (rollouts, gateways of the fleet).
+        gateway_index: The positions of the gateways of the wave. Shape (rollouts, gateways of the wave).
+        start_ms: When the wave starts. Shape (rollouts,).
+    """
+    wave_size = gateway_index.shape[1]
+    start_as_column = start_ms[:, np.newaxis]
+    created_ms = start_as_column + creation_offsets_ms(plan.rate, wave_size)
+    if not plan.random_delay_s:
+        return created_ms
+    wave_rng_key = np.take_along_axis(rng_key, gateway_index, axis=1)
+    return created_ms + random_delays_ms(plan, wave_rng_key)
+
+
+def _criterion_met_ms(plan: Plan, histories: Histories) -> Integers:
+    """Return when the abort criterion is met in each rollout, from the histories of all waves so far.
+
+    The time is computed again after each wave. Successful gateways of a later wave can prevent the criterion from
+    being met. The time that was computed before a wave is still right up to the start of the wave.
+    """
+    if plan.abort is None:
+        return _never_array(len(histories.status))
+    return first_abort_ms(plan.abort, histories.status, histories.ended_ms)
 
 
 def _decide(

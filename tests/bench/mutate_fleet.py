@@ -131,8 +131,8 @@ MUTATIONS = (
     ),
     Mutation(
         "rollout.py",
-        "np.minimum(gate_abort_ms, self._criterion_met_ms())",
-        "np.minimum(np.minimum(gate_abort_ms, stop_ms), self._criterion_met_ms())",
+        "np.minimum(gate_abort_ms, _criterion_met_ms(self._plan, self._histories))",
+        "np.minimum(np.minimum(gate_abort_ms, stop_ms), _criterion_met_ms(self._plan, self._histories))",
         TWIN,
     ),
     Mutation("rollout.py", " | (decided_ms > horizon_ms)", "", TWIN),

@@ -112,11 +112,13 @@ def fleet_from_table(
     Raises:
         FleetError: A column is not known, or a cell has a value that its column does not allow.
     """
+    # 1. All columns must have the same length.
     columns = {str(name): table[name] for name in table}
     sizes = {len(column) for column in columns.values()}
     if len(sizes) > 1:
         raise FleetError("table", sorted(sizes), "the columns of the table have different lengths")
     size = max(sizes, default=0)
+    # 2. A DataFrame names its rows. Otherwise they have the numbers 0, 1, 2, ...
     row_names: Sequence[Any] = range(size)
     is_dataframe = hasattr(table, "index")
     if is_dataframe:

@@ -114,7 +114,7 @@ def read_document(path: Path | str) -> dict[str, Any]:
     with path.open("rb") as file:
         content = file.read(LARGEST_DOCUMENT + 1)
     if len(content) > LARGEST_DOCUMENT:
-        raise FleetError("toml", len(content), f"{path}: more than {LARGEST_DOCUMENT} bytes are no plan")
+        raise FleetError("toml", len(content), f"{path}: the file has more than {LARGEST_DOCUMENT} bytes")
     with _prefix_errors(path):
         document = _parse_toml(path, content)
         check_tables(document)

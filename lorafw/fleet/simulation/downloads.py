@@ -76,7 +76,7 @@ class Broken:
 def skip_unreadable(
     active: ActiveGateways, step: Step, writer: HistoryWriter
 ) -> tuple[ActiveGateways, ActiveGateways | None]:
-    """Send nothing to the gateways whose update cannot be read now. This uses up no attempt.
+    """Send nothing to the gateways whose update file the server cannot read now. This uses up no attempt.
 
     Args:
         active: The gateways that are to be sent the update.
@@ -113,12 +113,15 @@ def send_update(active: ActiveGateways, step: Step, writer: HistoryWriter) -> tu
     Returns:
         The gateways that receive the whole update, and those that poll again because their download broke off.
     """
+    # 1. Begin all downloads, and find those that break off.
     active = _record_offers(active, writer)
     duration_ms = _download_ms(active, step)
     broken = _find_broken(active, step, duration_ms)
     if broken is None:
         return Delivered(active, active.next_event_ms + duration_ms), None
+    # 2. These gateways poll again.
     retrying = _break_off(broken, step.params, writer)
+    # 3. All others receive the whole update.
     is_delivered = np.ones(len(active), dtype=np.bool_)
     is_delivered[broken.position] = False
     gateways = active.select(is_delivered)
@@ -157,15 +160,17 @@ def _break_off(broken: Broken, params: SimulationParameters, writer: HistoryWrit
     Returns:
         The gateways that poll again soon, and begin again from the first byte.
     """
+    # 1. Count the bytes that were sent for nothing.
     received_bytes = params.size_bytes * broken.received_share
-    writer.add_broken_bytes(broken.gateways, received_bytes, broken.broken_ms)
+    writer.downloads.add_broken(broken.gateways, received_bytes, broken.broken_ms)
     writer.set_last_fault(broken.gateways, broken.fault)
+    # 2. End the tasks of gateways that were silent for too long.
     timed_out = exceeds_timeout(broken.gateways, broken.after_ms, params)
     if timed_out.any():
         _fail_broken(broken.select(timed_out), params, writer)
         broken = broken.select(~timed_out)
+    # 3. The other stations still run. They poll after the time that station.conf sets for a failed exchange.
     writer.record_unchanged(broken.gateways, broken.broken_ms, Cause.REPLY_BROKEN, broken.fault)
-    # The station still runs, so it polls after the time that station.conf sets for a failed exchange.
     retry_ms = broken.broken_ms + params.resync_ms
     retrying = replace(broken.gateways, last_fault=broken.fault)
     return retrying.scheduled(retry_ms, presented=PresentedVersion.OLD, poll_certain=True, download_broken=True)

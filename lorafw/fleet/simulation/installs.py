@@ -83,7 +83,7 @@ def install(delivered: Delivered, step: Step, writer: HistoryWriter) -> ActiveGa
         at once, so its task is completed here.
     """
     gateways = delivered.gateways
-    writer.count_delivered(gateways, delivered.delivered_ms)
+    writer.downloads.add_delivered(gateways, delivered.delivered_ms)
     faults = install_faults(gateways, step)
     if not step.params.can_complete_immediately:
         return _schedule_return(delivered, faults, step, writer)
