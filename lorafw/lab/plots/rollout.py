@@ -7,15 +7,14 @@ the waves and the load follow gateways through time; they are about the first ro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
 
+from lorafw.fleet.arrays import Floats, Integers, Mask
 from lorafw.fleet.result import Result
 from lorafw.fleet.simulation.codes import FAULTS, STATUSES, cause_code, status_code
-from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.fleet.simulation.inputs import NEVER
 from lorafw.fleet.statistics.estimates import t_interval, wilson_interval
 from lorafw.lab.plots.figure import (
@@ -24,7 +23,6 @@ from lorafw.lab.plots.figure import (
     BLUE,
     GREY,
     ORANGE,
-    SKY,
     STATUS_STYLES,
     AccessibleFigure,
     Style,
@@ -33,6 +31,7 @@ from lorafw.lab.plots.figure import (
     percent,
 )
 from lorafw.lab.plots.timeline import CURVE_POINTS, HOUR_MS, rollout_end_h, timeline
+from lorafw.lab.plots.wave_bars import waves
 from lorafw.tasks.lifecycle import ATTEMPT_BY_STATUS, TERMINAL, Cause, TaskStatus
 
 _COMPLETED: Final = status_code(TaskStatus.COMPLETED)
@@ -66,7 +65,7 @@ def retries(result: Result) -> AccessibleFigure:
     send_counts = range(max(ATTEMPT_BY_STATUS.values()) + 1)
     figure, axes = new_axes("Whole sends to a gateway", "whole sends", "gateways, %")
     # 1. Draw the parts of all bars, status by status.
-    bar_tops: Any = np.zeros(len(send_counts))
+    bar_tops: Floats = np.zeros(len(send_counts))
     sentences = []
     for name, codes in _ENDS.items():
         shares = _shares_by_sends(result, codes, len(send_counts))
@@ -88,19 +87,23 @@ def retries(result: Result) -> AccessibleFigure:
     return AccessibleFigure(figure, alt)
 
 
-def _shares_by_sends(result: Result, status_codes: list[int], length: int) -> Any:
+def _shares_by_sends(result: Result, status_codes: list[int], length: int) -> Floats:
     """Return the share of gateways with one of these statuses after 0, 1, 2, ... sends, in per cent.
 
     Args:
         result: The result.
         status_codes: The codes of the statuses.
         length: Number of values to return.
+
+    Returns:
+        The shares, by the number of sends. Shape (length,).
     """
     histories = result.histories
     has_status = np.isin(histories.status, status_codes)  # (rollouts, gateways)
     sends = histories.delivered_sends[has_status]  # (gateways with the status,)
     counts = np.bincount(sends, minlength=length)[:length]
-    return counts / histories.status.size * 100
+    percentages: Floats = counts / histories.status.size * 100
+    return percentages
 
 
 def causes(result: Result) -> AccessibleFigure:
@@ -118,7 +121,7 @@ def causes(result: Result) -> AccessibleFigure:
     names = list(masks)
     figure, axes = new_axes("What went wrong last", "gateways, %", "")
     # 1. Draw the parts of all bars, status by status.
-    bar_ends: Any = np.zeros(len(names))
+    bar_ends: Floats = np.zeros(len(names))
     sentences = names.copy()
     for status, codes in _ENDS.items():
         has_status = np.isin(result.histories.status, codes)  # (rollouts, gateways)
@@ -141,7 +144,7 @@ def causes(result: Result) -> AccessibleFigure:
     return AccessibleFigure(figure, f"What went wrong last, {describe_subject(result)}: {description}.")
 
 
-def _gateways_by_cause(result: Result) -> dict[str, Any]:
+def _gateways_by_cause(result: Result) -> dict[str, Mask]:
     """Return for each cause a mask of the gateways whose last fault it was, the most frequent cause first.
 
     A mask has the shape (rollouts, gateways). A gateway that never polls has this as its cause.
@@ -189,16 +192,16 @@ def completion(result: Result, level: float = 0.95) -> AccessibleFigure:
     return AccessibleFigure(figure, alt)
 
 
-def _completed_percentages(result: Result, hours: Any, level: float) -> Any:
+def _completed_percentages(result: Result, hours: Floats, level: float) -> tuple[Floats, Floats, Floats]:
     """Return the share of completed gateways at each time, and its confidence interval, in per cent.
 
     Args:
         result: The result.
-        hours: The times.
+        hours: The times, in hours since the start. Shape (times,).
         level: Confidence level.
 
     Returns:
-        Three rows with a value for each time: the share, and the lower and the upper bound of its interval.
+        The share, and the lower and the upper bound of its interval. Each has the shape (times,).
     """
     histories = result.histories
     is_completed = histories.status == _COMPLETED  # (rollouts, gateways)
@@ -208,16 +211,17 @@ def _completed_percentages(result: Result, hours: Any, level: float) -> Any:
     # Number of gateways that have completed by each time: (rollouts, times).
     counts = np.stack([np.searchsorted(rollout, times_ms, "right") for rollout in completed_ms])
     estimates = [_share_with_interval(counts_at_time, result.fleet.size, level) for counts_at_time in counts.T]
-    return np.array(estimates).T * 100
+    shares, low, high = np.array(estimates).T
+    return shares * 100, low * 100, high * 100
 
 
-def _share_with_interval(completed: Any, size: int, level: float) -> tuple[float, float, float]:
+def _share_with_interval(completed: Integers, size: int, level: float) -> tuple[float, float, float]:
     """Return the share of completed gateways at one time, and its confidence interval.
 
     The interval is about gateways if there is one rollout, and about rollouts if there are several.
 
     Args:
-        completed: Number of completed gateways in each rollout.
+        completed: Number of completed gateways in each rollout. Shape (rollouts,).
         size: Number of gateways of the fleet.
         level: Confidence level.
     """
@@ -257,136 +261,6 @@ def _draw_completion_times(axes: Any, result: Result, level: float, final: float
     return sentences
 
 
-@dataclass(frozen=True, slots=True)
-class _WaveRow:
-    """A wave of the first rollout."""
-
-    gateways: int
-    start_h: float | None
-    """When it began. None means that it did not begin."""
-    end_h: float
-    decision: GateDecision | None
-    """The decision of its gate. None means that it has no gate."""
-
-
-def waves(result: Result) -> AccessibleFigure:
-    """Plot when each wave ran, and the decision of its gate.
-
-    A wave is a part of the fleet that is updated together. Its gate decides whether the next wave begins.
-
-    Args:
-        result: The result to plot. The figure shows its first rollout.
-
-    Returns:
-        The figure. Its alternative text states the numbers.
-    """
-    figure, axes = new_axes("Waves, each until its gate decides", "hours since the start", "")
-    rows = _wave_rows(result)
-    sentences = []
-    labels = []
-    for position, row in enumerate(rows):
-        description = _draw_wave(axes, position, row)
-        sentences.append(f"wave {position + 1}, {row.gateways:,} gateways: {description}")
-        labels.append(f"wave {position + 1}\n{row.gateways:,} gateways")
-    axes.set_yticks(range(len(rows)), labels)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(0, rollout_end_h(result) * 1.08)
-    _draw_legend_below(figure, axes)
-    return AccessibleFigure(figure, f"Waves, {describe_subject(result, first=True)}: {'; '.join(sentences)}.")
-
-
-def _draw_legend_below(figure: Any, axes: Any) -> None:
-    """Draw a legend in one row below the axes. Shapes with the same label have one entry."""
-    handles, labels = axes.get_legend_handles_labels()
-    handle_by_label = dict(zip(labels, handles, strict=True))
-    figure.legend(
-        handle_by_label.values(),
-        handle_by_label.keys(),
-        loc="outside lower center",
-        ncols=len(handle_by_label),
-        frameon=False,
-    )
-
-
-def _draw_wave(axes: Any, position: int, row: _WaveRow) -> str:
-    """Draw the bar of a wave and the decision of its gate, and return them in words."""
-    if row.start_h is None:
-        axes.annotate("did not begin", (0, position), va="center", xytext=(6, 0), color=GREY, **ANNOTATION_STYLE)
-        return "did not begin"
-    width_h = row.end_h - row.start_h
-    axes.barh(position, width_h, left=row.start_h, height=0.5, facecolor=SKY, label="runs", **BAR_EDGE_STYLE)
-    description = f"{row.start_h:.1f} to {row.end_h:.1f} h"
-    if row.decision is None:
-        return description
-    _draw_decision(axes, position, row.end_h, row.decision)
-    return f"{description}; gate: {row.decision.name.lower()}"
-
-
-def _draw_decision(axes: Any, position: int, hour: float, decision: GateDecision) -> None:
-    """Draw the marker of a gate's decision and its name, at a time and in the row of a wave."""
-    marker, colour = _DECISION_MARKERS[decision]
-    label = f"gate: {_DECISION_LABELS[decision]}"
-    axes.plot([hour], [position], marker, color=colour, markeredgecolor="black", markersize=11, label=label)
-    axes.annotate(decision.name.lower(), (hour, position), va="center", xytext=(10, 0), **ANNOTATION_STYLE)
-
-
-_DECISION_MARKERS: Final[Mapping[GateDecision, tuple[str, str]]] = {
-    GateDecision.GO: (">", BLUE),
-    GateDecision.ABORT: ("X", ORANGE),
-    GateDecision.HOLD: ("d", GREY),
-}
-
-
-_DECISION_LABELS: Final[Mapping[GateDecision, str]] = {
-    GateDecision.GO: "go, the next wave begins",
-    GateDecision.ABORT: "abort, no wave begins any more",
-    GateDecision.HOLD: "hold, it has not decided",
-}
-
-
-def _wave_rows(result: Result) -> list[_WaveRow]:
-    """Return the waves of the first rollout. A plan without waves counts as one wave without a gate."""
-    if not result.waves:
-        return [_WaveRow(result.fleet.size, 0.0, rollout_end_h(result), None)]
-    rows = []
-    previous_end = 0
-    for index, end in enumerate(result.plan.wave_ends(result.fleet.size)):
-        rows.append(_wave_row(result, index, gateways=end - previous_end))
-        previous_end = end
-    return rows
-
-
-def _wave_row(result: Result, index: int, gateways: int) -> _WaveRow:
-    """Return one wave of the first rollout.
-
-    A wave ends when its gate decides, or when the rollout is stopped. Otherwise the last wave ends with the rollout if
-    it has no gate, and a gate that has not decided waits until the horizon.
-    """
-    record = result.waves[index]
-    has_gate = bool(result.plan.waves) and result.plan.waves[index].gate is not None
-    started_ms = int(record.started_ms[0])
-    start_h = None
-    if started_ms < NEVER:
-        start_h = started_ms / HOUR_MS
-    decision = None
-    if has_gate:
-        decision = GateDecision(int(record.decision[0]))
-    return _WaveRow(gateways, start_h, _wave_end_h(result, index, has_gate=has_gate), decision)
-
-
-def _wave_end_h(result: Result, index: int, *, has_gate: bool) -> float:
-    """Return when a wave of the first rollout ends, in hours. See ``_wave_row``."""
-    end_ms = int(result.waves[index].decided_ms[0])
-    if end_ms >= NEVER:
-        end_ms = int(result.stopped_ms[0])
-    is_last = index + 1 == len(result.waves) or end_ms >= NEVER
-    if is_last and not has_gate:
-        return rollout_end_h(result)
-    if end_ms < NEVER:
-        return end_ms / HOUR_MS
-    return result.plan.horizon_s / 3600
-
-
 def load(result: Result) -> AccessibleFigure:
     """Plot how many sends of the update begin in each hour, beside the number of requests that gateways make anyway.
 
@@ -416,13 +290,13 @@ def load(result: Result) -> AccessibleFigure:
     return AccessibleFigure(figure, alt)
 
 
-def _draw_sends_per_hour(axes: Any, result: Result) -> Any:
+def _draw_sends_per_hour(axes: Any, result: Result) -> Floats:
     """Draw the sends that begin in each hour as bars, stacked by attempt, and return their number in each hour."""
     events = result.events
     is_send = np.isin(events.cause, _SENDING) & ~np.isin(events.to_status, _TERMINAL)  # (events,)
     edges_h = np.arange(int(rollout_end_h(result)) + 2)
     starts_h = edges_h[:-1]
-    totals: Any = np.zeros(len(starts_h))
+    totals: Floats = np.zeros(len(starts_h))
     for attempt, attempt_style in _ATTEMPT_STYLES.items():
         is_attempt = is_send & (events.attempt == attempt)
         hours = events.time[is_attempt] / HOUR_MS
