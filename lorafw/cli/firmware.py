@@ -249,12 +249,14 @@ def task_definition(
     lorafw firmware task-definition --file fwstation --key private.pem > input.json
     lorafw aws iotwireless create-wireless-gateway-task-definition --cli-input-json file://input.json
     """  # noqa: D301 -- \b is the character with which click keeps line breaks
+    # 1. Sign the update file, or take the signature that somebody else made.
     if key is not None and signature is None and update is not None:
         signed = sign_bytes(KeyPair.load(key), read_update(update))
     elif signature is not None and key is None:
         signed = _external_signature(update, signature, sig_key, sig_key_crc)
     else:
         raise click.UsageError("give --file and --key to sign, or --signature with --sig-key or --sig-key-crc")
+    # 2. Put the task definition together.
     update_to = None if update_version is None else GatewayVersion(package=update_version)
     members = example.input_json(
         signature=signed.signature,
@@ -266,6 +268,7 @@ def task_definition(
         update_version=update_to,
         auto_create_tasks=not no_auto,
     )
+    # 3. Print it. Names keep their letters, such as ü, unless they have control characters.
     text = json.dumps(members, indent=4, ensure_ascii=False)
     if visible(text, keep_lines=True) != text:
         text = json.dumps(members, indent=4)  # JSON has its own escapes for control characters

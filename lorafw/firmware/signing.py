@@ -120,10 +120,7 @@ class PublicKey:
         Raises:
             BadSignature: The signature does not verify with this key.
         """
-        try:
-            self._key.verify(signature, data, ec.ECDSA(SHA512()))
-        except InvalidSignature as error:
-            raise BadSignature(f"the signature does not verify with key {self.crc:08X}", self.crc) from error
+        self._verify(signature, data, SHA512())
 
     def verify_digest(self, digest: bytes, signature: bytes) -> None:
         """Verify a signature without the data that was signed, from its digest alone.
@@ -135,9 +132,12 @@ class PublicKey:
         Raises:
             BadSignature: The signature does not verify with this key.
         """
-        algorithm = Prehashed(_HASH_OF_LENGTH[len(digest)])
+        self._verify(signature, digest, Prehashed(_HASH_OF_LENGTH[len(digest)]))
+
+    def _verify(self, signature: bytes, data: bytes, algorithm: HashAlgorithm | Prehashed) -> None:
+        """Raise BadSignature if a signature of some data, or of their digest, does not verify with this key."""
         try:
-            self._key.verify(signature, digest, ec.ECDSA(algorithm))
+            self._key.verify(signature, data, ec.ECDSA(algorithm))
         except InvalidSignature as error:
             raise BadSignature(f"the signature does not verify with key {self.crc:08X}", self.crc) from error
 
