@@ -164,7 +164,7 @@ def _course(
     number, size = index + 1, len(plan.waves[index].gateways)
     band = plan.bands[index]
     if started_ms is None:
-        return WaveCourse(number, size, (), (), (), (), (), band)
+        return WaveCourse(number, size, hours=(), completed=(), failed=(), stalled=(), checks=(), band=band)
     hours = [0.0]
     for change in changes:
         hours.append(max(0.0, (change.time_ms - started_ms) / HOUR_MS))

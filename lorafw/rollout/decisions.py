@@ -60,7 +60,11 @@ def step(
 
 
 def _decide(context: StepContext) -> None:
-    """Decide what to do now. The first rule that ends the function wins."""
+    """Decide what to do now. The first rule that ends the function wins.
+
+    Args:
+        context: The step. ``context.draft`` is the next state of the rollout, which the step may change.
+    """
     draft = context.draft
     check_abort_criterion(context)
     has_definition = draft.definition_id is not None
@@ -135,6 +139,9 @@ def _resolve_unclear_calls(context: StepContext) -> None:
     """Check the gateways for which a call was begun, and it is not known whether the call succeeded.
 
     Nothing is changed for such a gateway before it was read.
+
+    Args:
+        context: The step. ``context.draft`` is the next state of the rollout, which the step may change.
     """
     if not any(wave.count(Phase.CREATING, Phase.DELETING) for wave in context.draft.waves):
         return
@@ -252,17 +259,28 @@ def _let_gate_stop(context: StepContext) -> None:
 
 
 def _advance(context: StepContext) -> None:
-    """Do the next thing for the current wave: start it, create its tasks, or check its gate. Then end the rollout."""
+    """Do the next thing for the current wave: start it, create its tasks, or check its gate. Then end the rollout.
+
+    A wave is a part of the fleet that gets its tasks together. A gate checks its results before the next wave begins.
+    A hook is a command of the operator, which can hold the rollout.
+
+    Args:
+        context: The step. ``context.draft`` is the next state of the rollout, which the step may change.
+    """
     draft = context.draft
     index = first_undecided(draft.waves)
+    # 1. The hook must agree to the gates that were passed.
     if not _has_passed_hook_after_gate(context, index):
         return
+    # 2. All gates are passed: only the tasks that have not ended are left.
     wave = draft.waves[index]
     if wave.decided_ms is not None:
         _finish_tail(context)
         return
+    # 3. Start the wave.
     if wave.started_ms is None and not _start_wave(context, index):
         return
+    # 4. Create its tasks. When the last one exists, check the gate.
     if draft.waves[index].is_created:
         check_gate(context, index)
     else:
@@ -285,10 +303,15 @@ def _has_passed_hook_after_gate(context: StepContext, index: int) -> bool:
 def _start_wave(context: StepContext, index: int) -> bool:
     """Start a wave if the update file and the definitions are as planned, and the operator's hook agrees.
 
+    Args:
+        context: The step. ``context.draft`` is the next state of the rollout, which the step may change.
+        index: The index of the wave.
+
     Returns:
         True if the wave was started. Otherwise the missing observations are asked for.
     """
     draft = context.draft
+    # Both must have been looked at since the gate before this wave.
     since_ms = draft.started_ms if index == 0 else draft.waves[index - 1].decided_ms
     since_ms = since_ms or 0
     is_object_checked = _is_object_checked(context, since_ms)
@@ -307,22 +330,37 @@ def _start_wave(context: StepContext, index: int) -> bool:
 def _finish_tail(context: StepContext) -> None:
     """End the rollout if all tasks have ended, or if it has waited long enough for the last ones.
 
-    The tail of a rollout is the time after its last gate, when only some tasks have not ended.
+    The tail of a rollout is the time after its last gate, when only some tasks have not ended. A gate is the check of
+    a wave's results that lets the rollout go on.
+
+    Args:
+        context: The step. ``context.draft`` is the next state of the rollout, which the step may change.
     """
     draft = context.draft
-    open_tasks_count = sum(wave.open_count for wave in draft.waves)
+    open_count = sum(wave.open_count for wave in draft.waves)
     figures = _count_ends(draft.waves)
-    if not open_tasks_count:
+    # 1. All tasks have ended.
+    if not open_count:
         _finish(context, Ending.COMPLETED, figures)
         return
-    last_wave = draft.waves[-1]
-    assert last_wave.decided_ms is not None
-    limit_ms = last_wave.decided_ms + round(draft.plan.wave_rules[-1].give_up_s * 1000)
-    if context.now_ms < limit_ms and not draft.is_tail_over:
-        context.wake_at(limit_ms)
+    # 2. A person has decided not to wait for the others.
+    unfinished = f"{figures}, {open_count} not ended"
+    if draft.is_tail_over:
+        _finish(context, Ending.COMPLETED, unfinished)
         return
-    if draft.is_tail_over or is_clock_checked(context, limit_ms):
-        _finish(context, Ending.COMPLETED, f"{figures}, {open_tasks_count} not ended")
+    # 3. The time for them is over. The clock may be wrong, so it is first compared with that of AWS.
+    limit_ms = _tail_limit_ms(context)
+    if context.now_ms < limit_ms:
+        context.wake_at(limit_ms)
+    elif is_clock_checked(context, limit_ms):
+        _finish(context, Ending.COMPLETED, unfinished)
+
+
+def _tail_limit_ms(context: StepContext) -> int:
+    """Return the time until which the rollout waits for tasks after its last gate, in milliseconds since 1970 UTC."""
+    last_gate_ms = context.draft.waves[-1].decided_ms or 0
+    max_wait_s = context.draft.plan.wave_rules[-1].give_up_s
+    return last_gate_ms + round(max_wait_s * 1000)
 
 
 def _count_ends(waves: Sequence[WaveProgress]) -> str:

@@ -99,6 +99,7 @@ def _handle_gateway_read(context: StepContext, read: GatewayRead) -> None:
         context: The step.
         read: The gateway and its task.
     """
+    # 1. Handle what has changed, according to how far the rollout has come with the gateway.
     before = context.draft.progress_of(read.gateway)
     if before.phase in (Phase.WAITING, Phase.CREATING):
         _handle_gateway_before_task(context, read)
@@ -108,9 +109,11 @@ def _handle_gateway_read(context: StepContext, read: GatewayRead) -> None:
         _handle_unclear_deletion(context, before, read)
     else:
         return
+    # 2. An update has stalled if its task has not ended some time after the first offer.
     after = context.draft.progress_of(read.gateway)
     if may_have_stalled(after, context.draft.plan.stall_ms, context.now_ms):
         context.record(UpdateStalled(at_ms=context.now_ms, gateway=read.gateway))
+    # 3. Remember when the task was read, and how often it has not changed in a row.
     quiet_looks = 0
     if after.status == before.status:
         quiet_looks = before.session.quiet_looks + 1

@@ -138,28 +138,33 @@ class SavedPlan:
 
     @cached_property
     def wave_of(self) -> Mapping[str, int]:
-        """The index of the wave of each gateway."""
+        """The index of the wave of each gateway, by the id of the gateway."""
         wave_by_gateway: dict[str, int] = {}
         for index, wave in enumerate(self.waves):
-            wave_by_gateway.update(dict.fromkeys(wave.gateways, index))
+            for gateway in wave.gateways:
+                wave_by_gateway[gateway] = index
         return wave_by_gateway
 
     @cached_property
     def offset_ms_of(self) -> Mapping[str, int]:
-        """How long after the start of its wave the task of each gateway is created, in milliseconds."""
+        """How long after the start of its wave each task is created, in milliseconds, by the id of the gateway."""
         offset_ms_by_gateway: dict[str, int] = {}
         for wave in self.waves:
-            offset_ms_by_gateway.update(zip(wave.gateways, wave.offsets_ms, strict=True))
+            for gateway, offset_ms in zip(wave.gateways, wave.offsets_ms, strict=True):
+                offset_ms_by_gateway[gateway] = offset_ms
         return offset_ms_by_gateway
 
     @cached_property
     def bands(self) -> tuple[Band | None, ...]:
-        """The band in which each wave stays if it follows the prediction. None for a wave without a prediction."""
+        """The band of each wave: how many gateways are COMPLETED, FAILED or stalled if it follows the prediction.
+
+        None for a wave without a prediction.
+        """
         return tuple(read_band(self.prediction, index) for index in range(len(self.waves)))
 
     @cached_property
     def stall_ms(self) -> int | None:
-        """The time in milliseconds after which an update that was offered has stalled.
+        """The time in milliseconds after which an update that was offered, and whose task is open, has stalled.
 
         None if the prediction does not say how many updates will stall.
         """

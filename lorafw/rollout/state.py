@@ -41,11 +41,17 @@ class Subject(StrEnum):
     """What a problem can be about, other than a gateway."""
 
     OBJECT = "update file"
+    """The update file in S3 was replaced or is gone."""
     DEFINITION = "task definition"
+    """The task definition of the plan is gone."""
     RACE = "other task definitions"
+    """AWS creates tasks for gateways of the plan from another task definition."""
     HOOK = "hook"
+    """The operator's command did not agree to go on."""
     ENVELOPE = "prediction"
+    """A wave has left the band of its prediction."""
     CLOCK = "clock"
+    """The clock of this machine differs from that of AWS."""
 
 
 NOT_PROMOTABLE: Final = frozenset({Subject.OBJECT, Subject.DEFINITION, Subject.CLOCK})
@@ -113,7 +119,11 @@ class GatewayProgress:
 
 @dataclass(frozen=True, slots=True)
 class WaveProgress:
-    """How far the rollout has come with one wave. Times are in milliseconds since 1970 UTC."""
+    """How far the rollout has come with one wave. Times are in milliseconds since 1970 UTC.
+
+    A wave is a part of the fleet that gets its tasks together. Its gate is a check of the results, which lets the
+    rollout go on to the next wave, aborts the rollout, or holds it until the next check.
+    """
 
     size: int
     """Number of gateways that were planned."""
@@ -198,6 +208,7 @@ class Settings:
     replaces_ended: bool = False
     """True to delete tasks of earlier updates that have ended and are in the way."""
     has_hook: bool = False
+    """True if a command of the operator decides before each wave and after each gate whether the rollout goes on."""
     recheck_ms: int = 60_000
     """Time between two looks at a problem."""
     min_list_interval_ms: int = 5_000
@@ -236,7 +247,10 @@ class RolloutSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutState:
-    """Everything that is known about a rollout. Each step makes a new state from the one before."""
+    """Everything that is known about a rollout. Each step makes a new state from the one before.
+
+    A rollout updates the gateways of its waves one wave after the other. It holds while there is a problem.
+    """
 
     plan: SavedPlan
     """The plan that the rollout carries out."""

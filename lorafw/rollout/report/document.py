@@ -10,7 +10,7 @@ from lorafw.rollout.curves import WaveCourse, wave_courses
 from lorafw.rollout.events import Event, StatusChanged
 from lorafw.rollout.gates import describe_gate
 from lorafw.rollout.report.decisions import list_decisions
-from lorafw.rollout.state import Phase, RolloutState
+from lorafw.rollout.state import GatewayProgress, Phase, RolloutState
 from lorafw.rollout.status import status_document
 from lorafw.tasks.lifecycle import TaskStatus
 
@@ -22,7 +22,10 @@ Explain = Callable[[str], Sequence[str]]
 
 
 def report_document(state: RolloutState, events: Iterable[Event], explain: Explain | None = None) -> dict[str, Any]:
-    """Return the report as a JSON document: the one of ``lorafw rollout status``, with what was planned and decided.
+    """Return the report of a rollout as a JSON document.
+
+    It has everything that ``lorafw rollout status`` shows. It adds what was planned and predicted, what was decided,
+    and why some gateways are not COMPLETED.
 
     Args:
         state: The state of the rollout.
@@ -31,6 +34,7 @@ def report_document(state: RolloutState, events: Iterable[Event], explain: Expla
     """
     listed = list(events)
     document = status_document(state)
+    # 1. What was planned, and how far each wave is from its prediction.
     document["last_event"] = format_iso(listed[-1].at_ms) if listed else None
     document["planned"] = _planned(state)
     for index, course in enumerate(wave_courses(state.plan, listed)):
@@ -38,7 +42,9 @@ def report_document(state: RolloutState, events: Iterable[Event], explain: Expla
         wave["stalled"] = state.waves[index].stalled
         wave.update(_predicted_end(state, index))
         wave.update(_predicted_now(course))
+    # 2. What gates and people decided.
     document["decisions"] = list_decisions(listed)
+    # 3. The gateways that somebody must still look at.
     document["not_completed"] = list(_not_completed(state, listed, explain))
     return document
 
@@ -106,12 +112,7 @@ def _not_completed(state: RolloutState, events: Iterable[Event], explain: Explai
         progress = state.progress_of(gateway)
         if progress.status is TaskStatus.COMPLETED and progress.phase is Phase.ENDED:
             continue
-        has_stalled = progress.has_stalled and progress.phase is Phase.OPEN
-        reason = (
-            state.problems.get(gateway)
-            or progress.skip_reason
-            or _reason(last_rows.get(gateway), has_stalled=has_stalled)
-        )
+        reason = _reason(state, gateway, last_rows.get(gateway))
         explanation: list[str] = []
         if explain is not None and reason != NO_TASK_REASON:
             explanation = list(explain(gateway))
@@ -120,16 +121,38 @@ def _not_completed(state: RolloutState, events: Iterable[Event], explain: Explai
             "wave": progress.wave + 1,
             "status": progress.category,
             "attempt": progress.attempt,
-            "has_stalled": has_stalled,
+            "has_stalled": _has_stalled(progress),
             "reason": reason,
             "explanation": explanation,
         }
 
 
-def _reason(row: StatusChanged | None, *, has_stalled: bool) -> str:
-    """Return what the last row of a gateway's log says, and whether its update has stalled since."""
-    if row is None:
+def _reason(state: RolloutState, gateway: str, last_row: StatusChanged | None) -> str:
+    """Return why a gateway is not COMPLETED.
+
+    Args:
+        state: The state of the rollout.
+        gateway: The id of the gateway.
+        last_row: The last change of the status of its task. None if it was not given a task.
+    """
+    # 1. Something prevents its task.
+    if gateway in state.problems:
+        return state.problems[gateway]
+    # 2. It was left out of the rollout.
+    progress = state.progress_of(gateway)
+    if progress.skip_reason:
+        return progress.skip_reason
+    # 3. The rollout did not come to it.
+    if last_row is None:
         return NO_TASK_REASON
-    status = row.to_status or "no task"
-    stalled = ", and the update has stalled" if has_stalled else ""
-    return f"{status} since {format_iso(row.time_ms)}: {row.cause}{stalled}"
+    # 4. Its task has not succeeded.
+    status = last_row.to_status or "no task"
+    reason = f"{status} since {format_iso(last_row.time_ms)}: {last_row.cause}"
+    if _has_stalled(progress):
+        reason += ", and the update has stalled"
+    return reason
+
+
+def _has_stalled(progress: GatewayProgress) -> bool:
+    """Return True if the task has not ended, although half a poll period has passed since the first offer."""
+    return progress.has_stalled and progress.phase is Phase.OPEN
