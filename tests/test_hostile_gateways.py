@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from processes import killed_at_the_end
 from test_mutual_tls import certificate_by_openssl
 
@@ -308,7 +307,7 @@ def test_who_fills_the_server_with_idle_connections_pushes_out_their_own(tmp_pat
 
 def test_a_connection_that_has_just_begun_is_spared_when_room_is_made() -> None:
     async def begin_two_and_make_room() -> tuple[bool, bool]:
-        manager = ConnectionManager(answer_nothing, Limits(), RefusalCounter())
+        manager = ConnectionManager(Limits(), RefusalCounter())
         old, young = (ClientConnection(manager.now, manager.tally) for _ in range(2))
         for connection in (old, young):
             assert manager.register(connection)
@@ -318,10 +317,6 @@ def test_a_connection_that_has_just_begun_is_spared_when_room_is_made() -> None:
         return rooms
 
     assert asyncio.run(begin_two_and_make_room()) == (True, False)
-
-
-async def answer_nothing(_: web.BaseRequest) -> web.StreamResponse:
-    raise AssertionError("no request was sent")
 
 
 def test_an_update_under_way_is_not_pushed_out(tmp_path: Path) -> None:

@@ -14,14 +14,17 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Any, Final
+
+from aiohttp import web
 
 from lorafw.server.access import AccessRules
 from lorafw.server.admission import HostNames
 from lorafw.server.config import DEFAULT_LIMITS, Limits, TlsConfig
 from lorafw.server.connections import ConnectionManager
+from lorafw.server.http_protocol import HttpProtocol
 from lorafw.server.listener import Listener, ProtocolFactory, listen
 from lorafw.server.loop_thread import loop_in_thread
 from lorafw.server.loopback import as_url_host
@@ -45,56 +48,44 @@ class _RunningParts:
     """Accepts connections."""
     connections: ConnectionManager
     """The open connections."""
+    web_server: web.Server
+    """Gives the requests of all connections to the handler."""
     update_readers: ThreadPoolExecutor
     """Threads that read updates from S3."""
 
     async def stop(self) -> None:
         """Stop listening and close all connections, after up to ``_SHUTDOWN_TIMEOUT_S`` for running requests."""
         self.listener.close()
-        await self.connections.shutdown(_SHUTDOWN_TIMEOUT_S)
+        await self.web_server.shutdown(_SHUTDOWN_TIMEOUT_S)
         self.connections.close_all()
         self.update_readers.shutdown(wait=False)
 
 
+@dataclass(eq=False, repr=False)
 class CupsServer:
     """A CUPS server: it answers the requests of gateways with the decisions of one ``UpdateService``."""
 
-    def __init__(
-        self,
-        service: UpdateService,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        fallback_to_free_port: bool = False,
-        tls: TlsConfig | None = None,
-        names: HostNames | None = None,
-        refuse_bound: bool = False,
-        limits: Limits = DEFAULT_LIMITS,
-    ) -> None:
-        """Create a server that does not listen yet.
-
-        Args:
-            service: Decides what a request is answered with.
-            host: Address to listen at, loopback by default.
-            port: Port to listen at. 0 picks a free one.
-            fallback_to_free_port: Pick a free port if ``port`` is taken.
-            tls: Settings for HTTPS. None for plain HTTP, which does not identify clients.
-            names: Names of this machine for the check of the Host header over plain HTTP. None means ``host``.
-            refuse_bound: Whether plain HTTP refuses a gateway that has a certificate, so that it must use HTTPS.
-            limits: Limits on time, bytes and connections.
-        """
-        self.service = service
-        self.host = host
-        self.port = port
-        """The port to listen at. After ``start`` it is the real port, so it is never 0 then."""
-        self.tally = RefusalCounter()
-        """Counts the refused requests by reason."""
-        self.tls = tls
-        self.limits = limits
-        self._access = AccessRules(tls, names or HostNames([host]), refuse_bound, service.find_gateway)
-        self._fallback_to_free_port = fallback_to_free_port
-        self._running: _RunningParts | None = None
-        """None if the server is not running."""
+    service: UpdateService
+    """Decides what a request is answered with."""
+    _: KW_ONLY
+    host: str = "127.0.0.1"
+    """Address to listen at, loopback by default."""
+    port: int = 0
+    """Port to listen at. 0 picks a free one. After ``start`` it is the real port, so it is never 0 then."""
+    fallback_to_free_port: bool = False
+    """Whether a free port is picked if ``port`` is taken."""
+    tls: TlsConfig | None = None
+    """Settings for HTTPS. None means plain HTTP, which does not identify clients."""
+    names: HostNames | None = None
+    """Names of this machine for the check of the Host header over plain HTTP. None means ``host``."""
+    refuse_bound: bool = False
+    """Whether plain HTTP refuses a gateway that has a certificate, so that it must use HTTPS."""
+    limits: Limits = DEFAULT_LIMITS
+    """Limits on time, bytes and connections."""
+    tally: RefusalCounter = field(default_factory=RefusalCounter, init=False)
+    """Counts the refused requests by reason."""
+    _running: _RunningParts | None = field(default=None, init=False)
+    """None if the server is not running."""
 
     @property
     def uri(self) -> str:
@@ -109,32 +100,11 @@ class CupsServer:
         Raises:
             OSError: The port is taken.
         """
-        listening_socket = self._open_listening_socket()
-        self._running = self._start_parts(listening_socket)
+        listening_socket = _open_listening_socket(
+            self.host, self.port, fallback_to_free_port=self.fallback_to_free_port
+        )
+        self._running = _start_parts(self, listening_socket)
         self.port = listening_socket.getsockname()[1]
-
-    def _open_listening_socket(self) -> socket.socket:
-        """Return a listening socket, at a free port if that is allowed and the wanted one is taken."""
-        try:
-            return listen(self.host, self.port)
-        except OSError:
-            if not self._fallback_to_free_port:
-                raise
-            return listen(self.host, 0)
-
-    def _start_parts(self, listening_socket: socket.socket) -> _RunningParts:
-        """Create the parts of a running server, and start to accept connections."""
-        update_readers = ThreadPoolExecutor(MAX_CONCURRENT_READS, thread_name_prefix="lorafw-update")
-        handler = RequestHandler(self.service, self._access, self.limits, self.tally, update_readers)
-        connections = ConnectionManager(handler.handle, self.limits, self.tally)
-        create_protocol: ProtocolFactory
-        if self.tls is None:
-            create_protocol = partial(PlainProtocol, connections)
-        else:
-            create_protocol = partial(TlsProtocol, connections, self.tls.context)
-        listener = Listener(listening_socket, connections, create_protocol)
-        listener.start()
-        return _RunningParts(listener, connections, update_readers)
 
     async def stop(self) -> None:
         """Stop listening and close all connections, after up to a second for running requests.
@@ -148,22 +118,70 @@ class CupsServer:
 
     @contextmanager
     def run_in_thread(self) -> Iterator[CupsServer]:
-        """Run the server in a new thread while the context is open. Meant for notebooks and tests.
-
-        Yields:
-            This object, when the server accepts connections.
+        """Run the server in a new thread while the context is open. Yields this object. Meant for notebooks and tests.
 
         Raises:
             OSError: The port is taken.
         """
-        with loop_in_thread("lorafw-cups", self._count_error) as loop:
+        with loop_in_thread("lorafw-cups", partial(_count_error, self.tally)) as loop:
             asyncio.run_coroutine_threadsafe(self.start(), loop).result()
             try:
                 yield self
             finally:
                 asyncio.run_coroutine_threadsafe(self.stop(), loop).result()
 
-    def _count_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Count and log an error outside of a request. The event loop calls this."""
-        message = context.get("message", "")
-        self.tally.add_error(f"the server failed: {message}", context.get("exception"), message)
+
+def _open_listening_socket(host: str, port: int, *, fallback_to_free_port: bool) -> socket.socket:
+    """Return a listening socket.
+
+    Args:
+        host: The address to listen at.
+        port: The port to listen at.
+        fallback_to_free_port: Whether a free port is picked if ``port`` is taken.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    try:
+        return listen(host, port)
+    except OSError:
+        if not fallback_to_free_port:
+            raise
+        return listen(host, 0)
+
+
+def _start_parts(server: CupsServer, listening_socket: socket.socket) -> _RunningParts:
+    """Create the parts of a running server, and start to accept connections.
+
+    Args:
+        server: The server, with its settings.
+        listening_socket: The socket at which clients connect.
+    """
+    # 1. What answers a request.
+    names = server.names or HostNames([server.host])
+    access = AccessRules(server.tls, names, server.refuse_bound, server.service.find_gateway)
+    update_readers = ThreadPoolExecutor(MAX_CONCURRENT_READS, thread_name_prefix="lorafw-update")
+    handler = RequestHandler(server.service, access, server.limits, server.tally, update_readers)
+    web_server = web.Server(handler.handle)
+    # 2. What receives the requests of one connection: HTTP, over TLS or over plain TCP.
+    connections = ConnectionManager(server.limits, server.tally)
+    create_http = partial(HttpProtocol, web_server, server.limits, server.tally)
+    create_protocol: ProtocolFactory = partial(PlainProtocol, connections, create_http)
+    if server.tls is not None:
+        create_protocol = partial(TlsProtocol, connections, create_http, server.tls.context)
+    # 3. What accepts connections.
+    listener = Listener(listening_socket, connections, create_protocol)
+    listener.start()
+    return _RunningParts(listener, connections, web_server, update_readers)
+
+
+def _count_error(tally: RefusalCounter, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Count and log an error outside of a request. The event loop calls this.
+
+    Args:
+        tally: Counts the error.
+        loop: The event loop. Not used.
+        context: The error, as asyncio describes it: its message and its exception.
+    """
+    message = context.get("message", "")
+    tally.add_error(f"the server failed: {message}", context.get("exception"), message)

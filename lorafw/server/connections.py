@@ -10,11 +10,9 @@ import asyncio
 import socket
 import struct
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
-
-from aiohttp import web
 
 from lorafw.server.config import Limits
 from lorafw.server.file_budget import PROCESS
@@ -22,7 +20,6 @@ from lorafw.server.flow_control import ThroughputMonitor
 from lorafw.server.phase import IDLE_PHASES, Phase
 from lorafw.server.refusals import RefusalCounter, RefusalReason
 
-HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _FILES_PER_CONNECTION: Final = 2
 """A connection on which an update is sent has a second file descriptor."""
 _EVICTION_DIVISOR: Final = 64
@@ -110,74 +107,20 @@ class ClientConnection:
         self.abort()
 
 
-class HttpProtocol(web.RequestHandler):
-    """aiohttp's HTTP parser for one connection, with short error responses that are counted as refusals."""
-
-    connection: ClientConnection
-    """The connection to which this parser belongs."""
-    tally: RefusalCounter
-    """Counts the refusals of the server."""
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Return the response for a request that aiohttp cannot parse or whose handler failed.
-
-        Args:
-            request: The request, possibly incomplete.
-            status: HTTP status. A value below 500 means that the client's data is not HTTP.
-            exc: The exception, or None.
-            message: aiohttp's message. It is ignored, because it may quote the client's data.
-
-        Raises:
-            ConnectionError: ``exc`` is one.
-            ConnectionResetError: The connection has already had its response.
-        """
-        if isinstance(exc, ConnectionError):
-            raise exc
-        if self.connection.phase is Phase.CLOSING:
-            raise ConnectionResetError("this connection has its answer")
-        self.connection.set_phase(Phase.CLOSING)
-        if status < 500:
-            self.tally.add(RefusalReason.NOT_HTTP, self.connection.peer)
-            body = b"not HTTP\n"
-        else:
-            self.tally.add_error("a request failed", exc, self.connection.peer)
-            body = b"server error\n"
-        response = web.Response(status=status, body=body, content_type="text/plain")
-        response.force_close()
-        return response
-
-
-class ConnectionManager(web.Server):
+class ConnectionManager:
     """The set of open connections. Limits their number and enforces their timeouts."""
 
-    def __init__(self, handler: HttpHandler, limits: Limits, tally: RefusalCounter) -> None:
+    def __init__(self, limits: Limits, tally: RefusalCounter) -> None:
         """Create a manager without connections and take a share of the process's files.
 
         Args:
-            handler: Coroutine that answers a request.
             limits: Limits for each connection and for all of them.
             tally: Counts refusals.
         """
-        # RequestReceiver enforces the limit for a whole request, so aiohttp's limits for its parts are never reached.
-        max_bytes = limits.request_bytes
-        super().__init__(
-            handler,
-            access_log=None,
-            auto_decompress=False,
-            lingering_time=min(2.0, limits.close_timeout_s),
-            max_line_size=max_bytes,
-            max_field_size=max_bytes,
-            max_headers=max_bytes,
-        )
         self.limits = limits
         self.tally = tally
-        self.now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
         """Returns the time of the event loop in seconds."""
         self._file_share = PROCESS.join()
         self._open_connections: dict[ClientConnection, None] = {}
@@ -185,13 +128,6 @@ class ConnectionManager(web.Server):
         self._is_closing = False
         self._timeout_timer: asyncio.TimerHandle | None = None
         """Runs the next check of the timeouts. None before the first connection."""
-
-    def create_http_protocol(self, connection: ClientConnection) -> HttpProtocol:
-        """Return a new HTTP parser for a connection."""
-        protocol = HttpProtocol(self, loop=self._loop, **self._kwargs)
-        protocol.connection = connection
-        protocol.tally = self.tally
-        return protocol
 
     def register(self, connection: ClientConnection) -> bool:
         """Add a connection that was accepted.
@@ -204,7 +140,8 @@ class ConnectionManager(web.Server):
         if self._is_closing:
             connection.abort()
             return False
-        if not self.has_room() and not self.make_room():
+        has_room = self.has_room() or self.make_room()
+        if not has_room:
             connection.abort_with_reason(RefusalReason.TOO_MANY_CONNECTIONS)
             return False
         connection.set_phase(Phase.READING)
@@ -227,21 +164,14 @@ class ConnectionManager(web.Server):
         self._file_share.leave()
         self.tally.log_suppressed(force=True)
 
-    @property
-    def _max_connections(self) -> int:
-        """The number of connections that may be open now. It depends on the other servers of this process."""
-        limit_by_files = self._file_share.files // _FILES_PER_CONNECTION
-        if limit_by_files >= self.limits.connections:
-            return self.limits.connections
-        return max(limit_by_files, 1)
-
     def has_room(self, opening: int = 0) -> bool:
         """Return True if the server may accept one more connection.
 
         Args:
             opening: Number of connections that were accepted and are not registered yet.
         """
-        return len(self._open_connections) + opening < self._max_connections
+        max_count = max_connections(self.limits, self._file_share.files)
+        return len(self._open_connections) + opening < max_count
 
     def make_room(self, idle_s: float = 0.0) -> bool:
         """Close some of the oldest idle connections, of the address that has most of them.
@@ -254,7 +184,7 @@ class ConnectionManager(web.Server):
         """
         latest_start = self.now() - idle_s
         idle = [connection for connection in self._open_connections if connection.is_idle_since(latest_start)]
-        max_count = 1 + self._max_connections // _EVICTION_DIVISOR
+        max_count = 1 + max_connections(self.limits, self._file_share.files) // _EVICTION_DIVISOR
         evicted = choose_evicted(idle, max_count)
         for connection in evicted:
             connection.abort_with_reason(RefusalReason.TOO_MANY_CONNECTIONS)
@@ -269,6 +199,17 @@ class ConnectionManager(web.Server):
         self.tally.log_suppressed()
         interval_s = min(self.limits.request_timeout_s, self.limits.min_rate_window_s) / _TIMEOUT_CHECKS
         self._timeout_timer = self._loop.call_later(interval_s, self._enforce_timeouts)
+
+
+def max_connections(limits: Limits, files: int) -> int:
+    """Return the number of connections that a server may have open now. It is at least 1.
+
+    Args:
+        limits: The limits of the server.
+        files: The number of files that the server may have open now. All servers of a process share its files.
+    """
+    limit_by_files = max(files // _FILES_PER_CONNECTION, 1)
+    return min(limit_by_files, limits.connections)
 
 
 def enforce_timeout(connection: ClientConnection, limits: Limits, now: float) -> None:

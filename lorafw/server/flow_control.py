@@ -81,7 +81,8 @@ class ThroughputMonitor:
 def duplicate_socket(transport: asyncio.Transport | None, limits: Limits) -> Iterator[socket.socket | None]:
     """Yield a duplicate of a transport's socket, whose state can be read even after the transport has closed.
 
-    Changes the transport and its socket: limits the buffers in which data of the response waits.
+    The duplicate is a second file descriptor of the same connection (dup(2)). This function also limits the two buffers
+    in which data waits: that of the transport and that of the kernel. So little data waits if the gateway reads slowly.
 
     Args:
         transport: The transport, or None if the connection is lost.
@@ -99,7 +100,8 @@ def duplicate_socket(transport: asyncio.Transport | None, limits: Limits) -> Ite
     if raw_socket is None or raw_socket.fileno() < 0:
         yield None
         return
-    with socket.socket(fileno=os.dup(raw_socket.fileno())) as duplicate:
+    descriptor = os.dup(raw_socket.fileno())
+    with socket.socket(fileno=descriptor) as duplicate:
         duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer_bytes)
         yield duplicate
 

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Final, cast
 
-from lorafw.server.connections import ClientConnection, ConnectionManager, HttpProtocol
+from lorafw.server.connections import ClientConnection, ConnectionManager
+from lorafw.server.http_protocol import HttpProtocol
 from lorafw.server.phase import Phase
 from lorafw.server.refusals import RefusalReason
 from lorafw.server.tls import TlsTransport, describe_tls_error
+
+CreateHttp = Callable[[ClientConnection], HttpProtocol]
+"""Creates the HTTP parser for a connection."""
 
 _MAX_OVERSIZE_FACTOR: Final = 16
 """A client whose request is too long may send this many times the limit before the connection is aborted."""
@@ -91,9 +96,15 @@ class RequestReceiver:
 class PlainProtocol(asyncio.Protocol):
     """The protocol of one TCP connection over which a client sends HTTP. asyncio calls its public methods."""
 
-    def __init__(self, manager: ConnectionManager) -> None:
-        """Create a protocol for a connection that was accepted."""
+    def __init__(self, manager: ConnectionManager, create_http: CreateHttp) -> None:
+        """Create a protocol for a connection that was accepted.
+
+        Args:
+            manager: The open connections of the server.
+            create_http: Creates the HTTP parser.
+        """
         self._manager = manager
+        self._create_http = create_http
         self._connection = ClientConnection(manager.now, manager.tally)
         self._http: HttpProtocol | None = None
         self._request: RequestReceiver | None = None
@@ -140,7 +151,7 @@ class PlainProtocol(asyncio.Protocol):
 
     def _start_http(self, transport: asyncio.Transport) -> None:
         """Create the HTTP parser on top of a TCP or TLS transport."""
-        self._http = self._manager.create_http_protocol(self._connection)
+        self._http = self._create_http(self._connection)
         self._http.connection_made(transport)
         self._request = RequestReceiver(self._connection, self._http, transport, self._manager)
 
@@ -148,14 +159,15 @@ class PlainProtocol(asyncio.Protocol):
 class TlsProtocol(PlainProtocol):
     """The protocol of one TCP connection over which a client sends HTTPS."""
 
-    def __init__(self, manager: ConnectionManager, context: ssl.SSLContext) -> None:
+    def __init__(self, manager: ConnectionManager, create_http: CreateHttp, context: ssl.SSLContext) -> None:
         """Create a protocol for a connection that was accepted.
 
         Args:
             manager: The open connections of the server.
+            create_http: Creates the HTTP parser.
             context: The server's TLS context.
         """
-        super().__init__(manager)
+        super().__init__(manager, create_http)
         self._context = context
         self._tls: TlsTransport | None = None
 

@@ -20,8 +20,9 @@ from lorafw.cups.parser import RequestDecoder
 from lorafw.errors import LorafwError
 from lorafw.server.access import AccessRules
 from lorafw.server.config import Limits
-from lorafw.server.connections import ClientConnection, HttpProtocol
+from lorafw.server.connections import ClientConnection
 from lorafw.server.delivery import deliver
+from lorafw.server.http_protocol import HttpProtocol
 from lorafw.server.phase import Phase
 from lorafw.server.refusals import RefusalCounter, RefusalReason, error_response, logger, reason_of, to_error_body
 from lorafw.station.http import PATH
