@@ -13,6 +13,7 @@ from lorafw import Testbed, example
 from lorafw.errors import LabError
 from lorafw.gateway.home import Home
 from lorafw.gateway.provisioning import station_conf
+from lorafw.gateway.station_steps import GatewayLog
 from lorafw.scratch import MEMORY_FOLDER, MIN_FREE_MEMORY_BYTES, scratch_folder
 from lorafw.testbed import aws_side, own_calls
 
@@ -80,7 +81,9 @@ def test_gateways_poll_in_the_order_of_their_times_and_then_in_that_in_which_the
         seen: list[tuple[int, int]] = []
         for index, gateway in enumerate(bed.gateways):
             gateway.log.clear()
-            gateway.virtual._log = lambda line, index=index: seen.append((bed.clock.now_ms(), index))
+            gateway.virtual._log = GatewayLog(
+                bed.clock, lambda line, index=index: seen.append((bed.clock.now_ms(), index))
+            )
         assert late.next_poll_ms == bed.clock.now_ms()
         start_ms = bed.clock.now_ms()
         bed.advance(17)

@@ -23,7 +23,7 @@ from lorafw.atomic import write_atomic
 from lorafw.cli import main
 from lorafw.errors import HomeError
 from lorafw.eui import GatewayEui
-from lorafw.gateway import enrolment, enrolment_journal
+from lorafw.gateway import enrolment, enrolment_journal, enrolment_steps
 from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME
 from lorafw.gateway.enrolment_rollback import DESCRIPTION
 from lorafw.gateway.home import Home, check_cups_uri
@@ -112,7 +112,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[str], None]]:
         for tell in told:
             tell(f"after {path.name}")
 
-    monkeypatch.setattr(enrolment, "write_atomic", write)
+    monkeypatch.setattr(enrolment_steps, "write_atomic", write)
     monkeypatch.setattr(enrolment_journal, "write_atomic", write)
     return told
 

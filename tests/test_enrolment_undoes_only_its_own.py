@@ -240,12 +240,12 @@ def test_many_plain_inits_of_one_gateway_at_once_leave_homes_that_work(
 def test_files_of_a_killed_init_are_not_trusted_by_the_next(
     clients: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lorafw.gateway import enrolment
+    from lorafw.gateway import enrolment, enrolment_steps
 
     keys = [KeyPair.from_secret(number).public_key for number in (1, 2)]
     with monkeypatch.context() as patch:
         patch.setattr(enrolment.EnrolmentTransaction, "roll_back", lambda _: None)
-        patch.setattr(enrolment.EnrolmentTransaction, "_check_is_still_bound", interrupt_method)
+        patch.setattr(enrolment_steps, "check_is_still_bound", interrupt_method)
         with pytest.raises(Interrupted):
             init(tmp_path / "home", clients, sig_keys=keys)
     assert (tmp_path / "home" / "sig-1.key").exists()

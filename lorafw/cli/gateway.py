@@ -17,8 +17,8 @@ from lorafw.cli.numbers import FiniteRange
 from lorafw.eui import GatewayEui
 from lorafw.faults import Fault
 from lorafw.firmware.signing import PublicKey
-from lorafw.gateway.enrolment import Registration
 from lorafw.gateway.enrolment_journal import JOURNAL_FILENAME
+from lorafw.gateway.enrolment_steps import Registration
 from lorafw.gateway.faults import injection, injector_class
 from lorafw.gateway.home import Home
 from lorafw.gateway.provisioning import Enrolment, enrol, enrol_without_tls

@@ -23,11 +23,11 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from lorafw.atomic import PUBLIC_MODE, write_atomic
 from lorafw.cups.credentials import Credentials
@@ -41,6 +41,8 @@ from lorafw.station.log import Level, LogLine
 from lorafw.station.uri import MAX_URI_BYTES, MalformedUri, parse_cups_uri
 from lorafw.text import encode_lossless
 
+T = TypeVar("T")
+
 _URI_BUFFER_BYTES: Final = MAX_URI_BYTES + 1
 """The size of the station's buffer for an address, which a station names in its log. The last byte is a zero byte."""
 
@@ -53,14 +55,35 @@ def ignore_line(line: LogLine) -> None:
     """Log nothing."""
 
 
-@dataclass(slots=True)
-class _ReadCache:
-    """What was read from a home folder inside of ``Home.reading_once``."""
+class _Memo:
+    """Remembers what was read from a home folder, inside of its ``remembering`` block only."""
 
-    contents: dict[str, bytes | None] = field(default_factory=dict)
-    """The files by name. None means that there is no such file."""
-    conf: StationConf | None = None
-    """The settings of station.conf. None if they were not read yet."""
+    def __init__(self) -> None:
+        self._values: dict[str, Any] | None = None
+        """What was read, by its key. None outside of the block."""
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Remember each value until the end of the block."""
+        self._values = {}
+        try:
+            yield
+        finally:
+            self._values = None
+
+    def get(self, key: str, read: Callable[[], T]) -> T:
+        """Return the remembered value, or read it if there is none.
+
+        Args:
+            key: The name of the value.
+            read: Reads the value.
+        """
+        if self._values is None:
+            return read()
+        if key not in self._values:
+            self._values[key] = read()
+        value: T = self._values[key]
+        return value
 
 
 class Home:
@@ -78,17 +101,11 @@ class Home:
         """The folder that stands for /tmp of a real station."""
         self._is_durable = is_durable
         self._conf_parser = ConfParser(self.path)
-        self._cache: _ReadCache | None = None
-        """The files that were read so far in a ``reading_once`` block. None outside of such a block."""
+        self._memo = _Memo()
 
-    @contextmanager
-    def reading_once(self) -> Iterator[None]:
-        """Read each file at most once until the end of the block, instead of anew in each method."""
-        self._cache = _ReadCache()
-        try:
-            yield
-        finally:
-            self._cache = None
+    def reading_once(self) -> AbstractContextManager[None]:
+        """Return a context manager. Each file is read at most once in its block, instead of anew in each method."""
+        return self._memo.remembering()
 
     def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:
         """Return the content of a file, or None if there is no file.
@@ -101,12 +118,7 @@ class Home:
             HomeError: The file cannot be read, or it is too large.
         """
         path = os.path.join(self.path, name)  # noqa: PTH118 -- five times as fast as a Path
-        if self._cache is None:
-            return read_file(path, max_bytes)
-        contents = self._cache.contents
-        if name not in contents:
-            contents[name] = read_file(path, max_bytes)
-        return contents[name]
+        return self._memo.get(name, partial(read_file, path, max_bytes))
 
     def read_text(self, name: str) -> str | None:
         """Return the text of a file, or None if there is no file."""
@@ -127,16 +139,14 @@ class Home:
         Raises:
             HomeError: A station would not start with this file, or there is none.
         """
-        cache = self._cache
-        if cache is not None and cache.conf is not None:
-            return cache.conf
+        return self._memo.get("settings of station.conf", self._parse_conf)
+
+    def _parse_conf(self) -> StationConf:
+        """Read station.conf and return its settings. See ``read_conf``."""
         content = self.read("station.conf", MAX_CONF_BYTES)
         if content is None:
             raise HomeError(f"{self.path / 'station.conf'} is missing; 'lorafw gateway init' writes a home folder")
-        conf = self._conf_parser.parse(content)
-        if cache is not None:
-            cache.conf = conf
-        return conf
+        return self._conf_parser.parse(content)
 
     def read_uri(self, file_set: str, on_log: Callable[[LogLine], None] = ignore_line) -> str | None:
         """Read an address, such as that in cups.uri. The text may be empty, and it may be no address.

@@ -12,15 +12,19 @@ from lorafw.atomic import create_file
 from lorafw.cups.credentials import NO_CREDENTIALS, Credentials
 from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import PublicKey
-from lorafw.gateway.enrolment import (
-    ClientFactory,
-    HomeFile,
-    Registration,
-    enrolment_transaction,
-    gateway_parameters,
-)
+from lorafw.gateway.enrolment import ClientFactory, enrolment_transaction
 from lorafw.gateway.enrolment_checks import check_new_home
 from lorafw.gateway.enrolment_journal import FOLDER_MODE, JOURNAL_FILENAME
+from lorafw.gateway.enrolment_steps import (
+    HomeFile,
+    Registration,
+    bind_certificate,
+    check_no_certificate_is_bound,
+    create_certificate,
+    gateway_parameters,
+    register_marked_gateway,
+    write_files,
+)
 from lorafw.gateway.home import Home, check_cups_uri
 from lorafw.gateway.home_files import CREDENTIAL_SUFFIXES, file_mode
 from lorafw.iotwireless.constants import PLAIN_HEADER
@@ -155,12 +159,15 @@ def enrol(
     """
     _check_folder_is_free(path)
     with enrolment_transaction(path, make_client, eui) as transaction:
-        endpoint = make_client("iotwireless").get_service_endpoint(ServiceType="CUPS")
+        wireless = make_client("iotwireless")
+        endpoint = wireless.get_service_endpoint(ServiceType="CUPS")
         check_cups_uri(endpoint["ServiceEndpoint"])
-        registration = transaction.register_gateway(name, rf_region)
-        transaction.check_certificate_is_replaceable(registration.id, replace_certificate=replace_certificate)
-        certificate = transaction.create_certificate()
-        transaction.bind_certificate(registration.id, certificate.id, replace_certificate=replace_certificate)
+        registration = register_marked_gateway(transaction, eui, name, rf_region)
+        if not replace_certificate:
+            # Ask before the certificate is created. bind_certificate asks again, because that takes a moment.
+            check_no_certificate_is_bound(wireless, registration.id, eui)
+        certificate = create_certificate(transaction, eui)
+        bind_certificate(transaction, registration, certificate, eui, replace_certificate=replace_certificate)
         credentials = Credentials(
             trust=endpoint["ServerTrust"].encode(), certificate=certificate.pem, key=certificate.key_pem
         )
@@ -171,7 +178,7 @@ def enrol(
             sig_keys=sig_keys,
             credentials=credentials,
         )
-        transaction.write_files(files)
+        write_files(transaction, files)
     return Enrolment(registration, certificate.id, Home(path), transaction.entry.previous_certificate_id)
 
 
@@ -212,8 +219,8 @@ def enrol_without_tls(
         if not cups_uri:
             cups_uri = plain_cups_uri(make_client("iotwireless"))
         files = home_files(eui=eui, cups_uri=cups_uri, package=package, sig_keys=sig_keys)
-        registration = transaction.register_gateway(name, rf_region)
-        transaction.write_files(files)
+        registration = register_marked_gateway(transaction, eui, name, rf_region)
+        write_files(transaction, files)
     return registration
 
 

@@ -256,18 +256,31 @@ class _SocketStream:
             raise TransportError(connection_error_line(f"Send failed: {reason}")) from None
 
     def read(self, size: int) -> bytes:
-        """Receive 1 to ``size`` bytes, or return b"" if the server closed the connection. See ``ByteStream.read``."""
+        """Receive data. See ``ByteStream.read``.
+
+        Args:
+            size: The maximum number of bytes.
+
+        Returns:
+            1 to ``size`` bytes. b"" if the server closed TCP, with or without TLS.
+
+        Raises:
+            TransportError: The time limit has passed.
+            ReceiveError: The connection failed, or the server closed TLS with a close_notify. A station logs that as an
+                error, too.
+        """
         try:
             self._socket.settimeout(self._remaining_s())
             data = self._socket.recv(size)
         except TimeoutError:
             raise TransportError(TIMED_OUT) from None
-        except ssl.SSLEOFError:
+        except ssl.SSLEOFError:  # TCP was closed without a close_notify
             return b""
         except OSError as error:
             reason = _tls_error_text(error, _RECEIVE_FAILED)
             raise ReceiveError(LogLine("AIO", Level.ERROR, f"Recv failed: {reason}")) from None
-        if not data and isinstance(self._socket, ssl.SSLSocket):
+        is_close_notify = not data and isinstance(self._socket, ssl.SSLSocket)
+        if is_close_notify:
             raise ReceiveError(LogLine("AIO", Level.ERROR, f"Recv failed: {_CLOSE_NOTIFIED}"))
         return data
 

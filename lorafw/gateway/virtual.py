@@ -16,18 +16,17 @@ from typing import Final
 from lorafw.clock import Clock, SystemClock
 from lorafw.faults import Fault
 from lorafw.gateway.active_faults import ActiveFaults, GatewayParts
-from lorafw.gateway.config_files import back_up_cups, complete_interrupted
+from lorafw.gateway.config_files import back_up_cups
 from lorafw.gateway.faults.injector import FaultInjector
-from lorafw.gateway.home import CrashAtStart, Home, check_cups_uri
+from lorafw.gateway.home import CrashAtStart, Home
 from lorafw.gateway.requests import prepare_request, send_request
-from lorafw.gateway.retry_state import FILE_SETS, RetryState
+from lorafw.gateway.retry_state import RetryState
 from lorafw.gateway.runner import install_only
+from lorafw.gateway.station_steps import GatewayLog, end_with_crash, end_without_uri, start_exchange, start_station
 from lorafw.gateway.storage import HomeStorage, RunUpdate, open_update
 from lorafw.gateway.transport import Transport
 from lorafw.station.conf import StationConf
-from lorafw.station.exchange import CupsExchange, ExchangeOutcome, ExchangeResult, UpdateAction
-from lorafw.station.log import Level, LogLine
-from lorafw.station.log_levels import LogLevels
+from lorafw.station.exchange import ExchangeResult
 from lorafw.version import GatewayVersion
 
 STATION: Final = "2.0.5(rpi/std) 2021-03-09 03:45:09"
@@ -69,19 +68,18 @@ class VirtualGateway:
         self.transport = transport
         self.station = station
         self.model = model
-        self._clock = clock or SystemClock()
-        self._log = log
+        self._log = GatewayLog(clock or SystemClock(), log)
         self._runner = runner
         self._interval_s = interval_s
         self._retries = RetryState()
+        """Which set of files the next exchange uses."""
         self._faults = ActiveFaults()
+        """The injected faults. They replace parts of the gateway in each poll."""
         self._restart_pending = False
         """Whether the next poll starts the station first: after an update that restarts it, or after a crash."""
 
     def start(self) -> None:
-        """Start the station, as when the gateway is powered on.
-
-        A file update.bin that is still there is run. A station does not check the signature of that file.
+        """Start the station, as when the gateway is powered on. See ``start_station``.
 
         Raises:
             HomeError: A station would not start: station.conf cannot be read, or a cups.uri is not an address.
@@ -89,24 +87,7 @@ class VirtualGateway:
         """
         self._retries.reset()
         self._restart_pending = False
-        # 1. Read the settings.
-        conf = self.home.read_conf()
-        log_line = self._line_logger(conf.log_levels)
-        for line in conf.log:
-            log_line(line)
-        # 2. Complete what a power cut has interrupted.
-        complete_interrupted(self.home)
-        # 3. Check all addresses. A station does not start if it cannot use one of them.
-        for file_set in FILE_SETS:
-            uri = self.home.read_uri(file_set, log_line)
-            if uri is not None:
-                check_cups_uri(uri)
-        # 4. Run an update that was received and never run.
-        leftover = self.home.tmp / "update.bin"
-        if leftover.exists():
-            run = self._parts_with_faults().runner(self.home, leftover)
-            for line in run.lines:
-                log_line(line)
+        start_station(self.home, self._parts_with_faults().runner, self._log)
 
     def inject(self, fault: FaultInjector, polls: int | None = None) -> None:
         """Inject a fault.
@@ -147,8 +128,7 @@ class VirtualGateway:
                 return self._crash_at_start(str(crash))
         parts = self._parts_with_faults()
         self._faults.count_poll()
-        storage = HomeStorage(parts.home, parts.runner, parts.disk)
-        with closing(storage):
+        with closing(HomeStorage(parts.home, parts.runner, parts.disk)) as storage:
             result = self._run_exchange(parts, storage)
         self._restart_pending = storage.restarts or result.crashed
         if storage.restarts:
@@ -161,14 +141,21 @@ class VirtualGateway:
         return self._faults.apply_to(parts)
 
     def _run_exchange(self, parts: GatewayParts, storage: HomeStorage) -> ExchangeResult:
-        """Read the files, send the request, handle the response, and update the retry state."""
+        """Read the files, send the request, handle the response, and choose the files for the next exchange.
+
+        Args:
+            parts: The parts of the gateway, with the active faults.
+            storage: Where the exchange writes files.
+        """
         # 1. Read all files, each of them once. They do not change in this short time.
         with self.home.reading_once():
             conf = self._read_conf()
-            exchange = self._start_exchange(parts.home, storage, conf)
+            exchange = start_exchange(parts.home, storage, conf, self._log.at_levels(conf.log_levels))
             request = prepare_request(parts.home, self._retries, self.station, self.model, exchange.log)
         if request is None:
-            return self._fail_without_uri(exchange, conf)
+            result = end_without_uri(exchange.log, self._retries.file_set_label, conf.timers)
+            self._retries.record_unusable_files()
+            return result
         # 2. Send the request. A station backs up the regular set of files when a server answers at its address.
         on_answer: Callable[[], None] | None = None
         if self._retries.is_regular:
@@ -179,6 +166,13 @@ class VirtualGateway:
         self._retries.record(result.exchange, was_rejected=was_rejected)
         return result
 
+    def _crash_at_start(self, why: str) -> ExchangeResult:
+        """Return the result of a crash at the start. The next poll starts the station again."""
+        self._restart_pending = True
+        conf = self._read_conf()
+        storage = HomeStorage(self.home, self._runner)
+        return end_with_crash(storage, why, conf.timers, self._log.at_levels(conf.log_levels))
+
     def _read_conf(self) -> StationConf:
         """Read station.conf, with ``interval_s`` in place of its intervals if it is given."""
         conf = self.home.read_conf()
@@ -186,49 +180,3 @@ class VirtualGateway:
             return conf
         timers = replace(conf.timers, oksync_s=self._interval_s, resync_s=self._interval_s)
         return replace(conf, timers=timers)
-
-    def _start_exchange(self, home: Home, storage: HomeStorage, conf: StationConf) -> CupsExchange:
-        """Return the exchange of one poll. Logs its first lines."""
-        log_line = self._line_logger(conf.log_levels)
-        log_line(LogLine("CUP", Level.INFO, "Starting a CUPS session in 0 seconds."))
-        log_line(LogLine("CUP", Level.INFO, "Starting a CUPS session now."))
-        return CupsExchange(
-            storage,
-            sig_keys=home.read_sig_keys(),
-            timers=conf.timers,
-            log_level=conf.log_levels.level_of("SYS"),
-            on_line=log_line,
-        )
-
-    def _fail_without_uri(self, exchange: CupsExchange, conf: StationConf) -> ExchangeResult:
-        """Return the result of an exchange without a cups.uri, and switch to the next set of files."""
-        exchange.log.write(Level.ERROR, f"No {self._retries.file_set_label} URI configured")
-        self._retries.record_unusable_files()
-        return ExchangeResult(
-            exchange=ExchangeOutcome.FAILED,
-            update=UpdateAction.NONE,
-            key_results=(),
-            log=tuple(exchange.log.lines),
-            wait_s=conf.timers.resync_s,
-        )
-
-    def _crash_at_start(self, why: str) -> ExchangeResult:
-        """Return the result of a crash at the start. The next poll starts the station again."""
-        self._restart_pending = True
-        conf = self._read_conf()
-        exchange = CupsExchange(
-            HomeStorage(self.home, self._runner),
-            timers=conf.timers,
-            on_line=self._line_logger(conf.log_levels),
-        )
-        exchange.crash(why)
-        return exchange.finish()
-
-    def _line_logger(self, levels: LogLevels) -> Callable[[LogLine], None]:
-        """Return a function that writes a line to the gateway's log if the log levels allow it."""
-
-        def log_line(line: LogLine) -> None:
-            if self._log is not None and levels.shows(line):
-                self._log(line.with_timestamp(self._clock.now_ms()))
-
-        return log_line

@@ -12,7 +12,7 @@ from typing import Any
 from lorafw.errors import Conflict
 from lorafw.eui import GatewayEui
 from lorafw.failures.requests import mark_own_call
-from lorafw.gateway.enrolment import gateway_parameters
+from lorafw.gateway.enrolment_steps import gateway_parameters
 from lorafw.isolation.sessions import make_client
 from lorafw.tasks.model import AccountRegion
 

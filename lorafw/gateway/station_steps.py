@@ -1,0 +1,125 @@
+"""What the station of a virtual gateway does when it starts, and at the beginning and the end of a poll.
+
+Source: Basics Station 2.0.6, cups.c and sys_linux.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lorafw.clock import Clock
+from lorafw.gateway.config_files import complete_interrupted
+from lorafw.gateway.home import Home, check_cups_uri
+from lorafw.gateway.retry_state import FILE_SETS
+from lorafw.gateway.storage import HomeStorage, RunUpdate
+from lorafw.station.conf import StationConf
+from lorafw.station.exchange import CupsExchange, ExchangeOutcome, ExchangeResult, Timers, UpdateAction
+from lorafw.station.log import ExchangeLog, Level, LogLine
+from lorafw.station.log_levels import LogLevels
+
+LogFunction = Callable[[LogLine], None]
+"""Writes a line to the log of a gateway."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayLog:
+    """The log of a virtual gateway."""
+
+    clock: Clock
+    """The source of the times in the log."""
+    write: Callable[[str], None] | None
+    """Called with the text of each line. None if nobody reads the log."""
+
+    def at_levels(self, levels: LogLevels) -> LogFunction:
+        """Return a function that writes a line if the log levels of station.conf allow it."""
+
+        def log_line(line: LogLine) -> None:
+            if self.write is not None and levels.shows(line):
+                self.write(line.with_timestamp(self.clock.now_ms()))
+
+        return log_line
+
+
+def start_station(home: Home, runner: RunUpdate, log: GatewayLog) -> None:
+    """Do what a station does when the gateway is powered on.
+
+    Args:
+        home: The home folder.
+        runner: Runs an update that was received and never run.
+        log: The log of the gateway.
+
+    Raises:
+        HomeError: A station would not start: station.conf cannot be read, or a cups.uri is not an address.
+        CrashAtStart: A station would crash. This is a kind of HomeError.
+    """
+    # 1. Read the settings.
+    conf = home.read_conf()
+    log_line = log.at_levels(conf.log_levels)
+    for line in conf.log:
+        log_line(line)
+    # 2. Complete what a power cut has interrupted.
+    complete_interrupted(home)
+    # 3. Check all addresses. A station does not start if it cannot use one of them.
+    for file_set in FILE_SETS:
+        uri = home.read_uri(file_set, log_line)
+        if uri is not None:
+            check_cups_uri(uri)
+    # 4. Run an update that was received and never run. A station does not check its signature.
+    leftover = home.tmp / "update.bin"
+    if leftover.exists():
+        run = runner(home, leftover)
+        for line in run.lines:
+            log_line(line)
+
+
+def start_exchange(home: Home, storage: HomeStorage, conf: StationConf, log_line: LogFunction) -> CupsExchange:
+    """Return the exchange of one poll. Logs its first lines.
+
+    Args:
+        home: The home folder, whose signature keys are read.
+        storage: Where the exchange writes files.
+        conf: The settings of station.conf.
+        log_line: Called with each log line as it is written.
+    """
+    log_line(LogLine("CUP", Level.INFO, "Starting a CUPS session in 0 seconds."))
+    log_line(LogLine("CUP", Level.INFO, "Starting a CUPS session now."))
+    return CupsExchange(
+        storage,
+        sig_keys=home.read_sig_keys(),
+        timers=conf.timers,
+        log_level=conf.log_levels.level_of("SYS"),
+        on_line=log_line,
+    )
+
+
+def end_without_uri(log: ExchangeLog, file_set_label: str, timers: Timers) -> ExchangeResult:
+    """Return the result of an exchange that ends at once, because the station has no address to connect to.
+
+    Args:
+        log: The log of the exchange. The reason is added to it.
+        file_set_label: The name of the set of files that has no address, such as ``CUPS-bak``.
+        timers: The intervals of station.conf.
+    """
+    log.write(Level.ERROR, f"No {file_set_label} URI configured")
+    return ExchangeResult(
+        exchange=ExchangeOutcome.FAILED,
+        update=UpdateAction.NONE,
+        key_results=(),
+        log=tuple(log.lines),
+        wait_s=timers.resync_s,
+    )
+
+
+def end_with_crash(storage: HomeStorage, why: str, timers: Timers, log_line: LogFunction) -> ExchangeResult:
+    """Return the result of an exchange that never begins, because the station crashes at its start.
+
+    Args:
+        storage: Where an exchange writes files. Nothing is written.
+        why: The reason, in words.
+        timers: The intervals of station.conf.
+        log_line: Called with each log line as it is written.
+    """
+    exchange = CupsExchange(storage, timers=timers, on_line=log_line)
+    exchange.crash(why)
+    return exchange.finish()
