@@ -57,6 +57,19 @@ class UpdateAction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateOutcome:
+    """What the station did with the update of a response, and why."""
+
+    action: UpdateAction
+    """What the station did."""
+    key_results: tuple[tuple[int, str], ...]
+    """For each key that was tried, its index and ``VERIFIED`` or ``NOT verified``."""
+
+
+NO_UPDATE: Final = UpdateOutcome(UpdateAction.NONE, ())
+
+
+@dataclass(frozen=True, slots=True)
 class Timers:
     """The intervals of station.conf, in seconds. The defaults are those of the station."""
 
@@ -127,10 +140,8 @@ class CupsExchange:
         self._segments = ResponseSegments(storage, self.log, log_level)
         self._outcome = ExchangeOutcome.FAILED
         """How the exchange would end now. It is NONE after a crash, and then it never changes again."""
-        self._update = UpdateAction.NONE
+        self._update = NO_UPDATE
         """What the station has done with the update so far."""
-        self._key_results: tuple[tuple[int, str], ...] = ()
-        """The result of each key that was tried so far: see ``ExchangeResult``."""
 
     @property
     def has_crashed(self) -> bool:
@@ -163,8 +174,8 @@ class CupsExchange:
             self.log.write(Level.INFO, last_line)
         return ExchangeResult(
             exchange=self._outcome,
-            update=self._update,
-            key_results=self._key_results,
+            update=self._update.action,
+            key_results=self._update.key_results,
             log=tuple(self.log.lines),
             wait_s=wait_before_next_poll_s(self._outcome, self._timers),
         )
@@ -185,7 +196,7 @@ class CupsExchange:
         self.storage.commit_config()
         self._outcome = ExchangeOutcome.DONE
         if self._segments.update.is_received:
-            self._run_or_refuse_update()
+            self._update = run_or_refuse_update(self._segments, self._sig_keys, self.storage, self.log)
         changed_part_of_tc = self._segments.changed_part_of_tc
         if changed_part_of_tc is not None:
             # The station adds "- restarting TC engine" after the space, unless it runs without a TC engine (-N).
@@ -193,20 +204,31 @@ class CupsExchange:
         if self._segments.changed_part_of_cups is not None:
             self._outcome = ExchangeOutcome.CUPS_UPDATES
 
-    def _run_or_refuse_update(self) -> None:
-        """Start the update if the station accepts it. Otherwise remove it."""
-        self.log.write(Level.INFO, "CUPS provided update.bin")
-        check = check_update(self._segments.update.digest, self._segments.signature.content, self._sig_keys)
-        self._key_results = check.key_results
-        self.log.extend(check.log)
-        if check.is_accepted:
-            self._update = UpdateAction.RUN
-            self.log.write(Level.INFO, "Running update.bin as background process")
-            self.log.extend(self.storage.run_update())
-        else:
-            self._update = UpdateAction.REFUSED
-            self.log.write(Level.INFO, "Aborting update.")
-            self.storage.discard_update()
+
+def run_or_refuse_update(
+    segments: ResponseSegments, sig_keys: Sequence[bytes], storage: Storage, log: ExchangeLog
+) -> UpdateOutcome:
+    """Check the signature of an update. Start the update if the station accepts it, and remove it otherwise.
+
+    Args:
+        segments: What the station has received: the update and its signature.
+        sig_keys: The contents of sig-0.key, sig-1.key, ... up to the first missing file.
+        storage: Has the update as a file.
+        log: The log of the exchange. Lines are added to it.
+
+    Returns:
+        What was done, and the result of each key.
+    """
+    log.write(Level.INFO, "CUPS provided update.bin")
+    check = check_update(segments.update.digest, segments.signature.content, sig_keys)
+    log.extend(check.log)
+    if not check.is_accepted:
+        log.write(Level.INFO, "Aborting update.")
+        storage.discard_update()
+        return UpdateOutcome(UpdateAction.REFUSED, check.key_results)
+    log.write(Level.INFO, "Running update.bin as background process")
+    log.extend(storage.run_update())
+    return UpdateOutcome(UpdateAction.RUN, check.key_results)
 
 
 def wait_before_next_poll_s(outcome: ExchangeOutcome, timers: Timers) -> float:
