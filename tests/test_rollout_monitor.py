@@ -70,24 +70,24 @@ def test_a_rollout_that_holds_is_shown_with_its_reason_its_gates_and_its_gateway
     assert wave_rows(held.view.document)[0][:6] == ("1", "3", "holding", "2", "1", "0")
     assert "goes on when completed / size &gt;= 90 %" in shown(held)
     assert [gateway["gateway"] for gateway in held.view.gateways_needing_attention()] == ["gw-00001"]
-    assert held.gateway.value == "gw-00001"
+    assert held.controls.gateway.value == "gw-00001"
     assert "1 of 3 after 3.2 h (predicted 0 to 1)" in held.text()
 
 
 def test_another_wave_can_be_looked_at(held: RolloutMonitor) -> None:
     assert "Wave 1, 3 gateways" in shown(held)
-    held.wave.value = 1
+    held.controls.wave.value = 1
     assert "Wave 2, 6 gateways. It has not begun." in shown(held)
 
 
 def test_each_button_writes_its_command_with_the_reason_and_the_person(held: RolloutMonitor) -> None:
     for name, state in (("pause", "paused"), ("resume", "holding"), ("promote", "running"), ("abort", "aborted")):
-        held.reason.value = f"why {name}"
-        held.commands[Command(name)].click()
+        held.controls.reason.value = f"why {name}"
+        held.controls.commands[Command(name)].click()
         assert not held.error
         assert held.view.document["state"] == state
         assert f"✔ {name.capitalize()} is recorded; it takes effect when apply runs again." in shown(held)
-        assert held.reason.value == ""
+        assert held.controls.reason.value == ""
         decision = held.view.document["decisions"][-1]
         assert (decision["decision"], decision["reason"]) == (name, f"why {name}")
         assert "@" in decision["actor"]
@@ -95,8 +95,8 @@ def test_each_button_writes_its_command_with_the_reason_and_the_person(held: Rol
 
 def test_a_command_without_a_reason_is_refused(held: RolloutMonitor) -> None:
     before = held.view.document
-    held.reason.value = "  "
-    held.commands[Command.ABORT].click()
+    held.controls.reason.value = "  "
+    held.controls.commands[Command.ABORT].click()
     assert "reason: say why, before you press Abort" in shown(held)
     held.reload()
     assert held.view.document == before
@@ -104,21 +104,21 @@ def test_a_command_without_a_reason_is_refused(held: RolloutMonitor) -> None:
 
 def test_a_button_can_be_pressed_only_if_its_command_is_possible(held: RolloutMonitor) -> None:
     def possible() -> list[str]:
-        return [command for command, button in held.commands.items() if not button.disabled]
+        return [command for command, button in held.controls.commands.items() if not button.disabled]
 
     assert possible() == ["pause", "promote", "abort"]
-    held.reason.value = "lunch"
-    held.commands[Command.PAUSE].click()
+    held.controls.reason.value = "lunch"
+    held.controls.commands[Command.PAUSE].click()
     assert possible() == ["resume", "promote", "abort"]
-    held.reason.value = "enough"
-    held.commands[Command.ABORT].click()
+    held.controls.reason.value = "enough"
+    held.controls.commands[Command.ABORT].click()
     assert possible() == []
 
 
 def test_the_panel_says_whether_apply_runs(held: RolloutMonitor) -> None:
-    held.reason.value = "lunch"
+    held.controls.reason.value = "lunch"
     with lock_journal(held.journal):
-        held.commands[Command.PAUSE].click()
+        held.controls.commands[Command.PAUSE].click()
     assert "apply reads it at its next step" in shown(held)
 
 
@@ -140,7 +140,7 @@ def test_what_apply_writes_elsewhere_is_shown_without_a_click(tmp_path: Path) ->
 
 def test_a_journal_that_cannot_be_read_is_told_and_what_was_shown_stays(held: RolloutMonitor, tmp_path: Path) -> None:
     held.journal.write_bytes(b"no journal at all, but long enough to be read as one" * 200)
-    held.update.click()
+    held.controls.update.click()
     assert "is damaged" in held.error
     assert "◆ holding" in shown(held)
     with pytest.raises(JournalError, match="is damaged"):
@@ -173,7 +173,7 @@ def test_an_apply_that_is_cancelled_goes_on_where_it_was(bed: Testbed, plan_file
     monitor = RolloutMonitor(plan_file, target=bed)
 
     async def cancel_at_once() -> None:
-        monitor.apply.click()
+        monitor.controls.apply.click()
         monitor.job.cancel.click()
         while monitor.job.is_running:
             await asyncio.sleep(0.02)
@@ -181,20 +181,20 @@ def test_an_apply_that_is_cancelled_goes_on_where_it_was(bed: Testbed, plan_file
     asyncio.run(cancel_at_once())
     assert not monitor.error
     assert monitor.view.state.finished is None
-    monitor.apply.click()
+    monitor.controls.apply.click()
     assert not monitor.error
     assert "of the predicted rollouts had" in monitor.view.document["reason"]
-    monitor.reason.value = "three roofs have a fault of their own"
-    monitor.commands[Command.PROMOTE].click()
-    monitor.apply.click()
+    monitor.controls.reason.value = "three roofs have a fault of their own"
+    monitor.controls.commands[Command.PROMOTE].click()
+    monitor.controls.apply.click()
     assert "the gate of wave 1" in monitor.view.document["reason"]
     assert "The update is signed with SigKeyCrc" in shown(monitor)
-    assert monitor.gateway.value in shown(monitor)
-    monitor.reason.value = "it is the key"
-    monitor.commands[Command.ABORT].click()
-    monitor.apply.click()
+    assert monitor.controls.gateway.value in shown(monitor)
+    monitor.controls.reason.value = "it is the key"
+    monitor.controls.commands[Command.ABORT].click()
+    monitor.controls.apply.click()
     assert "✖ aborted" in shown(monitor)
-    assert monitor.apply.disabled
+    assert monitor.controls.apply.disabled
     assert read_state(monitor.plan, monitor.journal).finished is not None
     decisions = monitor.view.document["decisions"]
     assert [decision["time"] for decision in decisions] == sorted(decision["time"] for decision in decisions)
@@ -204,7 +204,7 @@ def test_an_apply_that_is_cancelled_goes_on_where_it_was(bed: Testbed, plan_file
 def test_a_testbed_that_was_stopped_is_told(bed: Testbed, plan_file: Path, tmp_path: Path) -> None:
     monitor = RolloutMonitor(plan_file, tmp_path / "another.journal", bed)
     bed.stop()
-    monitor.apply.click()
+    monitor.controls.apply.click()
     assert "the testbed of this rollout was stopped" in shown(monitor)
 
 
@@ -221,7 +221,7 @@ def test_a_refresh_reads_only_what_was_added_to_the_journal(
     last = len(read_journal(held.plan, held.journal)[1])
     command(held.plan, held.journal, Command.PAUSE, actor="Ada", reason="a storm")
     monkeypatch.setattr(journal_module, "_parse_event", count)
-    held.update.click()
+    held.controls.update.click()
     assert read == [last, last + 1], "the last known event, and the new one"
     assert "Ⅱ paused" in shown(held)
     monkeypatch.undo()
@@ -230,13 +230,13 @@ def test_a_refresh_reads_only_what_was_added_to_the_journal(
 
 def test_a_journal_that_replaces_another_one_is_read_from_its_beginning(held: RolloutMonitor) -> None:
     held.journal.unlink()
-    held.update.click()
+    held.controls.update.click()
     assert "○ planned" in shown(held)
     command(held.plan, held.journal, Command.PAUSE, actor="Ada", reason="a storm")
-    held.update.click()
+    held.controls.update.click()
     held.journal.unlink()
     command(held.plan, held.journal, Command.ABORT, actor="Bob", reason="no more")
-    held.update.click()
+    held.controls.update.click()
     assert [(decision["actor"], decision["reason"]) for decision in held.view.document["decisions"]] == [
         ("Bob", "no more")
     ]
@@ -246,7 +246,7 @@ def test_a_reading_that_was_overtaken_by_a_newer_one_is_not_shown(
     carried_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panel = RolloutMonitor(shutil.copytree(carried_out, tmp_path / "copy") / "rollout.plan")
-    older, newest = panel.view, panel._reader.read(panel.wave.value)
+    older, newest = panel.view, panel._reader.read(panel.controls.wave.value)
     views = iter([older, newest])
 
     async def read_twice_at_once() -> None:

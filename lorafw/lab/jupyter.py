@@ -12,6 +12,7 @@ import importlib.util
 import secrets
 import webbrowser
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Final, Self
@@ -93,10 +94,9 @@ class NotebookServer(ABC):
         try:
             self._start_on(port)
         except LabError:
-            # Another program may have taken the port since it was found free.
+            # Another program may have taken the port since it was found free. If not, the error has another cause.
             next_port = self._choose_port()
-            was_port_free = next_port == port
-            if was_port_free:
+            if next_port == port:
                 raise
             self._start_on(next_port)
         return self
@@ -126,14 +126,9 @@ class NotebookServer(ABC):
 
     def _choose_port(self) -> int:
         """Return the port that was asked for, or the first free one. Raises LabError if it is taken."""
-        candidates = range(PORT, PORT + TRIES)
         if self._port:
-            candidates = range(self._port, self._port + 1)
-        for port in candidates:
-            with suppress(OSError):
-                ensure_port_free("127.0.0.1", port)
-                return port
-        raise LabError(f"port {candidates[0]} is taken; give another with --port")
+            return find_free_port(range(self._port, self._port + 1))
+        return find_free_port(range(PORT, PORT + TRIES))
 
     def wait(self) -> int:
         """Wait for the server process to exit, and return its exit status."""
@@ -263,6 +258,22 @@ class VoilaServer(NotebookServer):
         page.touch(mode=0o600)
         page.write_text(f'<!DOCTYPE html><meta http-equiv="refresh" content="0; url={self.url}">')
         webbrowser.open(page.as_uri())
+
+
+def find_free_port(candidates: Sequence[int]) -> int:
+    """Return the first port on which no program listens.
+
+    Args:
+        candidates: The ports to try.
+
+    Raises:
+        LabError: All of them are taken.
+    """
+    for port in candidates:
+        with suppress(OSError):
+            ensure_port_free("127.0.0.1", port)
+            return port
+    raise LabError(f"port {candidates[0]} is taken; give another with --port")
 
 
 def _require_installed(module: str, extra: str) -> None:

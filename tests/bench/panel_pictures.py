@@ -19,13 +19,13 @@ from rollout_example import MONITOR_IN_A_NOTEBOOK
 MONITOR = MONITOR_IN_A_NOTEBOOK.replace("\nRolloutMonitor(", "\nmonitor = RolloutMonitor(") + "\n"
 RUN = """import asyncio
 async def run():
-    monitor.apply.click()
+    monitor.controls.apply.click()
     await asyncio.sleep(0.5)
     while monitor.job.is_running:
         await asyncio.sleep(0.1)
 await run()
-monitor.reason.value = "three roofs have a fault of their own"
-monitor.commands["promote"].click()
+monitor.controls.reason.value = "three roofs have a fault of their own"
+monitor.controls.commands["promote"].click()
 await run()
 monitor"""
 """Carries the plan out until it leaves its prediction, goes on, and ends at the gate."""

@@ -15,9 +15,9 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 from lorafw.atomic import write_atomic
+from lorafw.lab.diagrams import svg
+from lorafw.lab.diagrams.svg import Point
 from lorafw.tasks.lifecycle import TaskStatus
-
-Point = tuple[float, float]
 
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif"
 BACKGROUND: Final = "#f8fafc"
@@ -57,7 +57,6 @@ _LABEL_PADDING: Final = 3
 _LABEL_TOP: Final = 9
 """Distance from the middle of a label up to the edge of its background."""
 _LABEL_HEIGHT: Final = 17
-_CORNER_RADIUS: Final = 5
 _TITLE_AT: Final = (20, 30)
 _TITLE_SIZE: Final = 16
 _BOLD: Final = "600"
@@ -112,13 +111,14 @@ class Canvas:
             height: Height of the diagram.
         """
         self._title = title
-        self._root = _svg_root(width, height)
-        self._add("title", {"id": "title"}).text = title
-        self._description = self._add("desc", {"id": "description"})
+        self._root = svg.image(width, height, FONT)
+        ElementTree.SubElement(self._root, "title", {"id": "title"}).text = title
+        self._description = ElementTree.SubElement(self._root, "desc", {"id": "description"})
         """The text alternative. ``finish`` fills it in."""
-        _add_arrow_head(self._add("defs", {}))
+        definitions = ElementTree.SubElement(self._root, "defs")
+        definitions.append(svg.arrow_head(_ARROW_HEAD, LINE))
         # Half a pixel from the edge, so that the border is one sharp pixel wide.
-        self._rectangle(0.5, 0.5, width - 1, height - 1, fill=BACKGROUND, stroke=BORDER)
+        self._root.append(svg.rectangle(0.5, 0.5, width - 1, height - 1, BACKGROUND, BORDER))
         self.text(_TITLE_AT, title, size=_TITLE_SIZE, bold=True, anchor="start")
 
     def box(self, x: float, y: float, width: float, height: float, lines: Sequence[str], fill: str = PLAIN) -> None:
@@ -132,7 +132,7 @@ class Canvas:
             lines: The text.
             fill: Colour of the rectangle.
         """
-        self._rectangle(x, y, width, height, fill=fill, stroke=LINE)
+        self._root.append(svg.rectangle(x, y, width, height, fill, LINE))
         center_x = x + width / 2
         center_y = y + height / 2
         distance_to_last_line = (len(lines) - 1) * LINE_HEIGHT
@@ -152,17 +152,10 @@ class Canvas:
             bold: Whether the type is bold.
             anchor: Whether the text begins at the point ("start"), ends there ("end"), or is centered ("middle").
         """
-        x, y = at
-        attributes = {
-            "x": _number(x),
-            "y": _number(y),
-            "font-size": str(size),
-            "fill": INK,
-            "text-anchor": anchor,
-        }
+        element = svg.text(at, text, size, INK, anchor)
         if bold:
-            attributes["font-weight"] = _BOLD
-        self._add("text", attributes).text = text
+            element.set("font-weight", _BOLD)
+        self._root.append(element)
 
     def label(self, at: Point, text: str) -> None:
         """Draw a small text on a background of its own, so that a line behind it does not cross it.
@@ -176,7 +169,7 @@ class Canvas:
         width = text_width + 2 * _LABEL_PADDING
         left = x - width / 2
         top = y - _LABEL_TOP
-        self._rectangle(left, top, width, _LABEL_HEIGHT, fill=BACKGROUND)
+        self._root.append(svg.rectangle(left, top, width, _LABEL_HEIGHT, BACKGROUND))
         self.text((x, y + _SMALL_BASE_LINE_SHIFT), text, size=SMALL)
 
     def line(self, start: Point, end: Point, *, dashed: bool = False, arrow: bool = False) -> None:
@@ -188,24 +181,16 @@ class Canvas:
             dashed: Whether the line is dashed.
             arrow: Whether an arrow head is at the end.
         """
-        attributes = {
-            "x1": _number(start[0]),
-            "y1": _number(start[1]),
-            "x2": _number(end[0]),
-            "y2": _number(end[1]),
-            "stroke": LINE,
-            "stroke-width": _LINE_WIDTH,
-        }
+        element = svg.line(start, end, LINE, _LINE_WIDTH)
         if dashed:
-            attributes["stroke-dasharray"] = _DASHES
+            element.set("stroke-dasharray", _DASHES)
         if arrow:
-            attributes["marker-end"] = f"url(#{_ARROW_HEAD})"
-        self._add("line", attributes)
+            element.set("marker-end", f"url(#{_ARROW_HEAD})")
+        self._root.append(element)
 
     def dot(self, at: Point, radius: float = 5) -> None:
         """Draw a filled circle around a point."""
-        x, y = at
-        self._add("circle", {"cx": _number(x), "cy": _number(y), "r": _number(radius), "fill": LINE})
+        self._root.append(svg.circle(at, radius, LINE))
 
     def finish(self, alt: str) -> Diagram:
         """Return the diagram.
@@ -214,56 +199,4 @@ class Canvas:
             alt: The text alternative: what the diagram shows, in words.
         """
         self._description.text = alt
-        svg = ElementTree.tostring(self._root, encoding="unicode")
-        return Diagram(self._title, alt, svg)
-
-    def _rectangle(self, x: float, y: float, width: float, height: float, *, fill: str, stroke: str = "none") -> None:
-        """Draw a rectangle with round corners. ``x`` and ``y`` are its left and its upper edge."""
-        attributes = {
-            "x": _number(x),
-            "y": _number(y),
-            "width": _number(width),
-            "height": _number(height),
-            "rx": _number(_CORNER_RADIUS),
-            "fill": fill,
-            "stroke": stroke,
-        }
-        self._add("rect", attributes)
-
-    def _add(self, tag: str, attributes: dict[str, str]) -> ElementTree.Element:
-        """Append an element to the drawing and return it."""
-        return ElementTree.SubElement(self._root, tag, attributes)
-
-
-def _svg_root(width: int, height: int) -> ElementTree.Element:
-    """Return an empty SVG image. A screen reader says its title and its description."""
-    attributes = {
-        "xmlns": "http://www.w3.org/2000/svg",
-        "width": str(width),
-        "height": str(height),
-        "viewBox": f"0 0 {width} {height}",
-        "role": "img",
-        "aria-labelledby": "title description",
-        "font-family": FONT,
-    }
-    return ElementTree.Element("svg", attributes)
-
-
-def _add_arrow_head(definitions: ElementTree.Element) -> None:
-    """Define the head of arrows: a triangle whose tip, the point (9, 5) of its box, is at the end of the line."""
-    attributes = {
-        "id": _ARROW_HEAD,
-        "viewBox": "0 0 10 10",
-        "refX": "9",
-        "refY": "5",
-        "orient": "auto-start-reverse",
-        "markerWidth": "7",
-        "markerHeight": "7",
-    }
-    marker = ElementTree.SubElement(definitions, "marker", attributes)
-    ElementTree.SubElement(marker, "path", {"d": "M0 0 10 5 0 10z", "fill": LINE})
-
-
-def _number(value: float) -> str:
-    """Return a number with at most one decimal, so that equal diagrams have equal text everywhere."""
-    return f"{value:.1f}".removesuffix(".0")
+        return Diagram(self._title, alt, ElementTree.tostring(self._root, encoding="unicode"))

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-from lorafw.lab.diagrams.canvas import SMALL, STATUS_FILLS, Canvas, Diagram, Point
+from lorafw.lab.diagrams.canvas import SMALL, STATUS_FILLS, Canvas, Diagram
+from lorafw.lab.diagrams.svg import Point
 from lorafw.tasks.lifecycle import INITIAL, TRANSITIONS, TaskEvent, TaskStatus
 
 _COLUMN_WIDTH: Final = 205

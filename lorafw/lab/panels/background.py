@@ -33,6 +33,14 @@ class Cancelled(Exception):
     """The calculation was cancelled."""
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs this code. None in a script or a test, which has none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class Calculation(Generic[T]):
     """One calculation. One thread runs it, and another one reads its progress and may cancel it."""
 
@@ -107,9 +115,8 @@ class Job(Generic[T]):
         self._current = calculation
         self.bar.value = 0.0
         self.cancel.disabled = False
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+        loop = running_loop()
+        if loop is None:
             self._report(calculation, calculation.run)
         else:
             self._task = loop.create_task(self._run_in_thread(calculation))

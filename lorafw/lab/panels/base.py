@@ -46,6 +46,16 @@ class PanelLayout:
         self.root = _add_class(ipywidgets.Box([Frame(), body]), "lorafw-panel")
         """The widget that holds all others."""
 
+    def show(self, content: str, details: str) -> None:
+        """Show the view and the details.
+
+        Args:
+            content: The view as HTML.
+            details: What is shown below the controls and the view, as HTML.
+        """
+        self.view.value = view(content)
+        self.details.value = view(details)
+
     def controls(self) -> Iterator[Any]:
         """Yield the controls that a user can operate, in the order in which they are shown."""
         for widget in _walk_widgets(self.root):
@@ -148,11 +158,8 @@ class Panel(ABC):
         """
 
         def handle(_: object) -> None:
-            if self._is_refreshing:
-                return
-            with self._lock:
-                self._run_action(action)
-                self.redraw()
+            if not self._is_refreshing:
+                self.perform(action)
 
         if isinstance(control, ipywidgets.Button):
             control.on_click(handle)
@@ -160,17 +167,31 @@ class Panel(ABC):
             control.observe(handle, "value")
         return control
 
+    def perform(self, action: Callable[[], object]) -> None:
+        """Run an action, and draw the panel. No other thread can draw the panel in between.
+
+        Args:
+            action: Changes the state of the panel. If it raises an error of lorafw or of the operating system, the
+                panel shows the error.
+        """
+        with self._lock:
+            self._run_action(action)
+            self.redraw()
+
     def redraw(self) -> None:
         """Update the controls that depend on the state, then draw the view from the state."""
         with self._lock:
-            self._is_refreshing = True
-            try:
-                self.refresh()
-            finally:
-                self._is_refreshing = False
+            self._refresh_controls()
             status = f'<div role="status">{self.headline_html()}{self.header_html()}</div>'
-            self.layout.view.value = view(f"{self._error_html()}{status}{self.html()}")
-            self.layout.details.value = view(self.details_html())
+            self.layout.show(f"{error_html(self.error)}{status}{self.html()}", self.details_html())
+
+    def _refresh_controls(self) -> None:
+        """Update the controls that depend on the state. The changes start no actions."""
+        self._is_refreshing = True
+        try:
+            self.refresh()
+        finally:
+            self._is_refreshing = False
 
     def _run_action(self, action: Callable[[], object]) -> None:
         """Call the action. Clears ``notice``, and sets ``error`` if the action fails."""
@@ -181,12 +202,6 @@ class Panel(ABC):
         except (LorafwError, OSError) as error:
             self.error = str(error)
 
-    def _error_html(self) -> SafeHtml:
-        """Return the error message of the last action, or nothing."""
-        if not self.error:
-            return SafeHtml("")
-        return SafeHtml(f'<div role="alert">{preformatted("✖ " + self.error)}</div>')
-
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Return the widget for a running notebook, and the view as text and HTML for a static page."""
         bundle: dict[str, Any] = self.layout.root._repr_mimebundle_(include=include, exclude=exclude)
@@ -195,6 +210,13 @@ class Panel(ABC):
             bundle["text/plain"] = self.text()
             bundle["text/html"] = str(view(content))
         return bundle
+
+
+def error_html(message: str) -> SafeHtml:
+    """Return an error message, which a screen reader reads out at once. Returns nothing if the message is empty."""
+    if not message:
+        return SafeHtml("")
+    return SafeHtml(f'<div role="alert">{preformatted("✖ " + message)}</div>')
 
 
 def wide(control: Any) -> Any:

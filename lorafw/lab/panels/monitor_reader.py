@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+from lorafw.lab.panels.background import running_loop
 from lorafw.lab.panels.rollout_view import MonitorView
 from lorafw.rollout import SavedPlan
 from lorafw.rollout.journal_reader import JournalReader
@@ -107,11 +108,9 @@ class JournalFollower:
         is_following = self._task is not None and not self._task.done()
         if is_following:
             return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        self._task = loop.create_task(self._follow())
+        loop = running_loop()
+        if loop is not None:
+            self._task = loop.create_task(self._follow())
 
     def stop(self) -> None:
         """Follow the journal no longer."""

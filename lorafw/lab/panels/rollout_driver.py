@@ -50,6 +50,9 @@ class RolloutDriver:
     def run(self, plan: SavedPlan, journal: Path, progress: Progress) -> RolloutState:
         """Carry a plan out until it ends, holds or is paused.
 
+        A plan updates gateways in groups, the waves. A rollout holds if a rule of its plan has stopped it, so that a
+        person can look and decide.
+
         Args:
             plan: The saved plan.
             journal: The file of the journal.
@@ -62,9 +65,7 @@ class RolloutDriver:
         total = len(plan.gateway_ids)
 
         def report_progress(state: RolloutState) -> None:
-            """Report how many gateways are neither waiting for a task nor have one that has not ended."""
-            not_begun = sum(wave.count("waiting", "creating") for wave in state.waves)
-            progress(total - not_begun - state.open_count, total)
+            progress(total - count_unfinished(state), total)
 
         return apply(plan, journal, self.connect(), self.clock, until=Until.HOLD, on_change=report_progress)
 
@@ -83,6 +84,16 @@ class RolloutDriver:
             return list(self.explanation_of(gateway))
         except LorafwError as error:
             return [str(error)]
+
+
+def count_unfinished(state: RolloutState) -> int:
+    """Return the number of gateways that have no update task yet, or whose task has not ended.
+
+    Args:
+        state: The rollout at this moment.
+    """
+    without_task = sum(wave.count("waiting", "creating") for wave in state.waves)
+    return without_task + state.open_count
 
 
 def record_command(

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
 
 from lorafw.errors import LabError, LorafwError
 from lorafw.lab.panels.background import Job
-from lorafw.lab.panels.base import Panel, button, dropdown, text_input, wide
+from lorafw.lab.panels.base import Panel
 from lorafw.lab.panels.html import SafeHtml
+from lorafw.lab.panels.monitor_controls import NO_GATEWAY, MonitorControls
 from lorafw.lab.panels.monitor_reader import JournalFollower, MonitorReader
-from lorafw.lab.panels.rollout_driver import RolloutDriver, make_driver, record_command
+from lorafw.lab.panels.rollout_driver import make_driver, record_command
 from lorafw.lab.panels.rollout_view import (
     CURRENT_WAVE,
     details_html,
@@ -27,15 +27,6 @@ from lorafw.rollout import Command, Connection, SavedPlan, read_plan
 from lorafw.rollout.journal import journal_path
 from lorafw.rollout.state import RolloutState
 from lorafw.testbed import Testbed
-
-COMMAND_TOOLTIPS: Final = {
-    Command.PAUSE: "Create no more tasks until you resume",
-    Command.RESUME: "Go on after a pause",
-    Command.PROMOTE: "Go on in spite of what it holds for",
-    Command.ABORT: "Stop for good, and delete PENDING tasks",
-}
-NO_GATEWAY: Final = "none"
-"""The choice in the list of gateways if none needs attention."""
 
 
 class RolloutMonitor(Panel):
@@ -63,73 +54,44 @@ class RolloutMonitor(Panel):
         super().__init__()
         self.journal = _choose_journal(plan, journal)
         self.plan = plan if isinstance(plan, SavedPlan) else read_plan(plan)
-        self._driver: RolloutDriver | None = None
-        if target is not None:
-            self._driver = make_driver(target)
+        self._driver = None if target is None else make_driver(target)
         self._reader = MonitorReader(self.plan, self.journal)
-        self._follower = JournalFollower(self._reader, self._reload_in_background, self._has_ended)
         self.view = self._reader.read(CURRENT_WAVE)
         """What is shown."""
-        self._create_view_controls()
-        self._create_command_controls()
-        self.build(*self._control_rows(), beside=True)
-        self._follower.start()
-
-    # --- controls ---
-
-    def _create_view_controls(self) -> None:
-        """Create the controls that choose what is shown."""
-        wave_options = [("the current one", CURRENT_WAVE)]
-        for index in range(len(self.plan.waves)):
-            wave_options.append((f"wave {index + 1}", index))
-        self.wave = self.connect(wide(dropdown("Wave", wave_options)), self.reload)
-        self.gateway = self.connect(wide(dropdown("Gateway to explain", [NO_GATEWAY])))
-        self.update = self.connect(button("Refresh", "Read the journal again"), self.reload)
-
-    def _create_command_controls(self) -> None:
-        """Create a button for each command, a field for the reason, and the controls that carry the plan out."""
-        self.reason = wide(text_input("Reason", "", placeholder="why, for the record"))
-        self.commands: dict[Command, Any] = {}
-        """The button of each command."""
-        for command, tooltip in COMMAND_TOOLTIPS.items():
-            command_button = button(command.capitalize(), tooltip)
-            self.commands[command] = self.connect(command_button, partial(self._give_command, command))
-        self.apply = self.connect(button("Apply", "Carry the plan out until it ends or holds"), self._carry_out)
         self.job: Job[RolloutState] = Job(self._show_end, self._show_error)
         """The run of ``apply`` in this panel, with its progress bar and its Cancel button."""
+        self.controls = MonitorControls.create(len(self.plan.waves))
+        self._connect_controls()
+        shown_job = None if self._driver is None else self.job
+        rows = self.controls.rows(shown_job)
+        self.build(*rows, beside=True)
+        self._follower = JournalFollower(self._reader, self._reload_in_background, self._has_ended)
+        self._follower.start()
 
-    def _control_rows(self) -> list[tuple[Any, ...]]:
-        """Return the controls of each row. Apply is shown only if the panel has a target."""
-        pause, resume, promote, abort = self.commands.values()
-        rows: list[tuple[Any, ...]] = []
-        if self._driver is not None:
-            rows += [(self.apply, self.job.cancel), (self.job.bar,)]
-        rows += [(self.reason,), (pause, resume), (promote, abort)]
-        rows += [(self.wave,), (self.gateway,), (self.update,)]
-        return rows
+    def _connect_controls(self) -> None:
+        """Connect each control with its action."""
+        self.connect(self.controls.wave, self.reload)
+        self.connect(self.controls.gateway)
+        self.connect(self.controls.update, self.reload)
+        for command, command_button in self.controls.commands.items():
+            self.connect(command_button, partial(self._give_command, command))
+        self.connect(self.controls.apply, self._carry_out)
 
     def refresh(self) -> None:
         """Offer the gateways that need attention, and enable the buttons whose commands are possible now."""
-        options = [gateway["gateway"] for gateway in self.view.gateways_needing_attention()]
-        if not options:
-            options = [NO_GATEWAY]
-        if list(self.gateway.options) != options:
-            self.gateway.options = options
-        possible_commands = self.view.possible_commands()
-        for command, command_button in self.commands.items():
-            command_button.disabled = command not in possible_commands
-        self.apply.disabled = self._has_ended()
+        self.controls.offer_gateways(self.view)
+        self.controls.enable_buttons(self.view)
 
     # --- actions ---
 
     def reload(self) -> None:
         """Read the journal again. The caller draws the panel."""
-        self.view = self._reader.read(self.wave.value)
+        self.view = self._reader.read(self.controls.wave.value)
 
     async def _reload_in_background(self) -> None:
         """Read the journal in a thread, then draw the panel."""
         try:
-            view = await self._reader.read_in_thread(self.wave.value)
+            view = await self._reader.read_in_thread(self.controls.wave.value)
         except LorafwError as error:
             self.error = str(error)
         else:
@@ -140,15 +102,13 @@ class RolloutMonitor(Panel):
 
     def _has_ended(self) -> bool:
         """Return whether the rollout has ended, as far as the journal was read."""
-        return self.view.state.finished is not None
+        return self.view.has_ended
 
     def _give_command(self, command: Command) -> None:
         """Write a command into the journal, and say when it takes effect."""
-        clock = None
-        if self._driver is not None:
-            clock = self._driver.clock
-        notice = record_command(self.plan, self.journal, command, self.reason.value, clock)
-        self.reason.value = ""
+        clock = None if self._driver is None else self._driver.clock
+        notice = record_command(self.plan, self.journal, command, self.controls.reason.value, clock)
+        self.controls.reason.value = ""
         self.reload()
         self.notice = notice
 
@@ -161,9 +121,7 @@ class RolloutMonitor(Panel):
 
     def _show_end(self, _: RolloutState) -> None:
         """Draw the state in which ``apply`` has ended."""
-        with self._lock:
-            self._run_action(self.reload)
-            self.redraw()
+        self.perform(self.reload)
 
     def _show_error(self, error: Exception) -> None:
         """Show an error of lorafw. Any other exception is a fault of the program, and is raised again."""
@@ -186,7 +144,7 @@ class RolloutMonitor(Panel):
 
     def details_html(self) -> SafeHtml:
         """Return the waves, the gateways that need attention, and the explanation of the chosen gateway."""
-        explanation = explanation_html(self.gateway.value, self._explain_chosen_gateway())
+        explanation = explanation_html(self.controls.gateway.value, self._explain_chosen_gateway())
         return details_html(self.view, explanation)
 
     def text(self) -> str:
@@ -195,9 +153,9 @@ class RolloutMonitor(Panel):
 
     def _explain_chosen_gateway(self) -> list[str]:
         """Return why the chosen gateway has its status. Empty if none is chosen, or if the panel has no target."""
-        if self._driver is None or self.gateway.value == NO_GATEWAY:
+        if self._driver is None or self.controls.gateway.value == NO_GATEWAY:
             return []
-        return self._driver.explain(self.gateway.value)
+        return self._driver.explain(self.controls.gateway.value)
 
 
 def _choose_journal(plan: SavedPlan | Path | str, journal: Path | str | None) -> Path:

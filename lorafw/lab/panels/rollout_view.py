@@ -90,6 +90,11 @@ class MonitorView:
         """The facts of the report, by name."""
         return self.report.document
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the rollout has ended, as far as the journal was read."""
+        return self.state.finished is not None
+
     def possible_commands(self) -> set[Command]:
         """Return the commands that would change something now. The set is empty if the rollout has ended.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +18,7 @@ from lorafw.lab.panels.base import Panel, button, dropdown, text_input, wide
 from lorafw.lab.panels.html import Mood, SafeHtml, chip, heading, preformatted, table, text_table
 from lorafw.station.log import format_interval
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
+from lorafw.tasks.model import Task
 from lorafw.testbed import Testbed, TestbedGateway
 
 ADVANCE_STEPS_S: Final = {"10 seconds": 10.0, "1 minute": 60.0, "1 hour": 3600.0, "24 hours": 86_400.0}
@@ -96,10 +96,9 @@ def gateway_row(bed: Testbed, gateway: TestbedGateway) -> GatewayRow:
         bed: The testbed.
         gateway: One of its gateways.
     """
-    status, sends = None, 0
-    with suppress(NotFound):  # A gateway without a task has no status.
-        task = bed.service.task(bed.owner, gateway.id)
-        status, sends = task.status, task.sends
+    task = _find_task(bed, gateway)
+    status = None if task is None else task.status
+    sends = 0 if task is None else task.sends
     faults = [fault.value for fault in gateway.virtual.faults]
     return GatewayRow(
         eui=gateway.eui.hex,
@@ -109,6 +108,14 @@ def gateway_row(bed: Testbed, gateway: TestbedGateway) -> GatewayRow:
         next_poll=_describe_next_poll(bed, gateway),
         fault=", ".join(faults) or "none",
     )
+
+
+def _find_task(bed: Testbed, gateway: TestbedGateway) -> Task | None:
+    """Return the update task of a gateway, or None if it has none."""
+    try:
+        return bed.service.task(bed.owner, gateway.id)
+    except NotFound:
+        return None
 
 
 def _describe_next_poll(bed: Testbed, gateway: TestbedGateway) -> str:
