@@ -146,6 +146,9 @@ class VirtualGateway:
         Args:
             parts: The parts of the gateway, with the active faults.
             storage: Where the exchange writes files.
+
+        Returns:
+            What the station did.
         """
         # 1. Read all files, each of them once. They do not change in this short time.
         with self.home.reading_once():

@@ -156,6 +156,9 @@ def _start_parts(server: CupsServer, listening_socket: socket.socket) -> _Runnin
     Args:
         server: The server, with its settings.
         listening_socket: The socket at which clients connect.
+
+    Returns:
+        The parts, which work now.
     """
     # 1. What answers a request.
     names = server.names or HostNames([server.host])
