@@ -57,9 +57,9 @@ def test_gateways_are_registered_without_a_client_and_openings_share_those_of_th
 
 def test_a_client_of_the_testbeds_own_calls_is_not_given_out() -> None:
     with Testbed(gateways=0) as bed:
-        assert bed.client("s3") is not bed._internal_client("s3", bed.owner)
+        assert bed.client("s3") is not bed._own_clients.get("s3", bed.owner)
     with pytest.raises(LabError, match="not open"):
-        bed._internal_client("s3", bed.owner)
+        bed._own_clients.get("s3", bed.owner)
 
 
 def test_ids_are_those_of_a_script_that_registers_its_gateways_with_boto3() -> None:

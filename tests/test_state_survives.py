@@ -233,7 +233,7 @@ def test_a_full_disk_is_told_to_the_caller_and_nothing_that_was_answered_is_lost
     told: list[StateError] = []
     with cloud_in(tmp_path / "state") as cloud:
         assert cloud.kept_state is not None
-        cloud.kept_state.on_failure(told.append)
+        cloud.kept_state.database.on_failure = told.append
         s3 = cloud.client("s3")
         s3.create_bucket(Bucket=BUCKET)
         s3.put_object(Bucket=BUCKET, Key="kept", Body=b"kept")

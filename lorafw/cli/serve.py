@@ -253,7 +253,7 @@ def _serve_until_stopped(
     with Output() as output, stop_on_signals(output.stop), show_refusals(output), cloud:
         cloud.service.listeners.append(output.show_row)
         if cloud.kept_state is not None:
-            cloud.kept_state.on_failure(output.stop_because)
+            cloud.kept_state.database.on_failure = output.stop_because
             _show_replay(cloud.kept_state.replay, output)
         with _documented_setup(cloud, output, is_requested=is_seeded) as seed_paths:
             _show_addresses(cloud, output)
@@ -285,12 +285,12 @@ def _documented_setup(cloud: Cloud, output: Output, *, is_requested: bool) -> It
     if not is_requested:
         yield {}
         return
-    from lorafw.localaws.documented_setup import DocumentedSetup  # noqa: PLC0415 -- needed with --seed only
+    from lorafw.localaws.documented_setup import documented_setup  # noqa: PLC0415 -- needed with --seed only
 
-    with DocumentedSetup(cloud, output.show) as setup:
-        output.show(f"Gateway's home folder:  {setup.home.path}")
-        output.show(f"Key that it trusts too: {setup.private_key}  (sign with 'lorafw firmware sign')")
-        yield {"home": str(setup.home.path), "private_key": str(setup.private_key)}
+    with documented_setup(cloud, output.show) as files:
+        output.show(f"Gateway's home folder:  {files.home.path}")
+        output.show(f"Key that it trusts too: {files.private_key}  (sign with 'lorafw firmware sign')")
+        yield {"home": str(files.home.path), "private_key": str(files.private_key)}
 
 
 def _warn_of_open_api(host: str) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lorafw.errors import LabError
 from lorafw.isolation.accounts import access_key_of
 
+if TYPE_CHECKING:
+    from botocore.config import Config
+
 KEY_ID: Final = "testing"
 SECRET: Final = "testing"  # noqa: S105 -- no emulated AWS checks it
 
-_making = threading.Lock()
+_client_lock = threading.Lock()
+"""Held while a client is created. boto3 clients are thread-safe, but creating one from a shared session is not."""
 
 
 def make_client(
@@ -21,38 +25,41 @@ def make_client(
     *,
     region: str,
     endpoint_url: str | None = None,
-    config: Any = None,
+    config: Config | None = None,
     account: str | None = None,
 ) -> Any:
-    """Return a new boto3 client that is configured by these arguments only. Several threads may call this function.
-
-    Proxies are not used: such a client speaks to the testbed, or to a port of this machine.
+    """Create a boto3 client that is configured by these arguments only. Several threads may call this function.
 
     Args:
         service: The name of the service, such as "s3".
-        region: The Region.
+        region: The Region, such as "us-east-1".
         endpoint_url: Where the service is. None means AWS's own address, which a testbed answers.
-        config: A botocore Config with more settings, or None.
-        account: The account of the testbed that the client is in, or None for the testbed's own account.
-    """
-    from botocore.config import Config  # noqa: PLC0415 -- botocore takes a tenth of a second
+        config: More settings of the client, such as timeouts. None means botocore's default ones.
+        account: The account of the testbed that the client is in. None means the testbed's own account.
 
-    key_id = KEY_ID
-    if account is not None:
-        key_id = access_key_of(account)
-    settings = Config(proxies={}, ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]  # not in the stubs
-    if config is not None:
-        settings = config.merge(settings)
-    # boto3 clients are thread-safe, but creating one from a shared session is not.
-    with _making:
+    Returns:
+        A new client. It uses no proxy, because it speaks to the testbed or to a port of this machine.
+    """
+    key_id = KEY_ID if account is None else access_key_of(account)
+    with _client_lock:
         return _session().client(
             service,
             region_name=region,
             endpoint_url=endpoint_url,
             aws_access_key_id=key_id,
             aws_secret_access_key=SECRET,
-            config=settings,
+            config=_without_user_settings(config),
         )
+
+
+def _without_user_settings(config: Config | None) -> Config:
+    """Return the settings of a client, without the proxies and endpoints that the user has configured for AWS."""
+    from botocore.config import Config  # noqa: PLC0415 -- botocore takes a tenth of a second
+
+    own_settings = Config(proxies={}, ignore_configured_endpoint_urls=True)  # type: ignore[call-arg]  # not in the stubs
+    if config is None:
+        return own_settings
+    return config.merge(own_settings)  # own_settings win
 
 
 @functools.cache

@@ -91,7 +91,9 @@ def without_moto_switches() -> Iterator[None]:
             from moto.s3 import utils  # noqa: PLC0415
         except ValueError as error:
             raise LabError(f"moto cannot read one of its variables (MOTO_... or S3_...): {error}; unset it") from error
+        # 1. After this many requests, moto would check the permissions of the caller.
         stack.enter_context(replaced(settings, "INITIAL_NO_AUTH_ACTION_COUNT", math.inf))
+        # 2. moto would not find the bucket in the host of a URL, such as bucket.s3.amazonaws.com.
         stack.enter_context(replaced(settings, "S3_IGNORE_SUBDOMAIN_BUCKETNAME", False))
         stack.enter_context(replaced(utils, "S3_IGNORE_SUBDOMAIN_BUCKETNAME", False))
         yield

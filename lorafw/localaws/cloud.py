@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lorafw.clock import Clock, ManualClock, SystemClock
+from lorafw.clock import Clock, ManualClock, Moment, SystemClock
 from lorafw.errors import LabError
 from lorafw.example import REGION
 from lorafw.failures.arguments import plan_failure
@@ -23,13 +23,16 @@ from lorafw.isolation.environment import aws_variables
 from lorafw.isolation.sessions import make_client
 from lorafw.localaws.api_server import ApiServer, reset_moto
 from lorafw.localaws.control import ControlMiddleware
-from lorafw.localaws.cups_servers import CupsSettings, run_plain_cups, run_tls_cups
+from lorafw.localaws.cups_servers import CupsSettings
 from lorafw.persistence.kept_state import KeptState
 from lorafw.server.app import CupsServer
 from lorafw.server.config import DEFAULT_LIMITS, Limits
 from lorafw.server.loopback import as_url_host, is_loopback
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
+
+if TYPE_CHECKING:
+    from lorafw.localaws.service_runner import RunningCloud
 
 
 class Cloud:
@@ -93,20 +96,54 @@ class Cloud:
         self._clock = clock
         self.kept_state = kept_state
         self._exit_stack = contextlib.ExitStack()
+        self._running: RunningCloud | None = None
+        """The parts that run. None before the cloud is entered."""
 
-    service: UpdateService
-    """The service behind the API and CUPS. It exists once the cloud has been entered."""
-    cups_plain: CupsServer | None = None
-    """CUPS over plain HTTP; None if there is none."""
-    cups_tls: CupsServer | None = None
-    """CUPS over HTTPS; None if there is none."""
+    def __enter__(self) -> Cloud:
+        """Start the API and CUPS. If something cannot be started, everything is stopped again."""
+        from lorafw.localaws.service_runner import run_cloud  # noqa: PLC0415 -- imports moto
+
+        parts = run_cloud(
+            self.api, self._cups_settings, clock=self._clock, policy=self._policy, kept_state=self.kept_state
+        )
+        with contextlib.ExitStack() as stack:
+            self._running = stack.enter_context(parts)
+            self.api.serve()  # only now, because requests to the control routes need the running parts
+            self._exit_stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop everything."""
+        self._exit_stack.close()
+
+    def _parts(self) -> RunningCloud:
+        """Return the parts that run. Raises LabError if the cloud has not been entered."""
+        if self._running is None:
+            raise LabError("this cloud is not open; open it: `with Cloud() as cloud:`")
+        return self._running
+
+    @property
+    def service(self) -> UpdateService:
+        """The update service behind the API and CUPS. Raises LabError if the cloud has not been entered."""
+        return self._parts().service
+
+    @property
+    def cups_plain(self) -> CupsServer | None:
+        """CUPS over plain HTTP. None if this cloud has none. Raises LabError if the cloud has not been entered."""
+        return self._parts().cups.plain
+
+    @property
+    def cups_tls(self) -> CupsServer | None:
+        """CUPS over HTTPS. None if this cloud has none. Raises LabError if the cloud has not been entered."""
+        return self._parts().cups.tls
 
     @property
     def cups(self) -> CupsServer:
         """CUPS over plain HTTP. Raises LabError if this cloud has none."""
-        if self.cups_plain is None:
+        server = self.cups_plain
+        if server is None:
             raise LabError("this cloud has no plain CUPS; give it a cups_port, or use cups_tls")
-        return self.cups_plain
+        return server
 
     @property
     def public_names(self) -> tuple[str, ...]:
@@ -132,61 +169,26 @@ class Cloud:
         """
         return make_client(name, region=region, endpoint_url=self.api.url)
 
-    # --- start and stop ---
-
-    def __enter__(self) -> Cloud:
-        """Start the API and CUPS. If something cannot be started, everything is stopped again."""
-        from lorafw.localaws.service_runner import empty_moto, run_service  # noqa: PLC0415 -- imports moto
-
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(empty_moto())
-            if self.kept_state is not None:
-                stack.enter_context(self.kept_state)
-                self._restore_clock(self.kept_state)
-            # From here on requests can arrive. They wait until the API serves, when the service has its state.
-            stack.callback(self.api.stop)
-            self.api.listen()
-            self.service = stack.enter_context(run_service(self._clock, self._policy, self.kept_state))
-            self.api.serve()
-            self._start_cups(stack)
-            self._exit_stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop everything."""
-        self._exit_stack.close()
-
-    def _restore_clock(self, kept_state: KeptState) -> None:
-        """Move a manual clock to the time at which the kept state was saved."""
-        saved_ms = kept_state.saved_time_ms()
-        if isinstance(self._clock, ManualClock) and saved_ms is not None:
-            self._clock.advance_to(saved_ms)
-
-    def _start_cups(self, stack: contextlib.ExitStack) -> None:
-        """Start the CUPS servers that are wanted. ``stack`` stops them when it is closed."""
-        settings, plain_uri = self._cups_settings, None
-        if settings.plain_port is not None:
-            self.cups_plain = stack.enter_context(run_plain_cups(self.service, settings, settings.plain_port))
-            plain_uri = self.cups_plain.uri
-        if settings.tls_port is not None:
-            self.cups_tls = stack.enter_context(run_tls_cups(self.service, settings, settings.tls_port, plain_uri))
-
     def _wrap_api(self, application: Application) -> Application:
-        """Return moto's application with middleware around it. The first middleware here is the innermost one."""
-        if self.kept_state is not None:
-            # This answers the kept requests again, so it needs moto alone.
-            application = self.kept_state.keep_requests(application)
-        application = FailureMiddleware(application, self.failures)
-        return ControlMiddleware(application, self)
+        """Return moto's application with middleware around it. A request passes the middleware from last to first.
 
-    # --- control, also through the control routes of the API ---
+        Args:
+            application: moto's application, which answers the requests to AWS.
+        """
+        # 1. Keep the requests that change something. This answers the kept requests again, so it needs moto alone.
+        if self.kept_state is not None:
+            application = self.kept_state.keep_requests(application)
+        # 2. Answer a call that must fail with an error instead of passing it on.
+        application = FailureMiddleware(application, self.failures)
+        # 3. Answer the control routes, such as /lorafw/reset, by the methods below.
+        return ControlMiddleware(application, self)
 
     def now_ms(self) -> int:
         """Return the time of the clock in milliseconds since 1970 UTC."""
         return self.service.clock.now_ms()
 
     def advance(self, seconds: float) -> int | None:
-        """Move a manual clock forward, and apply the deadlines that pass.
+        """Move a manual clock forward, and apply the deadlines that pass: a task whose gateway stays silent then fails.
 
         Args:
             seconds: The time by which the clock is moved.
@@ -199,11 +201,12 @@ class Cloud:
         """
         if not isinstance(self._clock, ManualClock):
             return None
+        # No request changes the service between these steps: the transaction makes other threads wait.
         with self.service.transaction():
             now_ms = self._clock.advance(seconds)
             self.service.apply_deadlines()
             if self.kept_state is not None:
-                self.kept_state.save_time(self._clock)
+                self.kept_state.store.save_moment(Moment.of(self._clock))
         return now_ms
 
     def reset(self) -> None:

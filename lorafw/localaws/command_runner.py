@@ -1,4 +1,7 @@
-"""Run commands of ``aws iotwireless`` in a local AWS, and print each one with its answer."""
+"""Run commands of ``aws iotwireless`` in a local AWS, and print each one with its answer.
+
+Either the AWS CLI runs a command, or boto3 sends the same request if the AWS CLI is not installed.
+"""
 
 from __future__ import annotations
 
@@ -16,28 +19,35 @@ from lorafw.localaws.aws_cli import aws_command, aws_environment
 from lorafw.localaws.cloud import Cloud
 from lorafw.localaws.lab_endpoint import LabEndpoint
 
+_INPUT_OPTION = "--cli-input-json"
+"""The option of the AWS CLI that names a file with all parameters of a request."""
+
 
 class CommandRunner:
-    """Runs commands with the AWS CLI. If it is not installed, boto3 sends the same requests.
+    """Runs commands of ``aws iotwireless`` in a folder.
+
+    For example ``run("get-wireless-gateway-task", "--id", gateway_id)`` prints the command and its answer, and returns
+    ``{"Status": "COMPLETED", ...}``.
 
     Args:
         cloud: The local AWS.
-        aws_cli: The path of the AWS CLI. None if it is not installed.
+        aws_cli: The path of the AWS CLI. None if it is not installed; then boto3 sends the requests.
+        folder: The folder that the names of files in commands, such as ``file://input.json``, are relative to.
         write_line: Called with each text for the user.
     """
 
-    def __init__(self, cloud: Cloud, aws_cli: str | None, write_line: Callable[[str], None]) -> None:
+    def __init__(self, cloud: Cloud, aws_cli: str | None, folder: Path, write_line: Callable[[str], None]) -> None:
         self._cloud = cloud
         self._aws_cli = aws_cli
+        self._folder = folder
         self._write_line = write_line
 
-    def run(self, operation: str, *arguments: str, printed_arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    def run(self, operation: str, *arguments: str) -> dict[str, Any]:
         """Run a command, and print the command and its answer.
 
         Args:
             operation: The operation of ``aws iotwireless``, such as "get-wireless-gateway".
             *arguments: Its arguments, such as "--id" and its value.
-            printed_arguments: The arguments as they are printed. None means that they are printed unchanged.
 
         Returns:
             The answer, parsed from JSON. Empty if the command prints nothing.
@@ -45,28 +55,33 @@ class CommandRunner:
         Raises:
             LorafwError: The command failed.
         """
-        if printed_arguments is None:
-            printed_arguments = arguments
-        self._write_line(f"$ aws iotwireless {operation} {shlex.join(printed_arguments)}")
-        if self._aws_cli is None:
-            output = _run_with_boto3(self._cloud.client("iotwireless"), operation, arguments)
-        else:
-            endpoint = LabEndpoint(self._cloud.api.url, example.REGION)
-            output = _run_with_cli(self._aws_cli, endpoint, operation, arguments)
-        if not output.strip():
+        self._write_line(f"$ aws iotwireless {operation} {shlex.join(arguments)}")
+        output = self._send(operation, arguments).strip()
+        if not output:
             self._write_line("(no output)\n")
             return {}
-        self._write_line(f"{output.strip()}\n")
+        self._write_line(f"{output}\n")
         answer: dict[str, Any] = json.loads(output)
         return answer
 
+    def _send(self, operation: str, arguments: Sequence[str]) -> str:
+        """Send the request of a command, and return the answer as the AWS CLI prints it."""
+        if self._aws_cli is None:
+            return _send_with_boto3(self._cloud.client("iotwireless"), operation, arguments, self._folder)
+        endpoint = LabEndpoint(self._cloud.api.url, example.REGION)
+        return _send_with_cli(self._aws_cli, endpoint, operation, arguments, self._folder)
 
-def _run_with_cli(aws_cli: str, endpoint: LabEndpoint, operation: str, arguments: tuple[str, ...]) -> str:
-    """Run a command with the AWS CLI and return what it prints. Raises LorafwError if the command fails."""
+
+def _send_with_cli(aws_cli: str, endpoint: LabEndpoint, operation: str, arguments: Sequence[str], folder: Path) -> str:
+    """Run a command with the AWS CLI in a folder, and return what the AWS CLI prints.
+
+    If the command fails, raises LorafwError with what the AWS CLI printed as an error.
+    """
     command = ["iotwireless", operation, *arguments, "--output", "json"]
     completed = subprocess.run(  # noqa: S603 -- the AWS CLI with arguments of this package
-        aws_command(aws_cli, endpoint, command),
+        aws_command(str(Path(aws_cli).absolute()), endpoint, command),
         env=aws_environment(os.environ, endpoint),
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
@@ -77,21 +92,29 @@ def _run_with_cli(aws_cli: str, endpoint: LabEndpoint, operation: str, arguments
     return completed.stdout
 
 
-def _run_with_boto3(client: Any, operation: str, arguments: tuple[str, ...]) -> str:
+def _send_with_boto3(client: Any, operation: str, arguments: Sequence[str], folder: Path) -> str:
     """Send the request of a command with boto3, and return the answer as the AWS CLI prints it."""
     method = getattr(client, operation.replace("-", "_"))
-    answer = method(**_boto3_parameters(arguments))
+    answer = method(**_boto3_parameters(arguments, folder))
     answer.pop("ResponseMetadata")
     if not answer:
         return ""
     return json.dumps(answer, indent=4)
 
 
-def _boto3_parameters(arguments: tuple[str, ...]) -> dict[str, Any]:
-    """Return the parameters for boto3 that correspond to arguments of the AWS CLI, such as ``--id`` to ``Id``."""
-    value_by_option = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    input_url = value_by_option.pop("--cli-input-json", None)
-    if input_url is not None:
-        parameters: dict[str, Any] = json.loads(Path(input_url.removeprefix("file://")).read_text())
+def _boto3_parameters(arguments: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Return the parameters for boto3 that correspond to arguments of the AWS CLI.
+
+    For example ``--identifier-type GatewayEui`` becomes ``{"IdentifierType": "GatewayEui"}``.
+
+    Args:
+        arguments: Options of the AWS CLI, each followed by its value.
+        folder: The folder that the file of ``--cli-input-json`` is relative to.
+    """
+    options, values = arguments[::2], arguments[1::2]
+    value_by_option = dict(zip(options, values, strict=True))
+    if _INPUT_OPTION in value_by_option:
+        name = value_by_option[_INPUT_OPTION].removeprefix("file://")
+        parameters: dict[str, Any] = json.loads((folder / name).read_text())
         return parameters
     return {option.removeprefix("--").title().replace("-", ""): value for option, value in value_by_option.items()}

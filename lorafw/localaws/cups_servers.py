@@ -21,7 +21,10 @@ from lorafw.tasks.service import UpdateService
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CupsSettings:
-    """Where the CUPS servers of a cloud listen, and how their clients know them."""
+    """Where the CUPS servers of a cloud listen, and how their clients, the gateways, know them.
+
+    A CUPS server (Configuration and Update Server) is what a gateway asks for updates.
+    """
 
     host: str
     """Address at which CUPS over HTTPS listens."""
@@ -48,6 +51,37 @@ class CupsSettings:
         if host_name_of(self.host) != LOCALHOST:
             names.append(host_name_of(self.host))
         return [*names, *self.public_names]
+
+
+@dataclass(frozen=True, slots=True)
+class CupsServers:
+    """The running CUPS servers of a cloud."""
+
+    plain: CupsServer | None
+    """CUPS over plain HTTP. None if there is none."""
+    tls: CupsServer | None
+    """CUPS over HTTPS. None if there is none."""
+
+
+@contextlib.contextmanager
+def run_cups(service: UpdateService, settings: CupsSettings) -> Iterator[CupsServers]:
+    """Run the servers that gateways ask for updates (CUPS: Configuration and Update Server) while a block runs.
+
+    Args:
+        service: Answers the gateways.
+        settings: The settings of both servers. A server without a port is not started.
+
+    Yields:
+        The servers.
+    """
+    plain_server = tls_server = plain_uri = None
+    with contextlib.ExitStack() as stack:
+        if settings.plain_port is not None:
+            plain_server = stack.enter_context(run_plain_cups(service, settings, settings.plain_port))
+            plain_uri = plain_server.uri
+        if settings.tls_port is not None:
+            tls_server = stack.enter_context(run_tls_cups(service, settings, settings.tls_port, plain_uri))
+        yield CupsServers(plain_server, tls_server)
 
 
 @contextlib.contextmanager

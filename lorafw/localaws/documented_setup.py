@@ -13,7 +13,8 @@ import contextlib
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lorafw import example
@@ -37,52 +38,80 @@ _GATEWAYS = {example.GATEWAY_ID: example.GATEWAY_EUI, example.SECOND_GATEWAY_ID:
 """The EUI of each gateway of the example, by its id."""
 
 
-class DocumentedSetup:
-    """A context manager that creates the documented example and lets one gateway poll until the block ends.
+@dataclass(frozen=True, slots=True)
+class ExampleFiles:
+    """The files of the documented example."""
+
+    home: Home
+    """The polling gateway's home folder."""
+    second_home: Home
+    """The home folder of the other gateway."""
+    private_key: Path
+    """The lab's private key. Its public key is the gateways' ``sig-1.key``."""
+
+
+@contextlib.contextmanager
+def documented_setup(cloud: Cloud, log: Callable[[str], None]) -> Iterator[ExampleFiles]:
+    """Create the documented example, and let one gateway poll until the block ends.
+
+    The resources in the local AWS stay after the block.
 
     Args:
         cloud: The local AWS in which the example is created.
         log: Called with each log line of the polling gateway, from another thread as well.
+
+    Yields:
+        The files of the example. They are deleted when the block ends.
     """
-
-    home: Home
-    """The polling gateway's home folder."""
-    private_key: Path
-    """The lab's private key. Its public key is the gateway's ``sig-1.key``."""
-
-    def __init__(self, cloud: Cloud, log: Callable[[str], None]) -> None:
-        self._cloud = cloud
-        self._log = log
-        self._exit_stack = contextlib.ExitStack()
-
-    def __enter__(self) -> DocumentedSetup:
-        """Create the example. Each of the two gateways polls once, so that its version is known."""
-        with contextlib.ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lorafw-world-")))
-            # A kept state has the resources already.
-            if self._cloud.service.find_gateway(example.GATEWAY_EUI) is None:
-                _create_resources(self._cloud)
-            lab_key = KeyPair.generate()
-            self.private_key = folder / "private.pem"
-            lab_key.save(self.private_key)
-            sig_keys = [_documented_key(), lab_key.public_key]
-            cups_uri = self._cloud.cups.uri
-            second_home = _create_home(folder / "gateway-2", example.SECOND_GATEWAY_ID, cups_uri, sig_keys)
-            VirtualGateway(second_home, HttpTransport()).poll()
-            self.home = _create_home(folder / "gateway", example.GATEWAY_ID, cups_uri, sig_keys)
-            gateway = VirtualGateway(self.home, HttpTransport(), log=self._log)
-            gateway.poll()
-            stack.enter_context(PollingThread(gateway, self._cloud.service, self._log))
-            self._exit_stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the polling gateway, and delete the files. The resources in the local AWS stay."""
-        self._exit_stack.close()
+    with tempfile.TemporaryDirectory(prefix="lorafw-world-") as folder:
+        _ensure_resources(cloud)
+        files = create_files(Path(folder), cloud.cups.uri)
+        gateway = _poll_once(files, log)
+        with PollingThread(gateway, cloud.service, log):
+            yield files
 
 
-def _create_resources(cloud: Cloud) -> None:
-    """Create the bucket with the update, the role and the gateways."""
+def create_files(folder: Path, cups_uri: str) -> ExampleFiles:
+    """Write the home folders of both gateways and a new private key of the lab.
+
+    Args:
+        folder: Where to write them.
+        cups_uri: The address of the CUPS server, for the gateways.
+
+    Returns:
+        The files.
+    """
+    lab_key = KeyPair.generate()
+    private_key = folder / "private.pem"
+    lab_key.save(private_key)
+    sig_keys = [_documented_key(), lab_key.public_key]
+    return ExampleFiles(
+        home=_create_home(folder / "gateway", example.GATEWAY_ID, cups_uri, sig_keys),
+        second_home=_create_home(folder / "gateway-2", example.SECOND_GATEWAY_ID, cups_uri, sig_keys),
+        private_key=private_key,
+    )
+
+
+def _poll_once(files: ExampleFiles, log: Callable[[str], None]) -> VirtualGateway:
+    """Let each of the two gateways poll once, so that AWS knows its version.
+
+    Args:
+        files: The home folders of the gateways.
+        log: Called with each log line of the first gateway.
+
+    Returns:
+        The first gateway, which is the one that goes on polling.
+    """
+    VirtualGateway(files.second_home, HttpTransport()).poll()
+    gateway = VirtualGateway(files.home, HttpTransport(), log=log)
+    gateway.poll()
+    return gateway
+
+
+def _ensure_resources(cloud: Cloud) -> None:
+    """Create the bucket with the update, the role and the gateways, unless a kept state has them already."""
+    if cloud.service.find_gateway(example.GATEWAY_EUI) is not None:
+        return
     create_bucket_and_role(cloud.client)
     upload_update(cloud.client, example.update_file())
     for gateway_id, eui in _GATEWAYS.items():
@@ -144,7 +173,7 @@ class PollingThread:
         self._thread.join()
 
     def _poll_until_stopped(self) -> None:
-        """Poll until the thread is to stop."""
+        """Poll, in the thread, until ``__exit__`` asks the thread to stop."""
         newest_seen = 0
         next_poll_s = time.monotonic() + example.POLL_INTERVAL_S
         while not self._stop.wait(_CHECK_INTERVAL_S):

@@ -1,4 +1,4 @@
-"""Run the update service of a cloud inside moto.
+"""Run the parts of a cloud: the update service inside moto, the API and CUPS.
 
 Import this module only when a cloud is opened. It imports moto, which takes about a second.
 """
@@ -6,23 +6,86 @@ Import this module only when a cloud is opened. It imports moto, which takes abo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Final
 
-from lorafw.clock import Clock
+from lorafw.clock import Clock, ManualClock
 from lorafw.iotwireless.context import new_id, use_service
 from lorafw.iotwireless.corrections import corrected_moto
 from lorafw.iotwireless.models import restore_api_records
 from lorafw.isolation.environment import aws_profile_removed
 from lorafw.isolation.settings import without_moto_switches
-from lorafw.localaws.api_server import reset_moto
-from lorafw.persistence.kept_state import KeptState
+from lorafw.localaws.api_server import ApiServer, reset_moto
+from lorafw.localaws.cups_servers import CupsServers, CupsSettings, run_cups
+from lorafw.persistence.kept_state import KeptState, restore_service
 from lorafw.sources.s3 import RoleSource
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 
 _MISSING_HINT: Final = "; if yours is elsewhere, lead S3 and IAM here as well: set AWS_ENDPOINT_URL"
 """The end of the error for a missing role or bucket: perhaps only iotwireless requests are sent to this server."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCloud:
+    """The parts of a cloud that exist while it is open."""
+
+    service: UpdateService
+    """The update service behind the API and CUPS."""
+    cups: CupsServers
+    """The CUPS servers."""
+
+
+@contextmanager
+def run_cloud(
+    api: ApiServer,
+    cups_settings: CupsSettings,
+    *,
+    clock: Clock | None,
+    policy: Policy | None,
+    kept_state: KeptState | None,
+) -> Iterator[RunningCloud]:
+    """Run CUPS and prepare the API, with one update service behind both, while a block runs.
+
+    If one part cannot be started, the parts that run already are stopped.
+
+    Args:
+        api: The server of the API. It listens when the block begins: call its ``serve`` to let it answer. It is stopped
+            at the end of the block.
+        cups_settings: The settings of the CUPS servers.
+        clock: The clock of the service. None means the real clock.
+        policy: How the service behaves if AWS's behaviour is not documented. None means the default policy.
+        kept_state: The state in a folder, which is opened here. None to keep the state in memory only.
+
+    Yields:
+        The running parts.
+
+    Raises:
+        StateError: The kept state cannot be read.
+        OSError: A port is taken.
+    """
+    with ExitStack() as stack:
+        # 1. Begin with an empty moto, at the time at which the kept state was saved.
+        stack.enter_context(empty_moto())
+        if kept_state is not None:
+            stack.enter_context(kept_state)
+            _restore_clock(clock, kept_state)
+        # 2. Listen. A request to the API waits until the caller lets the API answer.
+        stack.callback(api.stop)
+        api.listen()
+        # 3. Load the state of the service.
+        service = stack.enter_context(run_service(clock, policy, kept_state))
+        # 4. Answer gateways.
+        cups = stack.enter_context(run_cups(service, cups_settings))
+        yield RunningCloud(service, cups)
+
+
+def _restore_clock(clock: Clock | None, kept_state: KeptState) -> None:
+    """Move a manual clock to the time at which the kept state was saved. Any other clock stays as it is."""
+    saved_at = kept_state.store.saved_at()
+    if isinstance(clock, ManualClock) and saved_at is not None:
+        clock.advance_to(saved_at.utc_ms)
 
 
 @contextmanager
@@ -52,6 +115,6 @@ def run_service(clock: Clock | None, policy: Policy | None, kept_state: KeptStat
         service = UpdateService(source=source, clock=clock, policy=policy, new_id=new_id)
         with use_service(service):
             if kept_state is not None:
-                api_records = kept_state.restore(service)
+                api_records = restore_service(service, kept_state.store)
                 restore_api_records(api_records)
             yield service

@@ -86,7 +86,7 @@ def _backends(service: str) -> Any:
 
 
 def _parts(value: Any, seen: dict[int, int]) -> Iterator[str]:
-    """Yield texts that describe a value and everything that it refers to.
+    """Yield texts that describe a value and everything that it refers to. Equal states give equal texts.
 
     Args:
         value: Any value that moto holds.

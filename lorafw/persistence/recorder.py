@@ -32,6 +32,9 @@ MAX_BODY: Final = 900_000_000
 class RequestRecorder:
     """Answers requests with moto, and saves those that change something in the journal.
 
+    moto is the library that emulates AWS. It keeps its state in memory only. The journal is a table in the database: at
+    the next start, moto answers the requests in it again, and has the same state.
+
     Requests to the kept services are answered one at a time, so their order in the journal is that of their effects,
     and no answer shows an effect that is not saved yet.
     """

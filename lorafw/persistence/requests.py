@@ -30,6 +30,8 @@ _READING_PREFIXES: Final[Mapping[str, tuple[str, ...]]] = {
 
 _CERTIFICATE_PATHS: Final = ("/keys-and-certificate", "/certificates")
 _REGISTER_PATH: Final = "/certificate/register-no-ca"
+_PATH_KEYS: Final = ("PATH_INFO", "REQUEST_URI", "RAW_URI")
+"""The keys of a WSGI environment under which werkzeug, the server of moto, gives the path."""
 
 _SIGNATURE: Final = re.compile(r"Signature=[0-9a-f]+")
 _KEPT_KEYS: Final = re.compile(
@@ -88,31 +90,40 @@ def to_kept_environ(environ: Environ) -> Environ:
 
 
 def certificate_registration(service: str, environ: Environ, answer: Answer) -> tuple[Environ, bytes] | None:
-    """Return the request that registers the certificate which a request created. None if it created none.
+    """Return a request that registers the certificate which another request created. None if that created none.
+
+    moto makes a new key for each request that creates a certificate. After a restart, the same request would give
+    another certificate. So the journal keeps a request that registers the certificate which moto has answered.
 
     Args:
-        service: Name of the service.
-        environ: The environment of the request.
+        service: Name of the service that answered the request.
+        environ: The WSGI environment of the request.
         answer: The answer to it.
 
     Returns:
-        The environment and the body of the other request.
+        The WSGI environment and the body of the registration.
     """
-    if service != "iot" or environ["PATH_INFO"] not in _CERTIFICATE_PATHS or environ["REQUEST_METHOD"] != "POST":
+    if not _creates_certificate(service, environ):
         return None
     is_active = "setasactive=true" in environ.get("QUERY_STRING", "").lower()
-    status = "ACTIVE" if is_active else "INACTIVE"
-    body = json.dumps({"certificatePem": json.loads(answer.body)["certificatePem"], "status": status}).encode()
-    registration = {
-        **environ,
-        "PATH_INFO": _REGISTER_PATH,
-        "REQUEST_URI": _REGISTER_PATH,
-        "RAW_URI": _REGISTER_PATH,
-        "QUERY_STRING": "",
-        "CONTENT_TYPE": "application/json",
-        "CONTENT_LENGTH": str(len(body)),
+    certificate = {
+        "certificatePem": json.loads(answer.body)["certificatePem"],
+        "status": "ACTIVE" if is_active else "INACTIVE",
     }
+    body = json.dumps(certificate).encode()
+    registration = dict(environ)
+    for path_key in _PATH_KEYS:
+        registration[path_key] = _REGISTER_PATH
+    registration["QUERY_STRING"] = ""
+    registration["CONTENT_TYPE"] = "application/json"
+    registration["CONTENT_LENGTH"] = str(len(body))
     return registration, body
+
+
+def _creates_certificate(service: str, environ: Environ) -> bool:
+    """Return True if a request creates a certificate."""
+    is_certificate_path = environ["PATH_INFO"] in _CERTIFICATE_PATHS
+    return service == "iot" and environ["REQUEST_METHOD"] == "POST" and is_certificate_path
 
 
 def _operation(service: str, environ: Environ, body: bytes) -> str | None:

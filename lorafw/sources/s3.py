@@ -141,57 +141,62 @@ class RoleAccess:
         Raises:
             SourceError: The role, the bucket or the object is missing or must not be read. The message says which.
         """
-        facts = self._find_role(role, account)
         circumstances = Circumstances(self._clock.now_ms(), region)
+        # 1. The service assumes the role.
+        facts = self._find_role(role, account)
         self._check_trust(facts, circumstances)
+        # 2. The role reads the object. Policies can depend on the object's tags, so it is looked up before the check.
         bucket = self._find_bucket(location.bucket)
         stored_object = self._store.find_object(bucket, location.key)
-        # Policies can depend on the tags of the object, so the object is looked up before the check.
         tags = None if stored_object is None else stored_object.tags
         self._check_object(facts, bucket, location.key, circumstances, tags)
         if stored_object is None:
             is_listable = may_list(facts, bucket, circumstances)
             raise NoSuchObject(_describe_missing(location, is_listable))
-        if stored_object.uses_kms:  # S3's own keys (AES256) need no permission.
+        # 3. S3 decrypts the object for the role. S3's own keys (AES256) need no permission.
+        if stored_object.uses_kms:
+            key = self._store.find_key(stored_object.kms_key_id, bucket)
+            if key is None:
+                raise AccessDenied(f"{location} is under the KMS key {stored_object.kms_key_id}, which does not exist")
             in_bucket_region = replace(circumstances, region=bucket.region)
-            self._check_decryption(facts, bucket, location, stored_object, in_bucket_region)
+            context = encryption_context(facts, location, stored_object)
+            check_key(facts, key, in_bucket_region, encryption_context=context)
         return stored_object
 
     def _find_role(self, role: Role, account: str) -> RoleFacts:
-        """Return the role with its policies as IAM stores them now, or raise a SourceError."""
-        if role.account != account:
-            raise AccessDenied(
-                f"role {role.arn} is in another account than the gateway's, {account}; a role cannot be passed to a "
-                "service across accounts (documented)"
-            )
+        """Return the role with its policies as IAM stores them now. Raises SourceError if ``account`` cannot use it."""
+        check_same_account(role, account)
         facts = self._roles.find_role(role.name, account=account, partition=role.partition)
         if facts is None:
             raise RoleNotTrusted(f"role {role.arn} does not exist (NoSuchEntity){self._missing_hint}")
+        # IAM finds a role by its name alone. The ARN also has a path, such as /service/, and the path must be right.
         if facts.role.arn != role.arn:
             raise RoleNotTrusted(f"role {role.arn} does not exist; there is {facts.role.arn}")
         return facts
 
     def _find_bucket(self, name: str) -> BucketFacts:
-        """Return a bucket with its policy as S3 stores it now, or raise NoSuchObject."""
+        """Return a bucket with its policy as S3 stores it now. Raises NoSuchObject if the bucket does not exist."""
         bucket = self._store.find_bucket(name)
         if bucket is None:
             raise NoSuchObject(f"bucket {name} does not exist (NoSuchBucket){self._missing_hint}")
         return bucket
 
-    def _check_decryption(
-        self,
-        facts: RoleFacts,
-        bucket: BucketFacts,
-        location: S3Location,
-        stored_object: StoredObject,
-        circumstances: Circumstances,
-    ) -> None:
-        """Raise AccessDenied if the role may not decrypt an object that is encrypted with a KMS key."""
-        key = self._store.find_key(stored_object.kms_key_id, bucket)
-        if key is None:
-            raise AccessDenied(f"{location} is under the KMS key {stored_object.kms_key_id}, which does not exist")
-        context = encryption_context(facts, location, stored_object)
-        check_key(facts, key, circumstances, encryption_context=context)
+
+def check_same_account(role: Role, account: str) -> None:
+    """Check that a role is in the account of the gateway.
+
+    Args:
+        role: The role.
+        account: The account of the gateway.
+
+    Raises:
+        AccessDenied: The role is in another account.
+    """
+    if role.account != account:
+        raise AccessDenied(
+            f"role {role.arn} is in another account than the gateway's, {account}; a role cannot be passed to a "
+            "service across accounts (documented)"
+        )
 
 
 class RoleSource:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from lorafw.errors import LabError
 from lorafw.failures.arguments import plan_failure
 from lorafw.failures.over_http import FailureMiddleware
 from lorafw.failures.registry import DOCUMENTED_RATE, FailureRegistry
@@ -17,7 +16,7 @@ from lorafw.isolation.environment import aws_variables
 from lorafw.isolation.regions import check_region
 from lorafw.isolation.sessions import make_client
 from lorafw.tasks.model import AccountRegion
-from lorafw.testbed.own_calls import own_client
+from lorafw.testbed.gate import OpenGate
 
 if TYPE_CHECKING:
     from mypy_boto3_iam.client import IAMClient
@@ -27,58 +26,38 @@ if TYPE_CHECKING:
     from mypy_boto3_sts.client import STSClient
 
 
+def choose_owner(home: AccountRegion, region: str | None, account: str | None) -> AccountRegion:
+    """Return the account and Region in which a user of a testbed wants something.
+
+    Args:
+        home: The account and Region of the testbed. They have been checked.
+        region: The Region that the user names. None means the one of the testbed.
+        account: The account that the user names. None means the one of the testbed.
+
+    Raises:
+        LabError: There is no such account, or the Region has no AWS IoT Core for LoRaWAN.
+    """
+    if account is not None:
+        check_account(account)
+    if region is not None and region != home.region:
+        check_region(region)
+    return AccountRegion(account or home.account, region or home.region)
+
+
 class AwsSide:
     """The part of ``Testbed`` that concerns AWS's API."""
 
     owner: AccountRegion
     """The AWS account and Region of the testbed: the ones of gateways, clients and updates that name no others."""
-    _is_open: bool
+    _gate: OpenGate
+    """Refuses calls while the testbed is not open."""
     _failures: FailureRegistry
+    """Decides which calls of AWS fail. It exists once the testbed has been opened."""
 
     @property
     def is_open(self) -> bool:
         """Whether the testbed is open."""
-        return self._is_open
-
-    def _check_open(self) -> None:
-        """Raise LabError if the testbed is not open."""
-        if not self._is_open:
-            raise LabError(
-                "this Testbed is not open, and without it boto3 would speak to the real AWS; open it: "
-                "`with Testbed() as bed:`; a fixture must `yield bed` inside of the `with`, not `return` it"
-            )
-
-    def _choose_owner(self, region: str | None, account: str | None) -> AccountRegion:
-        """Return the account and Region in which the user wants something.
-
-        Args:
-            region: The Region that the user names. None means the Region of the testbed.
-            account: The account that the user names. None means the account of the testbed.
-
-        Raises:
-            LabError: There is no such account, or the Region has no AWS IoT Core for LoRaWAN.
-        """
-        if account is not None:
-            check_account(account)
-        if region is not None and region != self.owner.region:  # the testbed has checked its own Region
-            check_region(region)
-        return AccountRegion(account or self.owner.account, region or self.owner.region)
-
-    def _internal_client(self, service: str, owner: AccountRegion) -> Any:
-        """Return a boto3 client for calls that the testbed makes by itself.
-
-        These calls do not fail as the user has planned, and no rate limits them. All testbeds of the process share the
-        client, so never give it to a user: it would reach the real AWS when no testbed is open.
-
-        Args:
-            service: Name of the service, such as "s3".
-            owner: Account and Region of the client.
-
-        Raises:
-            LabError: The testbed is not open.
-        """
-        self._check_open()
-        return own_client(service, owner.region, owner.account)
+        return self._gate.is_open
 
     @overload
     def client(
@@ -110,7 +89,7 @@ class AwsSide:
                 account id, or the testbed is not open. Calls of the client raise it too, once the testbed is closed.
             MissingExtra: The client is for CloudFormation, and the extra ``cloudformation`` is not installed.
         """
-        self._check_open()
+        self._gate.check()
         if account is not None:
             check_account(account)
         if name == "iotwireless" and region is not None:
@@ -118,12 +97,9 @@ class AwsSide:
         if name == "cloudformation":
             check_requirements()
         client = make_client(name, region=region or self.owner.region, account=account)
-        client.meta.events.register_first("before-call", self._refuse_if_closed)
+        # botocore calls this before each request: a client that is used after the testbed is closed is refused too.
+        client.meta.events.register_first("before-call", self._gate.check)
         return client
-
-    def _refuse_if_closed(self, **_: Any) -> None:
-        """Raise LabError if the testbed is not open. botocore calls this before each request of a client."""
-        self._check_open()
 
     @contextlib.contextmanager
     def api_over_http(self, *, region: str | None = None, account: str | None = None) -> Iterator[dict[str, str]]:
@@ -140,8 +116,8 @@ class AwsSide:
             LabError: The account is no account id, the Region has no AWS IoT Core for LoRaWAN, or the testbed is not
                 open.
         """
-        self._check_open()
-        owner = self._choose_owner(region, account)
+        self._gate.check()
+        owner = choose_owner(self.owner, region, account)
         from lorafw.localaws.api_server import ApiServer  # noqa: PLC0415
 
         with ApiServer(wrap=partial(FailureMiddleware, registry=self._failures)) as api:
@@ -185,7 +161,7 @@ class AwsSide:
             LabError: The operation, the code or a member does not exist, a number is out of range, or the testbed is
                 not open.
         """
-        self._check_open()
+        self._gate.check()
         plan = plan_failure(operation, code, times=times, after=after, where=where, message=message)
         self._failures.add(plan)
 
@@ -206,5 +182,5 @@ class AwsSide:
         Raises:
             LabError: The operation does not exist, a number is out of range, or the testbed is not open.
         """
-        self._check_open()
+        self._gate.check()
         self._failures.throttle(per_second, operation=operation, burst=burst)

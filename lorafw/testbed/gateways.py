@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from lorafw.clock import ManualClock
 from lorafw.errors import HomeError, LabError
@@ -29,36 +29,48 @@ _RETRY_AFTER_ERROR_MS: Final = 60_000
 """Wait after a poll that failed unexpectedly: CUPS_RESYNC_INTV of Basics Station."""
 
 
+class PlannedPoll(NamedTuple):
+    """The next poll of a gateway. An earlier poll is smaller."""
+
+    time_ms: int
+    """Time of the poll, in milliseconds since 1970-01-01 UTC."""
+    number: int
+    """Position of the gateway in the order in which the gateways were added. It decides between equal times."""
+    gateway: TestbedGateway
+
+
 class PollSchedule:
     """When each gateway of a testbed polls next.
 
-    The times are in a heap. Finding the next poll and changing one take microseconds, however many gateways wait.
+    Finding the first poll and changing one take microseconds, however many gateways wait.
     """
 
     def __init__(self) -> None:
-        self._gateways: dict[GatewayEui, TestbedGateway] = {}
-        self._times_ms: dict[GatewayEui, int] = {}
-        """When each gateway polls next, in milliseconds since 1970-01-01 UTC."""
-        self._numbers: dict[GatewayEui, int] = {}
-        """The position of each gateway in the order in which the gateways were added."""
-        self._heap: list[tuple[int, int, GatewayEui]] = []
-        """Time, number and EUI of a gateway, earliest time first. A time that was replaced stays until it is first."""
+        self._poll_by_eui: dict[GatewayEui, PlannedPoll] = {}
+        """The next poll of each gateway."""
+        self._heap: list[PlannedPoll] = []
+        """All polls that were planned, earliest first. A poll that was replaced stays until it is the first one."""
 
     def __contains__(self, eui: object) -> bool:
         """Return whether the schedule has a gateway with this EUI."""
-        return eui in self._gateways
+        return eui in self._poll_by_eui
 
     def set_next_poll(self, gateway: TestbedGateway, time_ms: int) -> None:
-        """Set when a gateway polls next, in milliseconds since 1970-01-01 UTC. Adds the gateway if it is new."""
-        eui = gateway.eui
-        self._gateways[eui] = gateway
-        self._times_ms[eui] = time_ms
-        number = self._numbers.setdefault(eui, len(self._numbers))
-        heapq.heappush(self._heap, (time_ms, number, eui))
+        """Plan the next poll of a gateway, in place of the one that was planned before.
+
+        Args:
+            gateway: The gateway. It is added if it is new.
+            time_ms: Time of the poll, in milliseconds since 1970-01-01 UTC.
+        """
+        replaced = self._poll_by_eui.get(gateway.eui)
+        number = len(self._poll_by_eui) if replaced is None else replaced.number
+        poll = PlannedPoll(time_ms, number, gateway)
+        self._poll_by_eui[gateway.eui] = poll
+        heapq.heappush(self._heap, poll)
 
     def next_poll_ms(self, gateway: TestbedGateway) -> int:
         """Return when a gateway polls next, in milliseconds since 1970-01-01 UTC."""
-        return self._times_ms[gateway.eui]
+        return self._poll_by_eui[gateway.eui].time_ms
 
     def first(self) -> TestbedGateway | None:
         """Return the active gateway with the earliest next poll. Returns None if all gateways are silent.
@@ -66,18 +78,21 @@ class PollSchedule:
         Of several gateways with the same time it is the one that was added first.
         """
         while self._heap:
-            time_ms, _, eui = self._heap[0]
-            gateway = self._gateways[eui]
-            was_replaced = self._times_ms[eui] != time_ms
-            if not was_replaced and not gateway.is_silent:
-                return gateway
+            poll = self._heap[0]
+            was_replaced = self._poll_by_eui[poll.gateway.eui] is not poll
+            if not was_replaced and not poll.gateway.is_silent:
+                return poll.gateway
             heapq.heappop(self._heap)
         return None
 
 
 @dataclass(slots=True, eq=False)
 class TestbedGateway:
-    """A virtual gateway of a testbed, with its place in AWS and its next poll."""
+    """A virtual gateway of a testbed, with its place in AWS and its next poll.
+
+    It behaves as a gateway with Basics Station, the usual software of gateways. At each poll, it asks the CUPS server
+    (Configuration and Update Server) for an update, and learns how long to wait before the next poll.
+    """
 
     __test__: ClassVar[bool] = False  # The name starts with "Test", but this is not a test class for pytest to collect.
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import EllipsisType, MappingProxyType, TracebackType
 from typing import Any, ClassVar
 
 from lorafw import example
 from lorafw.clock import ManualClock, format_iso
-from lorafw.errors import LabError
 from lorafw.eui import GatewayEui
-from lorafw.failures.in_process import InProcessFailures
-from lorafw.failures.registry import FailureRegistry
 from lorafw.faults import Fault, FaultName
 from lorafw.firmware.image import build_image
 from lorafw.firmware.signing import KeyPair, sign_update
@@ -25,7 +22,6 @@ from lorafw.isolation.accounts import check_account
 from lorafw.isolation.reach import check_hosts
 from lorafw.isolation.regions import check_region
 from lorafw.localaws.provisioning import put_update
-from lorafw.scratch import scratch_folder
 from lorafw.server.app import CupsServer
 from lorafw.station.exchange import ExchangeResult
 from lorafw.tasks.explain import Explanation
@@ -35,10 +31,10 @@ from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 from lorafw.testbed import observers
 from lorafw.testbed import validation as arguments
-from lorafw.testbed.aws_side import AwsSide
+from lorafw.testbed.aws_side import AwsSide, choose_owner
+from lorafw.testbed.gate import OpenGate, not_open_error
 from lorafw.testbed.gateways import (
     GatewayRef,
-    PollSchedule,
     TestbedGateway,
     ensure_not_present,
     find_gateway,
@@ -46,11 +42,9 @@ from lorafw.testbed.gateways import (
     read_eui,
     run_until,
 )
-from lorafw.testbed.opening import emulated_aws, update_service
-from lorafw.testbed.own_calls import register_described_gateway, register_gateway
-from lorafw.testbed.serving import CupsOnDemand
-from lorafw.testbed.staging import Staging
-from lorafw.testbed.waiting import ClockWait, waiting_on_clock
+from lorafw.testbed.own_calls import GatewayDescription, OwnClients, ensure_registered
+from lorafw.testbed.process_slot import ProcessSlot
+from lorafw.testbed.run import RunningParts, TestbedRun, TestbedSettings, run_parts
 from lorafw.version import GatewayVersion
 
 LAB_SECRET = 0x10AF
@@ -79,18 +73,10 @@ class Testbed(AwsSide):
     """
 
     __test__ = False  # The name starts with "Test", but this is not a test class for pytest to collect.
-    _in_process: ClassVar[Testbed | None] = None
-    """The testbed that is open in this process, or None."""
-    service: UpdateService
-    """The update service behind the API and the CUPS server. It exists from the first opening on."""
-    clock: ManualClock
-    """The clock of all parts of the testbed. ``advance`` moves it."""
+    _slot: ClassVar[ProcessSlot[Testbed]] = ProcessSlot()
+    """The place for the open testbed of this process."""
     key_pair: KeyPair
     """The key that signs updates. The gateways have its public half."""
-    gateways: list[TestbedGateway]
-    """The gateways, in the order in which they were added."""
-    _cups: CupsOnDemand
-    _clock_wait: ClockWait
 
     def __init__(
         self,
@@ -138,24 +124,47 @@ class Testbed(AwsSide):
         check_account(account)
         if region != example.REGION:  # Reading the table of Regions takes a tenth of a second.
             check_region(region)
-        self._start = arguments.read_start(start)
-        self.clock = ManualClock(self._start)
-        self.owner = AccountRegion(account, region)
+        self._settings = TestbedSettings(
+            owner=AccountRegion(account, region),
+            gateway_count=gateways,
+            package=package,
+            interval_s=interval_s,
+            spread_polls=spread_polls,
+            policy=policy,
+            seed=seed,
+            start=arguments.read_start(start),
+            staged=staged,
+            allow_hosts=allow_hosts,
+            moto_config=moto_config,
+        )
+        self.owner = self._settings.owner
         self.key_pair = KeyPair.from_secret(LAB_SECRET)
-        self.gateways: list[TestbedGateway] = []
-        self._schedule = PollSchedule()
-        self._count = gateways
-        self._package = package
-        self._interval_s = interval_s
-        self._spread_polls = spread_polls
-        self._policy = policy
-        self._seed = seed
-        self._staged = staged
-        self._allow_hosts = allow_hosts
-        self._moto_config = moto_config
-        self._is_open = False
-        self._may_be_replaced = False
+        self._gate = OpenGate()
+        self._own_clients = OwnClients(self._gate)
+        self._run = TestbedRun(self._settings, self._own_clients)
+        self._parts: RunningParts | None = None
         self._exit_stack = contextlib.ExitStack()
+
+    @property
+    def clock(self) -> ManualClock:
+        """The clock of all parts of the testbed. ``advance`` moves it."""
+        return self._run.clock
+
+    @property
+    def gateways(self) -> list[TestbedGateway]:
+        """The gateways, in the order in which they were added."""
+        return self._run.gateways
+
+    @property
+    def service(self) -> UpdateService:
+        """The update service behind the API and the CUPS server. It can be read after the testbed is closed.
+
+        Raises:
+            LabError: The testbed has never been opened.
+        """
+        if self._parts is None:
+            raise not_open_error()
+        return self._parts.service
 
     def __enter__(self) -> Testbed:
         return self._open(may_be_replaced=False)
@@ -172,75 +181,25 @@ class Testbed(AwsSide):
         Raises:
             LabError: Another testbed is open in this process.
         """
-        from lorafw.iotwireless.context import set_cups_endpoint  # noqa: PLC0415 -- imports moto
-
         with contextlib.ExitStack() as stack:
-            # 1. Begin anew: nothing is left of an earlier opening.
-            stack.enter_context(self._alone_in_process(may_be_replaced=may_be_replaced))
-            self._begin_anew()
-            # 2. Start moto. The stack refuses calls before it ends moto, so that no client reaches the real AWS then.
-            failures = InProcessFailures(self._failures, self._clock_wait.wait)
-            aws = emulated_aws(self.owner, failures, allow_hosts=self._allow_hosts, moto_config=self._moto_config)
-            stack.enter_context(aws)
-            stack.enter_context(self._admitting_calls())
-            # 3. Start the update service. The CUPS server starts when a gateway or the user needs it.
-            service = update_service(self.clock, policy=self._policy, seed=self._seed, before_read=self._check_open)
-            self.service = stack.enter_context(service)
-            self._cups = stack.enter_context(CupsOnDemand(self.service, self.gateways))
-            stack.enter_context(set_cups_endpoint(self._cups.start_and_return_uri))
-            stack.enter_context(waiting_on_clock(self._clock_wait, self.clock, self._seed))
-            # 4. Create the bucket, the role and the gateways.
-            self._folder = stack.enter_context(scratch_folder("lorafw-bed-", in_memory=True))
-            if self._staged:
-                self._staging.prepare(self.owner)
+            # 1. Begin a new run: nothing is left of an earlier opening.
+            stack.enter_context(Testbed._slot.occupied_by(self, may_be_replaced=may_be_replaced))
+            self._run = TestbedRun(self._settings, self._own_clients)
+            self._failures = self._run.failures
+            # 2. Start AWS and the update service.
+            self._parts = stack.enter_context(run_parts(self._run, self._settings, self._gate))
+            # 3. Create the bucket, the role and the gateways.
+            if self._settings.staged:
+                self._run.staging.prepare(self.owner)
             self._add_first_gateways()
             self._exit_stack = stack.pop_all()
         return self
 
-    @contextlib.contextmanager
-    def _alone_in_process(self, *, may_be_replaced: bool) -> Iterator[None]:
-        """Make this the open testbed of the process, until the end of the block.
-
-        Args:
-            may_be_replaced: Whether the next call of ``start`` may close this testbed.
-
-        Raises:
-            LabError: Another testbed is open in this process.
-        """
-        if Testbed._in_process is not None:
-            raise LabError("a Testbed is open in this process, and moto's state is one for all: end that one first")
-        Testbed._in_process = self
-        self._may_be_replaced = may_be_replaced
-        try:
-            yield
-        finally:
-            Testbed._in_process = None
-            self._may_be_replaced = False
-
-    def _begin_anew(self) -> None:
-        """Forget the gateways, planned failures and buckets of an earlier opening, and set the clock to its start."""
-        self.clock = ManualClock(self._start)
-        self.gateways = []
-        self._schedule = PollSchedule()
-        self._clock_wait = ClockWait(self.clock, self._schedule)
-        self._failures = FailureRegistry(self.clock)
-        self._staging = Staging(self.owner, self._internal_client)
-
-    @contextlib.contextmanager
-    def _admitting_calls(self) -> Iterator[None]:
-        """Let methods and clients of this testbed call AWS, until the end of the block."""
-        self._is_open = True
-        try:
-            yield
-        finally:
-            self._is_open = False
-
     def _add_first_gateways(self) -> None:
         """Add the gateways that the testbed has from the beginning. Their EUIs are consecutive."""
-        for index in range(self._count):
+        for index, delay_ms in enumerate(self._settings.first_poll_delays_ms()):
             gateway = self.add_gateway(GatewayEui(example.GATEWAY_EUI.value + index))
-            if self._spread_polls:
-                gateway.next_poll_ms += round(self._interval_s * 1000 * index / self._count)
+            gateway.next_poll_ms += delay_ms
 
     def __exit__(
         self,
@@ -257,7 +216,7 @@ class Testbed(AwsSide):
             error: The exception that ends the ``with`` block, for observers of testbeds. None if there is none.
         """
         try:
-            if self._is_open:
+            if self.is_open:
                 observers.notify_close(self.service, error)
         finally:
             self._exit_stack.close()
@@ -273,9 +232,9 @@ class Testbed(AwsSide):
         Raises:
             LabError: A testbed that was opened by ``with`` is open in this process.
         """
-        open_testbed = Testbed.current()
-        if open_testbed is not None and open_testbed._may_be_replaced:
-            open_testbed.stop()
+        occupant = Testbed._slot.occupant
+        if occupant is not None and occupant.may_be_replaced:
+            occupant.testbed.stop()
         return self._open(may_be_replaced=True)
 
     def stop(self) -> None:
@@ -285,7 +244,10 @@ class Testbed(AwsSide):
     @classmethod
     def current(cls) -> Testbed | None:
         """Return the testbed that is open in this process, or None."""
-        return Testbed._in_process
+        occupant = Testbed._slot.occupant
+        if occupant is None:
+            return None
+        return occupant.testbed
 
     @property
     def cups(self) -> CupsServer:
@@ -294,8 +256,13 @@ class Testbed(AwsSide):
         Raises:
             LabError: The testbed is not open.
         """
-        self._check_open()
-        return self._cups.start()
+        return self._open_parts().cups.start()
+
+    def _open_parts(self) -> RunningParts:
+        """Return the parts that run. Raises LabError if the testbed is not open."""
+        if self._parts is None or not self.is_open:
+            raise not_open_error()
+        return self._parts
 
     def add_gateway(
         self,
@@ -337,31 +304,32 @@ class Testbed(AwsSide):
         """
         from lorafw.gateway.transport import HttpTransport  # noqa: PLC0415
 
-        self._check_open()
+        # 1. Check that it can be added.
+        parts = self._open_parts()
         eui = read_eui(eui)
         arguments.check_tags(tags)
-        owner = self._choose_owner(region, account)
-        ensure_not_present(eui, self._schedule, self.service, owner)
-        if tags or (name, rf_region) != (example.GATEWAY_NAME, example.RF_REGION):
-            gateway_id = register_described_gateway(owner, eui, name, rf_region, tags)
-        else:
-            gateway_id = register_gateway(owner, eui, name, rf_region)
-        cups_uri = self._cups.start_and_return_uri() if http else self._cups.uri_or_placeholder()
+        owner = choose_owner(self.owner, region, account)
+        ensure_not_present(eui, self._run.schedule, self.service, owner)
+        # 2. Register it.
+        gateway_id = ensure_registered(owner, eui, GatewayDescription(name, rf_region, tags))
+        # 3. Write its home folder.
+        cups_uri = parts.cups.start_and_return_uri() if http else parts.cups.uri_or_placeholder()
         if package is ...:
-            package = self._package
+            package = self._settings.package
         home = write_home(
-            self._folder / eui.hex,
+            parts.folder / eui.hex,
             eui=eui,
             cups_uri=cups_uri,
             package=package,
             sig_keys=[self.key_pair.public_key],
-            interval_s=self._interval_s,
+            interval_s=self._settings.interval_s,
             is_durable=False,  # the testbed removes the folder
         )
+        # 4. Let it poll from now on.
         transport = HttpTransport() if http else InProcessTransport(self.service)
         log: list[str] = []
         virtual = VirtualGateway(home, transport, station=station, model=model, clock=self.clock, log=log.append)
-        gateway = TestbedGateway(gateway_id, eui, home, virtual, owner, self._schedule, log)
+        gateway = TestbedGateway(gateway_id, eui, home, virtual, owner, self._run.schedule, log)
         gateway.next_poll_ms = self.clock.now_ms()
         self.gateways.append(gateway)
         return gateway
@@ -386,11 +354,12 @@ class Testbed(AwsSide):
         Raises:
             LabError: The Region has no AWS IoT Core for LoRaWAN, or the testbed is not open.
         """
-        self._check_open()
-        owner = self._choose_owner(region, account)
-        if self._staged:
-            self._staging.prepare(owner)
-        return put_update(self._internal_client("s3", owner), self._staging.bucket(owner), key, update)
+        self._gate.check()
+        owner = choose_owner(self.owner, region, account)
+        staging = self._run.staging
+        if self._settings.staged:
+            staging.prepare(owner)
+        return put_update(self._own_clients.get("s3", owner), staging.bucket(owner), key, update)
 
     def define_update(
         self,
@@ -441,8 +410,8 @@ class Testbed(AwsSide):
                 not open.
             botocore.exceptions.ClientError: The API rejects the definition.
         """
-        self._check_open()
-        owner = self._choose_owner(region, account)
+        self._gate.check()
+        owner = choose_owner(self.owner, region, account)
         arguments.check_version("current_version", current_version)
         arguments.check_version("update_version", update_version)
         update = build_image(package_version=package, files=files or {}, restart=restart)
@@ -465,7 +434,7 @@ class Testbed(AwsSide):
             signature=signature,
             sig_key_crc=sig_key_crc,
         )
-        client = self._internal_client("iotwireless", owner)
+        client = self._own_clients.get("iotwireless", owner)
         definition_id: str = client.create_wireless_gateway_task_definition(**members)["Id"]
         return definition_id
 
@@ -513,7 +482,7 @@ class Testbed(AwsSide):
         """
         chosen = self._gateway(gateway)
         observers.notify_poll()
-        with self._clock_wait.polling():
+        with self._run.clock_wait.polling():
             return chosen.poll(self.clock)
 
     def advance(self, seconds: float) -> None:
@@ -531,11 +500,11 @@ class Testbed(AwsSide):
             LabError: ``seconds`` is negative, the testbed is not open, or a poll failed in a way in which no real
                 station fails. In the last case the clock and all other gateways have moved on.
         """
-        self._check_open()
+        self._gate.check()
         arguments.check_seconds(seconds)
         observers.notify_poll()
-        with self._clock_wait.polling():
-            run_until(self.clock.now_ms() + round(seconds * 1000), self._schedule, self.clock)
+        with self._run.clock_wait.polling():
+            run_until(self.clock.now_ms() + round(seconds * 1000), self._run.schedule, self.clock)
 
     def status(self, gateway: GatewayRef | None = None) -> TaskStatus:
         """Return the status of a gateway's update task.
@@ -567,7 +536,7 @@ class Testbed(AwsSide):
 
     def _gateway(self, reference: GatewayRef | None) -> TestbedGateway:
         """Return the gateway that ``reference`` means. Raises LabError if there is none."""
-        self._check_open()
+        self._gate.check()
         return find_gateway(self.gateways, reference)
 
     @property
@@ -577,8 +546,6 @@ class Testbed(AwsSide):
         Raises:
             LabError: The testbed has never been opened.
         """
-        if not hasattr(self, "service"):
-            self._check_open()
         return self.service.log
 
     def now(self) -> str:

@@ -15,7 +15,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -26,8 +26,20 @@ from lorafw.sources.iam.variables import replace_variables, to_text
 _NUMBER: Final = re.compile(r"[+-]?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
 _EPOCH: Final = re.compile(r"\d{5,14}(?:\.\d{1,9})?", re.ASCII)
 _DATE: Final = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d:?\d\d)?)?)?)?", re.ASCII
+    r"""
+    (?P<year>\d{4})
+    (?: - (?P<month>\d\d)
+    (?: - (?P<day>\d\d)
+    (?: T (?P<hour>\d\d) : (?P<minute>\d\d)
+    (?: : (?P<second>\d\d)
+    (?: \. (?P<fraction>\d{1,9}) )? )?
+    (?P<zone> Z | [+-]\d\d:?\d\d )? )? )? )?
+    """,
+    re.ASCII | re.VERBOSE,
 )
+"""A date in W3C's profile of ISO 8601: a year, and as many of the smaller parts as the writer knows."""
+_YEAR_1970: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The moment at which Unix time begins."""
 _OPERATOR: Final = re.compile(r"(?:(forallvalues|foranyvalue):)?([a-z]+?)(ifexists)?")
 
 
@@ -267,23 +279,27 @@ def _parse_number(text: str) -> Decimal | None:
 def parse_time(text: str) -> Decimal | None:
     """Return a date of the policy language in seconds since 1970, or None if the text is not a date.
 
-    A date is Unix time, or ISO 8601 in W3C's profile.
+    Args:
+        text: Unix time in seconds, or a date in W3C's profile of ISO 8601, such as "2021-03-12" or
+            "2021-03-12T09:56:12Z". A date without a zone is UTC.
     """
+    # 1. Unix time, such as 1615543000.
     if _EPOCH.fullmatch(text):
         return Decimal(text)
+    # 2. ISO 8601, such as 2021-03-12T09:56:12.047Z. A part that is left out gets its smallest value.
     match = _DATE.fullmatch(text)
     if match is None:
         return None
-    year, month, day, hour, minute, second, fraction, zone = match.groups()
-    offset = "+00:00" if zone in (None, "Z") else zone
+    date = f"{match['year']}-{match['month'] or '01'}-{match['day'] or '01'}"
+    time = f"{match['hour'] or '00'}:{match['minute'] or '00'}:{match['second'] or '00'}"
+    offset = (match["zone"] or "Z").replace("Z", "+00:00")
     try:
-        moment = datetime.fromisoformat(
-            f"{year}-{month or '01'}-{day or '01'}T{hour or '00'}:{minute or '00'}:{second or '00'}{offset}"
-        )
-    except ValueError:
+        moment = datetime.fromisoformat(f"{date}T{time}{offset}")
+    except ValueError:  # such as the month 13
         return None
-    seconds = (moment - datetime.fromisoformat("1970-01-01T00:00:00+00:00")).total_seconds()
-    return Decimal(int(seconds)) + Decimal(f"0.{fraction or 0}")
+    # The fraction is added as text, because a float would round it.
+    whole_seconds = int((moment - _YEAR_1970).total_seconds())
+    return Decimal(whole_seconds) + Decimal(f"0.{match['fraction'] or 0}")
 
 
 def _ordering(
