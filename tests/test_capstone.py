@@ -135,6 +135,14 @@ def test_a_seed_changes_numbers_and_order_and_each_question_has_four_different_a
             assert sum(option.is_right for option in question.options) == 1
 
 
+def test_the_right_answer_of_the_ten_questions_is_not_the_longest_one() -> None:
+    for seed in range(50):
+        for question in TenQuestions(seed).questions:
+            right = next(option.text for option in question.options if option.is_right)
+            longest_wrong = max(len(option.text) for option in question.options if not option.is_right)
+            assert len(right) <= longest_wrong, question.text
+
+
 def test_answers_that_are_not_ten_letters_are_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     questions = TenQuestions(1, tmp_path)
     for answers in (..., "abc", "abcdabcdaz", 7, None):

@@ -28,66 +28,71 @@ def _next_request(rng: random.Random) -> Question:
     old = f"1.{rng.randint(0, 9)}.{rng.randint(0, 9)}"
     new = f"2.{rng.randint(0, 9)}.{rng.randint(0, 9)}"
     return _question(
-        f"Somebody edits version.txt on a gateway by hand, from {old} to {new}. What does its next request report?",
-        new,
-        f"{old}, until the station restarts",
-        f"{old}, because no signature fits {new}",
-        "no version at all",
+        f"A station runs. Somebody edits its version.txt by hand, from {old} to {new}, and restarts nothing. Which "
+        "version is in the gateway's next request, and which one does AWS show after it?",
+        f"{new} in both",
+        f"{old} in both",
+        f"{new} in the request, {old} at AWS",
+        f"{old} in the request, {new} at AWS",
     )
 
 
 def _matching(rng: random.Random) -> Question:
     package = f"1.{rng.randint(0, 9)}.{rng.randint(0, 9)}"
     return _question(
-        f'A definition names version {package} and model rpi. A gateway reports {package} and "RPi". What happens?',
-        "nothing: there is no task",
-        "it is updated",
-        "a task is created and FAILED",
-        "AWS corrects the spelling",
+        f"A definition with AutoCreateTasks names version {package} and model rpi. A gateway reports {package} and "
+        '"RPi". What does AWS show for this gateway after its next poll?',
+        "no task",
+        "a task that is PENDING",
+        "a task that is FAILED",
+        "a task that is IN_PROGRESS",
     )
 
 
 def _client_address(rng: random.Random) -> Question:
-    address = f"127.0.0.1:{rng.randint(5000, 9999)}"
+    first, second = (f"127.0.0.1:{port}" for port in rng.sample(range(5000, 10_000), 2))
     return _question(
-        f"A script makes its boto3 client while AWS_ENDPOINT_URL is http://{address}. Then the variable is deleted. "
-        "Where do the calls of this client go?",
-        f"to {address}",
+        f"A script makes its boto3 client while AWS_ENDPOINT_URL is http://{first}. Then it sets the variable to "
+        f"http://{second}, and deletes it before it makes a call. Where does the call of this client go?",
+        f"to {first}",
+        f"to {second}",
         "to the real AWS",
-        "nowhere: boto3 raises an error",
-        "to the address in ~/.aws/config",
+        "nowhere: it raises an error",
     )
 
 
 def _pending(rng: random.Random) -> Question:
     polls = rng.randint(4, 9)
     return _question(
-        f"A gateway has polled {polls} times, and its task is still PENDING. Where do you look first?",
-        "at the object and the role in S3 and IAM",
-        "at the signature",
-        "at the gateway's /tmp",
-        "at the gateway's power supply",
+        f"AutoCreateTasks has created a task. The gateway has polled {polls} times since then, and the task is still "
+        "PENDING. What is the cause?",
+        "the role may not read the update file",
+        "the gateway has no key for the signature",
+        "the gateway has no space for the update",
+        "the gateway reports a different model",
     )
 
 
 def _time_to_failed(rng: random.Random) -> Question:
     hours = rng.choice((4, 6, 8, 12, 24))
     return _question(
-        f"Gateways poll every {hours} h. The update has no effect. How long after the first send is the task FAILED?",
+        f"Gateways poll every {hours} h. The update has no effect and restarts nothing. How long after the first send "
+        "is the task FAILED?",
         f"{3 * hours} h",
-        f"{hours} h",
         f"{2 * hours} h",
-        "at once",
+        f"{4 * hours} h",
+        f"{3 * hours + 48} h",
     )
 
 
 def _no_key(rng: random.Random) -> Question:
     return _question(
-        "A gateway has no sig-0.key. What does it do with an update that nobody has signed?",
-        "it runs it",
-        "it refuses it",
-        "it asks AWS for the key",
-        "it waits for a signed one",
+        "A gateway has no sig-0.key. It receives two updates: one is signed, and the other one is not. Which does it "
+        "run?",
+        "only the unsigned one",
+        "only the signed one",
+        "both, in either order",
+        "none, without a key",
     )
 
 
@@ -96,10 +101,10 @@ def _canary(rng: random.Random) -> Question:
     rate = 1 - 0.05 ** (1 / canaries)
     return _question(
         f"None of {canaries} canaries fails. Which failure rate is still possible at most (95 % confidence)?",
-        f"{rate:.0%}",
-        "0 %",
-        f"{1 / canaries / 10:.1%}",
-        f"{rate / 10:.1%}",
+        f"{rate:.1%}",
+        f"{1 / canaries:.1%}",
+        f"{rate / 6:.1%}",
+        f"{rate * 2:.1%}",
     )
 
 
@@ -108,11 +113,11 @@ def _killed_rollout(rng: random.Random) -> Question:
     gateways = created + rng.randint(11, 30)
     return _question(
         f"lorafw rollout apply is killed when AWS has {created} of the {gateways} tasks of a wave, before it could "
-        "write down their results. You start it again. How many more tasks does it create?",
-        gateways - created,
-        gateways,
-        "none, until you have made a new plan",
-        "none, until you have deleted the tasks that exist",
+        "write down their results. You start it again. What does it do first?",
+        "it asks AWS which tasks there are",
+        f"it deletes the {created} tasks and begins again",
+        f"it creates {gateways} tasks, and ignores conflicts",
+        "it holds until you say which tasks there are",
     )
 
 
@@ -123,17 +128,19 @@ def _signature_length(rng: random.Random) -> Question:
         length + 4,
         length,
         length + 2,
-        length * 2,
+        length + 8,
     )
 
 
 def _comes_back(rng: random.Random) -> Question:
+    polls = rng.randint(5, 9)
     return _question(
-        "A task is FAILED. You delete it, but not its definition, which has AutoCreateTasks. What happens?",
-        "the next poll of the gateway creates a new task",
-        "nothing more",
-        "the definition is deleted, too",
-        "the update is sent once, without a task",
+        "An update never has an effect, and a task is FAILED. You delete the task, but not its definition, which has "
+        f"AutoCreateTasks. How often is the update sent to the gateway in its next {polls} polls?",
+        "3 times",
+        "0 times",
+        "1 time",
+        f"{polls} times",
     )
 
 
