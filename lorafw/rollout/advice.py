@@ -21,12 +21,15 @@ def advise(state: RolloutState) -> list[str]:
         return ["to start: lorafw rollout apply"]
     if name is StateName.RUNNING:
         return [
-            "which gateways are left: report",
+            "to see which gateways are left: report",
             "to stop for a while: pause; for good: abort; each with --reason",
             "to end only 'apply': Ctrl-C; tasks that exist go on, and the next 'apply' continues",
         ]
     if name is StateName.HOLDING:
-        return ["no task is created meanwhile; which gateways are left: report", _way_out_of_hold(state)]
+        return [
+            "while it holds, no task is created; to see which gateways are left: report",
+            _way_out_of_hold(state),
+        ]
     if name is StateName.PAUSED:
         return ["tasks that exist go on", "to go on: resume; to stop for good: abort; each with --reason"]
     return _advise_at_end(state, name)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from lorafw.lab.exercises.grading import Exercise, equals, function, number
+from lorafw.lab.exercises.grading import Exercise, function, number
 from lorafw.lab.exercises.question import Option, Question, right
 
 if TYPE_CHECKING:
@@ -138,16 +138,6 @@ EXERCISES = {
         solution="answer = 40_000 / 8 / 60",
         explanation="That is 83 minutes. Two more calls look at each gateway just before, at the same rate, but as "
         "other operations they have limits of their own.",
-    ),
-    "16-exit": Exercise(
-        hints=(
-            "Run !lorafw rollout apply --help in a cell of its own, and read its second paragraph.",
-            "Look for the word holding.",
-        ),
-        grader=equals(5),
-        solution="answer = 5",
-        explanation="0 is completed, and 3 is aborted. 4, 5 and 6 say that the rollout has not ended: it runs, holds, "
-        "or is paused.",
     ),
     "16-decide": Exercise(
         hints=(
