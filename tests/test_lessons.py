@@ -17,6 +17,8 @@ from solved_lessons import SolvedNotebook, exercise_name, is_exercise, solved
 
 from lorafw.lab.evidence import SOURCES, TAG, UNLINKED_TAG
 from lorafw.lab.exercises import EXERCISES, QUESTIONS, check
+from lorafw.tasks.decision import Evidence
+from lorafw.tasks.policy import all_decisions
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 ALL = sorted(NOTEBOOKS.glob("[0-9][0-9]-*.ipynb"))
@@ -166,6 +168,13 @@ def test_lesson_00_lists_every_lesson_with_its_minutes() -> None:
         wanted.append((path.name[:2], words, re.findall(r"\*\*(\d+) minutes\.\*\*", first)[0]))
     assert told == wanted
     assert f"| all of them | {sum(int(minutes) for _, _, minutes in wanted)} |" in "".join(cells)
+
+
+def test_lesson_00_says_how_many_decisions_are_assumed() -> None:
+    decisions = all_decisions()
+    assumed = sum(decision.tag is Evidence.ASSUMED for decision in decisions)
+    stated = re.findall(r"answer (\d+) questions about it, and (\d+) of the answers are \*assumed\*", prose(LESSONS[0]))
+    assert stated == [(str(len(decisions)), str(assumed))]
 
 
 def test_the_notebooks_are_committed_in_normalised_form(any_path: Path) -> None:

@@ -89,15 +89,15 @@ answer = {
 
 QUESTIONS = {
     "03-outside": Question(
-        "get-wireless-gateway-task says PENDING, poll after poll. What do you conclude?",
+        "AutoCreateTasks has created a task, which stays PENDING, poll after poll. What do you conclude?",
         (
             Option(
                 "the gateway does not match",
-                "then no task would exist, and AWS would answer ResourceNotFoundException.",
+                "then AutoCreateTasks would not have created a task for it.",
             ),
             Option("the gateway refused the update", "then it was sent, and the status is at least IN_PROGRESS."),
             right(
-                "a task exists, but nothing was sent",
+                "the gateway matches, but nothing was sent",
                 "So look at what AWS reads before it sends: the object, the bucket's policy and the role.",
             ),
             Option("the update is being installed", "it cannot be: a task is IN_PROGRESS from the first send on."),

@@ -41,17 +41,25 @@ EXERCISES = {
     ),
     "11-pages": Exercise(
         hints=(
-            "all_pages(iot) yields every gateway. Which line of the script must change?",
-            "Catch iot.exceptions.ResourceNotFoundException around the second call, and count it.",
+            'Call list_wireless_gateways again with NextToken=page["NextToken"], as long as the page has one.',
+            "Catch iot.exceptions.ResourceNotFoundException around get_wireless_gateway_task, and count it.",
         ),
         grader=Grader("the function itself", _counts_every_gateway, _feedback_called),
         solution="""\
 from collections import Counter
 
 
+def all_gateways(iot):
+    page = iot.list_wireless_gateways(MaxResults=2)
+    yield from page["WirelessGatewayList"]
+    while "NextToken" in page:
+        page = iot.list_wireless_gateways(MaxResults=2, NextToken=page["NextToken"])
+        yield from page["WirelessGatewayList"]
+
+
 def statuses(iot):
     count = Counter()
-    for gateway in all_pages(iot):
+    for gateway in all_gateways(iot):
         try:
             count[iot.get_wireless_gateway_task(Id=gateway["Id"])["Status"]] += 1
         except iot.exceptions.ResourceNotFoundException:
@@ -85,7 +93,7 @@ QUESTIONS = {
                 "nothing: the tests are green", "they are green with lorafw's decision. AWS may have decided otherwise."
             ),
             right(
-                "test it with both values of the policy, and check it on AWS",
+                "test it with each value of the policy, and check it on AWS",
                 "Then the script works either way, or you know what it depends on.",
             ),
             Option("rewrite it without AWS", "most behaviour is documented. Only check the part that is not."),
