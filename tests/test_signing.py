@@ -292,7 +292,7 @@ def test_a_key_of_another_kind_is_refused_by_name(keys: Path, name: str, words: 
         ("locked", None, "key is encrypted"),
         ("locked-sec1", None, "key is encrypted"),
         ("locked", b"", "key is encrypted"),
-        ("locked", b"wrong", "Incorrect password"),
+        ("locked", b"wrong", "is the password right"),
         ("sec1", b"secret", "key is not encrypted"),
     ],
 )
@@ -300,6 +300,13 @@ def test_a_wrong_password_is_reported_clearly(keys: Path, name: str, password: b
     with pytest.raises(InvalidKey, match=words) as caught:
         KeyPair.load(keys / f"{name}.pem", password=password)
     assert str(keys) in str(caught.value)
+
+
+def test_every_wrong_password_is_reported_as_one(keys: Path) -> None:
+    """Some of them decrypt to bytes that OpenSSL refuses as a key, and not as a wrong password."""
+    for number in range(600):
+        with pytest.raises(InvalidKey, match="is the password right"):
+            KeyPair.load(keys / "locked.pem", password=b"wrong %d" % number)
 
 
 def test_a_private_key_is_not_taken_for_a_public_one_nor_the_other_way(keys: Path) -> None:

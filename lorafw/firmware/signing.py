@@ -224,7 +224,11 @@ class KeyPair:
         try:
             key = serialization.load_pem_private_key(pem, password)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise InvalidKey(f"not a private key in PEM that can be read: {error}") from error
+            problem = f"not a private key in PEM that can be read: {error}"
+            # One wrong password in about 256 decrypts to bytes that OpenSSL only refuses as a key.
+            if password and isinstance(error, ValueError):
+                problem += "; is the password right?"
+            raise InvalidKey(problem) from error
         return cls(_p256_private(key), deterministic=deterministic)
 
     @classmethod
