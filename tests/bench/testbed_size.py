@@ -107,7 +107,7 @@ def offer() -> dict[str, float]:
             start = time.process_time()
             times.append(seconds_of(lambda index=index: bed.poll(index)))
             cpu.append(time.process_time() - start)
-            assert bed.gateways[index].home.read_package_version() == "1.0.1"
+            assert (bed.gateways[index].home.path / "version.txt").read_text().strip() == "1.0.1"
     return {"seconds": statistics.median(times), "cpu": statistics.median(cpu)}
 
 
