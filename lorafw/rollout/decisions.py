@@ -13,7 +13,7 @@ from lorafw.rollout.deviations import check_envelope
 from lorafw.rollout.events import Ending, Finished, HookMoment, Skipped, WaveStarted
 from lorafw.rollout.gates import check_abort_criterion, check_gate
 from lorafw.rollout.interpretation import handle_observation
-from lorafw.rollout.looks import is_just_read, look_at_tasks, open_tasks
+from lorafw.rollout.looks import is_just_read, look_at_tasks, open_tasks, take_batch
 from lorafw.rollout.observations import (
     Action,
     CheckGateway,
@@ -187,16 +187,8 @@ def _make_definition_known(context: StepContext) -> None:
 
 def _delete_pending(context: StepContext) -> None:
     """Delete PENDING tasks. Each task is read just before it is deleted, because it may have been offered meanwhile."""
-    remaining = context.draft.settings.batch
-    for gateway, progress in open_tasks(context):
-        if progress.status is not INITIAL:
-            continue
-        if progress.session.retry_ms > context.now_ms:
-            context.wake_at(progress.session.retry_ms)
-            continue
-        if remaining == 0:
-            return
-        remaining -= 1
+    pending = ((gateway, progress) for gateway, progress in open_tasks(context) if progress.status is INITIAL)
+    for gateway, progress in take_batch(context, pending):
         if is_just_read(context, progress.session.looked_ms):
             context.request_action(DeleteTask(gateway))
         else:

@@ -9,7 +9,7 @@ is read once more: only then it is known to have stalled.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -116,17 +116,9 @@ def _read_due_tasks(context: StepContext) -> None:
         period_ms=draft.plan.poll_period_ms,
         stall_ms=draft.plan.stall_ms,
     )
-    remaining = draft.settings.batch
-    for gateway, progress in open_tasks(context):
-        if not schedule.is_due(gateway, progress):
-            continue
-        if progress.session.retry_ms > context.now_ms:
-            context.wake_at(progress.session.retry_ms)
-            continue
-        if remaining == 0:
-            return
+    due = ((gateway, progress) for gateway, progress in open_tasks(context) if schedule.is_due(gateway, progress))
+    for gateway, _ in take_batch(context, due):
         context.request_action(ReadTask(gateway))
-        remaining -= 1
 
 
 def look_at_wave(context: StepContext, wave: int, since_ms: int, *, includes_silent: bool = False) -> bool:
@@ -163,6 +155,28 @@ def look_at_wave(context: StepContext, wave: int, since_ms: int, *, includes_sil
             context.request_action(ReadTask(gateway))
             remaining -= 1
     return is_known
+
+
+def take_batch(
+    context: StepContext, gateways: Iterable[tuple[str, GatewayProgress]]
+) -> Iterator[tuple[str, GatewayProgress]]:
+    """Yield the gateways about which AWS may be called now, up to the largest number that a step calls about.
+
+    A gateway whose last call failed is left out until its time to retry has come. The rollout wakes at that time.
+
+    Args:
+        context: The step.
+        gateways: The gateways to choose from, in order, each with its progress.
+    """
+    remaining = context.draft.settings.batch
+    for gateway, progress in gateways:
+        if progress.session.retry_ms > context.now_ms:
+            context.wake_at(progress.session.retry_ms)
+            continue
+        if remaining == 0:
+            return
+        remaining -= 1
+        yield gateway, progress
 
 
 def is_just_read(context: StepContext, read_ms: int | None) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-from lorafw.rollout.looks import is_just_read
+from lorafw.rollout.looks import is_just_read, take_batch
 from lorafw.rollout.observations import CheckGateway, CreateTask
-from lorafw.rollout.state import Phase
+from lorafw.rollout.state import GatewayProgress, Phase
 from lorafw.rollout.step_context import StepContext
 
 _MAX_LAG_MS: Final = 60_000
@@ -20,28 +21,26 @@ def create_tasks(context: StepContext, index: int) -> None:
         context: The step.
         index: The index of the wave.
     """
-    draft = context.draft
-    planned = draft.plan.waves[index]
+    for gateway, progress in take_batch(context, _due_gateways(context, index)):
+        if is_just_read(context, progress.session.checked_ms):
+            context.request_action(CreateTask(gateway))
+        else:
+            context.request_action(CheckGateway(gateway))
+
+
+def _due_gateways(context: StepContext, index: int) -> Iterator[tuple[str, GatewayProgress]]:
+    """Yield the gateways of a wave that wait for their task, and whose time has come. Wake at the time of the next."""
+    planned = context.draft.plan.waves[index]
     start_ms = _schedule_start_ms(context, index)
-    remaining = draft.settings.batch
     for gateway, offset_ms in zip(planned.gateways, planned.offsets_ms, strict=True):
-        progress = draft.progress_of(gateway)
+        progress = context.draft.progress_of(gateway)
         if progress.phase is not Phase.WAITING:
             continue
         due_ms = start_ms + offset_ms
         if due_ms > context.now_ms:
             context.wake_at(due_ms)
             return  # the gateways after this one are due even later
-        if progress.session.retry_ms > context.now_ms:
-            context.wake_at(progress.session.retry_ms)
-            continue
-        if remaining == 0:
-            return
-        remaining -= 1
-        if is_just_read(context, progress.session.checked_ms):
-            context.request_action(CreateTask(gateway))
-        else:
-            context.request_action(CheckGateway(gateway))
+        yield gateway, progress
 
 
 def _schedule_start_ms(context: StepContext, index: int) -> int:
