@@ -27,7 +27,7 @@ from lorafw.rollout.engine import Until
 from lorafw.rollout.events import DefinitionReady, WaveStarted
 from lorafw.rollout.evolution import evolve
 from lorafw.rollout.journal import open_journal
-from lorafw.rollout.observations import CheckGateway, CreateTask, GatewayRead
+from lorafw.rollout.observations import CallFailed, CheckGateway, CreateTask, FailureKind, GatewayRead
 from lorafw.rollout.saved_plan import SavedPlan
 from lorafw.rollout.state import GatewayProgress, RolloutState, Settings, forget_session, initial_state
 from lorafw.rollout.status import StateName, describe_state
@@ -225,6 +225,18 @@ def test_a_gateway_is_checked_again_just_before_its_task_after_the_clock_was_set
     assert CreateTask("gw-00000") in actions
     assert CreateTask("gw-00000") in step(state, [], START_MS + 5000)[1]
     assert CheckGateway("gw-00000") in step(state, [], START_MS - 2 * MINUTE_MS)[1]
+
+
+def test_a_gateway_whose_call_was_throttled_is_left_alone_until_its_time_to_retry(folder: Path) -> None:
+    _, plan = make_rollout()
+    begun = [DefinitionReady(at_ms=START_MS, definition_id="d"), WaveStarted(at_ms=START_MS - HOUR_MS, wave=0)]
+    failed = CallFailed("GetWirelessGatewayTask", FailureKind.THROTTLED, "slow down", "gw-00000")
+    state, actions = step(evolve(initial_state(plan, Settings()), begun), [failed], START_MS)
+    assert CheckGateway("gw-00000") not in actions
+    assert CheckGateway("gw-00001") in actions
+    retry_ms = state.gateways["gw-00000"].session.retry_ms
+    assert retry_ms > START_MS
+    assert CheckGateway("gw-00000") in step(state, [], retry_ms)[1]
 
 
 @pytest.mark.parametrize("hours", [0, 3, 6])
