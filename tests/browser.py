@@ -113,10 +113,14 @@ _OPEN = """async name => {
     const widget = await window.jupyterapp.commands.execute('docmanager:open', { path: name });
     await widget.context.ready;
 }"""
+# JupyterLab's widget manager reports an error if a notebook is closed while its kernel starts.
+# The last line lets the page report what the shutdown cancels before another notebook is opened.
 _CLOSE = """async () => {
     const widget = window.jupyterapp.shell.currentWidget;
+    await widget?.sessionContext?.ready;
     await widget?.sessionContext?.shutdown();
     widget?.dispose();
+    await new Promise(resolve => setTimeout(resolve));
 }"""
 
 
