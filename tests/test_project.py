@@ -175,3 +175,9 @@ def test_the_diagram_in_the_readme_is_the_table() -> None:
     from lorafw.tasks.lifecycle import to_mermaid
 
     assert f"```mermaid\n{to_mermaid()}\n```" in (ROOT / "README.md").read_text()
+
+
+def test_the_page_on_the_measurements_names_every_file_beside_it() -> None:
+    folder = ROOT / "tests" / "bench"
+    named = set(re.findall(r"`(\w+\.py)", (folder / "README.md").read_text()))
+    assert named == {path.name for path in folder.glob("*.py")}

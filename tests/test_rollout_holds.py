@@ -144,6 +144,24 @@ def test_a_task_that_somebody_deletes_is_not_created_again(scene: Scene) -> None
     assert scene.aws.created["gw-00001"] == 1
 
 
+def test_a_deleted_definition_holds_the_next_wave_for_good(scene: Scene) -> None:
+    scene.run(Until.IDLE)
+    definition_id = scene.state.definition_id
+    assert definition_id is not None
+    tags = scene.aws.tags[definition_id]
+    del scene.aws.definitions[definition_id]
+    name, reason = scene.run()
+    assert name is StateName.HOLDING
+    assert f"task definition {definition_id} was deleted" in reason
+    assert "make a new plan" in reason
+
+    scene.aws.definitions["made-again"] = dict(DEFINITION)
+    scene.aws.tags["made-again"] = tags
+    scene.tell(Command.PROMOTE)
+    assert scene.run()[0] is StateName.HOLDING, "its tasks would belong to another definition"
+    assert len(scene.aws.created) == 2
+
+
 def test_a_gateway_that_has_the_new_version_already_gets_no_task(scene: Scene) -> None:
     scene.gateways[0].version = dict(NEW)
     assert scene.run(Until.END)[0] is StateName.COMPLETED

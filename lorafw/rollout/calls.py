@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from lorafw.clock import parse_iso
 from lorafw.rollout.aws_api import AwsApi, NotFoundError, list_items
@@ -15,13 +15,9 @@ from lorafw.rollout.observations import (
     ObjectRead,
     TaskSeen,
 )
-from lorafw.rollout.saved_plan import SavedPlan, UpdateObject
+from lorafw.rollout.saved_plan import DEFINITION_TAG, SavedPlan, UpdateObject
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.version import GatewayVersion
-
-TAG: Final = "lorafw-rollout"
-"""The tag of the task definition of a plan. Its value is the plan's hash."""
-
 
 # --- gateways and their tasks ---
 
@@ -106,16 +102,16 @@ def read_definitions(api: AwsApi, plan: SavedPlan) -> DefinitionsRead:
     Raises:
         CallError: A call failed.
     """
-    own_id = None
+    tagged_ids = []
     racing_ids = []
     for listed in list_items(api, "ListWirelessGatewayTaskDefinitions", "TaskDefinitions"):
         if not _can_match_same_gateway(listed, plan):
             continue
         if _has_tag_of_plan(api, listed["Arn"], plan):
-            own_id = listed["Id"]
+            tagged_ids.append(listed["Id"])
         elif _creates_tasks(api, listed["Id"]):
             racing_ids.append(listed["Id"])
-    return DefinitionsRead(own_id, tuple(racing_ids))
+    return DefinitionsRead(tuple(tagged_ids), tuple(racing_ids))
 
 
 def _can_match_same_gateway(listed: dict[str, Any], plan: SavedPlan) -> bool:
@@ -130,7 +126,7 @@ def _can_match_same_gateway(listed: dict[str, Any], plan: SavedPlan) -> bool:
 
 
 def _has_tag_of_plan(api: AwsApi, arn: str, plan: SavedPlan) -> bool:
-    """Return True if a definition has the tag ``TAG`` with the hash of the plan.
+    """Return True if a definition has the tag ``DEFINITION_TAG`` with the hash of the plan.
 
     The name of the definition cannot tell this, because several definitions can have one name.
     """
@@ -138,7 +134,7 @@ def _has_tag_of_plan(api: AwsApi, arn: str, plan: SavedPlan) -> bool:
         answer = api.call("ListTagsForResource", ResourceArn=arn)
     except NotFoundError:
         return False
-    return any(tag["Key"] == TAG and tag["Value"] == plan.sha256 for tag in answer.get("Tags", []))
+    return any(tag["Key"] == DEFINITION_TAG and tag["Value"] == plan.sha256 for tag in answer.get("Tags", []))
 
 
 def _creates_tasks(api: AwsApi, definition_id: str) -> bool:
@@ -156,7 +152,7 @@ def create_definition(api: AwsApi, plan: SavedPlan) -> str:
         "CreateWirelessGatewayTaskDefinition",
         **plan.definition,
         ClientRequestToken=plan.sha256,
-        Tags=[{"Key": TAG, "Value": plan.sha256}],
+        Tags=[{"Key": DEFINITION_TAG, "Value": plan.sha256}],
     )
     definition_id: str = answer["Id"]
     return definition_id

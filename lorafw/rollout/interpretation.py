@@ -22,6 +22,7 @@ from lorafw.rollout.observations import (
     Observation,
     TaskSeen,
 )
+from lorafw.rollout.saved_plan import DEFINITION_TAG
 from lorafw.rollout.state import GatewayProgress, GatewaySession, Phase, Subject
 from lorafw.rollout.step_context import StepContext
 from lorafw.rollout.task_log import changed_row, created_row, deleted_row
@@ -254,19 +255,28 @@ def _handle_definitions(context: StepContext, read: DefinitionsRead) -> None:
     """Handle whether the definition of the plan exists, and whether other definitions race it."""
     draft = context.draft
     draft.change_session(definitions_read_ms=context.now_ms)
-    if draft.definition_id is None and read.own_id is not None:
-        context.record(DefinitionReady(at_ms=context.now_ms, definition_id=read.own_id))
-    if draft.definition_id is not None and read.own_id is None:
-        reason = f"the task definition {draft.definition_id} was deleted, or its tag was removed"
-        context.report_problem(Subject.DEFINITION, reason)
-    else:
-        context.solve_problem(Subject.DEFINITION)
-    if not read.racing:
+    _handle_tagged_definitions(context, read.tagged_ids)
+    if not read.racing_ids:
         context.solve_problem(Subject.RACE)
         return
-    names = ", ".join(read.racing)
+    names = ", ".join(read.racing_ids)
     reason = f"AutoCreateTasks of {names} gives gateways of this plan a task at their next request; delete it first"
     context.report_problem(Subject.RACE, reason)
+
+
+def _handle_tagged_definitions(context: StepContext, tagged_ids: tuple[str, ...]) -> None:
+    """Take the definition that an earlier call has created, or handle whether the known one still exists."""
+    definition_id = context.draft.definition_id
+    if definition_id is None and tagged_ids:
+        context.record(DefinitionReady(at_ms=context.now_ms, definition_id=tagged_ids[0]))
+    if definition_id is None or definition_id in tagged_ids:
+        context.solve_problem(Subject.DEFINITION)
+        return
+    reason = (
+        f"the task definition {definition_id} was deleted, or its tag {DEFINITION_TAG} was removed. "
+        "Put the tag back, or abort and make a new plan"
+    )
+    context.report_problem(Subject.DEFINITION, reason)
 
 
 def _handle_object(context: StepContext, read: ObjectRead) -> None:

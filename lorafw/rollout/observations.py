@@ -65,10 +65,10 @@ class GatewaysListed:
 class DefinitionsRead:
     """The task definitions of the account were read."""
 
-    own_id: str | None
-    """The definition with the tag of this plan. None if there is none."""
-    racing: tuple[str, ...] = ()
-    """Definitions with AutoCreateTasks that match the same gateways."""
+    tagged_ids: tuple[str, ...]
+    """Ids of the definitions with the tag of this plan. Usually at most one."""
+    racing_ids: tuple[str, ...] = ()
+    """Ids of other definitions that have AutoCreateTasks and match the same gateways."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ from lorafw.version import GatewayVersion
 FORMAT: Final = 2
 """The version of the file's format."""
 
+DEFINITION_TAG: Final = "lorafw-rollout"
+"""The tag of the task definition that is created for a plan. Its value is the hash of the plan."""
+
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 """The largest file that is read."""
 
