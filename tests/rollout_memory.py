@@ -253,6 +253,8 @@ def make_plan(plan: Plan, gateways: Sequence[str], *, period_ms: int = 24 * HOUR
         "seed": 0,
         "poll_period_ms": period_ms,
         "sample": FleetSample(0, {}, {}),
+        "created_by": "arn:planner",
+        "created_at": "2027-01-15T07:00:00.000Z",
     }
     return SavedPlan(**{**members, **changes})
 

@@ -244,7 +244,7 @@ def test_a_gate_that_holds_is_checked_again_and_at_last_aborts(tmp_path: Path) -
     assert status_document(scene.state)["next_look"] is not None
     name, reason = scene.run(Until.END)
     assert name is StateName.ABORTED
-    assert "still undecided after 10800 s" in reason
+    assert "still undecided after 3 h 00 min" in reason
 
 
 def test_a_hook_that_refuses_holds_and_one_that_agrees_is_asked_at_each_wave_and_gate(scene: Scene) -> None:

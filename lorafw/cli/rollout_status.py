@@ -35,8 +35,11 @@ WATCH_INTERVAL_S: Final = 2.0
 def status(*, plan_file: Path, journal: Path | None, as_json: bool, watch: bool) -> None:
     """Print what a rollout is doing and why, what happens next, and what you can do. Sends nothing.
 
-    It reads the journal, while 'apply' runs or afterwards. 'report' names the gateways that are left. The exit status
-    is that of 'apply'.
+    It reads the journal, while 'apply' runs or afterwards. 'report' names the gateways that are left.
+
+    In a script, use the exit status or 'state' of --json. The exit status is 0 if the rollout is completed, 1 after an
+    error, 2 if the command was wrong, 3 aborted, 4 planned or running, 5 holding, 6 paused, and 7 failed. 'state' is
+    one of these words. failed means that all waves have ended and a gate did not pass.
     """
     from lorafw.rollout import read_state, status_document  # noqa: PLC0415 -- keeps --help fast
     from lorafw.rollout.file_system import is_locked  # noqa: PLC0415

@@ -174,7 +174,7 @@ def _wind_down(context: StepContext) -> None:
     if any(wave.open_count or wave.count(Phase.CREATING, Phase.DELETING) for wave in waves):
         _leave_out_problems(context)
         return
-    _finish(context, Ending.ABORTED, f"{draft.abort_reason} ({_count_ends(waves)})")
+    _finish(context, Ending.ABORTED, _count_ends(waves))
 
 
 def _make_definition_known(context: StepContext) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lorafw.fleet.formatting import format_percent
+from lorafw.fleet.formatting import format_duration, format_percent
 from lorafw.fleet.plan import Abort, BetaBinomial, Gate, Manual, Threshold, Wave
 from lorafw.fleet.simulation.codes import status_code
 from lorafw.fleet.simulation.gates import GateDecision, evaluate_gate, first_abort_ms
@@ -140,7 +140,8 @@ def _evaluate(rule: Wave, wave: WaveProgress, check: int) -> tuple[GateDecision,
         return GateDecision.GO, "every gateway of the wave was left out"
     decision = GateDecision(int(evaluate_gate(rule.gate, completed, failed, size)))
     if decision is GateDecision.HOLD and check >= _last_check(rule):
-        return GateDecision.ABORT, f"{figures}; still undecided after {rule.give_up_s:g} s ({describe_gate(rule.gate)})"
+        undecided = f"still undecided after {format_duration(rule.give_up_s)}"
+        return GateDecision.ABORT, f"{figures}; {undecided} ({describe_gate(rule.gate)})"
     return decision, f"{figures} ({describe_gate(rule.gate)})"
 
 
@@ -185,7 +186,7 @@ def _record_decision(context: StepContext, index: int, check: int, decision: Gat
             completed=wave.count(TaskStatus.COMPLETED),
             failed=wave.count(TaskStatus.FAILED),
             size=wave.remaining_size,
-            reason=f"the gate of wave {index + 1}: {reason}",
+            reason=reason,
         )
     )
     if decision is GateDecision.GO:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from lorafw.clock import format_iso
@@ -118,24 +118,28 @@ def describe_status(state: RolloutState) -> str:
         deleted = f", {wave['deleted']} deleted" if wave["deleted"] else ""
         lines.append(f"  wave {number}  {wave['size']} gateways, {wave['state']}: {seen}{skipped}{deleted}")
     lines += _describe_tasks(document)
-    lines += [f"  failed  {sentence}" for sentence in document["failures"]]
+    lines += _label("failed", document["failures"])
     if len(state.problems) > 1:
-        lines += [f"  hold    {reason}" for reason in state.problems.values()]
+        lines += _label("hold", state.problems.values())
     look_ms = next_look_ms(state)
     if look_ms is not None:
         lines.append(f"  next    {_next_step(state)} at {format_iso(look_ms)}")
-    lines += [f"  {line}" for line in advise(state)]
+    lines += _label("advice", advise(state))
     return "\n".join(lines)
+
+
+def _label(label: str, sentences: Iterable[str]) -> list[str]:
+    """Return a line for each sentence. The first line has the label, the others are indented."""
+    lines = [f"{'':10}{sentence}" for sentence in sentences]
+    return [f"  {label:8}{line.lstrip()}" if number == 0 else line for number, line in enumerate(lines)]
 
 
 def _describe_tasks(document: Mapping[str, Any]) -> list[str]:
     """Return how many tasks were created, and what keeps a gateway from being given two. Empty before the first."""
     if not document["tasks"]["announced"]:
         return []
-    return [
-        f"  tasks   {describe_tasks(document)}",
-        "          after a crash 'apply' asks AWS whether a task exists before it creates one; 'report' says more",
-    ]
+    safeguard = "after a crash 'apply' asks AWS whether a task exists before it creates one; 'report' says more"
+    return _label("tasks", [describe_tasks(document), safeguard])
 
 
 def _next_step(state: RolloutState) -> str:

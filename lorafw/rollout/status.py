@@ -86,7 +86,11 @@ def _hold_reason(state: RolloutState) -> str:
         return reasons[0] + more
     if state.session.blocked_reason:
         return state.session.blocked_reason
-    return state.waves[first_undecided(state.waves)].hold_reason
+    index = first_undecided(state.waves)
+    reason = state.waves[index].hold_reason
+    if not reason:
+        return ""
+    return f"the gate of wave {index + 1} has not passed: {reason}"
 
 
 def _activity(state: RolloutState) -> str:

@@ -18,6 +18,7 @@ from lorafw.atomic import write_atomic
 from lorafw.rollout.one_task import SAFEGUARDS, describe_calls, describe_tasks
 from lorafw.rollout.report.report import Picture, Report
 from lorafw.rollout.report.text import (
+    describe_deciders,
     describe_predicted,
     describe_reason,
     describe_seen,
@@ -60,6 +61,7 @@ def format_html(report: Report, pictures: Sequence[Picture] = ()) -> str:
         pictures=[_picture(picture) for picture in pictures],
         gateways=gateways_with_reason(document),
         without_task=without_task(document),
+        describe_deciders=describe_deciders,
         describe_reason=describe_reason,
         state_signs=STATE_SIGNS,
     )

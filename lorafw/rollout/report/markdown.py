@@ -16,6 +16,7 @@ from lorafw.atomic import write_atomic
 from lorafw.rollout.one_task import SAFEGUARDS, describe_calls, describe_tasks
 from lorafw.rollout.report.report import Picture, Report
 from lorafw.rollout.report.text import (
+    describe_deciders,
     describe_predicted,
     describe_reason,
     describe_seen,
@@ -115,7 +116,7 @@ def _decisions(document: Mapping[str, Any]) -> list[str]:
     if not document["decisions"]:
         return ["None yet: apply has not started."]
     rows = [(each["time"], each["actor"], each["decision"], describe_reason(each)) for each in document["decisions"]]
-    return _table(("time (UTC)", "who", "decision", "reason"), rows)
+    return [_text(describe_deciders(document)), "", *_table(("time (UTC)", "who", "decision", "reason"), rows)]
 
 
 def _gateways(document: Mapping[str, Any]) -> list[str]:

@@ -98,6 +98,19 @@ def describe_reason(decision: Mapping[str, Any]) -> str:
     return f"{decision['reason']} ({decision['times']} times, last {decision['until']})"
 
 
+def describe_deciders(document: Mapping[str, Any]) -> str:
+    """Return in words who has made the decisions, and so who can be asked about them.
+
+    Args:
+        document: The result of ``report_document``.
+    """
+    planner = document["planned"]["created_by"]
+    return (
+        "Each name is that of the user or the AWS identity that ran the command. Waves, gates and the abort criterion "
+        f"follow the plan. Ask {planner}, who made the plan, about their limits."
+    )
+
+
 def gateways_with_reason(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the gateways that are not COMPLETED and that have a reason of their own."""
     return [gateway for gateway in document["not_completed"] if gateway["reason"] != NO_TASK_REASON]
@@ -165,7 +178,7 @@ def _indent(sentences: Iterable[str]) -> list[str]:
 
 def _decisions_lines(document: Mapping[str, Any]) -> list[str]:
     """Return the lines about the decisions."""
-    lines = ["Decisions: when, who, what and why"]
+    lines = ["Decisions: when, who, what and why", f"  {describe_deciders(document)}"]
     lines += [_decision_line(decision) for decision in document["decisions"]]
     return lines
 
