@@ -104,7 +104,8 @@ def test_a_rollout_from_plan_to_clean_with_its_exit_statuses(run: Run, bed: Test
     assert held["apply_is_running"] is False
     answers = run("status", status=5).output
     assert "'apply' is not running. Nothing is created or checked before you run: lorafw rollout apply" in answers
-    assert "it waits for you: promote to go on, or abort to stop, each with --reason" in answers
+    assert "it waits for you" in answers
+    assert "to go on: promote --reason TEXT; to stop: abort --reason TEXT" in answers
     run("pause", "--reason", "lunch")
     paused = run("apply", "--once", status=6).output
     assert re.search(r"by \S+@\S+ at 20\S+Z: lunch", paused)
@@ -156,7 +157,14 @@ def test_a_plan_for_a_lab_without_gateways_is_refused(run: Run, bed: Testbed, mo
 ANSWERS = {
     "What happens if I press Ctrl-C now?": ("apply", "Tasks that exist go on by themselves, no new ones are created"),
     "What if my laptop sleeps?": ("", "the machine can sleep: tasks that exist go on by themselves"),
-    "Can I run two at once?": ("", "Two rollouts can run beside each other if no gateway is in both."),
+    "Can I run two at once?": ("", "Two rollouts can run at the same time if no gateway is in both."),
+    "What if a colleague applies a copy of my plan?": (
+        "",
+        "with another journal, for example on another machine, 'apply' holds",
+    ),
+    "What is left in AWS after an abort?": ("", "The task definition stays in AWS; it creates no tasks by itself."),
+    "Could it change another account?": ("", "They ask AWS which account they have reached, and refuse any other."),
+    "What does a script look at?": ("status", "use the exit status or 'state' of --json"),
     "How do I know that no gateway gets two tasks?": ("", "After a crash it asks AWS first whether the task exists."),
     "Can another definition give it a second one?": ("", "holds if AutoCreateTasks of another definition"),
     "Where do I see it?": ("", "'status' and 'report' count the tasks of each gateway."),

@@ -162,6 +162,31 @@ def test_a_deleted_definition_holds_the_next_wave_for_good(scene: Scene) -> None
     assert len(scene.aws.created) == 2
 
 
+def test_a_copy_of_the_plan_with_a_journal_of_its_own_holds_until_somebody_promotes_it(scene: Scene) -> None:
+    scene.run(Until.IDLE)
+    assert len(scene.aws.created) == 2
+    scene.journal = scene.journal.with_name("copy.journal")
+    name, reason = scene.run()
+    assert name is StateName.HOLDING
+    assert "with another journal" in reason
+    assert len(scene.aws.created) == 2
+    scene.tell(Command.PROMOTE)
+    assert scene.run(Until.END)[0] is StateName.COMPLETED
+    assert scene.one_task_each()
+    assert len(scene.aws.definitions) == 1
+
+
+def test_a_copy_of_the_plan_ends_its_hold_if_the_definition_of_the_other_is_gone(scene: Scene) -> None:
+    scene.run(Until.IDLE)
+    for gateway in scene.gateways:
+        gateway.task = None
+    first_journal = scene.journal
+    scene.journal = first_journal.with_name("copy.journal")
+    assert scene.run()[0] is StateName.HOLDING
+    scene.aws.definitions.clear()
+    assert scene.run(Until.END)[0] is StateName.COMPLETED
+
+
 def test_a_gateway_that_has_the_new_version_already_gets_no_task(scene: Scene) -> None:
     scene.gateways[0].version = dict(NEW)
     assert scene.run(Until.END)[0] is StateName.COMPLETED

@@ -66,17 +66,20 @@ def rollout() -> None:
 
     No gateway gets a second task: 'apply' writes to its journal that it will create a task, and creates it then. After
     a crash it asks AWS first whether the task exists. It holds if AutoCreateTasks of another definition would create
-    tasks as well. 'status' and 'report' count the tasks of each gateway. Only one 'apply' can run with a journal. Two
-    rollouts can run beside each other if no gateway is in both. With another journal, also that of a copied plan, a
-    rollout finds tasks that are not its own, and holds.
+    tasks as well. 'status' and 'report' count the tasks of each gateway.
 
-    'apply' works only in the account and the Region of the plan, which 'show' prints. It asks AWS which account it has
-    reached, and refuses any other.
+    A second 'apply' with the same journal is refused. If a plan has been started with another journal, for example on
+    another machine, 'apply' holds before it creates a task. Two rollouts can run at the same time if no gateway is in
+    both.
 
-    To stop for the night: 'pause', or Ctrl-C in 'apply'. After 'pause', 'apply' goes on following the tasks that exist.
+    'apply' and 'clean' work only in the account and the Region of the plan, which 'show' prints. They ask AWS which
+    account they have reached, and refuse any other.
+
+    To stop for the night: 'pause --reason TEXT', or Ctrl-C in 'apply'. After 'pause', 'apply' goes on following the
+    tasks that exist. To go on: 'resume --reason TEXT', or 'apply' again. The time limits of gates go on meanwhile.
 
     'abort' keeps further gateways from getting the update. What is installed stays installed. To go back, roll out the
-    old firmware as a new update.
+    old firmware as a new update. The task definition stays in AWS; it creates no tasks by itself.
     """  # noqa: D301 -- \b is the character with which click keeps line breaks
 
 
@@ -291,7 +294,11 @@ def show(*, plan_file: Path, as_json: bool) -> None:
 @target_options
 @click.option("--once", is_flag=True, help="Do what is due now and end, for cron and systemd timers.")
 @click.option("--until-hold", is_flag=True, help="End as soon as the rollout holds or is paused.")
-@click.option("--hook", metavar="COMMAND", help="Run this before each wave and after each gate. Not 0 holds.")
+@click.option(
+    "--hook",
+    metavar="COMMAND",
+    help="Run this before each wave and after each gate. An exit status other than 0 holds the rollout.",
+)
 @click.option("--replace-ended", is_flag=True, help="Delete ended tasks of earlier updates that are in the way.")
 @click.option(
     "--calls-per-second",

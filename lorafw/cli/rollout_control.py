@@ -52,8 +52,8 @@ def resume(*, plan_file: Path, journal: Path | None, reason: str) -> None:
 def promote(*, plan_file: Path, journal: Path | None, reason: str) -> None:
     """Go on in spite of everything for which the rollout holds now.
 
-    A gate that holds counts as passed. Gateways with a problem are left out of the rollout. If all gates have passed,
-    the rollout ends without waiting for the last gateways. A replaced update file is never accepted.
+    A gate that holds counts as passed. A gateway that is the reason of the hold is left out of the rollout. If all
+    gates have passed, the rollout ends without waiting for the last gateways. A replaced update file is never accepted.
     """
     from lorafw.rollout import Command  # noqa: PLC0415 -- keeps --help fast
 
@@ -100,8 +100,8 @@ def _command(plan_file: Path, journal: Path | None, chosen: Command, reason: str
 def clean(*, plan_file: Path, journal: Path | None, lab: bool, account: str | None, ready_file: Path | None) -> None:
     """Delete the ended tasks of an ended rollout, because they block the next update.
 
-    The journal keeps how they ended. Afterwards a new plan can try the gateways that FAILED again: give their ids to
-    'lorafw rollout plan' with --fleet.
+    The journal keeps how they ended. The task definition stays. Afterwards a new plan can try the gateways that FAILED
+    again: give their ids to 'lorafw rollout plan' with --fleet.
     """
     from lorafw.rollout import clean as clean_tasks  # noqa: PLC0415 -- keeps --help fast
 

@@ -28,23 +28,26 @@ def advise(state: RolloutState) -> list[str]:
     if name is StateName.HOLDING:
         return [
             "while it holds, no task is created; to see which gateways are left: report",
-            _way_out_of_hold(state),
+            *_ways_out_of_hold(state),
         ]
     if name is StateName.PAUSED:
         return ["tasks that exist go on", "to go on: resume; to stop for good: abort; each with --reason"]
     return _advise_at_end(state, name)
 
 
-def _way_out_of_hold(state: RolloutState) -> str:
-    """Return how a rollout that holds goes on."""
+def _ways_out_of_hold(state: RolloutState) -> list[str]:
+    """Return how a rollout that holds goes on, one thing a line."""
     if any(subject in NOT_PROMOTABLE for subject in state.problems):
-        return "it goes on by itself when this is as planned again; no promotion overrides it; to stop: abort --reason"
-    choices = "promote to go on, or abort to stop, each with --reason; 'apply' acts on it when it runs"
+        return [
+            "it goes on by itself when this is as planned again; no promotion overrides it",
+            "to stop: abort --reason TEXT",
+        ]
+    choices = "to go on: promote --reason TEXT; to stop: abort --reason TEXT; 'apply' acts on it when it runs"
     if _waits_for_person(state):
-        return f"it waits for you: {choices}"
+        return ["it waits for you", choices]
     if end := _end_of_hopeless_hold(state):
-        return f"{end}; before that: {choices}"
-    return f"it goes on by itself when the reason has gone away; if you do not want to wait: {choices}"
+        return [end, choices]
+    return ["it goes on by itself when the reason has gone away; you need not wait for that", choices]
 
 
 def _end_of_hopeless_hold(state: RolloutState) -> str:
@@ -57,7 +60,10 @@ def _end_of_hopeless_hold(state: RolloutState) -> str:
     end_ms = give_up_ms(wave, state.plan.wave_rules[index])
     if end_ms is None:
         return ""
-    return f"all its tasks have ended, so the gate cannot pass; it aborts the rollout at {format_iso(end_ms)}"
+    return (
+        f"all tasks of wave {index + 1} have ended, so its gate cannot pass any more; "
+        f"if nobody promotes the rollout, the gate aborts it at {format_iso(end_ms)}"
+    )
 
 
 def _waits_for_person(state: RolloutState) -> bool:

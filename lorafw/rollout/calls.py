@@ -25,7 +25,7 @@ from lorafw.version import GatewayVersion
 def list_gateways(api: AwsApi) -> GatewaysListed:
     """List all gateways of the account with the times of their last uplinks."""
     gateways = list_items(api, "ListWirelessGateways", "WirelessGatewayList")
-    return GatewaysListed({gateway["Id"]: _uplink_ms(gateway) for gateway in gateways})
+    return GatewaysListed({gateway["Id"]: _uplink_ms(gateway.get("LastUplinkReceivedAt")) for gateway in gateways})
 
 
 def read_gateway(api: AwsApi, gateway: str, *, with_version: bool) -> GatewayRead:
@@ -67,7 +67,7 @@ def _read_task(api: AwsApi, gateway: str) -> TaskSeen | None:
         definition_id=answer["WirelessGatewayTaskDefinitionId"],
         status=TaskStatus(answer["Status"]),
         created_ms=created_ms,
-        uplink_ms=_uplink_ms(answer),
+        uplink_ms=_uplink_ms(answer.get("LastUplinkReceivedAt")),
     )
 
 
@@ -200,13 +200,10 @@ def compare_clock(api: AwsApi) -> ClockCompared:
     return api.answer_dates.take_comparison() or ClockCompared(ahead_ms=None)
 
 
-def _uplink_ms(members: dict[str, Any]) -> int | None:
+# The cache pays because most gateways were not heard between two lists, so the same times come again.
+@lru_cache(maxsize=1 << 17)
+def _uplink_ms(last_uplink: str | None) -> int | None:
     """Return LastUplinkReceivedAt in milliseconds since 1970 UTC. None if it is not given."""
-    text = members.get("LastUplinkReceivedAt")
-    if not text:
+    if not last_uplink:
         return None
-    return _parse_time(text)
-
-
-_parse_time = lru_cache(maxsize=1 << 17)(parse_iso)
-"""Most gateways were not heard between two lists, so the same texts come again."""
+    return parse_iso(last_uplink)

@@ -227,7 +227,7 @@ def _look_at_problem(context: StepContext, subject: str) -> None:
         context.request_action(ReadObject())
     elif subject == Subject.CLOCK:
         context.request_action(CompareClock())
-    elif subject in (Subject.DEFINITION, Subject.RACE):
+    elif subject in (Subject.DEFINITION, Subject.JOURNAL, Subject.RACE):
         context.request_action(ReadDefinitions())
     elif subject == Subject.HOOK and context.draft.settings.has_hook:
         failed = context.draft.failed_hook

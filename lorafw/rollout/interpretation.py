@@ -265,10 +265,12 @@ def _handle_definitions(context: StepContext, read: DefinitionsRead) -> None:
 
 
 def _handle_tagged_definitions(context: StepContext, tagged_ids: tuple[str, ...]) -> None:
-    """Take the definition that an earlier call has created, or handle whether the known one still exists."""
+    """Handle which definitions have the tag of the plan. The rollout uses the one that it has created."""
     definition_id = context.draft.definition_id
     if definition_id is None and tagged_ids:
-        context.record(DefinitionReady(at_ms=context.now_ms, definition_id=tagged_ids[0]))
+        _adopt_definition(context, tagged_ids[0])
+        return
+    context.solve_problem(Subject.JOURNAL)
     if definition_id is None or definition_id in tagged_ids:
         context.solve_problem(Subject.DEFINITION)
         return
@@ -277,6 +279,20 @@ def _handle_tagged_definitions(context: StepContext, tagged_ids: tuple[str, ...]
         "Put the tag back, or abort and make a new plan"
     )
     context.report_problem(Subject.DEFINITION, reason)
+
+
+def _adopt_definition(context: StepContext, definition_id: str) -> None:
+    """Use a definition that exists already, if this journal has announced its creation or a person agrees."""
+    draft = context.draft
+    reason = (
+        f"another apply has carried out a part of this plan, with another journal: it has created {definition_id}. "
+        "Use that journal. If it is lost, promote"
+    )
+    if not draft.is_definition_unclear and reason not in draft.accepted_reasons:
+        draft.change_session(definitions_read_ms=None)  # read again after a promotion
+        context.report_problem(Subject.JOURNAL, reason)
+        return
+    context.record(DefinitionReady(at_ms=context.now_ms, definition_id=definition_id))
 
 
 def _handle_object(context: StepContext, read: ObjectRead) -> None:

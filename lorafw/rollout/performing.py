@@ -224,10 +224,13 @@ def _read(tools: Tools, action: Action) -> Observation:
 
 
 def _create_definition(tools: Tools) -> list[Observation]:
-    """Create the task definition of the plan, and return the intent and the result."""
+    """Create the task definition of the plan, and return the intent and the result, or why the call failed."""
     intent = DefinitionIntended(at_ms=tools.clock.now_ms())
     tools.journal.append([intent])
-    definition_id = create_definition(tools.api, tools.plan)
+    try:
+        definition_id = create_definition(tools.api, tools.plan)
+    except CallError as error:
+        return [intent, CallFailed(error.operation, error.kind, error.message, gateway=None)]
     result = DefinitionReady(at_ms=tools.clock.now_ms(), definition_id=definition_id)
     tools.journal.append([result])
     return [intent, result]

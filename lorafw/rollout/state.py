@@ -44,6 +44,8 @@ class Subject(StrEnum):
     """The update file in S3 was replaced or is gone."""
     DEFINITION = "task definition"
     """The task definition of the plan is gone."""
+    JOURNAL = "journal"
+    """Another ``apply`` has begun to carry out the plan, with another journal."""
     RACE = "other task definitions"
     """AWS creates tasks for gateways of the plan from another task definition."""
     HOOK = "hook"

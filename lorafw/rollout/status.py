@@ -40,6 +40,8 @@ class WaveStateName(StrEnum):
     HOLDING = "holding"
     PASSED = "passed"
     STOPPED = "stopped"
+    NOT_STARTED = "not started"
+    """The rollout was aborted before."""
 
 
 EXIT_STATUS: Final[Mapping[StateName, int]] = {
@@ -148,6 +150,8 @@ def wave_state(wave: WaveProgress, *, is_aborted: bool) -> WaveStateName:
     if wave.decision is GateDecision.ABORT or (is_aborted and wave.started_ms is not None):
         return WaveStateName.STOPPED
     if wave.started_ms is None:
+        if is_aborted:
+            return WaveStateName.NOT_STARTED
         return WaveStateName.WAITING
     if wave.hold_reason:
         return WaveStateName.HOLDING

@@ -65,7 +65,7 @@ def _says_the_same(last: dict[str, Any], decision: str, reason: str) -> bool:
 def _describe(event: Event) -> tuple[str, str] | None:  # noqa: PLR0911 -- one return for each kind of event
     """Return a decision and its reason in words. None if the event is no decision."""
     if isinstance(event, Started):
-        return "apply started", f"lorafw {event.version}"
+        return "apply started", f"with lorafw {event.version}"
     if isinstance(event, WaveStarted):
         return f"wave {event.wave + 1} started", ""
     if isinstance(event, GateChecked):

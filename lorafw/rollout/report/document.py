@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from lorafw.clock import format_iso
+from lorafw.fleet.formatting import format_duration
+from lorafw.fleet.plan import Manual, Wave
 from lorafw.rollout.curves import WaveCourse, wave_courses
 from lorafw.rollout.events import Event, StatusChanged
 from lorafw.rollout.gates import describe_gate
@@ -62,12 +64,22 @@ def _planned(state: RolloutState) -> dict[str, Any]:
         "role": plan.role.arn,
         "from_version": str(plan.current_version),
         "to_version": str(plan.update_version or "any other version"),
-        "gates": [describe_gate(rule.gate) if rule.gate else "no gate" for rule in plan.wave_rules],
+        "gates": [_describe_rule(rule) for rule in plan.wave_rules],
         "replications": plan.prediction.get("replications", 0),
         "assumptions": [list(row) for row in plan.assumptions],
         "findings": list(plan.findings),
         "allowed": list(plan.allowed),
     }
+
+
+def _describe_rule(rule: Wave) -> str:
+    """Return the comparison of the gate of a wave, and how long the gate may be undecided."""
+    if rule.gate is None:
+        return "no gate"
+    comparison = describe_gate(rule.gate)
+    if isinstance(rule.gate, Manual):
+        return comparison
+    return f"{comparison}, stops when undecided for {format_duration(rule.give_up_s)}"
 
 
 def _predicted_now(course: WaveCourse) -> dict[str, Any]:

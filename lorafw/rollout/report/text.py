@@ -9,6 +9,7 @@ from lorafw.rollout.one_task import SAFEGUARDS, describe_calls, describe_tasks
 from lorafw.rollout.report.document import NO_TASK_REASON
 
 NO_PREDICTION: Final = "no prediction"
+STALLED: Final = "stalled: not ended half a polling period after the offer"
 
 
 def format_report(document: Mapping[str, Any]) -> str:
@@ -139,7 +140,7 @@ def _summary_lines(document: Mapping[str, Any]) -> list[str]:
 
 def _waves_lines(document: Mapping[str, Any]) -> list[str]:
     """Return the lines about the waves."""
-    lines = ["Waves: what was planned, predicted and seen"]
+    lines = [f"Waves: what was planned, predicted and seen ({STALLED})"]
     waves_and_gates = zip(document["waves"], document["planned"]["gates"], strict=True)
     for number, (wave, gate) in enumerate(waves_and_gates, 1):
         lines += _wave_lines(number, wave, gate)
