@@ -105,6 +105,8 @@ class MemoryAws:
         self.created: Counter[str] = Counter()
         """How many tasks each gateway has been given."""
         self.deleted: Counter[str] = Counter()
+        self._listed_gateways: list[MemoryGateway] = []
+        """The gateways of a list that is being read page by page."""
         self.conflicts = 0
         """How often a task was to be created for a gateway that has one."""
         self.calls: Counter[str] = Counter()
@@ -140,13 +142,16 @@ class MemoryAws:
 
     def list_wireless_gateways(self, MaxResults: int, NextToken: str = "0") -> dict[str, Any]:
         with self._operation("ListWirelessGateways"):
-            start, ids = int(NextToken), list(self.gateways)
+            start = int(NextToken)
+            if start == 0:
+                self._listed_gateways = list(self.gateways.values())
             page = []
-            for id in ids[start : start + MaxResults]:
-                gateway = self._gateway(id, "ListWirelessGateways")
+            for gateway in self._listed_gateways[start : start + MaxResults]:
+                gateway.catch_up(self.now_ms)
                 page.append(gateway.listed)
-            more = {"NextToken": str(start + MaxResults)} if start + MaxResults < len(ids) else {}
-            return {"WirelessGatewayList": page, **more}
+            if start + MaxResults >= len(self._listed_gateways):
+                return {"WirelessGatewayList": page}
+            return {"WirelessGatewayList": page, "NextToken": str(start + MaxResults)}
 
     def get_wireless_gateway_task(self, Id: str) -> dict[str, Any]:
         with self._operation("GetWirelessGatewayTask"):
