@@ -48,7 +48,7 @@ WALK = [
     ),
     ("get-wireless-gateway-firmware-information", "05", '--id "3039b406-5cc9-4307-925b-9948c63da25b"'),
     ("its answer", "05", '"PackageVersion": "1.0.0", "Model": "rpi", "Station": "2.0.5(rpi/std) 2021-03-09 03:45:09"'),
-    ("the two ids differ", "14", "Look at the two ids: the page asks for the version of *another* gateway"),
+    ("the two ids differ", "14", "and then asks for the version of a gateway with *another* id"),
     ("a space after the backslash", "14", "there is a space after the backslash"),
     (
         "AutoCreateTasks is recommended",

@@ -93,7 +93,7 @@ def test_each_form_and_the_status_prove_that_no_gateway_was_given_two_tasks(fold
     state = read_state(read_plan(folder / "rollout.plan"), folder / "rollout.journal")
     reports = (format_report(report.document), format_html(report), format_markdown(report))
     for text in (describe_status(state), *reports):
-        assert "3 created for 3 of 9 gateways, at most 1 for each" in text
+        assert "3 created for 3 of 9 gateways; no gateway was given more than 1" in text
         assert "asks AWS whether" in text
     for text in reports:
         assert "3 calls were announced in the journal before they were made" in text
@@ -105,7 +105,7 @@ def test_a_second_task_would_be_told(folder: Path) -> None:
     state, events = read_journal(plan, path)
     creation = next(event for event in events if isinstance(event, StatusChanged) and event.from_status is None)
     told = describe_status(evolve(state, [creation]))
-    assert "4 created for 3 of 9 gateways, at most 2 for each" in told
+    assert "4 created for 3 of 9 gateways; no gateway was given more than 2" in told
 
 
 def test_a_call_whose_outcome_is_not_known_is_told(folder: Path) -> None:

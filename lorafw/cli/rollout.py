@@ -69,17 +69,19 @@ def rollout() -> None:
     tasks as well. 'status' and 'report' count the tasks of each gateway.
 
     A second 'apply' with the same journal is refused. If a plan has been started with another journal, for example on
-    another machine, 'apply' holds before it creates a task. Two rollouts can run at the same time if no gateway is in
-    both.
+    another machine, 'apply' holds before it creates a task; use the first journal. Two rollouts can run at the same
+    time if no gateway is in both.
 
     'apply' and 'clean' work only in the account and the Region of the plan, which 'show' prints. They ask AWS which
     account they have reached, and refuse any other.
 
     To stop for the night: 'pause --reason TEXT', or Ctrl-C in 'apply'. After 'pause', 'apply' goes on following the
-    tasks that exist. To go on: 'resume --reason TEXT', or 'apply' again. The time limits of gates go on meanwhile.
+    tasks that exist. Go on with 'resume --reason TEXT' after 'pause', and with 'apply' after Ctrl-C. A pause does not
+    extend the time limits of gates.
 
     'abort' keeps further gateways from getting the update. What is installed stays installed. To go back, roll out the
-    old firmware as a new update. The task definition stays in AWS; it creates no tasks by itself.
+    old firmware as a new update. The task definition stays in AWS; it creates no tasks by itself. 'status --json' names
+    it, and 'aws iotwireless delete-wireless-gateway-task-definition --id ID' deletes it.
     """  # noqa: D301 -- \b is the character with which click keeps line breaks
 
 
@@ -330,8 +332,8 @@ def apply(
 
     A rollout that holds creates no more tasks. 'status' says why, and whether it waits for you.
 
-    It holds if the gateways do not do what the plan predicts, and says what was seen and what was predicted. It also
-    holds if the clock of this machine is wrong, until somebody sets it.
+    It holds while a gate is undecided, and if the gateways do not do what the plan predicts. It also holds if somebody
+    else has changed something that it needs, and if the clock of this machine is wrong.
 
     A FAILED task has had its first try and two retries. This rollout does not try it again. It counts in the gate of
     its wave and in the abort criterion, and the rollout goes on unless one of them stops it. 'status' says how close

@@ -50,7 +50,7 @@ def resume(*, plan_file: Path, journal: Path | None, reason: str) -> None:
 @JOURNAL_OPTION
 @REASON_OPTION
 def promote(*, plan_file: Path, journal: Path | None, reason: str) -> None:
-    """Go on in spite of everything for which the rollout holds now.
+    """Go on although the rollout holds.
 
     A gate that holds counts as passed. A gateway that is the reason of the hold is left out of the rollout. If all
     gates have passed, the rollout ends without waiting for the last gateways. A replaced update file is never accepted.

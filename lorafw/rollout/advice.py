@@ -62,7 +62,7 @@ def _end_of_hopeless_hold(state: RolloutState) -> str:
         return ""
     return (
         f"all tasks of wave {index + 1} have ended, so its gate cannot pass any more; "
-        f"if nobody promotes the rollout, the gate aborts it at {format_iso(end_ms)}"
+        f"if nobody promotes the rollout before, 'apply' aborts it at {format_iso(end_ms)}"
     )
 
 

@@ -25,7 +25,8 @@ def describe_failures(state: RolloutState) -> list[str]:
         return []
     sentences = [_describe_wave(state, index) for index in waves]
     sentences += [_describe_criterion(state), _NOT_TRIED_AGAIN]
-    if state.finished is None and state.abort_reason is None:
+    is_holding = bool(state.problems) or any(wave.hold_reason for wave in state.waves)
+    if state.finished is None and state.abort_reason is None and not is_holding:
         sentences.append(_GOES_ON)
     return sentences
 

@@ -14,7 +14,8 @@ SAFEGUARDS: Final = (
     "Each gateway is read at most 10 seconds before its task is created. A task of somebody else holds the rollout.",
     "Before each wave, 'apply' reads the task definitions. One with AutoCreateTasks that matches the gateways of the "
     "plan holds the rollout.",
-    "Only one 'apply' can run with a journal. A task that somebody deletes is not created again.",
+    "Only one 'apply' can run with a journal. If the plan was started with another journal, 'apply' holds.",
+    "A task that somebody deletes is not created again.",
 )
 """What keeps a gateway from being given two tasks, for people."""
 
@@ -53,7 +54,7 @@ def describe_tasks(document: Mapping[str, Any]) -> str:
     tasks = document["tasks"]
     text = f"{tasks['created']} created for {tasks['gateways']} of {document['gateways']} gateways"
     if tasks["created"]:
-        text += f", at most {tasks['most_per_gateway']} for each"
+        text += f"; no gateway was given more than {tasks['most_per_gateway']}"
     if tasks["unclear"]:
         text += f"; of {tasks['unclear']} more 'apply' asks AWS first whether they exist"
     return text
