@@ -209,6 +209,18 @@ def test_a_gate_decides_nothing_after_the_horizon() -> None:
     assert assert_equal(fleet, plan, 1).stopped_ms[0] == NEVER
 
 
+def test_a_gate_passes_at_the_first_check_after_the_last_task_has_ended() -> None:
+    fleet = make_fleet(3, phase_ms=[0, 5 * HOUR_MS // 2, 0])
+    gate = Threshold(success=1.0, error=1.0)
+    plan = Plan(waves=(Wave(size=2, bake_s=0.0, gate=gate, again_s=3600.0), Wave(size=1)), order="number")
+    result = assert_equal(fleet, plan, 1)
+    started_ms = int(result.waves[0].started_ms[0])
+    last_end_ms = int(result.histories.ended_ms[0, :2].max())
+    checks = -((started_ms - last_end_ms) // HOUR_MS)  # rounded up
+    assert 0 < (last_end_ms - started_ms) % HOUR_MS
+    assert result.waves[0].decided_ms[0] == started_ms + checks * HOUR_MS
+
+
 def test_a_gateway_that_is_offered_the_update_at_the_moment_of_the_abort_still_gets_it() -> None:
     """The first fails for good at its fourth poll, after three hours; the second first polls in that millisecond."""
     fleet = make_fleet(2, period_ms=[HOUR_MS, 4 * HOUR_MS], phase_ms=[0, 3 * HOUR_MS], refuses=[True, False])
