@@ -217,7 +217,7 @@ def test_a_gate_passes_at_the_first_check_after_the_last_task_has_ended() -> Non
     started_ms = int(result.waves[0].started_ms[0])
     last_end_ms = int(result.histories.ended_ms[0, :2].max())
     checks = -((started_ms - last_end_ms) // HOUR_MS)  # rounded up
-    assert 0 < (last_end_ms - started_ms) % HOUR_MS
+    assert (last_end_ms - started_ms) % HOUR_MS > 0
     assert result.waves[0].decided_ms[0] == started_ms + checks * HOUR_MS
 
 
