@@ -187,6 +187,24 @@ def test_a_copy_of_the_plan_ends_its_hold_if_the_definition_of_the_other_is_gone
     assert scene.run(Until.END)[0] is StateName.COMPLETED
 
 
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_a_promotion_counts_although_the_limit_of_the_gate_has_passed_while_apply_did_not_run(
+    tmp_path: Path, is_paused: bool
+) -> None:
+    wave = Wave(size=2, bake_s=4 * HOUR_S, gate=GATE, again_s=HOUR_S, give_up_s=12 * HOUR_S)
+    scene = Scene(tmp_path, Plan(waves=(wave, Wave(size=4))))
+    scene.gateways[1].gone = True
+    assert scene.run()[0] is StateName.HOLDING
+    if is_paused:
+        scene.tell(Command.PAUSE)
+    scene.aws.advance(24 * HOUR_S)
+    scene.tell(Command.PROMOTE)
+    if is_paused:
+        scene.tell(Command.RESUME)
+    assert scene.run(Until.END)[0] is StateName.COMPLETED
+    assert len(scene.aws.created) == 6
+
+
 def test_a_gateway_that_has_the_new_version_already_gets_no_task(scene: Scene) -> None:
     scene.gateways[0].version = dict(NEW)
     assert scene.run(Until.END)[0] is StateName.COMPLETED

@@ -33,7 +33,7 @@ _COMMANDS: Final = {
     "status": LazyCommand("lorafw.cli.rollout_status", "Print what a rollout is doing and why, and what you can do."),
     "pause": LazyCommand(CONTROL_MODULE, "Create no more tasks until the rollout is resumed."),
     "resume": LazyCommand(CONTROL_MODULE, "Go on after a pause."),
-    "promote": LazyCommand(CONTROL_MODULE, "Go on in spite of everything for which the rollout holds."),
+    "promote": LazyCommand(CONTROL_MODULE, "Go on although the rollout holds."),
     "abort": LazyCommand(CONTROL_MODULE, "Stop: create no more tasks, and delete those that are PENDING."),
     "report": LazyCommand(REPORT_MODULE, "Tell what was planned, predicted and seen, and who decided what."),
     "clean": LazyCommand(CONTROL_MODULE, "Delete the ended tasks of an ended rollout."),
@@ -76,8 +76,9 @@ def rollout() -> None:
     account they have reached, and refuse any other.
 
     To stop for the night: 'pause --reason TEXT', or Ctrl-C in 'apply'. After 'pause', 'apply' goes on following the
-    tasks that exist. Go on with 'resume --reason TEXT' after 'pause', and with 'apply' after Ctrl-C. A pause does not
-    extend the time limits of gates.
+    tasks that exist. Go on with 'resume --reason TEXT' after 'pause', and with 'apply' after Ctrl-C. A gate that waits
+    too long aborts the rollout, and the night counts. 'status' says when. To keep the rollout alive, 'promote' it
+    before you go on; this works even if the time has passed.
 
     'abort' keeps further gateways from getting the update. What is installed stays installed. To go back, roll out the
     old firmware as a new update. The task definition stays in AWS; it creates no tasks by itself. 'status --json' names
@@ -326,7 +327,7 @@ def apply(
     """Carry out a saved plan, in the foreground.
 
     You can end it with Ctrl-C or kill it at any moment. Tasks that exist go on by themselves, no new ones are created,
-    and the next 'apply' continues. While the machine sleeps, the same holds; 'apply' goes on when it wakes up. A second
+    and the next 'apply' continues. It is the same while the machine sleeps; 'apply' goes on when it wakes up. A second
     'apply' with the same journal is refused. From another terminal, 'pause', 'resume', 'promote' and 'abort' control
     it.
 
