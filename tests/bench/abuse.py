@@ -1,11 +1,11 @@
-"""500 TLS connections that stall in the handshake, the header or the body, and polls beside them.
+"""Measure how much longer polls take while 500 TLS connections stall in the handshake, the header or the body.
 
-Polls of honest gateways, so many a second, are timed idle and beside the stalled ones, the two in turns; the p99 beside
-them is to be at most twice the idle one, and after the limit of 60 s every stalled connection is to be gone.
+The command polls at a constant rate and times the polls, in turns with and without stalled connections. The 99th
+percentile with them may be at most twice the one without them. All stalled connections must be closed after 60 s.
 
     python tests/bench/abuse.py [--stalled 500] [--rate 20] [--rounds 3] [--files 64]
 
-With ``--files`` the server may open this many files only. Then it closes the oldest stalled connections early.
+With ``--files`` the server may open only this number of files. Then it closes the oldest stalled connections early.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Twenty scripts that depend on one assumption each, and twenty that depend on none: does `lorafw assumptions` tell?
+"""Check that `lorafw assumptions` tells which of forty scripts depend on an assumption, and on which one.
 
     python tests/bench/assumptions.py                  # the command, once for each of the forty scripts
     python tests/bench/assumptions.py --only settle_s  # the scripts whose names have this text
 
-Each script is a file of its own, and the command runs it once for every other answer to every assumed decision. A
-script counts as recognised if the command names exactly the decision that was planted in it, or none if none was.
+Twenty scripts depend on one assumption each, and twenty depend on none. The command runs each script once for every
+other answer to every assumed decision. It has recognised a script if it names exactly the decision that the script
+depends on, or none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Feed up to 1 MiB of repeated and nested patterns to each parser: a value or a LorafwError, quickly, in little memory.
+"""Check that each parser answers inputs of 1 MiB quickly and in little memory, with a value or a LorafwError.
 
-Each input runs in a process of its own. It may take a second and 64 MB beyond what the process had before; beyond 1 MiB
-a parser shall be linear, which twice the size shows. A parser is one row of PARSERS: a function that takes bytes.
+The inputs are repeated and nested patterns. Each runs in a process of its own. It may take one second, and 64 MB more
+than the process had before. Larger inputs may take longer in proportion, which ``--size`` can show. A parser is one row
+of PARSERS: a function that takes bytes.
 
     .venv/bin/python tests/bench/bounds.py [--parser NAME] [--size 1048576]
 """

@@ -1,4 +1,4 @@
-"""Every wrong cause of an update that does not happen, and what ``lorafw explain`` says of it on the command line.
+"""Check that ``lorafw explain`` names the cause for each reason why an update does not happen.
 
 A ``lorafw serve`` is started as a process. For each cause a gateway and its definition are created with boto3, the
 gateway sends one CUPS request, and ``lorafw explain`` runs as a command. Its output must contain the expected words.

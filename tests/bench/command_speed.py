@@ -1,8 +1,9 @@
-"""How much longer `lorafw simulate` takes for five million gateways more, beside a lean SimPy model of the reference.
+"""Compare the speed of the command `lorafw simulate` with that of a lean SimPy model of the same rollout.
 
     python tests/bench/command_speed.py
 
-Prints both rates and their ratio; the two are measured in turns, in one run, and the best of each counts.
+The time for one million gateways is subtracted from that for six million, so the start of the command does not count.
+The two programs run in turns, and the best time of each counts. Prints both rates and their ratio.
 """
 
 from __future__ import annotations

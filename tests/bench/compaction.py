@@ -1,8 +1,8 @@
-"""A start of `lorafw serve --state-dir` that is ended with kill -9 while it makes the journal smaller.
+"""End `lorafw serve --state-dir` with kill -9 while it removes old requests from its journal.
 
-A folder is filled with requests that have no effect any more. A copy of it is opened in a process of its own, which is
-killed at a random moment, and then opened again. The API must tell the same as before, and at the end the journal must
-be as small as after a start without a kill.
+A folder is filled with requests that have no effect any more. A process opens a copy of the folder and is killed at a
+random moment. Then the copy is opened again. The API must return the same as before, and at the end the journal must be
+as small as after a start without a kill.
 
     python tests/bench/compaction.py [--kills 40] [--days 10] [--seed 1]
 """

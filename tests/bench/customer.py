@@ -1,7 +1,7 @@
-"""A customer's script in one hostile environment, watched. `isolation.py` runs it; it prints one line of JSON.
+"""A customer's script, which `isolation.py` runs in one hostile environment. It prints one line of JSON.
 
-What is watched: look-ups, connections and datagrams to anything but loopback, and programs that are started, from the
-first line on. While lorafw is not open, the script makes clients and sends nothing.
+From its first line on, it notes name look-ups, connections and datagrams to other machines, and programs that are
+started. It makes clients before the testbed is open, but sends nothing with them.
 """
 
 from __future__ import annotations

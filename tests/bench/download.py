@@ -1,7 +1,8 @@
-"""200 gateways download a 20 MB update at once: how much memory does the server need, and is every byte right?
+"""Measure how much memory the server needs while 200 gateways download an update of 20 MB at the same time.
 
-In plain HTTP the server's memory is to grow by less than three images, over TLS by less than two images and 0.5 MB a
-connection. The growth is that of the peak of the resident memory (VmHWM) over what was there before the first download.
+Each gateway checks every byte. Over plain HTTP, the memory may grow by less than the size of three updates. Over TLS,
+it may grow by less than two updates and 0.5 MB for each connection. The growth is the peak of the resident memory
+(VmHWM) minus the memory before the first download.
 
     python tests/bench/download.py [--gateways 200] [--megabytes 20] [--only plain]
 """

@@ -1,4 +1,4 @@
-"""``gateway init`` that is ended in every way, and run again against a second server and against the first.
+"""Interrupt ``gateway init`` in every way, and run it again at a second server and at the first one.
 
 Each try runs the command in a process of its own, ends it (a signal at a random moment, kill -9, a full disk, or a
 second run beside it in the same or in another folder), and runs it again: at a second server where somebody else has

@@ -1,8 +1,9 @@
-"""How often a rollout holds because it has left its prediction: if it follows the model, and if it does not.
+"""Count how often a rollout holds because it differs from its prediction.
 
-``agreement``: rollouts that follow the model, each with a fleet of its own. At most 5 % may hold; the band is made for
-3 %. ``drifts``: rollouts in which something is different from the model, for 250, 500 and 1,000 gateways in the first
-two waves. At least 80 % should hold before the second wave ends. The table says how many do, and when.
+``agreement`` simulates rollouts that follow the model, each with a fleet of its own. At most 5 % may hold; the band is
+designed for 3 %. ``drifts`` simulates rollouts in which something differs from the model, with 250, 500 and 1,000
+gateways in the first two waves. At least 80 % should hold before the second wave ends. The table says how many hold,
+and when.
 
 The rollouts are simulated. The band and the comparison are those of ``lorafw rollout apply``; a wave is compared with
 its band every 30 minutes until the rollout stops or nothing more happens.

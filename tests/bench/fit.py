@@ -1,8 +1,8 @@
-"""How often the intervals of ``lorafw.fleet.fit`` hold the truth, on simulated fleets of all kinds.
+"""Count how often the intervals of ``lorafw.fleet.fit`` contain the true value, on simulated fleets of all kinds.
 
-Each fleet has a size, a failure probability, a share that is gone, and conditions of its own. At least 93 % of the
-95 % intervals of each parameter must cover. ``whole`` is the log of a rollout that has ended, ``cut`` a log that ends
-in the middle of one, when failures have not shown yet.
+Each fleet has its own size, failure probability, share of gateways that are gone, and conditions. At least 93 % of the
+95 % intervals of each parameter must contain the true value. ``whole`` is the log of a rollout that has ended. ``cut``
+is a log that ends in the middle of a rollout, when failures have not shown yet.
 
     python tests/bench/fit.py [--fleets 1000]
 """

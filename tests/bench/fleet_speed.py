@@ -1,8 +1,9 @@
-"""How fast rollouts are simulated, beside SimPy and beside themselves.
+"""Compare the speed of the simulator with that of a SimPy model, and for fleets of different sizes.
 
     python tests/bench/fleet_speed.py
 
-Every line is a ratio of things measured in turns in this one run, the best of each: the machine may be what it is.
+Each line is a ratio. The two sides run in turns, and the best time of each counts, so the ratio depends little on the
+machine.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Random and mutated requests, responses, exchanges and home folders: a value or an error of lorafw, nothing else.
+"""Check that random and mutated inputs give a value or an error of lorafw, and nothing else.
 
     python tests/bench/fuzz.py                     five minutes of each
     python tests/bench/fuzz.py requests --seconds 60 --seed 7
     python tests/bench/fuzz.py replies             HTTP replies: the virtual gateway does what ``judge`` says
     python tests/bench/fuzz.py home                home folders
 
-Each input is made from (seed, number) alone, so that a failure can be had again: it is printed with both. Inputs of the
-first two are recorded ones, changed in one to eight places, and bytes of chance. Exit status 1 where anything but a
-value or an error of lorafw came out, or where the process grew by more than 4 MB after the first tenth of the time.
+Each input is made from a seed and a number. A failure is printed with both, so that it can be repeated. The requests
+and responses are recorded ones, changed in one to eight places, and random bytes. The exit status is 1 if another
+exception was raised, or if the process grew by more than 4 MB after the first tenth of the time.
 """
 
 from __future__ import annotations

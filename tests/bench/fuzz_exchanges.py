@@ -1,6 +1,6 @@
-"""Whole exchanges of chance: HTTP replies and home folders, to the virtual gateway and to ``judge``.
+"""Random HTTP replies and home folders, for the virtual gateway and for ``gateway judge``.
 
-Both must come to the same verdict, log lines and files. ``fuzz.py`` runs the two targets of this module.
+Both must produce the same verdict, log lines and files. ``fuzz.py`` runs the two targets of this module.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The table of policies (tests/iam_cases.py) through another evaluator: @cloud-copilot/iam-simulate, from npm.
+"""Evaluate the policies of tests/iam_cases.py with another evaluator, @cloud-copilot/iam-simulate from npm.
 
-Needs node and npm, and fetches the package into a temporary folder. Without npm it says so and ends well. A case that
-the simulator cannot express is counted and skipped; each disagreement is printed with the reason that is known for it,
-and one without a known reason ends the command with status 1.
+The command needs node and npm, and installs the package into a temporary folder. Without npm it says so, with exit
+status 0. It counts and skips cases that the other evaluator cannot express. It prints each disagreement with its known
+reason. If a disagreement has no known reason, the exit status is 1.
 
     python tests/bench/iam_simulate.py
 """

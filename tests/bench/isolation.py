@@ -1,4 +1,4 @@
-"""Hostile environments: in each, a customer's script sees the testbed and nothing else, and `lorafw demo` completes.
+"""Check in many hostile environments that a customer's script sees only the testbed, and that `lorafw demo` completes.
 
 Each row is a process of its own (`customer.py` beside this file) with the variables, files, import order and limits of
 the row. The process notes every look-up, connection and program through ``sys.addaudithook``. Where the machine permits

@@ -1,4 +1,4 @@
-"""`lorafw serve --state-dir` that is ended with kill -9 at random moments of a rollout, and started again.
+"""End `lorafw serve --state-dir` with kill -9 at random moments of a rollout, and start it again.
 
 The gateways are registered through the AWS API and poll over HTTPS with certificates of AWS IoT, from home folders that
 are made once. One third of them fail to install the update at the first try. A ledger holds what each answered call

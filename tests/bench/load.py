@@ -1,6 +1,6 @@
-"""Gateways as load: many at once from one process, each poll on a connection of its own, as stations do.
+"""Many gateways that poll from one process. Each poll uses a connection of its own, as stations do.
 
-Loopback only, and bounded: by a number of connections at a time, and by a time after which no new one is opened.
+They connect to loopback only. The number of open connections is limited, and no connection is opened after a deadline.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Break the simulator in one place after another, and see that its tests fail.
+"""Break the simulator in one place after the other, and check that its tests fail.
 
     python tests/bench/mutate_fleet.py [NUMBER ...]
 

@@ -1,11 +1,11 @@
-"""Does a wrong digit in a lesson get noticed?
+"""Check that nbval notices a wrong digit in a printed output of a lesson.
 
     .venv/bin/python tests/bench/mutate_lessons.py [--seed N] [--every-cell] [LESSON ...]
 
-Changes one random digit among those that a lesson prints, in a copy, and runs nbval on it, strictly: exactly that cell
-must fail. ``--every-cell`` changes one in each cell that prints any, all at once. A digit whose change is not noticed
-is a finding, named by lesson and cell, and so is a cell that fails although nothing of it was changed; the exit status
-is then 1.
+In a copy of each lesson, the command changes one random digit of the printed outputs. Then it runs nbval on the copy:
+exactly the changed cell must fail. With ``--every-cell`` it changes one digit in each cell that prints any. It prints
+lesson and cell of each digit whose change is not noticed, and of each unchanged cell that fails. Then the exit status
+is 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A new project outside of this repository: the wheel in a new environment, ten tests, a hostile machine, two workers.
+"""Install the wheel in a new project outside this repository, and run ten tests there with two workers.
 
     python tests/bench/new_project.py            # pip installs the wheel with its requirements
     python tests/bench/new_project.py --shared   # pip installs the wheel alone, beside what this environment has

@@ -1,4 +1,4 @@
-"""What the pytest plugin costs in a suite that does not use it: processor time, and what is imported.
+"""Measure the processor time that the pytest plugin costs a suite that does not use it, and what it imports.
 
     python tests/bench/plugin_cost.py            # 15 pairs of runs
     python tests/bench/plugin_cost.py --pairs 5

@@ -1,9 +1,8 @@
-"""Polls with nothing to do: lorafw beside the least that aiohttp can do, in one run.
+"""Compare how many polls per second lorafw's server and a minimal aiohttp handler answer when there is no update.
 
-1,000 gateways and 1,000 definitions are registered, the time of each request is recorded, and each poll has a
-connection of its own, as stations do. The sides take turns in short rounds, so that whatever else the machine does
-meets both. Besides the requests a second, the CPU time per request of either server is compared, which does not depend
-on how fast the load is.
+1,000 gateways and 1,000 definitions are registered. The server records the time of each request, and each poll uses a
+connection of its own, as stations do. The two servers take turns in short rounds, so that other programs of the machine
+affect both. The command also compares the CPU time per request, which does not depend on how fast the load is.
 
     python tests/bench/polls.py [--rounds 10] [--seconds 2] [--tls] [--plain]
 """

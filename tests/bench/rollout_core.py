@@ -1,10 +1,10 @@
-"""The engine of ``lorafw rollout`` against an AWS in memory: how fast it is, and how it survives random kills.
+"""Measure the speed of ``lorafw rollout`` with an AWS in memory, and check that it survives random kills.
 
-``speed``: a canary and two waves with many gateways that poll once a day, journal included. ``kills``: the same plan
-with 1,000 gateways; ``apply`` is killed at 200 random boundaries of its journal and its calls, one after the other, and
-goes on each time. No gateway gets two tasks, none is forgotten, and the log is that of an undisturbed run.
-``testbed``: the same plan with 3,000 gateways of a testbed, compared with the same boto3 calls without engine and
-journal: those that ``apply`` made are repeated on a second testbed, between the same advances of its clock.
+``speed`` carries out a canary and two waves with many gateways that poll once a day, and writes the journal. ``kills``
+carries out the same plan with 1,000 gateways. It kills ``apply`` at 200 random boundaries of its journal and its calls,
+and starts it again each time. No gateway may get two tasks, none may be forgotten, and the log must equal that of an
+undisturbed run. ``testbed`` carries out the same plan with 3,000 gateways of a testbed. Then it repeats the boto3 calls
+that ``apply`` made on a second testbed, between the same advances of its clock, and compares the times.
 
     python tests/bench/rollout_core.py speed [--gateways 40000]
     python tests/bench/rollout_core.py testbed [--gateways 3000]

@@ -1,9 +1,9 @@
-"""``lorafw rollout`` against a throttled lab: 500 gateways that poll every 5 s, ``apply`` killed with -9 five times.
+"""Carry out a rollout to 500 gateways on a throttled lab, and end ``apply`` with kill -9 five times.
 
 The lab is a real AWS API and CUPS service on loopback. Each operation of iotwireless allows ten calls a second; another
 call is answered with ThrottlingException. The commands are real processes: ``plan``, ``apply``, ``status``, ``report``.
-The rollout has a canary and two waves. It must end COMPLETED with one task for each gateway, and the report must say
-who started it and when.
+The gateways poll every 5 s. The rollout has a canary and two waves. It must end COMPLETED with one task for each
+gateway, and the report must say who started it and when.
 
     python tests/bench/rollout_kills.py [--gateways 500] [--kills 5] [--seed 1]
 """

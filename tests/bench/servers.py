@@ -1,4 +1,4 @@
-"""The two sides of a comparison, each in a process of its own: lorafw's server, and the least that aiohttp can do."""
+"""The two servers of a comparison, each in a process of its own: lorafw's server, and a minimal aiohttp handler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a testbed costs: opening one, a rollout to a fleet of true size, and one offered update.
+"""Measure the time to open a testbed, the time of a rollout to a large fleet, and the cost of one offered update.
 
     python tests/bench/testbed_size.py                # all three
     python tests/bench/testbed_size.py --only offer
