@@ -1,4 +1,4 @@
-"""Short words for what a test does most with a Testbed."""
+"""Short helpers for what tests often do with a Testbed."""
 
 from __future__ import annotations
 

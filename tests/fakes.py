@@ -1,4 +1,4 @@
-"""A small world for the tests of ``lorafw.tasks``: a service on a hand-turned clock, and a source in memory."""
+"""Helpers for the tests of ``lorafw.tasks``: a service with a manual clock, and an update source in memory."""
 
 from __future__ import annotations
 

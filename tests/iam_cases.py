@@ -1,5 +1,5 @@
 # ruff: noqa: E501 -- one policy a line
-"""Policies with the outcome that AWS's documentation gives them, one a line. The outcomes come from the rules below.
+"""IAM policies with the outcome that AWS's documentation gives, one case a line. The rules are written below.
 
 The role is ROLE with the tags team=firmware and prefix=fwst, the object is OBJECT with the tag release=stable, both of ACCOUNT unless a
 case says otherwise; the time is 2021-03-12T09:56:12Z, the Region us-east-1.

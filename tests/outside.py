@@ -1,4 +1,4 @@
-"""The whole world beyond this machine, for tests: a proxy that lets nobody out and notes who would have left."""
+"""A proxy that stands for all other machines: it refuses each request and notes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nbval runs each lesson twice in one: every exercise as it is committed, and directly after it with its solution.
+"""Let nbval run each exercise of a lesson twice: as it is committed, and then with its solution.
 
 Both runs share a kernel. To start a second one and to run the rest of the lesson again would take as long again.
 """

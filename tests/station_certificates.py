@@ -1,4 +1,4 @@
-"""Certificates with the fields of the recorded ones. The recording does not have the key of its authority."""
+"""Certificates with the fields of the recorded ones, signed by an authority of the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replay recorded exchanges of a real Basics Station: to the virtual gateway over a real socket, and to ``judge``.
+"""Replay recorded exchanges of a real Basics Station to the virtual gateway, over a socket, and to ``gateway judge``.
 
 The recording of each case says what a server sent and what the real client did. The replay sends the same bytes to the
 virtual gateway from a loopback server on a port of its own, and returns what the virtual gateway did in the same form.

@@ -1,4 +1,4 @@
-"""A testbed of many gateways does no work that grows faster than the fleet, and decides as one of few gateways does."""
+"""In a testbed with many gateways, the work for one gateway stays the same, and so do the results."""
 
 from __future__ import annotations
 

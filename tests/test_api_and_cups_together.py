@@ -1,4 +1,4 @@
-"""Whatever is done over the API and over CUPS, in whatever order: the laws of a firmware update hold.
+"""The rules of a firmware update hold for random sequences of API calls and CUPS requests.
 
 boto3 on one side, the bytes of CUPS over a socket on the other; the machine knows the two only from outside.
 """

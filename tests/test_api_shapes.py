@@ -1,4 +1,4 @@
-"""Answers have the members that AWS's have: statistics, the endpoint's trust, and remembered tokens."""
+"""Responses have the members that AWS's responses have: statistics, the endpoint's trust, and remembered tokens."""
 
 from __future__ import annotations
 

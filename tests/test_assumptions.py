@@ -1,4 +1,4 @@
-"""What depends on an assumption about AWS is found: in functions, in scripts, and in the tests of a suite."""
+"""lorafw finds what depends on an assumption about AWS: in functions, in scripts, and in the tests of a suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad input to commands, panels and the testbed gets an error that says what to do, and never a traceback."""
+"""Bad input to commands, panels and the testbed raises an error that says what to do, and never a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting calls of boto3 move the clock of a testbed: retries with jitter, and clients that get no reply."""
+"""boto3 calls that wait advance the clock of a testbed: retries with jitter, and clients that get no reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The capstone and the ten questions: solvable with the API and the logs alone, and not with wrong answers."""
+"""The capstone and the ten questions can be solved with the API and the logs alone, and refuse wrong answers."""
 
 from __future__ import annotations
 

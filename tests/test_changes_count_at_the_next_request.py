@@ -1,4 +1,4 @@
-"""Every change of a role, a policy, a bucket, an object or a key counts at the next request, however it was made."""
+"""Each change of a role, a policy, a bucket, an object or a key affects the next request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clocks, AWS's form of a time, and how a version matches what a gateway presents."""
+"""Clocks, the format in which AWS writes a time, and how a version matches the version that a gateway reports."""
 
 from __future__ import annotations
 

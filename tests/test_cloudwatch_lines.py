@@ -1,4 +1,4 @@
-"""CUPS requests are lines in CloudWatch Logs, as AWS documents them and as the log levels ask. Read with boto3."""
+"""CUPS requests appear in CloudWatch Logs as AWS documents it, according to the log levels. Read with boto3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `lorafw` command: what it says, and what it does with bad input."""
+"""What the `lorafw` command prints, and what it does with bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credentials against files made by OpenSSL, CRCs sent by the real client, and the words of its log."""
+"""Credentials, compared with files made by OpenSSL, and with CRCs and log lines of the real client."""
 
 from __future__ import annotations
 

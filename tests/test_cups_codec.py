@@ -1,4 +1,4 @@
-"""The codec against bytes and verdicts of the real client. A round trip only proves that you agree with yourself."""
+"""The codec, compared with bytes and verdicts of the real client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CUPS server over real sockets: what a station needs of HTTP, and what it does with bad requests."""
+"""The CUPS server over real sockets: the HTTP that a station needs, and the answers to bad requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lorafw demo`: the whole procedure, as a person runs it."""
+"""`lorafw demo` runs the whole procedure, as a person would run it."""
 
 from __future__ import annotations
 

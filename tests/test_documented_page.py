@@ -1,4 +1,4 @@
-"""AWS's page "Schedule and run the firmware update by using a task definition", walked in the lessons to its last line.
+"""The lessons cover each statement of AWS's page on scheduling and running the firmware update.
 
 Each row: what the page says or shows, the notebook that walks it, and words that stand there, in text, code or output.
 Notebook 14 is the appendix with the page's errors.

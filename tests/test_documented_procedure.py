@@ -1,4 +1,4 @@
-"""AWS's documented procedure, pasted: the unmodified AWS CLI against `lorafw serve --seed documented`."""
+"""The commands of AWS's documentation, run with the AWS CLI against `lorafw serve --seed documented`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the servers of `lorafw serve` let in: over real sockets, with a real browser, and as a process."""
+"""Which requests the servers of `lorafw serve` accept: over real sockets, with a real browser, and as a process."""
 
 from __future__ import annotations
 

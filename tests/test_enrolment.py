@@ -1,4 +1,4 @@
-"""``gateway init``: all of it or nothing, whenever and however it is interrupted, and again after that."""
+"""``gateway init`` does everything or nothing, even if it is interrupted at any point and run again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``gateway init`` undoes what it made and nothing else, even if boto3 points elsewhere or others are at work."""
+"""``gateway init`` undoes only its own changes, even if boto3 points elsewhere or others are at work."""
 
 from __future__ import annotations
 

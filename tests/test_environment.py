@@ -1,4 +1,4 @@
-"""AWS settings of somebody's daily work: the lab runs beside them, and leaves them as they are."""
+"""The lab works beside the AWS settings of somebody's daily work, and does not change them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GatewayEui against what a real station and AWS write and read."""
+"""GatewayEui, compared with what a real station and AWS write and read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is raised while a request is served: it is answered, counted, and told within limits."""
+"""If serving a request raises any exception, the request is answered, and the exception is counted and reported."""
 
 from __future__ import annotations
 

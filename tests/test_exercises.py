@@ -1,4 +1,4 @@
-"""Exercises judge what was handed in, and say what is wrong with an answer that is nearly right."""
+"""Exercises grade answers, and say what is wrong with an answer that is nearly right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever keeps a gateway from being updated, the explanation names it, on one screen."""
+"""``explain`` names the reason why a gateway is not updated, on one screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulator against the real server and stations: UpdateService and virtual gateways, on a manual clock.
+"""The simulator, compared with UpdateService and virtual gateways on a manual clock.
 
 The event loop of ``fleet_twin`` decides what happens to a gateway: which poll is missed, what breaks its download, when
 its power fails. The server and the stations decide everything else: which version is presented, what is sent, what is

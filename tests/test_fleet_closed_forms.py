@@ -1,4 +1,4 @@
-"""The closed forms against what anybody can work out: products of probabilities, enumeration, published figures."""
+"""The closed forms, compared with products of probabilities, enumeration and published figures."""
 
 from __future__ import annotations
 

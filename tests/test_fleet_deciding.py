@@ -1,4 +1,4 @@
-"""What samples, rules and comparisons say: against closed forms, published figures and independent enumeration."""
+"""Sample sizes, rules and comparisons, compared with closed forms, published figures and enumeration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``lorafw.fleet.fit`` reads from a task log, what it refuses, and that its intervals hold the truth."""
+"""What ``lorafw.fleet.fit`` estimates from a task log, what it refuses, and that its intervals contain the truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fleets and plans from tables, files and accounts; logs to Parquet. What is wrong is named, nothing is half-loaded."""
+"""Fleets and plans from tables, files and accounts, and logs as Parquet. Errors name what is wrong."""
 
 from __future__ import annotations
 

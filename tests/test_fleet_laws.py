@@ -1,4 +1,4 @@
-"""Laws that every rollout keeps: exact figures, more luck is never worse, parts make a whole, time has no unit."""
+"""Laws of every rollout: exact figures, monotonicity, parts that add up, and times that scale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a result tells: histories, counts, the story of one gateway, and everything that it rests on."""
+"""What a result contains: histories, counts, the story of one gateway, and all assumptions."""
 
 from __future__ import annotations
 

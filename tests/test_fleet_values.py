@@ -1,4 +1,4 @@
-"""Values and documents of fleets: what cannot work is refused by name, and what can is taken as it is written."""
+"""Fleets and plans refuse values that cannot work, and name them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many who ask the same at once."""
+"""Several threads that ask for the same thing at the same time share one call."""
 
 from __future__ import annotations
 

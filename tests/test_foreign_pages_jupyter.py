@@ -1,4 +1,4 @@
-"""JupyterLab and Voila heed no setting of the learner's other Jupyter, and no page of another origin.
+"""JupyterLab and Voila use no setting of the learner's other Jupyter, and answer no page of another origin.
 
 Both are started once, with every setting of another Jupyter that once broke the lab or opened it to others. In a real
 browser the learner is logged in to both, and then opens a page of another server of this machine and one of another

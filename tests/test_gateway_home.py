@@ -1,4 +1,4 @@
-"""The home folder: what a station presents from it, what an exchange leaves in it."""
+"""The home folder: what a station reports from it, and what an exchange changes in it."""
 
 from __future__ import annotations
 

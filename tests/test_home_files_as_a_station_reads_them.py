@@ -1,4 +1,4 @@
-"""Home files as a Basics Station reads them: what it accepts is accepted, and what it refuses is refused."""
+"""Home files are accepted and refused as a Basics Station does it."""
 
 from __future__ import annotations
 

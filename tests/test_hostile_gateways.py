@@ -1,4 +1,4 @@
-"""What a gateway cannot do to the server, and to others: over real sockets, with the limits made small."""
+"""A hostile gateway cannot harm the server or other gateways: over real sockets, with small limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing from outside reaches a terminal, a log or a page as a control character, or turns the text around."""
+"""No text from outside reaches a terminal, a log or a page with control characters or reversed direction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layout of the package: imports go down the levels only, modules say what they are for, errors form one tree."""
+"""The layout of the package: imports go only to lower levels, modules have docstrings, errors form one tree."""
 
 from __future__ import annotations
 

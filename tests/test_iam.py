@@ -1,4 +1,4 @@
-"""The judge of IAM policies, as a table of AWS's documented evaluation logic."""
+"""The evaluation of IAM policies, as a table of AWS's documented rules."""
 
 from __future__ import annotations
 

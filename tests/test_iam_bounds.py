@@ -1,4 +1,4 @@
-"""Any policy document is decided in bounded time and memory, and never with an error."""
+"""Any policy document is evaluated in limited time and memory, and never raises an unexpected error."""
 
 from __future__ import annotations
 

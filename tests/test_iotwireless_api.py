@@ -1,4 +1,4 @@
-"""The API as botocore's own service model describes it: statuses, constraints and errors, asked through boto3 alone."""
+"""The API has the statuses, constraints and errors of botocore's own service model. Called through boto3 alone."""
 
 from __future__ import annotations
 

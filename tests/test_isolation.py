@@ -1,4 +1,4 @@
-"""Nothing leaves, and nobody's settings get in, while a testbed is open: the rules, one by one.
+"""While a testbed is open, nothing leaves the machine, and no settings of the user affect it.
 
 The whole table of hostile environments is `tests/bench/isolation.py`; two of its rows run here.
 """

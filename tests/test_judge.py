@@ -1,4 +1,4 @@
-"""What a request means for a task, as a table: status, send of the attempt, UpdateVersion given, version presented."""
+"""What a request means for a task, as a table: status, send of the attempt, UpdateVersion, reported version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a station would do with these bytes: recorded replies, and the rules of HTTP that a server must keep."""
+"""What a station would do with certain bytes: recorded replies, and the HTTP rules that a server must follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lorafw lab` without a browser: the working copy, what is kept, what the wheel holds, how it starts and ends."""
+"""`lorafw lab` without a browser: the working copy, what it keeps, what the wheel contains, how it starts and ends."""
 
 from __future__ import annotations
 

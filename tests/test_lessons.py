@@ -1,4 +1,4 @@
-"""The lessons: run in order, free of noise, with exercises that can be solved. nbval checks what they print.
+"""The lessons can be run in order, and their exercises can be solved. nbval checks what they print.
 
 Ten questions, capstone and appendices are no lessons. They obey the same rules, except those for lessons only.
 """

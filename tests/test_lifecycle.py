@@ -1,4 +1,4 @@
-"""The life of a task, row by row; and stories that notice when a row of the table is changed."""
+"""The life cycle of a task, row by row. Each changed row of the table makes a test fail."""
 
 from __future__ import annotations
 

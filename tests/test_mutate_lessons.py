@@ -1,4 +1,4 @@
-"""The script that changes a printed digit: it changes just one, it is noticed, and it says so where it is not."""
+"""The script that changes a printed digit changes only one, and says if nobody notices it."""
 
 from __future__ import annotations
 

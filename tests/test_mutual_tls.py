@@ -1,4 +1,4 @@
-"""CUPS over mutual TLS: who may speak for whom, from a home folder that one command made."""
+"""CUPS over mutual TLS: which certificate may send requests for which gateway, from a home folder of `gateway init`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of rollouts: their words state the numbers of the result, and they can be told apart without colour."""
+"""Plots of rollouts: their alt texts state the numbers of the result, and they can be read without colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every decision has a name, a value and a tag; a bad value is refused with words that help."""
+"""Each decision has a name, a value and a tag. A bad value is refused with a helpful error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a rollout holds because it has left its prediction, and when it does not although it looks like it."""
+"""When a rollout holds because it differs from its prediction, and when it does not."""
 
 from __future__ import annotations
 

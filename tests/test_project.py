@@ -1,4 +1,4 @@
-"""The project's frame: what the README promises, what a machine needs, what an import costs."""
+"""The files of the project: what the README promises, what a machine needs, and how fast the import is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an update is read is decided by lorafw alone, as AWS decides it: bucket policies, accounts, keys."""
+"""lorafw decides whether AWS could read an update: bucket policies, accounts and keys."""
 
 from __future__ import annotations
 

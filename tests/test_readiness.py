@@ -1,4 +1,4 @@
-"""The checks of the set-up: each tells what is there, and for what is not, what to do."""
+"""The checks of the set-up name what is installed, and for what is missing, what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One home folder, two stations: lorafw's virtual gateway, and the real Basics Station where there is one.
+"""One home folder, used by lorafw's virtual gateway and, if there is one, by the real Basics Station.
 
 Both are processes of their own that are told nothing but the folder, and go through a whole update over mutual TLS. For
 the real one set LORAFW_STATION to its program; it is started as ``station -N -h HOME -t HOME``, its intervals shortened

@@ -1,4 +1,4 @@
-"""Recovered keys against OpenSSL: that a key verifies a signature says nothing about who made it."""
+"""Recovered keys, compared with OpenSSL: a key that verifies a signature does not prove who has signed."""
 
 from __future__ import annotations
 

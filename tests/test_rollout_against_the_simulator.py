@@ -1,4 +1,4 @@
-"""One plan, through the simulator and through ``apply`` on a testbed with its manual clock: the same task log.
+"""The simulator and ``apply`` on a testbed with a manual clock write the same task log for a plan.
 
 The testbed's stations, its CUPS server and its API decide what happens to a task. ``apply`` only sees what boto3
 returns. The waves start when the gates of the simulator let them.

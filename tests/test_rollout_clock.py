@@ -1,4 +1,4 @@
-"""A clock that is set during a rollout starts no wave early and delays nothing once it is right.
+"""If the clock is set during a rollout, no wave starts early, and nothing is delayed after it is right again.
 
 The clock of the machine is set at every third hour of a rollout, forwards by a day or backwards by an hour, and set
 right two hours later. ``apply`` runs all the time, or is started every half hour as by cron. AWS keeps the true time:

@@ -1,4 +1,4 @@
-"""``lorafw rollout`` as people run it: the real command against a real API on loopback, and where it refuses to go."""
+"""``lorafw rollout`` as people run it, against a real API on loopback, and the targets that it refuses."""
 
 from __future__ import annotations
 

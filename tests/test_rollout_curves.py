@@ -1,4 +1,4 @@
-"""What was seen of each wave against what was predicted: the numbers, and the picture that shows them."""
+"""What was seen of each wave, compared with what was predicted: the numbers and the plot."""
 
 from __future__ import annotations
 

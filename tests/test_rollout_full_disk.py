@@ -1,4 +1,4 @@
-"""A full disk ends ``apply`` with a clear error at any write; nothing is lost, half-written or done twice.
+"""If the disk is full at any write, ``apply`` ends with a clear error. Nothing is lost or done twice.
 
 The disk is full at each commit of the journal in turn, in three ways: the write fails, half of it is written, or all of
 it is written and only the confirmation (fsync) fails. The operating system limits the size of the files. ``apply`` is

@@ -1,4 +1,4 @@
-"""The panel that follows a rollout: it shows what the journal says, and writes what a person tells it."""
+"""The panel that follows a rollout shows what the journal contains, and writes commands to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report on a rollout: each form tells what the journal knows, and nothing from the account becomes markup."""
+"""The report on a rollout: each form says what the journal contains, and no text from the account becomes markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No gateway gets a second task, and none is forgotten: ``apply`` killed at every boundary, and every call failing.
+"""No gateway gets a second task, and none is forgotten: ``apply`` is killed at every boundary, and every call fails.
 
 The journal is a real file. The kill is an exception that nothing catches: what was committed before it is on the disk,
 and a new ``apply`` knows nothing else. ``tests/bench/rollout_kills.py`` kills real processes with -9.

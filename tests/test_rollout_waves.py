@@ -1,4 +1,4 @@
-"""Who belongs to which wave: the public schedule, the exported file, empty waves, and the manual gate."""
+"""Which gateway belongs to which wave: the public schedule, the exported file, empty waves, and the manual gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CUPS itself does not defend, as SECURITY.md tells it: shown on the judgement that equals the real client's."""
+"""The attacks that SECURITY.md says CUPS does not prevent, shown with the model of the real client."""
 
 from __future__ import annotations
 

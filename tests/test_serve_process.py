@@ -1,4 +1,4 @@
-"""`lorafw serve` as a process: how it ends, what it leaves, what it prints, and what few files do to it."""
+"""`lorafw serve` as a process: how it ends, what it leaves behind, what it prints, and how it works with few files."""
 
 from __future__ import annotations
 

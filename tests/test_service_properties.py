@@ -1,4 +1,4 @@
-"""Whatever is done to the update service, in whatever order: the laws hold, and it agrees with a twin.
+"""The update service keeps its rules for random sequences of calls, and agrees with a simple model.
 
 The twin is the table of decisions written down a second time, without looking at the code: one gateway's task as a few
 variables and one function. Everything that the machine does is done to both.

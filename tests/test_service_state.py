@@ -1,4 +1,4 @@
-"""The update service stays consistent: listeners that fail, tasks deleted mid-reply, clocks that are set back."""
+"""The update service stays consistent if a listener fails, a task is deleted mid-reply, or the clock is set back."""
 
 from __future__ import annotations
 

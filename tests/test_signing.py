@@ -1,4 +1,4 @@
-"""Signatures against OpenSSL, the vectors of RFC 6979, AWS's documented numbers and the verdicts of the real client."""
+"""Signatures, compared with OpenSSL, the vectors of RFC 6979, AWS's documented numbers and the real client."""
 
 from __future__ import annotations
 

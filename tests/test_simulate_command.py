@@ -1,4 +1,4 @@
-"""`lorafw simulate`: the real command, its figures against closed forms, and what it says to bad input."""
+"""`lorafw simulate`: the real command, its figures compared with closed forms, and its errors for bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages: built without a network and without a warning, whole, and loading nothing from elsewhere."""
+"""The website is built without a network and without a warning, and loads nothing from other servers."""
 
 from __future__ import annotations
 

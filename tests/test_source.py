@@ -1,4 +1,4 @@
-"""S3 and IAM are used: the object at UpdateDataSource is read through UpdateDataRole, or it is said why not."""
+"""The service reads the object at UpdateDataSource through UpdateDataRole, or says why it cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The update service is the same after a restart: random calls, a kill at every point, and clocks that start anew."""
+"""The update service is the same after a restart: random calls, a kill at every point, and new clocks."""
 
 from __future__ import annotations
 

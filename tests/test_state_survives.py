@@ -1,4 +1,4 @@
-"""What the API has answered is there after kill -9: S3, IAM, IoT, KMS and iotwireless, with ids, keys and dates."""
+"""What the API has answered is still there after kill -9: S3, IAM, IoT, KMS and iotwireless."""
 
 from __future__ import annotations
 

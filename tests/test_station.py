@@ -1,4 +1,4 @@
-"""The virtual station against 80 recorded replies: verdict and log lines of the real client."""
+"""The virtual station, compared with 80 recorded replies: verdicts and log lines of the real client."""
 
 from __future__ import annotations
 

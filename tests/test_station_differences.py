@@ -1,4 +1,4 @@
-"""The recorded differences between a real Basics Station and lorafw are none any more, except those listed here."""
+"""The recorded differences between a real Basics Station and lorafw are gone, except those listed here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a station leaves behind, when it comes back and whom it asks then: beyond the recorded replies."""
+"""Which files a station leaves behind, when it polls again, and which server it asks then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The header of a reply means what the string functions of the real client make of it."""
+"""The header of a reply is read as the string functions of the real client read it."""
 
 from __future__ import annotations
 

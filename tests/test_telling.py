@@ -1,4 +1,4 @@
-"""A plan and what stopped a rollout, in words: every number that a plan has is said, and nothing that it has not."""
+"""The text about a plan, and about what stopped a rollout, has each number that the plan has, and no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages for testers: the Python blocks are one file of tests that pass, and the shell script runs a program."""
+"""The pages for testers: their Python blocks pass as one file of tests, and their shell script runs."""
 
 from __future__ import annotations
 

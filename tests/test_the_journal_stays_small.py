@@ -1,4 +1,4 @@
-"""Requests without an effect leave the journal of `serve --state-dir`, and nothing that was answered is lost by it."""
+"""Requests without an effect are removed from the journal of `serve --state-dir`, and nothing is lost."""
 
 from __future__ import annotations
 

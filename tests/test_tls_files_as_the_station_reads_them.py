@@ -1,4 +1,4 @@
-"""TLS files as mbed TLS reads them, each by itself, and against what OpenSSL makes."""
+"""TLS files are read as mbed TLS reads them, compared with files that OpenSSL makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of the API that a script must live with: through boto3 in process and over HTTP, and with the AWS CLI."""
+"""Errors of the API that a script must handle: through boto3 in process and over HTTP, and with the AWS CLI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stories on the update service: a clock that is turned by hand, gateways that poll, and what is left behind."""
+"""The update service with a manual clock: gateways poll, and tasks change or stay."""
 
 from __future__ import annotations
 

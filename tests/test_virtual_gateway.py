@@ -1,4 +1,4 @@
-"""The virtual gateway: same decisions, same log, same files as a Basics Station."""
+"""The virtual gateway decides, logs and writes files as a Basics Station does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The panels of the lab without a browser: operate a control, and look at what changed."""
+"""The panels of the lab without a browser: the tests use a control and look at what has changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes from outside are read up to a size, and are a value or an error of lorafw, soon and in little memory."""
+"""Bytes from outside are read up to a limit, and give a value or an error of lorafw, soon and in little memory."""
 
 from __future__ import annotations
 

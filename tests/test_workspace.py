@@ -1,4 +1,4 @@
-"""The workspace of a lesson: a terminal's folder and variables, and nothing of it afterwards."""
+"""The workspace of a lesson: its folder and variables for the terminal, which are gone afterwards."""
 
 from __future__ import annotations
 
