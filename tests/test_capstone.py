@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,16 @@ def test_a_seed_changes_numbers_and_order_and_each_question_has_four_different_a
         for question in TenQuestions(seed).questions:
             assert len({option.text for option in question.options}) == 4
             assert sum(option.is_right for option in question.options) == 1
+
+
+def test_no_answer_of_the_ten_questions_has_the_same_letter_before_and_after_the_course() -> None:
+    notebook = (Path(__file__).parent.parent / "notebooks" / "12-ten-questions.ipynb").read_text()
+    before, after = (TenQuestions(int(seed)) for seed in re.findall(r"TenQuestions\(seed=(\d+)\)", notebook))
+    letters_before, letters_after = letters_of(before), letters_of(after)
+    assert all(one != other for one, other in zip(letters_before, letters_after, strict=True))
+    for letters in (letters_before, letters_after):
+        assert {letter: letters.count(letter) for letter in letters}.keys() == set("abcd")
+        assert max(letters.count(letter) for letter in "abcd") <= 3
 
 
 def test_the_right_answer_of_the_ten_questions_is_not_the_longest_one() -> None:
