@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -108,6 +110,12 @@ def test_the_log_of_a_testbed_can_be_read_after_its_end() -> None:
         bed.advance(20)
     assert bed.log[-1].to_status == "COMPLETED"
     assert bed.now() == "2021-03-12T09:56:32.047Z"
+
+
+def test_a_script_that_leaves_its_testbed_open_ends_without_a_word() -> None:
+    script = "kept = {}\nexec('from lorafw import Testbed; bed = Testbed().start()', kept)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout + ended.stderr == ""
 
 
 def test_a_testbed_that_is_opened_again_starts_afresh() -> None:

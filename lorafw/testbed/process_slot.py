@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -47,3 +48,16 @@ class ProcessSlot(Generic[T]):
             yield
         finally:
             self.occupant = None
+
+
+@contextlib.contextmanager
+def called_at_exit(close: Callable[[], None]) -> Iterator[None]:
+    """Call a function when the process ends, unless the block has ended before.
+
+    Without it, a script that leaves its testbed open would close it while Python removes modules, which fails.
+    """
+    atexit.register(close)
+    try:
+        yield
+    finally:
+        atexit.unregister(close)

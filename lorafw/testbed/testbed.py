@@ -43,7 +43,7 @@ from lorafw.testbed.gateways import (
     run_until,
 )
 from lorafw.testbed.own_calls import GatewayDescription, OwnClients, ensure_registered
-from lorafw.testbed.process_slot import ProcessSlot
+from lorafw.testbed.process_slot import ProcessSlot, called_at_exit
 from lorafw.testbed.run import RunningParts, TestbedRun, TestbedSettings, run_parts
 from lorafw.version import GatewayVersion
 
@@ -184,6 +184,7 @@ class Testbed(AwsSide):
         with contextlib.ExitStack() as stack:
             # 1. Begin a new run: nothing is left of an earlier opening.
             stack.enter_context(Testbed._slot.occupied_by(self, may_be_replaced=may_be_replaced))
+            stack.enter_context(called_at_exit(self.stop))
             self._run = TestbedRun(self._settings, self._own_clients)
             self._failures = self._run.failures
             # 2. Start AWS and the update service.
