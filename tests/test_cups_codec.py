@@ -529,6 +529,19 @@ def test_both_uris_and_one_byte_more_must_be_in_the_body() -> None:
     assert [type(event) for event in read([uris + b"\0"], len(uris) + 1)].count(SegmentEnd) == 2
 
 
+def test_lengths_of_uris_that_the_body_does_not_have_are_read_behind_it() -> None:
+    decoder = ResponseDecoder(2, leftover=b"abc")
+    assert decoder.feed(b"\3\0") == [
+        ProtocolError("Malformed CUPS response: URI segments lengths (104) exceed available data (2)")
+    ]
+    assert ResponseDecoder(0, leftover=b"\1ab").feed(b"") == [
+        ProtocolError("Malformed CUPS response: URI segments lengths (101) exceed available data (0)")
+    ]
+    assert ResponseDecoder(1, leftover=b"").feed(b"\xff") == [
+        ProtocolError("Malformed CUPS response: URI segments lengths (257) exceed available data (1)")
+    ]
+
+
 def test_a_uri_that_is_not_text_is_carried_as_it_is() -> None:
     body = b"\0\3a\xff\0" + bytes(12)
     assert encode_response(decode_response(body)) == body

@@ -57,6 +57,8 @@ class Segment(IntEnum):
         return (1, 1, 2, 2, 4, 4)[self]
 
 
+URI_LENGTHS_END: Final = 1 + 255 + 1
+"""The offset after the length of the second URI, if the first URI has the maximum length."""
 _SEGMENTS_AFTER_URIS: Final = (Segment.CUPS_CRED, Segment.TC_CRED, Segment.SIGNATURE, Segment.UPDATE)
 
 
@@ -150,14 +152,17 @@ class ResponseDecoder:
     Call ``feed`` for each piece, then ``finish`` once. No event follows ``ProtocolError`` or ``Complete``.
     """
 
-    def __init__(self, content_length: int) -> None:
+    def __init__(self, content_length: int, leftover: bytes = b"") -> None:
         """Start at the first byte of the body.
 
         Args:
             content_length: Length of the body in bytes, from the HTTP header. The station requires that both URI
                 segments and at least one more byte fit into it.
+            leftover: What the station's buffer holds behind the body. If the body is too short for the lengths of the
+                URIs, the station reads them there. Zeros lie behind ``leftover``.
         """
         self._content_length = content_length
+        self._leftover = leftover
         self._buffer = _Buffer()
         self._steps = self._parse()
         self.has_uris = False
@@ -195,7 +200,7 @@ class ResponseDecoder:
         if self.has_uris:
             error = "Unexpected end of data"
         else:
-            error = _uri_lengths_error(self._buffer.data, self._content_length)
+            error = _uri_lengths_error(self._buffer.data, self._content_length, self._leftover)
         self._stop()
         return [ProtocolError(error)]
 
@@ -209,7 +214,7 @@ class ResponseDecoder:
 
         Raises MalformedResponse, with the line that the station logs, if the response is malformed.
         """
-        yield from _parse_uris(self._buffer, self._content_length)
+        yield from _parse_uris(self._buffer, self._content_length, self._leftover)
         self.has_uris = True
         for segment in _SEGMENTS_AFTER_URIS:
             yield from _parse_segment(self._buffer, segment)
@@ -234,7 +239,7 @@ class _Buffer:
         return taken
 
 
-def _parse_uris(buffer: _Buffer, content_length: int) -> Iterator[ResponseEvent | NeedData]:
+def _parse_uris(buffer: _Buffer, content_length: int, leftover: bytes) -> Iterator[ResponseEvent | NeedData]:
     """Parse both URI segments. The station checks the sum of their lengths before it uses one of them.
 
     C and T are the lengths of the URIs, one byte each::
@@ -247,6 +252,7 @@ def _parse_uris(buffer: _Buffer, content_length: int) -> Iterator[ResponseEvent 
     Args:
         buffer: The bytes from the beginning of the response on.
         content_length: Length of the response in bytes.
+        leftover: What the station's buffer holds behind the response.
 
     Yields:
         The events of the two segments, and NEED_DATA each time that the buffer holds too few bytes.
@@ -254,13 +260,13 @@ def _parse_uris(buffer: _Buffer, content_length: int) -> Iterator[ResponseEvent 
     Raises:
         MalformedResponse: The two segments do not fit into the response.
     """
-    yield from buffer.wait_for(1)
-    cups_length = buffer.data[0]
-    yield from buffer.wait_for(2 + cups_length)
-    tc_length = buffer.data[1 + cups_length]
-    total_length = 2 + cups_length + tc_length
+    # The station does not wait for a length that the response does not have.
+    yield from buffer.wait_for(min(1, content_length))
+    cups_length, _ = _uri_lengths(buffer.data, leftover)
+    yield from buffer.wait_for(min(2 + cups_length, content_length))
+    total_length = 2 + sum(_uri_lengths(buffer.data, leftover))
     if total_length >= content_length:
-        raise MalformedResponse(_uri_lengths_error(buffer.data, content_length))
+        raise MalformedResponse(_uri_lengths_error(buffer.data, content_length, leftover))
     yield from buffer.wait_for(total_length)
     for segment in (Segment.CUPS_URI, Segment.TC_URI):
         length = buffer.take(1)[0]
@@ -270,16 +276,17 @@ def _parse_uris(buffer: _Buffer, content_length: int) -> Iterator[ResponseEvent 
             yield SegmentEnd(segment, length)
 
 
-def _uri_lengths_error(data: bytearray, content_length: int) -> str:
+def _uri_lengths(data: bytearray, leftover: bytes) -> tuple[int, int]:
+    """Return the lengths of both URIs. If the response ends before one, the station reads it from its old buffer."""
+    memory = bytes(data[:URI_LENGTHS_END]) + leftover + bytes(URI_LENGTHS_END)
+    cups_length = memory[0]
+    return cups_length, memory[1 + cups_length]
+
+
+def _uri_lengths_error(data: bytearray, content_length: int, leftover: bytes) -> str:
     """Return the line that the station logs if the URI segments do not fit into the response."""
-    # If a length byte was never sent, the station reads a byte that is left over in its buffer. Here it counts as 0.
-    cups_length = data[0] if data else 0
-    tc_offset = 1 + cups_length
-    tc_length = data[tc_offset] if tc_offset < len(data) else 0
-    return (
-        f"Malformed CUPS response: URI segments lengths ({2 + cups_length + tc_length}) "
-        f"exceed available data ({content_length})"
-    )
+    total_length = 2 + sum(_uri_lengths(data, leftover))
+    return f"Malformed CUPS response: URI segments lengths ({total_length}) exceed available data ({content_length})"
 
 
 def _parse_segment(buffer: _Buffer, segment: Segment) -> Iterator[ResponseEvent | NeedData]:

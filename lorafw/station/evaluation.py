@@ -221,8 +221,9 @@ def evaluate_reply(
 
 
 def _with_header(body: bytes) -> bytes:
-    """Return an HTTP response with a body."""
-    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    """Return an HTTP response with a body. The header has the length of the one with which bodies were recorded."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return head + body
 
 
 def _stream_end(*, server_closes: bool, resets: bool) -> TransportError | None:

@@ -276,7 +276,7 @@ def take_reply(exchange: CupsExchange, reply: HttpReply, on_answer: Callable[[],
     if reply.status != 200:
         exchange.log.write(Level.VERBOSE, f"Failed to retrieve TCURI from CUPS: ({reply.status}) {reply.reason}")
         return True
-    decoder = ResponseDecoder(min(reply.content_length, reply.first_buffer_bytes))
+    decoder = ResponseDecoder(min(reply.content_length, reply.first_buffer_bytes), reply.leftover)
     is_first_piece = True
     for piece in reply.body:
         if is_first_piece and on_answer is not None:

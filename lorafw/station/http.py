@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from lorafw.cups.parser import URI_LENGTHS_END
 from lorafw.errors import LorafwError, MalformedRequest
 from lorafw.station.http_header import HEADER_END, content_length, status_code, status_text
 from lorafw.station.log import Level, LogLine
@@ -83,6 +84,8 @@ class HttpReply:
     """Yields the rest of the response, one full buffer at a time. Can raise TransportError."""
     first_buffer_bytes: int = BUFFER_BYTES
     """The number of bytes of the body that fit into the buffer behind the header. Both URIs must fit."""
+    leftover: bytes = b""
+    """What the buffer holds behind the first part of the body: bytes of the station's own request."""
 
 
 class ByteStream(Protocol):
@@ -234,7 +237,8 @@ def read_reply(stream: ByteStream, host_port: str, request: bytes, buffer_bytes:
     first_buffer_bytes = capacity - header_length
     if status == 200:
         body = _iter_body(buffer, header_length, body_length)
-        return HttpReply(status, "", body_length, body, first_buffer_bytes)
+        leftover = memory[header_length + body_length :][:URI_LENGTHS_END]
+        return HttpReply(status, "", body_length, body, first_buffer_bytes, leftover)
     # The station receives the body of an error, up to the end of its buffer, and ignores it.
     buffer.receive_body(header_length, body_length)
     if body_length > first_buffer_bytes:
