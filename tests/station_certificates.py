@@ -47,7 +47,8 @@ def _certificate(subject: str, serial: int, key: ec.EllipticCurvePublicKey, *, i
 
 
 @cache
-def _authority() -> bytes:
+def authority() -> bytes:
+    """The certificate of the authority, in PEM."""
     key = _authority_key().public_key()
     return _pem(_certificate(_AUTHORITY, _AUTHORITY_SERIAL, key, is_authority=True))
 
@@ -65,7 +66,7 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 def replacements(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """The files of a case, with certificates of this module in place of the recorded ones."""
-    own = {"cups.trust": _authority, "cups.crt": _client}
+    own = {"cups.trust": authority, "cups.crt": _client}
     made = {name: make() for name, make in own.items() if name in files}
     return {**files, **made}
 
@@ -82,5 +83,5 @@ def server_context(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     context.verify_mode = ssl.CERT_OPTIONAL
-    context.load_verify_locations(cadata=_authority().decode())
+    context.load_verify_locations(cadata=authority().decode())
     return context

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import station_certificates
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_station_files import NOTHING, Scripted
@@ -20,11 +21,13 @@ from lorafw.eui import GatewayEui
 from lorafw.gateway.conf_parser import default_mac
 from lorafw.gateway.home import Home
 from lorafw.gateway.home_files import MAX_CONF_BYTES, MAX_FILE_BYTES
+from lorafw.gateway.requests import prepare_request
+from lorafw.gateway.retry_state import RetryState
 from lorafw.gateway.transport import HttpTransport
 from lorafw.gateway.virtual import VirtualGateway
 from lorafw.station.exchange import ExchangeOutcome
 from lorafw.station.http import HttpReply, request_bytes, truncate_to_buffer
-from lorafw.station.log import Level, LogLine
+from lorafw.station.log import ExchangeLog, Level, LogLine
 from lorafw.station.log_levels import parse_log_levels
 from lorafw.station.uri import MalformedUri, parse_cups_uri
 
@@ -158,6 +161,28 @@ def test_a_poll_never_raises_for_an_address_that_was_delivered(
     gateway.poll()
     gateway.transport = UnreachableTransport()
     gateway.poll()
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_set_up"),
+    [
+        ("HTTPs://localhost:1", True),
+        ("https://localhost", False),
+        ("https://localhost:1/", False),
+        ("https://[]:1", False),
+        ("http://localhost:1", False),
+    ],
+)
+def test_tls_is_set_up_after_the_address_was_checked_and_for_a_scheme_in_any_case(
+    home: Home, uri: str, is_set_up: bool
+) -> None:
+    home.write("cups.uri", uri)
+    home.write("cups.trust", station_certificates.authority())
+    log = ExchangeLog()
+    prepare_request(home, RetryState(), "2.0.6", "linux", log)
+    tls_lines = [str(line) for line in log.lines if line.module == "AIO"]
+    assert ("[AIO:INFO] cups has no key+cert configured - running server auth only" in tls_lines) is is_set_up
+    assert bool(tls_lines) is is_set_up
 
 
 class UnreachableTransport(HttpTransport):

@@ -14,6 +14,7 @@ from lorafw.station.certificate_log import tls_setup_lines
 from lorafw.station.exchange import CupsExchange, log_transport_error, take_reply
 from lorafw.station.http import TransportError
 from lorafw.station.log import ExchangeLog, Level, LogLine
+from lorafw.station.uri import parse_cups_uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,18 @@ def prepare_request(
     lines_once_connected = [LogLine("CUP", Level.VERBOSE, f"Retrieving update-info from {label} {uri}...")]
     request = home.build_request(station, model, lines_once_connected.append)
     credentials = home.read_credentials(file_set)
-    if uri.startswith("https:"):
+    if _uses_tls(uri):
         for text in tls_setup_lines(credentials, file_set, str(home.path)):
             log.write(Level.INFO, text, "AIO")
     return PreparedRequest(uri, encode_request(request), credentials, tuple(lines_once_connected))
+
+
+def _uses_tls(uri: str) -> bool:
+    """Return whether a station sets up TLS for an address. A station checks the address first."""
+    try:
+        return parse_cups_uri(uri).is_tls
+    except TransportError:
+        return False
 
 
 def send_request(
