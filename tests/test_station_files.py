@@ -149,6 +149,18 @@ def test_where_tmp_cannot_be_written_the_exchange_is_good_and_nothing_was_update
     assert any(str(line) == "[SYS:ERRO] Failed to open '/tmp/update.bi_': File exists" for line in verdict.log)
 
 
+def test_a_small_update_on_a_full_disk_fails_when_it_is_written_and_not_when_the_file_is_closed(home: Home) -> None:
+    home.tmp.mkdir()
+    (home.tmp / "update.bi_").symlink_to("/dev/full")
+    ((verdict,), _) = polls(home, reply(update=b"#!/bin/sh\n"))
+    assert [str(line) for line in verdict.log[-4:-1]] == [
+        "[CUP:INFO] [Segment] FW Update (10 bytes)",
+        "[SYS:ERRO] Failed to write '/tmp/update.bi_': No space left on device",
+        "[CUP:ERRO] [Segment] Update received (10 bytes) but failed to write (ignored)",
+    ]
+    assert list(home.tmp.iterdir()) == []
+
+
 def test_the_first_answer_makes_the_backup_from_what_was_there_before_it(home: Home) -> None:
     home.write("cups.key", "Authorization: secret\r\n", mode=0o600)
     polls(home, reply(cups_uri="http://other:1"))

@@ -145,11 +145,28 @@ def test_an_executed_image_of_ours_does_what_installing_it_does(tmp_path: Path) 
 
 def test_a_left_over_update_is_run_again_at_the_next_start(tmp_path: Path) -> None:
     gateway, home, log = make(tmp_path / "home", "http://127.0.0.1:9")
-    home.tmp.mkdir()
-    (home.tmp / "update.bin").write_bytes(build_image(package_version="6.6.6"))
+    leave_update(home, mode=0o750)
     gateway.start()
     assert home.read_package_version() == "6.6.6", "nobody checks the signature of what lies there"
     assert any("Process /tmp/update.bin" in line for line in log)
+
+
+def test_a_left_over_file_that_is_not_executable_stays_and_nothing_is_logged(tmp_path: Path) -> None:
+    gateway, home, log = make(tmp_path / "home", "http://127.0.0.1:9")
+    left_over = leave_update(home, mode=0o640)
+    gateway.start()
+    assert (home.read_package_version(), left_over.exists(), log) == ("1.0.0", True, [])
+    left_over.unlink()
+    left_over.mkdir()
+    gateway.start()
+
+
+def leave_update(home: Home, mode: int) -> Path:
+    home.tmp.mkdir()
+    left_over = home.tmp / "update.bin"
+    left_over.write_bytes(build_image(package_version="6.6.6"))
+    left_over.chmod(mode)
+    return left_over
 
 
 def test_a_reply_cut_in_the_update_leaves_the_part_and_is_retried_after_a_minute(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from lorafw.clock import Clock
 from lorafw.gateway.config_files import complete_interrupted
 from lorafw.gateway.home import Home, check_cups_uri
 from lorafw.gateway.retry_state import FILE_SETS
-from lorafw.gateway.storage import HomeStorage, RunUpdate
+from lorafw.gateway.storage import HomeStorage, RunUpdate, run_if_executable
 from lorafw.station.conf import StationConf
 from lorafw.station.exchange import CupsExchange, ExchangeOutcome, ExchangeResult, Timers, UpdateAction
 from lorafw.station.log import ExchangeLog, Level, LogLine
@@ -66,11 +66,9 @@ def start_station(home: Home, runner: RunUpdate, log: GatewayLog) -> None:
         if uri is not None:
             check_cups_uri(uri)
     # 4. Run an update that was received and never run. A station does not check its signature.
-    leftover = home.tmp / "update.bin"
-    if leftover.exists():
-        run = runner(home, leftover)
-        for line in run.lines:
-            log_line(line)
+    run = run_if_executable(home, home.tmp / "update.bin", runner)
+    for line in run.lines:
+        log_line(line)
 
 
 def start_exchange(home: Home, storage: HomeStorage, conf: StationConf, log_line: LogFunction) -> CupsExchange:

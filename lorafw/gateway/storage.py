@@ -7,11 +7,12 @@ Source: Basics Station 2.0.6, sys.c and sys_linux.c.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from lorafw.cups.credentials import Credentials
 from lorafw.gateway.config_files import PendingConfig
@@ -19,6 +20,8 @@ from lorafw.gateway.home import Home
 from lorafw.gateway.home_files import CREDENTIAL_SUFFIXES
 from lorafw.station.log import Level, LogLine
 from lorafw.text import encode_lossless
+
+_ANYBODY_MAY_EXECUTE: Final = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,20 @@ OpenUpdateFile = Callable[[Path], BinaryIO]
 
 
 def open_update(path: Path) -> BinaryIO:
-    """Open update.bi_ as a station does: truncated, with mode 0750."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o750), "wb")
+    """Open update.bi_ as a station does: truncated, with mode 0750, and without a buffer that delays errors."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o750), "wb", buffering=0)
+
+
+def run_if_executable(home: Home, update_bin: Path, run_update: RunUpdate) -> UpdateRun:
+    """Run update.bin. A station does nothing, and logs nothing, if there is no such file or it is not executable."""
+    try:
+        mode = update_bin.stat().st_mode
+    except OSError:
+        return UpdateRun(())
+    is_executable = stat.S_ISREG(mode) and bool(mode & _ANYBODY_MAY_EXECUTE)
+    if not is_executable:
+        return UpdateRun(())
+    return run_update(home, update_bin)
 
 
 class UpdateFile:
@@ -165,7 +180,7 @@ class HomeStorage:
 
     def run_update(self) -> Iterable[LogLine]:
         """Run update.bin, note whether it restarts the station, and return the lines that a station logs."""
-        run = self._runner(self._home, self._update.complete_path)
+        run = run_if_executable(self._home, self._update.complete_path, self._runner)
         self.restarts = run.restarts
         return run.lines
 
