@@ -145,6 +145,18 @@ def test_a_station_does_not_start_with_a_bad_backup_address(home: Home) -> None:
         VirtualGateway(home, HttpTransport()).start()
 
 
+def test_a_station_does_not_start_without_an_address_that_can_be_used(home: Home) -> None:
+    (home.path / "cups.uri").unlink()
+    gateway = VirtualGateway(home, HttpTransport())
+    for uri in (None, "http://" + "a" * 150 + ":1"):
+        if uri is not None:
+            home.write("cups-bak.uri", uri)
+        with pytest.raises(HomeError, match=r"no cups\.uri, cups-bak\.uri or cups-boot\.uri"):
+            gateway.start()
+    home.write("cups-boot.uri", "http://localhost:1")
+    gateway.start()
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.binary(max_size=40))
 @example(b"http://[x")

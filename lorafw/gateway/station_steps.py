@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lorafw.clock import Clock
+from lorafw.errors import HomeError
 from lorafw.gateway.config_files import complete_interrupted
 from lorafw.gateway.home import Home, check_cups_uri
 from lorafw.gateway.retry_state import FILE_SETS
@@ -50,7 +51,7 @@ def start_station(home: Home, runner: RunUpdate, log: GatewayLog) -> None:
         log: The log of the gateway.
 
     Raises:
-        HomeError: A station would not start: station.conf cannot be read, or a cups.uri is not an address.
+        HomeError: A station would not start: station.conf cannot be read, or the addresses cannot be used.
         CrashAtStart: A station would crash. This is a kind of HomeError.
     """
     # 1. Read the settings.
@@ -60,11 +61,16 @@ def start_station(home: Home, runner: RunUpdate, log: GatewayLog) -> None:
         log_line(line)
     # 2. Complete what a power cut has interrupted.
     complete_interrupted(home)
-    # 3. Check all addresses. A station does not start if it cannot use one of them.
-    for file_set in FILE_SETS:
-        uri = home.read_uri(file_set, log_line)
+    # 3. Check all addresses. A station does not start if it cannot use one of them, or if it has none.
+    uris = [home.read_uri(file_set, log_line) for file_set in FILE_SETS]
+    for uri in uris:
         if uri is not None:
             check_cups_uri(uri)
+    if not any(uri is not None for uri in uris):
+        raise HomeError(
+            f"{home.path} has no cups.uri, cups-bak.uri or cups-boot.uri that can be used; a station does not start "
+            "without the address of a CUPS server"
+        )
     # 4. Run an update that was received and never run. A station does not check its signature.
     run = run_if_executable(home, home.tmp / "update.bin", runner)
     for line in run.lines:

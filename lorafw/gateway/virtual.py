@@ -82,7 +82,7 @@ class VirtualGateway:
         """Start the station, as when the gateway is powered on. See ``start_station``.
 
         Raises:
-            HomeError: A station would not start: station.conf cannot be read, or a cups.uri is not an address.
+            HomeError: A station would not start: station.conf cannot be read, or the addresses cannot be used.
             CrashAtStart: A station would crash. This is a kind of HomeError.
         """
         self._retries.reset()
