@@ -282,8 +282,7 @@ def run_apply(
         chosen = Settings(**{"batch": 1000, "has_hook": hook is not None, **settings})
         state = evolve(initial_state(plan, chosen), journal.read())
         started = Started(at_ms=clock.now_ms(), actor="arn:test", version="test")
-        journal.append([started])
-        state = evolve(state, [started])
+        state = evolve(state, journal.append([started]))
         rates = OperationRates(calls_per_s, clock.monotonic_s, clock.sleep)
         now_ms = clock.now_ms if chosen.compares_clock else None
         engine = Engine(state, Tools(plan, journal, AwsApi(aws.client, rates, now_ms), clock, hook))

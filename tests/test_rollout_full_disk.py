@@ -8,7 +8,7 @@ then run once more on the full disk, and once with room.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pytest
 from rollout_example import carry_out
 from rollout_memory import HOUR_MS, MemoryAws, make_gateways, make_plan, run_apply
 from test_files_are_written_whole import full_disk
-from test_rollout_survives import folder, log_of
+from test_rollout_survives import Written, folder, log_of
 
 from lorafw.errors import JournalError
 from lorafw.fleet.plan import Abort, Plan, Threshold, Wave
@@ -114,15 +114,19 @@ class FullDiskJournal(Journal):
         super().__init__(journal._connection, journal.path)
         self.full_at, self.way, self.commits = full_at, way, 0
 
-    def append(self, events: Iterable[Event]) -> None:
-        listed = list(events)
-        if listed:
+    def append(self, events: Sequence[Event]) -> list[Event]:
+        return self._with_full_disk(super().append, events)
+
+    def append_decisions(self, events: Sequence[Event]) -> bool:
+        return self._with_full_disk(super().append_decisions, events)
+
+    def _with_full_disk(self, write: Callable[[Sequence[Event]], Written], events: Sequence[Event]) -> Written:
+        if events:
             self.commits += 1
-        if self.commits != self.full_at or not listed:
-            super().append(listed)
-            return
+        if self.commits != self.full_at or not events:
+            return write(events)
         with self.way(self):
-            super().append(listed)
+            return write(events)
 
 
 def make_rollout() -> tuple[MemoryAws, SavedPlan]:

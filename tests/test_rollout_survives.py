@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
@@ -43,6 +43,9 @@ PLANS = {"completed": (CANARY, {3: 1, 5: 3, 7: 2}, ()), "aborted": (STOPPED, {3:
 """For each ending a plan, how many tries of which gateway fail, and which gateways never poll."""
 
 
+Written = TypeVar("Written")
+
+
 class Killed(BaseException):
     """Kills ``apply``."""
 
@@ -69,13 +72,19 @@ class KillingJournal(Journal):
         super().__init__(journal._connection, journal.path)
         self.boundaries = boundaries
 
-    def append(self, events: Iterable[Event]) -> None:
-        events = list(events)
+    def append(self, events: Sequence[Event]) -> list[Event]:
+        return self._with_boundaries(super().append, events)
+
+    def append_decisions(self, events: Sequence[Event]) -> bool:
+        return self._with_boundaries(super().append_decisions, events)
+
+    def _with_boundaries(self, write: Callable[[Sequence[Event]], Written], events: Sequence[Event]) -> Written:
         if not events:
-            return
+            return write(events)
         self.boundaries.tick()
-        super().append(events)
+        written = write(events)
         self.boundaries.tick()
+        return written
 
 
 @pytest.fixture

@@ -88,9 +88,8 @@ def apply(
 
         # 2. Go on from there.
         started = Started(at_ms=clock.now_ms(), actor=connection.actor, version=version("lorafw"))
-        opened.append([started])
-        tools = Tools(plan, opened, api, clock, hook)
-        engine = Engine(evolve(state, [started]), tools, on_change)
+        state = evolve(state, opened.append([started]))
+        engine = Engine(state, Tools(plan, opened, api, clock, hook), on_change)
         return engine.run(until)
 
 
@@ -163,8 +162,17 @@ def command(
     clock = clock or RealTime()
     with open_journal(journal, plan) as opened:
         state = evolve(initial_state(plan), opened.read())
-        if state.finished is not None:
-            raise RolloutError(f"the rollout has ended ({state.finished.ending}); it cannot be told to {chosen}")
+        _check_is_not_over(state, chosen)
         event = Commanded(at_ms=clock.now_ms(), command=chosen, actor=actor, reason=reason)
+        position = opened.read_position
         opened.append([event])
-        return evolve(state, [event])
+        # The rollout can have ended just before the command.
+        state = evolve(state, opened.read(after=position))
+        _check_is_not_over(state, chosen)
+        return state
+
+
+def _check_is_not_over(state: RolloutState, chosen: Command) -> None:
+    """Raise RolloutError if a command comes too late."""
+    if state.finished is not None:
+        raise RolloutError(f"the rollout has ended ({state.finished.ending}); it cannot be told to {chosen}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from lorafw.rollout.clock_check import forget_if_set_back, is_clock_checked
 from lorafw.rollout.deviations import check_envelope
-from lorafw.rollout.events import Ending, Finished, HookMoment, Skipped, WaveStarted
+from lorafw.rollout.events import Ending, Event, Finished, HookMoment, Skipped, WaveStarted
 from lorafw.rollout.gates import check_abort_criterion, check_gate
 from lorafw.rollout.interpretation import handle_observation
 from lorafw.rollout.looks import is_just_read, look_at_tasks, open_tasks, take_batch
@@ -41,7 +41,8 @@ def step(
 
     Args:
         state: The state before. It is not changed.
-        observations: What was seen and done since the step before, in order.
+        observations: What was seen and done since the step before, in order. The events among them come first: the
+            journal has them already, before everything that this step adds to it.
         now_ms: The current time, in milliseconds since 1970 UTC.
 
     Returns:
@@ -51,12 +52,17 @@ def step(
     """
     context = StepContext(forget_if_set_back(state, now_ms), now_ms)
     context.draft.change_session(stepped_ms=now_ms)
-    for observation in observations:
+    for observation in sorted(observations, key=_is_not_in_journal):
         context.has_observations = True
         handle_observation(context, observation)
     if context.draft.finished is None:
         _decide(context)
     return context.draft.freeze(), context.requested_actions()
+
+
+def _is_not_in_journal(observation: Observation) -> bool:
+    """Return False if an observation is an event, which the journal has already."""
+    return not isinstance(observation, Event)
 
 
 def _decide(context: StepContext) -> None:

@@ -62,13 +62,15 @@ class Engine:
         observations: list[Observation] = []
         while True:
             observations += self._tools.journal.read_new_commands()
-            self.state, actions = step(self.state, observations, self._tools.clock.now_ms())
+            state, actions = step(self.state, observations, self._tools.clock.now_ms())
+            if not write_events(self._tools.journal, actions):
+                continue  # a person has commanded something meanwhile: decide again
+            self.state = state
             if self._on_change is not None:
-                self._on_change(self.state)
+                self._on_change(state)
             if self._is_over(actions, until):
-                write_events(self._tools.journal, actions)
-                return self.state
-            observations = perform_actions(self._tools, self.state, actions)
+                return state
+            observations = perform_actions(self._tools, state, actions)
             self._wait_if_idle(actions)
 
     def _is_over(self, actions: Sequence[Action], until: Until) -> bool:

@@ -90,6 +90,13 @@ class DeleteIntended(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallHadNoEffect(Event):
+    """A call that creates or deletes a task had no effect: the gateway was read, and is as it was before the call."""
+
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusChanged(Event):
     """A row of the task log: a task was created, its status changed, or it was deleted.
 

@@ -14,6 +14,7 @@ from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.rollout.draft import Draft
 from lorafw.rollout.events import (
     Aborted,
+    CallHadNoEffect,
     Command,
     Commanded,
     CreateIntended,
@@ -111,6 +112,15 @@ def _on_delete_intended(draft: Draft, event: DeleteIntended) -> None:
     """The gateway's open task may be gone from now on."""
     if draft.progress_of(event.gateway).phase is Phase.OPEN:
         draft.change_gateway(event.gateway, phase=Phase.DELETING)
+
+
+def _on_call_had_no_effect(draft: Draft, event: CallHadNoEffect) -> None:
+    """The gateway is as it was before the call that was to create or delete its task."""
+    phase = draft.progress_of(event.gateway).phase
+    if phase is Phase.CREATING:
+        draft.change_gateway(event.gateway, phase=Phase.WAITING)
+    elif phase is Phase.DELETING:
+        draft.change_gateway(event.gateway, phase=Phase.OPEN)
 
 
 def _on_status_changed(draft: Draft, event: StatusChanged) -> None:
@@ -221,7 +231,9 @@ def _pass_hook(draft: Draft, wave: int, moment: HookMoment) -> None:
 
 
 def _on_commanded(draft: Draft, event: Commanded) -> None:
-    """Do what a person has commanded."""
+    """Do what a person has commanded. A rollout that has ended stays as it is."""
+    if draft.finished is not None:
+        return
     reason = f"by {event.actor} at {format_iso(event.at_ms)}: {event.reason}"
     if event.command is Command.PAUSE:
         draft.change_fields(pause_reason=reason)
@@ -297,6 +309,7 @@ _HANDLERS: Final[Mapping[type[Event], Callable[[Draft, Any], None]]] = {
     WaveStarted: _on_wave_started,
     CreateIntended: _on_create_intended,
     DeleteIntended: _on_delete_intended,
+    CallHadNoEffect: _on_call_had_no_effect,
     StatusChanged: _on_status_changed,
     UpdateStalled: _on_update_stalled,
     EndedTaskDeleted: _change_nothing,  # the gateway has no task of the rollout, as before

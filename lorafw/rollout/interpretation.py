@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from lorafw.rollout.clock_check import handle_comparison
-from lorafw.rollout.events import Commanded, DefinitionReady, Event, HookRan, Skipped, UpdateStalled
+from lorafw.rollout.events import CallHadNoEffect, Commanded, DefinitionReady, Event, HookRan, Skipped, UpdateStalled
 from lorafw.rollout.evolution import apply_event
 from lorafw.rollout.looks import may_have_stalled
 from lorafw.rollout.observations import (
@@ -163,10 +163,12 @@ def _task_in_the_way(gateway: str, task: TaskSeen) -> str:
 def _handle_gateway_without_task(context: StepContext, read: GatewayRead) -> None:
     """Decide whether a gateway that has no task may get one."""
     plan, version = context.draft.plan, read.version
+    if context.draft.progress_of(read.gateway).phase is Phase.CREATING:
+        context.record(CallHadNoEffect(at_ms=context.now_ms, gateway=read.gateway))
     if version is None or plan.current_version.accepts(version):
         context.solve_problem(read.gateway)
         session = replace(context.draft.progress_of(read.gateway).session, checked_ms=context.now_ms)
-        context.draft.change_gateway(read.gateway, phase=Phase.WAITING, session=session)
+        context.draft.change_gateway(read.gateway, session=session)
     elif plan.update_version is not None and plan.update_version.accepts(version):
         reason = "it presents the new version already"
         context.record(Skipped(at_ms=context.now_ms, gateway=read.gateway, reason=reason))
@@ -214,7 +216,7 @@ def _handle_unclear_deletion(context: StepContext, before: GatewayProgress, read
     if task is None or task.definition_id != context.draft.definition_id:
         context.record(deleted_row(read.gateway, before, context.now_ms))
         return
-    context.draft.change_gateway(read.gateway, phase=Phase.OPEN)
+    context.record(CallHadNoEffect(at_ms=context.now_ms, gateway=read.gateway))
     _handle_open_task(context, before, read)
 
 

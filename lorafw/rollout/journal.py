@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -81,18 +81,51 @@ class Journal:
         self.read_position = 0
         """The number of the last event that was returned. 0 before the first."""
 
-    def append(self, events: Iterable[Event]) -> None:
+    def append(self, events: Sequence[Event]) -> list[Event]:
         """Write events in one commit. They are on the disk when the method returns.
+
+        Args:
+            events: What has happened, in order.
+
+        Returns:
+            The new commands, which a person gave before the commit, and then the events. This is their order in the
+            journal. The read position moves behind them.
 
         Raises:
             JournalError: They cannot be written. None of them is in the journal then, except if only the last step
                 failed, in which the disk confirms what was written.
         """
-        rows = [(event.at_ms, name_of(type(event)), json.dumps(to_members(event))) for event in events]
-        if not rows:
-            return
+        if not events:
+            return []
         with _sqlite_errors(self.path, "written"), _transaction(self._connection):
-            self._connection.executemany("INSERT INTO events (at_ms, kind, members) VALUES (?, ?, ?)", rows)
+            commands = self.read_new_commands()
+            self._insert(events)
+        return [*commands, *events]
+
+    def append_decisions(self, events: Sequence[Event]) -> bool:
+        """Write what was decided in one commit, unless a person has given a new command, which can change it.
+
+        Args:
+            events: What was decided, in order.
+
+        Returns:
+            True if the events are on the disk. False if there is a new command, and nothing was written.
+
+        Raises:
+            JournalError: As ``append`` raises it.
+        """
+        if not events:
+            return True
+        with _sqlite_errors(self.path, "written"), _transaction(self._connection):
+            if self.has_new_commands():
+                return False
+            self._insert(events)
+        return True
+
+    def _insert(self, events: Iterable[Event]) -> None:
+        """Insert events into the table."""
+        rows = [(event.at_ms, name_of(type(event)), json.dumps(to_members(event))) for event in events]
+        self._connection.executemany("INSERT INTO events (at_ms, kind, members) VALUES (?, ?, ?)", rows)
 
     def read(self, after: int = 0) -> list[Event]:
         """Return events, oldest first. Moves the read position to the end.

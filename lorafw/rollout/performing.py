@@ -1,5 +1,8 @@
 """Perform the actions that ``rollout.decisions`` asks for: call AWS, write the journal, run the hook.
 
+The journal and the state in memory have the same order of events. So an intent is not written, and its call is not
+made, if a person has given a new command: it is decided again with the command.
+
 Each change at AWS is written to the journal twice: as an intent before its call, and as a result afterwards. Several
 changes can share a commit, but an intent is on the disk before its call begins. After a crash, an intent without a
 result shows that its call may or may not have reached AWS. The first thing to do is then to read the state at AWS.
@@ -74,7 +77,7 @@ class Tools:
 
 
 def perform_actions(tools: Tools, state: RolloutState, actions: Sequence[Action]) -> list[Observation]:
-    """Perform all actions of a step, except for a ``Wait``.
+    """Perform all actions of a step whose events are in the journal, except for a ``Wait``.
 
     Args:
         tools: What the actions are performed with.
@@ -87,7 +90,6 @@ def perform_actions(tools: Tools, state: RolloutState, actions: Sequence[Action]
     Raises:
         JournalError: The journal cannot be written. No call was made of which it does not know.
     """
-    write_events(tools.journal, actions)
     to_create = [action.gateway for action in actions if isinstance(action, CreateTask)]
     to_delete = [action.gateway for action in actions if isinstance(action, DeleteTask)]
     observations = _create_tasks(tools, state, to_create)
@@ -101,9 +103,16 @@ def perform_actions(tools: Tools, state: RolloutState, actions: Sequence[Action]
     return observations
 
 
-def write_events(journal: Journal, actions: Iterable[Action]) -> None:
-    """Write the events of the ``WriteEvent`` actions to the journal, in one commit."""
-    journal.append([action.event for action in actions if isinstance(action, WriteEvent)])
+def write_events(journal: Journal, actions: Iterable[Action]) -> bool:
+    """Write the events of the ``WriteEvent`` actions to the journal, in one commit.
+
+    Returns:
+        False if a person has given a new command, and nothing was written.
+
+    Raises:
+        JournalError: The journal cannot be written.
+    """
+    return journal.append_decisions([action.event for action in actions if isinstance(action, WriteEvent)])
 
 
 # --- the tasks of the plan: many gateways share the two commits ---
@@ -152,13 +161,15 @@ def _change_gateways(
             the call of AWS fails.
 
     Returns:
-        The intents, the results, and the failures. A failed call has an intent without a result.
+        The intents, the results, and the failures. A failed call has an intent without a result. Empty if a person has
+        given a new command, and no call was made.
     """
     if not gateways:
         return []
 
     # 1. The intents are on the disk before the first call.
-    journal.append(intents)
+    if not journal.append_decisions(intents):
+        return []
 
     # 2. Make one call for each gateway.
     results: list[Event] = []
@@ -170,8 +181,7 @@ def _change_gateways(
             failures.append(CallFailed(error.operation, error.kind, error.message, gateway))
 
     # 3. Write what was done.
-    journal.append(results)
-    return [*intents, *results, *failures]
+    return [*intents, *journal.append(results), *failures]
 
 
 # --- all other actions ---
@@ -184,9 +194,9 @@ def _perform_single_action(tools: Tools, action: Action) -> list[Observation]:
             case CreateDefinition():
                 return _create_definition(tools)
             case DeleteEndedTask():
-                return [_delete_ended_task(tools, action)]
+                return _delete_ended_task(tools, action)
             case RunHook():
-                return [_run_hook(tools, action)]
+                return [*_run_hook(tools, action)]
             case _:
                 return [_read(tools, action)]
     except CallError as error:
@@ -226,33 +236,36 @@ def _read(tools: Tools, action: Action) -> Observation:
 def _create_definition(tools: Tools) -> list[Observation]:
     """Create the task definition of the plan, and return the intent and the result, or why the call failed."""
     intent = DefinitionIntended(at_ms=tools.clock.now_ms())
-    tools.journal.append([intent])
+    if not tools.journal.append_decisions([intent]):
+        return []
     try:
         definition_id = create_definition(tools.api, tools.plan)
     except CallError as error:
         return [intent, CallFailed(error.operation, error.kind, error.message, gateway=None)]
     result = DefinitionReady(at_ms=tools.clock.now_ms(), definition_id=definition_id)
-    tools.journal.append([result])
-    return [intent, result]
+    return [intent, *tools.journal.append([result])]
 
 
-def _delete_ended_task(tools: Tools, action: DeleteEndedTask) -> EndedTaskDeleted:
-    """Delete a task of an earlier update that has ended, and return the result."""
+def _delete_ended_task(tools: Tools, action: DeleteEndedTask) -> list[Observation]:
+    """Delete a task of an earlier update that has ended, and return the intent and the result, or why it failed."""
     intent = DeleteIntended(at_ms=tools.clock.now_ms(), gateway=action.gateway)
-    tools.journal.append([intent])
-    delete_task(tools.api, action.gateway)
+    if not tools.journal.append_decisions([intent]):
+        return []
+    try:
+        delete_task(tools.api, action.gateway)
+    except CallError as error:
+        return [intent, CallFailed(error.operation, error.kind, error.message, action.gateway)]
     result = EndedTaskDeleted(
         at_ms=tools.clock.now_ms(),
         gateway=action.gateway,
         definition_id=action.task.definition_id,
         status=action.task.status,
     )
-    tools.journal.append([result])
-    return result
+    return [intent, *tools.journal.append([result])]
 
 
-def _run_hook(tools: Tools, action: RunHook) -> HookRan:
-    """Run the operator's hook, and return how it ended."""
+def _run_hook(tools: Tools, action: RunHook) -> list[Event]:
+    """Run the operator's hook, and return how it ended, behind the commands that a person gave meanwhile."""
     assert tools.hook is not None, "a rollout without a hook does not ask for a run of it"
     finished = tools.hook(action.wave, action.moment)
     result = HookRan(
@@ -262,5 +275,4 @@ def _run_hook(tools: Tools, action: RunHook) -> HookRan:
         exit_status=finished.exit_status,
         output=finished.output,
     )
-    tools.journal.append([result])
-    return result
+    return tools.journal.append([result])
