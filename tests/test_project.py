@@ -74,6 +74,7 @@ PROVIDED = {
     "jupyter_server": "jupyterlab",
     "tornado": "jupyterlab",
     "pytest_socket": "pytest-socket",
+    "requests": "moto",
     "urllib3": "boto3",
     "pygments": "sphinx",
     "traitlets": "ipywidgets",

@@ -43,10 +43,10 @@ def answer(request: Any, reach: Reach, read_timeout_s: float, intercept: Interce
     url = request.url
     if redirect is not None:
         url = _without_path(url, redirect.path)
-    is_unknown_aws_host = is_aws(urlsplit(url).hostname) and not _is_known(url)
+    is_unknown_aws_host = is_aws(urlsplit(url).hostname) and not is_known_to_moto(url)
     if redirect is not None or is_unknown_aws_host:
         url = _to_usual_url(request, urlsplit(url), redirect)
-    if not _is_known(url):
+    if not is_known_to_moto(url):
         return None
     # 2. Let moto answer, or what stands in its place.
     usual_request = _with_url(request, url)
@@ -56,7 +56,7 @@ def answer(request: Any, reach: Reach, read_timeout_s: float, intercept: Interce
     return intercept(usual_request, read_timeout_s, ask_moto)
 
 
-def _is_known(url: str) -> bool:
+def is_known_to_moto(url: str) -> bool:
     """Return True if moto has a backend for the URL."""
     from moto.backend_index import backend_url_patterns  # noqa: PLC0415
 

@@ -114,10 +114,17 @@ def _guarded_methods() -> list[tuple[type, str, MakeReplacement]]:
 
 
 def _put_motos_hook_aside(stack: contextlib.ExitStack) -> None:
-    """Disable moto's own hook. It would answer 404 for addresses that it does not know, before they come here."""
-    from moto.core.models import botocore_stubber  # noqa: PLC0415
+    """Make moto's own hook answer nothing. It would answer 404 for addresses that it does not know.
 
-    stack.enter_context(replaced(botocore_stubber, "enabled", False))
+    Its switch ``enabled`` stays on: moto reads it to find out whether its own clients are answered in this process.
+    """
+    from moto.core.botocore_stubber import BotocoreStubber  # noqa: PLC0415
+
+    stack.enter_context(replaced(BotocoreStubber, "__call__", _no_answer))
+
+
+def _no_answer(*_: Any, **__: Any) -> None:
+    """Answer nothing, as moto's hook does when it is disabled."""
 
 
 # Each of these functions returns a replacement of a method of botocore. It is given the original method and the rules.

@@ -6,9 +6,11 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+from lorafw.errors import LabError
 from lorafw.isolation.answers import Intercept
+from lorafw.isolation.deliveries import DeliveryRules, deliveries_kept_in
 from lorafw.isolation.environment import NOWHERE, aws_variables, changed
 from lorafw.isolation.guard import GuardRules, guarding
 from lorafw.isolation.moto_accounts import moto_accounts
@@ -68,10 +70,39 @@ def isolated(
 
         from moto.core.models import MockAWS  # noqa: PLC0415 -- moto takes half a second, and reads its switches here
 
+        stack.enter_context(deliveries_kept_in(_delivery_rules(reach, moto_config or {})))
         stack.enter_context(MockAWS(config=moto_config))
         stack.enter_context(moto_accounts(owner.account))
         stack.enter_context(guarding(GuardRules(reach, intercept)))
         yield
+
+
+def _delivery_rules(reach: Reach, moto_config: Mapping[str, Any]) -> DeliveryRules:
+    """Return what moto may send by itself in a testbed. Docker must have been asked for by name."""
+    return DeliveryRules(
+        reach,
+        answers_aws=True,
+        may_use_docker=any(moto_config.get(service, {}).get("use_docker") for service in ("lambda", "batch")),
+        refuse_delivery=_raise_for_delivery,
+        refuse_docker=_docker_refusal,
+    )
+
+
+def _raise_for_delivery(_: Any, reason: str) -> NoReturn:
+    """Raise the error for a delivery of moto to another machine."""
+    raise LabError(
+        f"{reason}, while a Testbed is open, and was kept back; allow its host with Testbed(allow_hosts=[...]) if that "
+        "is meant"
+    )
+
+
+def _docker_refusal(reason: str) -> LabError:
+    """Return the error for a container that moto would start."""
+    return LabError(
+        f"{reason}, while a Testbed is open, and was stopped; give the Testbed "
+        "moto_config={'lambda': {'use_docker': False}, 'batch': {'use_docker': False}} for answers without Docker, or "
+        "True if Docker is meant"
+    )
 
 
 @contextlib.contextmanager

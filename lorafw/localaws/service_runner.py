@@ -5,16 +5,23 @@ Import this module only when a cloud is opened. It imports moto, which takes abo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
+
+from moto.core.exceptions import JsonRESTError
+from requests import PreparedRequest, Response
 
 from lorafw.clock import Clock, ManualClock
 from lorafw.iotwireless.context import new_id, use_service
 from lorafw.iotwireless.corrections import corrected_moto
 from lorafw.iotwireless.models import restore_api_records
+from lorafw.isolation.deliveries import DeliveryRules, deliveries_kept_in
 from lorafw.isolation.environment import aws_profile_removed
+from lorafw.isolation.reach import Reach
 from lorafw.isolation.settings import without_moto_switches
 from lorafw.localaws.api_server import ApiServer, reset_moto
 from lorafw.localaws.cups_servers import CupsServers, CupsSettings, run_cups
@@ -23,8 +30,38 @@ from lorafw.sources.s3 import RoleSource
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.service import UpdateService
 
+logger: Final = logging.getLogger("lorafw.deliveries")
 _MISSING_HINT: Final = "; if yours is elsewhere, lead S3 and IAM here as well: set AWS_ENDPOINT_URL"
 """The end of the error for a missing role or bucket: perhaps only iotwireless requests are sent to this server."""
+
+
+def _answer_forbidden(request: PreparedRequest, reason: str) -> Response:
+    """Return the response that moto gets in the place of a delivery to another machine. Logs a warning.
+
+    moto goes on as AWS does when an endpoint refuses a delivery: the request that caused the delivery succeeds.
+    """
+    logger.warning("%s, and was kept back: the lab delivers to this machine only", reason)
+    response = Response()
+    response.status_code = HTTPStatus.FORBIDDEN
+    response.request, response.url = request, request.url or ""
+    response._content = reason.encode()
+    return response
+
+
+def _docker_refusal(reason: str) -> Exception:
+    """Return the error for a container that moto would start. moto sends it to the caller of the API."""
+    error: Exception = JsonRESTError("AccessDeniedException", f"{reason}: the lab starts no containers")
+    return error
+
+
+_DELIVERIES: Final = DeliveryRules(
+    Reach(),
+    answers_aws=False,
+    may_use_docker=False,
+    refuse_delivery=_answer_forbidden,
+    refuse_docker=_docker_refusal,
+)
+"""moto delivers to this machine only, for example to a webhook on loopback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +128,7 @@ def _restore_clock(clock: Clock | None, kept_state: KeptState) -> None:
 @contextmanager
 def empty_moto() -> Iterator[None]:
     """Let moto be without resources at first, and behave as AWS does, while a block runs."""
-    with without_moto_switches(), aws_profile_removed(), corrected_moto():
+    with without_moto_switches(), aws_profile_removed(), corrected_moto(), deliveries_kept_in(_DELIVERIES):
         reset_moto()
         yield
 
