@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ from moto import mock_aws
 import lorafw
 from lorafw.errors import IncompatibleMoto
 from lorafw.iotwireless.context import use_service
+from lorafw.iotwireless.validation import parse_parameters
 from lorafw.localaws.api_server import ApiServer, reset_moto
 from lorafw.tasks.service import UpdateService
 
@@ -446,20 +449,85 @@ def test_an_operation_that_is_not_built_says_so_at_once_with_a_code_that_no_scri
 
 @mock_aws
 def test_a_region_without_iot_wireless_is_named_with_those_that_have_it() -> None:
-    error = refused(client("us-east-2"), "ListWirelessGateways", "ValidationException", 400)["Error"]
-    assert "'us-east-2' has no AWS IoT Wireless; it is in ap-northeast-1," in error["Message"]
+    for operation in ("ListWirelessGateways", "GetServiceEndpoint"):
+        error = refused(client("us-east-2"), operation, "ValidationException", 400)["Error"]
+        assert "'us-east-2' has no AWS IoT Wireless; it is in ap-northeast-1," in error["Message"]
+
+
+CREDENTIAL = "Credential=testing/20210312/us-east-1/iotwireless/aws4_request"
+SIGNED = {"Authorization": f"AWS4-HMAC-SHA256 {CREDENTIAL}, SignedHeaders=host, Signature=0"}
+
+
+def send(server: ApiServer, method: str, path: str, body: bytes, content_type: str = "application/json") -> int:
+    """Send a request as it is, and return the status of the response."""
+    headers = {**SIGNED, "Content-Type": content_type}
+    request = urllib.request.Request(f"{server.url}{path}", body, headers, method=method)
+    with urllib.request.urlopen(request, timeout=20) as response:
+        return int(response.status)
 
 
 def test_a_body_that_is_not_json_is_an_error_of_the_client_not_of_the_server() -> None:
-    credential = "Credential=testing/20210312/us-east-1/iotwireless/aws4_request"
-    header = {"Authorization": f"AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0"}
     with ApiServer() as server:
         for body in (b"", b"{", b"\xff\xfe", b"[]", b'{"LoRaWAN": ' + b"[" * 100_000):
-            request = urllib.request.Request(f"{server.url}/wireless-gateways", body, header)
             with pytest.raises(urllib.error.HTTPError) as caught:
-                urllib.request.urlopen(request, timeout=20)
+                send(server, "POST", "/wireless-gateways", body)
             assert caught.value.code == 400
             assert b"ValidationException" in caught.value.read()
+
+
+def with_unknown_members(value: Any) -> Any:
+    """The same value with a null and an unknown member in each structure."""
+    if isinstance(value, list):
+        return [with_unknown_members(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    members = {name: with_unknown_members(member) for name, member in value.items()}
+    return {**members, "NoSuchMember": {"a": {"b": 1}}, "Neither": None}
+
+
+@pytest.mark.parametrize("operation", [name for name in VALID if MODEL.operation_model(name).input_shape])
+def test_a_member_that_the_model_does_not_have_is_ignored_wherever_it_is(operation: str) -> None:
+    shape = MODEL.operation_model(operation).input_shape
+    in_body = {name for name, member in shape.members.items() if "location" not in member.serialization}
+    body = {name: value for name, value in VALID[operation].items() if name in in_body}
+    others = {name: VALID[operation][name] for name in shape.required_members if name not in in_body}
+    labels = {shape.members[name].serialization["name"]: value for name, value in others.items()}
+    query = urllib.parse.urlencode(labels, doseq=True)
+    noisy = json.dumps(with_unknown_members(body)).encode()
+    assert parse_parameters(shape, labels, query, noisy) == {**body, **others}
+
+
+def test_unknown_members_of_topics_leave_the_topics_as_they_are() -> None:
+    topics = {"Join": {"LoRaWAN": {"NoSuchTopic": "Enabled", "NoSuchGroup": {}}, "Sidewalk": {"x": {}}}}
+    with ApiServer() as server:
+        status = send(server, "PATCH", "/event-configurations-resource-types", json.dumps(topics).encode())
+        iot = boto3.client("iotwireless", region_name="us-east-1", endpoint_url=server.url)
+        assert status == 204
+        assert given(iot.get_event_configuration_by_resource_types()) == disabled(TOPICS_OF_TYPES)
+
+
+def test_a_body_is_read_whatever_its_content_type_says() -> None:
+    types = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain")
+    with ApiServer() as server:
+        for number, content_type in enumerate(types):
+            body = json.dumps({"LoRaWAN": {"GatewayEui": f"{number:016x}"}}).encode()
+            assert send(server, "POST", "/wireless-gateways", body, content_type) == 201
+
+
+def test_an_id_with_any_characters_is_looked_up() -> None:
+    with ApiServer() as server:
+        iot = boto3.client("iotwireless", region_name="us-east-1", endpoint_url=server.url, config=UNCHECKED)
+        for gateway_id in ("x\n", "a\r\nb", "a/b", "..", "%", "?", "#", "é"):
+            error = refused(iot, "GetWirelessGatewayTask", "ResourceNotFoundException", 404, Id=gateway_id)
+            assert error["ResourceId"] == gateway_id
+
+
+def test_a_message_about_very_many_violations_is_short(iot: Any) -> None:
+    options = {"Type": "LoRaWAN", "LogLevel": "INFO", "Events": [{"Event": "x", "LogLevel": "x"}] * 2000}
+    parameters = {"WirelessGatewayLogOptions": [options]}
+    error = refused(iot, "UpdateLogLevelsByResourceTypes", "ValidationException", 400, **parameters)["Error"]
+    assert error["Message"].startswith("100 validation errors detected: ")
+    assert len(error["Message"]) < 50_000
 
 
 # --- tokens, tags, pages ---

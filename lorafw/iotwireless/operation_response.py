@@ -42,11 +42,14 @@ class OperationResponse(BaseResponse):  # type: ignore[misc]  # moto has no type
     def __init__(self) -> None:
         super().__init__(service_name="iotwireless")
 
-    def setup_class(self, *arguments: Any, **options: Any) -> None:
+    def setup_class(self, request: Any, *arguments: Any, **options: Any) -> None:
         """Read the request and find its operation. Overrides moto's method, which moto calls first."""
-        # Keep the body as bytes, because moto would decode it as UTF-8 without handling errors.
+        # Read the body before moto does. If the Content-Type is that of a form, as curl sends it, moto finds no body.
+        body = request.get_data()
+        # moto would decode the body as UTF-8 without handling errors.
         options["use_raw_body"] = True
-        super().setup_class(*arguments, **options)
+        super().setup_class(request, *arguments, **options)
+        self.body = body
         self._route = find_route(self.method, self.raw_path)
 
     def determine_response_protocol(self, service_model: Any) -> str:
@@ -91,21 +94,20 @@ class OperationResponse(BaseResponse):  # type: ignore[misc]  # moto has no type
         return status, headers, body
 
 
-def _read_parameters(route: Route, query: str, body: str | bytes | None) -> dict[str, Any]:
+def _read_parameters(route: Route, query: str, body: bytes) -> dict[str, Any]:
     """Return the validated parameters of a request.
 
     Args:
         route: The operation, and the labels in the path.
         query: The query string of the URL, still encoded.
-        body: The body of the request. moto gives it as text, as bytes, or as None.
+        body: The body of the request.
 
     Raises:
         ValidationException: A parameter violates a constraint of the service model.
     """
     shape = get_service_model("iotwireless").operation_model(route.operation).input_shape
-    body_bytes = body.encode() if isinstance(body, str) else body or b""
     try:
-        return parse_parameters(shape, route.labels, query, body_bytes)
+        return parse_parameters(shape, route.labels, query, body)
     except InvalidParameters as error:
         raise ValidationException(str(error)) from error
 

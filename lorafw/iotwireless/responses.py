@@ -150,7 +150,8 @@ class IoTWirelessResponse(OperationResponse):
     def get_service_endpoint(self) -> ActionResult:
         """Answer GetServiceEndpoint."""
         plain = PLAIN_HEADER in self.headers
-        return ActionResult(get_service_endpoint(self.region, self._parameters.get("ServiceType"), plain=plain))
+        region = self.backend.region_name
+        return ActionResult(get_service_endpoint(region, self._parameters.get("ServiceType"), plain=plain))
 
     def tag_resource(self) -> ActionResult:
         """Answer TagResource."""

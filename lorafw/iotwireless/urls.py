@@ -5,4 +5,5 @@ from lorafw.iotwireless.responses import IoTWirelessResponse
 
 url_bases = list(HOSTS)
 
-url_paths = {"{0}/.*$": IoTWirelessResponse.dispatch}
+# A path can contain any character, also a line feed, which "." would not match.
+url_paths = {r"{0}/(?P<path>[\s\S]+)$": IoTWirelessResponse.dispatch}

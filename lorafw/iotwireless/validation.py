@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -34,8 +35,12 @@ _PYTHON_TYPES: Final[Mapping[str, tuple[Any, str]]] = {
 }
 
 
+_MAX_REPORTED: Final = 100
+"""Maximum number of violations in a message. The service model has lists of any length."""
+
+
 class InvalidParameters(ValueError):
-    """The parameters violate constraints of the service model. The message lists all violations."""
+    """The parameters violate constraints of the service model. The message lists the violations."""
 
     def __init__(self, violations: list[str]) -> None:
         plural = "s" if len(violations) != 1 else ""
@@ -52,7 +57,8 @@ def parse_parameters(shape: Any, labels: Mapping[str, str], query: str, body: by
         body: The body of the request.
 
     Returns:
-        The members of the input by name.
+        The members of the input by name. Members that are null or that the model does not have are left out, also those
+        of structures inside.
 
     Raises:
         InvalidParameters: The body is not a JSON object, or members violate constraints.
@@ -63,7 +69,8 @@ def parse_parameters(shape: Any, labels: Mapping[str, str], query: str, body: by
     members.update(_from_query(shape, query))
     members.update(_from_uri(shape, labels))
     check_members(shape, members)
-    return members
+    known_members: dict[str, Any] = _without_unknown_members(shape, members)
+    return known_members
 
 
 def check_members(shape: Any, members: Mapping[str, Any]) -> None:
@@ -72,9 +79,25 @@ def check_members(shape: Any, members: Mapping[str, Any]) -> None:
     Raises:
         InvalidParameters: Members violate constraints.
     """
-    violations = list(_violations(shape, members, ""))
+    violations = list(islice(_violations(shape, members, ""), _MAX_REPORTED))
     if violations:
         raise InvalidParameters(violations)
+
+
+def _without_unknown_members(shape: Any, value: Any) -> Any:
+    """Return a valid value without the members that are null or that the model does not have, at all levels.
+
+    AWS ignores such members. A newer client may send them.
+    """
+    if shape.type_name == "list":
+        return [_without_unknown_members(shape.member, item) for item in value]
+    if shape.type_name != "structure":
+        return value
+    return {
+        name: _without_unknown_members(member, value[name])
+        for name, member in shape.members.items()
+        if value.get(name) is not None
+    }
 
 
 def _from_uri(shape: Any, labels: Mapping[str, str]) -> dict[str, Any]:
