@@ -12,7 +12,7 @@ PKCS#8 has a third form (0x81), so such a key must be sent as SEC1.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from lorafw.errors import MalformedResponse
@@ -33,6 +33,8 @@ class Credentials:
     """The gateway's own certificate."""
     key: bytes = b""
     """The gateway's private key, or the text of a token."""
+    file_set: str = field(default="cups", compare=False)
+    """The name of the three files without suffix, as a station's log shows it: ``cups``, ``cups-bak``, ..."""
 
     @property
     def crc(self) -> int:

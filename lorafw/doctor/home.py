@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from lorafw.station.http import StationCrash
 from lorafw.station.uri import MalformedUri, parse_cups_uri
 
 _PRIVATE_KEYS: Final = ("cups.key", "tc.key", "cups-bak.key")
+_SUFFIXES: Final = frozenset({".uri", ".trust", ".crt", ".key", ".txt"})
 _CREDENTIALS: Final = ("cups.trust", "cups.crt", "cups.key")
 
 
@@ -30,6 +32,7 @@ def read_home(path: Path) -> HomeFacts:
     """
     if not path.is_dir():
         raise HomeError(f"{path} is not a folder: give the home folder of a gateway, which has station.conf")
+    _check_readable(path)
     home = Home(path)
     poll_interval_s, conf_problem = _read_conf(home)
     cups_uri = home.read_uri("cups")
@@ -44,6 +47,17 @@ def read_home(path: Path) -> HomeFacts:
         file_modes=_file_modes(path),
         missing_credentials=_missing_credentials(path, cups_uri),
     )
+
+
+def _check_readable(path: Path) -> None:
+    """Raise HomeError if a file of the station exists and cannot be read.
+
+    A station counts it as missing. But the user who runs the doctor may have other rights than the station has.
+    """
+    for file in path.iterdir():
+        is_of_station = file.suffix in _SUFFIXES or file.name == "station.conf"
+        if is_of_station and not (file.is_file() and os.access(file, os.R_OK)):
+            raise HomeError(f"{file} cannot be read: it must be a file that this user may read")
 
 
 def _read_conf(home: Home) -> tuple[float | None, str | None]:

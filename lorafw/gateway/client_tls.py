@@ -30,10 +30,10 @@ _PEM = serialization.Encoding.PEM
 _DER = serialization.Encoding.DER
 _HEADER_LINE_START = re.compile(rb"[A-Za-z0-9_-]+: ")
 
-# Texts of the station's log.
-_TRUST_REJECTED = "cups trust certificates rejected by MBedTLS"
-_KEY_REJECTED = "cups key/cert rejected by MBedTLS"
-_MALFORMED_HEADER = "cups contains malformed auth token - expecting: {header: value{\\r\\n|\\n}}*"
+# Texts of the station's log, which follow the name of the set of files, such as "cups-bak".
+_TRUST_REJECTED = "trust certificates rejected by MBedTLS"
+_KEY_REJECTED = "key/cert rejected by MBedTLS"
+_MALFORMED_HEADER = "contains malformed auth token - expecting: {header: value{\\r\\n|\\n}}*"
 
 
 class UnmatchedKey(TransportError):
@@ -51,26 +51,28 @@ def client_context(credentials: Credentials) -> ssl.SSLContext:
     context.check_hostname = False  # certificate_matches_host checks it by the station's rules
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    _load_trust(context, credentials.trust)
+    _load_trust(context, credentials)
     _check_token(credentials)
     if credentials.certificate and credentials.key:
         _load_client_certificate(context, credentials)
     return context
 
 
-def _load_trust(context: ssl.SSLContext, trust: bytes) -> None:
+def _load_trust(context: ssl.SSLContext, credentials: Credentials) -> None:
     """Load the certificates of cups.trust, by which the station checks the server."""
-    with _tls_errors_as_station_log("Parsing trust certificate", _TRUST_REJECTED):
-        trusted = read_certificates(trust)
+    rejection = f"{credentials.file_set} {_TRUST_REJECTED}"
+    with _tls_errors_as_station_log("Parsing trust certificate", rejection):
+        trusted = read_certificates(credentials.trust)
         trusted_der = b"".join(certificate.public_bytes(_DER) for certificate in trusted)
         context.load_verify_locations(cadata=trusted_der)
 
 
 def _load_client_certificate(context: ssl.SSLContext, credentials: Credentials) -> None:
     """Load cups.key and cups.crt, with which the station authenticates itself. The key is read first, as it does."""
-    with _tls_errors_as_station_log("Parsing key", _KEY_REJECTED):
+    rejection = f"{credentials.file_set} {_KEY_REJECTED}"
+    with _tls_errors_as_station_log("Parsing key", rejection):
         key = read_private_key(credentials.key)
-    with _tls_errors_as_station_log("Parsing my cert certificate", _KEY_REJECTED):
+    with _tls_errors_as_station_log("Parsing my cert certificate", rejection):
         certificates = read_certificates(credentials.certificate)
         certificate_pem = b"".join(certificate.public_bytes(_PEM) for certificate in certificates)
         load_cert_chain(context, certificate_pem, _key_to_pem(key))
@@ -151,7 +153,7 @@ def auth_header_lines(credentials: Credentials) -> bytes:
 def _check_token(credentials: Credentials) -> None:
     """Raise TransportError if a line of the token is not a header line."""
     if not all(_HEADER_LINE_START.match(line) for line in _token_lines(credentials)):
-        raise TransportError(LogLine("AIO", Level.ERROR, _MALFORMED_HEADER))
+        raise TransportError(LogLine("AIO", Level.ERROR, f"{credentials.file_set} {_MALFORMED_HEADER}"))
 
 
 def _token_lines(credentials: Credentials) -> list[bytes]:

@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Final
 
 from lorafw.errors import HomeError
-from lorafw.gateway.home_files import MAX_CONF_BYTES, read_file, to_text
+from lorafw.eui import GatewayEui
+from lorafw.gateway.home_files import MAX_CONF_BYTES, read_file
 from lorafw.station.conf import StationConf, parameter_variables, parse_station_conf
+from lorafw.text import decode_lossless
 
 _MAX_EUI_CHARACTERS: Final = 100
+_EUI_FILE_END: Final = b" \t\r\n\0"
 _NETWORK_DEVICES: Final = Path("/sys/class/net")
 
 
@@ -93,23 +96,35 @@ def resolve_router_id(folder: Path, text: str) -> str:
     """Return what a ``routerid`` stands for: the text of the file that it names, or itself if it names no file.
 
     Args:
-        folder: The home folder. A relative path and ``~/`` start there, ``./`` starts in the working directory.
+        folder: The home folder, in which the station was started. A relative path starts there, and ``./`` in the
+            working directory of this process. ``~/`` has no meaning, because the station tests the path as it stands.
         text: The ``routerid`` of station.conf.
     """
-    path = text.removeprefix("~/")
+    path = text
     if not text.startswith(("/", "./")):
-        path = os.path.join(folder, path)  # noqa: PTH118 -- called at each request, and a Path is slow
+        path = os.path.join(folder, text)  # noqa: PTH118 -- called at each request, and a Path is slow
     # Path.is_file() raises for a name that is too long.
-    if not text or not os.path.isfile(path):  # noqa: PTH113
+    if not text or text.startswith("~/") or not os.path.isfile(path):  # noqa: PTH113
         return text
-    content = read_file(path, MAX_CONF_BYTES) or b""
-    return to_text(content)[:_MAX_EUI_CHARACTERS]
+    content = read_file(path, MAX_CONF_BYTES)
+    if content is None:
+        return text
+    return _eui_text(content)
+
+
+def _eui_text(content: bytes) -> str:
+    """Return the text of a file with an EUI, without white space and zero bytes at its end.
+
+    It is no C string: a zero byte within the text makes it invalid.
+    """
+    return decode_lossless(content.rstrip(_EUI_FILE_END))[:_MAX_EUI_CHARACTERS]
 
 
 def default_mac(devices: Path) -> str:
     """Return the MAC address that a station uses if station.conf has no ``routerid``, or "" if there is none.
 
-    The station prefers Ethernet devices (``eth...``), then the first device by name. It ignores the loopback device.
+    The station prefers Ethernet devices (``eth...``), then the first device by name. It ignores the loopback device,
+    and devices with another kind of address, such as the IPv4 address of a tunnel.
 
     Args:
         devices: The folder in which Linux lists the network devices.
@@ -117,13 +132,20 @@ def default_mac(devices: Path) -> str:
     macs: dict[str, str] = {}
     for path in devices.glob("*/address"):
         device = path.parent.name
-        content = read_file(path, MAX_CONF_BYTES) or b""
-        mac = to_text(content)
-        has_address = mac.strip("0:-") != ""
-        if device != "lo" and has_address:
+        mac = _eui_text(read_file(path, MAX_CONF_BYTES) or b"")
+        if device != "lo" and _is_eui(mac):
             macs[device] = mac
     ethernet_devices = [device for device in macs if device.startswith("eth")]
     candidates = ethernet_devices or list(macs)
     if not candidates:
         return ""
     return macs[min(candidates)]
+
+
+def _is_eui(text: str) -> bool:
+    """Return whether a station can read a text as an EUI or a MAC address."""
+    try:
+        GatewayEui.from_station_conf(text)
+    except ValueError:
+        return False
+    return True

@@ -10,6 +10,7 @@ cups-temp.upd        all new files of the CUPS server have arrived; they are bei
 tc-temp.upd          the same for the files of the TC server
 cups-temp.cpy        cups.* is being copied to cups-bak.*
 cups-bak.done        the copy cups-bak.* is complete
+tc-temp.cpy          tc.* is being copied to tc-bak.*. A station without a TC engine only completes this
 ===================  ===================================================================================
 
 Source: Basics Station 2.0.6, sys.c and sys_linux.c.
@@ -18,18 +19,21 @@ Source: Basics Station 2.0.6, sys.c and sys_linux.c.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from lorafw.atomic import PRIVATE_MODE, PUBLIC_MODE
+from lorafw.errors import HomeError
 from lorafw.gateway.home import Home
 from lorafw.gateway.home_files import CREDENTIAL_SUFFIXES, file_mode
+from lorafw.station.log import Level, LogLine
 
 _CATEGORIES: Final = ("cups", "tc")
 """The two servers of a station, as the beginning of the names of their files."""
 _SUFFIXES: Final = (*CREDENTIAL_SUFFIXES.values(), "uri")
-"""The suffixes of the files of each server, in the order in which a station renames them."""
-_BACKUP_SUFFIXES: Final = ("uri", *CREDENTIAL_SUFFIXES.values())
+"""The suffixes of the files of each server, in the order in which a station renames and copies them."""
 
 
 class PendingConfig:
@@ -52,7 +56,9 @@ class PendingConfig:
             for suffix in ("upd", *_SUFFIXES):
                 name = f"{category}-temp.{suffix}"
                 if name in present:
-                    (self._home.path / name).unlink(missing_ok=True)
+                    # A station ignores it if it cannot remove one.
+                    with suppress(OSError):
+                        (self._home.path / name).unlink()
 
     def save(self, category: str, suffix: str, content: bytes) -> None:
         """Write a temporary file.
@@ -74,13 +80,23 @@ class PendingConfig:
         self._changed_categories.clear()
 
 
-def complete_interrupted(home: Home) -> None:
-    """Complete what a power cut has interrupted: the renaming of new files, and the backup of cups.*."""
-    for category in _CATEGORIES:
+def complete_interrupted(home: Home, backup: Backup, on_log: Callable[[LogLine], None]) -> None:
+    """Complete what a power cut has interrupted: the renaming of new files, and the copying to backups.
+
+    Args:
+        home: The home folder.
+        backup: The backup of cups.*.
+        on_log: Called with each line that a station logs.
+
+    Raises:
+        HomeError: A station would not start, because it cannot complete this.
+    """
+    backups = (backup, Backup(home, "tc"))
+    for category, each in zip(_CATEGORIES, backups, strict=True):
         if _update_marker(home, category).exists():
             _rename_temporary_files(home, category)
-    if (home.path / "cups-temp.cpy").exists():
-        back_up_cups(home)
+        if not each.complete_interrupted(on_log):
+            raise HomeError(f"{home.path}: Forward recovery of some station config files failed")
 
 
 def _update_marker(home: Home, category: str) -> Path:
@@ -89,33 +105,112 @@ def _update_marker(home: Home, category: str) -> Path:
 
 
 def _rename_temporary_files(home: Home, category: str) -> None:
-    """Rename the temporary files of a server to the regular ones, and remove the marker."""
+    """Rename the temporary files of a server to the regular ones, and remove the marker.
+
+    Raises:
+        HomeError: A file cannot be renamed. A station ends then.
+    """
     for suffix in _SUFFIXES:
         temporary = home.path / f"{category}-temp.{suffix}"
-        if temporary.exists():
-            temporary.replace(home.path / f"{category}.{suffix}")
-    _update_marker(home, category).unlink(missing_ok=True)
+        regular = home.path / f"{category}.{suffix}"
+        if not temporary.exists():
+            continue
+        try:
+            temporary.replace(regular)
+        except OSError as error:
+            raise HomeError(f"Failed to rename '{temporary}' -> '{regular}': {error.strerror}") from error
+    with suppress(OSError):
+        _update_marker(home, category).unlink()
 
 
-def back_up_cups(home: Home) -> None:
-    """Copy cups.* to cups-bak.*, unless there is a complete copy already.
+class _StepFailed(Exception):
+    """A step of a backup failed. The message is the line that a station logs."""
 
-    A station does this when a server answers with status 200. If a power cut interrupts the copy, it is made again.
+
+class Backup:
+    """The backup of the files of one server, such as cups-bak.* for cups.*.
+
+    A station makes it when a server answers with status 200. It makes only one: the marker ``-bak.done`` shows that
+    there is one already. A running station remembers this, so that it looks for the marker only when it starts.
+
+    Args:
+        home: The home folder.
+        category: The server: ``cups`` or ``tc``.
     """
-    # These are strings, because this runs at each poll, and a Path is slow.
-    folder = str(home.path)
-    done_marker = f"{folder}/cups-bak.done"
-    copying_marker = f"{folder}/cups-temp.cpy"
-    is_done = os.path.exists(done_marker) and not os.path.exists(copying_marker)  # noqa: PTH110
-    if is_done:
-        return
-    Path(copying_marker).touch()
-    Path(done_marker).unlink(missing_ok=True)
-    for suffix in _BACKUP_SUFFIXES:
-        Path(f"{folder}/cups-bak.{suffix}").unlink(missing_ok=True)
-    for suffix in _BACKUP_SUFFIXES:
-        content = home.read(f"cups.{suffix}")
-        if content is not None:
-            home.write(f"cups-bak.{suffix}", content, mode=file_mode(suffix))
-    Path(done_marker).touch(mode=PUBLIC_MODE)
-    Path(copying_marker).unlink()
+
+    def __init__(self, home: Home, category: str) -> None:
+        self._home = home
+        self._category = category
+        self._is_complete: bool | None = None
+        """Whether there is a complete backup. None before the first look for the marker."""
+
+    def complete_interrupted(self, on_log: Callable[[LogLine], None]) -> bool:
+        """Make the backup again if a power cut has interrupted it. Return False if that fails.
+
+        Args:
+            on_log: Called with the line that a station logs about a failure.
+        """
+        self._is_complete = None
+        if os.path.exists(self._path("temp.cpy")):  # noqa: PTH110
+            return self._copy_or_log(on_log)
+        return True
+
+    def make(self, on_log: Callable[[LogLine], None]) -> None:
+        """Make the backup, unless there is a complete one.
+
+        Args:
+            on_log: Called with the line that a station logs about a failure. Then it tries again at the next response.
+        """
+        if self._is_complete is None:
+            # These are strings, because this runs in the first poll of each gateway, and a Path is slow.
+            is_interrupted = os.path.exists(self._path("temp.cpy"))  # noqa: PTH110
+            self._is_complete = os.path.exists(self._path("bak.done")) and not is_interrupted  # noqa: PTH110
+        if not self._is_complete:
+            self._copy_or_log(on_log)
+
+    def _copy_or_log(self, on_log: Callable[[LogLine], None]) -> bool:
+        """Make the backup. Log a failure and return False."""
+        try:
+            self._copy()
+        except _StepFailed as error:
+            on_log(LogLine("SYS", Level.CRITICAL, str(error)))
+            return False
+        self._is_complete = True
+        return True
+
+    def _copy(self) -> None:
+        """Copy the files. Raises _StepFailed."""
+        if not os.path.exists(self._path("temp.cpy")):  # noqa: PTH110
+            self._write("temp.cpy", b"", PUBLIC_MODE)
+        self._remove("bak.done")
+        for suffix in _SUFFIXES:
+            self._remove(f"bak.{suffix}")
+        for suffix in _SUFFIXES:
+            content = self._home.read(f"{self._category}.{suffix}")
+            if content is not None:
+                self._write(f"bak.{suffix}", content, file_mode(suffix))
+        self._write("bak.done", b"", PUBLIC_MODE)
+        with suppress(OSError):
+            os.unlink(self._path("temp.cpy"))  # noqa: PTH108
+
+    def _path(self, ending: str) -> str:
+        """Return the path of a file of this server, such as cups-bak.uri."""
+        return f"{self._home.path}/{self._category}-{ending}"
+
+    def _write(self, ending: str, content: bytes, mode: int) -> None:
+        """Write a file. Raises _StepFailed."""
+        path = self._path(ending)
+        try:
+            self._home.write(os.path.basename(path), content, mode=mode)  # noqa: PTH119
+        except OSError as error:
+            raise _StepFailed(f"Failed to write file '{path}': {error.strerror}") from error
+
+    def _remove(self, ending: str) -> None:
+        """Remove a file if there is one. Raises _StepFailed."""
+        path = self._path(ending)
+        try:
+            os.unlink(path)  # noqa: PTH108
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _StepFailed(f"Failed to unlink '{path}': {error.strerror}") from error

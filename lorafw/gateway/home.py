@@ -13,7 +13,8 @@ cups-bak.*, cups-bak.done        copies of cups.*, made once, when a server answ
 ===============================  ===========================================================================
 
 The texts are C strings: they end at their first zero byte, and white space at their end is ignored. An empty file is
-not the same as a missing file. Files named ``-temp`` are an update of the configuration that was not committed.
+not the same as a missing file. A file that cannot be read, such as a folder, counts as missing. Files named ``-temp``
+are an update of the configuration that was not committed.
 
 Source: Basics Station 2.0.6, sys.c and sys_linux.c.
 """
@@ -34,7 +35,7 @@ from lorafw.cups.credentials import Credentials
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import HomeError
 from lorafw.gateway.conf_parser import ConfParser
-from lorafw.gateway.home_files import MAX_CONF_BYTES, MAX_FILE_BYTES, read_file, to_text
+from lorafw.gateway.home_files import CREDENTIAL_SUFFIXES, MAX_CONF_BYTES, MAX_FILE_BYTES, read_file, to_text
 from lorafw.station.conf import StationConf
 from lorafw.station.http import StationCrash
 from lorafw.station.log import Level, LogLine
@@ -108,14 +109,14 @@ class Home:
         return self._memo.remembering()
 
     def read(self, name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:
-        """Return the content of a file, or None if there is no file.
+        """Return the content of a file, or None if there is no file or it cannot be read.
 
         Args:
             name: The file name.
             max_bytes: The maximum size.
 
         Raises:
-            HomeError: The file cannot be read, or it is too large.
+            HomeError: The file is too large.
         """
         path = os.path.join(self.path, name)  # noqa: PTH118 -- five times as fast as a Path
         return self._memo.get(name, partial(read_file, path, max_bytes))
@@ -145,7 +146,10 @@ class Home:
         """Read station.conf and return its settings. See ``read_conf``."""
         content = self.read("station.conf", MAX_CONF_BYTES)
         if content is None:
-            raise HomeError(f"{self.path / 'station.conf'} is missing; 'lorafw gateway init' writes a home folder")
+            path = self.path / "station.conf"
+            if path.exists():
+                raise HomeError(f"{path} cannot be read")
+            raise HomeError(f"{path} is missing; 'lorafw gateway init' writes a home folder")
         return self._conf_parser.parse(content)
 
     def read_uri(self, file_set: str, on_log: Callable[[LogLine], None] = ignore_line) -> str | None:
@@ -173,13 +177,31 @@ class Home:
             file_set: The name of the three files without suffix: ``cups``, ``tc``, ``cups-bak``, ``cups-boot``, ...
 
         Returns:
-            The contents of the files. A missing file counts as empty.
+            The contents of the files. A file that is missing or cannot be read counts as empty.
         """
         return Credentials(
             trust=self.read(f"{file_set}.trust") or b"",
             certificate=self.read(f"{file_set}.crt") or b"",
             key=self.read(f"{file_set}.key") or b"",
+            file_set=file_set,
         )
+
+    def check_credentials(self, file_set: str) -> None:
+        """Check that the files of the credentials can be read, because TLS needs them.
+
+        A station looks at the size of each file first. If it cannot read a file that is not empty, its memory is
+        corrupt from then on (tls.c, ``_readCAs``), so what it does next is unknown.
+
+        Args:
+            file_set: The name of the three files without suffix.
+
+        Raises:
+            HomeError: A file is not empty and cannot be read.
+        """
+        for suffix in CREDENTIAL_SUFFIXES.values():
+            path = self.path / f"{file_set}.{suffix}"
+            if self.read(path.name) is None and path.exists() and path.stat().st_size > 0:
+                raise HomeError(f"{path} cannot be read: it must be a file that this user may read")
 
     def read_package_version(self) -> str | None:
         """Read version.txt. Return its text without trailing white space, or None if there is no file."""

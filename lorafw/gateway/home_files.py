@@ -5,6 +5,7 @@ Source: Basics Station 2.0.6, sys.c and sys_linux.c.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Final
@@ -22,42 +23,46 @@ CREDENTIAL_SUFFIXES: Final = {"trust": "trust", "certificate": "crt", "key": "ke
 
 _TRAILING_SPACE: Final = b" \t\r\n"
 _OPEN_FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-_READ_BYTES: Final = 1 << 16
+_UNREADABLE: Final = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    }
+)
+"""The errors that concern this file alone. Others, such as EMFILE, concern the whole process."""
 
 
 def read_file(path: Path | str, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:
-    """Return the content of a file, or None if there is no file.
+    """Return the content of a file, or None if there is no file or it cannot be read.
+
+    A station treats a file that it cannot read, such as a folder, as a missing one. It reads as many bytes as the size
+    of the file says, so /dev/zero is an empty file.
 
     Args:
         path: The file.
         max_bytes: The maximum size.
 
     Raises:
-        HomeError: The file cannot be read, or it is too large.
+        HomeError: The file is too large, or this process can read no file at all.
     """
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
         try:
-            content = _read_bytes(descriptor, max_bytes + 1)
+            size_bytes = os.fstat(descriptor).st_size
+            content = os.read(descriptor, min(size_bytes, max_bytes + 1))
         finally:
             os.close(descriptor)
-    except FileNotFoundError:
-        return None
     except OSError as error:
+        if error.errno in _UNREADABLE:
+            return None
         raise HomeError(f"{path}: {error.strerror}") from error
     if len(content) > max_bytes:
         raise HomeError(f"{path} has more than {max_bytes} bytes, so it is not a file of a gateway")
-    return content
-
-
-def _read_bytes(descriptor: int, max_bytes: int) -> bytes:
-    """Return the first bytes of an open file, at most ``max_bytes``."""
-    content = b""
-    while len(content) < max_bytes:
-        piece = os.read(descriptor, min(_READ_BYTES, max_bytes - len(content)))
-        if not piece:
-            break
-        content += piece
     return content
 
 

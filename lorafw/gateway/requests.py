@@ -45,6 +45,9 @@ def prepare_request(
 
     Returns:
         The request, or None if the set of files has no address.
+
+    Raises:
+        HomeError: TLS needs a file that exists and cannot be read.
     """
     file_set, label = retries.file_set, retries.file_set_label
     uri = home.read_uri(file_set, log.append)
@@ -56,6 +59,7 @@ def prepare_request(
     request = home.build_request(station, model, lines_once_connected.append)
     credentials = home.read_credentials(file_set)
     if _uses_tls(uri):
+        home.check_credentials(file_set)
         for text in tls_setup_lines(credentials, file_set, str(home.path)):
             log.write(Level.INFO, text, "AIO")
     return PreparedRequest(uri, encode_request(request), credentials, tuple(lines_once_connected))

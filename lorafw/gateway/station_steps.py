@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lorafw.clock import Clock
 from lorafw.errors import HomeError
-from lorafw.gateway.config_files import complete_interrupted
+from lorafw.gateway.config_files import Backup, complete_interrupted
 from lorafw.gateway.home import Home, check_cups_uri
 from lorafw.gateway.retry_state import FILE_SETS
 from lorafw.gateway.storage import HomeStorage, RunUpdate, run_if_executable
@@ -42,16 +42,18 @@ class GatewayLog:
         return log_line
 
 
-def start_station(home: Home, runner: RunUpdate, log: GatewayLog) -> None:
+def start_station(home: Home, backup: Backup, runner: RunUpdate, log: GatewayLog) -> None:
     """Do what a station does when the gateway is powered on.
 
     Args:
         home: The home folder.
+        backup: The backup of cups.*, which is made again if a power cut has interrupted it.
         runner: Runs an update that was received and never run.
         log: The log of the gateway.
 
     Raises:
-        HomeError: A station would not start: station.conf cannot be read, or the addresses cannot be used.
+        HomeError: A station would not start: station.conf cannot be read, a cups.uri is not an address, or there is
+            none.
         CrashAtStart: A station would crash. This is a kind of HomeError.
     """
     # 1. Read the settings.
@@ -60,13 +62,13 @@ def start_station(home: Home, runner: RunUpdate, log: GatewayLog) -> None:
     for line in conf.log:
         log_line(line)
     # 2. Complete what a power cut has interrupted.
-    complete_interrupted(home)
-    # 3. Check all addresses. A station does not start if it cannot use one of them, or if it has none.
+    complete_interrupted(home, backup, log_line)
+    # 3. Check all addresses. A station does not start if it cannot use one of them, or if there is none.
     uris = [home.read_uri(file_set, log_line) for file_set in FILE_SETS]
-    for uri in uris:
-        if uri is not None:
-            check_cups_uri(uri)
-    if not any(uri is not None for uri in uris):
+    present_uris = [uri for uri in uris if uri is not None]
+    for uri in present_uris:
+        check_cups_uri(uri)
+    if not present_uris:
         raise HomeError(
             f"{home.path} has no cups.uri, cups-bak.uri or cups-boot.uri that can be used; a station does not start "
             "without the address of a CUPS server"

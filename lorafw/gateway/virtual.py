@@ -16,7 +16,7 @@ from typing import Final
 from lorafw.clock import Clock, SystemClock
 from lorafw.faults import Fault
 from lorafw.gateway.active_faults import ActiveFaults, GatewayParts
-from lorafw.gateway.config_files import back_up_cups
+from lorafw.gateway.config_files import Backup
 from lorafw.gateway.faults.injector import FaultInjector
 from lorafw.gateway.home import CrashAtStart, Home
 from lorafw.gateway.requests import prepare_request, send_request
@@ -73,6 +73,8 @@ class VirtualGateway:
         self._interval_s = interval_s
         self._retries = RetryState()
         """Which set of files the next exchange uses."""
+        self._backup = Backup(home, "cups")
+        """The backup of the regular set of files."""
         self._faults = ActiveFaults()
         """The injected faults. They replace parts of the gateway in each poll."""
         self._restart_pending = False
@@ -82,12 +84,13 @@ class VirtualGateway:
         """Start the station, as when the gateway is powered on. See ``start_station``.
 
         Raises:
-            HomeError: A station would not start: station.conf cannot be read, or the addresses cannot be used.
+            HomeError: A station would not start: station.conf cannot be read, a cups.uri is not an address, or there
+                is none.
             CrashAtStart: A station would crash. This is a kind of HomeError.
         """
         self._retries.reset()
         self._restart_pending = False
-        start_station(self.home, self._parts_with_faults().runner, self._log)
+        start_station(self.home, self._backup, self._parts_with_faults().runner, self._log)
 
     def inject(self, fault: FaultInjector, polls: int | None = None) -> None:
         """Inject a fault.
@@ -162,7 +165,7 @@ class VirtualGateway:
         # 2. Send the request. A station backs up the regular set of files when a server answers at its address.
         on_answer: Callable[[], None] | None = None
         if self._retries.is_regular:
-            on_answer = partial(back_up_cups, self.home)
+            on_answer = partial(self._backup.make, exchange.log.append)
         was_rejected = send_request(request, parts.transport, exchange, conf.timers.conn_timeout_s, on_answer)
         # 3. Choose the set of files for the next exchange.
         result = exchange.finish()
