@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import time
 import tracemalloc
 from contextlib import AbstractContextManager
@@ -31,6 +32,7 @@ from lorafw.station.log import ExchangeLog, Level, LogLine
 from lorafw.station.log_levels import parse_log_levels
 from lorafw.station.uri import MalformedUri, parse_cups_uri
 
+DAY_S = 86_400
 NINES = f'"{"9" * 400}s"'
 FILES = ("station.conf", "cups.uri", "tc.uri", "version.txt", "cups.trust", "cups.crt", "cups.key", "sig-0.key")
 
@@ -220,9 +222,7 @@ def test_a_span_without_a_unit_counts_in_the_unit_of_its_parameter(home: Home, t
     assert home.read_conf().timers.oksync_s == pytest.approx(unit_hours * 3600)
 
 
-@pytest.mark.parametrize(
-    "text", ['""', '"soon"', '"3s 5"', '" 3s"', "true", "null", "[1]", "-1", f'"{"9" * 400}s"', "1e999"]
-)
+@pytest.mark.parametrize("text", ['""', '"soon"', '"3s 5"', '" 3s"', "true", "null", "[1]", f'"{"9" * 400}s"', "1e999"])
 def test_a_span_that_cannot_be_read_is_logged_and_the_default_stays(home: Home, text: str) -> None:
     home.write("station.conf", f'{{"station_conf": {{"routerid": "::1", "CUPS_OKSYNC_INTV": {text}}}}}')
     conf = home.read_conf()
@@ -233,6 +233,51 @@ def test_a_span_that_cannot_be_read_is_logged_and_the_default_stays(home: Home, 
     gateway.start()
     assert "[any:ERRO] Parsing of config param 'CUPS_OKSYNC_INTV'" in logged[1]
     assert gateway.poll().wait_s == 86_400
+
+
+@pytest.mark.parametrize("text", ["0", "1e-9", "-5"])
+def test_with_no_time_for_an_answer_a_station_connects_and_times_out(home: Home, text: str) -> None:
+    home.write("station.conf", f'{{"station_conf": {{"routerid": "::1", "CUPS_CONN_TIMEOUT": {text}}}}}')
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        home.write("cups.uri", f"http://127.0.0.1:{server.getsockname()[1]}")
+        for transport in (HttpTransport(), Connecting(NOTHING)):
+            result = VirtualGateway(home, transport).poll()
+            assert [str(line) for line in result.log][-2:] == [
+                "[CUP:ERRO] CUPS timed out",
+                "[CUP:INFO] Interaction with CUPS failed - retrying in 1m",
+            ]
+
+
+@pytest.mark.parametrize(
+    ("text", "waits_s", "shown"),
+    [
+        ("-1", 0, "-1h"),
+        ('"100000d"', 100 * 365 * DAY_S, "100000d"),
+        ("1e-12", 0, "0"),
+        ('"1h0x"', 3600, "1h"),
+    ],
+)
+def test_a_station_polls_at_once_after_a_negative_interval_and_keeps_one_of_centuries(
+    home: Home, text: str, waits_s: float, shown: str
+) -> None:
+    home.write("station.conf", f'{{"station_conf": {{"routerid": "::1", "CUPS_OKSYNC_INTV": {text}}}}}')
+    result = VirtualGateway(home, Scripted(NOTHING)).poll()
+    assert (home.read_conf().log, result.wait_s) == ((), waits_s)
+    assert result.log[-1].text == f"Interaction with CUPS done (no updates) - next regular check in {shown}"
+
+
+def test_a_failed_exchange_waits_for_no_negative_interval_either(home: Home) -> None:
+    home.write("station.conf", '{"station_conf": {"routerid": "::1", "CUPS_RESYNC_INTV": -1}}')
+    (home.path / "cups.uri").unlink()
+    result = VirtualGateway(home, Scripted()).poll()
+    assert (result.log[-1].text, result.wait_s) == ("No CUPS URI configured", 0)
+
+
+@pytest.mark.parametrize("text", ["0", '"0"', "-1", "0.143", "1e9"])
+def test_a_station_ends_if_its_buffer_is_too_small_or_needs_more_memory_than_there_is(home: Home, text: str) -> None:
+    home.write("station.conf", f'{{"station_conf": {{"routerid": "::1", "CUPS_BUFSZ": {text}}}}}')
+    with pytest.raises(HomeError, match=r"does not start with it: CUPS_BUFSZ: \d+ bytes are no buffer"):
+        home.read_conf()
 
 
 @pytest.mark.parametrize(
@@ -296,9 +341,51 @@ def test_without_a_routerid_the_mac_counts_and_ethernet_comes_first(
     assert home.read_conf().eui == GatewayEui(0xFFFE000000)
 
 
+def test_a_device_whose_address_a_station_cannot_read_gives_no_mac(tmp_path: Path) -> None:
+    macs = {"br0": "00:00:00:00:00:00", "ib0": ":".join(["80"] * 20), "tun0": "", "wlan0": "02:00:00:00:00:04"}
+    for name, mac in macs.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "address").write_text(mac + "\n")
+    assert default_mac(tmp_path) == "02:00:00:00:00:04"
+
+
 def test_the_last_of_two_fields_of_one_name_counts(home: Home) -> None:
     home.write("station.conf", '{"station_conf": {"routerid": "::1"}, "station_conf": {"routerid": "a::b"}}')
     assert home.read_conf().eui == GatewayEui.parse("a::b")
+
+
+def test_a_later_log_level_keeps_what_it_does_not_mention(home: Home) -> None:
+    home.write("station.conf", '{"station_conf": {"log_level": "ERROR", "routerid": "::1", "log_level": "SYS:DEBUG"}}')
+    levels = home.read_conf().log_levels
+    assert (levels.level_of("CUP"), levels.level_of("SYS")) == (Level.ERROR, Level.DEBUG)
+
+
+def test_a_station_logs_at_the_level_that_holds_when_it_reads_a_field(home: Home) -> None:
+    home.write(
+        "station.conf",
+        '{"station_conf": {"CUPS_OKSYNC_INTVL": 1, "log_level": "CRITICAL", "routerid": "::1", "CUPS_BUFFSZ": 1}}',
+    )
+    logged: list[str] = []
+    VirtualGateway(home, Scripted(NOTHING), log=logged.append).start()
+    assert [line.partition(" [")[2] for line in logged] == ["SYS:WARN] Ignoring field: CUPS_OKSYNC_INTVL"]
+
+
+def test_a_comma_in_log_file_crashes_a_station_at_its_start(home: Home) -> None:
+    home.write("station.conf", '{"station_conf": {"routerid": "::1", "log_file": "station.log,10000,3"}}')
+    with pytest.raises(HomeError, match=r"@\.station_conf\.log_file: A station crashes if log_file contains a comma"):
+        home.read_conf()
+
+
+def test_a_bad_flag_in_the_environment_counts_up_to_what_follows_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TLS_SNI", "false # the server has no name")
+    conf = home.read_conf()
+    assert conf.tls_sni is False
+    assert [str(line) for line in conf.log] == [
+        "[JSN:ERRO] : Expecting EOF but found garbage: # the server has no ",
+        "[any:ERRO] Parsing of config param 'TLS_SNI' (env) as bool failed: false # the server has no name",
+    ]
 
 
 def test_what_follows_a_zero_byte_is_no_part_of_station_conf(home: Home) -> None:

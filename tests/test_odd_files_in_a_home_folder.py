@@ -93,7 +93,7 @@ def test_a_station_does_not_start_without_an_address(home: Home, uri: str | None
     (home.path / "cups.uri").unlink()
     if uri is not None:
         home.write("cups.uri", uri)
-    with pytest.raises(HomeError, match=r"without one of cups\.uri, cups-bak\.uri, cups-boot\.uri"):
+    with pytest.raises(HomeError, match=r"no cups\.uri, cups-bak\.uri or cups-boot\.uri"):
         VirtualGateway(home, Scripted(NOTHING)).start()
     home.write("cups-boot.uri", "http://boot:1")
     VirtualGateway(home, Scripted(NOTHING)).start()

@@ -200,7 +200,7 @@ def test_a_gateway_whose_update_breaks_its_station_conf_falls_silent_and_the_oth
         assert broken.is_silent
         last = broken.log[-1]
         assert last.startswith("2021-03-12 09:56:22.047 [___:ERRO] the station does not start: ")
-        assert last.endswith("station.conf: a station does not start with it: Expecting an object")
+        assert last.endswith("station.conf: a station does not start with it: @.station_conf: Expecting an object")
         assert len([line for line in broken.log if "Connecting to CUPS" in line]) == 1
         with pytest.raises(HomeError, match=r"station\.conf"):
             bed.poll(broken)

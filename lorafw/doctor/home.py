@@ -10,6 +10,7 @@ from typing import Final
 from lorafw.doctor.subject import HomeFacts
 from lorafw.errors import HomeError
 from lorafw.gateway.home import Home
+from lorafw.station.exchange import to_waiting_s
 from lorafw.station.http import StationCrash
 from lorafw.station.uri import MalformedUri, parse_cups_uri
 
@@ -63,7 +64,7 @@ def _check_readable(path: Path) -> None:
 def _read_conf(home: Home) -> tuple[float | None, str | None]:
     """Return the poll interval in seconds and None, or None and why a station would not start."""
     try:
-        return home.read_conf().timers.oksync_s, None
+        return to_waiting_s(home.read_conf().timers.oksync_s), None
     except HomeError as error:
         return None, str(error)
 

@@ -124,7 +124,7 @@ def default_mac(devices: Path) -> str:
     """Return the MAC address that a station uses if station.conf has no ``routerid``, or "" if there is none.
 
     The station prefers Ethernet devices (``eth...``), then the first device by name. It ignores the loopback device,
-    and devices with another kind of address, such as the IPv4 address of a tunnel.
+    and devices whose address it cannot read, such as InfiniBand devices and tunnels.
 
     Args:
         devices: The folder in which Linux lists the network devices.

@@ -12,7 +12,7 @@ from lorafw.gateway.retry_state import RetryState
 from lorafw.gateway.transport import Transport
 from lorafw.station.certificate_log import tls_setup_lines
 from lorafw.station.exchange import CupsExchange, log_transport_error, take_reply
-from lorafw.station.http import TransportError
+from lorafw.station.http import TIMED_OUT, TransportError
 from lorafw.station.log import ExchangeLog, Level, LogLine
 from lorafw.station.uri import parse_cups_uri
 
@@ -86,7 +86,8 @@ def send_request(
         request: The request.
         transport: Carries the request to the CUPS server.
         exchange: The exchange. It is updated in place.
-        timeout_s: The time within which the connection is made, and each full buffer arrives.
+        timeout_s: The time within which the connection is made, and each full buffer arrives. If it is 0, the time is
+            up as soon as the connection is made.
         on_answer: Called when the first buffer of a response with status 200 has arrived.
 
     Returns:
@@ -95,6 +96,8 @@ def send_request(
 
     def on_connected() -> None:
         exchange.log.extend(request.lines_once_connected)
+        if timeout_s <= 0:
+            raise TransportError(TIMED_OUT)
 
     try:
         with transport.post(request.uri, request.body, timeout_s, request.credentials, on_connected) as reply:

@@ -15,7 +15,14 @@ from lorafw.gateway.home import Home, check_cups_uri
 from lorafw.gateway.retry_state import FILE_SETS
 from lorafw.gateway.storage import HomeStorage, RunUpdate, run_if_executable
 from lorafw.station.conf import StationConf
-from lorafw.station.exchange import CupsExchange, ExchangeOutcome, ExchangeResult, Timers, UpdateAction
+from lorafw.station.exchange import (
+    CupsExchange,
+    ExchangeOutcome,
+    ExchangeResult,
+    Timers,
+    UpdateAction,
+    wait_before_next_poll_s,
+)
 from lorafw.station.log import ExchangeLog, Level, LogLine
 from lorafw.station.log_levels import LogLevels
 
@@ -32,12 +39,17 @@ class GatewayLog:
     write: Callable[[str], None] | None
     """Called with the text of each line. None if nobody reads the log."""
 
+    def write_line(self, line: LogLine) -> None:
+        """Write a line with the time, at any level."""
+        if self.write is not None:
+            self.write(line.with_timestamp(self.clock.now_ms()))
+
     def at_levels(self, levels: LogLevels) -> LogFunction:
         """Return a function that writes a line if the log levels of station.conf allow it."""
 
         def log_line(line: LogLine) -> None:
-            if self.write is not None and levels.shows(line):
-                self.write(line.with_timestamp(self.clock.now_ms()))
+            if levels.shows(line):
+                self.write_line(line)
 
         return log_line
 
@@ -60,7 +72,7 @@ def start_station(home: Home, backup: Backup, runner: RunUpdate, log: GatewayLog
     conf = home.read_conf()
     log_line = log.at_levels(conf.log_levels)
     for line in conf.log:
-        log_line(line)
+        log.write_line(line)
     # 2. Complete what a power cut has interrupted.
     complete_interrupted(home, backup, log_line)
     # 3. Check all addresses. A station does not start if it cannot use one of them, or if there is none.
@@ -113,7 +125,7 @@ def end_without_uri(log: ExchangeLog, file_set_label: str, timers: Timers) -> Ex
         update=UpdateAction.NONE,
         key_results=(),
         log=tuple(log.lines),
-        wait_s=timers.resync_s,
+        wait_s=wait_before_next_poll_s(ExchangeOutcome.FAILED, timers),
     )
 
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from lorafw.tasks.model import Reply
     from lorafw.tasks.service import UpdateService
 
+_MIN_CONNECT_S: Final = 1.0
 _UNTRUSTED: Final = "X509 - Certificate verification failed, e.g. CRL, CA or signature check failed"
 _ALERT: Final = "SSL - A fatal alert message was received from our peer"
 _RESET: Final = "NET - Connection was reset by peer"
@@ -86,7 +87,8 @@ class Transport(Protocol):
             body: The body of the request.
             timeout_s: The time within which the connection is made, and each full buffer arrives.
             credentials: The files for TLS.
-            on_connected: Called once, after the connection is made and before the request is sent.
+            on_connected: Called once, after the connection is made and before the request is sent. If it raises
+                TransportError, nothing is sent.
 
         Returns:
             A context manager that yields the response.
@@ -140,9 +142,14 @@ class HttpTransport:
         # A station reads its TLS files before it connects.
         tls = _TlsClient(credentials) if address.is_tls else None
         connection = _open_socket(uri, address, timeout_s)
-        on_connected()
+        try:
+            on_connected()
+        except TransportError:
+            connection.close()
+            raise
         if tls is None:
             return connection
+        connection.settimeout(timeout_s)
         server_name = decode_lossless(address.host) if self._tls_sni else None
         return tls.handshake(connection, server_name)
 
@@ -183,14 +190,18 @@ class _TlsClient:
 
 
 def _open_socket(uri: str, address: StationAddress, timeout_s: float) -> socket.socket:
-    """Connect to the first address of the host that accepts. The C library parses the port, which is text."""
+    """Connect to the first address of the host that accepts. The C library parses the port, which is text.
+
+    A station has no time limit here. lorafw limits the time to ``timeout_s``, but not to less than a second.
+    """
+    limit_s = max(timeout_s, _MIN_CONNECT_S)
     try:
         addresses = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except (socket.gaierror, UnicodeError):
         raise host_not_found_error(uri) from None
     for family, socket_type, protocol, _, peer in addresses:
         connection = socket.socket(family, socket_type, protocol)
-        connection.settimeout(timeout_s)
+        connection.settimeout(limit_s)
         try:
             connection.connect(peer)
         except OSError:

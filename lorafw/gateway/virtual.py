@@ -26,7 +26,7 @@ from lorafw.gateway.station_steps import GatewayLog, end_with_crash, end_without
 from lorafw.gateway.storage import HomeStorage, RunUpdate, open_update
 from lorafw.gateway.transport import Transport
 from lorafw.station.conf import StationConf
-from lorafw.station.exchange import ExchangeResult
+from lorafw.station.exchange import ExchangeResult, to_waiting_s
 from lorafw.version import GatewayVersion
 
 STATION: Final = "2.0.5(rpi/std) 2021-03-09 03:45:09"
@@ -166,7 +166,8 @@ class VirtualGateway:
         on_answer: Callable[[], None] | None = None
         if self._retries.is_regular:
             on_answer = partial(self._backup.make, exchange.log.append)
-        was_rejected = send_request(request, parts.transport, exchange, conf.timers.conn_timeout_s, on_answer)
+        timeout_s = to_waiting_s(conf.timers.conn_timeout_s)
+        was_rejected = send_request(request, parts.transport, exchange, timeout_s, on_answer)
         # 3. Choose the set of files for the next exchange.
         result = exchange.finish()
         self._retries.record(result.exchange, was_rejected=was_rejected)

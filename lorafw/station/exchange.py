@@ -71,7 +71,10 @@ NO_UPDATE: Final = UpdateOutcome(UpdateAction.NONE, ())
 
 @dataclass(frozen=True, slots=True)
 class Timers:
-    """The intervals of station.conf, in seconds. The defaults are those of the station."""
+    """The intervals of station.conf, in seconds. The defaults are those of the station.
+
+    A station also accepts negative intervals. It then does not wait at all.
+    """
 
     oksync_s: float = 24 * 3600.0
     """CUPS_OKSYNC_INTV: the time until the next poll after a successful exchange."""
@@ -82,6 +85,9 @@ class Timers:
 
 
 DEFAULT_TIMERS: Final = Timers()
+
+MAX_WAITING_S: Final = 100 * 365 * 86_400.0
+"""The longest time for which lorafw waits, a hundred years. A station has 64 bits of microseconds."""
 
 RESPAWN_S: Final = 0.5
 """The time after which a crashed station runs again, if it was started with ``-d`` (observed)."""
@@ -235,9 +241,13 @@ def wait_before_next_poll_s(outcome: ExchangeOutcome, timers: Timers) -> float:
     """Return the time in seconds from the end of an exchange to the next poll."""
     if outcome is ExchangeOutcome.NONE:
         return RESPAWN_S
-    if outcome is ExchangeOutcome.DONE:
-        return timers.oksync_s
-    return timers.resync_s
+    interval_s = timers.oksync_s if outcome is ExchangeOutcome.DONE else timers.resync_s
+    return to_waiting_s(interval_s)
+
+
+def to_waiting_s(interval_s: float) -> float:
+    """Return how many seconds a station waits for an interval of station.conf. It does not wait for a negative one."""
+    return min(max(interval_s, 0.0), MAX_WAITING_S)
 
 
 def closing_text(outcome: ExchangeOutcome, segments: ResponseSegments, timers: Timers) -> str:

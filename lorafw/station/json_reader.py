@@ -4,14 +4,19 @@ It accepts JSON with ``/* */`` comments and with leading zeros in numbers, neste
 the text. Strings are bytes and end at their first zero byte, because the station keeps them as C strings. Time and
 memory are proportional to the length of the text.
 
+A station reads a text from its beginning to its end, and acts on each value as it comes. So does a caller of this
+reader: it iterates over the members of an object, and reads the value of each one. The first error ends the reading.
+
 Source: Basics Station 2.0.6, uj.c.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, TypeGuard
+
+from lorafw.text import decode_lossless
 
 MAX_LEVELS: Final = 9
 
@@ -24,284 +29,317 @@ _ESCAPES: Final = {
 }  # fmt: skip
 _LITERALS: Final = {b"t": (b"true", True), b"f": (b"false", False), b"n": (b"null", None)}
 _MAX_U64: Final = (1 << 64) - 1
+_SIGN_BIT: Final = 1 << 63
 _MAX_EXPONENT: Final = 400
 """Larger exponents are read as this one, which saves time and gives the same result. A double is less than 10^309, and
 the smallest one above 0 is about 10^-323. So a number times 10^400 is infinite (or 0), and times 10^-400 it is 0."""
-_GARBAGE_BYTES: Final = 20
-"""The station's message about a text that goes on after its end shows this number of bytes."""
+_EXCERPT_BYTES: Final = 20
+"""The station's error messages show this number of bytes of a text."""
+_NOTHING_READ: Final = -1
+"""Stands in a path for the index of an item, as long as no item of the array was read."""
 
-JsonValue = bytes | int | float | bool | None
+_Scalar = bytes | int | float | bool | None
 """A value as the station reads it. None stands for JSON null, and for an object or an array."""
 
 
 class StationJsonError(ValueError):
-    """The station cannot read this text. The message is the text of its log line."""
+    """The station cannot read a text. The message is the text of its log line: where it stopped, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One member of an object."""
+class JsonReader:
+    """Reads a text from its beginning to its end. The text ends at its first zero byte outside of a string.
 
-    name: bytes
-    """The name, without quotes."""
-    value: JsonValue
-    """Its value."""
-    text: bytes
-    """The text of the value, unchanged."""
-
-    @property
-    def is_container(self) -> bool:
-        """Whether the value is an object or an array."""
-        return self.text[:1] in (b"{", b"[")
-
-
-def read_value(text: bytes) -> JsonValue:
-    """Return the value of a text that has one JSON value. The result is None for an object or an array.
-
-    Raises:
-        StationJsonError: The station cannot read the text, or something follows the value.
-    """
-    cursor = _Cursor(text)
-    value = _read_value(cursor, cursor.next_byte(), level=0)
-    _expect_end(cursor)
-    return value
-
-
-def read_object(text: bytes, *, level: int = 0) -> list[Field]:
-    """Return the members of a text that has one JSON object, in their order. A name can occur more than once.
+    Each method raises StationJsonError if the station cannot read what comes next.
 
     Args:
         text: The text.
-        level: The number of objects and arrays that contain this object.
-
-    Raises:
-        StationJsonError: The text is not an object, is nested too deeply, or something follows the object.
     """
-    cursor = _Cursor(text)
-    if cursor.next_byte() != b"{":
-        raise StationJsonError("Expecting an object")
-    fields = _read_members(cursor, level)
-    _expect_end(cursor)
-    return fields
-
-
-class _Cursor:
-    """A position in a text. The text ends at its first zero byte outside of a string."""
 
     def __init__(self, text: bytes) -> None:
-        self.text = text
-        self.position = 0
+        self._text = text
+        self._position = 0
+        self._path: list[bytes | int | None] = []
+        """For each object and array around the position, the name or the index of the value that was read last. None
+        if no name was read yet."""
+        self._is_skipping = False
+        """Whether a value is being skipped. The station then leaves names as they are in the text."""
 
-    def read_byte(self) -> bytes:
+    def members(self) -> Iterator[bytes]:
+        """Read an object. Yield the name of each member; the caller must read its value before the next name."""
+        self._enter(b"{", "Expecting an object")
+        self._path.append(None)
+        while (byte := self._next_byte()) != b"}":
+            if self._path[-1] is not None:
+                self._expect(byte, b",", "Expecting a comma")
+                byte = self._next_byte()
+            self._expect(byte, b'"', "Expecting a field")
+            start = self._position
+            name = self._finish_string()
+            self._path[-1] = self._text[start : start + _EXCERPT_BYTES] if self._is_skipping else name
+            self._expect(self._next_byte(), b":", "Expecting a colon")
+            yield name
+        self._path.pop()
+
+    def starts_string(self) -> bool:
+        """Return whether the next value is a string."""
+        return self._peek() == b'"'
+
+    def read_string(self) -> bytes:
+        """Read a string. Return it up to its first zero byte."""
+        value = self._read_scalar()
+        if not isinstance(value, bytes):
+            raise self.error("Expecting a string value")
+        return to_c_string(value)
+
+    def read_bool(self) -> bool:
+        """Read and return ``true`` or ``false``."""
+        value = self._read_scalar()
+        if not isinstance(value, bool):
+            raise self.error("Expecting a bool value")
+        return value
+
+    def read_int(self) -> int:
+        """Read an integer. Return its lowest 64 bits, as a number with a sign."""
+        value = self._read_scalar()
+        if not _is_integer(value):
+            raise self.error("Expecting an integer value")
+        return _to_signed(value)
+
+    def read_unsigned(self) -> int:
+        """Read an integer without a minus sign. Return its lowest 64 bits."""
+        has_sign = self._peek() == b"-"
+        value = self._read_scalar()
+        if has_sign or not _is_integer(value):
+            raise self.error("Expecting a positive integer value")
+        return value
+
+    def read_number(self) -> float:
+        """Read and return a number."""
+        value = self._read_scalar()
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error("Expecting a number")
+        return float(value)
+
+    def skip_value(self) -> bytes:
+        """Read any value, and return its text unchanged."""
+        self._skip_space()
+        start = self._position
+        self._is_skipping = True
+        self._skip()
+        self._is_skipping = False
+        return self._text[start : self._position]
+
+    def expect_end(self) -> None:
+        """Check that only white space and comments follow."""
+        if self._next_byte():
+            start = self._position - 1
+            garbage = to_c_string(self._text[start : start + _EXCERPT_BYTES])
+            raise self.error(f"Expecting EOF but found garbage: {decode_lossless(garbage)}")
+
+    def error(self, why: str) -> StationJsonError:
+        """Return an error with a reason, whose message also says where the reader is, such as ``@.station_conf``."""
+        steps = "".join(_format_step(step) for step in self._path)
+        where = f"@{steps}" if steps else ""
+        return StationJsonError(f"{where}: {why}")
+
+    # --- bytes ---
+
+    def _read_byte(self) -> bytes:
         """Read and return one byte. At the end of the text, return b"" and do not move."""
-        byte = self.text[self.position : self.position + 1]
+        byte = self._text[self._position : self._position + 1]
         if byte in (b"", b"\0"):
             return b""
-        self.position += 1
+        self._position += 1
         return byte
 
-    def read_one_of(self, choices: tuple[bytes, ...]) -> bytes:
+    def _read_one_of(self, choices: tuple[bytes, ...]) -> bytes:
         """Read and return the next byte if it is one of the choices. Otherwise return b"" and do not move."""
-        byte = self.text[self.position : self.position + 1]
+        byte = self._text[self._position : self._position + 1]
         if byte not in choices:
             return b""
-        self.position += 1
+        self._position += 1
         return byte
 
-    def read_match(self, pattern: re.Pattern[bytes]) -> bytes:
+    def _read_match(self, pattern: re.Pattern[bytes]) -> bytes:
         """Read and return the text that the pattern matches here, or b"" if it does not match."""
-        match = pattern.match(self.text, self.position)
+        match = pattern.match(self._text, self._position)
         if match is None:
             return b""
-        self.position = match.end()
+        self._position = match.end()
         return match[0]
 
-    def next_byte(self) -> bytes:
+    def _next_byte(self) -> bytes:
         """Skip white space and comments, then read and return one byte. Returns b"" at the end of the text."""
-        while True:
-            self.read_match(_SPACE)
-            byte = self.read_byte()
-            if byte != b"/":
-                return byte
-            self.skip_comment()
+        self._skip_space()
+        return self._read_byte()
 
-    def skip_comment(self) -> None:
+    def _peek(self) -> bytes:
+        """Skip white space and comments, then return the next byte without reading it."""
+        self._skip_space()
+        return self._text[self._position : self._position + 1]
+
+    def _skip_space(self) -> None:
+        """Skip white space and comments."""
+        self._read_match(_SPACE)
+        while self._read_one_of((b"/",)):
+            self._finish_comment()
+            self._read_match(_SPACE)
+
+    def _finish_comment(self) -> None:
         """Move behind the end of a comment. Its slash has been read."""
-        if self.read_byte() != b"*":
-            raise StationJsonError("Bad start of comment")
-        end = self.text.find(b"*/", self.position)
-        has_zero_byte = self.text.find(b"\0", self.position, end) >= 0
+        self._expect(self._read_byte(), b"*", "Bad start of comment")
+        end = self._text.find(b"*/", self._position)
+        has_zero_byte = self._text.find(b"\0", self._position, end) >= 0
         if end < 0 or has_zero_byte:
-            raise StationJsonError("Unterminated /*.. comment")
-        self.position = end + len(b"*/")
+            raise self.error("Unterminated /*.. comment")
+        self._position = end + len(b"*/")
+
+    def _expect(self, byte: bytes, expected: bytes, why: str) -> None:
+        """Raise StationJsonError with a reason if a byte that was read is not the expected one."""
+        if byte != expected:
+            raise self.error(why)
+
+    # --- values ---
+
+    def _enter(self, bracket: bytes, why: str) -> None:
+        """Read the first bracket of an object or an array."""
+        self._expect(self._next_byte(), bracket, why)
+        if len(self._path) == MAX_LEVELS:
+            raise self.error("JSON nested too deeply")
+
+    def _skip(self) -> None:
+        """Read any value."""
+        byte = self._peek()
+        if byte == b"{":
+            for _ in self.members():
+                self._skip()
+        elif byte == b"[":
+            self._skip_items()
+        else:
+            self._read_scalar()
+
+    def _skip_items(self) -> None:
+        """Read an array."""
+        self._enter(b"[", "Expecting an array")
+        index = _NOTHING_READ
+        self._path.append(index)
+        while self._peek() != b"]":
+            if index != _NOTHING_READ:
+                self._expect(self._next_byte(), b",", "Expecting a comma")
+            index += 1
+            self._path[-1] = index
+            self._skip()
+        self._next_byte()
+        self._path.pop()
+
+    def _read_scalar(self) -> _Scalar:
+        """Read and return a value. Of an object or an array, only the first bracket is read, and the result is None."""
+        first = self._next_byte()
+        if not first:
+            raise self.error("Unexpected EOF")
+        if first == b'"':
+            return self._finish_string()
+        if first in _LITERALS:
+            text, value = _LITERALS[first]
+            self._finish_literal(text)
+            return value
+        if first == b"-":
+            number = self._read_unsigned_number()
+            return _to_signed(-number) if isinstance(number, int) else -number
+        if first.isdigit():
+            self._position -= 1
+            return self._read_unsigned_number()
+        if first in (b"{", b"["):
+            return None
+        raise self.error("Syntax error")
+
+    def _finish_literal(self, text: bytes) -> None:
+        """Read the rest of ``true``, ``false`` or ``null``. Its first byte has been read."""
+        start = self._position - 1
+        if not self._text.startswith(text, start):
+            raise self.error("Expecting literal (null,true,false)")
+        self._position = start + len(text)
+
+    def _finish_string(self) -> bytes:
+        """Read a string whose opening quote has been read. Return all of it, zero bytes included."""
+        parts = []
+        while True:
+            parts.append(self._read_match(_UNESCAPED))
+            byte = self._read_byte()
+            if not byte:
+                raise self.error("Malformed string - no closing quote")
+            if byte == b'"':
+                return b"".join(parts)
+            parts.append(self._finish_escape())
+
+    def _finish_escape(self) -> bytes:
+        """Read the rest of an escape sequence, and return the bytes that it stands for. The backslash has been read."""
+        letter = self._read_byte()
+        if letter in _ESCAPES:
+            return _ESCAPES[letter]
+        self._expect(letter, b"u", "Illegally escaped character")
+        hex_digits = self._read_match(_HEX4)
+        if not hex_digits:
+            raise self.error("Malformed \\u escape sequence")
+        character = chr(int(hex_digits, 16))
+        # JSON writes a character above U+FFFF as two escapes, a surrogate pair. The station encodes each half by
+        # itself, which Python does only with "surrogatepass".
+        return character.encode("utf-8", "surrogatepass")
+
+    # --- numbers ---
+
+    def _read_unsigned_number(self) -> int | float:
+        """Read a number without a sign: an int, or a float if it has a fraction or an exponent."""
+        integer = _parse_u64(self._read_digits())
+        has_fraction = self._read_one_of((b".",)) != b""
+        fraction = self._finish_fraction() if has_fraction else 0.0
+        has_exponent = self._read_one_of((b"e", b"E")) != b""
+        if has_exponent:
+            return _scale_by_power_of_ten(fraction + integer, self._finish_exponent())
+        if has_fraction:
+            return fraction + integer
+        return integer
+
+    def _finish_fraction(self) -> float:
+        """Read the digits after the decimal point, and return the fraction: 0.25 for ``25``."""
+        digits = self._read_digits()
+        # The number is less than 2^64, and therefore less than 10^20. Divided by 10^400 or more it is 0 in a double.
+        exponent = min(len(digits), _MAX_EXPONENT)
+        return _scale_by_power_of_ten(float(_parse_u64(digits)), -exponent)
+
+    def _finish_exponent(self) -> int:
+        """Read the sign and the digits after an ``e``. Return the exponent, limited to ``_MAX_EXPONENT``."""
+        sign = self._read_one_of((b"+", b"-"))
+        exponent = min(_parse_u64(self._read_digits()), _MAX_EXPONENT)
+        return -exponent if sign == b"-" else exponent
+
+    def _read_digits(self) -> bytes:
+        """Read and return all decimal digits up to the next other character. There must be at least one."""
+        digits = self._read_match(_DIGITS)
+        if not digits:
+            raise self.error("Expecting some decimal digits")
+        return digits
 
 
-# Each of the following functions reads one element of JSON, and leaves the cursor behind it. It raises
-# StationJsonError if the station cannot read the element.
-
-
-def _expect_end(cursor: _Cursor) -> None:
-    """Check that only white space and comments follow."""
-    if cursor.next_byte():
-        start = cursor.position - 1
-        garbage, _, _ = cursor.text[start : start + _GARBAGE_BYTES].partition(b"\0")
-        raise StationJsonError(f"Expecting EOF but found garbage: {garbage.decode('utf-8', 'backslashreplace')}")
-
-
-def _read_value(cursor: _Cursor, first: bytes, level: int) -> JsonValue:
-    """Read the rest of a value, and return the value. An object or an array is skipped, and gives None.
-
-    Args:
-        cursor: The position behind the first byte of the value.
-        first: The first byte of the value, or b"" at the end of the text.
-        level: The number of objects and arrays that contain the value.
-
-    Raises:
-        StationJsonError: The station cannot read the value.
-    """
-    if not first:
-        raise StationJsonError("Unexpected EOF")
-    if first == b'"':
-        return _read_string(cursor)
-    if first in _LITERALS:
-        text, value = _LITERALS[first]
-        _expect_literal(cursor, text)
-        return value
-    if first == b"-":
-        return -_read_number(cursor)
-    if first.isdigit():
-        cursor.position -= 1
-        return _read_number(cursor)
-    if first in (b"{", b"["):
-        _skip_container(cursor, first, level + 1)
-        return None
-    raise StationJsonError("Syntax error")
-
-
-def _skip_container(cursor: _Cursor, first: bytes, level: int) -> None:
-    """Read an object or an array to its end. Its first bracket has been read."""
-    if level == MAX_LEVELS:
-        raise StationJsonError("JSON nested too deeply")
-    if first == b"{":
-        _read_members(cursor, level)
-    else:
-        _skip_items(cursor, level)
-
-
-def _skip_items(cursor: _Cursor, level: int) -> None:
-    """Read the items of an array and its closing bracket."""
-    byte = cursor.next_byte()
-    while byte != b"]":
-        _read_value(cursor, byte, level)
-        byte = cursor.next_byte()
-        if byte == b"]":
-            return
-        if byte != b",":
-            raise StationJsonError("Expecting a comma")
-        byte = cursor.next_byte()
-        if byte == b"]":
-            raise StationJsonError("Syntax error")
-
-
-def _read_members(cursor: _Cursor, level: int) -> list[Field]:
-    """Read the members of an object and its closing brace, and return the members. The opening brace has been read."""
-    fields: list[Field] = []
-    while (byte := cursor.next_byte()) != b"}":
-        if fields:
-            if byte != b",":
-                raise StationJsonError("Expecting a comma")
-            byte = cursor.next_byte()
-        if byte != b'"':
-            raise StationJsonError("Expecting a field")
-        fields.append(_read_member(cursor, level))
-    return fields
-
-
-def _read_member(cursor: _Cursor, level: int) -> Field:
-    """Read the name, the colon and the value of a member. The opening quote of the name has been read."""
-    name = _read_string(cursor)
-    if cursor.next_byte() != b":":
-        raise StationJsonError("Expecting a colon")
-    first = cursor.next_byte()
-    start = cursor.position - len(first)
-    value = _read_value(cursor, first, level)
-    return Field(name, value, cursor.text[start : cursor.position])
-
-
-def _expect_literal(cursor: _Cursor, text: bytes) -> None:
-    """Read the rest of ``true``, ``false`` or ``null``. Its first byte has been read."""
-    start = cursor.position - 1
-    if not cursor.text.startswith(text, start):
-        raise StationJsonError("Expecting literal (null,true,false)")
-    cursor.position = start + len(text)
-
-
-def _read_string(cursor: _Cursor) -> bytes:
-    """Read a string and return it up to its first zero byte. The opening quote has been read."""
-    parts = []
-    while True:
-        parts.append(cursor.read_match(_UNESCAPED))
-        byte = cursor.read_byte()
-        if not byte:
-            raise StationJsonError("Malformed string - no closing quote")
-        if byte == b'"':
-            break
-        parts.append(_read_escape(cursor))
-    text, _, _ = b"".join(parts).partition(b"\0")
+def to_c_string(data: bytes) -> bytes:
+    """Return bytes up to the first zero byte."""
+    text, _, _ = data.partition(b"\0")
     return text
 
 
-def _read_escape(cursor: _Cursor) -> bytes:
-    """Read the rest of an escape sequence, and return the bytes that it stands for. The backslash has been read."""
-    letter = cursor.read_byte()
-    if letter in _ESCAPES:
-        return _ESCAPES[letter]
-    if letter != b"u":
-        raise StationJsonError("Illegally escaped character")
-    hex_digits = cursor.read_match(_HEX4)
-    if not hex_digits:
-        raise StationJsonError("Malformed \\u escape sequence")
-    character = chr(int(hex_digits, 16))
-    # JSON writes a character above U+FFFF as two escapes, a surrogate pair. The station encodes each half by itself,
-    # which Python does only with "surrogatepass".
-    return character.encode("utf-8", "surrogatepass")
+def _format_step(step: bytes | int | None) -> str:
+    """Return one step of a path as the station writes it: ``.name``, or ``[2]``."""
+    if step is None:
+        return ".(null)"
+    if isinstance(step, int):
+        return f"[{step}]"
+    name = to_c_string(step)[:_EXCERPT_BYTES]
+    return f".{decode_lossless(name)}"
 
 
-def _read_number(cursor: _Cursor) -> int | float:
-    """Read a number without a sign: an int, or a float if it has a fraction or an exponent."""
-    integer = _parse_u64(_read_digits(cursor))
-    has_fraction = cursor.read_one_of((b".",)) != b""
-    fraction = _read_fraction(cursor) if has_fraction else 0.0
-    has_exponent = cursor.read_one_of((b"e", b"E")) != b""
-    if has_exponent:
-        exponent = _read_exponent(cursor)
-        return _scale_by_power_of_ten(integer + fraction, exponent)
-    if has_fraction:
-        return integer + fraction
-    return integer
-
-
-def _read_fraction(cursor: _Cursor) -> float:
-    """Read the digits after the decimal point, and return the fraction: 0.25 for ``25``."""
-    digits = _read_digits(cursor)
-    # The number is less than 2^64, and therefore less than 10^20. Divided by 10^400 or more it is 0 in a double.
-    exponent = min(len(digits), _MAX_EXPONENT)
-    return _parse_u64(digits) * 10.0**-exponent
-
-
-def _read_exponent(cursor: _Cursor) -> int:
-    """Read the sign and the digits after an ``e``. Return the exponent, limited to ``_MAX_EXPONENT``."""
-    sign = cursor.read_one_of((b"+", b"-"))
-    exponent = min(_parse_u64(_read_digits(cursor)), _MAX_EXPONENT)
-    return -exponent if sign == b"-" else exponent
-
-
-def _read_digits(cursor: _Cursor) -> bytes:
-    """Read and return all decimal digits up to the next other character. There must be at least one."""
-    digits = cursor.read_match(_DIGITS)
-    if not digits:
-        raise StationJsonError("Expecting some decimal digits")
-    return digits
+def _is_integer(value: _Scalar) -> TypeGuard[int]:
+    """Return whether a value is an integer. The station counts ``1.0`` and ``1e1`` as no integers."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _parse_u64(digits: bytes) -> int:
@@ -310,6 +348,11 @@ def _parse_u64(digits: bytes) -> int:
     for digit in digits:
         value = (value * 10 + digit - ord("0")) & _MAX_U64
     return value
+
+
+def _to_signed(value: int) -> int:
+    """Return the lowest 64 bits of an integer as a number with a sign."""
+    return ((value + _SIGN_BIT) & _MAX_U64) - _SIGN_BIT
 
 
 def _scale_by_power_of_ten(value: float, exponent: int) -> float:

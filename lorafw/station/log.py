@@ -121,8 +121,10 @@ def format_interval(seconds: float) -> str:
     """Return a time interval as a station prints it, such as ``1d``, ``1m30s`` or ``300ms``.
 
     The text has at most two units, of which the second is the next smaller one. The rest is dropped: 3601 seconds are
-    ``1h0m``.
+    ``1h0m``. A negative interval has a minus sign.
     """
+    if seconds < 0:
+        return f"-{format_interval(-seconds)}"
     span_us = round(seconds * 1_000_000)
     if span_us == 0:
         return "0"

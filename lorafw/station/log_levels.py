@@ -41,14 +41,20 @@ class LogLevels:
         return line.level >= self.level_of(line.module)
 
 
-def parse_log_levels(text: str) -> LogLevels:
+def parse_log_levels(text: str, before: LogLevels | None = None) -> LogLevels:
     """Return the levels that a station reads from a ``log_level``.
+
+    Args:
+        text: The text.
+        before: The levels that held before, which stay for a module that the text does not mention. None means those
+            with which a station starts.
 
     Raises:
         ValueError: The station does not start with this text.
     """
-    default = Level.INFO
-    modules: dict[str, Level] = {}
+    before = before or LogLevels()
+    default = before.default
+    modules = dict(before.modules)
     for item in text.split(","):
         module, level = _parse_item(item)
         if module is None:
