@@ -139,6 +139,24 @@ def test_inspect_shows_what_a_file_would_do(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "notes"),
+    [
+        (("--station-conf", "new.conf"), ["a station reads station.conf only when it starts"]),
+        (("--file", "station.conf=new.conf"), ["a station reads station.conf only when it starts"]),
+        (("--station", "new.conf"), ["a new station runs only after a restart"]),
+        (("--station-conf", "new.conf", "--restart", "reboot"), []),
+        ((), []),
+    ],
+)
+def test_build_notes_that_nothing_changes_without_a_restart(
+    cli: Cli, arguments: tuple[str, ...], notes: list[str]
+) -> None:
+    Path("new.conf").write_text("{}")
+    built = cli("firmware", "build", "--package", "2.0", *arguments)
+    assert [line.partition("Note: ")[2].partition(";")[0] for line in built.stderr.splitlines()] == notes
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["firmware", "build", "--package", ""], "package_version"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -122,8 +123,16 @@ def build(
     update = build_image(package_version=package, files=files, restart=restart, default_home=default_home)
     write_atomic(output, update, mode=EXECUTABLE_MODE)
     echo(f"{output}: {len(update)} bytes, PackageVersion {package}, files: {', '.join(files) or 'version.txt only'}")
-    if station is not None and restart is None:
+    if restart is None:
+        _note_that_a_restart_is_needed(files)
+
+
+def _note_that_a_restart_is_needed(files: Collection[str]) -> None:
+    """Print a note if an update without a restart has a file that a station reads only when it starts."""
+    if "station" in files:
         echo("Note: a new station runs only after a restart; --restart COMMAND does it.", err=True)
+    if "station.conf" in files:
+        echo("Note: a station reads station.conf only when it starts; --restart COMMAND restarts it.", err=True)
 
 
 def _collect_files(station: Path | None, station_conf: Path | None, others: tuple[str, ...]) -> dict[str, bytes | Path]:
