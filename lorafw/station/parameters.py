@@ -46,8 +46,8 @@ class _Parameter:
     """Reads the value."""
     is_set_at_once: bool = True
     """Whether a value that other text follows is used, although the station logs an error."""
-    is_quoted_in_environment: bool = True
-    """Whether an environment variable has the value as JSON. If not, its text is the value."""
+    is_json_in_environment: bool = True
+    """Whether an environment variable contains JSON. If not, its text is the value, without quotes."""
 
 
 class Parameters:
@@ -70,7 +70,7 @@ class Parameters:
         for name, parameter in _PARAMETERS.items():
             if name in variables:
                 value = variables[name]
-                text = value if parameter.is_quoted_in_environment else b'"' + value + b'"'
+                text = value if parameter.is_json_in_environment else b'"' + value + b'"'
                 self.set(name, "env", text)
 
     def set(self, name: str, source: str, text: bytes) -> None:
@@ -207,8 +207,8 @@ def _check_text(reader: JsonReader) -> int:
 def _to_i64(reader: JsonReader, value: float) -> int:
     """Return a number without its fraction.
 
-    What a station does with a number of more than 64 bits depends on its processor. Here it cannot read the number,
-    which is a decision of lorafw.
+    What a station does with a number of more than 64 bits depends on its processor and its compiler. Here it cannot
+    read such a number, which is a decision of lorafw.
     """
     if not -_MAX_I64 <= value <= _MAX_I64:
         raise reader.error(f"{value:g} does not fit into 64 bits")
@@ -223,7 +223,7 @@ _SIZE_OF_KB: Final = _Parameter("'size'", partial(_read_size, unit_bytes=_KB), i
 _SIZE_OF_MB: Final = _Parameter("'size'", partial(_read_size, unit_bytes=_MB), is_set_at_once=False)
 _U32: Final = _Parameter("u4", _read_u32)
 _FLAG: Final = _Parameter("bool", _read_flag)
-_TEXT: Final = _Parameter("'str'", _check_text, is_quoted_in_environment=False)
+_TEXT: Final = _Parameter("'str'", _check_text, is_json_in_environment=False)
 
 _PARAMETERS: Final[Mapping[str, _Parameter]] = {
     "RADIODEV": _TEXT,
