@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import stat
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import station_certificates
 
 from lorafw.clock import ManualClock
 from lorafw.cups.codec import encode_response
@@ -204,6 +207,31 @@ def test_a_reply_that_no_station_takes_is_a_failed_exchange(tmp_path: Path, answ
         assert gateway.poll().exchange is ExchangeOutcome.FAILED
     assert any(line in entry for entry in log), log
     assert "Interaction with CUPS failed - retrying in 10s" in log[-1]
+
+
+def test_the_tls_handshake_uses_up_a_part_of_the_time_limit(tmp_path: Path) -> None:
+    context = station_certificates.server_context(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                time.sleep(0.25)
+                secure = context.wrap_socket(connection, server_side=True)
+                time.sleep(0.25)
+                secure.sendall(ok(bytes(14)))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        gateway, home, log = make(tmp_path / "home", f"https://localhost:{listener.getsockname()[1]}")
+        home.write("cups.trust", station_certificates.authority())
+        conf = json.loads(home.read("station.conf") or b"")
+        conf["station_conf"]["CUPS_CONN_TIMEOUT"] = "400ms"
+        home.write("station.conf", json.dumps(conf))
+        verdict = gateway.poll()
+        thread.join()
+    assert verdict.exchange is ExchangeOutcome.FAILED
+    assert "[CUP:ERRO] CUPS timed out" in log[-2]
 
 
 def test_a_server_that_is_not_there_is_logged_in_the_stations_words(tmp_path: Path) -> None:

@@ -118,16 +118,15 @@ class HttpTransport:
     ) -> Iterator[HttpReply]:
         """Send a request over a new connection, and yield the response. See ``Transport.post``."""
         address = parse_cups_uri(uri)
-        with self._connect(uri, address, timeout_s, credentials, on_connected) as connection:
-            stream = _SocketStream(connection, timeout_s)
+        connection = self._connect(uri, address, timeout_s, credentials, on_connected)
+        with contextlib.closing(connection) as stream:
             token = auth_header_lines(credentials) if address.is_tls else b""
             request = request_bytes(address.host_port, body, token, self._buffer_bytes)
             stream.send(request)
             try:
                 yield read_reply(stream, address.host_port, request, self._buffer_bytes)
             except ConnectionLost:
-                # With a linger time of 0, close() sends a reset and drops what the buffers of this machine still hold.
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                stream.reset_on_close()
                 raise
 
     def _connect(
@@ -137,21 +136,22 @@ class HttpTransport:
         timeout_s: float,
         credentials: Credentials,
         on_connected: Callable[[], None],
-    ) -> socket.socket:
+    ) -> SocketStream:
         """Return a connection to the server, with TLS if the address is https."""
         # A station reads its TLS files before it connects.
         tls = _TlsClient(credentials) if address.is_tls else None
         connection = _open_socket(uri, address, timeout_s)
+        deadline_s = time.monotonic() + timeout_s
         try:
             on_connected()
         except TransportError:
             connection.close()
             raise
-        if tls is None:
-            return connection
-        connection.settimeout(timeout_s)
-        server_name = decode_lossless(address.host) if self._tls_sni else None
-        return tls.handshake(connection, server_name)
+        if tls is not None:
+            connection.settimeout(timeout_s)
+            server_name = decode_lossless(address.host) if self._tls_sni else None
+            connection = tls.handshake(connection, server_name)
+        return SocketStream(connection, timeout_s, deadline_s)
 
 
 class _TlsClient:
@@ -247,13 +247,20 @@ def _tls_error_text(error: OSError, otherwise: str) -> str:
     return otherwise
 
 
-class _SocketStream:
-    """A ``ByteStream`` over a socket. Its time limit restarts only when a full buffer has arrived."""
+class SocketStream:
+    """A ``ByteStream`` over a socket. Its time limit restarts only when a full buffer has arrived.
 
-    def __init__(self, connection: socket.socket, timeout_s: float) -> None:
+    Args:
+        connection: The connection.
+        timeout_s: The time within which each full buffer must arrive.
+        deadline_s: The end of the first time limit, as in ``time.monotonic()``. It runs from the TCP connection on, so
+            a TLS handshake uses up a part of it.
+    """
+
+    def __init__(self, connection: socket.socket, timeout_s: float, deadline_s: float) -> None:
         self._socket = connection
         self._timeout_s = timeout_s
-        self._deadline = time.monotonic() + timeout_s
+        self._deadline_s = deadline_s
 
     def send(self, data: bytes) -> None:
         """Send all data. Raises TransportError if the connection fails or the time limit passes."""
@@ -297,11 +304,19 @@ class _SocketStream:
 
     def reset_timeout(self) -> None:
         """Restart the time limit."""
-        self._deadline = time.monotonic() + self._timeout_s
+        self._deadline_s = time.monotonic() + self._timeout_s
+
+    def reset_on_close(self) -> None:
+        """Make ``close`` send a reset, and drop what the buffers of this machine still hold."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
 
     def _remaining_s(self) -> float:
         """Return the time until the limit. It is never 0, which would make the socket non-blocking."""
-        return max(self._deadline - time.monotonic(), 0.001)
+        return max(self._deadline_s - time.monotonic(), 0.001)
 
 
 class InProcessTransport:

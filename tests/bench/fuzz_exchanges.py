@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +21,7 @@ from lorafw.cups.messages import UpdateInfoResponse
 from lorafw.errors import LorafwError
 from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.home import Home
-from lorafw.gateway.transport import HttpTransport
+from lorafw.gateway.transport import HttpTransport, SocketStream
 from lorafw.gateway.virtual import VirtualGateway
 from lorafw.station.evaluation import ReplyEvaluation, evaluate_reply
 from lorafw.station.exchange import NOTE_MODULE, ExchangeResult
@@ -72,10 +73,7 @@ class _Connection:
         self._pieces = [piece for piece in pieces if piece]
         self._end = end
 
-    def __enter__(self) -> _Connection:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         pass
 
     def settimeout(self, seconds: float) -> None:
@@ -107,10 +105,10 @@ class _Transport(HttpTransport):
         super().__init__()
         self._connection = connection
 
-    def _connect(self, *arguments: Any) -> socket.socket:
+    def _connect(self, *arguments: Any) -> SocketStream:
         on_connected: Callable[[], None] = arguments[-1]
         on_connected()
-        return cast(socket.socket, self._connection)
+        return SocketStream(cast(socket.socket, self._connection), timeout_s=60, deadline_s=time.monotonic() + 60)
 
 
 class _Target:
