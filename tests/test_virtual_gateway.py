@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import socket
@@ -239,6 +240,33 @@ def test_a_server_that_is_not_there_is_logged_in_the_stations_words(tmp_path: Pa
     assert gateway.poll().exchange is ExchangeOutcome.FAILED
     assert "HTTP connect failed: NET - The connection to the given server / port failed" in log[-3]
     assert "CUPS connect failed - URI: http://127.0.0.1:9" in log[-2]
+
+
+def test_a_poll_without_a_free_descriptor_is_a_failed_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway, _, log = make(tmp_path / "home", "http://127.0.0.1:9")
+
+    def no_socket(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lorafw.gateway.transport.socket.socket", no_socket)
+        assert gateway.poll().exchange is ExchangeOutcome.FAILED
+    assert "[AIO:ERRO] [3] HTTP connect failed: NET - Failed to open a socket" in log[-3]
+    assert "CUPS connect failed - URI: http://127.0.0.1:9" in log[-2]
+
+
+def test_an_address_family_that_the_machine_lacks_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with raw_server(ok(bytes(14))) as uri:
+        gateway, _, _ = make(tmp_path / "home", uri)
+        port = int(uri.rpartition(":")[2])
+        found = [
+            (99, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("::1", port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port)),
+        ]
+        monkeypatch.setattr("lorafw.gateway.transport.socket.getaddrinfo", lambda *_, **__: found)
+        assert gateway.poll().exchange is ExchangeOutcome.DONE
 
 
 def test_after_a_rejection_the_station_turns_to_its_other_sets_of_files(tmp_path: Path) -> None:

@@ -199,16 +199,22 @@ def _open_socket(uri: str, address: StationAddress, timeout_s: float) -> socket.
         addresses = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except (socket.gaierror, UnicodeError):
         raise host_not_found_error(uri) from None
+    error = connection_refused_error(uri)
     for family, socket_type, protocol, _, peer in addresses:
-        connection = socket.socket(family, socket_type, protocol)
+        try:
+            connection = socket.socket(family, socket_type, protocol)
+        except OSError:
+            error = _connect_error(uri, "NET - Failed to open a socket")
+            continue
         connection.settimeout(limit_s)
         try:
             connection.connect(peer)
         except OSError:
+            error = connection_refused_error(uri)
             connection.close()
             continue
         return connection
-    raise connection_refused_error(uri)
+    raise error
 
 
 def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str | None) -> ssl.SSLSocket:
