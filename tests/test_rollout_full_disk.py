@@ -111,7 +111,7 @@ class FullDiskJournal(Journal):
     """A journal whose disk is full at one of its commits."""
 
     def __init__(self, journal: Journal, full_at: int, way: FullDisk) -> None:
-        super().__init__(journal._connection, journal.path)
+        super().__init__(journal._connection, journal.path, journal.plan)
         self.full_at, self.way, self.commits = full_at, way, 0
 
     def append(self, events: Sequence[Event]) -> list[Event]:

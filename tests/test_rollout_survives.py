@@ -69,7 +69,7 @@ class KillingJournal(Journal):
     """A journal with a boundary before and after each commit."""
 
     def __init__(self, journal: Journal, boundaries: Boundaries) -> None:
-        super().__init__(journal._connection, journal.path)
+        super().__init__(journal._connection, journal.path, journal.plan)
         self.boundaries = boundaries
 
     def append(self, events: Sequence[Event]) -> list[Event]:

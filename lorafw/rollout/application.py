@@ -16,7 +16,7 @@ from lorafw.rollout.events import Command, Commanded, Event, Started
 from lorafw.rollout.evolution import evolve
 from lorafw.rollout.file_system import check_is_local, lock_journal
 from lorafw.rollout.hooks import Hook
-from lorafw.rollout.journal import open_journal
+from lorafw.rollout.journal import has_begun, open_journal
 from lorafw.rollout.performing import Tools
 from lorafw.rollout.rates import CALLS_PER_S, OperationRates
 from lorafw.rollout.saved_plan import SavedPlan
@@ -126,7 +126,7 @@ def read_journal(plan: SavedPlan, journal: Path) -> tuple[RolloutState, list[Eve
     Raises:
         JournalError: The journal cannot be read, or is that of another plan.
     """
-    if not journal.exists():
+    if not has_begun(journal):
         return initial_state(plan), []
     with open_journal(journal, plan) as opened:
         events = opened.read()

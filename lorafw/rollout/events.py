@@ -9,10 +9,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, get_args, get_type_hints
 
 from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.tasks.lifecycle import Cause, TaskStatus
+
+LATEST_MS: Final = 253_402_300_799_999
+"""The last moment of the year 9999, in milliseconds since 1970 UTC."""
 
 
 class Command(StrEnum):
@@ -245,33 +248,45 @@ def from_members(kind: str, at_ms: int, members: Mapping[str, Any]) -> Event:
         members: Its other fields.
 
     Raises:
-        KeyError: There is no such type.
-        TypeError: A field is missing or unknown.
-        ValueError: A field has a value that is not allowed.
+        TypeError: A field is missing, unknown, or of another type.
+        ValueError: There is no such type, or a field has a value that is not allowed.
     """
+    if kind not in _KINDS:
+        raise ValueError(f"this version of lorafw does not know {kind!r}")
     cls = _KINDS[kind]
-    converters = _CONVERTERS[cls]
-    values = {name: _convert(converters.get(name), value) for name, value in members.items()}
-    return cls(at_ms=at_ms, **values)
+    if not isinstance(members, dict):
+        raise TypeError(f"the fields are {members!r}")
+    types = _TYPES[cls]
+    values = {name: _read_value(name, types.get(name, ()), value) for name, value in members.items()}
+    return cls(at_ms=_read_value("at_ms", (int,), at_ms), **values)
 
 
-def _convert(enum: Any, value: Any) -> Any:
-    """Return a value as a member of its enumeration. None stays None."""
-    if enum is None or value is None:
-        return value
-    return enum(value)
+def _read_value(name: str, types: tuple[Any, ...], value: Any) -> Any:
+    """Return the value of a field, as a member of its enumeration if it has one.
+
+    Args:
+        name: The name of the field.
+        types: The types that the field may have. The first one can be an enumeration.
+        value: The value, as JSON gives it.
+
+    Raises:
+        TypeError: The value has another type.
+        ValueError: The value is not allowed.
+    """
+    if types and types[0] in _ENUMS and value is not None:
+        value = types[0](value)
+    if type(value) not in types:
+        raise TypeError(f"{name} is {value!r}")
+    if name.endswith("_ms") and not 0 <= value <= LATEST_MS:
+        raise ValueError(f"{name} is {value!r}")
+    return value
 
 
-def _enum_fields(cls: type[Event]) -> dict[str, Any]:
-    """Return the enumeration of each field of an event that has one."""
+def _field_types(cls: type[Event]) -> dict[str, tuple[Any, ...]]:
+    """Return the types that each field of an event may have."""
     hints = get_type_hints(cls)
-    found = {}
-    for item in fields(cls):
-        for enum in _ENUMS:
-            if hints[item.name] in (enum, enum | None):
-                found[item.name] = enum
-    return found
+    return {name: get_args(hints[name]) or (hints[name],) for name in _FIELDS[cls]}
 
 
 _FIELDS: Final = {cls: tuple(item.name for item in fields(cls) if item.name != "at_ms") for cls in _NAMES}
-_CONVERTERS: Final = {cls: _enum_fields(cls) for cls in _NAMES}
+_TYPES: Final = {cls: _field_types(cls) for cls in _NAMES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,10 @@ _MOUNTS: Final = Path("/proc/self/mountinfo")
 _NETWORK_TYPES: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "ncpfs"}
 )
+
+_TRIES: Final = 5
+_PAUSE_S: Final = 0.02
+"""``apply`` tries to get its lock this often, with these pauses."""
 
 
 def check_is_local(path: Path) -> None:
@@ -40,7 +45,7 @@ def _file_system_type(path: Path) -> str | None:
         lines = _MOUNTS.read_text().splitlines()
     except OSError:
         return None
-    folder = path.resolve().parent
+    folder = follow_links(path).parent
     kind, longest = None, -1
     for line in lines:
         before, _, after = line.partition(" - ")
@@ -68,7 +73,7 @@ def lock_journal(path: Path) -> Iterator[None]:
     except OSError as error:
         raise JournalError(f"the lock {lock_path} cannot be created: {error.strerror}") from error
     try:
-        if not _try_lock(descriptor):
+        if not _try_lock_for_a_moment(descriptor):
             raise JournalError(f"another 'lorafw rollout apply' is running with {path}; wait until it has ended")
         yield
     finally:
@@ -88,8 +93,23 @@ def is_locked(path: Path) -> bool:
 
 
 def _lock_path(journal: Path) -> Path:
-    """Return the file whose lock an ``apply`` with this journal has."""
+    """Return the file whose lock an ``apply`` with this journal has. All symbolic links to a journal have one lock."""
+    journal = follow_links(journal)
     return journal.with_name(f"{journal.name}.lock")
+
+
+def follow_links(path: Path) -> Path:
+    """Return the file that symbolic links lead to. A loop of links ends somewhere in the loop."""
+    return Path(os.path.realpath(path))
+
+
+def _try_lock_for_a_moment(descriptor: int) -> bool:
+    """Lock an open file, as ``_try_lock`` does. ``is_locked`` of another process can have the lock for a moment."""
+    for _ in range(_TRIES - 1):
+        if _try_lock(descriptor):
+            return True
+        time.sleep(_PAUSE_S)
+    return _try_lock(descriptor)
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from lorafw.atomic import PRIVATE_MODE
 from lorafw.errors import JournalError
 from lorafw.rollout.events import Commanded, Event, from_members, name_of, to_members
-from lorafw.rollout.file_system import check_is_local
+from lorafw.rollout.file_system import check_is_local, follow_links
 from lorafw.rollout.saved_plan import SavedPlan
 
 FORMAT: Final = "1"
@@ -75,9 +75,11 @@ class Journal:
     The read position tells which events this object has returned already. Other processes can write behind it.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, plan: SavedPlan) -> None:
         self._connection = connection
         self.path = path
+        self.plan = plan
+        self._identity = _identity_of(path)
         self.read_position = 0
         """The number of the last event that was returned. 0 before the first."""
 
@@ -97,6 +99,7 @@ class Journal:
         """
         if not events:
             return []
+        self._check_is_in_place()
         with _sqlite_errors(self.path, "written"), _transaction(self._connection):
             commands = self.read_new_commands()
             self._insert(events)
@@ -116,11 +119,24 @@ class Journal:
         """
         if not events:
             return True
+        self._check_is_in_place()
         with _sqlite_errors(self.path, "written"), _transaction(self._connection):
             if self.has_new_commands():
                 return False
             self._insert(events)
         return True
+
+    def _check_is_in_place(self) -> None:
+        """Raise JournalError if the file was moved or deleted after it was opened.
+
+        SQLite would go on to write to a write-ahead log that nobody finds under the new name.
+        """
+        if _identity_of(self.path) == self._identity:
+            return
+        raise JournalError(
+            f"the journal {self.path} was moved, replaced or deleted while it was in use. Put it back, beside "
+            f"{wal_path(self.path).name}, and run the command again"
+        )
 
     def _insert(self, events: Iterable[Event]) -> None:
         """Insert events into the table."""
@@ -152,7 +168,12 @@ class Journal:
             return self._parse_and_advance(rows)
 
     def has_new_commands(self) -> bool:
-        """Return True if ``read_new_commands`` would return a command. The read position does not move."""
+        """Return True if ``read_new_commands`` would return a command. The read position does not move.
+
+        Raises:
+            JournalError: The journal is damaged, or is not there any more.
+        """
+        self._check_is_in_place()
         with _sqlite_errors(self.path, "read"):
             row = self._connection.execute(
                 "SELECT 1 FROM events WHERE kind = 'commanded' AND sequence > ? LIMIT 1", (self.read_position,)
@@ -171,17 +192,28 @@ class Journal:
         """Return the events of some rows, and move the read position to the last one."""
         events = []
         for sequence, at_ms, kind, members in rows:
-            events.append(_parse_event(self.path, sequence, at_ms, kind, members))
+            events.append(self._parse_event(sequence, at_ms, kind, members))
             self.read_position = max(self.read_position, sequence)
         return events
 
+    def _parse_event(self, sequence: int, at_ms: int, kind: str, members: str) -> Event:
+        """Return the event of a row of the table. Raises JournalError if the row is damaged."""
+        try:
+            event = from_members(kind, at_ms, json.loads(members))
+            _check_fits_plan(event, self.plan)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise JournalError(f"{self.path}: event {sequence} ({kind}) cannot be read: {error}. {_REMEDY}") from error
+        return event
 
-def _parse_event(path: Path, sequence: int, at_ms: int, kind: str, members: str) -> Event:
-    """Return the event of a row of the table. Raises JournalError if the row is damaged."""
-    try:
-        return from_members(kind, at_ms, json.loads(members))
-    except (KeyError, TypeError, ValueError) as error:
-        raise JournalError(f"{path}: event {sequence} cannot be read: {error!r}. {_REMEDY}") from error
+
+def _check_fits_plan(event: Event, plan: SavedPlan) -> None:
+    """Raise ValueError if an event is about a gateway or a wave that the plan does not have."""
+    gateway = getattr(event, "gateway", None)
+    if gateway is not None and gateway not in plan.wave_of:
+        raise ValueError(f"the plan has no gateway {gateway!r}")
+    wave = getattr(event, "wave", None)
+    if wave is not None and not 0 <= wave < len(plan.waves):
+        raise ValueError(f"the plan has no wave with the index {wave}")
 
 
 @contextmanager
@@ -203,14 +235,34 @@ def _sqlite_errors(path: Path, verb: str) -> Iterator[None]:
 
 assert name_of(Commanded) == "commanded"
 _REMEDY: Final = (
-    "Move the file away and run apply again: it finds the tasks of this plan by the tag of their definition, and "
-    "creates no second one"
+    "Move the file away and run apply again: it finds the tasks of this plan by the tag of their definition, holds "
+    "until you promote it, and creates no second one"
 )
 
 
 def journal_path(plan_path: Path) -> Path:
     """Return the journal of a plan, if no other one is given: the file beside it that ends in ``.journal``."""
     return plan_path.with_suffix(".journal")
+
+
+def wal_path(journal: Path) -> Path:
+    """Return SQLite's write-ahead log of a journal. After kill -9 it has the last events."""
+    journal = follow_links(journal)
+    return journal.with_name(f"{journal.name}-wal")
+
+
+def has_begun(journal: Path) -> bool:
+    """Return True if there is a journal, or at least its write-ahead log."""
+    return journal.exists() or wal_path(journal).exists()
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others of this machine. None if there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager
@@ -230,7 +282,7 @@ def open_journal(path: Path, plan: SavedPlan) -> Iterator[Journal]:
     check_is_local(path)
     connection = _connect(path)
     try:
-        journal = Journal(connection, path)
+        journal = Journal(connection, path, plan)
         with _sqlite_errors(path, "opened"):
             _prepare(connection, path, plan)
         yield journal
@@ -240,27 +292,43 @@ def open_journal(path: Path, plan: SavedPlan) -> Iterator[Journal]:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Open the file. A new one can only be read by its owner, from the first moment."""
+    if path.exists() and not path.is_file():
+        raise JournalError(f"the journal {path} cannot be opened: it is not a regular file")
+    if has_begun(path) and not path.exists():
+        # SQLite would delete the log, and the events in it.
+        raise JournalError(
+            f"the journal {path} is gone, but {wal_path(path)} is there, which belongs to it. Put the journal back. "
+            f"If it is lost, move {wal_path(path).name} away"
+        )
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE_MODE))
-        return sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        with _sqlite_errors(path, "opened"):
+            return sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
     except OSError as error:
         raise JournalError(f"the journal {path} cannot be opened: {error.strerror}") from error
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, plan: SavedPlan) -> None:
     """Create the tables if there are none, and check that the journal is that of the plan."""
-    # 1. Each commit is on the disk before it returns, and readers do not block the writer.
+    # 1. Refuse the file of something else before anything in it is changed.
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if names and not names >= {"meta", "events"}:
+        raise JournalError(f"{path} is an SQLite database, but not a journal; give another file with --journal")
+    if names:
+        _check_meta(dict(connection.execute("SELECT name, value FROM meta")), path, plan)
+
+    # 2. Each commit is on the disk before it returns, and readers do not block the writer.
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise JournalError(f"the journal {path} cannot be written safely here (mode {mode}); choose a local disk")
     connection.execute("PRAGMA synchronous = FULL")
 
-    # 2. Refuse a damaged file before anything is added to it.
+    # 3. Refuse a damaged file before anything is added to it.
     (first_problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if first_problem != "ok":
         raise JournalError(f"the journal {path} is damaged: {first_problem}. {_REMEDY}")
 
-    # 3. Create the tables in a new file. Two processes may do it at the same time.
+    # 4. Create the tables in a new file. Two processes may do it at the same time.
     with _transaction(connection):
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
             for statement in _statements():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lorafw.rollout.events import Event
 from lorafw.rollout.evolution import evolve
-from lorafw.rollout.journal import open_journal
+from lorafw.rollout.journal import has_begun, open_journal
 from lorafw.rollout.saved_plan import SavedPlan
 from lorafw.rollout.state import RolloutState, initial_state
 
@@ -48,7 +48,7 @@ class JournalReader:
 
     def _read_new_events(self) -> None:
         """Read what was added. If another journal has taken the place of the one that was read, read all of it."""
-        if not self._path.exists():
+        if not has_begun(self._path):
             self._forget()
             return
         with open_journal(self._path, self._plan) as journal:
