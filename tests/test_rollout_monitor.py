@@ -18,9 +18,9 @@ from lorafw.lab.panels.html import SafeHtml, html
 from lorafw.lab.panels.rollout_view import MonitorView, wave_rows
 from lorafw.lab.plots.figure import AccessibleFigure
 from lorafw.rollout import Command, Until, command, read_report, read_state
-from lorafw.rollout import journal as journal_module
 from lorafw.rollout.application import read_journal
 from lorafw.rollout.file_system import lock_journal
+from lorafw.rollout.journal import Journal
 from lorafw.testbed import Testbed
 
 
@@ -212,15 +212,15 @@ def test_a_refresh_reads_only_what_was_added_to_the_journal(
     held: RolloutMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    parse = journal_module._parse_event
+    parse = Journal._parse_event
 
-    def count(path: Path, sequence: int, *rest: Any) -> Any:
+    def count(journal: Journal, sequence: int, *rest: Any) -> Any:
         read.append(sequence)
-        return parse(path, sequence, *rest)
+        return parse(journal, sequence, *rest)
 
     last = len(read_journal(held.plan, held.journal)[1])
     command(held.plan, held.journal, Command.PAUSE, actor="Ada", reason="a storm")
-    monkeypatch.setattr(journal_module, "_parse_event", count)
+    monkeypatch.setattr(Journal, "_parse_event", count)
     held.controls.update.click()
     assert read == [last, last + 1], "the last known event, and the new one"
     assert "Ⅱ paused" in shown(held)
