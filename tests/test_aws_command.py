@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from botocore.utils import should_bypass_proxies
 from outside import World
 from processes import killed_at_the_end
 
@@ -304,6 +305,8 @@ def test_where_nothing_answers_there_is_no_lab(lab: ServeProcess) -> None:
         ["configure"],
         ["configure", "set", "region", "x"],
         ["--region", "us-east-1", "sso", "login"],
+        ["--reg", "us-east-1", "configure", "set", "cli_follow_urlparam", "true"],
+        ["--", "configure", "set", "region", "x"],
         ["--debug", "login"],
         ["logout"],
     ],
@@ -327,6 +330,59 @@ def test_arguments_that_lead_elsewhere_are_refused(arguments: list[str]) -> None
 )
 def test_other_arguments_are_taken_as_they_are(arguments: list[str]) -> None:
     assert aws_command("aws", ENDPOINT, arguments) == ["aws", "--endpoint-url", ENDPOINT.url, *arguments]
+
+
+ALIASES = """
+[toplevel]
+s3api = s3api --endpoint-url http://127.0.0.1:4566
+who = !curl http://127.0.0.1:4566
+[command sts]
+get-caller-identity = get-caller-identity --endpoint-url http://127.0.0.1:4566
+"""
+
+
+@pytest.fixture
+def aliases(user: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with aliases of the AWS CLI, in the home folder of somebody who uses LocalStack."""
+    monkeypatch.setenv("HOME", str(user))
+    (user / ".aws" / "cli").mkdir()
+    path = user / ".aws" / "cli" / "alias"
+    path.write_text(ALIASES)
+    return path
+
+
+@pytest.mark.parametrize(
+    "line", ["s3api list-buckets", "who", "--reg us-east-1 --debug who", "sts --output json get-caller-identity"]
+)
+def test_an_alias_of_the_user_is_refused_because_it_may_lead_elsewhere(aliases: Path, line: str) -> None:
+    with pytest.raises(LabError, match=r"is refused: '\S+' is an alias in ~/\.aws/cli/alias"):
+        aws_command("aws", ENDPOINT, line.split())
+
+
+@pytest.mark.parametrize("line", ["s3 ls who", "iam list-users --query who", "sts get-session-token", "--version"])
+def test_a_command_that_is_no_alias_is_taken_beside_aliases(aliases: Path, line: str) -> None:
+    assert aws_command("aws", ENDPOINT, line.split())[3:] == line.split()
+
+
+def test_a_file_of_aliases_that_cannot_be_read_is_refused(aliases: Path) -> None:
+    aliases.write_text("who = am I")
+    with pytest.raises(LabError, match=r"~/\.aws/cli/alias cannot be read"):
+        aws_command("aws", ENDPOINT, LIST)
+
+
+def test_the_aws_cli_itself_would_follow_such_an_alias(aliases: Path, user: Path) -> None:
+    assert REAL is not None
+    aliases.write_text("[toplevel]\nsts = !echo an alias ran\n")
+    environment = aws_environment({"HOME": str(user), "PATH": os.environ["PATH"]}, ENDPOINT)
+    done = subprocess.run([REAL, "sts"], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "an alias ran\n"
+
+
+def test_a_lab_on_ipv6_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = LabEndpoint("http://[::1]:5000", "us-east-1")
+    monkeypatch.setattr(os, "environ", aws_environment({}, endpoint))
+    assert should_bypass_proxies(endpoint.url)
+    assert not should_bypass_proxies("https://sts.amazonaws.com")
 
 
 def test_a_command_that_ignores_the_endpoint_cannot_leave_this_machine(user: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
 from lorafw.isolation.environment import (
+    LOOPBACK_HOSTS,
     aws_variables,
     aws_variables_that_win,
     unreachable_aws_variables,
@@ -19,6 +20,8 @@ from lorafw.isolation.environment import (
 from lorafw.lab import ServeProcess, Workspace
 from lorafw.localaws.cloud import Cloud
 from lorafw.testbed import Testbed
+
+DIRECT = ",".join(LOOPBACK_HOSTS)
 
 
 @pytest.fixture(autouse=True)
@@ -84,10 +87,10 @@ def test_what_leads_to_the_lab_is_all_that_is_left() -> None:
 @pytest.mark.parametrize(
     ("there", "wanted"),
     [
-        ({}, {"NO_PROXY": "127.0.0.1,localhost"}),
+        ({}, {"NO_PROXY": DIRECT}),
         ({"NO_PROXY": "*"}, {"NO_PROXY": "*"}),
-        ({"NO_PROXY": ".work, localhost"}, {"NO_PROXY": ".work,localhost,127.0.0.1"}),
-        ({"no_proxy": ".work"}, {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": ".work,127.0.0.1,localhost"}),
+        ({"NO_PROXY": ".work, localhost"}, {"NO_PROXY": ".work,localhost,127.0.0.1,::1,[::1]"}),
+        ({"no_proxy": ".work"}, {"NO_PROXY": DIRECT, "no_proxy": f".work,{DIRECT}"}),
     ],
 )
 def test_calls_to_this_machine_go_past_a_proxy_beside_those_that_do_already(
@@ -103,6 +106,7 @@ def test_calls_to_this_machine_go_past_a_proxy_beside_those_that_do_already(
         monkeypatch.setenv(name, value)
     assert urllib.request.proxy_bypass("127.0.0.1:5000")
     assert urllib.request.proxy_bypass("localhost:5000")
+    assert urllib.request.proxy_bypass("[::1]:5000")
 
 
 @pytest.mark.parametrize(

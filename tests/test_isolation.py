@@ -24,7 +24,9 @@ from moto import mock_aws
 
 from lorafw import Testbed
 from lorafw.errors import LabError
+from lorafw.isolation.opening import kept_in
 from lorafw.isolation.reach import Place, make_reach
+from lorafw.isolation.regions import lorawan_regions
 from lorafw.localaws.cloud import Cloud
 
 REDIRECT = "http://127.0.0.1:9"
@@ -248,6 +250,52 @@ def test_a_proxy_on_another_machine_is_not_used() -> None:
         boto3.client("s3", endpoint_url="http://127.0.0.1:10", config=proxied).list_buckets()
 
 
+DIFFERENT_HOSTS = r"://aws.example.org\@127.0.0.1:10"
+"""urllib3 connects to aws.example.org. Python's urlsplit finds 127.0.0.1."""
+
+
+def test_an_address_in_which_two_programs_find_different_hosts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", lambda host, *_, **__: pytest.fail(f"{host} was looked up"))
+    with Testbed(gateways=0):
+        with pytest.raises(LabError, match="in which two programs find different hosts"):
+            boto3.client("s3", endpoint_url=f"http{DIFFERENT_HOSTS}").list_buckets()
+        proxied = Config(proxies={"http": f"http{DIFFERENT_HOSTS}"})
+        with pytest.raises(LabError, match=r"ListBuckets would be sent to 127\.0\.0\.1, while .* through the proxy"):
+            boto3.client("s3", endpoint_url="http://127.0.0.1:10", config=proxied).list_buckets()
+
+
+def test_a_guard_without_a_testbed_lets_code_reach_the_server_on_this_machine_that_a_variable_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:4566")
+    sent: list[str] = []
+
+    def record(_: Any, request: Any) -> Any:
+        sent.append(request.url)
+        raise InterruptedError
+
+    monkeypatch.setattr(URLLib3Session, "send", record)
+    with kept_in("us-east-1", occasion="a test runs", remedy="do nothing"):
+        with pytest.raises(InterruptedError):
+            boto3.client("sts", endpoint_url="http://localhost:4566").get_caller_identity()
+        with pytest.raises(LabError, match=r"sts GetCallerIdentity would be sent to sts\."):
+            boto3.client("sts").get_caller_identity()
+    assert sent == ["http://localhost:4566/"]
+
+
+@pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_DATA_PATH", "AWS_CONFIG_FILE"])
+def test_the_users_settings_do_not_change_the_regions(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    (tmp_path / "endpoints.json").write_text('{"partitions": [], "version": 3}')
+    (tmp_path / "broken").write_text("[default")
+    values = {"AWS_PROFILE": "gone", "AWS_DATA_PATH": str(tmp_path), "AWS_CONFIG_FILE": str(tmp_path / "broken")}
+    monkeypatch.setenv(variable, values[variable])
+    regions = lorawan_regions.__wrapped__()
+    assert "us-east-1" in regions
+    assert "eu-west-1" in regions
+
+
 def test_no_credential_provider_asks_or_runs_anything(tmp_path: Path) -> None:
     profile = {"profiles": {"work": {"credential_process": f"touch {tmp_path / 'ran'}"}}}
     provider = ProcessProvider("work", lambda: profile)
@@ -316,6 +364,8 @@ def test_a_program_that_a_test_starts_finds_no_aws_unless_it_is_given_one(tmp_pa
         ("http://bucket.localhost/", Place.NOWHERE),
         ("http://amazonaws.com.example.com/", Place.NOWHERE),
         ("http://169.254.169.254/latest", Place.NOWHERE),
+        (r"http://aws.example.org\@127.0.0.1/", Place.NOWHERE),
+        (r"http://aws.example.org\@minio:9000/", Place.NOWHERE),
     ],
 )
 def test_the_place_of_a_request_follows_from_its_address_alone(url: str, place: Place) -> None:

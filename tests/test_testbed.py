@@ -382,7 +382,7 @@ def test_a_proxy_in_the_environment_does_not_stand_between_the_parts_of_a_cloud(
     assert urllib.request.getproxies()["http"]
     with Cloud() as cloud:
         assert cloud.client("iotwireless").list_wireless_gateways()["WirelessGatewayList"] == []
-        assert cloud.environment()["NO_PROXY"] == "127.0.0.1,localhost"
+        assert cloud.environment()["NO_PROXY"].startswith("127.0.0.1,localhost,")
 
 
 @pytest.mark.parametrize("text", ["not base64!", "AA==", "A" * 4096], ids=["text", "short", "long"])

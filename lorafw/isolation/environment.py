@@ -19,7 +19,8 @@ DUMMY_CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY"
 NOWHERE: Final = "http://127.0.0.1:9"
 """An address of this machine on which nothing listens."""
 
-_LOOPBACK: Final = ("127.0.0.1", "localhost")
+LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1", "[::1]")
+"""What to write into NO_PROXY. Some programs expect the brackets around an address of IPv6, others do not."""
 
 _PROFILES: Final = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 
@@ -90,7 +91,7 @@ def _with_loopback(hosts: str) -> str:
         return hosts
     stripped_hosts = [host.strip() for host in hosts.split(",")]
     direct_hosts = [host for host in stripped_hosts if host]
-    return ",".join(dict.fromkeys((*direct_hosts, *_LOOPBACK)))
+    return ",".join(dict.fromkeys((*direct_hosts, *LOOPBACK_HOSTS)))
 
 
 def without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from lorafw.errors import LabError
 from lorafw.isolation.accounts import account_of
 from lorafw.isolation.answers import Intercept, answer
-from lorafw.isolation.reach import Place, Reach, is_loopback
+from lorafw.isolation.reach import Place, Reach, is_loopback, is_unambiguous
 from lorafw.isolation.sessions import KEY_ID, SECRET
 from lorafw.isolation.settings import replaced
 
@@ -173,7 +173,7 @@ def _why_unanswered() -> str:
 def _check_proxy(http_session: Any, request: Any, rules: GuardRules) -> None:
     """Raise LabError if the request would go through a proxy on another machine."""
     proxy = http_session._proxy_config.proxy_url_for(request.url)
-    if proxy is None or is_loopback(urlsplit(proxy).hostname) or rules.reach.allows(proxy):
+    if proxy is None or rules.reach.permits_proxy(proxy):
         return
     reason = f"it would go through the proxy {urlsplit(proxy).hostname}; set NO_PROXY for the host"
     raise _refusal(request, reason, rules)
@@ -181,12 +181,22 @@ def _check_proxy(http_session: Any, request: Any, rules: GuardRules) -> None:
 
 def _refusal(request: Any, reason: str, rules: GuardRules) -> LabError:
     """Return the error for a request that was not sent. It names the operation, the host and the remedy."""
-    parts = urlsplit(request.url)
-    operation = _operation.get() or f"{request.method} {parts.path or '/'}"
+    operation = _operation.get() or f"{request.method} {urlsplit(request.url).path or '/'}"
+    destination = _describe_destination(request.url)
     return LabError(
-        f"{operation} would be sent to {parts.hostname}, which is not this machine, while {rules.occasion}, and was "
-        f"kept back: {reason}; {rules.remedy}"
+        f"{operation} would be sent to {destination}, while {rules.occasion}, and was kept back: {reason}; "
+        f"{rules.remedy}"
     )
+
+
+def _describe_destination(url: str) -> str:
+    """Return the host of a URL for a message, and why it is not this machine."""
+    host = urlsplit(url).hostname
+    if not is_unambiguous(url):
+        return f"{url!r}, in which two programs find different hosts"
+    if is_loopback(host):
+        return str(host)
+    return f"{host}, which is not this machine"
 
 
 def _named_request(make_request: Method, _: GuardRules) -> Method:

@@ -65,7 +65,8 @@ def isolated(
         LabError: An allowed host is not written as one, or botocore or moto has another shape.
     """
     with contextlib.ExitStack() as stack:
-        reach = stack.enter_context(_settings_put_aside(owner.region, allow_hosts))
+        configured = stack.enter_context(_settings_put_aside(owner.region))
+        reach = make_reach(allow_hosts, [*configured, NOWHERE])
         stack.enter_context(without_moto_switches())
 
         from moto.core.models import MockAWS  # noqa: PLC0415 -- moto takes half a second, and reads its switches here
@@ -132,7 +133,9 @@ def kept_in(
         LabError: An allowed host is not written as one, or botocore has another shape.
     """
     with contextlib.ExitStack() as stack:
-        reach = stack.enter_context(_settings_put_aside(region, allow_hosts))
+        stack.enter_context(_settings_put_aside(region))
+        # What the user has configured for AWS needs no testbed: an address of this machine may be reached.
+        reach = make_reach(allow_hosts, [NOWHERE])
         rules = GuardRules(reach, has_testbed=False, occasion=occasion, remedy=remedy)
         stack.enter_context(guarding(rules))
         if server_url is not None:
@@ -143,11 +146,10 @@ def kept_in(
 
 
 @contextlib.contextmanager
-def _settings_put_aside(region: str, allow_hosts: Sequence[str]) -> Iterator[Reach]:
-    """Put the user's settings aside until the end of the block, and yield what may be reached meanwhile."""
+def _settings_put_aside(region: str) -> Iterator[tuple[str, ...]]:
+    """Put the user's settings aside until the end of the block, and yield the addresses that they name for AWS."""
     variables = endpoint_variables(os.environ)
     named = [*_CONFIGURED_BEFORE, *_enclosing.configured, *variables, *endpoints_in_files()]
     configured = tuple(url for url in named if url not in _enclosing.servers)
-    reach = make_reach(allow_hosts, [*configured, NOWHERE])
     with replaced(_enclosing, "configured", configured), put_aside(region):
-        yield reach
+        yield configured

@@ -6,7 +6,7 @@ The decision depends only on the address. No name server is asked.
 2. An address that a variable or a file names for AWS is a redirect of the user's daily work: it means the testbed.
 3. An address of AWS means the testbed.
 4. Loopback is on the network.
-5. Everything else is refused.
+5. Everything else is refused. So is a URL in which two parsers find different hosts.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class Reach:
     def place_of(self, url: str) -> Place:
         """Return the destination of a request to this URL."""
         host = urlsplit(url).hostname
+        if not is_unambiguous(url):
+            return Place.NOWHERE
         if self.allows(url):
             return Place.NETWORK
         if self.redirect_of(url) is not None or is_aws(host):
@@ -69,6 +71,11 @@ class Reach:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
         return host in self.allowed or f"{host}:{_port(parts)}" in self.allowed
+
+    def permits_proxy(self, url: str) -> bool:
+        """Return True if requests may go through the proxy at this URL: it is on this machine, or was allowed."""
+        is_near = is_loopback(urlsplit(url).hostname) or self.allows(url)
+        return is_near and is_unambiguous(url)
 
     def redirect_of(self, url: str) -> SplitResult | None:
         """Return the configured address that this URL belongs to. A bucket may stand before its host."""
@@ -100,6 +107,23 @@ def check_hosts(allow_hosts: Sequence[str]) -> frozenset[str]:
     if isinstance(allow_hosts, str):
         raise LabError(f"allow_hosts: {allow_hosts!r} is one text; give a list, [{allow_hosts!r}]")
     return frozenset(_checked_host(host) for host in allow_hosts)
+
+
+def is_unambiguous(url: str) -> bool:
+    r"""Return whether urllib3, which connects for botocore, reads the same host and port in a URL as this module.
+
+    For ``http://aws.example.com\@127.0.0.1/`` they differ: urllib3 connects to aws.example.com.
+    """
+    from urllib3.exceptions import LocationParseError  # noqa: PLC0415 -- botocore has imported it, if it is needed
+    from urllib3.util import parse_url  # noqa: PLC0415
+
+    parts = urlsplit(url)
+    try:
+        connected = parse_url(url)
+    except LocationParseError:
+        return False
+    host = (connected.host or "").strip("[]").lower()
+    return host == (parts.hostname or "") and connected.port == parts.port
 
 
 def is_loopback(host: str | None) -> bool:

@@ -1,6 +1,6 @@
 """The Regions that have AWS IoT Core for LoRaWAN.
 
-The source is botocore's table of endpoints, as for ``boto3.Session().get_available_regions("iotwireless")``.
+The source is botocore's own table of endpoints, as for ``boto3.Session().get_available_regions("iotwireless")``.
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 import functools
 
 from lorafw.errors import LabError
+from lorafw.isolation.sessions import available_regions
 
 
 @functools.cache
 def lorawan_regions() -> tuple[str, ...]:
     """Return the Regions in the order of the alphabet. The first call takes a tenth of a second."""
-    from botocore.session import Session  # noqa: PLC0415 -- botocore takes a tenth of a second
-
-    return tuple(sorted(Session().get_available_regions("iotwireless")))
+    return tuple(sorted(available_regions("iotwireless")))
 
 
 def check_region(region: object) -> None:

@@ -3,7 +3,8 @@
 Versions before 1.29 and 2.13 ignore AWS_ENDPOINT_URL, and each version has commands that ignore ``--endpoint-url``.
 Therefore the command gets the option, and its environment sends everything that is not for this machine to a proxy
 that does not exist. A request that would leave the machine fails before it leaves. The AWS CLI 1 also fetches a
-parameter that is a URL, and asks no proxy for it. A configuration file of lorafw's own turns that off.
+parameter that is a URL, and asks no proxy for it. A configuration file of lorafw's own turns that off. An alias of the
+user's, which could do anything, is refused.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from lorafw.errors import LabError
-from lorafw.isolation.environment import DUMMY_CREDENTIALS, NOWHERE, without_aws_settings
+from lorafw.isolation.environment import DUMMY_CREDENTIALS, LOOPBACK_HOSTS, NOWHERE, without_aws_settings
+from lorafw.localaws.aws_aliases import check_no_alias
 from lorafw.localaws.lab_endpoint import LabEndpoint
 
 AWS_CONFIG_FILE: Final = Path(__file__).with_name("aws_cli.ini")
 """The configuration that the AWS CLI reads in the lab, in place of the user's own."""
 
 _PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FTP_PROXY")
-_DIRECT_HOSTS: Final = "127.0.0.1,localhost,::1"
 _OPTIONS_WITH_VALUE: Final = (
     "--endpoint-url",
     "--profile",
@@ -72,14 +73,16 @@ def aws_command(aws: str, endpoint: LabEndpoint, arguments: Sequence[str]) -> li
         arguments: What the user typed after ``aws``. It is passed on unchanged.
 
     Raises:
-        LabError: The arguments name another endpoint or a profile, or a command that signs in or configures.
+        LabError: The arguments name another endpoint or a profile, a command that signs in or configures, or an alias.
     """
     _check_options(endpoint, arguments)
-    command = _command_word(arguments)
+    words = list(_command_words(arguments))
+    command = "".join(words[:1])
     if command in _REFUSED_COMMANDS:
         raise LabError(
             f"'lorafw aws {command}' is refused: {_REFUSED_COMMANDS[command]}. Run 'aws {command}' if you mean AWS"
         )
+    check_no_alias(words)
     return [aws, "--endpoint-url", endpoint.url, *arguments]
 
 
@@ -89,7 +92,7 @@ def aws_environment(environ: Mapping[str, str], endpoint: LabEndpoint) -> dict[s
     It has none of the user's AWS settings. For all other hosts it names a proxy on which nothing listens.
     """
     proxies = {spelling: NOWHERE for name in _PROXIES for spelling in (name, name.lower())}
-    direct = dict.fromkeys(("NO_PROXY", "no_proxy"), _DIRECT_HOSTS)
+    direct = dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(LOOPBACK_HOSTS))
     lab = {
         "AWS_ENDPOINT_URL": endpoint.url,
         "AWS_DEFAULT_REGION": endpoint.region,
@@ -120,12 +123,14 @@ def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
                 yield name, value if equals else next_argument
 
 
-def _command_word(arguments: Sequence[str]) -> str:
-    """Return the service or command, such as ``iotwireless``, or an empty text if there is none."""
+def _command_words(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the words of the command, such as ``iotwireless`` and ``list-wireless-gateways``, without global options.
+
+    Values of the command's own options may follow. The AWS CLI also accepts shortened names of options.
+    """
     remaining = iter(arguments)
     for argument in remaining:
-        if argument in _OPTIONS_WITH_VALUE:
+        if not argument.startswith("-"):
+            yield argument
+        elif len(argument) > len("--") and any(name.startswith(argument) for name in _OPTIONS_WITH_VALUE):
             next(remaining, None)
-        elif not argument.startswith("-"):
-            return argument
-    return ""

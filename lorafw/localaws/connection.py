@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from lorafw.errors import LabError, RolloutError, WrongTarget
-from lorafw.isolation.reach import is_aws
+from lorafw.isolation.reach import is_aws, is_unambiguous
 from lorafw.isolation.sessions import make_client
 from lorafw.localaws.lab_endpoint import check_is_lab, find_endpoint
 
@@ -154,7 +154,7 @@ def _errors_as_rollout_error(service: str) -> Iterator[None]:
 def _check_endpoint(service: str, url: str) -> None:
     """Refuse an endpoint that is not AWS's, whichever variable or file names it."""
     parts = urlsplit(url)
-    if parts.scheme == "https" and is_aws(parts.hostname):
+    if parts.scheme == "https" and is_aws(parts.hostname) and is_unambiguous(url):
         return
     raise WrongTarget(
         f"{service} would be called at {url}, which is not AWS; unset AWS_ENDPOINT_URL and endpoint_url in the "
