@@ -6,6 +6,7 @@ The whole table of hostile environments is `tests/bench/isolation.py`; two of it
 from __future__ import annotations
 
 import os
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ from botocore.httpsession import URLLib3Session
 from botocore.session import Session
 from botocore.utils import ContainerMetadataFetcher
 from moto import mock_aws
+from moto.core.models import MockAWS, botocore_stubber
+from requests.adapters import HTTPAdapter
 
 from lorafw import Testbed
 from lorafw.errors import LabError
@@ -343,6 +346,88 @@ def test_a_program_that_a_test_starts_finds_no_aws_unless_it_is_given_one(tmp_pa
             )
     assert alone.stdout.strip() == REDIRECT
     assert given.stdout.strip() == variables["AWS_ENDPOINT_URL"]
+
+
+def test_a_call_that_is_under_way_when_the_testbed_closes_is_not_sent() -> None:
+    bed = Testbed(gateways=0).start()
+    client = bed.client("s3")
+    client.meta.events.register_last("before-send", lambda **_: bed.stop())
+    with pytest.raises(LabError, match="this Testbed is not open"):
+        client.list_buckets()
+
+
+def test_code_that_wraps_the_sending_of_botocore_inside_a_testbed_sees_its_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Testbed(gateways=0) as bed, monkeypatch.context() as patches:
+        send = URLLib3Session.send
+        seen: list[str] = []
+
+        def wrapped(self: Any, request: Any) -> Any:
+            seen.append(request.url)
+            return send(self, request)
+
+        patches.setattr(URLLib3Session, "send", wrapped)
+        bed.client("s3").list_buckets()
+    assert seen == ["https://s3.amazonaws.com/"]
+
+
+def test_testbeds_in_one_mock_of_moto_share_its_s3_and_nothing_of_their_own() -> None:
+    with mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket="of-the-project")
+        for count in (2, 1):
+            with Testbed(gateways=count, region="eu-west-1") as bed:
+                assert gateways_seen(boto3.client("iotwireless")) == ids_of(bed)
+                wireless = bed.client("iotwireless")
+                arn = wireless.get_wireless_gateway(Identifier=bed.gateways[0].id, IdentifierType="WirelessGatewayId")
+                assert wireless.list_tags_for_resource(ResourceArn=arn["Arn"])["Tags"] == []
+                wireless.tag_resource(ResourceArn=arn["Arn"], Tags=[{"Key": "site", "Value": "roof"}])
+                bed.define_update("1.0.1")
+                bed.advance(20)
+                assert bed.status() == "COMPLETED"
+        assert {"of-the-project", "iotwirelessfwupdate"} == {one["Name"] for one in s3.list_buckets()["Buckets"]}
+
+
+def test_a_session_that_boto3_keeps_does_not_outlive_a_guard() -> None:
+    before = boto3.DEFAULT_SESSION
+    with kept_in("us-east-1", occasion="a test runs", remedy="do nothing"):
+        boto3.client("s3")
+        assert boto3.DEFAULT_SESSION is not before
+    assert boto3.DEFAULT_SESSION is before
+
+
+@pytest.mark.parametrize("interrupted", ["lorafw.isolation.environment._put", "moto.core.models.responses_mock.add"])
+def test_ctrl_c_while_a_testbed_opens_leaves_everything_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, interrupted: str
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    before = process_state()
+    with monkeypatch.context() as patches:
+        patches.setattr(interrupted, interrupt_once(pkgutil.resolve_name(interrupted)))
+        with pytest.raises(KeyboardInterrupt):
+            Testbed(gateways=0).start()
+    assert process_state() == before
+    assert Testbed.current() is None
+
+
+def process_state() -> tuple[Any, ...]:
+    """Return what a testbed changes in this process while it is open: variables, and the state of moto."""
+    moto_state = (HTTPAdapter.send, MockAWS._nested_count, botocore_stubber.enabled, boto3.DEFAULT_SESSION)
+    return dict(os.environ), *moto_state
+
+
+def interrupt_once(function: Any) -> Any:
+    """Return the function with a Ctrl-C after its first call."""
+    calls: list[Any] = []
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        function(*arguments, **options)
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    return interrupted
 
 
 @pytest.mark.parametrize(

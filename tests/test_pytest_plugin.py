@@ -7,8 +7,11 @@ import os
 import re
 
 import pytest
+from botocore.httpsession import URLLib3Session
 
 import lorafw
+from lorafw import Testbed
+from lorafw.pytest_plugin.guard import server_guard
 
 pytest_plugins = ["pytester"]
 lorafw.register()  # Import moto once here, and not in every suite that runs in this process.
@@ -272,3 +275,15 @@ def test_a_test_can_use_a_served_lab_with_boto3_and_with_other_programs(suite: p
 def test_the_installed_package_announces_the_plugin() -> None:
     found = importlib.metadata.entry_points(group="pytest11", name="lorafw")
     assert [entry.value for entry in found] == ["lorafw.pytest_plugin"]
+
+
+def test_a_testbed_that_is_started_beside_a_server_and_not_stopped_ends_with_it(
+    pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://aws.example.com:4566")
+    send = URLLib3Session.send
+    with server_guard(pytestconfig, "us-east-1", "http://127.0.0.1:9"):
+        Testbed(gateways=0).start()
+    assert Testbed.current() is None
+    assert URLLib3Session.send is send
+    assert os.environ["AWS_ENDPOINT_URL"] == "http://aws.example.com:4566"

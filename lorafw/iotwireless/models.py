@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from moto.core.base_backend import BackendDict, BaseBackend
@@ -118,6 +119,21 @@ def restore_api_records(records: Mapping[ApiRecord, Any]) -> None:
     """Take over saved values of all accounts and Regions. The service must have been restored before."""
     for record, value in records.items():
         iotwireless_backends[record.owner.account][record.owner.region].restore(record, value)
+
+
+@contextmanager
+def new_backends() -> Iterator[None]:
+    """Let all accounts be without tags, log levels and remembered calls at first, until the end of the block.
+
+    What was there before is there again afterwards. moto itself empties nothing inside of another ``mock_aws``.
+    """
+    before = dict(iotwireless_backends.items())
+    iotwireless_backends.clear()
+    try:
+        yield
+    finally:
+        iotwireless_backends.clear()
+        iotwireless_backends.update(before)
 
 
 def log_answer(answered: AnsweredRequest) -> None:

@@ -103,8 +103,8 @@ def without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:
 def replaced_environ(environment: Mapping[str, str]) -> Iterator[None]:
     """Replace the environment of this process, and restore it at the end of the block."""
     before = dict(os.environ)
-    _replace(environment)
     try:
+        _replace(environment)
         yield
     finally:
         _replace(before)
@@ -161,8 +161,8 @@ def changed(changes: Mapping[str, str | None]) -> Iterator[None]:
         changes: New values by name. A variable whose value is None is unset.
     """
     before = {name: os.environ.get(name) for name in changes}
-    _put(changes)
     try:
+        _put(changes)
         yield
     finally:
         _put(before)

@@ -63,6 +63,10 @@ MakeReplacement = Callable[[Method, GuardRules], Method]
 """Returns the replacement of a method."""
 
 
+_active: Final[list[GuardRules]] = []
+"""The rules of the guards that are on. A guard leaves this list before it restores the methods."""
+
+
 @contextlib.contextmanager
 def guarding(rules: GuardRules) -> Iterator[None]:
     """Let botocore send requests only to what the rules allow, until the end of the block.
@@ -85,7 +89,29 @@ def guarding(rules: GuardRules) -> Iterator[None]:
         if rules.has_testbed:
             _put_motos_hook_aside(stack)
         _keep_transfers_in_python(stack)
+        _active.append(rules)
+        stack.callback(_active.remove, rules)
         yield
+
+
+def send_through_guards_only(client: Any, refuse: Callable[[], Exception]) -> None:
+    """Let a client send nothing while no guard is on, not even for a thread that was inside of a call when it ended.
+
+    Args:
+        client: The client. It is changed.
+        refuse: Returns the error for a request that no guard checks.
+    """
+    from botocore.httpsession import URLLib3Session  # noqa: PLC0415
+
+    http_session = client._endpoint.http_session
+
+    def send(request: Any) -> Any:
+        current_send = URLLib3Session.send
+        if not hasattr(current_send, _UNGUARDED) and not _active:
+            raise refuse()
+        return current_send(http_session, request)
+
+    http_session.send = send
 
 
 def _guarded_methods() -> list[tuple[type, str, MakeReplacement]]:

@@ -68,14 +68,31 @@ def isolated(
         configured = stack.enter_context(_settings_put_aside(owner.region))
         reach = make_reach(allow_hosts, [*configured, NOWHERE])
         stack.enter_context(without_moto_switches())
-
-        from moto.core.models import MockAWS  # noqa: PLC0415 -- moto takes half a second, and reads its switches here
-
         stack.enter_context(deliveries_kept_in(_delivery_rules(reach, moto_config or {})))
-        stack.enter_context(MockAWS(config=moto_config))
+        stack.enter_context(_moto_answering(moto_config))
         stack.enter_context(moto_accounts(owner.account))
         stack.enter_context(guarding(GuardRules(reach, intercept)))
         yield
+
+
+@contextlib.contextmanager
+def _moto_answering(moto_config: Mapping[str, Any] | None) -> Iterator[None]:
+    """Let moto answer until the end of the block. A start that Ctrl-C interrupts is undone."""
+    from moto.core.models import MockAWS  # noqa: PLC0415 -- moto takes half a second
+
+    mock = MockAWS(config=moto_config)
+    count_before = MockAWS._nested_count
+    try:
+        mock.start()
+    except BaseException:
+        was_counted = MockAWS._nested_count > count_before
+        if was_counted:
+            mock.stop()
+        raise
+    try:
+        yield
+    finally:
+        mock.stop()
 
 
 def _delivery_rules(reach: Reach, moto_config: Mapping[str, Any]) -> DeliveryRules:
@@ -132,12 +149,16 @@ def kept_in(
     Raises:
         LabError: An allowed host is not written as one, or botocore has another shape.
     """
+    import boto3  # noqa: PLC0415 -- boto3 takes a tenth of a second
+
     with contextlib.ExitStack() as stack:
         stack.enter_context(_settings_put_aside(region))
         # What the user has configured for AWS needs no testbed: an address of this machine may be reached.
         reach = make_reach(allow_hosts, [NOWHERE])
         rules = GuardRules(reach, has_testbed=False, occasion=occasion, remedy=remedy)
         stack.enter_context(guarding(rules))
+        # A session that boto3 keeps for all clients would know the settings of this block afterwards.
+        stack.enter_context(replaced(boto3, "DEFAULT_SESSION", None))
         if server_url is not None:
             servers = _enclosing.servers | {server_url}
             stack.enter_context(replaced(_enclosing, "servers", servers))

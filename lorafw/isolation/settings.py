@@ -121,8 +121,8 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[Any]:
             f"{error}: lorafw does not know this release, and would not keep requests in; "
             "install releases of boto3 and moto that lorafw's requirements name"
         ) from error
-    setattr(owner, name, value)
     try:
+        setattr(owner, name, value)
         yield before
     finally:
         setattr(owner, name, before)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 import pytest
@@ -26,7 +27,20 @@ def session_guard(config: pytest.Config) -> AbstractContextManager[None]:
     return kept_in(REGION, allowed_hosts(config), occasion="lorafw_guard is on", remedy=_REMEDY)
 
 
-def server_guard(config: pytest.Config, region: str, url: str) -> AbstractContextManager[None]:
-    """Return a context in which botocore reaches this machine only, and finds AWS at ``url``."""
+@contextmanager
+def server_guard(config: pytest.Config, region: str, url: str) -> Iterator[None]:
+    """Let botocore reach this machine only, and find AWS at ``url``, until the end of the block.
+
+    A testbed that was started inside the block and not stopped is stopped: it would be without a guard afterwards.
+    """
+    from lorafw.testbed import Testbed  # noqa: PLC0415 -- loads the servers and the cryptography
+
+    outer_testbed = Testbed.current()
     hosts = allowed_hosts(config)
-    return kept_in(region, hosts, occasion="lorafw_server is in use", remedy=_REMEDY, server_url=url)
+    with kept_in(region, hosts, occasion="lorafw_server is in use", remedy=_REMEDY, server_url=url):
+        try:
+            yield
+        finally:
+            left_open = Testbed.current()
+            if left_open is not None and left_open is not outer_testbed:
+                left_open.stop()

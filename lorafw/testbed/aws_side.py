@@ -13,10 +13,11 @@ from lorafw.failures.registry import DOCUMENTED_RATE, FailureRegistry
 from lorafw.iotwireless.cloudformation import check_requirements
 from lorafw.isolation.accounts import access_key_of, check_account
 from lorafw.isolation.environment import aws_variables
+from lorafw.isolation.guard import send_through_guards_only
 from lorafw.isolation.regions import check_region
 from lorafw.isolation.sessions import make_client
 from lorafw.tasks.model import AccountRegion
-from lorafw.testbed.gate import OpenGate
+from lorafw.testbed.gate import OpenGate, not_open_error
 
 if TYPE_CHECKING:
     from mypy_boto3_iam.client import IAMClient
@@ -99,6 +100,7 @@ class AwsSide:
         client = make_client(name, region=region or self.owner.region, account=account)
         # botocore calls this before each request: a client that is used after the testbed is closed is refused too.
         client.meta.events.register_first("before-call", self._gate.check)
+        send_through_guards_only(client, not_open_error)
         return client
 
     @contextlib.contextmanager

@@ -56,11 +56,12 @@ def update_service(
         The service.
     """
     from lorafw.iotwireless.context import new_id, seed_ids, use_service  # noqa: PLC0415 -- imports moto
+    from lorafw.iotwireless.models import new_backends  # noqa: PLC0415
     from lorafw.sources.s3 import RoleSource  # noqa: PLC0415
 
     seed_ids(seed)
     with RoleSource(clock=clock, before_read=before_read) as source:
         chosen_policy = observers.choose_policy(policy)
         service = UpdateService(source=source, clock=clock, policy=chosen_policy, new_id=new_id)
-        with use_service(service):
+        with use_service(service), new_backends():
             yield service

@@ -15,9 +15,10 @@ from lorafw.errors import Conflict
 from lorafw.eui import GatewayEui
 from lorafw.failures.requests import mark_own_call
 from lorafw.gateway.enrolment_steps import gateway_parameters
+from lorafw.isolation.guard import send_through_guards_only
 from lorafw.isolation.sessions import make_client
 from lorafw.tasks.model import AccountRegion
-from lorafw.testbed.gate import OpenGate
+from lorafw.testbed.gate import OpenGate, not_open_error
 
 
 @functools.cache
@@ -26,8 +27,6 @@ def own_client(service: str, region: str, account: str) -> Any:
 
     Its calls do not fail as planned, and no rate counts them.
 
-    Without moto, it would send requests to AWS.
-
     Args:
         service: The name of the service, such as "s3".
         region: The Region.
@@ -35,6 +34,7 @@ def own_client(service: str, region: str, account: str) -> Any:
     """
     client = make_client(service, region=region, account=account)
     client.meta.events.register_first("before-call", mark_own_call)
+    send_through_guards_only(client, not_open_error)
     return client
 
 

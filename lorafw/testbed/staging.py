@@ -6,6 +6,7 @@ its own, because names of buckets are unique over all accounts and an update is 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -41,17 +42,22 @@ class Staging:
     def prepare(self, owner: AccountRegion) -> None:
         """Create the bucket of an account and Region, and let the role of the account read it. Later calls do nothing.
 
+        A bucket or role that exists already is used, for example that of a testbed before in the same ``mock_aws``.
+
         Raises:
-            botocore.exceptions.ClientError: A bucket or role of this name exists already.
+            botocore.exceptions.ClientError: A bucket of this name exists in another account.
         """
         if owner in self._prepared:
             return
         iam = self._clients("iam", owner)
         if owner.account not in self._accounts:
-            create_role(iam)
+            with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+                create_role(iam)
             self._accounts.add(owner.account)
         bucket = self.bucket(owner)
-        create_bucket(self._clients("s3", owner), bucket, owner.region)
+        s3 = self._clients("s3", owner)
+        with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+            create_bucket(s3, bucket, owner.region)
         policy_name = example.POLICY_NAME if owner == self._home else f"{example.POLICY_NAME}-{owner.region}"
         allow_reading(iam, bucket, "*", policy_name)
         self._prepared.add(owner)
