@@ -256,6 +256,31 @@ def test_a_grant_lets_the_role_decrypt_and_a_disabled_key_decrypts_nothing(bed: 
     assert "Disabled" in outcome(bed)
 
 
+@pytest.mark.parametrize(
+    "key_id",
+    [
+        "alias/no-such-key",
+        "4ac46ff4-efc5-44fd-9def-e8517077bb12",
+        f"arn:aws:kms:us-east-1:{example.ACCOUNT}:alias/no-such-key",
+        f"arn:aws:kms:us-east-1:{OTHER}:key/4ac46ff4-efc5-44fd-9def-e8517077bb12",
+        f"arn:aws:kms:no-such-region:{example.ACCOUNT}:key/4ac46ff4-efc5-44fd-9def-e8517077bb12",
+        "arn:aws:kms",
+    ],
+)
+def test_a_kms_key_that_does_not_exist_is_named_whatever_names_it(bed: Testbed, key_id: str) -> None:
+    encrypt(bed, ServerSideEncryption="aws:kms", SSEKMSKeyId=key_id)
+    assert f"is under the KMS key {key_id}, which does not exist" in outcome(bed)
+
+
+def test_a_kms_key_can_be_named_by_its_alias(bed: Testbed) -> None:
+    kms = client(bed, "kms")
+    key = kms.create_key(Policy=key_policy(example.ROLE_ARN))["KeyMetadata"]
+    kms.create_alias(AliasName="alias/firmware", TargetKeyId=key["KeyId"])
+    for name in ("alias/firmware", f"arn:aws:kms:us-east-1:{example.ACCOUNT}:alias/firmware"):
+        encrypt(bed, ServerSideEncryption="aws:kms", SSEKMSKeyId=name)
+        assert outcome(bed) == READABLE
+
+
 def test_an_upload_with_a_key_of_the_customers_own_is_refused(bed: Testbed) -> None:
     s3 = client(bed, "s3")
     with pytest.raises(ClientError) as caught:

@@ -187,7 +187,7 @@ def check_customer_key(subject: Subject) -> Violations:
     "LW311",
     Severity.ERROR,
     title="The role may not decrypt the object.",
-    remedy="Allow kms:Decrypt to the role in the key policy and in a policy of the role.",
+    remedy="Name an enabled key, and allow kms:Decrypt to the role in the key policy and in a policy of the role.",
     source="AWS KMS Developer Guide, Key policies in AWS KMS",
 )
 def check_role_decrypts(subject: Subject) -> Violations:

@@ -6,16 +6,18 @@ Condition and Principal, so its result could contradict lorafw's. Nor does it sa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from lorafw.errors import SourceUnavailable
 from lorafw.sources.access import BucketFacts, KeyFacts, KeyGrant
 from lorafw.sources.iam.documents import MAX_BUCKET, MAX_KEY, NamedPolicy
 
-_ARCHIVED = frozenset(("GLACIER", "DEEP_ARCHIVE"))
+_ARCHIVED: Final = frozenset(("GLACIER", "DEEP_ARCHIVE"))
+_KEY_ARN: Final = re.compile(r"arn:[^:]+:kms:(?P<region>[^:]+):(?P<account>[^:]+):.+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +124,31 @@ class MotoStore:
         name = key_id or "alias/aws/s3"
         account = bucket.account
         region = bucket.region
-        if name.startswith("arn:"):  # arn:aws:kms:REGION:ACCOUNT:key/ID
-            arn_parts = name.split(":")
-            region, account = arn_parts[3], arn_parts[4]
+        if name.startswith("arn:"):
+            match = _KEY_ARN.fullmatch(name)
+            if match is None:
+                return None
+            region, account = match["region"], match["account"]
         if name.rsplit(":", 1)[-1] == "alias/aws/s3":
             arn = f"arn:{_partition_of(bucket)}:kms:{region}:{account}:alias/aws/s3"
             return KeyFacts(arn, account, is_aws_managed=True)
-        backend = moto_backends("kms")[account][region]
-        key = backend.keys.get(backend.any_id_to_key_id(name))
+        key = _find_moto_key(name, account, region)
         if key is None:
             return None
         return _key_facts(key)
+
+
+def _find_moto_key(name: str, account: str, region: str) -> Any:
+    """Return moto's KMS key with an id, an ARN or an alias. None if there is no such key or no such Region."""
+    try:
+        backend = moto_backends("kms")[account][region]
+    except KeyError:
+        return None
+    key_id = backend.get_key_id(name)
+    alias = backend.get_alias_name(name)
+    if alias.startswith("alias/"):
+        key_id = backend.get_key_id_from_alias(alias)
+    return backend.keys.get(key_id)
 
 
 def _key_facts(key: Any) -> KeyFacts:
