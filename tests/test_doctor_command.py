@@ -133,6 +133,22 @@ def test_a_definition_that_the_testbed_accepts_has_no_error(bed: Testbed) -> Non
     assert "LW401" in look(bed, content)
 
 
+@pytest.mark.parametrize("name", ["Arn", "KeyId"])
+def test_a_kms_key_is_looked_up_in_its_own_region(bed: Testbed, input_json: Path, name: str) -> None:
+    s3 = bed.client("s3", "eu-west-1")
+    key = bed.client("kms", "eu-west-1").create_key()["KeyMetadata"]
+    bucket = f"in-ireland-{name.lower()}"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_object(Bucket=bucket, Key="k", Body=b"#!", ServerSideEncryption="aws:kms", SSEKMSKeyId=key[name])
+    content = json.loads(input_json.read_text())
+    content["Update"]["UpdateDataSource"] = f"s3://{bucket}/k"
+    reader = AccountReader(bed.client, account=example.ACCOUNT, region=example.REGION, now_ms=bed.clock.now_ms())
+    facts, _ = reader.read(DefinitionDocument(content))
+    assert facts.kms_problem is None
+    assert facts.kms_key is not None
+    assert facts.kms_key.arn == key["Arn"]
+
+
 def test_the_lab_is_read_over_http(bed: Testbed, input_json: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with bed.api_over_http() as variables:
         for name, value in variables.items():

@@ -14,8 +14,9 @@ from lorafw.doctor.subject import (
     SampledGateway,
     UpdateFile,
 )
-from lorafw.doctor.update_source import MakeClient, read_update_source
+from lorafw.doctor.update_source import read_update_source
 from lorafw.isolation.sessions import available_regions
+from lorafw.localaws.connection import Clients
 from lorafw.version import GatewayVersion
 
 DEFAULT_SAMPLE_SIZE: Final = 50
@@ -29,7 +30,7 @@ Progress = Callable[[int, int], None]
 class AccountReader:
     """Reads what the rules need to know about one account in one Region."""
 
-    make_client: MakeClient
+    make_client: Clients
     """Returns a boto3 client for the name of a service."""
     _: KW_ONLY
     account: str

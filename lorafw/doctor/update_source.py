@@ -14,16 +14,14 @@ from typing import Any, Final
 from lorafw.doctor.role import read_role
 from lorafw.doctor.subject import AccountFacts, DefinitionDocument, UpdateFile
 from lorafw.errors import InvalidSource, SourceError, SourceUnavailable
+from lorafw.localaws.connection import Clients
 from lorafw.sources.access import BucketFacts, KeyFacts, KeyGrant
 from lorafw.sources.iam.documents import MAX_BUCKET, MAX_KEY, NamedPolicy
-from lorafw.sources.object_store import StoredObject
+from lorafw.sources.object_store import KEY_ARN, StoredObject
 from lorafw.sources.s3 import Role, S3Location
 
 MAX_READ_BYTES: Final = 64 << 20
 """A larger object is not downloaded, so its signature is not checked."""
-
-MakeClient = Callable[[str], Any]
-"""Returns a boto3 client of a service in the Region of the gateways."""
 
 _NOT_FOUND_CODES: Final = frozenset(("404", "NoSuchBucket", "NoSuchKey", "NotFound", "NotFoundException"))
 _BAD_REQUEST_CODE: Final = "400"
@@ -34,7 +32,7 @@ _ARCHIVED: Final = frozenset(("GLACIER", "DEEP_ARCHIVE"))
 
 
 def read_update_source(
-    facts: AccountFacts, definition: DefinitionDocument, make_client: MakeClient
+    facts: AccountFacts, definition: DefinitionDocument, make_client: Clients
 ) -> tuple[AccountFacts, UpdateFile | None]:
     """Read the role and the object of a definition.
 
@@ -77,7 +75,7 @@ def read_update_source(
 # --- the role ---
 
 
-def _add_role(facts: AccountFacts, definition: DefinitionDocument, make_client: MakeClient) -> AccountFacts:
+def _add_role(facts: AccountFacts, definition: DefinitionDocument, make_client: Clients) -> AccountFacts:
     """Return the facts with the role that a definition names, or with the reason why it cannot be read."""
     try:
         role = Role.parse(definition.role_arn)
@@ -180,15 +178,24 @@ def _download(s3: Any, location: S3Location, size: int) -> UpdateFile:
 # --- the KMS key ---
 
 
-def _add_kms_key(facts: AccountFacts, make_client: MakeClient) -> AccountFacts:
+def _add_kms_key(facts: AccountFacts, make_client: Clients) -> AccountFacts:
     """Return the facts with the KMS key of the object, or with the reason why the key cannot be read."""
     if facts.stored is None or not facts.stored.uses_kms:
         return facts
     key_id = facts.stored.kms_key_id or _DEFAULT_S3_KEY
     try:
-        return replace(facts, kms_key=_read_kms_key(make_client("kms"), key_id))
+        kms = make_client("kms", _key_region(key_id, facts))
+        return replace(facts, kms_key=_read_kms_key(kms, key_id))
     except SourceError as error:
         return replace(facts, kms_problem=str(error))
+
+
+def _key_region(key_id: str, facts: AccountFacts) -> str | None:
+    """Return the Region of a KMS key: the one in its ARN, otherwise that of the bucket. None if neither is known."""
+    match = KEY_ARN.fullmatch(key_id)
+    if match is not None:
+        return match["region"]
+    return None if facts.bucket is None else facts.bucket.region
 
 
 def _read_kms_key(kms: Any, key_id: str) -> KeyFacts:

@@ -7,11 +7,11 @@ a Region.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 from lorafw.errors import LabError, RolloutError, WrongTarget
@@ -26,8 +26,13 @@ _SERVICES: Final = ("iotwireless", "s3", "sts", "iam")
 _ACCOUNT_DIGITS: Final = 12
 
 
-Clients = Callable[[str], Any]
-"""Returns a boto3 client for the name of a service, such as ``bed.client``."""
+class Clients(Protocol):
+    """Returns boto3 clients, as ``bed.client`` does."""
+
+    def __call__(self, service: str, region: str | None = None, /) -> Any:
+        """Return a client of a service, such as "s3". ``region`` None means the Region of the gateways."""
+        ...
+
 
 TargetKind = Literal["lab", "account"]
 
@@ -78,9 +83,9 @@ def connect_lab(environ: Mapping[str, str], ready_file: Path | None = None, regi
     except LabError as error:
         raise WrongTarget(str(error)) from error
 
-    def client(service: str) -> Any:
+    def client(service: str, other_region: str | None = None) -> Any:
         """Return a client of the lab, whatever boto3's settings are."""
-        return make_client(service, region=lab_region, endpoint_url=endpoint.url, config=_config())
+        return make_client(service, region=other_region or lab_region, endpoint_url=endpoint.url, config=_config())
 
     lab_region = region or endpoint.region
     return replace(connect_clients(client, "lab"), lab_url=endpoint.url)
@@ -105,9 +110,10 @@ def connect_account(account: str, region: str | None = None) -> Connection:
     if len(account) != _ACCOUNT_DIGITS or not account.isdecimal():
         raise WrongTarget(f"--account {account!r} is not the number of an account, which has {_ACCOUNT_DIGITS} digits")
 
-    def create_client(service: str) -> Any:
+    def create_client(service: str, other_region: str | None = None) -> Any:
         """Return a client of AWS. It has a session of its own, which reads the credentials anew."""
-        client = boto3.Session(region_name=region).client(service, config=_config())  # type: ignore[call-overload]
+        session = boto3.Session(region_name=other_region or region)
+        client = session.client(service, config=_config())  # type: ignore[call-overload]
         _check_endpoint(service, client.meta.endpoint_url)
         return client
 
@@ -128,7 +134,7 @@ def connect_clients(clients: Clients, kind: TargetKind) -> Connection:
     """Return the connection of some clients, with the account that STS names.
 
     Args:
-        clients: Returns a boto3 client for the name of a service, such as ``bed.client`` of a testbed.
+        clients: Returns boto3 clients, such as ``bed.client`` of a testbed.
         kind: "lab" for clients of the lab or of a testbed, "account" for those of AWS.
 
     Raises:

@@ -17,7 +17,8 @@ from lorafw.sources.access import BucketFacts, KeyFacts, KeyGrant
 from lorafw.sources.iam.documents import MAX_BUCKET, MAX_KEY, NamedPolicy
 
 _ARCHIVED: Final = frozenset(("GLACIER", "DEEP_ARCHIVE"))
-_KEY_ARN: Final = re.compile(r"arn:[^:]+:kms:(?P<region>[^:]+):(?P<account>[^:]+):.+")
+KEY_ARN: Final = re.compile(r"arn:[^:]+:kms:(?P<region>[^:]+):(?P<account>[^:]+):.+")
+"""The ARN of a KMS key or of an alias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class MotoStore:
         account = bucket.account
         region = bucket.region
         if name.startswith("arn:"):
-            match = _KEY_ARN.fullmatch(name)
+            match = KEY_ARN.fullmatch(name)
             if match is None:
                 return None
             region, account = match["region"], match["account"]
