@@ -169,6 +169,29 @@ def test_what_makes_no_task_by_itself_is_no_near_miss(world, gateway):
     assert says(world, gateway).near_misses == ()
 
 
+def test_a_definition_that_only_lacks_auto_create_tasks_is_named(world, gateway):
+    manual = world.definition(auto=False)
+    world.definition(replace(OLD, package="9"), auto=False)
+    world.poll(gateway)
+    words = f"Without AutoCreateTasks, these need CreateWirelessGatewayTask (documented): {manual.id}."
+    says(world, gateway, "No task definition with AutoCreateTasks matches.", words)
+    world.service.create_task(gateway.owner, gateway.id, manual.id)
+    assert "Without AutoCreateTasks" not in str(says(world, gateway))
+
+
+def test_a_definition_in_another_region_that_would_match_is_named(world, gateway):
+    elsewhere = world.definition(owner=replace(OWNER, region="eu-west-1"))
+    world.definition(owner=STRANGER)
+    world.definition(replace(OLD, package="9"), owner=replace(OWNER, region="sa-east-1"))
+    world.poll(gateway)
+    words = f"These would match, but they are in eu-west-1, and the gateway is in {OWNER.region}: {elsewhere.id}."
+    assert "sa-east-1" not in str(says(world, gateway, "There is no task definition", words))
+    world.definition(replace(OLD, package="9"))
+    says(world, gateway, "No task definition with AutoCreateTasks matches.", words)
+    world.definition()
+    assert "would match" not in str(says(world, gateway))
+
+
 def test_explain_does_not_show_a_near_miss_of_another_account(world, gateway):
     world.definition(replace(OLD, model="Linux"), owner=STRANGER)
     world.definition(replace(OLD, model="other", package="other"))

@@ -11,8 +11,10 @@ from typing import Any, get_args, get_overloads, get_type_hints
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from click.testing import CliRunner
 
 from lorafw import Testbed
+from lorafw.cli import main
 from lorafw.errors import LabError
 from lorafw.faults import Fault, FaultName
 from lorafw.isolation.environment import replaced_environ
@@ -112,6 +114,25 @@ def test_a_gateway_that_is_registered_elsewhere_is_refused_with_its_place(bed: T
     ):
         bed.add_gateway("58a0cbfffe8000f3")
     assert bed.add_gateway("58a0cbfffe8000f3", region="sa-east-1").owner.region == "sa-east-1"
+
+
+def test_explain_says_where_a_gateway_is_registered(bed: Testbed, others: list[Gateway]) -> None:
+    elsewhere, strangers, _ = others
+    with bed.api_over_http() as variables:
+        for gateway, region, words in [
+            (elsewhere.id, "eu-west-1", f"is registered in us-east-1, account {HOME.account}, and not in eu-west-1"),
+            (elsewhere.eui.id6, "sa-east-1", f"is registered in us-east-1, account {HOME.account}, and not in sa-east"),
+            (strangers.eui.hex, "eu-west-1", f"is registered in eu-west-1, account {OTHER}, and not in eu-west-1"),
+            (elsewhere.eui.hex, "us-east-2", "'us-east-2' has no AWS IoT Wireless"),
+        ]:
+            result = CliRunner().invoke(main, ["explain", gateway, "--region", region], env=variables)
+            assert result.exit_code == 1
+            assert words in result.output
+            assert "to list the gateways" not in result.output
+        found = CliRunner().invoke(main, ["explain", elsewhere.id, "--region", "us-east-1"], env=variables)
+        assert found.output.startswith(f"Gateway {elsewhere.eui.hex} ")
+        unknown = CliRunner().invoke(main, ["explain", "58a0cbfffe8000ff"], env=variables)
+        assert "'58a0cbfffe8000ff' does not exist (to list the gateways: " in unknown.output
 
 
 def test_the_clock_starts_at_a_datetime_and_motos_configuration_holds(bed: Testbed) -> None:

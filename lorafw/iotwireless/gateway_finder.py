@@ -34,6 +34,22 @@ def find_gateway(owner: AccountRegion, identifier: str, identifier_type: str) ->
     return gateway
 
 
+def find_anywhere(id_or_eui: str) -> Gateway:
+    """Return the gateway with an id or an EUI, in any account and Region.
+
+    Raises:
+        NotFound: There is no such gateway.
+    """
+    service = current_service()
+    try:
+        gateway = service.find_gateway(GatewayEui.parse(id_or_eui))
+    except ValueError:
+        gateway = service.find_gateway_by_id(id_or_eui)
+    if gateway is None:
+        raise NotFound(GATEWAY_RESOURCE, id_or_eui)
+    return gateway
+
+
 def _find_by_eui(owner: AccountRegion, text: str) -> Gateway | None:
     """Return the gateway with an EUI. None if this account has no such gateway in this Region."""
     try:

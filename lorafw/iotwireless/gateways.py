@@ -8,7 +8,7 @@ from typing import Final
 
 from lorafw.clock import format_iso
 from lorafw.errors import InvalidValue, NotFound
-from lorafw.iotwireless.gateway_finder import find_gateway
+from lorafw.iotwireless.gateway_finder import find_anywhere, find_gateway
 from lorafw.iotwireless.idempotency import IdempotentCalls
 from lorafw.iotwireless.operations import AccountOperations, Members
 from lorafw.iotwireless.pagination import list_members, paginate
@@ -144,12 +144,11 @@ class GatewayStatusOperations(AccountOperations):
             The explanation as the members of a JSON object.
 
         Raises:
-            NotFound: There is no such gateway in this account and Region.
+            NotFound: There is no such gateway.
+            InvalidValue: The gateway is in another account or Region. The message says where.
         """
-        try:
-            gateway = find_gateway(self.owner, id_or_eui, "GatewayEui")
-        except InvalidValue:
-            gateway = find_gateway(self.owner, id_or_eui, "WirelessGatewayId")
+        gateway = find_anywhere(id_or_eui)
+        _check_owner(gateway, self.owner)
         explanation = self.service.explain(self.owner, gateway.id)
         return {
             "gateway": explanation.gateway_eui,
@@ -157,3 +156,12 @@ class GatewayStatusOperations(AccountOperations):
             "status": explanation.status,
             "lines": explanation.lines,
         }
+
+
+def _check_owner(gateway: Gateway, owner: AccountRegion) -> None:
+    """Raise InvalidValue if a gateway is not in this account and Region."""
+    if gateway.owner == owner:
+        return
+    place = f"{gateway.owner.region}, account {gateway.owner.account}"
+    reason = f"gateway {gateway.eui} is registered in {place}, and not in {owner.region}, account {owner.account}"
+    raise InvalidValue("Region", owner.region, reason)

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from moto.core.responses import ActionResult
 
-from lorafw.errors import LorafwError
+from lorafw.errors import LorafwError, NotFound
 from lorafw.iotwireless.constants import ABOUT_PATH, EXPLAIN_PATH, PLAIN_HEADER
 from lorafw.iotwireless.endpoints import get_service_endpoint
 from lorafw.iotwireless.models import IoTWirelessBackend, find_backend
@@ -49,8 +49,10 @@ class IoTWirelessResponse(OperationResponse):
         """Return an explanation of why the gateway with this id or EUI is updated, or why it is not."""
         try:
             explanation = self.backend.gateway_status.explain(id_or_eui)
-        except LorafwError as error:
+        except NotFound as error:
             return 404, self.response_headers, json.dumps({"Message": str(error)})
+        except LorafwError as error:
+            return 400, self.response_headers, json.dumps({"Message": str(error)})
         return 200, self.response_headers, json.dumps(explanation)
 
     # --- gateways ---

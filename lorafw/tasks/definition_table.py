@@ -70,6 +70,14 @@ class DefinitionTable:
         """Return all definitions that match a presented version, oldest first."""
         return self._matcher.find_all(owner, presented)
 
+    def find_matches_elsewhere(self, owner: AccountRegion, presented: GatewayVersion) -> list[Definition]:
+        """Return the definitions in the other Regions of an account that match a presented version, by Region."""
+        owners = {definition.owner for definition in self if definition.owner.account == owner.account}
+        matches: list[Definition] = []
+        for other in sorted(owners - {owner}):
+            matches += self.find_matches(other, presented)
+        return matches
+
     def take_changes(self) -> dict[str, Definition | None]:
         """Return what has changed since the last call of this method, by id. None stands for a removed definition."""
         changes = {changed_id: self._definition_by_id.get(changed_id) for changed_id in self._changed_ids}

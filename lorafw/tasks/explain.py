@@ -19,13 +19,14 @@ from lorafw.tasks.explain_update import key_lines, signature_lines, source_lines
 from lorafw.tasks.explained_update import rank_matches
 from lorafw.tasks.explanation_text import evidence_of, format_duration, format_name, join_limited
 from lorafw.tasks.lifecycle import TaskStatus
-from lorafw.tasks.model import NO_VERSION, Delivery, Task
+from lorafw.tasks.model import NO_VERSION, Definition, Delivery, Task
 from lorafw.tasks.near_misses import NearMiss, near_misses
 from lorafw.tasks.near_misses import VersionDifference as VersionDifference  # noqa: PLC0414 -- part of an explanation
 from lorafw.tasks.near_misses import differences as differences  # noqa: PLC0414
 from lorafw.tasks.policy import Policy
 from lorafw.tasks.snapshot import Snapshot
 from lorafw.text import visible
+from lorafw.version import GatewayVersion
 
 MAX_PACKAGE_CHARS: Final = 32
 """Maximum length of a PackageVersion in a definition (documented: AWS's service model)."""
@@ -127,8 +128,11 @@ def _matching_lines(snapshot: Snapshot, misses: tuple[NearMiss, ...], policy: Po
         return
     if not snapshot.definitions:
         yield "There is no task definition in this account and Region."
+        yield from _elsewhere_lines(snapshot)
         return
     yield "No task definition with AutoCreateTasks matches."
+    yield from _elsewhere_lines(snapshot)
+    yield from _manual_match_lines(snapshot, policy)
     automatic = [definition for definition in snapshot.definitions if definition.auto_create_tasks]
     without_update = [definition.id for definition in automatic if definition.update is None]
     if without_update:
@@ -138,6 +142,34 @@ def _matching_lines(snapshot: Snapshot, misses: tuple[NearMiss, ...], policy: Po
         yield f"Nearly: {miss.definition.id} ({format_name(miss.definition.name)})"
         for difference in miss.differences:
             yield f"  {difference}"
+
+
+def _elsewhere_lines(snapshot: Snapshot) -> Iterator[str]:
+    """Name the definitions that would match if they were in the Region of the gateway."""
+    ids_by_region: dict[str, list[str]] = {}
+    for definition in snapshot.matching_elsewhere:
+        ids_by_region.setdefault(definition.owner.region, []).append(definition.id)
+    here = snapshot.gateway.owner.region
+    for region, ids in ids_by_region.items():
+        yield f"These would match, but they are in {region}, and the gateway is in {here}: {join_limited(ids)}."
+
+
+def _manual_match_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
+    """Name the definitions that match, but make no task because they are without AutoCreateTasks."""
+    if snapshot.request is None or snapshot.task is not None:
+        return
+    presented = snapshot.request.version
+    ids = [definition.id for definition in snapshot.definitions if _matches_by_hand(definition, presented, policy)]
+    if ids:
+        evidence = Evidence.DOCUMENTED
+        yield f"Without AutoCreateTasks, these need CreateWirelessGatewayTask ({evidence}): {join_limited(ids)}."
+
+
+def _matches_by_hand(definition: Definition, presented: GatewayVersion, policy: Policy) -> bool:
+    """Return True if a definition without AutoCreateTasks is for gateways that present this version."""
+    if definition.auto_create_tasks or not definition.has_data_source:
+        return False
+    return version_matches(definition.current_version, presented, policy)
 
 
 def _match_lines(snapshot: Snapshot, policy: Policy) -> Iterator[str]:

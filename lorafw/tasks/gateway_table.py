@@ -53,6 +53,10 @@ class GatewayTable:
         """Return the state of the gateway with this EUI, in any account and Region. None if there is none."""
         return self._state_by_eui.get(eui)
 
+    def find_by_id(self, gateway_id: str) -> GatewayState | None:
+        """Return the state of the gateway with this id, in any account and Region. None if there is none."""
+        return self._state_by_id.get(gateway_id)
+
     def check_is_new(self, eui: GatewayEui, gateway_id: str | None) -> None:
         """Check that no gateway has this EUI or this id. The id is None if the gateway will get a new one.
 

@@ -181,6 +181,12 @@ class UpdateService:
             state = self._gateways.find_by_eui(eui)
             return None if state is None else state.gateway
 
+    def find_gateway_by_id(self, gateway_id: str) -> Gateway | None:
+        """Return the gateway with this id, in any account and Region. None if there is none."""
+        with self._lock:
+            state = self._gateways.find_by_id(gateway_id)
+            return None if state is None else state.gateway
+
     def update_gateway(self, owner: AccountRegion, gateway_id: str, **changes: Any) -> Gateway:
         """Change fields of a gateway: name, description, LoRaWAN settings, certificate or thing.
 

@@ -63,6 +63,8 @@ class Snapshot:
     """The latest rows of the task log about this gateway."""
     exchanges: tuple[ExchangeRecord, ...] = ()
     """The latest exchanges, oldest first."""
+    matching_elsewhere: tuple[Definition, ...] = ()
+    """The definitions that would match the last request, but are in other Regions of the account."""
     source: SourceInspection | None = None
     """The update file of the definition in question, as it is now. None if there is nothing to inspect."""
 
@@ -81,8 +83,10 @@ def take_snapshot(state: GatewayState, definitions: DefinitionTable, policy: Pol
     """
     owner = state.gateway.owner
     matching: list[Definition] = []
+    matching_elsewhere: list[Definition] = []
     if state.request is not None:
         matching = definitions.find_matches(owner, state.request.version)
+        matching_elsewhere = definitions.find_matches_elsewhere(owner, state.request.version)
     deadline_ms = silence_deadline_ms(state, policy)  # On the monotonic scale.
     if deadline_ms is not None:
         deadline_ms = now.at(deadline_ms).utc_ms
@@ -100,4 +104,5 @@ def take_snapshot(state: GatewayState, definitions: DefinitionTable, policy: Pol
         log=tuple(state.recent_log),
         # Copy the exchanges, because the service changes its own records while a reply is sent.
         exchanges=tuple(copy(exchange) for exchange in state.exchanges),
+        matching_elsewhere=tuple(matching_elsewhere),
     )
