@@ -26,7 +26,7 @@ from lorafw.cups.credentials import Credentials
 from lorafw.eui import GatewayEui
 from lorafw.firmware.image import FirmwareImage, build_image, install_image, unpack_image
 from lorafw.gateway import certificate_chain
-from lorafw.gateway.config_files import back_up_cups
+from lorafw.gateway.config_files import Backup
 from lorafw.gateway.home import Home
 from lorafw.gateway.provisioning import write_home
 from lorafw.lab.lessons import WorkingCopy, packaged_lessons
@@ -194,7 +194,7 @@ def test_the_backup_of_a_gateways_key_is_never_readable_by_others(tmp_path: Path
             home = Home(tmp_path / str(number))
             home.path.mkdir()
             home.write("cups.key", b"secret" * 100_000, mode=PRIVATE_MODE)
-            back_up_cups(home)
+            Backup(home, "cups").make(lambda _line: None)
     assert seen["cups-bak.key"] == {0o600}
     assert {mode for name, modes in seen.items() if ".key" in name for mode in modes} == {0o600}
 
