@@ -142,7 +142,7 @@ def test_where_tmp_cannot_be_written_the_exchange_is_good_and_nothing_was_update
     ((verdict,), _) = polls(home, reply(**SIGNED))
     assert (verdict.exchange, verdict.update) == ("done", "none")
     assert (
-        str(verdict.log[-2])
+        str(verdict.log[-3])
         == f"[CUP:ERRO] [Segment] Update received ({len(UPDATE)} bytes) but failed to write (ignored)"
     )
     assert str(verdict.log[-1]) == "[CUP:INFO] Interaction with CUPS done - next regular check in 1d"
@@ -153,7 +153,7 @@ def test_a_small_update_on_a_full_disk_fails_when_it_is_written_and_not_when_the
     home.tmp.mkdir()
     (home.tmp / "update.bi_").symlink_to("/dev/full")
     ((verdict,), _) = polls(home, reply(update=b"#!/bin/sh\n"))
-    assert [str(line) for line in verdict.log[-4:-1]] == [
+    assert [str(line) for line in verdict.log[-5:-2]] == [
         "[CUP:INFO] [Segment] FW Update (10 bytes)",
         "[SYS:ERRO] Failed to write '/tmp/update.bi_': No space left on device",
         "[CUP:ERRO] [Segment] Update received (10 bytes) but failed to write (ignored)",

@@ -129,9 +129,38 @@ def debug_log(judgement: ReplyEvaluation) -> list[str]:
     return [str(line) for line in judgement.log]
 
 
+def test_the_request_is_logged_at_debug() -> None:
+    log = debug_log(evaluate_reply(NOTHING))
+    assert log[2].startswith('[CUP:DEBU] CUPS Request: {"router":"11:2233:4455:6677","cupsUri":')
+    assert log[2].endswith('"keys":[]}')
+
+
+@pytest.mark.parametrize(
+    ("reply", "line_before"),
+    [
+        (OK + b"Content-Length: 14\r\n\r\n" + NOTHING, "CUPS Request: "),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "Failed to retrieve TCURI from CUPS: (403) Forbidden"),
+        (OK, "Error reading HTTP Header"),
+        (OK + b"Content-Length: 14\r\n\r\n", "Error reading HTTP Body"),
+        (OK + b"\r\n1", "Error reading HTTP Body"),
+    ],
+    ids=["done", "rejected", "no header", "no body", "too much"],
+)
+def test_a_station_logs_that_it_closes_the_connection_before_what_comes_of_it(reply: bytes, line_before: str) -> None:
+    log = debug_log(evaluate_reply(reply, is_http=True))
+    assert line_before in log[-3]
+    assert log[-2] == "[AIO:DEBU] [3] HTTP connection shutdown..."
+
+
+@pytest.mark.parametrize("body", [bytes(13), bytes(6) + b"\x07\0\0\0" + bytes(7)])
+def test_a_protocol_error_and_a_time_limit_close_the_connection_without_a_line(body: bytes) -> None:
+    assert "shutdown" not in str(debug_log(evaluate_reply(body)))
+    assert "shutdown" not in str(debug_log(evaluate_reply(OK, server_closes=False)))
+
+
 def test_a_header_that_fills_the_buffer_counts_as_a_closed_connection() -> None:
     log = debug_log(evaluate_reply(bytes(9000), is_http=True))
-    assert log[2:4] == [
+    assert log[3:5] == [
         "[AIO:DEBU] [3] Connection closed unexpectedly",
         "[AIO:ERRO] [3] Error reading HTTP Header",
     ]
@@ -143,7 +172,7 @@ def test_a_header_that_fills_the_buffer_counts_as_a_closed_connection() -> None:
 )
 def test_a_reset_is_logged_without_a_descriptor_and_before_what_was_being_read(data: bytes, last: str) -> None:
     log = debug_log(evaluate_reply(data, resets=True))
-    assert log[2:4] == [
+    assert log[3:5] == [
         "[AIO:ERRO] Recv failed: NET - Connection was reset by peer",
         f"[AIO:ERRO] [3] Error reading HTTP {last}",
     ]
@@ -182,7 +211,7 @@ def test_a_text_that_ends_with_a_line_feed_gets_no_second_one() -> None:
 
 def test_a_reason_shows_the_request_that_lay_in_the_buffer() -> None:
     log = debug_log(evaluate_reply(b"HTTP/1.1 404\r\n\r\n"))
-    assert log[2].startswith(
+    assert log[3].startswith(
         "[CUP:VERB] Failed to retrieve TCURI from CUPS: (404) HTTP/1.1\r\nHost: localhost:34783\r\n"
     )
-    assert log[2].endswith('"keys":[]}')
+    assert log[3].endswith('"keys":[]}')

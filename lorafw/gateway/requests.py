@@ -12,7 +12,7 @@ from lorafw.gateway.retry_state import RetryState
 from lorafw.gateway.transport import Transport
 from lorafw.station.certificate_log import tls_setup_lines
 from lorafw.station.exchange import CupsExchange, log_transport_error, take_reply
-from lorafw.station.http import TIMED_OUT, TransportError
+from lorafw.station.http import TIMED_OUT, TransportError, request_line
 from lorafw.station.log import ExchangeLog, Level, LogLine
 from lorafw.station.uri import parse_cups_uri
 
@@ -57,12 +57,14 @@ def prepare_request(
     # The station reads the files of its request only when it is connected, so their lines come later in the log.
     lines_once_connected = [LogLine("CUP", Level.VERBOSE, f"Retrieving update-info from {label} {uri}...")]
     request = home.build_request(station, model, lines_once_connected.append)
+    body = encode_request(request)
+    lines_once_connected.append(request_line(body))
     credentials = home.read_credentials(file_set)
     if _uses_tls(uri):
         home.check_credentials(file_set)
         for text in tls_setup_lines(credentials, file_set, str(home.path)):
             log.write(Level.INFO, text, "AIO")
-    return PreparedRequest(uri, encode_request(request), credentials, tuple(lines_once_connected))
+    return PreparedRequest(uri, body, credentials, tuple(lines_once_connected))
 
 
 def _uses_tls(uri: str) -> bool:

@@ -25,6 +25,7 @@ from lorafw.gateway.client_tls import UnmatchedKey, auth_header_lines, certifica
 from lorafw.server.refusals import error_response
 from lorafw.station.http import (
     BUFFER_BYTES,
+    SHUTDOWN,
     TIMED_OUT,
     ConnectionLost,
     HttpReply,
@@ -68,6 +69,7 @@ def _connect_error(uri: str, why: str) -> TransportError:
     """Return an error with the two lines that a station logs if it cannot connect."""
     return TransportError(
         connection_error_line(f"HTTP connect failed: {why}"),
+        SHUTDOWN,
         LogLine("CUP", Level.ERROR, f"CUPS connect failed - URI: {uri}"),
     )
 
@@ -241,7 +243,7 @@ def _handshake(plain: socket.socket, context: ssl.SSLContext, host: str | None) 
 
 def _handshake_error(reason: str) -> TransportError:
     """Return the error of a failed handshake, with the line that a station logs."""
-    return TransportError(connection_error_line(f"Send failed: {reason}"))
+    return TransportError(connection_error_line(f"Send failed: {reason}"), SHUTDOWN)
 
 
 def _tls_error_text(error: OSError, otherwise: str) -> str:
@@ -277,7 +279,7 @@ class SocketStream:
             raise TransportError(TIMED_OUT) from None
         except OSError as error:
             reason = _tls_error_text(error, _SEND_FAILED)
-            raise TransportError(connection_error_line(f"Send failed: {reason}")) from None
+            raise TransportError(connection_error_line(f"Send failed: {reason}"), SHUTDOWN) from None
 
     def read(self, size: int) -> bytes:
         """Receive data. See ``ByteStream.read``.

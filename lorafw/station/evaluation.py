@@ -40,6 +40,7 @@ from lorafw.station.http import (
     TransportError,
     read_reply,
     request_bytes,
+    request_line,
 )
 from lorafw.station.launch import SCRIPT_HEAD_BYTES, exec_failure, launch_lines
 from lorafw.station.log import Level, LogLine
@@ -208,6 +209,7 @@ def evaluate_reply(
     exchange = CupsExchange(storage, sig_keys, timers, log_level)
     exchange.log.write(Level.INFO, f"Connecting to CUPS ... {SHOWN_URI} (try #1)")
     exchange.log.write(Level.VERBOSE, f"Retrieving update-info from CUPS {SHOWN_URI}...")
+    exchange.log.append(request_line(encode_request(request)))
     if is_http is None:
         is_http = data.startswith(b"HTTP/")
     response = data if is_http else _with_header(data)

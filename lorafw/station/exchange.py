@@ -29,7 +29,7 @@ from lorafw.cups.parser import (
     SegmentData,
     SegmentEnd,
 )
-from lorafw.station.http import HttpReply, StationCrash, TransportError
+from lorafw.station.http import SHUTDOWN, HttpReply, StationCrash, TransportError
 from lorafw.station.log import ExchangeLog, Level, LogLine, format_interval
 from lorafw.station.segments import ResponseSegments
 from lorafw.station.signature import check_update
@@ -200,6 +200,7 @@ class CupsExchange:
     def _complete(self) -> None:
         """Act on a complete response: use the new files, run or refuse the update, and log what changed."""
         self.storage.commit_config()
+        self.log.append(SHUTDOWN)
         self._outcome = ExchangeOutcome.DONE
         if self._segments.update.is_received:
             self._update = run_or_refuse_update(self._segments, self._sig_keys, self.storage, self.log)
@@ -285,6 +286,7 @@ def take_reply(exchange: CupsExchange, reply: HttpReply, on_answer: Callable[[],
     """
     if reply.status != 200:
         exchange.log.write(Level.VERBOSE, f"Failed to retrieve TCURI from CUPS: ({reply.status}) {reply.reason}")
+        exchange.log.append(SHUTDOWN)
         return True
     decoder = ResponseDecoder(min(reply.content_length, reply.first_buffer_bytes), reply.leftover)
     is_first_piece = True

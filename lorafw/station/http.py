@@ -62,12 +62,19 @@ def connection_error_line(text: str) -> LogLine:
     return LogLine("AIO", Level.ERROR, f"[3] {text}")
 
 
+def request_line(body: bytes) -> LogLine:
+    """Return the log line that shows the body of a request."""
+    return LogLine("CUP", Level.DEBUG, f"CUPS Request: {decode_lossless(body)}")
+
+
 TIMED_OUT: Final = LogLine("CUP", Level.ERROR, "CUPS timed out")
 RESET: Final = LogLine("AIO", Level.ERROR, "Recv failed: NET - Connection was reset by peer")
 NO_HEADER: Final = connection_error_line("Error reading HTTP Header")
 NO_BODY: Final = connection_error_line("Error reading HTTP Body")
 PEER_CLOSED: Final = LogLine("AIO", Level.DEBUG, "[3] Connection closed unexpectedly")
-CLOSED: Final = (PEER_CLOSED, NO_BODY)
+SHUTDOWN: Final = LogLine("AIO", Level.DEBUG, "[3] HTTP connection shutdown...")
+"""What a station logs when it closes a connection."""
+CLOSED: Final = (PEER_CLOSED, NO_BODY, SHUTDOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +176,9 @@ class _Buffer:
             # A station asks for 0 bytes if its buffer is full, and mistakes the result for the end of the connection.
             data = self._stream.read(free_bytes) if free_bytes else b""
         except ReceiveError as error:
-            raise TransportError(*error.lines, failure_line) from None
+            raise TransportError(*error.lines, failure_line, SHUTDOWN) from None
         if not data:
-            raise TransportError(PEER_CLOSED, failure_line)
+            raise TransportError(PEER_CLOSED, failure_line, SHUTDOWN)
         self.memory[self.received : self.received + len(data)] = data
         self.received += len(data)
 
@@ -207,7 +214,7 @@ class _Buffer:
         extra = self.received - end
         if extra:
             too_much = f"Received more data than expected HTTP content size: {extra} extra bytes"
-            raise TransportError(connection_error_line(too_much), NO_BODY)
+            raise TransportError(connection_error_line(too_much), NO_BODY, SHUTDOWN)
         self._stream.reset_timeout()
         self.received = 0
         return bytes(self.memory[start:end])

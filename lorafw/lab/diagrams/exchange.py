@@ -13,6 +13,7 @@ from lorafw.firmware.signing import UpdateSignature
 from lorafw.lab.diagrams.canvas import BLUE, GREEN, SMALL, YELLOW, Canvas, Diagram
 from lorafw.lab.panels.signature_workbench import TRUSTED_KEY, WorkbenchState
 from lorafw.lab.panels.wire_inspector import example_request, example_response
+from lorafw.station.log import Level
 
 _COLUMNS: Final = {"gateway": 130, "CUPS server": 480, "update service": 690, "S3": 880}
 """The participants, each with the x coordinate of its line."""
@@ -113,10 +114,10 @@ def _content_names(response: UpdateInfoResponse) -> list[str]:
 
 
 def _station_log(response: UpdateInfoResponse) -> list[str]:
-    """Return what a station with the lab's key logs about the response."""
+    """Return what a station with the lab's key logs about the response at the level INFO."""
     signed = None
     if response.signature:
         signed = UpdateSignature(response.signature, response.key_crc)
     state = WorkbenchState(response.update, signed, sig_keys=(TRUSTED_KEY.public_key.sig_key,))
     result, _ = state.evaluate()
-    return [line.text for line in result.log]
+    return [line.text for line in result.log if line.level >= Level.INFO]

@@ -32,7 +32,7 @@ from lorafw.lab.panels.html import (
     text_table,
 )
 from lorafw.station.exchange import CupsExchange, ExchangeResult, UpdateAction
-from lorafw.station.log import LogLine
+from lorafw.station.log import Level, LogLine
 
 TRUSTED_KEY_NAME: Final = "the key that sig-0.key belongs to"
 TRUSTED_KEY: Final = KeyPair.from_secret(0x10AF)
@@ -243,8 +243,7 @@ def workbench_html(bench: WorkbenchState) -> SafeHtml:
     properties = table(HEAD, rows, "The update as it is sent")
     numbered_steps = [f"{number}. {step}" for number, step in enumerate(bench.steps, 1)]
     steps = heading("What was done") + preformatted("\n".join(numbered_steps))
-    log_lines = [str(line) for line in result.log]
-    log = heading("What the station logs") + preformatted("\n".join(log_lines))
+    log = heading("What the station logs") + preformatted("\n".join(_log_lines(result)))
     columns = side_by_side((properties, 380), (SafeHtml(steps + log), 380))
     leftover = quiet(f"{describe_leftover(storage)}. The next check comes after the regular interval.")
     return SafeHtml(columns + leftover)
@@ -259,9 +258,14 @@ def workbench_text(bench: WorkbenchState) -> str:
     result, storage = bench.evaluate()
     lines = [_OUTCOMES[result.update], *bench.steps]
     lines.append(text_table(HEAD, property_rows(bench.update, bench.signed)))
-    lines += [str(line) for line in result.log]
+    lines += _log_lines(result)
     lines.append(describe_leftover(storage))
     return "\n".join(lines)
+
+
+def _log_lines(result: ExchangeResult) -> list[str]:
+    """Return what a station logs at the level INFO."""
+    return [str(line) for line in result.log if line.level >= Level.INFO]
 
 
 class SignatureWorkbench(Panel):
