@@ -52,8 +52,12 @@ def resume(*, plan_file: Path, journal: Path | None, reason: str) -> None:
 def promote(*, plan_file: Path, journal: Path | None, reason: str) -> None:
     """Go on although the rollout holds.
 
-    A gate that holds counts as passed. A gateway that is the reason of the hold is left out of the rollout. If all
-    gates have passed, the rollout ends without waiting for the last gateways. A replaced update file is never accepted.
+    What 'status' gives as the reason is accepted, and nothing else. A gate that holds counts as passed. A gateway that
+    is the reason of the hold is left out of the rollout, and the gate of its wave is checked as before. A replaced
+    update file is never accepted.
+
+    If nothing holds the rollout, and all gates have passed or it was aborted, it ends without waiting for the last
+    gateways.
     """
     from lorafw.rollout import Command  # noqa: PLC0415 -- keeps --help fast
 
@@ -108,4 +112,7 @@ def clean(*, plan_file: Path, journal: Path | None, lab: bool, account: str | No
     saved = load_plan(plan_file)
     connection = connect_to_plan(saved, lab=lab, account=account, ready_file=ready_file)
     result = clean_tasks(saved, journal_of(plan_file, journal), connection)
-    echo(f"Deleted {result.deleted} ended tasks; {result.left} were gone already or belong to another update.")
+    text = f"Deleted {result.deleted} ended tasks; {result.left} were gone already or belong to another update"
+    if result.not_ended:
+        text += f"; {result.not_ended} have not ended, and go on by themselves"
+    echo(f"{text}.")

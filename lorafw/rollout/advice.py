@@ -6,7 +6,7 @@ from lorafw.clock import format_iso
 from lorafw.fleet.plan import Manual
 from lorafw.rollout.gates import give_up_ms
 from lorafw.rollout.state import NOT_PROMOTABLE, RolloutState, Subject, first_undecided
-from lorafw.rollout.status import StateName, counts_of, describe_state
+from lorafw.rollout.status import StateName, counts_of, describe_state, latest_end_ms
 from lorafw.tasks.lifecycle import TaskStatus
 
 
@@ -75,11 +75,26 @@ def _waits_for_person(state: RolloutState) -> bool:
     return is_manual and bool(state.waves[index].hold_reason) and not state.session.blocked_reason
 
 
+def _advise_about_open_tasks(state: RolloutState) -> list[str]:
+    """Return what becomes of the tasks that have not ended, of a rollout that has ended or was aborted."""
+    if state.finished is not None:
+        return ["tasks that have not ended go on by themselves; when they have ended, 'clean' deletes them"]
+    lines = []
+    if counts_of(state)[TaskStatus.PENDING]:
+        lines.append("PENDING tasks may still be offered to their gateways; to delete them: lorafw rollout apply")
+    if end_ms := latest_end_ms(state):
+        lines.append(
+            f"'apply' waits for tasks that were offered, until {format_iso(end_ms)} at the latest; "
+            "to end this now: promote --reason TEXT"
+        )
+    return lines
+
+
 def _advise_at_end(state: RolloutState, name: StateName) -> list[str]:
     """Return what a person can do after a rollout has ended or was aborted."""
     lines = ["what happened to each gateway, and who decided what: report"]
-    if counts_of(state)[TaskStatus.PENDING]:
-        lines.append("PENDING tasks may still be offered to their gateways; to delete them: lorafw rollout apply")
+    if state.open_count:
+        lines += _advise_about_open_tasks(state)
     if name is StateName.ABORTED:
         lines.append("what is installed stays installed; to go back, roll out the old firmware as a new update")
     if state.finished is not None:

@@ -27,6 +27,7 @@ from lorafw.rollout.observations import (
     RunHook,
 )
 from lorafw.rollout.state import Phase, RolloutState, Subject, WaveProgress, first_undecided
+from lorafw.rollout.status import latest_end_ms
 from lorafw.rollout.step_context import StepContext
 from lorafw.rollout.wave_tasks import create_tasks
 from lorafw.tasks.lifecycle import INITIAL, TaskStatus
@@ -177,10 +178,17 @@ def _wind_down(context: StepContext) -> None:
     _delete_pending(context)
     look_at_tasks(context)
     waves = draft.waves
-    if any(wave.open_count or wave.count(Phase.CREATING, Phase.DELETING) for wave in waves):
+    if any(wave.count(Phase.CREATING, Phase.DELETING) or wave.count(INITIAL) for wave in waves):
         _leave_out_problems(context)
         return
-    _finish(context, Ending.ABORTED, _count_ends(waves))
+    open_count = sum(wave.open_count for wave in waves)
+    figures = _count_ends(waves)
+    if not open_count:
+        _finish(context, Ending.ABORTED, figures)
+        return
+    _leave_out_problems(context)
+    if _has_waited_enough(context):
+        _finish(context, Ending.ABORTED, f"{figures}, {open_count} not ended")
 
 
 def _make_definition_known(context: StepContext) -> None:
@@ -341,24 +349,27 @@ def _finish_tail(context: StepContext) -> None:
     if not open_count:
         _finish(context, Ending.COMPLETED, figures)
         return
-    # 2. A person has decided not to wait for the others.
-    unfinished = f"{figures}, {open_count} not ended"
+    # 2. The others are not waited for any longer.
+    if _has_waited_enough(context):
+        _finish(context, Ending.COMPLETED, f"{figures}, {open_count} not ended")
+
+
+def _has_waited_enough(context: StepContext) -> bool:
+    """Return True if tasks that have not ended are not waited for any longer, after the last gate or an abort.
+
+    Args:
+        context: The step. It is given the time of the next step, if there is one.
+    """
+    # 1. A person has decided so.
+    draft = context.draft
     if draft.is_tail_over:
-        _finish(context, Ending.COMPLETED, unfinished)
-        return
-    # 3. The time for them is over. The clock may be wrong, so it is first compared with that of AWS.
-    limit_ms = _tail_limit_ms(context)
+        return True
+    # 2. The time for them is over. The clock may be wrong, so it is first compared with that of AWS.
+    limit_ms = latest_end_ms(draft) or 0
     if context.now_ms < limit_ms:
         context.wake_at(limit_ms)
-    elif is_clock_checked(context, limit_ms):
-        _finish(context, Ending.COMPLETED, unfinished)
-
-
-def _tail_limit_ms(context: StepContext) -> int:
-    """Return the time until which the rollout waits for tasks after its last gate, in milliseconds since 1970 UTC."""
-    last_gate_ms = context.draft.waves[-1].decided_ms or 0
-    max_wait_s = context.draft.plan.wave_rules[-1].give_up_s
-    return last_gate_ms + round(max_wait_s * 1000)
+        return False
+    return is_clock_checked(context, limit_ms)
 
 
 def _count_ends(waves: Sequence[WaveProgress]) -> str:

@@ -166,12 +166,10 @@ def _note_creation(draft: Draft, event: StatusChanged, index: int) -> None:
     started_ms = event.time_ms if wave.started_ms is None else wave.started_ms
     planned_ms = started_ms + draft.plan.offset_ms_of[event.gateway]
     delay_ms = event.time_ms - planned_ms
-    draft.change_wave(
-        index,
-        last_created=event.gateway,
-        last_created_ms=event.time_ms,
-        delay_ms=max(wave.delay_ms, delay_ms),
-    )
+    draft.change_wave(index, delay_ms=max(wave.delay_ms, delay_ms))
+    # The creation of a task whose call was unclear can become known after that of later tasks.
+    if wave.last_created_ms is None or event.time_ms >= wave.last_created_ms:
+        draft.change_wave(index, last_created=event.gateway, last_created_ms=event.time_ms)
 
 
 def _on_update_stalled(draft: Draft, event: UpdateStalled) -> None:
@@ -240,24 +238,29 @@ def _on_commanded(draft: Draft, event: Commanded) -> None:
     elif event.command is Command.RESUME:
         draft.change_fields(pause_reason=None)
     elif event.command is Command.ABORT:
-        _abort(draft, reason)
+        _abort(draft, reason, event.at_ms)
     else:
         _promote(draft, event.at_ms)
 
 
 def _promote(draft: Draft, now_ms: int) -> None:
-    """Let the rollout go on in spite of its problems, and of a gate that holds it.
+    """Let the rollout go on in spite of its problems. If it has none, let it go on in spite of a gate that holds it.
+
+    A status shows problems only, so a person who promotes a rollout with problems has not decided about the gate.
 
     Args:
         draft: The draft to change.
         now_ms: When a person gave the command, in milliseconds since 1970 UTC.
     """
     current = first_undecided(draft.waves)
-    for subject in list(draft.problems):
-        if subject not in NOT_PROMOTABLE:
-            _accept_problem(draft, subject, current)
     wave = draft.waves[current]
-    if wave.hold_reason:
+    if draft.abort_reason is not None:
+        draft.change_fields(is_tail_over=True)
+    elif draft.problems:
+        for subject in list(draft.problems):
+            if subject not in NOT_PROMOTABLE:
+                _accept_problem(draft, subject, current)
+    elif wave.hold_reason:
         draft.change_wave(current, decision=GateDecision.GO, decided_ms=now_ms, hold_reason="")
     elif wave.decided_ms is not None:
         draft.change_fields(is_tail_over=True)
@@ -284,13 +287,13 @@ def _accept_problem(draft: Draft, subject: str, current: int) -> None:
 
 def _on_aborted(draft: Draft, event: Aborted) -> None:
     """Stop the rollout, because a gate or the abort criterion says so."""
-    _abort(draft, event.reason)
+    _abort(draft, event.reason, event.at_ms)
 
 
-def _abort(draft: Draft, reason: str) -> None:
+def _abort(draft: Draft, reason: str, now_ms: int) -> None:
     """Stop the rollout, unless it has ended. If it was stopped before, the first reason stays."""
     if draft.abort_reason is None and draft.finished is None:
-        draft.change_fields(abort_reason=reason)
+        draft.change_fields(abort_reason=reason, aborted_ms=now_ms)
 
 
 def _on_finished(draft: Draft, event: Finished) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import IO, Final
 
 from lorafw.errors import RolloutError
 from lorafw.rollout.events import HookMoment
@@ -17,6 +18,7 @@ _TIMED_OUT: Final = 124
 """The exit status of timeout(1)."""
 _NOT_STARTED: Final = 127
 _MAX_OUTPUT_CHARS: Final = 500
+_MAX_READ_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +80,30 @@ class CommandHook:
         environment["LORAFW_HOOK"] = str(moment)
         environment["LORAFW_WAVE"] = str(wave + 1)
         environment["LORAFW_PLAN"] = self.plan_sha256
-        try:
-            done = subprocess.run(  # noqa: S603 -- the operator's own command, without a shell
-                list(self.arguments),
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=HOOK_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return HookResult(_TIMED_OUT, f"it did not end within {HOOK_TIMEOUT_S} s")
-        except OSError as error:
-            return HookResult(_NOT_STARTED, f"it cannot be started: {error.strerror}")
-        return HookResult(done.returncode, _last_line(done.stdout))
+        # A pipe would end only when every program that the command has left running in the background has ended.
+        with tempfile.TemporaryFile() as output:
+            try:
+                done = subprocess.run(  # noqa: S603 -- the operator's own command, without a shell
+                    list(self.arguments),
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=HOOK_TIMEOUT_S,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                return HookResult(_TIMED_OUT, f"it did not end within {HOOK_TIMEOUT_S} s")
+            except OSError as error:
+                return HookResult(_NOT_STARTED, f"it cannot be started: {error.strerror}")
+            return HookResult(done.returncode, _last_line(_read_end(output)))
+
+
+def _read_end(output: IO[bytes]) -> bytes:
+    """Return the end of an output, which can be long."""
+    length = output.seek(0, os.SEEK_END)
+    output.seek(max(0, length - _MAX_READ_BYTES))
+    return output.read(_MAX_READ_BYTES)
 
 
 def _last_line(output: bytes) -> str:

@@ -118,11 +118,15 @@ def _handle_gateway_read(context: StepContext, read: GatewayRead) -> None:
     quiet_looks = 0
     if after.status == before.status:
         quiet_looks = before.session.quiet_looks + 1
+    failures = 0
+    if before.phase in (Phase.CREATING, Phase.DELETING):
+        failures = after.session.failures  # only the next call shows whether it fails again
     session = GatewaySession(
         looked_ms=context.now_ms,
         seen_uplink_ms=_latest_uplink_ms(context, read),
         quiet_looks=quiet_looks,
         checked_ms=after.session.checked_ms,
+        failures=failures,
     )
     context.draft.change_gateway(read.gateway, session=session)
 

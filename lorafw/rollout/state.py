@@ -272,6 +272,8 @@ class RolloutState:
     """Who has paused the rollout, and why. None if it is not paused."""
     abort_reason: str | None = None
     """Why the rollout was aborted. None if it was not."""
+    aborted_ms: int | None = None
+    """When it was aborted, in milliseconds since 1970 UTC. None if it was not."""
     finished: Finished | None = None
     """How the rollout ended. None if it has not ended."""
     problems: Mapping[str, str] = field(default_factory=dict)
@@ -281,7 +283,7 @@ class RolloutState:
     failed_hook: HookRan | None = None
     """The last run of the hook that ended with an error. None if there was none."""
     is_tail_over: bool = False
-    """True if a person decided, after the last gate, not to wait for the tasks that have not ended."""
+    """True if a person decided, after the last gate or an abort, not to wait for the tasks that have not ended."""
     latest_ms: int = 0
     """When the last event was recorded, in milliseconds since 1970 UTC."""
     session: RolloutSession = RolloutSession()

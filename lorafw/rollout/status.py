@@ -10,6 +10,7 @@ from typing import Any, Final
 from lorafw.clock import format_iso
 from lorafw.fleet.simulation.gates import GateDecision
 from lorafw.fleet.simulation.inputs import to_ms
+from lorafw.rollout.draft import Draft
 from lorafw.rollout.failed_tasks import describe_failures
 from lorafw.rollout.gates import next_check_ms
 from lorafw.rollout.one_task import count_tasks
@@ -113,17 +114,38 @@ def _activity(state: RolloutState) -> str:
 
 def _latest_end(state: RolloutState) -> str:
     """Return when the rollout ends although tasks have not ended. Empty if that is not known yet."""
-    decided_ms = state.waves[-1].decided_ms
-    if decided_ms is None:
+    end_ms = latest_end_ms(state)
+    if end_ms is None:
         return ""
-    return f"; the rollout ends at {format_iso(decided_ms + to_ms(state.plan.wave_rules[-1].give_up_s))} at the latest"
+    return f"; the rollout ends at {format_iso(end_ms)} at the latest"
+
+
+def latest_end_ms(state: RolloutState | Draft) -> int | None:
+    """Return until when the rollout waits for tasks, after its last gate or after an abort.
+
+    Args:
+        state: The state of the rollout, or its draft.
+
+    Returns:
+        The time, in milliseconds since 1970 UTC. None if neither has happened yet.
+    """
+    index = first_undecided(state.waves)
+    begun_ms = state.aborted_ms
+    if begun_ms is None:
+        begun_ms = state.waves[index].decided_ms
+    if begun_ms is None:
+        return None
+    return int(begun_ms + to_ms(state.plan.wave_rules[index].give_up_s))
 
 
 def can_be_promoted(state: RolloutState) -> bool:
     """Return whether a promotion would change anything."""
+    if state.abort_reason is not None:
+        return bool(state.open_count)
+    if state.problems:
+        return any(subject not in NOT_PROMOTABLE for subject in state.problems)
     wave = state.waves[first_undecided(state.waves)]
-    can_accept = any(subject not in NOT_PROMOTABLE for subject in state.problems)
-    return bool(can_accept or wave.hold_reason or (wave.decided_ms is not None and state.open_count))
+    return bool(wave.hold_reason or (wave.decided_ms is not None and state.open_count))
 
 
 def next_look_ms(state: RolloutState) -> int | None:

@@ -57,8 +57,10 @@ class StepContext:
             subject: What the problem is about: the id of a gateway, or a ``Subject``.
             reason: The problem in words.
         """
-        is_known = self.draft.problems.get(subject) == reason
-        if is_known or reason in self.draft.accepted_reasons:
+        if reason in self.draft.accepted_reasons:
+            self.solve_problem(subject)  # another reason, which nobody has accepted, has gone away
+            return
+        if self.draft.problems.get(subject) == reason:
             return
         self.draft.note_look_at_problem(subject, self.now_ms)
         self.record(ProblemFound(at_ms=self.now_ms, subject=subject, reason=reason))
