@@ -30,17 +30,29 @@ MIB = 1 << 20
         ["gateway", "judge", "/dev/zero"],
         ["cups", "decode-request", "/dev/zero"],
         ["gateway", "judge", "--sig-key", "/dev/zero", "REPLY"],
+        ["firmware", "verify", "--sig-key", "/dev/zero", "--signature", "MEQC", "REPLY"],
+        ["firmware", "sign", "--key", "/dev/zero", "REPLY"],
+        ["doctor", "--definition", "REPLY", "--sig-key", "/dev/zero"],
     ],
-    ids=["judge", "decode-request", "a key"],
+    ids=["judge", "decode-request", "a key", "a key to verify with", "a key to sign with", "a key for the doctor"],
 )
 def test_a_device_that_never_ends_is_refused_at_once(tmp_path: Path, words: list[str]) -> None:
-    (tmp_path / "reply").write_bytes(bytes(14))
+    (tmp_path / "reply").write_text('{"AutoCreateTasks": false}')
     words = [word.replace("REPLY", str(tmp_path / "reply")) for word in words]
     started = time.monotonic()
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 1
     assert "has more than" in result.output
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("words", [["doctor", "--definition", "DEFINITION", "--update"], ["firmware", "inspect"]])
+def test_an_update_in_a_device_is_refused_and_not_called_empty(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "input.json").write_text("{}")
+    words = [word.replace("DEFINITION", str(tmp_path / "input.json")) for word in words]
+    result = CliRunner().invoke(main, [*words, "/dev/zero"])
+    assert result.exit_code == 1
+    assert "/dev/zero is not a regular file: write the update into a file first" in result.output
 
 
 REPEATED = st.builds(

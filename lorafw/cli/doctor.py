@@ -177,10 +177,11 @@ def _read_definition(file: BinaryIO | None) -> DefinitionDocument | None:
 def _read_update(path: Path | None) -> UpdateFile | None:
     """Return the update file at a path, or None if no path is given. A file over 2 GB is not read."""
     from lorafw.doctor.subject import UpdateFile  # noqa: PLC0415
-    from lorafw.firmware.image import MAX_IMAGE_BYTES  # noqa: PLC0415
+    from lorafw.firmware.image import MAX_IMAGE_BYTES, check_is_regular_file  # noqa: PLC0415
 
     if path is None:
         return None
+    check_is_regular_file(path)
     size = path.stat().st_size
     content = None
     if size <= MAX_IMAGE_BYTES:

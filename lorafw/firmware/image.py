@@ -32,6 +32,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -177,6 +178,17 @@ def _read_files(files: Mapping[str, bytes | Path], executable: Collection[str]) 
         yield FirmwareFile(name, _content(name, files[name]), mode)
 
 
+def check_is_regular_file(path: Path) -> None:
+    """Check that a path leads to a regular file. The size of a pipe or a device is not known before it is read.
+
+    Raises:
+        FirmwareError: It does not.
+        OSError: There is nothing at the path.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise FirmwareError(f"{path} is not a regular file: write the update into a file first")
+
+
 def read_update(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
     """Return the bytes of an update file, which lorafw or any other tool may have built.
 
@@ -185,9 +197,10 @@ def read_update(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
         max_bytes: The largest size to accept.
 
     Raises:
-        FirmwareError: The file is empty or too large for a station.
+        FirmwareError: The file is empty or too large for a station, or is a pipe or a device.
         OSError: The file cannot be read.
     """
+    check_is_regular_file(path)
     size = path.stat().st_size
     if not 0 < size <= max_bytes:
         raise FirmwareError(f"{path} has {size} bytes; an update that a station takes has 1 to {max_bytes}")

@@ -35,6 +35,9 @@ SIG_KEY_BYTES: Final = 64
 MAX_SIGNATURE: Final = 128
 MIN_SIGNATURE: Final = 4
 
+_MAX_KEY_FILE_BYTES: Final = 64 << 10
+"""Maximum size of a file with a key. The limit also ends the reading of a device that has no end."""
+
 _HASH_OF_LENGTH: Final[dict[int, HashAlgorithm]] = {
     algorithm.digest_size: algorithm
     for algorithm in (SHA1(), SHA256(), SHA384(), SHA512())  # noqa: S303 -- only to say that a signer used it
@@ -92,7 +95,7 @@ class PublicKey:
             InvalidKey: The file does not hold a public key on P-256. The message names the file.
             OSError: The file cannot be read.
         """
-        content = path.read_bytes()
+        content = _read_key_file(path)
         try:
             if content.startswith(b"-----BEGIN"):
                 return cls.from_pem(content)
@@ -244,8 +247,9 @@ class KeyPair:
             InvalidKey: The file does not hold such a key. The message names the file.
             OSError: The file cannot be read.
         """
+        content = _read_key_file(path)
         try:
-            return cls.from_pem(path.read_bytes(), password=password, deterministic=deterministic)
+            return cls.from_pem(content, password=password, deterministic=deterministic)
         except InvalidKey as error:
             raise InvalidKey(f"{path}: {error}") from error
 
@@ -364,6 +368,15 @@ def decode_signature(text: str) -> bytes:
         ) from error
     _check_length(signature)
     return signature
+
+
+def _read_key_file(path: Path) -> bytes:
+    """Return the content of a file with a key. Raises InvalidKey if the file is too long for a key."""
+    with path.open("rb") as file:
+        content = file.read(_MAX_KEY_FILE_BYTES + 1)
+    if len(content) > _MAX_KEY_FILE_BYTES:
+        raise InvalidKey(f"{path} has more than {_MAX_KEY_FILE_BYTES} bytes: is it the right file?")
+    return content
 
 
 def _check_length(signature: bytes) -> None:
