@@ -162,6 +162,22 @@ def test_the_lab_is_read_over_http(bed: Testbed, input_json: Path, monkeypatch: 
     assert "15 rules: 1 errors, 2 warnings, 0 notes." in result.output
 
 
+def test_a_rule_that_many_gateways_violate_is_printed_once(bed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    iotwireless = bed.client("iotwireless", "sa-east-1")
+    for number in range(12):
+        iotwireless.create_wireless_gateway(LoRaWAN={"GatewayEui": f"58a0cbfffe8001{number:02x}"})
+    with bed.api_over_http() as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        result = run("--lab", "--region", "sa-east-1", "--only", "LW408")
+        as_json = run("--lab", "--region", "sa-east-1", "--only", "LW408", "--json")
+    assert result.output.count("LW408 warning: ") == result.output.count("Remedy: ") == 1
+    assert result.output.count("has presented no version.") == 10
+    assert "And 2 more. --json lists all." in result.output
+    assert "0 errors, 12 warnings, 0 notes" in result.output
+    assert len(json.loads(as_json.output)["findings"]) == 12
+
+
 def test_credentials_of_another_account_are_refused(bed: Testbed, input_json: Path) -> None:
     result = run("--definition", str(input_json), "--account", "999999999999", "--region", "us-east-1")
     assert result.exit_code == 1

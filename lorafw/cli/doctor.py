@@ -7,6 +7,8 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -27,6 +29,8 @@ FOUND_ERRORS: Final = 1
 """Exit status if a rule of severity ``error`` is violated."""
 
 _MAX_DEFINITION_BYTES: Final = 1 << 20
+_MAX_EVIDENCE: Final = 10
+"""How many violations of one rule are printed as text."""
 _READABLE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -238,13 +242,22 @@ def _print(findings: Sequence[Finding], rules: Sequence[Rule], *, as_json: bool)
     if as_json:
         echo(json.dumps(document, indent=4))
         return
-    for finding in findings:
-        echo(f"{finding.rule.id} {finding.rule.severity.value}: {finding.rule.title}")
-        echo(f"    {finding.evidence}")
-        echo(f"    Remedy: {finding.rule.remedy}")
-        echo(f"    Source: {finding.rule.source}.")
+    for rule, group in groupby(findings, attrgetter("rule")):
+        _print_rule(rule, [finding.evidence for finding in group])
     counts = document["counts"]
     echo(
         f"{len(rules)} rules: {counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes. "
         "Rules without the facts that they need were skipped."
     )
+
+
+def _print_rule(rule: Rule, evidence: Sequence[str]) -> None:
+    """Print a rule that is violated, with what violates it. Of many violations the first ones are printed."""
+    echo(f"{rule.id} {rule.severity.value}: {rule.title}")
+    for sentence in evidence[:_MAX_EVIDENCE]:
+        echo(f"    {sentence}")
+    left_out = len(evidence) - _MAX_EVIDENCE
+    if left_out > 0:
+        echo(f"    And {left_out} more. --json lists all.")
+    echo(f"    Remedy: {rule.remedy}")
+    echo(f"    Source: {rule.source}.")
