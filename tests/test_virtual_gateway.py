@@ -25,9 +25,10 @@ from lorafw.firmware.signing import KeyPair
 from lorafw.gateway.home import Home
 from lorafw.gateway.provisioning import write_home
 from lorafw.gateway.runner import execute, install_only
-from lorafw.gateway.transport import HttpTransport, InProcessTransport
+from lorafw.gateway.transport import HttpTransport, InProcessTransport, SocketStream
 from lorafw.gateway.virtual import FIRST_POLL_S, VirtualGateway
 from lorafw.station.exchange import ExchangeOutcome, UpdateAction
+from lorafw.station.http import TransportError
 from lorafw.tasks.service import UpdateService
 
 KEY = KeyPair.from_secret(77)
@@ -226,9 +227,7 @@ def test_the_tls_handshake_uses_up_a_part_of_the_time_limit(tmp_path: Path) -> N
         thread.start()
         gateway, home, log = make(tmp_path / "home", f"https://localhost:{listener.getsockname()[1]}")
         home.write("cups.trust", station_certificates.authority())
-        conf = json.loads(home.read("station.conf") or b"")
-        conf["station_conf"]["CUPS_CONN_TIMEOUT"] = "400ms"
-        home.write("station.conf", json.dumps(conf))
+        set_time_limit(home, "400ms")
         verdict = gateway.poll()
         thread.join()
     assert verdict.exchange is ExchangeOutcome.FAILED
@@ -240,6 +239,32 @@ def test_a_server_that_is_not_there_is_logged_in_the_stations_words(tmp_path: Pa
     assert gateway.poll().exchange is ExchangeOutcome.FAILED
     assert "HTTP connect failed: NET - The connection to the given server / port failed" in log[-3]
     assert "CUPS connect failed - URI: http://127.0.0.1:9" in log[-2]
+
+
+def test_data_that_is_there_after_the_time_limit_is_not_read() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"HTTP/1.1 200 OK")
+        in_time = SocketStream(ours, timeout_s=60, deadline_s=time.monotonic() + 60)
+        assert in_time.read(4) == b"HTTP"
+        too_late = SocketStream(ours, timeout_s=60, deadline_s=time.monotonic() - 0.001)
+        with pytest.raises(TransportError, match="CUPS timed out"):
+            too_late.read(4)
+
+
+def test_without_any_time_a_station_connects_and_times_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        gateway, home, log = make(tmp_path / "home", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        set_time_limit(home, "0s")
+        gateway.poll()
+    assert "Retrieving update-info from CUPS" in log[-3]
+    assert "[CUP:ERRO] CUPS timed out" in log[-2]
+
+
+def set_time_limit(home: Home, text: str) -> None:
+    conf = json.loads(home.read("station.conf") or b"")
+    conf["station_conf"]["CUPS_CONN_TIMEOUT"] = text
+    home.write("station.conf", json.dumps(conf))
 
 
 def test_a_poll_without_a_free_descriptor_is_a_failed_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,11 @@ import itertools
 import socket
 import ssl
 import struct
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
+from lorafw.clock import real_monotonic_s
 from lorafw.cups.codec import decode_request, encode_response_header
 from lorafw.cups.credentials import Credentials
 from lorafw.errors import LorafwError
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from lorafw.tasks.service import UpdateService
 
 _MIN_CONNECT_S: Final = 1.0
+"""The minimum time in which a server must accept a connection. A station does not limit this time at all."""
+
 _UNTRUSTED: Final = "X509 - Certificate verification failed, e.g. CRL, CA or signature check failed"
 _ALERT: Final = "SSL - A fatal alert message was received from our peer"
 _RESET: Final = "NET - Connection was reset by peer"
@@ -143,7 +145,7 @@ class HttpTransport:
         # A station reads its TLS files before it connects.
         tls = _TlsClient(credentials) if address.is_tls else None
         connection = _open_socket(uri, address, timeout_s)
-        deadline_s = time.monotonic() + timeout_s
+        deadline_s = real_monotonic_s() + timeout_s
         try:
             on_connected()
         except TransportError:
@@ -192,11 +194,7 @@ class _TlsClient:
 
 
 def _open_socket(uri: str, address: StationAddress, timeout_s: float) -> socket.socket:
-    """Connect to the first address of the host that accepts. The C library parses the port, which is text.
-
-    A station has no time limit here. lorafw limits the time to ``timeout_s``, but not to less than a second.
-    """
-    limit_s = max(timeout_s, _MIN_CONNECT_S)
+    """Connect to the first address of the host that accepts. The C library parses the port, which is text."""
     try:
         addresses = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except (socket.gaierror, UnicodeError):
@@ -208,7 +206,7 @@ def _open_socket(uri: str, address: StationAddress, timeout_s: float) -> socket.
         except OSError:
             error = _connect_error(uri, "NET - Failed to open a socket")
             continue
-        connection.settimeout(limit_s)
+        connection.settimeout(max(timeout_s, _MIN_CONNECT_S))
         try:
             connection.connect(peer)
         except OSError:
@@ -261,7 +259,7 @@ class SocketStream:
     Args:
         connection: The connection.
         timeout_s: The time within which each full buffer must arrive.
-        deadline_s: The end of the first time limit, as in ``time.monotonic()``. It runs from the TCP connection on, so
+        deadline_s: The end of the first time limit, as in ``real_monotonic_s``. It runs from the TCP connection on, so
             a TLS handshake uses up a part of it.
     """
 
@@ -312,7 +310,7 @@ class SocketStream:
 
     def reset_timeout(self) -> None:
         """Restart the time limit."""
-        self._deadline_s = time.monotonic() + self._timeout_s
+        self._deadline_s = real_monotonic_s() + self._timeout_s
 
     def reset_on_close(self) -> None:
         """Make ``close`` send a reset, and drop what the buffers of this machine still hold."""
@@ -323,8 +321,11 @@ class SocketStream:
         self._socket.close()
 
     def _remaining_s(self) -> float:
-        """Return the time until the limit. It is never 0, which would make the socket non-blocking."""
-        return max(self._deadline_s - time.monotonic(), 0.001)
+        """Return the time until the limit. Raises TimeoutError if the limit has passed, even if data has arrived."""
+        remaining_s = self._deadline_s - real_monotonic_s()
+        if remaining_s <= 0:
+            raise TimeoutError
+        return remaining_s
 
 
 class InProcessTransport:
