@@ -52,8 +52,8 @@ def run_if_executable(home: Home, update_bin: Path, run_update: RunUpdate) -> Up
         mode = update_bin.stat().st_mode
     except OSError:
         return UpdateRun(())
-    is_executable = stat.S_ISREG(mode) and bool(mode & _ANYBODY_MAY_EXECUTE)
-    if not is_executable:
+    may_be_executed = os.name == "nt" or bool(mode & _ANYBODY_MAY_EXECUTE)  # Windows has no such bits
+    if not (stat.S_ISREG(mode) and may_be_executed):
         return UpdateRun(())
     return run_update(home, update_bin)
 
