@@ -5,7 +5,9 @@ The expected values come from a C program with the functions of sys.c of Basics 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ from lorafw.gateway.home import Home
 from lorafw.gateway.virtual import VirtualGateway
 from lorafw.station.exchange import ExchangeOutcome
 from lorafw.station.http import TransportError
+from lorafw.station.launch import exec_failure
 
 
 @pytest.fixture
@@ -123,6 +126,11 @@ def test_folders_in_place_of_temporary_files_are_left_alone(home: Home) -> None:
         (home.path / f"cups-temp.{ending}").mkdir()
     (home.path / "cups-temp.upd").rmdir()
     assert VirtualGateway(home, Scripted(NOTHING)).poll().exchange is ExchangeOutcome.DONE
+
+
+@pytest.mark.parametrize("script", [b"#!/no/such", b"#!/no/such\n", b"#! /no/such -x"])
+def test_the_first_line_of_a_script_needs_no_line_end(script: bytes) -> None:
+    assert exec_failure(script) == os.strerror(errno.ENOENT)
 
 
 # --- the backup ----------------------------------------------------------------------------------------------------

@@ -42,7 +42,9 @@ def exec_failure(update: bytes) -> str | None:
     The reason is that the interpreter in the first line is missing or is not executable. The station runs a file
     without such a line with ``sh``. Only the first SCRIPT_HEAD_BYTES of ``update`` are used.
     """
-    interpreter = _INTERPRETER.match(update[:SCRIPT_HEAD_BYTES])
+    # Linux fills the rest of its buffer with zero bytes, so the first line of a short script needs no line end.
+    head = update[:SCRIPT_HEAD_BYTES].ljust(SCRIPT_HEAD_BYTES, b"\0")
+    interpreter = _INTERPRETER.match(head)
     if interpreter is None:
         return None
     path = interpreter[1]
