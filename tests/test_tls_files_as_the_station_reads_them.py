@@ -124,8 +124,10 @@ def test_a_broken_certificate_among_good_ones_is_refused(made: Callable) -> None
 def test_a_key_of_another_certificate_is_no_fault_of_a_file(made: Callable) -> None:
     certificate, _ = made()
     _, other_key = made()
-    with pytest.raises(UnmatchedKey):
-        client_context(Credentials(certificate, certificate, other_key))
+    rsa_certificate, rsa_key = made("rsa:2048")
+    for unmatched in ((certificate, other_key), (certificate, rsa_key), (rsa_certificate, other_key)):
+        with pytest.raises(UnmatchedKey):
+            client_context(Credentials(certificate, *unmatched))
 
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has files in memory")

@@ -68,12 +68,19 @@ def _load_trust(context: ssl.SSLContext, credentials: Credentials) -> None:
 
 
 def _load_client_certificate(context: ssl.SSLContext, credentials: Credentials) -> None:
-    """Load cups.key and cups.crt, with which the station authenticates itself. The key is read first, as it does."""
+    """Load cups.key and cups.crt, with which the station authenticates itself. The key is read first, as it does.
+
+    Raises:
+        UnmatchedKey: The key does not belong to the certificate.
+        TransportError: One of the files cannot be used.
+    """
     rejection = f"{credentials.file_set} {_KEY_REJECTED}"
     with _tls_errors_as_station_log("Parsing key", rejection):
         key = read_private_key(credentials.key)
     with _tls_errors_as_station_log("Parsing my cert certificate", rejection):
         certificates = read_certificates(credentials.certificate)
+        if key.public_key() != certificates[0].public_key():
+            raise UnmatchedKey
         certificate_pem = b"".join(certificate.public_bytes(_PEM) for certificate in certificates)
         load_cert_chain(context, certificate_pem, _key_to_pem(key))
 
@@ -92,8 +99,7 @@ def _tls_errors_as_station_log(operation: str, rejection: str) -> Iterator[None]
         rejection: The line that the station itself adds.
 
     Raises:
-        UnmatchedKey: The key does not belong to the certificate.
-        TransportError: The file cannot be used for another reason.
+        TransportError: The file cannot be used.
     """
     station_line = LogLine("AIO", Level.ERROR, rejection)
     try:
@@ -101,9 +107,7 @@ def _tls_errors_as_station_log(operation: str, rejection: str) -> Iterator[None]
     except TlsFileError as error:
         library_line = LogLine("any", Level.ERROR, f"{operation}: {error}")
         raise TransportError(library_line, station_line) from None
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            raise UnmatchedKey from None
+    except ssl.SSLError:
         raise TransportError(station_line) from None
 
 
