@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from moto.sts.models import STSBackend
 
 from lorafw import example
 from lorafw.cli import main
@@ -330,6 +331,28 @@ def test_credentials_of_another_account_than_the_typed_one_are_refused(bed: Test
     with pytest.raises(WrongTarget, match="belong to account 123456789012, not to 999999999999"):
         connect_account("999999999999")
     assert connect_account("123456789012").target.account == connect_clients(bed.client, "lab").target.account
+
+
+def test_credentials_that_are_replaced_by_those_of_another_account_are_refused_while_apply_runs(
+    bed: Testbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the credentials have failed, ``apply`` makes new clients, which read the credentials anew."""
+    connection = connect_account("123456789012")
+    connection.clients("iotwireless")
+    other = ("AIDA", "arn:aws:iam::999999999999:user/other", "999999999999")
+    monkeypatch.setattr(STSBackend, "get_caller_identity", lambda *_: other)
+    with pytest.raises(WrongTarget, match="belong to account 999999999999, not to 123456789012"):
+        connection.clients("iotwireless")
+
+
+def test_a_plan_that_has_a_journal_is_not_replaced(run: Run) -> None:
+    planned(run)
+    before = Path("rollout.plan").read_bytes()
+    run("pause", "--reason", "not yet")
+    refused = run("plan", "rollout.toml", "--definition", "input.json", "--lab", "--seed", "5", status=1)
+    assert "rollout.plan is the plan of the rollout in rollout.journal" in refused.output
+    assert Path("rollout.plan").read_bytes() == before
+    run("plan", "rollout.toml", "--definition", "input.json", "--lab", "--seed", "5", "-o", "second.plan")
 
 
 def test_a_plan_of_an_account_asks_for_the_account_to_be_typed(run: Run) -> None:

@@ -221,6 +221,7 @@ def plan_command(
     from lorafw.rollout import make_plan, write_plan  # noqa: PLC0415 -- keeps --help fast
     from lorafw.rollout.doctor_rules import check_with_doctor  # noqa: PLC0415
 
+    _check_is_not_in_use(output)
     fleet_choice = FleetChoice(toml_file=file, csv_file=fleet_csv)
     fleet_choice.check()
     rollout_plan = load_toml_plan(None, file)
@@ -240,6 +241,18 @@ def plan_command(
     write_plan(saved, output)
     model = fleet if not callable(fleet) else fleet(len(saved.gateway_ids))
     _print_plan(saved, rollout_plan, model, output, as_json=as_json)
+
+
+def _check_is_not_in_use(output: Path) -> None:
+    """Raise click.ClickException if a plan would be replaced whose rollout was started. No command works without it."""
+    from lorafw.rollout.journal import has_begun, journal_path  # noqa: PLC0415 -- keeps --help fast
+
+    journal = journal_path(output)
+    if output.exists() and has_begun(journal):
+        raise click.ClickException(
+            f"{output} is the plan of the rollout in {journal}, which could not be followed, controlled or continued "
+            "without it. Give another file with -o"
+        )
 
 
 def _model_of(file: Path, gateways: int) -> Fleet:

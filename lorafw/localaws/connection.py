@@ -110,24 +110,43 @@ def connect_account(account: str, region: str | None = None) -> Connection:
     if len(account) != _ACCOUNT_DIGITS or not account.isdecimal():
         raise WrongTarget(f"--account {account!r} is not the number of an account, which has {_ACCOUNT_DIGITS} digits")
 
-    def create_client(service: str, other_region: str | None = None) -> Any:
-        """Return a client of AWS. It has a session of its own, which reads the credentials anew."""
-        session = boto3.Session(region_name=other_region or region)
-        client = session.client(service, config=_config())  # type: ignore[call-overload]
+    def create_session(other_region: str | None = None) -> Any:
+        """Return a session of boto3, which reads the credentials anew."""
+        return boto3.Session(region_name=other_region or region)
+
+    def create_client(service: str, session: Any) -> Any:
+        """Return a client of AWS."""
+        client = session.client(service, config=_config())
         _check_endpoint(service, client.meta.endpoint_url)
         return client
+
+    def create_unchecked_client(service: str, other_region: str | None = None) -> Any:
+        """Return a client of AWS whose credentials may belong to any account."""
+        return create_client(service, create_session(other_region))
+
+    def create_checked_client(service: str, other_region: str | None = None) -> Any:
+        """Return a client of AWS whose credentials belong to the account. They may have been replaced meanwhile."""
+        session = create_session(other_region)
+        identity = create_client("sts", session).get_caller_identity()
+        _check_account(account, identity["Account"], identity["Arn"])
+        return create_client(service, session)
 
     # Check the endpoints of all services before the first call.
     for service in _SERVICES:
         with _errors_as_rollout_error(service):
-            create_client(service)
-    connection = connect_clients(create_client, "account")
-    if connection.target.account != account:
+            create_unchecked_client(service)
+    connection = connect_clients(create_unchecked_client, "account")
+    _check_account(account, connection.target.account, connection.actor)
+    return replace(connection, clients=create_checked_client)
+
+
+def _check_account(typed: str, found: str, actor: str) -> None:
+    """Raise WrongTarget if credentials belong to another account than the one that a person has typed."""
+    if found != typed:
         raise WrongTarget(
-            f"the credentials belong to account {connection.target.account}, not to {account} ({connection.actor}); "
+            f"the credentials belong to account {found}, not to {typed} ({actor}); "
             "choose another AWS_PROFILE, or type the account that you mean"
         )
-    return connection
 
 
 def connect_clients(clients: Clients, kind: TargetKind) -> Connection:
