@@ -84,6 +84,20 @@ def test_the_bake_time_begins_with_the_last_task_even_if_an_earlier_one_becomes_
     assert first_check_ms(wave, scene.plan.wave_rules[0]) == START_MS + 20 * 60_000 + 4 * HOUR_MS
 
 
+def test_a_task_that_a_clock_ahead_has_dated_counts_as_created_now(scene: Scene) -> None:
+    """The clock of a testbed can be a day ahead of the machine. No gate waits for that day."""
+    scene.run(Until.IDLE)
+    journal = scene.journal.with_name("second.journal")
+    for gateway in scene.gateways[:2]:
+        assert gateway.task is not None
+        gateway.task.created_ms += 24 * HOUR_MS
+    scene.journal = journal
+    scene.run()
+    scene.tell(Command.PROMOTE)
+    scene.run(Until.IDLE)
+    assert scene.state.waves[0].last_created_ms == START_MS
+
+
 @pytest.mark.parametrize("is_promoted", [False, True])
 def test_an_aborted_rollout_ends_although_a_gateway_never_answers_again(is_promoted: bool, scene: Scene) -> None:
     scene.run(Until.IDLE)

@@ -184,7 +184,9 @@ def _handle_gateway_without_task(context: StepContext, read: GatewayRead) -> Non
 def _adopt(context: StepContext, gateway: str, task: TaskSeen) -> None:
     """Take over a task of the plan's definition, which this or an earlier ``apply`` has created."""
     context.solve_problem(gateway)
-    created_ms = task.created_ms if task.created_ms is not None else context.now_ms
+    created_ms = context.now_ms
+    if task.created_ms is not None:
+        created_ms = min(task.created_ms, context.now_ms)  # the clock of a testbed can be ahead by days
     context.record(created_row(gateway, created_ms, context.now_ms))
     if task.status is not INITIAL:
         _record_change(context, gateway, context.draft.progress_of(gateway), task)
