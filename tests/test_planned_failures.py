@@ -141,6 +141,7 @@ def test_an_unknown_name_is_refused_with_a_similar_one(
         ({"times": 0}, r"^times: 0 is not"),
         ({"times": True}, r"^times: "),
         ({"after": -1}, r"^after: -1 is not"),
+        ({"message": 5}, r"^message: 5 is not a text"),
     ],
     ids=str,
 )
@@ -150,6 +151,14 @@ def test_a_bad_argument_is_refused_and_nothing_is_planned(
     with pytest.raises(LabError, match=words):
         registry.add(plan_failure("GetWirelessGatewayTask", "AccessDeniedException", **options))
     assert codes(registry, 1) == [None]
+
+
+@pytest.mark.parametrize("message", ["a\0b", "\x1b[31m", "\ud800", "\uffff"])
+def test_a_message_that_xml_cannot_contain_is_refused(registry: FailureRegistry, message: str) -> None:
+    for operation in ("PutObject", "iam:GetRole"):
+        with pytest.raises(LabError, match=r"^message: .* answers with XML, which cannot contain "):
+            registry.add(plan_failure(operation, "AccessDenied", message=message))
+    registry.add(plan_failure("GetWirelessGatewayTask", "AccessDeniedException", message=message))
 
 
 def test_a_member_of_a_structure_is_checked_too_and_lists_are_not_compared(registry: FailureRegistry) -> None:

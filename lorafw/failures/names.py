@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,8 @@ TransportFailure = Literal[
 
 SERVICES: Final[tuple[ServiceName, ...]] = get_args(ServiceName)
 TRANSPORT_FAILURES: Final[tuple[TransportFailure, ...]] = get_args(TransportFailure)
+_NOT_IN_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""A character that no XML document can contain."""
 _NO_STATUS: Final = 400
 """The status of an error for which neither the model nor AWS's lists have one (assumed)."""
 
@@ -127,13 +130,15 @@ def error_reply(operation: Operation, code: str, message: str | None = None) -> 
         message: Text of the error, or None for a text that names ``fail_next``.
 
     Raises:
-        LabError: The operation cannot return this error. The message suggests a similar code.
+        LabError: The operation cannot return this error, and the text suggests a similar code. Or its reply cannot
+            contain the message.
     """
     statuses = error_statuses(operation)
     _check_name("code", code, [*statuses, *TRANSPORT_FAILURES], f"an error of {operation.name}")
     text = message
     if text is None:
         text = f"{operation.name} was told to fail (fail_next)"
+    _check_message(operation, text)
     return ErrorReply(code, statuses[code], text)
 
 
@@ -159,6 +164,16 @@ def _modelled_status(shape: Any, common: Mapping[str, CommonError]) -> int:
         return int(status)
     listed = common.get(error_code(shape))
     return _NO_STATUS if listed is None else listed.status
+
+
+def _check_message(operation: Operation, message: object) -> None:
+    """Raise LabError if a message is not a text, or if the reply is XML and cannot contain it."""
+    if not isinstance(message, str):
+        raise LabError(f"message: {message!r} is not a text")
+    is_json = service_model(operation.service).metadata["protocol"] == "rest-json"
+    found = None if is_json else _NOT_IN_XML.search(message)
+    if found is not None:
+        raise LabError(f"message: {operation} answers with XML, which cannot contain {found[0]!r}; leave it out")
 
 
 def _service(name: str) -> ServiceName:
