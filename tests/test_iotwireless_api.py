@@ -600,14 +600,29 @@ def test_who_deletes_what_is_on_each_page_misses_nothing(
 
 def test_a_token_of_another_list_is_refused(iot: Any) -> None:
     for number in range(1, 3):
-        gateway(iot, f"{number:016x}")
-    token = call(iot, "ListWirelessGateways", MaxResults=1)["NextToken"]
-    for other, operation in (
-        (iot, "ListWirelessGatewayTaskDefinitions"),
-        (client("eu-west-1"), "ListWirelessGateways"),
-    ):
-        error = refused(other, operation, "ValidationException", 400, NextToken=token)["Error"]
-        assert error["Message"].startswith("NextToken: ")
+        one = gateway(iot, f"{number:016x}")
+        source = {"Identifier": one, "IdentifierType": "WirelessGatewayId"}
+        call(iot, "UpdateResourceEventConfiguration", **source, ConnectionStatus=CONNECTION_TOPICS)
+        call(iot, "CreateWirelessGatewayTaskDefinition", AutoCreateTasks=False)
+    lists: list[tuple[Any, str, dict[str, str]]] = [
+        (iot, "ListWirelessGateways", {}),
+        (iot, "ListWirelessGatewayTaskDefinitions", {}),
+        (iot, "ListEventConfigurations", {"ResourceType": "WirelessGateway"}),
+    ]
+    others = [
+        *lists,
+        (iot, "ListEventConfigurations", {"ResourceType": "WirelessDevice"}),
+        (client("eu-west-1"), "ListWirelessGateways", {}),
+    ]
+    for here, operation, parameters in lists:
+        token = call(here, operation, **parameters, MaxResults=1)["NextToken"]
+        assert "NextToken" not in call(here, operation, **parameters, NextToken=token)
+        for other, other_operation, other_parameters in others:
+            if (other, other_operation, other_parameters) == (here, operation, parameters):
+                continue
+            parameters_with_token = {**other_parameters, "NextToken": token}
+            error = refused(other, other_operation, "ValidationException", 400, **parameters_with_token)["Error"]
+            assert error["Message"].startswith("NextToken: ")
 
 
 def test_max_results_of_0_means_no_wish(iot: Any) -> None:

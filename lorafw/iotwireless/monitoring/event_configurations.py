@@ -170,7 +170,8 @@ class EventConfigurationOperations(AccountOperations):
         if resource_type == "WirelessGateway":
             all_gateways = self.service.gateways(self.owner)
             gateways = [gateway for gateway in all_gateways if _has_enabled_topic(self._topics.get(gateway.id))]
-        page = paginate(gateways, self.arns.gateway_prefix, max_results, next_token)
+        list_id = f"{self.arns.gateway_prefix}{resource_type}/events/"
+        page = paginate(gateways, list_id, max_results, next_token)
         listed = [describe_configuration(gateway.id, self._topics.get(gateway.id)) for gateway in page.items]
         return list_members("EventConfigurationsList", listed, page.next_token)
 
