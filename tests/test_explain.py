@@ -9,7 +9,16 @@ import pytest
 from fakes import DAY_S, FIRMWARE, HOUR_S, NEW, OLD, OTHER, OWNER, STATION, STRANGER, World
 
 from lorafw.clock import format_iso
-from lorafw.errors import AccessDenied, FirmwareError, NoSuchObject, NotFound, RoleNotTrusted, SourceUnavailable
+from lorafw.errors import (
+    AccessDenied,
+    CertificateNotAllowed,
+    FirmwareError,
+    NoSuchObject,
+    NotFound,
+    RoleNotTrusted,
+    SourceUnavailable,
+)
+from lorafw.eui import GatewayEui
 from lorafw.firmware.signing import KeyPair, sign_update
 from lorafw.tasks.explain import Explanation, differences
 from lorafw.tasks.lifecycle import TaskStatus
@@ -57,6 +66,19 @@ def test_a_gateway_that_has_never_polled_and_has_a_task(world, gateway):
     world.service.create_task(OWNER, gateway.id, definition.id)
     explanation = says(world, gateway, "has not sent a CUPS request yet", "PENDING", f"of definition {definition.id}")
     assert explanation.status is PENDING
+
+
+def test_a_refused_request_is_told_until_one_is_answered(world, gateway):
+    error = CertificateNotAllowed("no certificate is bound")
+    world.service.record_refusal(gateway.eui, error)
+    world.service.record_refusal(GatewayEui(99), error)
+    world.clock.advance(5)
+    words = "The last CUPS request in its name was refused 2021-03-12T09:56:12.047Z (5 s ago): no certificate is bound."
+    assert says(world, gateway, words).lines[1:] == (words,)
+    world.poll(gateway)
+    assert "refused" not in str(says(world, gateway, "There is no task definition"))
+    world.service.record_refusal(gateway.eui, error)
+    says(world, gateway, "was refused", "Last CUPS request", "There is no task definition")
 
 
 def test_a_gateway_without_version_txt(world, gateway):

@@ -74,6 +74,9 @@ class Lab:
         members = example.input_json(signature=signed.signature, sig_key_crc=signed.key_crc)
         self.client("iotwireless").create_wireless_gateway_task_definition(**members)
 
+    def explain(self, enrolment: Enrolment) -> str:
+        return str(self.cloud.service.explain(OWNER, enrolment.registration.id))
+
     def assert_untouched(self) -> None:
         assert self.cloud.service.log == []
 
@@ -142,6 +145,11 @@ def test_another_gateways_certificate_is_refused_and_tasks_are_untouched(lab: La
     assert outcome is ExchangeOutcome.FAILED
     assert REFUSED in log
     lab.assert_untouched()
+    told = lab.explain(own)
+    assert "The last CUPS request in its name was refused " in told
+    assert f": this certificate is not the one that is bound to gateway {EUI.hex}." in told
+    assert "has not sent a CUPS request" not in told
+    assert "was refused" not in lab.explain(other)
 
 
 def test_an_inactive_certificate_is_refused_at_the_next_request_and_let_in_again(lab: Lab) -> None:
@@ -155,6 +163,8 @@ def test_an_inactive_certificate_is_refused_at_the_next_request_and_let_in_again
     ):
         iot.update_certificate(certificateId=enrolment.certificate_id, newStatus=status)
         assert lab.poll(enrolment.home)[0] is outcome
+        is_refused = outcome is ExchangeOutcome.FAILED
+        assert (f": the certificate of gateway {EUI.hex} is not active." in lab.explain(enrolment)) is is_refused
     lab.assert_untouched()
 
 

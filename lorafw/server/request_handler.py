@@ -17,7 +17,8 @@ from aiohttp import web
 from lorafw.cups.codec import encode_response_header
 from lorafw.cups.messages import EMPTY_RESPONSE, UpdateInfoRequest
 from lorafw.cups.parser import RequestDecoder
-from lorafw.errors import LorafwError
+from lorafw.errors import CertificateNotAllowed, LorafwError
+from lorafw.eui import GatewayEui
 from lorafw.server.access import AccessRules
 from lorafw.server.config import Limits
 from lorafw.server.connections import ClientConnection
@@ -88,7 +89,7 @@ class RequestHandler:
         try:
             request = await read_request(http)
             connection.set_phase(Phase.PROCESSING)
-            self._access.check_identity(http, request.router)
+            self._check_identity(http, request.router)
             reply = await self._replies.load(request)
         except LorafwError as error:
             return self._refuse(error, connection.peer)
@@ -107,6 +108,14 @@ class RequestHandler:
         self._tally.add(RefusalReason.WRONG_PATH, peer)
         status = 405 if http.path == PATH else 404
         return to_text_response(status, b"CUPS is at POST /update-info\n")
+
+    def _check_identity(self, http: web.BaseRequest, eui: GatewayEui) -> None:
+        """Raise CertificateNotAllowed if the client may not ask for a gateway. ``explain`` shows it then."""
+        try:
+            self._access.check_identity(http, eui)
+        except CertificateNotAllowed as error:
+            self._service.record_refusal(eui, error)
+            raise
 
     def _refuse(self, error: LorafwError, peer: str) -> web.Response:
         """Return the response to a request that failed with an expected error. Counts the refusal."""

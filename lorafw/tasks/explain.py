@@ -18,6 +18,7 @@ from lorafw.tasks.explain_exchanges import exchange_lines
 from lorafw.tasks.explain_update import key_lines, signature_lines, source_lines
 from lorafw.tasks.explained_update import rank_matches
 from lorafw.tasks.explanation_text import evidence_of, format_duration, format_name, join_limited
+from lorafw.tasks.gateway_state import Refusal
 from lorafw.tasks.lifecycle import TaskStatus
 from lorafw.tasks.model import NO_VERSION, Definition, Delivery, Task
 from lorafw.tasks.near_misses import NearMiss, near_misses
@@ -98,8 +99,11 @@ def explain(snapshot: Snapshot, policy: Policy) -> Explanation:
 def _gateway_lines(snapshot: Snapshot) -> Iterator[str]:
     """Describe the gateway and what it presented."""
     yield f"Gateway {snapshot.gateway.eui.hex} ({format_name(snapshot.gateway.name)})"
+    if snapshot.refusal is not None:
+        yield _refusal_line(snapshot.refusal, snapshot.now_ms)
     if snapshot.request is None or snapshot.last_seen_ms is None:
-        yield "It has not sent a CUPS request yet, so nothing can start: power it on, and check its cups.uri."
+        if snapshot.refusal is None:
+            yield "It has not sent a CUPS request yet, so nothing can start: power it on, and check its cups.uri."
         return
     age = format_duration(snapshot.now_ms - snapshot.last_seen_ms)
     yield f"Last CUPS request {format_iso(snapshot.last_seen_ms)} ({age} ago) presented:"
@@ -108,6 +112,12 @@ def _gateway_lines(snapshot: Snapshot) -> Iterator[str]:
         yield "It presents no PackageVersion: there is no version.txt in its home folder."
     elif not 1 <= len(snapshot.request.package) <= MAX_PACKAGE_CHARS:
         yield _package_length_problem(snapshot.request.package)
+
+
+def _refusal_line(refusal: Refusal, now_ms: int) -> str:
+    """Say when and why the server refused a request. Somebody else may have sent it in the name of the gateway."""
+    age = format_duration(now_ms - refusal.time_ms)
+    return f"The last CUPS request in its name was refused {format_iso(refusal.time_ms)} ({age} ago): {refusal.reason}."
 
 
 def _package_length_problem(package: str) -> str:

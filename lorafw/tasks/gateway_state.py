@@ -19,6 +19,16 @@ RECENT_EXCHANGES: Final = 3
 """Maximum number of exchanges that are kept for each gateway."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A CUPS request in the name of a gateway that the server refused to answer."""
+
+    time_ms: int
+    """When it was refused, in milliseconds since 1970 UTC."""
+    reason: str
+    """Why it was refused."""
+
+
 @dataclass(slots=True)
 class GatewayState:
     """What the service keeps about one gateway between requests. The service changes it, and holds its lock then."""
@@ -29,6 +39,8 @@ class GatewayState:
     """The last request. None before the first."""
     last_request_at: Moment | None = None
     """When the last request was received. None before the first."""
+    last_refusal: Refusal | None = None
+    """The last refused request since the last request that was received. None if none was refused. It is not saved."""
     task: Task | None = None
     """The firmware update task of the gateway. None if it has none."""
     status_since: Moment | None = None
@@ -46,6 +58,7 @@ class GatewayState:
         """Record a request that was received just now."""
         self.request = request
         self.last_request_at = now
+        self.last_refusal = None
         self.exchanges.append(ExchangeRecord(now.utc_ms, request.version))
 
     def set_task(self, task: Task, now: Moment) -> None:

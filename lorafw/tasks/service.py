@@ -39,7 +39,7 @@ from lorafw.tasks.definition_table import DefinitionTable
 from lorafw.tasks.evaluation import is_replaceable
 from lorafw.tasks.explain import Explanation, explain
 from lorafw.tasks.explained_update import definition_in_question
-from lorafw.tasks.gateway_state import GatewayState
+from lorafw.tasks.gateway_state import GatewayState, Refusal
 from lorafw.tasks.gateway_table import GatewayTable
 from lorafw.tasks.inspection import READ_ERRORS, inspect_update, open_update
 from lorafw.tasks.lifecycle import LogRow
@@ -468,6 +468,20 @@ class UpdateService:
             else:
                 state.in_flight = pending
             return pending
+
+    def record_refusal(self, eui: GatewayEui, error: LorafwError) -> None:
+        """Record that a request was refused before the service received it. Nothing but ``explain`` depends on it.
+
+        Does nothing if no gateway with this EUI is registered.
+
+        Args:
+            eui: The gateway that the request named.
+            error: Why the request was refused.
+        """
+        with self._lock:
+            state = self._gateways.find_by_eui(eui)
+            if state is not None:
+                state.last_refusal = Refusal(self.clock.now_ms(), str(error))
 
     def start_reply(self, pending: PendingUpdate, image: UpdateImage) -> Reply:
         """Start the reply after the update was read. This changes the status of the task.

@@ -9,7 +9,7 @@ from lorafw.clock import Moment
 from lorafw.cups.messages import UpdateInfoRequest
 from lorafw.errors import LorafwError
 from lorafw.tasks.definition_table import DefinitionTable
-from lorafw.tasks.gateway_state import GatewayState
+from lorafw.tasks.gateway_state import GatewayState, Refusal
 from lorafw.tasks.lifecycle import LogRow
 from lorafw.tasks.model import Definition, ExchangeRecord, Gateway, Task
 from lorafw.tasks.policy import Policy
@@ -63,6 +63,8 @@ class Snapshot:
     """The latest rows of the task log about this gateway."""
     exchanges: tuple[ExchangeRecord, ...] = ()
     """The latest exchanges, oldest first."""
+    refusal: Refusal | None = None
+    """The last refused request, if it is later than the last request that was received. None otherwise."""
     matching_elsewhere: tuple[Definition, ...] = ()
     """The definitions that would match the last request, but are in other Regions of the account."""
     source: SourceInspection | None = None
@@ -104,5 +106,6 @@ def take_snapshot(state: GatewayState, definitions: DefinitionTable, policy: Pol
         log=tuple(state.recent_log),
         # Copy the exchanges, because the service changes its own records while a reply is sent.
         exchanges=tuple(copy(exchange) for exchange in state.exchanges),
+        refusal=state.last_refusal,
         matching_elsewhere=tuple(matching_elsewhere),
     )
