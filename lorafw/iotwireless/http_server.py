@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
@@ -182,9 +183,28 @@ class ApiWsgiServer(ThreadedWSGIServer):
             self.tally.add(RefusalReason.TOO_MANY_CONNECTIONS, "at the API")
 
 
+def _is_parsable(url: str) -> bool:
+    """Return True if werkzeug can parse the URL of a request. If not, it would end the connection without an answer."""
+    try:
+        urlsplit(url).port  # noqa: B018 -- the port is parsed when it is asked for
+    except ValueError:
+        return False
+    return True
+
+
 class _ApiHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no types
     timeout = READ_TIMEOUT_S
     server: ApiWsgiServer
+    path: str
+
+    def parse_request(self) -> bool:
+        """Parse the request line and the header. Answers an error and returns False if that is not possible."""
+        is_parsed: bool = super().parse_request()
+        if not is_parsed or _is_parsable(self.path):
+            return is_parsed
+        self.path = "/"  # werkzeug parses it again for its log
+        self.send_error(400)
+        return False
 
     def run_wsgi(self) -> None:
         self.server.request_arrived(self.connection)
