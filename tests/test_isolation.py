@@ -312,6 +312,21 @@ def test_no_credential_provider_asks_or_runs_anything(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_no_credential_provider_is_asked_for_the_account_in_an_address(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The profile asks for a code at the terminal. Addresses of DynamoDB have the account in them."""
+    config = tmp_path / "config"
+    role = "role_arn = arn:aws:iam::111122223333:role/x\nsource_profile = base\nmfa_serial = arn:aws:iam::1:mfa/x\n"
+    keys = "[profile base]\naws_access_key_id = A\naws_secret_access_key = B\n"
+    config.write_text(f"[default]\naccount_id_endpoint_mode = required\n{role}{keys}")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setattr("getpass.getpass", lambda _: pytest.fail("a code was asked for"))
+    client = boto3.Session().client("dynamodb", region_name="us-east-1")
+    with Testbed(gateways=0):
+        assert client.list_tables()["TableNames"] == []
+
+
 def test_afterwards_everything_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", REDIRECT)
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")

@@ -121,6 +121,7 @@ def _guarded_methods() -> list[tuple[type, str, MakeReplacement]]:
     from botocore.endpoint import Endpoint  # noqa: PLC0415
     from botocore.httpsession import URLLib3Session  # noqa: PLC0415
     from botocore.monitoring import SocketPublisher  # noqa: PLC0415
+    from botocore.regions import EndpointRulesetResolver  # noqa: PLC0415
     from botocore.session import Session  # noqa: PLC0415
     from botocore.signers import RequestSigner  # noqa: PLC0415
 
@@ -134,6 +135,7 @@ def _guarded_methods() -> list[tuple[type, str, MakeReplacement]]:
         (Session, "get_credentials", _dummy_credentials),
         (RequestSigner, "get_auth_instance", _dummy_signature),
         (ProcessProvider, "_retrieve_credentials_using", _refused_process),
+        (EndpointRulesetResolver, "_resolve_param_as_builtin", _builtin_without_account),
         # Addresses of other servers in variables and files: they are not used.
         (ConfiguredEndpointProvider, "provide", _accepted_endpoint),
     ]
@@ -312,6 +314,22 @@ def _refused_process(_: Method, rules: GuardRules) -> Method:
         )
 
     return refuse
+
+
+def _builtin_without_account(resolve: Method, _: GuardRules) -> Method:
+    """Return an ``EndpointRulesetResolver._resolve_param_as_builtin`` that puts no account into an address.
+
+    For the account, botocore would ask a credential provider: log in, or wait for a code at the terminal.
+    """
+    without_account = {"AWS::Auth::AccountId": None, "AWS::Auth::AccountIdEndpointMode": "disabled"}
+
+    def find(self: Any, builtin_name: str, builtins: Any) -> Any:
+        if builtin_name in without_account:
+            return without_account[builtin_name]
+        return resolve(self, builtin_name, builtins)
+
+    setattr(find, _UNGUARDED, resolve)
+    return find
 
 
 def _accepted_endpoint(provide: Method, rules: GuardRules) -> Method:

@@ -103,7 +103,7 @@ def refuse(**_: Any) -> None:
 
 def shape() -> dict[str, Any]:
     """Return what lorafw may change in this process for a while: variables, and attributes of botocore's classes."""
-    from botocore import configprovider, credentials, endpoint, httpsession, monitoring, session, signers
+    from botocore import configprovider, credentials, endpoint, httpsession, monitoring, regions, session, signers
 
     classes = (
         httpsession.URLLib3Session,
@@ -113,6 +113,7 @@ def shape() -> dict[str, Any]:
         credentials.ProcessProvider,
         configprovider.ConfiguredEndpointProvider,
         monitoring.SocketPublisher,
+        regions.EndpointRulesetResolver,
     )
     return {"variables": dict(os.environ), **{one.__qualname__: dict(vars(one)) for one in classes}}
 
