@@ -15,10 +15,12 @@ import boto3
 import pytest
 import requests
 from botocore.exceptions import ClientError
+from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 from lorafw import Testbed
 from lorafw.errors import LabError
+from lorafw.isolation.opening import kept_in
 from lorafw.localaws.cloud import Cloud
 
 PAGER = "https://pager.invalid/alarm"
@@ -115,6 +117,16 @@ def test_an_allowed_host_gets_its_delivery_and_requests_of_the_user_are_not_affe
     with Testbed(gateways=0), pytest.raises(requests.ConnectionError):
         requests.get("http://docs.invalid/", timeout=5)
     assert set(looked_up) == {"pager.invalid", "docs.invalid"}
+
+
+def test_a_guard_without_a_testbed_keeps_the_deliveries_of_mock_aws_in(looked_up: list[str]) -> None:
+    with kept_in("us-east-1", occasion="a test runs", remedy="do nothing"):
+        with mock_aws(), pytest.raises(LabError, match=r"pager\.invalid, .* while a test runs, and was kept back"):
+            publish(boto3.client("sns"), PAGER)
+        assert looked_up == []
+        with Testbed(gateways=0, allow_hosts=["pager.invalid"]), pytest.raises(requests.ConnectionError):
+            publish(boto3.client("sns"), PAGER)
+    assert looked_up == ["pager.invalid"]
 
 
 def test_a_delivery_of_firehose_is_refused_too(looked_up: list[str]) -> None:

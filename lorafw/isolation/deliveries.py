@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from lorafw.isolation.answers import is_known_to_moto
+from lorafw.isolation.guard import UNGUARDED
 from lorafw.isolation.reach import Place, Reach
 from lorafw.isolation.settings import replaced
 
@@ -30,8 +31,6 @@ class DeliveryRules:
 
     reach: Reach
     """The destinations that a delivery may have."""
-    answers_aws: bool
-    """Whether moto answers its own requests to AWS in this process, as it does in a testbed."""
     may_use_docker: bool
     """Whether moto may start containers."""
     refuse_delivery: Callable[[Any, str], Any]
@@ -43,7 +42,7 @@ class DeliveryRules:
         """Return True if moto may deliver to this URL."""
         place = self.reach.place_of(url)
         if place is Place.TESTBED:
-            return self.answers_aws and is_known_to_moto(url)
+            return _is_answered_by_moto(url)
         return place is Place.NETWORK
 
 
@@ -57,13 +56,23 @@ def deliveries_kept_in(rules: DeliveryRules) -> Iterator[None]:
     Raises:
         LabError: The installed moto or requests has another shape.
     """
-    from moto.utilities.docker_utilities import DockerModel  # noqa: PLC0415 -- moto takes half a second
-    from requests import Session  # noqa: PLC0415
+    from requests import Session  # noqa: PLC0415 -- few users of this module need it
 
-    with replaced(Session, "send", _checked_send(Session.send, rules)), contextlib.ExitStack() as stack:
+    # Inside of another such block, only the inner rules count.
+    original_send = getattr(Session.send, UNGUARDED, Session.send)
+    with replaced(Session, "send", _checked_send(original_send, rules)), contextlib.ExitStack() as stack:
         if not rules.may_use_docker:
+            from moto.utilities.docker_utilities import DockerModel  # noqa: PLC0415 -- moto takes half a second
+
             stack.enter_context(replaced(DockerModel, "docker_client", _refused_docker(rules)))
         yield
+
+
+def _is_answered_by_moto(url: str) -> bool:
+    """Return whether moto answers its own request to a URL of AWS in this process. Its server does not."""
+    from moto.core.models import botocore_stubber  # noqa: PLC0415
+
+    return bool(botocore_stubber.enabled) and is_known_to_moto(url)
 
 
 def _checked_send(send: Callable[..., Any], rules: DeliveryRules) -> Callable[..., Any]:
@@ -80,6 +89,7 @@ def _checked_send(send: Callable[..., Any], rules: DeliveryRules) -> Callable[..
             return rules.refuse_delivery(request, reason)
         return send(self, request, **options | {"proxies": _NO_PROXY})
 
+    setattr(checked, UNGUARDED, send)
     return checked
 
 

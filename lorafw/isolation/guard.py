@@ -31,7 +31,7 @@ from lorafw.isolation.settings import replaced
 _operation: ContextVar[str | None] = ContextVar("operation", default=None)
 """The operation of the request that is being sent, such as "s3 ListBuckets"."""
 
-_UNGUARDED: Final = "unguarded"
+UNGUARDED: Final = "unguarded"
 """Attribute of a replacement that holds what it replaces. A guard inside another one does not ask the outer guard."""
 
 
@@ -84,7 +84,7 @@ def guarding(rules: GuardRules) -> Iterator[None]:
         for owner, name, make_replacement in _guarded_methods():
             current = getattr(owner, name, None)
             # Inside of another guard, the current method is a replacement that knows the original one.
-            original: Any = getattr(current, _UNGUARDED, current)
+            original: Any = getattr(current, UNGUARDED, current)
             stack.enter_context(replaced(owner, name, make_replacement(original, rules)))
         if rules.has_testbed:
             _put_motos_hook_aside(stack)
@@ -107,7 +107,7 @@ def send_through_guards_only(client: Any, refuse: Callable[[], Exception]) -> No
 
     def send(request: Any) -> Any:
         current_send = URLLib3Session.send
-        if not hasattr(current_send, _UNGUARDED) and not _active:
+        if not hasattr(current_send, UNGUARDED) and not _active:
             raise refuse()
         return current_send(http_session, request)
 
@@ -168,7 +168,7 @@ def _guarded_send(send: Method, rules: GuardRules) -> Method:
         _check_proxy(self, request, rules)
         return send(self, request)
 
-    setattr(guarded, _UNGUARDED, send)
+    setattr(guarded, UNGUARDED, send)
     return guarded
 
 
@@ -259,7 +259,7 @@ def _checked_request(prepare_request: Method, rules: GuardRules) -> Method:
             raise _refusal(prepared, reason, rules)
         return prepared
 
-    setattr(checked, _UNGUARDED, prepare_request)
+    setattr(checked, UNGUARDED, prepare_request)
     return checked
 
 
@@ -328,7 +328,7 @@ def _builtin_without_account(resolve: Method, _: GuardRules) -> Method:
             return without_account[builtin_name]
         return resolve(self, builtin_name, builtins)
 
-    setattr(find, _UNGUARDED, resolve)
+    setattr(find, UNGUARDED, resolve)
     return find
 
 
@@ -341,7 +341,7 @@ def _accepted_endpoint(provide: Method, rules: GuardRules) -> Method:
             return None
         return endpoint_url
 
-    setattr(find, _UNGUARDED, provide)
+    setattr(find, UNGUARDED, provide)
     return find
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from lorafw.errors import LabError
@@ -97,21 +98,18 @@ def _moto_answering(moto_config: Mapping[str, Any] | None) -> Iterator[None]:
 
 def _delivery_rules(reach: Reach, moto_config: Mapping[str, Any]) -> DeliveryRules:
     """Return what moto may send by itself in a testbed. Docker must have been asked for by name."""
+    remedy = "allow its host with Testbed(allow_hosts=[...]) if that is meant"
     return DeliveryRules(
         reach,
-        answers_aws=True,
         may_use_docker=any(moto_config.get(service, {}).get("use_docker") for service in ("lambda", "batch")),
-        refuse_delivery=_raise_for_delivery,
+        refuse_delivery=partial(_raise_for_delivery, occasion="a Testbed is open", remedy=remedy),
         refuse_docker=_docker_refusal,
     )
 
 
-def _raise_for_delivery(_: Any, reason: str) -> NoReturn:
+def _raise_for_delivery(_: Any, reason: str, *, occasion: str, remedy: str) -> NoReturn:
     """Raise the error for a delivery of moto to another machine."""
-    raise LabError(
-        f"{reason}, while a Testbed is open, and was kept back; allow its host with Testbed(allow_hosts=[...]) if that "
-        "is meant"
-    )
+    raise LabError(f"{reason}, while {occasion}, and was kept back; {remedy}")
 
 
 def _docker_refusal(reason: str) -> LabError:
@@ -157,6 +155,11 @@ def kept_in(
         reach = make_reach(allow_hosts, [NOWHERE])
         rules = GuardRules(reach, has_testbed=False, occasion=occasion, remedy=remedy)
         stack.enter_context(guarding(rules))
+        refuse_delivery = partial(_raise_for_delivery, occasion=occasion, remedy=remedy)
+        deliveries = DeliveryRules(
+            reach, may_use_docker=True, refuse_delivery=refuse_delivery, refuse_docker=_docker_refusal
+        )
+        stack.enter_context(deliveries_kept_in(deliveries))
         # A session that boto3 keeps for all clients would know the settings of this block afterwards.
         stack.enter_context(replaced(boto3, "DEFAULT_SESSION", None))
         if server_url is not None:

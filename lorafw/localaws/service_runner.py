@@ -56,7 +56,6 @@ def _docker_refusal(reason: str) -> Exception:
 
 _DELIVERIES: Final = DeliveryRules(
     Reach(),
-    answers_aws=False,
     may_use_docker=False,
     refuse_delivery=_answer_forbidden,
     refuse_docker=_docker_refusal,
