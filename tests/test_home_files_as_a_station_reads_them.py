@@ -496,6 +496,34 @@ def test_a_request_that_was_cut_ends_with_a_zero_byte_only_if_the_crc_of_a_key_i
     assert truncate_to_buffer("localhost:1", body)[-1:] == last
 
 
+@pytest.mark.parametrize(
+    ("bytes_cut_off", "end"),
+    [
+        (0, b"[12,3456]}"),
+        (1, b"[12,3456]"),
+        (2, b"[12,345\0"),
+        (3, b"[12,34\0\0"),
+        (5, b"[12,\0\0\0\0"),
+        (6, b"[12\0"),
+        (7, b"[1\0"),
+        (8, b"[\0\0"),
+        (9, b":\0"),
+    ],
+)
+def test_a_station_counts_the_digits_of_a_crc_that_do_not_fit(bytes_cut_off: int, end: bytes) -> None:
+    body = b'{"keys":[12,3456]}'
+    buffer_bytes = len(request_bytes("a:1", body)) + len(":1\0") - bytes_cut_off
+    request = request_bytes("a:1", body, buffer_bytes=buffer_bytes)
+    assert request.endswith(end)
+    header, _, sent = request.partition(b"\r\n\r\n")
+    assert int(header.split(b": ")[-1]) == len(sent)
+
+
+def test_a_header_that_fills_the_buffer_leaves_no_room_for_a_body() -> None:
+    token = b"Authorization: " + b"x" * 1000 + b"\r\n"
+    assert truncate_to_buffer("a:1", b'{"keys":[12]}', token, buffer_bytes=1024) == b""
+
+
 def test_a_request_is_cut_to_the_size_of_the_buffer() -> None:
     body = b'{"package":"' + b"x" * 9000 + b'","keys":[]}'
     assert len(request_bytes("localhost:1", body, buffer_bytes=2048)) == 2048 - len(":1") - 1

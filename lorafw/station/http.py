@@ -30,6 +30,7 @@ BUFFER_BYTES: Final = 8192
 
 _CLOSING: Final = b"]}"
 _NO_KEYS: Final = b"[]}"
+_DIGITS: Final = b"0123456789"
 _REQUEST_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})", re.IGNORECASE)
 
 
@@ -127,16 +128,30 @@ def request_bytes(host_port: str, body: bytes, token: bytes = b"", buffer_bytes:
 def truncate_to_buffer(host_port: str, body: bytes, token: bytes = b"", buffer_bytes: int = BUFFER_BYTES) -> bytes:
     """Return the part of a body that fits into the buffer.
 
-    If the end of the buffer is reached while the station prints the CRC of a key, the last byte is zero.
+    If the end of the buffer is reached while the station prints the CRC of a key, the last byte is zero. The station
+    also counts the digits of that CRC that did not fit, and sends as many bytes of the memory behind its buffer. That
+    memory is unknown, so lorafw sends zeros.
     """
-    capacity = max(_buffer_capacity(host_port, buffer_bytes) - len(_header(host_port, 0, token)), 0)
+    capacity = _buffer_capacity(host_port, buffer_bytes) - len(_header(host_port, 0, token))
+    if capacity <= 0:
+        return b""
     if len(body) <= capacity:
         return body
     has_keys = not body.endswith(_NO_KEYS)
     keys_end = len(body) - len(_CLOSING)
     if has_keys and keys_end >= capacity:
-        return body[: capacity - 1] + b"\0"
+        return body[: capacity - 1] + bytes(1 + _digits_cut_off(body, capacity))
     return body[:capacity]
+
+
+def _digits_cut_off(body: bytes, capacity: int) -> int:
+    """Return how many digits of the CRC of a key are cut off, or 0 if the cut is not inside of one."""
+    keys_start = body.rfind(b"[") + 1
+    is_in_crc = capacity > keys_start and body[capacity - 1 : capacity].isdigit()
+    if not is_in_crc:
+        return 0
+    rest = body[capacity:]
+    return len(rest) - len(rest.lstrip(_DIGITS))
 
 
 def _header(host_port: str, length: int, token: bytes) -> bytes:
