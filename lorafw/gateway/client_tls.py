@@ -24,7 +24,7 @@ from lorafw.cups.credentials import Credentials
 from lorafw.gateway.certificate_chain import load_cert_chain
 from lorafw.station.http import TransportError
 from lorafw.station.log import Level, LogLine
-from lorafw.station.tls_files import PrivateKey, TlsFileError, read_certificates, read_private_key
+from lorafw.station.tls_files import PrivateKey, TlsFileError, can_be_trusted, read_certificates, read_private_key
 
 _PEM = serialization.Encoding.PEM
 _DER = serialization.Encoding.DER
@@ -48,6 +48,8 @@ def client_context(credentials: Credentials) -> ssl.SSLContext:
         TransportError: One of the files cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # A station trusts an intermediate CA of its file, too. OpenSSL alone would want the root.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.check_hostname = False  # certificate_matches_host checks it by the station's rules
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -62,9 +64,11 @@ def _load_trust(context: ssl.SSLContext, credentials: Credentials) -> None:
     """Load the certificates of cups.trust, by which the station checks the server."""
     rejection = f"{credentials.file_set} {_TRUST_REJECTED}"
     with _tls_errors_as_station_log("Parsing trust certificate", rejection):
-        trusted = read_certificates(credentials.trust)
+        certificates = read_certificates(credentials.trust)
+        trusted = [certificate for certificate in certificates if can_be_trusted(certificate)]
         trusted_der = b"".join(certificate.public_bytes(_DER) for certificate in trusted)
-        context.load_verify_locations(cadata=trusted_der)
+        if trusted_der:
+            context.load_verify_locations(cadata=trusted_der)
 
 
 def _load_client_certificate(context: ssl.SSLContext, credentials: Credentials) -> None:

@@ -196,6 +196,21 @@ def read_certificates(content: bytes) -> list[x509.Certificate]:
     return certificates
 
 
+def can_be_trusted(certificate: x509.Certificate) -> bool:
+    """Return whether the station can trust a server because of a certificate in its file.
+
+    That need not be a root: any certificate of a CA will do, and so will the server's own if it is self-signed. A
+    certificate of version 1 does not say whether it is that of a CA.
+    """
+    if certificate.version is not x509.Version.v3:
+        return True
+    issuer, subject = issuer_and_subject(certificate)
+    if issuer == subject:
+        return True
+    constraints = (each.value for each in certificate.extensions if isinstance(each.value, x509.BasicConstraints))
+    return any(each.ca for each in constraints)
+
+
 def read_private_key(content: bytes) -> PrivateKey:
     """Return the private key of a file.
 
