@@ -10,7 +10,6 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -208,11 +207,7 @@ class _ApiHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no type
 
     def run_wsgi(self) -> None:
         self.server.request_arrived(self.connection)
-        try:
-            super().run_wsgi()
-        except ValueError:
-            # werkzeug cannot parse the URL. It catches the errors of the application itself.
-            self.send_error(HTTPStatus.BAD_REQUEST)
+        super().run_wsgi()
 
     def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
         """Close the connection. werkzeug would wait for another request of a client that got no reply to this one."""
