@@ -38,6 +38,31 @@ def exit_on_signals(*names: str) -> Iterator[None]:
             _restore_defaults(replaced)
 
 
+@contextmanager
+def ctrl_c_postponed() -> Iterator[None]:
+    """Let Ctrl-C wait until the end of the block, and raise KeyboardInterrupt then. A second Ctrl-C does not wait.
+
+    In another thread than the main one, and in a program that handles Ctrl-C by itself, nothing is changed.
+    """
+    if not _is_main_thread() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    received: list[int] = []
+
+    def note(number: int, _frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if received:
+            raise KeyboardInterrupt
+
+
 def _is_main_thread() -> bool:
     """Return whether this is the main thread. A block can end in another thread than it began in."""
     return threading.current_thread() is threading.main_thread()

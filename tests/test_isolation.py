@@ -5,10 +5,13 @@ The whole table of hostile environments is `tests/bench/isolation.py`; two of it
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pkgutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ from lorafw.isolation.opening import kept_in
 from lorafw.isolation.reach import Place, make_reach
 from lorafw.isolation.regions import lorawan_regions
 from lorafw.localaws.cloud import Cloud
+from lorafw.signals import ctrl_c_postponed
 
 REDIRECT = "http://127.0.0.1:9"
 
@@ -424,6 +428,42 @@ def test_ctrl_c_while_a_testbed_opens_leaves_everything_as_it_was(
             Testbed(gateways=0).start()
     assert process_state() == before
     assert Testbed.current() is None
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own handler of Ctrl-C, which is not there if this process runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_while_a_testbed_closes_waits_until_everything_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = process_state()
+    stop = MockAWS.stop
+
+    def interrupted_stop(mock: MockAWS) -> None:
+        signal.raise_signal(signal.SIGINT)
+        stop(mock)
+
+    bed = Testbed(gateways=0).start()
+    monkeypatch.setattr(MockAWS, "stop", interrupted_stop)
+    with pytest.raises(KeyboardInterrupt):
+        bed.stop()
+    assert process_state() == before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    steps: list[str] = []
+    with contextlib.suppress(KeyboardInterrupt), ctrl_c_postponed():
+        signal.raise_signal(signal.SIGINT)
+        steps.append("the first waits")
+        signal.raise_signal(signal.SIGINT)
+        steps.append("the second waits")
+    assert steps == ["the first waits"]
 
 
 def process_state() -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ from lorafw.isolation.reach import check_hosts
 from lorafw.isolation.regions import check_region
 from lorafw.localaws.provisioning import put_update
 from lorafw.server.app import CupsServer
+from lorafw.signals import ctrl_c_postponed
 from lorafw.station.exchange import ExchangeResult
 from lorafw.tasks.explain import Explanation
 from lorafw.tasks.lifecycle import LogRow, TaskStatus
@@ -220,7 +221,8 @@ class Testbed(AwsSide):
             if self.is_open:
                 observers.notify_close(self.service, error)
         finally:
-            self._exit_stack.close()
+            with ctrl_c_postponed():
+                self._exit_stack.close()
 
     def start(self) -> Testbed:
         """Open the testbed without a ``with`` block, for notebooks, where no block can span two cells.
