@@ -104,7 +104,7 @@ CAUSES = [
     Cause("role of another account", "another account", account="999999999999"),
     Cause("role that nobody may assume", "trust", role="untrusted"),
     Cause("role without permission", "s3:GetObject", role="powerless"),
-    Cause("AutoCreateTasks off", "AutoCreateTasks", auto_create=False),
+    Cause("AutoCreateTasks off", "these need CreateWirelessGatewayTask (documented)", auto_create=False),
 ]
 
 
