@@ -459,6 +459,12 @@ CREDENTIAL = "Credential=testing/20210312/us-east-1/iotwireless/aws4_request"
 SIGNED = {"Authorization": f"AWS4-HMAC-SHA256 {CREDENTIAL}, SignedHeaders=host, Signature=0"}
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[ApiServer]:
+    with ApiServer() as served:
+        yield served
+
+
 def send(server: ApiServer, method: str, path: str, body: bytes, content_type: str = "application/json") -> int:
     """Send a request as it is, and return the status of the response."""
     headers = {**SIGNED, "Content-Type": content_type}
@@ -467,13 +473,12 @@ def send(server: ApiServer, method: str, path: str, body: bytes, content_type: s
         return int(response.status)
 
 
-def test_a_body_that_is_not_json_is_an_error_of_the_client_not_of_the_server() -> None:
-    with ApiServer() as server:
-        for body in (b"", b"{", b"\xff\xfe", b"[]", b'{"LoRaWAN": ' + b"[" * 100_000):
-            with pytest.raises(urllib.error.HTTPError) as caught:
-                send(server, "POST", "/wireless-gateways", body)
-            assert caught.value.code == 400
-            assert b"ValidationException" in caught.value.read()
+def test_a_body_that_is_not_json_is_an_error_of_the_client_not_of_the_server(server: ApiServer) -> None:
+    for body in (b"", b"{", b"\xff\xfe", b"[]", b'{"LoRaWAN": ' + b"[" * 100_000):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            send(server, "POST", "/wireless-gateways", body)
+        assert caught.value.code == 400
+        assert b"ValidationException" in caught.value.read()
 
 
 def with_unknown_members(value: Any) -> Any:
@@ -498,34 +503,32 @@ def test_a_member_that_the_model_does_not_have_is_ignored_wherever_it_is(operati
     assert parse_parameters(shape, labels, query, noisy) == {**body, **others}
 
 
-def test_unknown_members_of_topics_leave_the_topics_as_they_are() -> None:
+def test_unknown_members_of_topics_leave_the_topics_as_they_are(server: ApiServer) -> None:
     topics = {"Join": {"LoRaWAN": {"NoSuchTopic": "Enabled", "NoSuchGroup": {}}, "Sidewalk": {"x": {}}}}
-    with ApiServer() as server:
-        status = send(server, "PATCH", "/event-configurations-resource-types", json.dumps(topics).encode())
-        iot = boto3.client("iotwireless", region_name="us-east-1", endpoint_url=server.url)
-        assert status == 204
-        assert given(iot.get_event_configuration_by_resource_types()) == disabled(TOPICS_OF_TYPES)
+    assert send(server, "PATCH", "/event-configurations-resource-types", json.dumps(topics).encode()) == 204
+    iot = boto3.client("iotwireless", region_name="us-east-1", endpoint_url=server.url)
+    assert given(iot.get_event_configuration_by_resource_types()) == disabled(TOPICS_OF_TYPES)
 
 
-def test_a_body_is_read_whatever_its_content_type_says() -> None:
+def test_a_body_is_read_whatever_its_content_type_says(server: ApiServer) -> None:
     types = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain")
-    with ApiServer() as server:
-        for number, content_type in enumerate(types):
-            body = json.dumps({"LoRaWAN": {"GatewayEui": f"{number:016x}"}}).encode()
-            assert send(server, "POST", "/wireless-gateways", body, content_type) == 201
+    for number, content_type in enumerate(types):
+        body = json.dumps({"LoRaWAN": {"GatewayEui": f"{number:016x}"}}).encode()
+        assert send(server, "POST", "/wireless-gateways", body, content_type) == 201
 
 
-def test_an_id_with_any_characters_is_looked_up() -> None:
-    with ApiServer() as server:
-        iot = boto3.client("iotwireless", region_name="us-east-1", endpoint_url=server.url, config=UNCHECKED)
-        for gateway_id in ("x\n", "a\r\nb", "a/b", "..", "%", "?", "#", "é"):
-            error = refused(iot, "GetWirelessGatewayTask", "ResourceNotFoundException", 404, Id=gateway_id)
-            assert error["ResourceId"] == gateway_id
+def test_an_id_with_any_characters_is_looked_up(server: ApiServer) -> None:
+    iot = boto3.client("iotwireless", region_name="us-east-1", endpoint_url=server.url, config=UNCHECKED)
+    for gateway_id in ("x\n", "a\r\nb", "a/b", "..", "%", "?", "#", "é"):
+        error = refused(iot, "GetWirelessGatewayTask", "ResourceNotFoundException", 404, Id=gateway_id)
+        assert error["ResourceId"] == gateway_id
 
 
 @pytest.mark.parametrize("url", ["http://[bad/x", "http://localhost:99999/x"])
-def test_a_url_that_cannot_be_parsed_is_answered(url: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with ApiServer() as server, socket.create_connection((server.host, server.port), timeout=10) as connection:
+def test_a_url_that_cannot_be_parsed_is_answered(
+    server: ApiServer, url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_connection((server.host, server.port), timeout=10) as connection:
         connection.sendall(f"GET {url} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         with connection.makefile("rb") as reply:
             assert reply.readline().startswith(b"HTTP/1.1 400 ")
