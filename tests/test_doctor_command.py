@@ -17,6 +17,7 @@ from lorafw.doctor import Subject, diagnose
 from lorafw.doctor.account import AccountReader
 from lorafw.doctor.environment import parse_cli_version
 from lorafw.doctor.subject import DefinitionDocument
+from lorafw.sources.object_store import MotoStore
 
 
 def run(*arguments: str) -> Result:
@@ -159,6 +160,18 @@ def test_a_kms_key_is_looked_up_in_its_own_region(bed: Testbed, input_json: Path
     assert facts.kms_problem is None
     assert facts.kms_key is not None
     assert facts.kms_key.arn == key["Arn"]
+
+
+def test_a_bucket_with_the_old_name_of_its_region_is_in_eu_west_1(bed: Testbed, input_json: Path) -> None:
+    s3 = bed.client("s3", "us-east-1")
+    s3.create_bucket(Bucket="old-ireland", CreateBucketConfiguration={"LocationConstraint": "EU"})
+    content = json.loads(input_json.read_text())
+    content["Update"]["UpdateDataSource"] = "s3://old-ireland/k"
+    reader = AccountReader(bed.client, account=example.ACCOUNT, region="eu-west-1", now_ms=bed.clock.now_ms())
+    facts, _ = reader.read(DefinitionDocument(content))
+    assert facts.bucket is not None
+    assert facts.bucket == MotoStore().find_bucket("old-ireland")
+    assert facts.bucket.region == "eu-west-1"
 
 
 def test_the_lab_is_read_over_http(bed: Testbed, input_json: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from lorafw.errors import InvalidSource, SourceError, SourceUnavailable
 from lorafw.localaws.connection import Clients
 from lorafw.sources.access import BucketFacts, KeyFacts, KeyGrant
 from lorafw.sources.iam.documents import MAX_BUCKET, MAX_KEY, NamedPolicy
-from lorafw.sources.object_store import KEY_ARN, StoredObject
+from lorafw.sources.object_store import KEY_ARN, StoredObject, region_of_bucket
 from lorafw.sources.s3 import Role, S3Location
 
 MAX_READ_BYTES: Final = 64 << 20
@@ -105,7 +105,7 @@ def _read_bucket(s3: Any, name: str, account: str) -> BucketFacts:
     """
     with _client_errors(f"bucket {name}"):
         s3.head_bucket(Bucket=name)
-        region = s3.get_bucket_location(Bucket=name)["LocationConstraint"] or "us-east-1"
+        region = region_of_bucket(s3.get_bucket_location(Bucket=name)["LocationConstraint"])
     owner = account
     if _answer_or_none(s3.head_bucket, Bucket=name, ExpectedBucketOwner=account) is None:
         owner = "another account"

@@ -83,7 +83,7 @@ class MotoStore:
         policy = None
         if bucket.policy is not None:
             policy = NamedPolicy(f"policy of bucket {name}", bytes(bucket.policy), MAX_BUCKET)
-        return BucketFacts(name, account, bucket.region_name, policy)
+        return BucketFacts(name, account, region_of_bucket(bucket.region_name), policy)
 
     def find_object(self, bucket: BucketFacts, key: str) -> StoredObject | None:
         """Return the current version of an object, or None if there is none or it was deleted.
@@ -137,6 +137,16 @@ class MotoStore:
         if key is None:
             return None
         return _key_facts(key)
+
+
+def region_of_bucket(location_constraint: str | None) -> str:
+    """Return the Region of a bucket with this LocationConstraint.
+
+    A bucket in us-east-1 has none, and one in eu-west-1 may have "EU" (documented).
+    """
+    if location_constraint == "EU":
+        return "eu-west-1"
+    return location_constraint or "us-east-1"
 
 
 def _find_moto_key(name: str, account: str, region: str) -> Any:
