@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import urllib.request
+from pathlib import Path
 
 import boto3
 import pytest
@@ -17,11 +18,25 @@ from lorafw.isolation.environment import (
     unreachable_aws_variables,
     without_aws_settings,
 )
+from lorafw.isolation.sessions import make_client
 from lorafw.lab import ServeProcess, Workspace
 from lorafw.localaws.cloud import Cloud
 from lorafw.testbed import Testbed
 
 DIRECT = ",".join(LOOPBACK_HOSTS)
+PLUGINS = "BOTOCORE_EXPERIMENTAL__PLUGINS"
+
+
+def test_a_plugin_of_botocore_does_not_change_the_clients_of_lorafw_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plugin = "def initialize_client_plugin(client): client.meta.changed = True"
+    (tmp_path / "corporate_plugin.py").write_text(plugin)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("AWS_PROFILE")
+    monkeypatch.setenv(PLUGINS, "sign=corporate_plugin")
+    assert hasattr(boto3.Session().client("sts", region_name="us-east-1").meta, "changed"), "botocore has no plugins"
+    assert not hasattr(make_client("sts", region="us-east-1").meta, "changed")
 
 
 @pytest.fixture(autouse=True)
@@ -76,10 +91,10 @@ def test_serve_says_that_the_profile_must_go(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_leads_to_the_lab_is_all_that_is_left() -> None:
     found = without_aws_settings(
-        {"AWS_PROFILE": "daily-work", "AWS_REGION": "eu-west-1", "HOME": "/home/me"}
+        {"AWS_PROFILE": "daily-work", "AWS_REGION": "eu-west-1", PLUGINS: "sign=corporate", "HOME": "/home/me"}
     ) | aws_variables("http://x")
     assert found["AWS_ENDPOINT_URL"] == "http://x"
-    assert not {"AWS_PROFILE", "AWS_REGION"} & set(found)
+    assert not {"AWS_PROFILE", "AWS_REGION", PLUGINS} & set(found)
     assert found["HOME"] == "/home/me"
     assert found["AWS_CONFIG_FILE"] == found["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
 

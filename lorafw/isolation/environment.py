@@ -57,6 +57,8 @@ _NAMES_THAT_WIN: Final = (
     "AWS_STS_REGIONAL_ENDPOINTS",
 )
 
+_PREFIXES_OF_SETTINGS: Final = ("AWS_", "BOTO_", "BOTOCORE_")
+"""The first letters of all variables that boto3 and the AWS CLI read. Those of botocore name plugins."""
 _PREFIXES_THAT_WIN: Final = ("AWS_ENDPOINT_URL_", "AWS_BEARER_TOKEN_")
 _ISOLATION_SETTINGS: Final = {
     "AWS_PAGER": "",
@@ -96,7 +98,8 @@ def _with_loopback(hosts: str) -> str:
 
 def without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Return a copy of an environment without the user's AWS variables and configuration files."""
-    return {name: value for name, value in environment.items() if not name.startswith("AWS_")} | _ISOLATION_SETTINGS
+    kept = {name: value for name, value in environment.items() if not name.startswith(_PREFIXES_OF_SETTINGS)}
+    return kept | _ISOLATION_SETTINGS
 
 
 @contextmanager

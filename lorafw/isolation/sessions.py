@@ -94,7 +94,13 @@ def _core_session() -> Any:
     # Without the default paths: a folder ~/.aws/models would change what the services look like.
     models = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
     core.register_component("data_loader", models)
+    # Plugins that BOTOCORE_EXPERIMENTAL__PLUGINS names could change the clients.
+    core._register_client_plugins = _register_no_plugins  # type: ignore[attr-defined]  # not in the stubs
     return core
+
+
+def _register_no_plugins(_: Any) -> None:
+    """Add no plugin to a client."""
 
 
 def _defaults() -> dict[str, Any]:
