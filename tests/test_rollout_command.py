@@ -163,7 +163,7 @@ ANSWERS = {
         "",
         "with another journal, for example on another machine, 'apply' holds",
     ),
-    "What is left in AWS after an abort?": ("", "The task definition stays in AWS; it creates no tasks by itself."),
+    "What is left in AWS after an abort?": ("", "A rollout leaves its tasks and its task definition in AWS."),
     "Could it change another account?": ("", "They ask AWS which account they have reached, and refuse any other."),
     "What does a script look at?": ("status", "use the exit status or 'state' of --json"),
     "How do I know that no gateway gets two tasks?": ("", "After a crash it asks AWS first whether the task exists."),

@@ -69,11 +69,13 @@ def rollout() -> None:
     tasks as well. 'status' and 'report' count the tasks of each gateway.
 
     A second 'apply' with the same journal is refused. If a plan has been started with another journal, for example on
-    another machine, 'apply' holds before it creates a task; use the first journal. Two rollouts can run at the same
-    time if no gateway is in both.
+    another machine, 'apply' holds before it creates a task; use the first journal. If two of them start at the same
+    moment, AWS still refuses a second task for a gateway that has one. Two rollouts can run at the same time if no
+    gateway is in both. If one is in both, the later rollout holds.
 
     'apply' and 'clean' work only in the account and the Region of the plan, which 'show' prints. They ask AWS which
-    account they have reached, and refuse any other.
+    account they have reached, and refuse any other. A plan for the lab never reaches AWS, and a plan for AWS never
+    reaches a lab.
 
     To stop for the night: 'pause --reason TEXT', or Ctrl-C in 'apply'. After 'pause', 'apply' goes on following the
     tasks that exist. Go on with 'resume --reason TEXT' after 'pause', and with 'apply' after Ctrl-C. A gate that waits
@@ -81,8 +83,9 @@ def rollout() -> None:
     before you go on; this works even if the time has passed.
 
     'abort' keeps further gateways from getting the update. What is installed stays installed. To go back, roll out the
-    old firmware as a new update. The task definition stays in AWS; it creates no tasks by itself. 'status --json' names
-    it, and 'aws iotwireless delete-wireless-gateway-task-definition --id ID' deletes it.
+    old firmware as a new update. A rollout leaves its tasks and its task definition in AWS. 'clean' deletes the tasks
+    that have ended. The definition creates no tasks by itself; 'status --json' names it, and 'aws iotwireless
+    delete-wireless-gateway-task-definition --id ID' deletes it.
     """  # noqa: D301 -- \b is the character with which click keeps line breaks
 
 
@@ -350,8 +353,8 @@ def apply(
     else has changed something that it needs, and if the clock of this machine is wrong.
 
     A FAILED task has had its first try and two retries. This rollout does not try it again. It counts in the gate of
-    its wave and in the abort criterion, and the rollout goes on unless one of them stops it. 'status' says how close
-    they are, and 'report' names the gateway. To try it again after the rollout: 'clean', then a new plan for it
+    its wave and in the abort criterion, and the rollout goes on unless one of them holds or stops it. 'status' says how
+    close they are, and 'report' names the gateway. To try it again after the rollout: 'clean', then a new plan for it
     ('plan --fleet').
 
     The exit status is 0 if the rollout is completed, 1 after an error, 2 if the command was wrong, 3 aborted,
