@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import socket
 import time
@@ -20,16 +21,21 @@ import botocore.session
 import moto
 import pytest
 from botocore import xform_name
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from fakes import FakeSource
 from moto import mock_aws
+from moto.moto_server import werkzeug_app
+from werkzeug.serving import WSGIRequestHandler
 
 import lorafw
 from lorafw.errors import IncompatibleMoto
 from lorafw.iotwireless.context import use_service
+from lorafw.iotwireless.operation_response import read_body
 from lorafw.iotwireless.validation import parse_parameters
 from lorafw.localaws.api_server import ApiServer, reset_moto
+from lorafw.server.admission import HostNames
 from lorafw.tasks.service import UpdateService
 
 MODEL = botocore.session.get_session().get_service_model("iotwireless")
@@ -746,3 +752,20 @@ def test_registering_twice_is_harmless() -> None:
     before = list(backend_url_patterns)
     lorafw.register()
     assert backend_url_patterns == before
+
+
+def test_a_moto_without_a_request_handler_of_its_own_is_served_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(werkzeug_app, "MotoRequestHandler")
+    spec = importlib.util.find_spec("lorafw.iotwireless.http_server")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with module.ApiWsgiServer("127.0.0.1", 0, HostNames(["127.0.0.1"])) as server:
+        assert issubclass(server.RequestHandlerClass, WSGIRequestHandler)
+
+
+@pytest.mark.parametrize(("body", "expected"), [(None, b""), ("\u00e9", b"\xc3\xa9"), (bytearray(b"a"), b"a")])
+def test_the_body_of_a_request_of_botocore_is_read(body: Any, expected: bytes) -> None:
+    """moto 5.2.0 passes such requests on in process."""
+    assert read_body(AWSPreparedRequest("POST", "https://localhost/", {}, body, stream_output=False)) == expected

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from werkzeug.serving import ThreadedWSGIServer
+from moto.moto_server import werkzeug_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from lorafw.iotwireless.connection_limit import ConnectionLimit
 from lorafw.server.admission import Denial, HostNames, RequestSource, decide
@@ -30,6 +31,9 @@ _SHOWN_HOST: Final = 60
 
 StartResponse = Callable[..., Any]
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+_MotoRequestHandler: Any = getattr(werkzeug_app, "MotoRequestHandler", WSGIRequestHandler)
+"""moto's handler, which keeps underscores in names of headers. The first releases of moto 5.2 have none."""
 
 
 class AdmissionMiddleware:
@@ -191,7 +195,7 @@ def _is_parsable(url: str) -> bool:
     return True
 
 
-class _ApiHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no types
+class _ApiHandler(_MotoRequestHandler):  # type: ignore[misc]  # moto has no types
     timeout = READ_TIMEOUT_S
     server: ApiWsgiServer
     path: str
