@@ -542,16 +542,6 @@ def test_a_url_that_cannot_be_parsed_is_answered(
     assert "Traceback" not in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("url", ["http://[bad/x", "http://localhost:99999/x"])
-def test_a_url_that_cannot_be_parsed_is_answered(url: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with ApiServer() as server, socket.create_connection((server.host, server.port), timeout=10) as connection:
-        connection.sendall(f"GET {url} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        with connection.makefile("rb") as reply:
-            assert reply.readline().startswith(b"HTTP/1.1 400 ")
-            reply.read()
-    assert "Traceback" not in capfd.readouterr().err
-
-
 def test_a_message_about_very_many_violations_is_short(iot: Any) -> None:
     options = {"Type": "LoRaWAN", "LogLevel": "INFO", "Events": [{"Event": "x", "LogLevel": "x"}] * 2000}
     parameters = {"WirelessGatewayLogOptions": [options]}
