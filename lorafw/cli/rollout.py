@@ -70,17 +70,17 @@ def rollout() -> None:
 
     A second 'apply' with the same journal is refused. If a plan has been started with another journal, for example on
     another machine, 'apply' holds before it creates a task; use the first journal. If two of them start at the same
-    moment, AWS still refuses a second task for a gateway that has one. Two rollouts can run at the same time if no
-    gateway is in both. If one is in both, the later rollout holds.
+    moment, AWS still refuses a second task for a gateway that has one, and both follow the same tasks. Two rollouts can
+    run at the same time if no gateway is in both. If one is in both, the later rollout holds.
 
     'apply' and 'clean' work only in the account and the Region of the plan, which 'show' prints. They ask AWS which
     account they have reached, and refuse any other. A plan for the lab never reaches AWS, and a plan for AWS never
     reaches a lab.
 
-    To stop for the night: 'pause --reason TEXT', or Ctrl-C in 'apply'. After 'pause', 'apply' goes on following the
-    tasks that exist. Go on with 'resume --reason TEXT' after 'pause', and with 'apply' after Ctrl-C. A gate that waits
-    too long aborts the rollout, and the night counts. 'status' says when. To keep the rollout alive, 'promote' it
-    before you go on; this works even if the time has passed.
+    To stop for the night: 'pause --reason TEXT', or Ctrl-C in 'apply'. Until you go on, no task is created and no gate
+    is checked. Tasks that exist go on. To go on: 'resume --reason TEXT' after 'pause', and 'apply' after Ctrl-C. Then
+    the gate is checked, and aborts the rollout if it has waited too long: the night counts, and 'status' says how long
+    it waits. To keep the rollout alive, 'promote' it before you go on, even if that time has passed.
 
     'abort' keeps further gateways from getting the update. What is installed stays installed. To go back, roll out the
     old firmware as a new update. A rollout leaves its tasks and its task definition in AWS. 'clean' deletes the tasks
