@@ -207,7 +207,7 @@ def _long_naps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(25, 8), pytest.param(600, 12, marks=pytest.mark.slow)], ids=["short", "long"]
+    ("examples", "steps"), [(25, 8), pytest.param(150, 12, marks=pytest.mark.slow)], ids=["short", "long"]
 )
 def test_whatever_happens_memory_and_journal_agree_and_there_is_a_way_on(examples: int, steps: int) -> None:
     chosen = settings(
