@@ -100,7 +100,7 @@ def parse_station_conf(
 
 def parameter_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables that have the name of a parameter."""
-    return {name: text for name, text in environment.items() if name in PARAMETER_NAMES}
+    return {name: environment[name] for name in environment if name in PARAMETER_NAMES}
 
 
 class _Reading:
