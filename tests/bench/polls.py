@@ -4,7 +4,7 @@
 connection of its own, as stations do. The two servers take turns in short rounds, so that other programs of the machine
 affect both. The command also compares the CPU time per request, which does not depend on how fast the load is.
 
-    python tests/bench/polls.py [--rounds 10] [--seconds 2] [--tls] [--plain]
+    python tests/bench/polls.py [--rounds 10] [--seconds 2] [--only plain]
 """
 
 from __future__ import annotations
