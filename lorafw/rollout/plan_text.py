@@ -130,8 +130,11 @@ def describe_status(state: RolloutState) -> str:
 
 def _label(label: str, sentences: Iterable[str]) -> list[str]:
     """Return a line for each sentence. The first line has the label, the others are indented."""
-    lines = [f"{'':10}{sentence}" for sentence in sentences]
-    return [f"  {label:8}{line.lstrip()}" if number == 0 else line for number, line in enumerate(lines)]
+    lines = []
+    for sentence in sentences:
+        lines.append(f"  {label:8}{sentence}")
+        label = ""
+    return lines
 
 
 def _describe_tasks(document: Mapping[str, Any]) -> list[str]:
