@@ -178,7 +178,7 @@ def _change_gateways(
         try:
             results.append(change(gateway))
         except CallError as error:
-            failures.append(CallFailed(error.operation, error.kind, error.message, gateway))
+            failures.append(_to_observation(error, gateway))
 
     # 3. Write what was done.
     return [*intents, *journal.append(results), *failures]
@@ -201,7 +201,7 @@ def _perform_single_action(tools: Tools, action: Action) -> list[Observation]:
                 return [_read(tools, action)]
     except CallError as error:
         gateway = getattr(action, "gateway", None)
-        return [CallFailed(error.operation, error.kind, error.message, gateway)]
+        return [_to_observation(error, gateway)]
 
 
 def _read(tools: Tools, action: Action) -> Observation:
@@ -241,7 +241,7 @@ def _create_definition(tools: Tools) -> list[Observation]:
     try:
         definition_id = create_definition(tools.api, tools.plan)
     except CallError as error:
-        return [intent, CallFailed(error.operation, error.kind, error.message, gateway=None)]
+        return [intent, _to_observation(error, gateway=None)]
     result = DefinitionReady(at_ms=tools.clock.now_ms(), definition_id=definition_id)
     return [intent, *tools.journal.append([result])]
 
@@ -254,7 +254,7 @@ def _delete_ended_task(tools: Tools, action: DeleteEndedTask) -> list[Observatio
     try:
         delete_task(tools.api, action.gateway)
     except CallError as error:
-        return [intent, CallFailed(error.operation, error.kind, error.message, action.gateway)]
+        return [intent, _to_observation(error, action.gateway)]
     result = EndedTaskDeleted(
         at_ms=tools.clock.now_ms(),
         gateway=action.gateway,
@@ -276,3 +276,8 @@ def _run_hook(tools: Tools, action: RunHook) -> list[Event]:
         output=finished.output,
     )
     return tools.journal.append([result])
+
+
+def _to_observation(error: CallError, gateway: str | None) -> CallFailed:
+    """Return the observation of a call that failed. ``gateway`` is the gateway that it was for, or None."""
+    return CallFailed(error.operation, error.kind, error.message, gateway)
